@@ -1,0 +1,1 @@
+//! Stub: YAML as written.

@@ -1,0 +1,158 @@
+//! The configuration: YAML as written, then checked, whole or not at all.
+//!
+//! `file` reads the text into a tree, `check` turns the tree into a [`Config`] or into all errors at once, each
+//! with its line, column and a hint. Pure: no file is opened here. Every process parses the same bytes for itself.
+
+pub mod check;
+pub mod file;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::model::{AdverInterval, Priority, RouterName, VirtualAddress, Vrid};
+
+pub use crate::logic::balance::Balance;
+pub use crate::logic::vrrp::Preempt;
+pub use check::{ConfigErrors, parse};
+
+/// A configuration that has passed every check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The name of this machine in the group.
+    pub node: String,
+    /// One for each entry and family, in the order of the file, IPv4 first.
+    pub virtual_routers: Vec<VirtualRouterConfig>,
+    /// In the order of the file.
+    pub listeners: Vec<ListenerConfig>,
+    /// In the order of the file.
+    pub pools: Vec<PoolConfig>,
+    /// The proxy as a whole.
+    pub proxy: ProxyConfig,
+}
+
+/// One virtual router: one entry of `virtual_routers` in one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRouterConfig {
+    /// Shown as `web/ipv4`.
+    pub name: RouterName,
+    /// The interface whose link the addresses belong to.
+    pub interface: String,
+    /// The identifier on that link.
+    pub vrid: Vrid,
+    /// The base priority of this node.
+    pub priority: Priority,
+    /// At least one; for IPv6 the first is link-local (RFC 9568 §5.2.9), derived where none is given.
+    pub addresses: Vec<VirtualAddress>,
+    /// Between two advertisements.
+    pub advertisement_interval: AdverInterval,
+    /// When a lower-priority Active is replaced.
+    pub preempt: Preempt,
+    /// Kernel lifetime of the addresses, renewed every quarter of it while Active; at least 1 s.
+    pub lease: Duration,
+}
+
+/// A place where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// The key under `listeners`.
+    pub name: String,
+    /// The entry of `virtual_routers` whose addresses it serves, by name or because a bind address is one of them.
+    pub virtual_router: Option<String>,
+    /// Every address it listens on; never empty. Virtual link-local addresses are left out.
+    pub binds: Vec<SocketAddr>,
+    /// The pool that answers.
+    pub pool: String,
+    /// How long clients may take.
+    pub timeouts: ListenerTimeouts,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// From the first byte to the end of a request's head; also between two requests of a connection.
+    pub request_head: Duration,
+    /// Without a byte in either direction, while a body or an upgraded connection is relayed.
+    pub idle: Duration,
+}
+
+/// Backends that can answer the same requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// The key under `pools`.
+    pub name: String,
+    /// Never empty, in the order of the file.
+    pub backends: Vec<BackendConfig>,
+    /// Who gets the next request.
+    pub balance: Balance,
+    /// How backends are probed.
+    pub health_check: HealthCheckConfig,
+    /// How long backends may take.
+    pub timeouts: PoolTimeouts,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendConfig {
+    /// The key under `backends`.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its share of the requests, 1 to 256.
+    pub weight: u16,
+}
+
+/// How backends are probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthCheckConfig {
+    /// `health_check: none`: always up.
+    None,
+    /// Probed over and over.
+    Probe(ProbeConfig),
+}
+
+/// One kind of probe and its pace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// What a probe does.
+    pub kind: ProbeKind,
+    /// From the start of one probe to the start of the next.
+    pub interval: Duration,
+    /// A probe that takes longer has failed; default: the interval.
+    pub timeout: Duration,
+    /// Successes in a row that bring a backend up.
+    pub rise: u32,
+    /// Failures in a row that take a backend down.
+    pub fall: u32,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// Opens a connection and closes it.
+    Tcp,
+    /// Sends `GET path`; any status from 200 to 399 is a success unless `expect` names others.
+    Http {
+        /// The target of the request, beginning with `/`.
+        path: String,
+        /// The Host field; default: the backend's address.
+        host: Option<String>,
+        /// Inclusive ranges of statuses that count as success.
+        expect: Vec<(u16, u16)>,
+    },
+}
+
+/// How long a backend may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolTimeouts {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// From the end of the request to the end of the response's head.
+    pub response_head: Duration,
+}
+
+/// The proxy as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// Data threads; `None`: the cores it may run on.
+    pub threads: Option<u16>,
+}

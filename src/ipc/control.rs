@@ -1,0 +1,170 @@
+//! What an operator may ask over the control socket, and the answers: one JSON line each way.
+//!
+//! The structures here are the JSON that `evenkeel status --json` prints: a public contract. Fields are only added.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::RouterName;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// The state of everything.
+    Status,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// To `Status`.
+    Status(Box<Status>),
+    /// The question could not be answered: why.
+    Error(String),
+}
+
+/// The state of everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The name of this machine in the group.
+    pub node: String,
+    /// The version of the program.
+    pub version: String,
+    /// In the order of the configuration; empty when the vrrp process does not answer.
+    pub virtual_routers: Vec<RouterStatus>,
+    /// In the order of the configuration; empty when the proxy does not answer.
+    pub listeners: Vec<ListenerStatus>,
+    /// In the order of the configuration.
+    pub pools: Vec<PoolStatus>,
+    /// The processes of the daemon.
+    pub processes: Vec<ProcessStatus>,
+    /// What is wrong now, for people: a process that does not answer, a right that is missing.
+    pub warnings: Vec<String>,
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// `evenkeel`, `evenkeel-vrrp` or `evenkeel-proxy`.
+    pub name: String,
+    /// `None` while it is being restarted.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u64,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// Entry and family.
+    pub name: RouterName,
+    /// The interface.
+    pub interface: String,
+    /// 1 to 255.
+    pub vrid: u8,
+    /// `Initialize`, `Backup` or `Active`.
+    pub state: String,
+    /// Milliseconds since the last transition.
+    pub since_ms: u64,
+    /// Why the last transition happened.
+    pub cause: String,
+    /// As configured.
+    pub base_priority: u8,
+    /// After tracking; 0 while in fault or unready.
+    pub effective_priority: u8,
+    /// Why the two differ, or why it does not stand; empty where there is nothing to say.
+    pub priority_reason: String,
+    /// The addresses that move.
+    pub addresses: Vec<IpAddr>,
+    /// Whether the addresses are on this node now.
+    pub holds_addresses: bool,
+    /// The configured interval, milliseconds.
+    pub advertisement_interval_ms: u64,
+    /// The interval learned from the Active, milliseconds; in Backup only.
+    pub active_adver_interval_ms: Option<u64>,
+    /// The source of our advertisements.
+    pub primary_address: Option<IpAddr>,
+    /// The other routers heard, most recent first; at most 16.
+    pub peers: Vec<PeerStatus>,
+    /// Counters by name, RFC 8347 §3 and beyond.
+    pub counters: BTreeMap<String, u64>,
+    /// Packets rejected, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// The last rejected packet.
+    pub last_rejected: Option<RejectedStatus>,
+}
+
+/// A router heard on the link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its source address.
+    pub address: IpAddr,
+    /// The priority it last advertised.
+    pub priority: u8,
+    /// Milliseconds since it was last heard.
+    pub heard_ms: u64,
+    /// `rfc5798` or `rfc9568`: how it computes its checksum.
+    pub checksum: String,
+}
+
+/// A packet that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedStatus {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// Why, as a key of `rejected`.
+    pub reason: String,
+    /// Milliseconds since then.
+    pub since_ms: u64,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// The key under `listeners`.
+    pub name: String,
+    /// Where it listens.
+    pub binds: Vec<SocketAddr>,
+    /// The pool that answers.
+    pub pool: String,
+    /// Client connections open now.
+    pub connections: u64,
+    /// Requests answered since the proxy started.
+    pub requests_total: u64,
+    /// Answers by class of status: `2xx`, `3xx`, `4xx`, `5xx`.
+    pub responses_total: BTreeMap<String, u64>,
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// The key under `pools`.
+    pub name: String,
+    /// In the order of the configuration.
+    pub backends: Vec<BackendStatus>,
+    /// Requests tried again on another backend.
+    pub retries_total: u64,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// The key under `backends`.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `up`, `down` or `unprobed`.
+    pub state: String,
+    /// What the last probe said.
+    pub check: String,
+    /// Requests in flight now.
+    pub active_requests: u64,
+    /// Requests sent to it since the proxy started.
+    pub requests_total: u64,
+    /// Attempts that failed.
+    pub failures_total: u64,
+}

@@ -1,0 +1,188 @@
+//! All that crosses between the supervisor and its children.
+//!
+//! Every message is small, or travels in a memory file beside its frame (see `channel`). Times are nanoseconds of
+//! CLOCK_MONOTONIC, which all processes of a machine share.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::control::{ListenerStatus, PoolStatus, RouterStatus};
+use crate::model::{Family, Fitness, RouterName};
+
+/// Supervisor to vrrp.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToVrrp {
+    /// Sockets of the vrrp process before this one, one descriptor each, in this order; sent before `Configure`.
+    KeptSockets(Vec<SocketKey>),
+    /// Begin. The text has passed `config::parse` in the supervisor.
+    Configure {
+        /// The text of the configuration.
+        yaml: String,
+        /// The name of this node.
+        node: String,
+        /// What the process before this one last said of each of its virtual routers that was Active.
+        adopt: Vec<ActiveRole>,
+    },
+    /// What tracking says of all virtual routers of an entry.
+    Fitness {
+        /// The key under `virtual_routers`.
+        entry: String,
+        /// The verdict; an entry that was never mentioned is `Unready`.
+        fitness: Fitness,
+    },
+    /// Answer with `Status`.
+    ReportStatus {
+        /// Echoed in the answer.
+        id: u64,
+    },
+    /// Give every address up (make before break), then say `Stopped` and exit.
+    Stop,
+}
+
+/// Vrrp to supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromVrrp {
+    /// The protocol thread is alive; every 50 ms.
+    Beat {
+        /// Every virtual router that is Active now.
+        active: Vec<ActiveRole>,
+    },
+    /// Duplicates for the supervisor to keep, one descriptor each, in this order; replaces what it kept.
+    KeepSockets(Vec<SocketKey>),
+    /// The configuration is applied: sockets open, routers started.
+    Ready,
+    /// A virtual router changed state.
+    Transition(TransitionReport),
+    /// The answer to `ReportStatus`.
+    Status {
+        /// As asked.
+        id: u64,
+        /// In the order of the configuration.
+        routers: Vec<RouterStatus>,
+    },
+    /// A line for the log.
+    Log(LogLine),
+    /// Everything is given up; the process exits now.
+    Stopped,
+}
+
+/// A virtual router that is Active.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveRole {
+    /// Which.
+    pub router: RouterName,
+    /// When it last advertised, ns of CLOCK_MONOTONIC.
+    pub advertised_at_ns: u64,
+}
+
+/// Which VRRP socket a descriptor is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SocketKey {
+    /// The name of its interface.
+    pub interface: String,
+    /// The index of that interface when the socket was opened; a re-created interface has another.
+    pub ifindex: u32,
+    /// IPv4 or IPv6.
+    pub family: Family,
+}
+
+/// One change of state, for the log and for `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransitionReport {
+    /// Which virtual router.
+    pub router: RouterName,
+    /// `Initialize`, `Backup` or `Active`.
+    pub from: String,
+    /// The same.
+    pub to: String,
+    /// Why, as a fragment for people.
+    pub cause: String,
+    /// When, ns of CLOCK_MONOTONIC.
+    pub at_ns: u64,
+}
+
+/// Supervisor to proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToProxy {
+    /// Listening sockets of one bind address, a descriptor a data thread; sent before `Configure`.
+    Lend {
+        /// The key under `listeners`.
+        listener: String,
+        /// The address they listen on.
+        bind: SocketAddr,
+    },
+    /// Begin.
+    Configure {
+        /// The text of the configuration.
+        yaml: String,
+        /// The name of this node.
+        node: String,
+        /// The number of data threads; `Lend` brought as many descriptors for each address.
+        threads: u16,
+        /// What the process before this one last said of the backends; they start so, until probed.
+        health: Vec<PoolHealth>,
+    },
+    /// Answer with `Status`.
+    ReportStatus {
+        /// Echoed in the answer.
+        id: u64,
+    },
+    /// Finish what is in flight, within this time, then say `Drained` and exit.
+    Drain {
+        /// Milliseconds.
+        deadline_ms: u64,
+    },
+}
+
+/// Proxy to supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromProxy {
+    /// A data thread is alive; every 50 ms.
+    Beat {
+        /// 0 to threads - 1.
+        thread: u16,
+    },
+    /// Every data thread accepts on all its sockets.
+    Ready,
+    /// The health of a pool changed, or was first known.
+    Health(PoolHealth),
+    /// The answer to `ReportStatus`.
+    Status {
+        /// As asked.
+        id: u64,
+        /// In the order of the configuration.
+        listeners: Vec<ListenerStatus>,
+        /// In the order of the configuration.
+        pools: Vec<PoolStatus>,
+    },
+    /// A line for the log.
+    Log(LogLine),
+    /// Nothing is in flight any more; the process exits now.
+    Drained,
+}
+
+/// How many of a pool's backends can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolHealth {
+    /// The key under `pools`.
+    pub pool: String,
+    /// Each backend by name: up, or not; missing: not yet probed.
+    pub backends: BTreeMap<String, bool>,
+    /// True when every backend has been probed, or needs none.
+    pub probed: bool,
+}
+
+/// A line for the log, on its way to the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// The fixed text.
+    pub message: String,
+    /// In the order they were given.
+    pub fields: Vec<(String, String)>,
+    /// Lines lost before this one because the channel was full.
+    pub dropped: u64,
+}

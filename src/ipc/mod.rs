@@ -1,0 +1,6 @@
+//! Where processes meet: typed messages over socketpairs that also pass descriptors, and the control socket's words.
+
+pub mod channel;
+pub mod control;
+pub mod log;
+pub mod message;

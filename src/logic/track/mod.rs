@@ -1,0 +1,1 @@
+//! Observations to the fitness of a virtual router.

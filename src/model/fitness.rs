@@ -1,0 +1,38 @@
+//! How fit this node is to hold the addresses of a virtual router.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Priority;
+
+/// What tracking says about a virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fitness {
+    /// It must not be Active: an Active gives the addresses up, a Backup does not stand.
+    Fault(FaultCause),
+    /// Not yet able to serve: Backup, not preempting. It does stand when no Active is heard at all.
+    Unready,
+    /// It stands with this effective priority.
+    Ready(Priority),
+}
+
+/// Why a virtual router is in fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultCause {
+    /// The proxy did not serve 200 ms after its restart.
+    ProxyNotServing,
+    /// The proxy died three times in 10 s.
+    ProxyKeepsDying,
+}
+
+impl fmt::Display for FaultCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ProxyNotServing => "the proxy is not serving",
+            Self::ProxyKeepsDying => "the proxy keeps dying",
+        })
+    }
+}

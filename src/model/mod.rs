@@ -1,0 +1,18 @@
+//! The words everybody uses: identifiers, priorities, intervals, names and addresses.
+//!
+//! Pure data, std and serde's derives only. A value of these types has been checked once; it is made from raw
+//! numbers by `config::check` and by `logic::vrrp::packet` alone. Read `logic::vrrp` next.
+
+mod address;
+mod adver_interval;
+mod fitness;
+mod names;
+mod priority;
+mod vrid;
+
+pub use address::{Family, VirtualAddress};
+pub use adver_interval::AdverInterval;
+pub use fitness::{FaultCause, Fitness};
+pub use names::RouterName;
+pub use priority::Priority;
+pub use vrid::Vrid;
