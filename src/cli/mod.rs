@@ -1,1 +1,211 @@
-//! The commands, one file each.
+//! The commands, one file each, and the reading of their arguments.
+//!
+//! [`run`] gets the arguments and returns the exit code: 0 done, 1 failed, 2 usage, 78 a bad configuration. The
+//! usage text is the list of flags; `tests/documents.rs` holds the manual to it.
+
+pub mod check;
+mod daemon;
+pub mod demo;
+mod status;
+
+use std::path::PathBuf;
+
+/// What `evenkeel --help` prints; the manual has the same flags.
+pub const USAGE: &str = "\
+usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
+       evenkeel check [--config FILE] [--node NAME]
+       evenkeel status [--json] [--runtime-dir DIR]
+       evenkeel demo [--json]
+       evenkeel --version | --help
+
+  run     run the daemon in the foreground until SIGTERM
+  check   say what a configuration means for this node, or all that is wrong with it
+  status  ask the running daemon
+  demo    build a failover pair in network namespaces, break it, and measure
+
+  --config FILE      the configuration (/etc/evenkeel/evenkeel.yaml)
+  --node NAME        who this machine is (the key `node`, else the host name)
+  --runtime-dir DIR  where the control socket lives (/run/evenkeel)
+  --json             print JSON
+";
+
+/// A command, as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Command {
+    Run(Flags),
+    Check(Flags),
+    Status(Flags),
+    Demo(Flags),
+    Version,
+    Help,
+}
+
+/// The flags of all commands; each command takes only its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Flags {
+    config: PathBuf,
+    node: Option<String>,
+    runtime_dir: PathBuf,
+    output: Output,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Tables, for people.
+    Text,
+    /// `--json`.
+    Json,
+}
+
+/// Runs the command that the arguments name (without the program's own) and returns the exit code.
+pub fn run(arguments: &[String]) -> i32 {
+    match parse(arguments) {
+        Ok(Command::Run(flags)) => daemon::run(flags.config, flags.node, flags.runtime_dir),
+        Ok(Command::Check(flags)) => check::run(&flags.config, flags.node.as_deref()),
+        Ok(Command::Status(flags)) => status::run(&flags.runtime_dir, flags.output),
+        Ok(Command::Demo(flags)) => demo::run(flags.output),
+        Ok(Command::Version) => {
+            println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
+            EXIT_DONE
+        }
+        Ok(Command::Help) => {
+            print!("{USAGE}");
+            EXIT_DONE
+        }
+        Err(complaint) => {
+            eprintln!("error: {complaint}\n\n{USAGE}");
+            EXIT_USAGE
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Result<Command, String> {
+    let Some((name, rest)) = arguments.split_first() else {
+        return Err("a command is missing".into());
+    };
+    match name.as_str() {
+        "run" => flags(rest, &["--config", "--node", "--runtime-dir"]).map(Command::Run),
+        "check" => flags(rest, &["--config", "--node"]).map(Command::Check),
+        "status" => flags(rest, &["--json", "--runtime-dir"]).map(Command::Status),
+        "demo" => flags(rest, &["--json"]).map(Command::Demo),
+        "--version" | "-V" => Ok(Command::Version),
+        "--help" | "-h" | "help" => Ok(Command::Help),
+        other => Err(format!("there is no command {other:?}")),
+    }
+}
+
+fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
+    let mut flags = Flags {
+        config: DEFAULT_CONFIG.into(),
+        node: None,
+        runtime_dir: DEFAULT_RUNTIME_DIR.into(),
+        output: Output::Text,
+    };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let (name, attached) = match argument.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+            Some(_) | None => (argument.as_str(), None),
+        };
+        if !allowed.contains(&name) {
+            return Err(format!("this command does not take {argument:?}"));
+        }
+        if name == "--json" {
+            if attached.is_some() {
+                return Err("--json takes no value".into());
+            }
+            flags.output = Output::Json;
+            continue;
+        }
+        let value = attached
+            .or_else(|| rest.next().cloned())
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| format!("{name} needs a value"))?;
+        match name {
+            "--config" => flags.config = value.into(),
+            "--node" => flags.node = Some(value),
+            _ => flags.runtime_dir = value.into(),
+        }
+    }
+    Ok(flags)
+}
+
+/// Prints an error and all its causes, once.
+pub fn print_error(error: &dyn std::error::Error) {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    let text = if text.starts_with("error") {
+        text
+    } else {
+        format!("error: {text}")
+    };
+    eprintln!("{}", text.trim_end());
+}
+
+/// Done.
+pub const EXIT_DONE: i32 = 0;
+/// Failed.
+pub const EXIT_FAILED: i32 = 1;
+/// Called wrongly.
+pub const EXIT_USAGE: i32 = 2;
+/// A bad configuration; EX_CONFIG of sysexits.h.
+pub const EXIT_CONFIG: i32 = 78;
+/// Where the configuration is.
+const DEFAULT_CONFIG: &str = "/etc/evenkeel/evenkeel.yaml";
+/// Where the control socket is.
+const DEFAULT_RUNTIME_DIR: &str = "/run/evenkeel";
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(
+            &line
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn flags_have_defaults_and_take_values_both_ways() {
+        let Command::Run(flags) = parsed("run").unwrap() else {
+            panic!("not run")
+        };
+        assert_eq!(flags.config, PathBuf::from("/etc/evenkeel/evenkeel.yaml"));
+        assert_eq!(flags.runtime_dir, PathBuf::from("/run/evenkeel"));
+        let Command::Run(flags) = parsed("run --config a.yaml --node=lb1").unwrap() else {
+            panic!("not run")
+        };
+        assert_eq!(
+            (flags.config, flags.node),
+            (PathBuf::from("a.yaml"), Some("lb1".into()))
+        );
+    }
+
+    #[test]
+    fn mistakes_are_said() {
+        for (line, complaint) in [
+            ("", "a command is missing"),
+            ("start", "there is no command \"start\""),
+            ("run --json", "this command does not take \"--json\""),
+            ("run --config", "--config needs a value"),
+            ("status --json=yes", "--json takes no value"),
+            ("check extra", "this command does not take \"extra\""),
+        ] {
+            assert_eq!(parsed(line), Err(complaint.to_owned()), "{line}");
+        }
+    }
+}

@@ -1,1 +1,167 @@
-//! Stub.
+//! The parent process: it starts the others again when they die or fall silent, and keeps what must outlive them.
+//!
+//! It holds the listening sockets, duplicates of the VRRP sockets, the last role of every virtual router and the last
+//! health of every pool; it turns what it is told into fitness (`logic::track`) and answers operators. It parses
+//! nothing that comes from the network. Losing it means giving the addresses up: its children see their channel
+//! close. Read `daemon` for the loop, `child` for what "silent" means.
+
+mod child;
+mod control;
+mod daemon;
+mod listeners;
+mod notify;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::config::{self, Config, ConfigErrors, check::NodeName};
+use crate::ipc::channel::ChannelError;
+use crate::ipc::log::{self, Printer};
+use crate::process::role::{self, ConfineError, Role};
+
+/// What `evenkeel run` was told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// `--node`.
+    pub node: Option<String>,
+    /// Where the control socket and the lock live.
+    pub runtime_dir: PathBuf,
+}
+
+/// Why the daemon could not be started or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The file cannot be read.
+    #[error("failed to read {}: {source}", path.display())]
+    ReadConfig {
+        /// Which file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// The directory cannot be used.
+    #[error("failed to use the runtime directory {}: {source}\nhelp: name another with --runtime-dir", path.display())]
+    RuntimeDir {
+        /// Which directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another daemon holds the lock.
+    #[error("another evenkeel already runs with the runtime directory {}\nhelp: stop it, or name another directory with --runtime-dir", .0.display())]
+    AlreadyRunning(PathBuf),
+    /// A listener cannot listen.
+    #[error("listener {listener}: failed to listen on {bind}: {source}\nhelp: {help}")]
+    Listen {
+        /// Which listener.
+        listener: String,
+        /// Where.
+        bind: std::net::SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+        /// How to mend it.
+        help: &'static str,
+    },
+    /// A process cannot be started.
+    #[error("failed to start {name}: {source}")]
+    Start {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The rights of this process cannot be set.
+    #[error("failed to set the rights of the process: {0}")]
+    Confine(#[from] ConfineError),
+    /// A channel broke.
+    #[error("failed to talk to a process of ours: {0}")]
+    Channel(#[from] ChannelError),
+    /// The runtime, a signal or a socket of ours was refused.
+    #[error("failed to {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Runs the daemon until it is told to stop.
+pub fn run(options: &Options) -> Result<(), SupervisorError> {
+    role::confine(Role::Supervisor)?;
+    let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
+    let _lock = lock(&options.runtime_dir)?;
+    let sockets = listeners::open(&config)?;
+    let printer = log::to_standard_error();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| SupervisorError::System {
+            what: "start a runtime",
+            source,
+        })?;
+    let result = runtime.block_on(daemon::serve(
+        daemon::Setup {
+            config,
+            yaml,
+            sockets,
+            runtime_dir: options.runtime_dir.clone(),
+        },
+        &printer,
+    ));
+    printer.flush();
+    result
+}
+
+/// Reads and checks a configuration for this machine; also what `evenkeel check` does.
+pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), SupervisorError> {
+    let failed = |source| SupervisorError::ReadConfig {
+        path: path.to_owned(),
+        source,
+    };
+    let mut yaml = String::new();
+    File::open(path)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX).read_to_string(&mut yaml))
+        .map_err(failed)?;
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let host = host.to_string_lossy();
+    let name = node.map_or(NodeName::HostName(&host), NodeName::Given);
+    let config = config::parse(&path.display().to_string(), &yaml, name)?;
+    Ok((yaml, config))
+}
+
+/// Creates the directory and takes its lock, which dies with this process.
+fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
+    let failed = |source| SupervisorError::RuntimeDir {
+        path: directory.to_owned(),
+        source,
+    };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let file = File::create(directory.join("lock")).map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| SupervisorError::AlreadyRunning(directory.to_owned()))
+}
+
+impl Printer {
+    /// Prints a warning of the supervisor that no event carries.
+    fn warn(&self, process: &str, message: String) {
+        let line = crate::ipc::message::LogLine {
+            level: "warn".into(),
+            message,
+            fields: Vec::new(),
+            dropped: 0,
+        };
+        self.print(process, &line);
+    }
+}
+
+/// The longest configuration that is read; `config::parse` refuses longer ones with a better message.
+const CONFIG_BYTES_MAX: u64 = 2 * 1024 * 1024;

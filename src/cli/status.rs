@@ -1,0 +1,294 @@
+//! `evenkeel status`: asks the running daemon and prints tables, or the JSON as it came.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use crate::ipc::control::{ListenerStatus, PoolStatus, Request, Response, RouterStatus, Status};
+
+/// Why there is no status.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// Nobody listens.
+    #[error("failed to ask the daemon at {}: {source}\nhelp: is it running? its --runtime-dir must be the same", path.display())]
+    Connect {
+        /// The control socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It did not answer, or not in time.
+    #[error("failed to read the daemon's answer: {0}")]
+    Read(io::Error),
+    /// It answered something else.
+    #[error("the daemon refused: {0}")]
+    Refused(String),
+}
+
+/// Prints the status; returns the exit code.
+pub fn run(runtime_dir: &Path, output: Output) -> i32 {
+    let status = match ask(runtime_dir) {
+        Ok(status) => status,
+        Err(error) => {
+            print_error(&error);
+            return EXIT_FAILED;
+        }
+    };
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(&status).unwrap_or_default() + "\n",
+        Output::Text => render(&status),
+    };
+    // A reader that has gone, as `head` does, wants no more.
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => EXIT_DONE,
+        Err(_) => EXIT_FAILED,
+    }
+}
+
+/// Returns the status of the daemon that uses this runtime directory.
+pub fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
+    let path = runtime_dir.join("control.sock");
+    let mut stream = UnixStream::connect(&path).map_err(|source| StatusError::Connect {
+        path: path.clone(),
+        source,
+    })?;
+    let mut exchange = || -> io::Result<Response> {
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        let mut question = serde_json::to_vec(&Request::Status)?;
+        question.push(b'\n');
+        stream.write_all(&question)?;
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    };
+    match exchange().map_err(StatusError::Read)? {
+        Response::Status(status) => Ok(*status),
+        Response::Error(why) => Err(StatusError::Refused(why)),
+    }
+}
+
+fn render(status: &Status) -> String {
+    let mut text = format!("node {}, evenkeel {}\n", status.node, status.version);
+    for warning in &status.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    if !status.virtual_routers.is_empty() {
+        text.push('\n');
+        text.push_str(&routers(&status.virtual_routers));
+        for router in &status.virtual_routers {
+            router_details(&mut text, router);
+        }
+    }
+    if !status.listeners.is_empty() {
+        text.push('\n');
+        text.push_str(&listeners(&status.listeners));
+    }
+    if !status.pools.is_empty() {
+        text.push('\n');
+        text.push_str(&pools(&status.pools));
+    }
+    let mut rows = vec![row(["PROCESS", "PID", "RESTARTS"])];
+    rows.extend(status.processes.iter().map(|process| {
+        let pid = process
+            .pid
+            .map_or_else(|| "-".into(), |pid| pid.to_string());
+        vec![process.name.clone(), pid, process.restarts.to_string()]
+    }));
+    text.push('\n');
+    text.push_str(&table(&rows));
+    text
+}
+
+fn routers(routers: &[RouterStatus]) -> String {
+    let mut rows = vec![row([
+        "VIRTUAL ROUTER",
+        "INTERFACE",
+        "VRID",
+        "STATE",
+        "SINCE",
+        "PRIORITY",
+        "CAUSE",
+    ])];
+    rows.extend(routers.iter().map(|router| {
+        let priority = if router.base_priority == router.effective_priority {
+            router.base_priority.to_string()
+        } else {
+            format!("{} of {}", router.effective_priority, router.base_priority)
+        };
+        vec![
+            router.name.to_string(),
+            router.interface.clone(),
+            router.vrid.to_string(),
+            router.state.clone(),
+            ago(router.since_ms),
+            priority,
+            router.cause.clone(),
+        ]
+    }));
+    table(&rows)
+}
+
+fn router_details(text: &mut String, router: &RouterStatus) {
+    let addresses: Vec<String> = router.addresses.iter().map(ToString::to_string).collect();
+    let held = if router.holds_addresses {
+        "here"
+    } else {
+        "not here"
+    };
+    let _ = writeln!(text, "\n{}: {} ({held})", router.name, addresses.join(", "));
+    if !router.priority_reason.is_empty() {
+        let _ = writeln!(text, "  priority: {}", router.priority_reason);
+    }
+    for peer in &router.peers {
+        let _ = writeln!(
+            text,
+            "  peer {}: priority {}, heard {} ago, checksum {}",
+            peer.address,
+            peer.priority,
+            ago(peer.heard_ms),
+            peer.checksum
+        );
+    }
+    let sent_or_heard: Vec<String> = router
+        .counters
+        .iter()
+        .filter(|(_, n)| **n > 0)
+        .map(|(k, n)| format!("{k} {n}"))
+        .collect();
+    if !sent_or_heard.is_empty() {
+        let _ = writeln!(text, "  {}", sent_or_heard.join(", "));
+    }
+    if let Some(last) = &router.last_rejected {
+        let total: u64 = router.rejected.values().sum();
+        let _ = writeln!(
+            text,
+            "  rejected {total}, last from {} {} ago: {}",
+            last.source,
+            ago(last.since_ms),
+            last.reason
+        );
+    }
+}
+
+fn listeners(listeners: &[ListenerStatus]) -> String {
+    let mut rows = vec![row([
+        "LISTENER",
+        "BIND",
+        "POOL",
+        "CONNECTIONS",
+        "REQUESTS",
+        "5XX",
+    ])];
+    rows.extend(listeners.iter().map(|listener| {
+        let binds: Vec<String> = listener.binds.iter().map(ToString::to_string).collect();
+        let errors = listener.responses_total.get("5xx").copied().unwrap_or(0);
+        vec![
+            listener.name.clone(),
+            binds.join(" "),
+            listener.pool.clone(),
+            listener.connections.to_string(),
+            listener.requests_total.to_string(),
+            errors.to_string(),
+        ]
+    }));
+    table(&rows)
+}
+
+fn pools(pools: &[PoolStatus]) -> String {
+    let mut rows = vec![row([
+        "POOL",
+        "BACKEND",
+        "ADDRESS",
+        "STATE",
+        "ACTIVE",
+        "REQUESTS",
+        "FAILURES",
+        "LAST PROBE",
+    ])];
+    for pool in pools {
+        rows.extend(pool.backends.iter().map(|backend| {
+            vec![
+                pool.name.clone(),
+                backend.name.clone(),
+                backend.address.to_string(),
+                backend.state.clone(),
+                backend.active_requests.to_string(),
+                backend.requests_total.to_string(),
+                backend.failures_total.to_string(),
+                backend.check.clone(),
+            ]
+        }));
+    }
+    table(&rows)
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+/// Returns the rows with their columns aligned, two spaces apart.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|c| c.chars().count())
+                .max()
+        })
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns a span of time in the largest unit that says enough.
+fn ago(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..120_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
+        120_000..7_200_000 => format!("{}m", ms / 60_000),
+        7_200_000..172_800_000 => format!("{}h", ms / 3_600_000),
+        172_800_000.. => format!("{}d", ms / 86_400_000),
+    }
+}
+
+/// From the question to the answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = vec![row(["A", "BB"]), row(["long", "x"])];
+        assert_eq!(table(&rows), "A     BB\nlong  x\n");
+    }
+
+    #[test]
+    fn time_is_said_in_the_largest_useful_unit() {
+        for (ms, text) in [
+            (999, "999ms"),
+            (1_250, "1.2s"),
+            (119_999, "119.9s"),
+            (120_000, "2m"),
+            (7_200_000, "2h"),
+            (172_800_000, "2d"),
+        ] {
+            assert_eq!(ago(ms), text);
+        }
+    }
+}
