@@ -1,9 +1,9 @@
 //! When an Active says again that the addresses are at its link-layer address.
 //!
-//! A gratuitous ARP or an unsolicited neighbor advertisement is lost as easily as any packet, and a peer
-//! which still holds the addresses may have answered in between. So: a burst at once, then quickly until
-//! every lease of an earlier owner is over, once more after 5 s, then slowly for ever. Pure; the router owns
-//! the schedule as a part of its Active state and emits the actions.
+//! A gratuitous ARP or an unsolicited neighbor advertisement is lost as easily as any packet, and a
+//! peer which still holds the addresses may have answered in between. So: a burst at once, then
+//! quickly until every lease of an earlier owner is over, once more after 5 s, then slowly for
+//! ever. Pure; the router owns the schedule as a part of its Active state and emits the actions.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,8 @@ impl Announcements {
         }
     }
 
-    /// Returns the schedule after an announcement at `now`; `lease` is how long another owner's may live.
+    /// Returns the schedule after an announcement at `now`; `lease` is how long another owner's may
+    /// live.
     #[must_use]
     pub fn advanced(self, now: Instant, lease: Duration) -> Self {
         match self {
@@ -77,6 +78,18 @@ impl Announcements {
         }
     }
 
+    /// Returns the schedule of a router that is Active again without having let go: the old one goes
+    /// on, but what fell due in between is not caught up at once.
+    #[must_use]
+    pub fn resumed(self, now: Instant) -> Self {
+        match self {
+            Self::AwaitApplied { .. } => Self::awaiting(now),
+            Self::Running { started_at, next_at } => {
+                Self::Running { started_at, next_at: next_at.max(now + QUICK_INTERVAL) }
+            }
+        }
+    }
+
     /// Returns when `handle_timeout` is wanted.
     pub const fn due_at(self) -> Instant {
         match self {
@@ -92,7 +105,8 @@ pub const BURST: usize = 5;
 pub const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between announcements while an earlier owner may still answer.
 const QUICK_INTERVAL: Duration = Duration::from_millis(250);
-/// How far beyond the lease the quick announcements go: what a kernel needs to notice the end of one.
+/// How far beyond the lease the quick announcements go: what a kernel needs to notice the end of
+/// one.
 const QUICK_MARGIN: Duration = Duration::from_millis(500);
 /// One more when everything has settled.
 const LATER: Duration = Duration::from_secs(5);

@@ -1,4 +1,5 @@
-//! What a virtual router counts: the statistics of RFC 8347, in today's words, and those that explain us.
+//! What a virtual router counts: the statistics of RFC 8347, in today's words, and those that
+//! explain us.
 //!
 //! Rejected packets are counted here and nowhere touch the state machine.
 
@@ -33,9 +34,11 @@ counters! {
     priority_zero_received,
     /// Advertisements with priority 0 sent (`priority-zero-pkts-sent`).
     priority_zero_sent,
-    /// Received with an interval of zero, rejected, or another than ours, accepted (`interval-errors`).
+    /// Received with an interval of zero, rejected, or another than ours, accepted
+    /// (`interval-errors`).
     interval_errors,
-    /// Received with an empty address list, rejected, or another than ours, accepted (`address-list-errors`).
+    /// Received with an empty address list, rejected, or another than ours, accepted
+    /// (`address-list-errors`).
     address_list_errors,
     /// Rejected: not an advertisement (`invalid-type-pkts-rcvd`).
     invalid_type_received,

@@ -1,8 +1,8 @@
 //! The timer formulas of RFC 9568 §6.1, and nothing else that calculates with intervals.
 //!
-//! Integer microseconds: multiply first, divide by 256 last, no floats. The priority in a formula is always
-//! the local one; the interval is the one learned from the Active, or the local one. The largest product is
-//! 256 × 40,950,000 µs, far inside a `u64`. Read `router` next.
+//! Integer microseconds: multiply first, divide by 256 last, no floats. The priority in a formula
+//! is always the local one; the interval is the one learned from the Active, or the local one. The
+//! largest product is 256 × 40,950,000 µs, far inside a `u64`. Read `router` next.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub const fn active_down_interval(priority: Priority, interval: AdverInterval) -
     Duration::from_micros(3 * interval.micros() + skew_micros(priority, interval))
 }
 
-/// Returns the least time between two advertisements sent as an answer to a peer: a tenth of the interval.
+/// Returns the least time between two advertisements sent as an answer to a peer: a tenth of the
+/// interval.
 ///
 /// Without it two misconfigured Actives would answer each other at wire speed (RFC 9568 §6.4.3).
 pub const fn answer_interval(interval: AdverInterval) -> Duration {
@@ -37,7 +38,8 @@ const fn skew_micros(priority: Priority, interval: AdverInterval) -> u64 {
 mod tests {
     use super::*;
 
-    /// RFC 9568 §6.1: priority, interval in centiseconds, Skew_Time and Active_Down_Interval in microseconds.
+    /// RFC 9568 §6.1: priority, interval in centiseconds, Skew_Time and Active_Down_Interval in
+    /// microseconds.
     const TABLE: [(u8, u16, u64, u64); 13] = [
         (100, 100, 609_375, 3_609_375),
         (254, 100, 7_812, 3_007_812),

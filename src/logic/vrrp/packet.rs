@@ -12,8 +12,9 @@
 //!  +---------------------------------------------------------------+
 //! ```
 //!
-//! Bytes in, a checked `Advertisement` or a counted reason out. It refuses to know which virtual routers
-//! exist: an unknown VRID and our own source address are found by the caller. Read `router` next.
+//! Bytes in, a checked `Advertisement` or a counted reason out. It refuses to know which virtual
+//! routers exist: an unknown VRID and our own source address are found by the caller. Read `router`
+//! next.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -36,10 +37,11 @@ pub struct Advertisement {
 }
 
 impl Advertisement {
-    /// Returns whether an IPv6 advertisement does not begin with a link-local address (RFC 9568 §5.2.9,
-    /// erratum 8300).
+    /// Returns whether an IPv6 advertisement does not begin with a link-local address (RFC 9568
+    /// §5.2.9, erratum 8300).
     ///
-    /// A flag and not a rejection: FRR and keepalived peers send such advertisements unless told otherwise.
+    /// A flag and not a rejection: FRR and keepalived peers send such advertisements unless told
+    /// otherwise.
     pub fn lacks_link_local(&self) -> bool {
         match self.addresses.first() {
             Some(IpAddr::V6(first)) => !first.is_unicast_link_local(),
@@ -149,9 +151,9 @@ impl ChecksumForm {
 
 /// Reads the VRRP message (after the IP header) in the order of RFC 9568 §7.1.
 ///
-/// The message is exactly what the IP header says, without the padding of the link. Both IPv4 forms of the
-/// checksum are accepted; the two never fit at once for another reading, because all that differs is which
-/// words are summed. When both do fit, the form we send is reported.
+/// The message is exactly what the IP header says, without the padding of the link. Both IPv4 forms
+/// of the checksum are accepted; the two never fit at once for another reading, because all that
+/// differs is which words are summed. When both do fit, the form we send is reported.
 pub fn parse(
     envelope: &Envelope,
     message: &[u8],
@@ -193,8 +195,8 @@ pub fn parse(
 
 /// Writes the VRRP message with its checksum (IPv4: RFC 5798 form; IPv6: RFC 8200 pseudo-header).
 ///
-/// `out` is emptied first. Addresses of the other family than the source's are left out, and so is what the
-/// count cannot express, beyond 255.
+/// `out` is emptied first. Addresses of the other family than the source's are left out, and so is
+/// what the count cannot express, beyond 255.
 pub fn build(
     advertisement: &Advertisement,
     source: IpAddr,

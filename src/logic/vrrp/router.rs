@@ -1,12 +1,12 @@
 //! The virtual router: the state machine of RFC 9568 §6.4 with make before break.
 //!
-//! Events (`handle_*`), commands (`set_fitness`, `update`) and `now` go in. After each of them the shell takes
-//! actions with `poll_action` until there is none (never more than [`ACTIONS_MAX`]), then arms one timer at
-//! `poll_timeout`. It knows no socket, no clock and no kernel; whether the addresses could be installed is told
-//! to it.
+//! Events (`handle_*`), commands (`set_fitness`, `update`) and `now` go in. After each of them the
+//! shell takes actions with `poll_action` until there is none (never more than [`ACTIONS_MAX`]),
+//! then arms one timer at `poll_timeout`. It knows no socket, no clock and no kernel; whether the
+//! addresses could be installed is told to it.
 //!
-//! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our addresses. An
-//! Active always holds; another state holds exactly while its `release_at` is set.
+//! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our
+//! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
 //!
 //! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up.
 
@@ -87,7 +87,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Begins (RFC 9568 §6.4.1): waits for the link in Initialize, then Backup; an owner is Active at once.
+    /// Begins (RFC 9568 §6.4.1): waits for the link in Initialize, then Backup; an owner is Active
+    /// at once.
     pub fn handle_startup(&mut self, now: Instant) {
         match self.lifecycle {
             Lifecycle::New | Lifecycle::Stopped => {
@@ -101,9 +102,10 @@ impl VirtualRouter {
     /// Instead of `handle_startup`: the process before us died as Active, having advertised last at
     /// `advertised_at`, and the addresses are still installed.
     ///
-    /// Within three intervals of that advertisement the router is Active at once, or when the link is told to
-    /// it; later, it removes the addresses and starts as any other. Advertisements that waited in the socket
-    /// are handed in afterwards: a better Active among them makes us yield as usual.
+    /// Within three intervals of that advertisement the router is Active at once, or when the link
+    /// is told to it; later, it removes the addresses and starts as any other. Advertisements that
+    /// waited in the socket are handed in afterwards: a better Active among them makes us yield as
+    /// usual.
     pub fn handle_adoption(&mut self, now: Instant, advertised_at: Instant) {
         match self.lifecycle {
             Lifecycle::New | Lifecycle::Stopped => {
@@ -114,7 +116,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Stops (RFC 9568 §6.4.2, §6.4.3); addresses are held until a peer has them: see `is_released`.
+    /// Stops (RFC 9568 §6.4.2, §6.4.3); addresses are held until a peer has them: see
+    /// `is_released`.
     pub fn handle_shutdown(&mut self, now: Instant) {
         self.notice_stall(now);
         self.drop_adoption();
@@ -180,8 +183,8 @@ impl VirtualRouter {
         }
     }
 
-    /// The host could not install or renew the addresses: a router that cannot apply its addresses is not
-    /// Active.
+    /// The host could not install or renew the addresses: a router that cannot apply its addresses
+    /// is not Active.
     pub fn handle_apply_failed(&mut self, now: Instant, failure: Failure) {
         self.notice_stall(now);
         self.counters.apply_failures += 1;
@@ -210,7 +213,8 @@ impl VirtualRouter {
 
     /// Changes the parameters without losing state. The VRID stays: another one is another router.
     ///
-    /// An Active says what changed at once, so that nobody waits for an interval that is no longer kept.
+    /// An Active says what changed at once, so that nobody waits for an interval that is no longer
+    /// kept.
     pub fn update(&mut self, now: Instant, parameters: Parameters) {
         self.notice_stall(now);
         let before = std::mem::replace(&mut self.parameters, parameters);
@@ -330,7 +334,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Returns why a router that was started takes no part, or `None` if it does, or was not started.
+    /// Returns why a router that was started takes no part, or `None` if it does, or was not
+    /// started.
     pub fn obstacle(&self) -> Option<Obstacle> {
         match self.lifecycle {
             Lifecycle::New | Lifecycle::Stopped => return None,
@@ -353,7 +358,8 @@ impl VirtualRouter {
         self.last_failure.as_ref()
     }
 
-    /// Returns the interval that times this router: learned from the Active in Backup, its own elsewhere.
+    /// Returns the interval that times this router: learned from the Active in Backup, its own
+    /// elsewhere.
     pub const fn active_adver_interval(&self) -> AdverInterval {
         match self.state {
             State::Backup {
@@ -480,8 +486,8 @@ impl VirtualRouter {
     fn become_active(&mut self, now: Instant, cause: Cause) {
         self.send(self.effective_priority);
         let announcements = match self.interrupted_announcements.take() {
-            Some(running @ Announcements::Running { .. }) => running,
-            Some(Announcements::AwaitApplied { .. }) | None => Announcements::awaiting(now),
+            Some(interrupted) => interrupted.resumed(now),
+            None => Announcements::awaiting(now),
         };
         let adver_at = now + self.parameters.advertisement_interval.duration();
         self.transition(
@@ -621,7 +627,8 @@ impl Holding {
     }
 }
 
-/// The most actions one event causes; the queue between the router and the shell is empty before each event.
+/// The most actions one event causes; the queue between the router and the shell is empty before
+/// each event.
 pub const ACTIONS_MAX: usize = 16;
 /// How often a lease is renewed within its time.
 const RENEWALS_PER_LEASE: u32 = 4;

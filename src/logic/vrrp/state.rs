@@ -1,4 +1,5 @@
-//! The words of the state machine: what goes in, what comes out, and the three states of RFC 9568 §6.4.
+//! The words of the state machine: what goes in, what comes out, and the three states of RFC 9568
+//! §6.4.
 //!
 //! Plain data without behaviour; `router` gives it meaning.
 
@@ -178,8 +179,8 @@ pub enum Action {
         priority: Priority,
     },
     /// Install exactly the addresses of `parameters()` with the lease (idempotent), then report
-    /// `handle_applied` or `handle_apply_failed`; also ends a silence. Other addresses of this router that an
-    /// earlier configuration left behind are taken away.
+    /// `handle_applied` or `handle_apply_failed`; also ends a silence. Other addresses of this
+    /// router that an earlier configuration left behind are taken away.
     InstallAddresses,
     /// Extend the lease of every address; a silence goes on. Only a failure is reported.
     RenewAddresses,

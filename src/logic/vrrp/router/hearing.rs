@@ -108,7 +108,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Sets the timer of a Backup: Skew_Time or Active_Down_Interval of the learned interval, from now.
+    /// Sets the timer of a Backup: Skew_Time or Active_Down_Interval of the learned interval, from
+    /// now.
     pub(super) fn wait(
         &mut self,
         now: Instant,
@@ -136,7 +137,8 @@ impl VirtualRouter {
         }
     }
 
-    /// RFC 9568 §6.4.3: a higher priority, or an equal one and a greater address. Ours must be known.
+    /// RFC 9568 §6.4.3: a higher priority, or an equal one and a greater address. Ours must be
+    /// known.
     fn must_yield_to(&self, source: IpAddr, priority: Priority) -> Option<Cause> {
         let higher_address = match self.link {
             LinkState::Up { primary } => source > primary,
@@ -168,8 +170,9 @@ impl VirtualRouter {
         self.transition(now, to, cause);
     }
 
-    /// RFC 9568 §6.4.3: answers a peer that must yield at once, and announces again, because hosts may
-    /// have heard it. Both at most once in a tenth of the interval; what is limited comes at its end.
+    /// RFC 9568 §6.4.3: answers a peer that must yield at once, and announces again, because hosts
+    /// may have heard it. Both at most once in a tenth of the interval; what is limited comes at
+    /// its end.
     fn contradict(&mut self, now: Instant, adver_at: Instant) {
         self.counters.lower_priority_received += 1;
         if self.may_answer(now) {

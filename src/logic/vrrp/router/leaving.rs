@@ -1,7 +1,7 @@
 //! The ways in which a virtual router gives its addresses up.
 //!
-//! To a living peer: make before break, silent until the peer has been heard for a moment. To nobody, or when
-//! we cannot hold them anyway: at once.
+//! To a living peer: make before break, silent until the peer has been heard for a moment. To
+//! nobody, or when we cannot hold them anyway: at once.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use super::{Action, Cause, Holding, Lifecycle, State, VirtualRouter, interval};
 use crate::model::Priority;
 
 impl VirtualRouter {
-    /// Goes to Initialize because of a shutdown or a fault; addresses are kept, silent, until a peer has them.
+    /// Goes to Initialize because of a shutdown or a fault; addresses are kept, silent, until a
+    /// peer has them.
     pub(super) fn step_down(&mut self, now: Instant, cause: Cause) {
         self.interrupted_announcements = None;
         let release_at = match self.state {
@@ -46,8 +47,8 @@ impl VirtualRouter {
         self.transition(now, State::Initialize { release_at: None }, Cause::LinkDown);
     }
 
-    /// Stands again with the lower priority, as if it had received its own priority 0; the addresses stay and
-    /// answer until somebody better speaks.
+    /// Stands again with the lower priority, as if it had received its own priority 0; the
+    /// addresses stay and answer until somebody better speaks.
     pub(super) fn demote(&mut self, now: Instant) {
         let too_soon = self
             .demoted_at
@@ -97,8 +98,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Notices, before anything else is done, that it slept longer than its peers wait (behaviour 9): somebody
-    /// else may be Active, so nothing is sent, answered or held any more.
+    /// Notices, before anything else is done, that it slept longer than its peers wait (behaviour
+    /// 9): somebody else may be Active, so nothing is sent, answered or held any more.
     pub(super) fn notice_stall(&mut self, now: Instant) {
         let State::Active { adver_at, .. } = self.state else {
             return;
@@ -161,8 +162,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Twice at once, because one lost packet would cost three intervals; never later, because a repeat
-    /// restarts the peer's skew.
+    /// Twice at once, because one lost packet would cost three intervals; never later, because a
+    /// repeat restarts the peer's skew.
     fn send_leaving(&mut self) {
         self.send(Priority::LEAVING);
         self.send(Priority::LEAVING);
@@ -179,8 +180,8 @@ pub const RELEASE_AFTER_SUCCESSOR: Duration = Duration::from_millis(200);
 pub const RELEASE_MARGIN: Duration = Duration::from_millis(100);
 /// Between two re-elections because of a lowered priority.
 pub const DEMOTION_INTERVAL: Duration = Duration::from_secs(10);
-/// How many down intervals a router stays Backup after the host failed it; doubled with every failure in a
-/// row, so that a host that never succeeds does not disturb its peers for ever.
+/// How many down intervals a router stays Backup after the host failed it; doubled with every
+/// failure in a row, so that a host that never succeeds does not disturb its peers for ever.
 pub const BACK_OFF: u32 = 3;
 /// Beyond so many doublings the wait no longer grows.
 const BACK_OFF_DOUBLINGS_MAX: u32 = 3;
