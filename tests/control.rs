@@ -1,0 +1,285 @@
+//! The daemon as a whole without privileges: listeners on loopback, no virtual router.
+//!
+//! Started as a person would start it, asked over the control socket, hurt by killing its parts, stopped by SIGTERM.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use evenkeel::ipc::control::{Response, Status};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A running daemon with one listener and one backend; it is killed when the test ends.
+struct Daemon {
+    process: Child,
+    directory: tempfile::TempDir,
+    listen: SocketAddr,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listen = free_address();
+        let config = format!(
+            "listeners:\n  http:\n    bind: [\"{listen}\"]\n    pool: webfarm\n\
+             pools:\n  webfarm:\n    backends: {{one: \"{}\"}}\n    health_check: {{tcp: {{}}, interval: 100ms}}\n\
+             proxy: {{threads: 2}}\n",
+            backend()
+        );
+        fs::write(directory.path().join("evenkeel.yaml"), config).unwrap();
+        let process = evenkeel()
+            .arg("run")
+            .arg("--config")
+            .arg(directory.path().join("evenkeel.yaml"))
+            .args(["--node", "lb1", "--runtime-dir"])
+            .arg(directory.path().join("run"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let daemon = Self { process, directory, listen };
+        daemon.wait("the listener answers", |daemon| daemon.get().is_some());
+        daemon
+    }
+
+    fn runtime_dir(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    /// Returns the body of a fresh request, if it is answered.
+    fn get(&self) -> Option<String> {
+        let mut stream = TcpStream::connect_timeout(&self.listen, Duration::from_secs(1)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.starts_with("HTTP/1.1 200").then(|| text.split("\r\n\r\n").nth(1).unwrap().to_owned())
+    }
+
+    fn status(&self) -> Option<Status> {
+        let mut stream = UnixStream::connect(self.runtime_dir().join("control.sock")).ok()?;
+        stream.write_all(b"\"status\"\n").ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        match serde_json::from_str(&line).ok()? {
+            Response::Status(status) => Some(*status),
+            Response::Error(_) => None,
+        }
+    }
+
+    fn pid(&self, name: &str) -> Option<Pid> {
+        let status = self.status()?;
+        let process = status.processes.iter().find(|process| process.name == name)?;
+        process.pid.map(|pid| Pid::from_raw(i32::try_from(pid).unwrap()))
+    }
+
+    fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !done(self) {
+            assert!(Instant::now() < deadline, "{what}: not within 10 s");
+            thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn evenkeel() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+}
+
+/// Returns an address of loopback that was free a moment ago.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Starts a backend that says hello for as long as the test runs.
+fn backend() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            thread::spawn(move || {
+                let mut head = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while head.read_line(&mut line).is_ok_and(|len| len > 2) {
+                    line.clear();
+                }
+                let _ = stream.write_all(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+                );
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn daemon_serves_and_tells_its_state() {
+    let daemon = Daemon::start();
+    assert_eq!(daemon.get().as_deref(), Some("hello"));
+    daemon.wait("the backend is up", |daemon| {
+        daemon.status().is_some_and(|status| status.pools[0].backends[0].state == "up")
+    });
+    let status = daemon.status().unwrap();
+    assert_eq!(status.node, "lb1");
+    assert_eq!(status.listeners[0].binds, [daemon.listen]);
+    assert!(status.listeners[0].requests_total >= 1, "requests are counted");
+    let names: Vec<&str> = status.processes.iter().map(|process| process.name.as_str()).collect();
+    assert_eq!(names, ["evenkeel", "evenkeel-proxy"], "without a virtual router nobody needs rights");
+
+    let shown = evenkeel()
+        .args(["status", "--runtime-dir"])
+        .arg(daemon.runtime_dir())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("LISTENER") && shown.contains("webfarm"), "{shown}");
+    let json = evenkeel()
+        .args(["status", "--json", "--runtime-dir"])
+        .arg(daemon.runtime_dir())
+        .output()
+        .unwrap();
+    let json: Status = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json.node, "lb1");
+}
+
+#[test]
+fn killed_proxy_is_replaced_and_no_connection_is_refused() {
+    let daemon = Daemon::start();
+    let first = daemon.pid("evenkeel-proxy").unwrap();
+    kill(first, Signal::SIGKILL).unwrap();
+    // The supervisor still listens: this connection waits for the next proxy.
+    assert_eq!(daemon.get().as_deref(), Some("hello"));
+    daemon.wait("another proxy runs", |daemon| {
+        daemon.pid("evenkeel-proxy").is_some_and(|pid| pid != first)
+    });
+    assert_eq!(daemon.status().unwrap().processes[1].restarts, 1);
+}
+
+#[test]
+fn frozen_proxy_is_killed_and_replaced() {
+    let daemon = Daemon::start();
+    let first = daemon.pid("evenkeel-proxy").unwrap();
+    kill(first, Signal::SIGSTOP).unwrap();
+    daemon.wait("another proxy serves", |daemon| {
+        daemon.get().is_some() && daemon.pid("evenkeel-proxy").is_some_and(|pid| pid != first)
+    });
+}
+
+#[test]
+fn sigterm_stops_everything_and_leaves_no_socket() {
+    let mut daemon = Daemon::start();
+    let proxy = daemon.pid("evenkeel-proxy").unwrap();
+    let pid = Pid::from_raw(i32::try_from(daemon.process.id()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let code = loop {
+        if let Some(status) = daemon.process.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(Instant::now() < deadline, "it does not stop");
+        thread::park_timeout(Duration::from_millis(10));
+    };
+    assert_eq!(code, Some(0));
+    assert!(kill(proxy, None).is_err(), "the proxy has gone too");
+    assert!(!daemon.runtime_dir().join("control.sock").exists());
+    let mut log = String::new();
+    daemon.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("signal=SIGTERM stopping") && log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn supervisor_that_dies_takes_the_proxy_with_it() {
+    let mut daemon = Daemon::start();
+    let proxy = daemon.pid("evenkeel-proxy").unwrap();
+    daemon.process.kill().unwrap();
+    daemon.process.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while kill(proxy, None).is_ok() {
+        assert!(Instant::now() < deadline, "the proxy lives on");
+        thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn second_daemon_with_the_same_directory_is_refused() {
+    let daemon = Daemon::start();
+    let second = evenkeel()
+        .args(["run", "--config"])
+        .arg(daemon.directory.path().join("evenkeel.yaml"))
+        .args(["--node", "lb1", "--runtime-dir"])
+        .arg(daemon.runtime_dir())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let complaint = String::from_utf8(second.stderr).unwrap();
+    assert!(complaint.contains("another evenkeel already runs"), "{complaint}");
+}
+
+#[test]
+fn taken_port_is_an_error_that_says_where_and_how_to_mend_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evenkeel.yaml");
+    fs::write(
+        &file,
+        format!(
+            "listeners: {{http: {{bind: [\"{address}\"], pool: p}}}}\n\
+             pools: {{p: {{backends: {{a: \"127.0.0.1:9\"}}, health_check: none}}}}\n"
+        ),
+    )
+    .unwrap();
+    let refused = evenkeel()
+        .args(["run", "--config"])
+        .arg(&file)
+        .args(["--runtime-dir"])
+        .arg(directory.path().join("run"))
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        complaint.contains(&format!("listener http: failed to listen on {address}"))
+            && complaint.contains("help: another program listens there"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn status_without_a_daemon_says_what_to_look_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let output =
+        evenkeel().args(["status", "--runtime-dir"]).arg(directory.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("help: is it running?"), "{complaint}");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_bad_configuration_78() {
+    assert_eq!(evenkeel().arg("start").output().unwrap().status.code(), Some(2));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evenkeel.yaml");
+    fs::write(&file, "virtual_routers: 7\n").unwrap();
+    for command in ["run", "check"] {
+        let output = evenkeel().args([command, "--config"]).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains("evenkeel.yaml:1:"), "{complaint}");
+    }
+}
