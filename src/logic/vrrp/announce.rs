@@ -1,1 +1,166 @@
-//! Stub.
+//! When an Active says again that the addresses are at its link-layer address.
+//!
+//! A gratuitous ARP or an unsolicited neighbor advertisement is lost as easily as any packet, and a
+//! peer which still holds the addresses may have answered in between. So: a burst at once, then
+//! quickly until every lease of an earlier owner is over, once more after 5 s, then slowly for
+//! ever. Pure; the router owns the schedule as a part of its Active state and emits the actions.
+
+use std::time::{Duration, Instant};
+
+/// The schedule of the announcements of one Active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcements {
+    /// The host has not yet installed the addresses; it has until this moment to say that it has.
+    AwaitApplied {
+        /// When we stop believing that it will.
+        deadline_at: Instant,
+    },
+    /// The addresses are installed.
+    Running {
+        /// When the burst was.
+        started_at: Instant,
+        /// When the next one is due.
+        next_at: Instant,
+    },
+}
+
+impl Announcements {
+    /// Returns the schedule of a router that has just asked for its addresses.
+    pub fn awaiting(now: Instant) -> Self {
+        Self::AwaitApplied {
+            deadline_at: now + APPLY_TIMEOUT,
+        }
+    }
+
+    /// Returns the schedule after the burst, which the caller emits now.
+    pub fn begun(now: Instant) -> Self {
+        Self::Running {
+            started_at: now,
+            next_at: now + QUICK_INTERVAL,
+        }
+    }
+
+    /// Returns the schedule after an announcement at `now`; `lease` is how long another owner's may
+    /// live.
+    #[must_use]
+    pub fn advanced(self, now: Instant, lease: Duration) -> Self {
+        match self {
+            Self::AwaitApplied { .. } => self,
+            Self::Running { started_at, .. } => {
+                let quick_at = now + QUICK_INTERVAL;
+                let later_at = started_at + LATER;
+                let next_at = if quick_at <= started_at + lease + QUICK_MARGIN {
+                    quick_at
+                } else if now < later_at {
+                    later_at
+                } else {
+                    now + SLOW_INTERVAL
+                };
+                Self::Running {
+                    started_at,
+                    next_at,
+                }
+            }
+        }
+    }
+
+    /// Returns the schedule begun again without a burst, first due at `next_at`.
+    #[must_use]
+    pub fn restarted(self, now: Instant, next_at: Instant) -> Self {
+        match self {
+            Self::AwaitApplied { .. } => self,
+            Self::Running {
+                next_at: due_at, ..
+            } => Self::Running {
+                started_at: now,
+                next_at: due_at.min(next_at),
+            },
+        }
+    }
+
+    /// Returns the schedule of a router that is Active again without having let go: the old one goes
+    /// on, but what fell due in between is not caught up at once.
+    #[must_use]
+    pub fn resumed(self, now: Instant) -> Self {
+        match self {
+            Self::AwaitApplied { .. } => Self::awaiting(now),
+            Self::Running { started_at, next_at } => {
+                Self::Running { started_at, next_at: next_at.max(now + QUICK_INTERVAL) }
+            }
+        }
+    }
+
+    /// Returns when `handle_timeout` is wanted.
+    pub const fn due_at(self) -> Instant {
+        match self {
+            Self::AwaitApplied { deadline_at } => deadline_at,
+            Self::Running { next_at, .. } => next_at,
+        }
+    }
+}
+
+/// Announcements at once when the addresses are installed.
+pub const BURST: usize = 5;
+/// The host's deadline for installing the addresses; beyond it the router gives up.
+pub const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between announcements while an earlier owner may still answer.
+const QUICK_INTERVAL: Duration = Duration::from_millis(250);
+/// How far beyond the lease the quick announcements go: what a kernel needs to notice the end of
+/// one.
+const QUICK_MARGIN: Duration = Duration::from_millis(500);
+/// One more when everything has settled.
+const LATER: Duration = Duration::from_secs(5);
+/// Between announcements for ever, for switches that forget.
+const SLOW_INTERVAL: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedule_is_quick_until_any_lease_is_over_then_slow() {
+        let start = Instant::now();
+        let lease = Duration::from_secs(2);
+        let mut schedule = Announcements::begun(start);
+        let mut offsets = Vec::new();
+        for _ in 0..13 {
+            let due_at = schedule.due_at();
+            offsets.push((due_at - start).as_millis());
+            schedule = schedule.advanced(due_at, lease);
+        }
+        let hoped = [
+            250, 500, 750, 1000, 1250, 1500, 1750, 2000, 2250, 2500, 5000, 65_000, 125_000,
+        ];
+        assert_eq!(
+            offsets, hoped,
+            "quick through lease + 500 ms, 5 s, then every 60 s"
+        );
+    }
+
+    #[test]
+    fn schedule_with_a_long_lease_has_no_extra_at_five_seconds() {
+        let start = Instant::now();
+        let schedule = Announcements::Running {
+            started_at: start,
+            next_at: start,
+        };
+        let next = schedule.advanced(start + Duration::from_secs(11), Duration::from_secs(10));
+        assert_eq!(
+            next.due_at(),
+            start + Duration::from_secs(71),
+            "the slow phase comes at once"
+        );
+    }
+
+    #[test]
+    fn schedule_that_ran_late_does_not_catch_up() {
+        let start = Instant::now();
+        let late = start + Duration::from_millis(1300);
+        let next = Announcements::begun(start).advanced(late, Duration::from_secs(2));
+        assert_eq!(
+            next.due_at(),
+            late + Duration::from_millis(250),
+            "one announcement, not four"
+        );
+    }
+}

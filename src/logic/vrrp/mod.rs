@@ -1,11 +1,42 @@
 //! The virtual router of RFC 9568 (VRRP version 3, IPv4 and IPv6), without a socket or a clock.
+//!
+//! Read `interval`, `packet`, `state`, `announce`, then `router`.
+//!
+//! # Departures from RFC 9568
+//!
+//! - §5.2.8: for IPv4 we send the checksum with a pseudo-header, as RFC 5798 was read by keepalived
+//!   and FRR, because they drop the other form; both forms are accepted.
+//! - §5.2.9, erratum 8300: an IPv6 advertisement that does not begin with a link-local address is
+//!   counted and accepted, because those same peers send it. Ours begin with one.
+//! - §6.4.1: an owner that is not ready to serve starts as Backup; readiness comes before
+//!   preemption.
+//! - §6.4.1, §6.4.2: `Initialize` and `Backup` may still hold the addresses for a moment
+//!   (`release_at`), mostly silent in ARP and neighbor discovery, so that requests in flight end:
+//!   make before break. A demoted router answers until a peer speaks.
+//! - §6.4.2: a router that could not install its addresses does not stand for some down intervals;
+//!   and one that is not ready defers to every Active, as if Preempt_Mode were false.
+//! - §6.4.2, §6.4.3: priority 0 is sent twice at once, since one lost packet would cost three
+//!   intervals.
+//! - §6.4.3: priority 0 is also sent by an Active whose priority is lowered, which then stands
+//!   again with the lower priority (a re-election), at most once in 10 s and never by an owner.
+//! - §6.4.3: an Active that yields sends one last advertisement with its own priority, so that the
+//!   winner learns of the moment with two Actives and announces the addresses again.
+//! - §6.4.3: the immediate answer to a lower priority is limited to one in a tenth of the interval;
+//!   a limited answer is sent at the end of that time instead.
+//! - §6.4.3: an Active that wakes later than its own Active_Down_Interval is a Backup before all
+//!   else.
+//! - §8.3.1: an advertisement from our own address is ignored, also in a tie.
 
 pub mod announce;
+pub mod counters;
 pub mod interval;
 pub mod packet;
 pub mod router;
+pub mod state;
 
-pub use packet::{Advertisement, Rejection};
-pub use router::{
-    Action, Cause, Counters, LinkState, Parameters, Preempt, State, Transition, VirtualRouter,
+pub use counters::Counters;
+pub use packet::{Advertisement, ChecksumForm, Envelope, Rejection};
+pub use router::VirtualRouter;
+pub use state::{
+    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition,
 };

@@ -1,56 +1,239 @@
-//! Stub: the codec of an advertisement.
-use std::net::IpAddr;
+//! The codec of an advertisement, version 3 (RFC 9568 §5.2), and the checks of §7.1.
+//!
+//! ```text
+//!   0                   1                   2                   3
+//!   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//!  +-------+-------+---------------+---------------+---------------+
+//!  |Version| Type  |     VRID      |   Priority    |  Addr Count   |
+//!  +-------+-------+---------------+---------------+---------------+
+//!  |Reserve| Max Advertise Interval|           Checksum            |
+//!  +-------+-----------------------+-------------------------------+
+//!  |          Addr Count addresses of 4 or 16 bytes                |
+//!  +---------------------------------------------------------------+
+//! ```
+//!
+//! Bytes in, a checked `Advertisement` or a counted reason out. It refuses to know which virtual
+//! routers exist: an unknown VRID and our own source address are found by the caller. Read `router`
+//! next.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherparse::checksum::Sum16BitWords;
 
 use crate::model::{AdverInterval, Family, Priority, Vrid};
 
-/// One advertisement, version 3.
+/// One advertisement, version 3 (RFC 9568 §5.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertisement {
+    /// The virtual router it speaks for.
     pub vrid: Vrid,
+    /// The sender's effective priority; 0 says that it leaves.
     pub priority: Priority,
+    /// The sender's advertisement interval, to be learned by its Backups.
     pub interval: AdverInterval,
+    /// The virtual addresses, at least one when received, all of one family.
     pub addresses: Vec<IpAddr>,
 }
 
+impl Advertisement {
+    /// Returns whether an IPv6 advertisement does not begin with a link-local address (RFC 9568
+    /// §5.2.9, erratum 8300).
+    ///
+    /// A flag and not a rejection: FRR and keepalived peers send such advertisements unless told
+    /// otherwise.
+    pub fn lacks_link_local(&self) -> bool {
+        match self.addresses.first() {
+            Some(IpAddr::V6(first)) => !first.is_unicast_link_local(),
+            Some(IpAddr::V4(_)) | None => false,
+        }
+    }
+}
+
 /// What the IP header of a received packet said.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
+    /// The sender; its family decides the size of the addresses.
     pub source: IpAddr,
+    /// The group, or our address when a peer is spoken to by unicast.
     pub destination: IpAddr,
+    /// TTL or hop limit as received.
     pub hop_limit: u8,
 }
 
 /// Why a received packet is not an advertisement for us; each is a counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rejection {
+    /// It has crossed a router: TTL or hop limit is not 255.
     HopLimit,
+    /// Not version 3.
+    Version,
+    /// Not an advertisement.
+    Type,
+    /// Shorter or longer than its address count says.
+    Length,
+    /// No form of the checksum fits.
+    Checksum,
+    /// VRID 0, or (found by the caller) none of ours.
+    Vrid,
+    /// No addresses (erratum 8299).
+    CountZero,
+    /// An interval of zero would make every timer zero (erratum 8301).
+    IntervalZero,
+    /// Sent from one of our own addresses; found by the caller.
+    OwnSource,
 }
 
-/// Which reading of the IPv4 checksum a packet used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Rejection {
+    /// Every reason, in the order of the checks.
+    pub const ALL: [Self; 9] = [
+        Self::HopLimit,
+        Self::Version,
+        Self::Type,
+        Self::Length,
+        Self::Checksum,
+        Self::Vrid,
+        Self::CountZero,
+        Self::IntervalZero,
+        Self::OwnSource,
+    ];
+
+    /// Returns the stable name used in status and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HopLimit => "hop_limit",
+            Self::Version => "version",
+            Self::Type => "type",
+            Self::Length => "length",
+            Self::Checksum => "checksum",
+            Self::Vrid => "vrid",
+            Self::CountZero => "count_zero",
+            Self::IntervalZero => "interval_zero",
+            Self::OwnSource => "own_source",
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HopLimit => "the hop limit is not 255",
+            Self::Version => "the version is not 3",
+            Self::Type => "the type is not advertisement",
+            Self::Length => "the length does not fit the address count",
+            Self::Checksum => "the checksum is wrong",
+            Self::Vrid => "no virtual router has this vrid here",
+            Self::CountZero => "it lists no address",
+            Self::IntervalZero => "its interval is zero",
+            Self::OwnSource => "it was sent from an address of our own",
+        })
+    }
+}
+
+/// Which reading of the checksum a packet used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChecksumForm {
-    /// With the pseudo-header: keepalived, FRR, and what we send.
+    /// With the pseudo-header: keepalived, FRR, and what we send; for IPv6 the only form.
     Rfc5798,
-    /// The message alone.
+    /// The message alone (IPv4, RFC 9568 §5.2.8).
     Rfc9568,
 }
 
+impl ChecksumForm {
+    /// Returns the name used in the configuration and in status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rfc5798 => "rfc5798",
+            Self::Rfc9568 => "rfc9568",
+        }
+    }
+}
+
 /// Reads the VRRP message (after the IP header) in the order of RFC 9568 §7.1.
+///
+/// The message is exactly what the IP header says, without the padding of the link. Both IPv4 forms
+/// of the checksum are accepted; the two never fit at once for another reading, because all that
+/// differs is which words are summed. When both do fit, the form we send is reported.
 pub fn parse(
-    _envelope: &Envelope,
-    _message: &[u8],
+    envelope: &Envelope,
+    message: &[u8],
 ) -> Result<(Advertisement, ChecksumForm), Rejection> {
-    Err(Rejection::HopLimit)
+    if envelope.hop_limit != HOP_LIMIT {
+        return Err(Rejection::HopLimit);
+    }
+    let &version_and_type = message.first().ok_or(Rejection::Length)?;
+    if version_and_type >> 4 != VERSION {
+        return Err(Rejection::Version);
+    }
+    if version_and_type & 0x0f != TYPE_ADVERTISEMENT {
+        return Err(Rejection::Type);
+    }
+    let (header, body) = message
+        .split_first_chunk::<HEADER_LEN>()
+        .ok_or(Rejection::Length)?;
+    let [_, vrid, priority, count, interval_high, interval_low, _, _] = *header;
+    if body.len() != usize::from(count) * address_len(envelope.source) {
+        return Err(Rejection::Length);
+    }
+    let form = verify(envelope, message)?;
+    let vrid = Vrid::new(vrid).ok_or(Rejection::Vrid)?;
+    if count == 0 {
+        return Err(Rejection::CountZero);
+    }
+    // The reserved nibble is ignored on receipt (RFC 9568 §5.2.6).
+    let interval =
+        AdverInterval::from_centiseconds(u16::from_be_bytes([interval_high & 0x0f, interval_low]))
+            .ok_or(Rejection::IntervalZero)?;
+    let advertisement = Advertisement {
+        vrid,
+        priority: Priority::from_wire(priority),
+        interval,
+        addresses: read_addresses(envelope.source, body),
+    };
+    Ok((advertisement, form))
 }
 
 /// Writes the VRRP message with its checksum (IPv4: RFC 5798 form; IPv6: RFC 8200 pseudo-header).
+///
+/// `out` is emptied first. Addresses of the other family than the source's are left out, and so is
+/// what the count cannot express, beyond 255.
 pub fn build(
-    _advertisement: &Advertisement,
-    _source: IpAddr,
-    _destination: IpAddr,
+    advertisement: &Advertisement,
+    source: IpAddr,
+    destination: IpAddr,
     out: &mut Vec<u8>,
 ) {
+    let [interval_high, interval_low] = advertisement.interval.centiseconds().to_be_bytes();
     out.clear();
+    out.extend_from_slice(&[
+        VERSION << 4 | TYPE_ADVERTISEMENT,
+        advertisement.vrid.get(),
+        advertisement.priority.get(),
+        0,
+        interval_high,
+        interval_low,
+        0,
+        0,
+    ]);
+    let ours = advertisement
+        .addresses
+        .iter()
+        .filter(|address| Family::of(**address) == Family::of(source))
+        .take(usize::from(u8::MAX));
+    let mut count = 0;
+    for address in ours {
+        match address {
+            IpAddr::V4(address) => out.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
+        }
+        count += 1;
+    }
+    out[COUNT_AT] = count;
+    let checksum = pseudo_header(source, destination, out.len())
+        .add_slice(out)
+        .ones_complement()
+        .to_ne_bytes();
+    out[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&checksum);
 }
 
 /// Reads only the VRID, for the look-up before the checks; `None` if the message is too short.
@@ -65,3 +248,67 @@ pub fn family(advertisement: &Advertisement) -> Family {
         .first()
         .map_or(Family::Ipv4, |address| Family::of(*address))
 }
+
+/// Sums everything and expects all ones, so that a checksum of zero may arrive as either zero.
+fn verify(envelope: &Envelope, message: &[u8]) -> Result<ChecksumForm, Rejection> {
+    let whole = pseudo_header(envelope.source, envelope.destination, message.len());
+    if whole.add_slice(message).ones_complement() == 0 {
+        return Ok(ChecksumForm::Rfc5798);
+    }
+    match Family::of(envelope.source) {
+        Family::Ipv4 if Sum16BitWords::new().add_slice(message).ones_complement() == 0 => {
+            Ok(ChecksumForm::Rfc9568)
+        }
+        Family::Ipv4 | Family::Ipv6 => Err(Rejection::Checksum),
+    }
+}
+
+/// Sums source, destination, protocol and length; the same words for both families (RFC 8200 §8.1).
+fn pseudo_header(source: IpAddr, destination: IpAddr, message_len: usize) -> Sum16BitWords {
+    let len = u16::try_from(message_len).unwrap_or(u16::MAX);
+    let sum = add_address(Sum16BitWords::new(), source);
+    add_address(sum, destination)
+        .add_2bytes([0, PROTOCOL])
+        .add_2bytes(len.to_be_bytes())
+}
+
+fn add_address(sum: Sum16BitWords, address: IpAddr) -> Sum16BitWords {
+    match address {
+        IpAddr::V4(address) => sum.add_slice(&address.octets()),
+        IpAddr::V6(address) => sum.add_slice(&address.octets()),
+    }
+}
+
+const fn address_len(source: IpAddr) -> usize {
+    match source {
+        IpAddr::V4(_) => 4,
+        IpAddr::V6(_) => 16,
+    }
+}
+
+fn read_addresses(source: IpAddr, body: &[u8]) -> Vec<IpAddr> {
+    match source {
+        IpAddr::V4(_) => body
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|octets| IpAddr::V4(Ipv4Addr::from(*octets)))
+            .collect(),
+        IpAddr::V6(_) => body
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .map(|octets| IpAddr::V6(Ipv6Addr::from(*octets)))
+            .collect(),
+    }
+}
+
+/// TTL or hop limit of every advertisement (RFC 9568 §5.1.1.3, §5.1.2.3).
+pub const HOP_LIMIT: u8 = 255;
+/// The protocol number, or next header, of VRRP (RFC 9568 §5.1.1.4).
+pub const PROTOCOL: u8 = 112;
+const VERSION: u8 = 3;
+const TYPE_ADVERTISEMENT: u8 = 1;
+const HEADER_LEN: usize = 8;
+const COUNT_AT: usize = 3;
+const CHECKSUM_AT: usize = 6;

@@ -1,153 +1,634 @@
-//! Stub: the state machine. Signatures are the contract for the vrrp process.
+//! The virtual router: the state machine of RFC 9568 §6.4 with make before break.
+//!
+//! Events (`handle_*`), commands (`set_fitness`, `update`) and `now` go in. After each of them the
+//! shell takes actions with `poll_action` until there is none (never more than [`ACTIONS_MAX`]),
+//! then arms one timer at `poll_timeout`. It knows no socket, no clock and no kernel; whether the
+//! addresses could be installed is told to it.
+//!
+//! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our
+//! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
+//!
+//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up.
+
+mod hearing;
+mod leaving;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::packet::Advertisement;
-use crate::model::{AdverInterval, Fitness, Priority, Vrid};
+pub use super::counters::Counters;
+pub use super::state::{
+    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition,
+};
 
-/// Whether a higher-priority Backup replaces a lower-priority Active (Preempt_Mode, RFC 9568 §6.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preempt {
-    /// `preempt: true`, the default.
-    Always,
-    /// `preempt: false`.
-    Never,
-    /// `preempt: {delay: 30s}`: only after having heard the lower-priority Active for so long.
-    After(Duration),
-}
+use super::announce::{self, Announcements};
+use super::interval;
+use super::packet::Rejection;
+use crate::model::{AdverInterval, Fitness, Priority};
 
-/// What a virtual router is told about itself (RFC 9568 §6.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameters {
-    pub vrid: Vrid,
-    /// The base priority; the effective one comes by `set_fitness`.
-    pub priority: Priority,
-    pub addresses: Vec<IpAddr>,
-    pub advertisement_interval: AdverInterval,
-    pub preempt: Preempt,
-    /// Kernel lifetime of the addresses.
-    pub lease: Duration,
-}
-
-/// Whether advertisements can be sent, and from where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// The interface has carrier and this usable primary address (IPv6: non-tentative link-local).
-    Up { primary: IpAddr },
-    /// No interface, no carrier, or no usable address.
-    Down,
-}
-
-/// RFC 9568 §6.4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    Initialize {
-        release_at: Option<Instant>,
-    },
-    Backup {
-        active_down_at: Instant,
-        active_adver_interval: AdverInterval,
-        release_at: Option<Instant>,
-    },
-    Active {
-        adver_at: Instant,
-    },
-}
-
-/// Why a transition happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    Startup,
-}
-
-/// One change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transition {
-    pub from: &'static str,
-    pub to: &'static str,
-    pub cause: Cause,
-}
-
-/// What the shell must do, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Send one advertisement with this priority, now.
-    SendAdvertisement { priority: Priority },
-    /// Install every address with the lease (idempotent), then report `handle_applied` or `handle_apply_failed`;
-    /// also ends a silence.
-    InstallAddresses,
-    /// Extend the lease of every address.
-    RenewAddresses,
-    /// Keep the addresses but answer neither ARP nor neighbor discovery for them.
-    SilenceAddresses,
-    /// Take every address away.
-    RemoveAddresses,
-    /// Send one gratuitous ARP or unsolicited neighbor advertisement for every address, now.
-    Announce,
-    /// Tell people.
-    Report(Transition),
-}
-
-/// The statistics of RFC 8347 and beyond.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub advertisements_sent: u64,
-}
-
-/// What the kernel refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What failed, for people.
-    pub what: String,
-}
-
-/// The virtual router.
+/// One virtual router of RFC 9568: one VRID of one address family on one interface.
 #[derive(Clone, Debug)]
 pub struct VirtualRouter {
     parameters: Parameters,
+    fitness: Fitness,
+    effective_priority: Priority,
+    link: LinkState,
+    lifecycle: Lifecycle,
+    state: State,
+    holding: Holding,
+    /// What the timer of a Backup will have meant when it expires.
+    stand_cause: Cause,
+    /// A Backup does not stand before: the host failed us a moment ago.
+    stand_not_before: Option<Instant>,
+    /// Failures to install since the last success; they lengthen the wait.
+    failures: u32,
+    last_failure: Option<Failure>,
+    /// Since when a lower-priority Active is heard (`Preempt::After`).
+    lower_active_since: Option<Instant>,
+    /// Who was heard first after we began to give the addresses up.
+    successor: Option<IpAddr>,
+    /// The schedule of a demoted Active, to go on with if nobody spoke in between.
+    interrupted_announcements: Option<Announcements>,
+    demoted_at: Option<Instant>,
+    answered_at: Option<Instant>,
+    peer: Option<Peer>,
+    last_transition: Option<(Instant, Transition)>,
+    counters: Counters,
+    actions: VecDeque<Action>,
 }
 
-#[allow(unused_variables)]
 impl VirtualRouter {
+    /// Makes a router that has not been started: without a link, and Unready.
     pub fn new(parameters: Parameters) -> Self {
-        Self { parameters }
+        Self {
+            effective_priority: parameters.priority,
+            fitness: Fitness::Unready,
+            link: LinkState::Down,
+            lifecycle: Lifecycle::New,
+            state: State::Initialize { release_at: None },
+            holding: Holding::Absent,
+            stand_cause: Cause::ActiveSilent,
+            stand_not_before: None,
+            failures: 0,
+            last_failure: None,
+            lower_active_since: None,
+            successor: None,
+            interrupted_announcements: None,
+            demoted_at: None,
+            answered_at: None,
+            peer: None,
+            last_transition: None,
+            counters: Counters::default(),
+            actions: VecDeque::with_capacity(ACTIONS_MAX),
+            parameters,
+        }
     }
-    pub fn handle_startup(&mut self, now: Instant) {}
-    /// Instead of `handle_startup`: the process before us died as Active, having advertised last at `advertised_at`,
-    /// the addresses are still installed and nobody better has been heard since.
-    pub fn handle_adoption(&mut self, now: Instant, advertised_at: Instant) {}
-    pub fn handle_shutdown(&mut self, now: Instant) {}
-    pub fn handle_advertisement(
-        &mut self,
-        now: Instant,
-        source: IpAddr,
-        advertisement: &Advertisement,
-    ) {
+
+    /// Begins (RFC 9568 §6.4.1): waits for the link in Initialize, then Backup; an owner is Active
+    /// at once.
+    pub fn handle_startup(&mut self, now: Instant) {
+        match self.lifecycle {
+            Lifecycle::New | Lifecycle::Stopped => {
+                self.lifecycle = Lifecycle::Running;
+                self.start(now, Cause::Startup);
+            }
+            Lifecycle::Running | Lifecycle::Adopting { .. } => {}
+        }
     }
-    pub fn handle_timeout(&mut self, now: Instant) {}
-    pub fn handle_link(&mut self, now: Instant, link: LinkState) {}
+
+    /// Instead of `handle_startup`: the process before us died as Active, having advertised last at
+    /// `advertised_at`, and the addresses are still installed.
+    ///
+    /// Within three intervals of that advertisement the router is Active at once, or when the link
+    /// is told to it; later, it removes the addresses and starts as any other. Advertisements that
+    /// waited in the socket are handed in afterwards: a better Active among them makes us yield as
+    /// usual.
+    pub fn handle_adoption(&mut self, now: Instant, advertised_at: Instant) {
+        match self.lifecycle {
+            Lifecycle::New | Lifecycle::Stopped => {
+                self.lifecycle = Lifecycle::Adopting { advertised_at };
+                self.start(now, Cause::Startup);
+            }
+            Lifecycle::Running | Lifecycle::Adopting { .. } => {}
+        }
+    }
+
+    /// Stops (RFC 9568 §6.4.2, §6.4.3); addresses are held until a peer has them: see
+    /// `is_released`.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.notice_stall(now);
+        self.drop_adoption();
+        self.lifecycle = Lifecycle::Stopped;
+        self.step_down(now, Cause::Shutdown);
+    }
+
+    /// Acts on every timer that is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.notice_stall(now);
+        match self.state {
+            State::Initialize { release_at } => self.release_if_due(now, release_at),
+            State::Backup {
+                active_down_at,
+                release_at,
+                ..
+            } => {
+                if active_down_at <= now {
+                    self.become_active(now, self.stand_cause);
+                } else {
+                    self.release_if_due(now, release_at);
+                }
+            }
+            State::Active {
+                adver_at,
+                announcements,
+            } => {
+                if adver_at <= now {
+                    self.advertise_on_time(now, adver_at);
+                }
+                if announcements.due_at() <= now {
+                    self.announce_on_time(now, announcements);
+                }
+            }
+        }
+        self.renew_if_due(now);
+    }
+
+    /// Notes what the interface can do; a change of the primary address does not disturb an Active.
+    pub fn handle_link(&mut self, now: Instant, link: LinkState) {
+        self.notice_stall(now);
+        let before = self.link;
+        self.link = link;
+        match (before, link) {
+            (LinkState::Down, LinkState::Up { .. }) => self.start(now, Cause::LinkUp),
+            (LinkState::Up { .. }, LinkState::Down) => self.lose_link(now),
+            (LinkState::Up { .. }, LinkState::Up { .. }) | (LinkState::Down, LinkState::Down) => {}
+        }
+    }
+
     /// The host has installed the addresses: announcements may begin.
-    pub fn handle_applied(&mut self, now: Instant) {}
-    pub fn handle_apply_failed(&mut self, now: Instant, failure: Failure) {}
-    pub fn set_fitness(&mut self, now: Instant, fitness: Fitness) {}
-    pub fn update(&mut self, now: Instant, parameters: Parameters) {}
+    pub fn handle_applied(&mut self, now: Instant) {
+        self.notice_stall(now);
+        self.failures = 0;
+        if let State::Active { announcements, .. } = &mut self.state {
+            match announcements {
+                Announcements::AwaitApplied { .. } => {
+                    *announcements = Announcements::begun(now);
+                    self.announce(announce::BURST);
+                }
+                Announcements::Running { .. } => {}
+            }
+        }
+    }
+
+    /// The host could not install or renew the addresses: a router that cannot apply its addresses
+    /// is not Active.
+    pub fn handle_apply_failed(&mut self, now: Instant, failure: Failure) {
+        self.notice_stall(now);
+        self.counters.apply_failures += 1;
+        self.last_failure = Some(failure);
+        self.abandon(now, Cause::ApplyFailed);
+    }
+
+    /// Obeys tracking: takes part or not, and with which effective priority.
+    pub fn set_fitness(&mut self, now: Instant, fitness: Fitness) {
+        self.notice_stall(now);
+        let before = std::mem::replace(&mut self.fitness, fitness);
+        match (before, self.fitness.clone()) {
+            (_, Fitness::Fault(cause)) => self.step_down(now, Cause::Fault(cause)),
+            (Fitness::Fault(_), Fitness::Unready) => self.start(now, Cause::FaultOver),
+            (Fitness::Fault(_), Fitness::Ready(priority)) => {
+                self.set_priority(now, priority);
+                self.start(now, Cause::FaultOver);
+            }
+            (Fitness::Unready | Fitness::Ready(_), Fitness::Ready(priority)) => {
+                self.set_priority(now, priority);
+            }
+            // A proxy that restarts is not a failover: the last priority stays.
+            (Fitness::Unready | Fitness::Ready(_), Fitness::Unready) => {}
+        }
+    }
+
+    /// Changes the parameters without losing state. The VRID stays: another one is another router.
+    ///
+    /// An Active says what changed at once, so that nobody waits for an interval that is no longer
+    /// kept.
+    pub fn update(&mut self, now: Instant, parameters: Parameters) {
+        self.notice_stall(now);
+        let before = std::mem::replace(&mut self.parameters, parameters);
+        let own_interval = self.parameters.advertisement_interval;
+        let addresses_changed = before.addresses != self.parameters.addresses;
+        let interval_changed = before.advertisement_interval != own_interval;
+        if let State::Active {
+            adver_at,
+            announcements,
+        } = &mut self.state
+        {
+            if addresses_changed {
+                *announcements = Announcements::awaiting(now);
+                self.actions.push_back(Action::InstallAddresses);
+            }
+            if addresses_changed || interval_changed {
+                *adver_at = now + own_interval.duration();
+                self.send(self.effective_priority);
+            }
+        }
+        if before.lease != self.parameters.lease {
+            self.holding.hasten_renewal(now);
+        }
+        if before.priority != self.parameters.priority {
+            let base = self.parameters.priority;
+            if self.fitness == Fitness::Ready(before.priority) {
+                self.fitness = Fitness::Ready(base);
+            }
+            self.set_priority(now, base);
+        }
+    }
+
+    /// Counts a packet that was rejected. Nothing else: a rejected packet never moves a timer.
+    pub fn count_rejection(&mut self, rejection: Rejection) {
+        self.counters.count_rejection(rejection);
+    }
+
+    /// Returns the next thing to do; call it until `None` after every event.
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.actions.pop_front()
     }
+
+    /// Returns when `handle_timeout` is due, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let renew_at = self.holding.renew_at();
+        let state_at = match self.state {
+            State::Initialize { release_at } => release_at,
+            State::Backup {
+                active_down_at,
+                release_at,
+                ..
+            } => Some(release_at.map_or(active_down_at, |at| at.min(active_down_at))),
+            State::Active {
+                adver_at,
+                announcements,
+            } => Some(adver_at.min(announcements.due_at())),
+        };
+        state_at.into_iter().chain(renew_at).min()
     }
-    pub fn state(&self) -> State {
-        State::Initialize { release_at: None }
+
+    /// Returns the state with its timers.
+    pub const fn state(&self) -> State {
+        self.state
     }
-    pub fn counters(&self) -> Counters {
-        Counters::default()
+
+    /// Returns what was counted.
+    pub const fn counters(&self) -> Counters {
+        self.counters
     }
-    pub fn parameters(&self) -> &Parameters {
+
+    /// Returns the parameters in force.
+    pub const fn parameters(&self) -> &Parameters {
         &self.parameters
     }
-    /// True once nothing is held any more after `handle_shutdown`.
+
+    /// Returns what tracking last said.
+    pub const fn fitness(&self) -> &Fitness {
+        &self.fitness
+    }
+
+    /// Returns the link as last told.
+    pub const fn link(&self) -> LinkState {
+        self.link
+    }
+
+    /// Returns the priority it advertises and compares with; an owner's is always 255.
+    pub const fn effective_priority(&self) -> Priority {
+        self.effective_priority
+    }
+
+    /// Returns whether it owns the addresses (priority 255).
+    pub fn is_owner(&self) -> bool {
+        self.parameters.priority == Priority::OWNER
+    }
+
+    /// Returns whether the host has our addresses, or was told to install them.
+    pub const fn holds_addresses(&self) -> bool {
+        match self.holding {
+            Holding::Absent => false,
+            Holding::Answering { .. } | Holding::Silent { .. } => true,
+        }
+    }
+
+    /// Returns whether it holds the addresses without answering ARP or neighbor discovery for them.
+    pub const fn is_silent(&self) -> bool {
+        match self.holding {
+            Holding::Absent | Holding::Answering { .. } => false,
+            Holding::Silent { .. } => true,
+        }
+    }
+
+    /// Returns true once nothing is held any more after `handle_shutdown`.
     pub fn is_released(&self) -> bool {
+        match self.lifecycle {
+            Lifecycle::New | Lifecycle::Stopped => !self.holds_addresses(),
+            Lifecycle::Running | Lifecycle::Adopting { .. } => false,
+        }
+    }
+
+    /// Returns why a router that was started takes no part, or `None` if it does, or was not
+    /// started.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self.lifecycle {
+            Lifecycle::New | Lifecycle::Stopped => return None,
+            Lifecycle::Running | Lifecycle::Adopting { .. } => {}
+        }
+        match (&self.fitness, self.link) {
+            (Fitness::Fault(cause), _) => Some(Obstacle::Fault(*cause)),
+            (Fitness::Unready | Fitness::Ready(_), LinkState::Down) => Some(Obstacle::LinkDown),
+            (Fitness::Unready | Fitness::Ready(_), LinkState::Up { .. }) => None,
+        }
+    }
+
+    /// Returns the last change of state and when it was.
+    pub const fn last_transition(&self) -> Option<(Instant, Transition)> {
+        self.last_transition
+    }
+
+    /// Returns what the host last could not do.
+    pub const fn last_failure(&self) -> Option<&Failure> {
+        self.last_failure.as_ref()
+    }
+
+    /// Returns the interval that times this router: learned from the Active in Backup, its own
+    /// elsewhere.
+    pub const fn active_adver_interval(&self) -> AdverInterval {
+        match self.state {
+            State::Backup {
+                active_adver_interval,
+                ..
+            } => active_adver_interval,
+            State::Initialize { .. } | State::Active { .. } => {
+                self.parameters.advertisement_interval
+            }
+        }
+    }
+
+    /// Returns the last that was heard of a peer which is or wants to be Active.
+    pub const fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
+    /// Returns the address of the Active as far as known: our own, or the peer's last heard.
+    pub fn active_source(&self) -> Option<IpAddr> {
+        match (self.state, self.link) {
+            (State::Active { .. }, LinkState::Up { primary }) => Some(primary),
+            (State::Active { .. }, LinkState::Down) => None,
+            (State::Initialize { .. } | State::Backup { .. }, _) => {
+                self.peer.map(|peer| peer.source)
+            }
+        }
+    }
+
+    /// The only line that assigns the state. Moving a timer within a state does not come here.
+    fn transition(&mut self, now: Instant, to: State, cause: Cause) {
+        let from = std::mem::replace(&mut self.state, to);
+        match (from, to) {
+            (State::Initialize { .. } | State::Backup { .. }, State::Active { .. }) => {
+                self.counters.active_transitions += 1;
+                self.successor = None;
+                self.stand_not_before = None;
+                self.lower_active_since = None;
+                self.holding = Holding::Answering {
+                    renew_at: self.renewal_after(now),
+                };
+                self.actions.push_back(Action::InstallAddresses);
+            }
+            (
+                State::Initialize { .. } | State::Backup { .. } | State::Active { .. },
+                State::Initialize { release_at: None }
+                | State::Backup {
+                    release_at: None, ..
+                },
+            ) => self.remove_addresses(),
+            (
+                State::Initialize { .. } | State::Backup { .. } | State::Active { .. },
+                State::Initialize {
+                    release_at: Some(_),
+                }
+                | State::Backup {
+                    release_at: Some(_),
+                    ..
+                },
+            )
+            | (State::Active { .. }, State::Active { .. }) => {}
+        }
+        if from.name() != to.name() {
+            let transition = Transition {
+                from: from.name(),
+                to: to.name(),
+                cause,
+            };
+            self.last_transition = Some((now, transition));
+            self.actions.push_back(Action::Report(transition));
+        }
+    }
+
+    /// Leaves Initialize if nothing is in the way.
+    fn start(&mut self, now: Instant, cause: Cause) {
+        let State::Initialize { release_at } = self.state else {
+            return;
+        };
+        match self.obstacle() {
+            Some(Obstacle::Fault(_)) => return self.drop_adoption(),
+            // An adoption waits for the link, but not for the end of a fault.
+            Some(Obstacle::LinkDown) => return,
+            None => {}
+        }
+        match self.lifecycle {
+            Lifecycle::New | Lifecycle::Stopped => return,
+            Lifecycle::Running => {}
+            Lifecycle::Adopting { advertised_at } => {
+                self.lifecycle = Lifecycle::Running;
+                if self.adopt(now, advertised_at) {
+                    return;
+                }
+                self.actions.push_back(Action::RemoveAddresses);
+            }
+        }
+        if self.is_owner() && self.fitness != Fitness::Unready {
+            return self.become_active(now, Cause::OwnerStartup);
+        }
+        let own_interval = self.parameters.advertisement_interval;
+        let patience = interval::active_down_interval(self.effective_priority, own_interval);
+        self.stand_cause = Cause::ActiveSilent;
+        let to = State::Backup {
+            active_down_at: self.not_too_early(now + patience),
+            active_adver_interval: own_interval,
+            release_at,
+        };
+        self.transition(now, to, cause);
+    }
+
+    /// Takes the role over from the process before, if its last advertisement is young enough.
+    fn adopt(&mut self, now: Instant, advertised_at: Instant) -> bool {
+        let own_interval = self.parameters.advertisement_interval.duration();
+        if now.saturating_duration_since(advertised_at) >= 3 * own_interval {
+            return false;
+        }
+        let to = State::Active {
+            adver_at: (advertised_at.min(now) + own_interval).max(now),
+            announcements: Announcements::awaiting(now),
+        };
+        self.transition(now, to, Cause::Adopted);
         true
     }
+
+    /// Becomes Active: RFC 9568 §6.4.2, and §6.4.1 for an owner.
+    fn become_active(&mut self, now: Instant, cause: Cause) {
+        self.send(self.effective_priority);
+        let announcements = match self.interrupted_announcements.take() {
+            Some(interrupted) => interrupted.resumed(now),
+            None => Announcements::awaiting(now),
+        };
+        let adver_at = now + self.parameters.advertisement_interval.duration();
+        self.transition(
+            now,
+            State::Active {
+                adver_at,
+                announcements,
+            },
+            cause,
+        );
+    }
+
+    /// Keeps the rhythm of the timer, unless it is more than an interval behind.
+    fn advertise_on_time(&mut self, now: Instant, due_at: Instant) {
+        let own_interval = self.parameters.advertisement_interval.duration();
+        self.send(self.effective_priority);
+        let next_at = due_at + own_interval;
+        self.set_adver_at(if next_at > now {
+            next_at
+        } else {
+            now + own_interval
+        });
+    }
+
+    fn announce_on_time(&mut self, now: Instant, schedule: Announcements) {
+        match schedule {
+            Announcements::AwaitApplied { .. } => self.abandon(now, Cause::ApplyTimedOut),
+            Announcements::Running { .. } => {
+                let lease = self.parameters.lease;
+                if let State::Active { announcements, .. } = &mut self.state {
+                    *announcements = schedule.advanced(now, lease);
+                }
+                self.announce(1);
+            }
+        }
+    }
+
+    fn set_adver_at(&mut self, at: Instant) {
+        if let State::Active { adver_at, .. } = &mut self.state {
+            *adver_at = at;
+        }
+    }
+
+    fn send(&mut self, priority: Priority) {
+        self.counters.advertisements_sent += 1;
+        if priority == Priority::LEAVING {
+            self.counters.priority_zero_sent += 1;
+        }
+        self.actions
+            .push_back(Action::SendAdvertisement { priority });
+    }
+
+    fn announce(&mut self, times: usize) {
+        for _ in 0..times {
+            self.counters.announcements_sent += 1;
+            self.actions.push_back(Action::Announce);
+        }
+    }
+
+    fn renew_if_due(&mut self, now: Instant) {
+        let next_at = self.renewal_after(now);
+        match &mut self.holding {
+            Holding::Answering { renew_at } | Holding::Silent { renew_at } if *renew_at <= now => {
+                *renew_at = next_at;
+                self.actions.push_back(Action::RenewAddresses);
+            }
+            Holding::Absent | Holding::Answering { .. } | Holding::Silent { .. } => {}
+        }
+    }
+
+    fn renewal_after(&self, now: Instant) -> Instant {
+        now + self.parameters.lease / RENEWALS_PER_LEASE
+    }
+
+    /// Takes a new effective priority; an owner keeps 255.
+    fn set_priority(&mut self, now: Instant, priority: Priority) {
+        let priority = if self.is_owner() {
+            Priority::OWNER
+        } else {
+            priority
+        };
+        let before = std::mem::replace(&mut self.effective_priority, priority);
+        if priority < before {
+            match self.state {
+                State::Active { .. } => self.demote(now),
+                State::Backup { .. } => self.defer_to_known_peer(now),
+                State::Initialize { .. } => {}
+            }
+        }
+    }
+
+    /// A Backup does not stand while it waits after a failure of the host.
+    fn not_too_early(&self, at: Instant) -> Instant {
+        self.stand_not_before
+            .map_or(at, |earliest| earliest.max(at))
+    }
+
+    fn own_down_interval(&self) -> Duration {
+        let own_interval = self.parameters.advertisement_interval;
+        interval::active_down_interval(self.effective_priority, own_interval)
+    }
 }
+
+/// Whether the router was told to take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lifecycle {
+    New,
+    /// Started, but the role of the process before is not yet taken over.
+    Adopting {
+        advertised_at: Instant,
+    },
+    Running,
+    Stopped,
+}
+
+/// What the host has of our addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holding {
+    Absent,
+    Answering { renew_at: Instant },
+    Silent { renew_at: Instant },
+}
+
+impl Holding {
+    const fn renew_at(self) -> Option<Instant> {
+        match self {
+            Self::Absent => None,
+            Self::Answering { renew_at } | Self::Silent { renew_at } => Some(renew_at),
+        }
+    }
+
+    fn hasten_renewal(&mut self, now: Instant) {
+        match self {
+            Self::Absent => {}
+            Self::Answering { renew_at } | Self::Silent { renew_at } => *renew_at = now,
+        }
+    }
+}
+
+/// The most actions one event causes; the queue between the router and the shell is empty before
+/// each event.
+pub const ACTIONS_MAX: usize = 16;
+/// How often a lease is renewed within its time.
+const RENEWALS_PER_LEASE: u32 = 4;

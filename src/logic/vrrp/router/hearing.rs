@@ -1,0 +1,287 @@
+//! What an advertisement does to a virtual router (RFC 9568 §6.4.2 and §6.4.3).
+//!
+//! Only advertisements that passed every check come here.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::{
+    Action, Announcements, Cause, LinkState, Peer, Preempt, State, VirtualRouter, announce,
+    interval,
+};
+use crate::logic::vrrp::packet::Advertisement;
+use crate::model::{AdverInterval, Fitness, Priority};
+
+impl VirtualRouter {
+    /// Hears an advertisement that passed every check of `packet::parse` and bears our VRID.
+    pub fn handle_advertisement(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        advertisement: &Advertisement,
+    ) {
+        self.notice_stall(now);
+        if self.link == (LinkState::Up { primary: source }) {
+            self.counters.own_source_received += 1;
+            return;
+        }
+        self.count(advertisement);
+        self.note_peer(now, source, advertisement);
+        match self.state {
+            State::Initialize { .. } => self.hear_in_initialize(now, source, advertisement),
+            State::Backup {
+                active_adver_interval,
+                ..
+            } => {
+                if advertisement.priority == Priority::LEAVING {
+                    self.lower_active_since = None;
+                    self.wait(
+                        now,
+                        interval::skew_time,
+                        active_adver_interval,
+                        Cause::ActiveLeft,
+                    );
+                } else {
+                    self.hear_in_backup(now, source, advertisement);
+                }
+            }
+            State::Active { adver_at, .. } => {
+                if advertisement.priority == Priority::LEAVING {
+                    self.send(self.effective_priority);
+                    self.set_adver_at(now + self.parameters.advertisement_interval.duration());
+                } else if let Some(cause) = self.must_yield_to(source, advertisement.priority) {
+                    self.yield_to(now, source, advertisement.interval, cause);
+                } else {
+                    self.contradict(now, adver_at);
+                }
+            }
+        }
+    }
+
+    /// A router that gives its addresses up in Initialize listens only for who has them now.
+    fn hear_in_initialize(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
+        if advertisement.priority != Priority::LEAVING && self.holds_addresses() {
+            self.hear_successor(now, source);
+        }
+    }
+
+    fn hear_in_backup(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
+        self.interrupted_announcements = None;
+        if !self.defers_to(now, advertisement.priority) {
+            if self.stand_cause == Cause::ActiveSilent {
+                self.stand_cause = Cause::Preempting;
+            }
+            return;
+        }
+        let learned = advertisement.interval;
+        self.wait(
+            now,
+            interval::active_down_interval,
+            learned,
+            Cause::ActiveSilent,
+        );
+        if self.holds_addresses() {
+            self.hear_successor(now, source);
+        }
+    }
+
+    /// Returns whether RFC 9568 §6.4.2 lets this Active reset the timer.
+    fn defers_to(&mut self, now: Instant, priority: Priority) -> bool {
+        if priority >= self.effective_priority {
+            self.lower_active_since = None;
+            return true;
+        }
+        let since = *self.lower_active_since.get_or_insert(now);
+        match self.preempt_mode() {
+            Preempt::Always => false,
+            Preempt::Never => true,
+            Preempt::After(delay) => now.saturating_duration_since(since) < delay,
+        }
+    }
+
+    /// Readiness comes before preemption; an owner preempts whatever it was told (RFC 9568 §6.1).
+    fn preempt_mode(&self) -> Preempt {
+        match &self.fitness {
+            Fitness::Unready | Fitness::Fault(_) => Preempt::Never,
+            Fitness::Ready(_) if self.is_owner() => Preempt::Always,
+            Fitness::Ready(_) => self.parameters.preempt,
+        }
+    }
+
+    /// Sets the timer of a Backup: Skew_Time or Active_Down_Interval of the learned interval, from
+    /// now.
+    pub(super) fn wait(
+        &mut self,
+        now: Instant,
+        formula: fn(Priority, AdverInterval) -> Duration,
+        learned: AdverInterval,
+        cause: Cause,
+    ) {
+        self.stand_cause = cause;
+        let at = self.not_too_early(now + formula(self.effective_priority, learned));
+        let hold = learned.duration() + super::leaving::RELEASE_MARGIN;
+        let awaits_successor = self.successor.is_none();
+        if let State::Backup {
+            active_down_at,
+            active_adver_interval,
+            release_at,
+        } = &mut self.state
+        {
+            *active_down_at = at;
+            *active_adver_interval = learned;
+            // Whoever waits for somebody better does not let go before it stands again itself.
+            match release_at {
+                Some(release_at) if awaits_successor => *release_at = (*release_at).max(at + hold),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// RFC 9568 §6.4.3: a higher priority, or an equal one and a greater address. Ours must be
+    /// known.
+    fn must_yield_to(&self, source: IpAddr, priority: Priority) -> Option<Cause> {
+        let higher_address = match self.link {
+            LinkState::Up { primary } => source > primary,
+            LinkState::Down => true,
+        };
+        if priority > self.effective_priority {
+            Some(Cause::HigherPriority)
+        } else if priority == self.effective_priority && higher_address {
+            Some(Cause::HigherAddress)
+        } else {
+            None
+        }
+    }
+
+    /// Yields, with one last advertisement: the winner shall know that there were two.
+    fn yield_to(&mut self, now: Instant, source: IpAddr, learned: AdverInterval, cause: Cause) {
+        if self.may_answer(now) {
+            self.send(self.effective_priority);
+        }
+        self.silence_addresses();
+        self.successor = Some(source);
+        self.stand_cause = Cause::ActiveSilent;
+        let patience = interval::active_down_interval(self.effective_priority, learned);
+        let to = State::Backup {
+            active_down_at: now + patience,
+            active_adver_interval: learned,
+            release_at: Some(now + super::leaving::RELEASE_AFTER_SUCCESSOR),
+        };
+        self.transition(now, to, cause);
+    }
+
+    /// RFC 9568 §6.4.3: answers a peer that must yield at once, and announces again, because hosts
+    /// may have heard it. Both at most once in a tenth of the interval; what is limited comes at
+    /// its end.
+    fn contradict(&mut self, now: Instant, adver_at: Instant) {
+        self.counters.lower_priority_received += 1;
+        if self.may_answer(now) {
+            self.send(self.effective_priority);
+            self.announce_again(now);
+            return;
+        }
+        let answer_at = self
+            .answered_at
+            .map_or(now, |at| at + self.answer_interval());
+        self.set_adver_at(adver_at.min(answer_at));
+        if let State::Active { announcements, .. } = &mut self.state {
+            *announcements = announcements.restarted(now, answer_at);
+        }
+    }
+
+    fn announce_again(&mut self, now: Instant) {
+        if let State::Active { announcements, .. } = &mut self.state {
+            match announcements {
+                Announcements::AwaitApplied { .. } => {}
+                Announcements::Running { .. } => {
+                    *announcements = Announcements::begun(now);
+                    self.announce(announce::BURST);
+                }
+            }
+        }
+    }
+
+    /// Takes the right to answer now, if there is one.
+    fn may_answer(&mut self, now: Instant) -> bool {
+        let limited = self
+            .answered_at
+            .is_some_and(|at| now.saturating_duration_since(at) < self.answer_interval());
+        if !limited {
+            self.answered_at = Some(now);
+        }
+        !limited
+    }
+
+    fn answer_interval(&self) -> Duration {
+        interval::answer_interval(self.parameters.advertisement_interval)
+    }
+
+    fn count(&mut self, advertisement: &Advertisement) {
+        let counters = &mut self.counters;
+        counters.advertisements_received += 1;
+        if advertisement.priority == Priority::LEAVING {
+            counters.priority_zero_received += 1;
+        }
+        if advertisement.interval != self.parameters.advertisement_interval {
+            counters.interval_errors += 1;
+        }
+        if !same_addresses(&advertisement.addresses, &self.parameters.addresses) {
+            counters.address_list_errors += 1;
+        }
+        if advertisement.lacks_link_local() {
+            counters.link_local_missing += 1;
+        }
+        // Erratum 8298: detected and shown, but processed.
+        let owners = [advertisement.priority, self.parameters.priority];
+        if owners == [Priority::OWNER; 2] {
+            counters.owner_conflicts += 1;
+        }
+    }
+
+    fn note_peer(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
+        if advertisement.priority != Priority::LEAVING {
+            self.peer = Some(Peer {
+                source,
+                priority: advertisement.priority,
+                interval: advertisement.interval,
+                heard_at: now,
+            });
+        } else if self.peer.is_some_and(|peer| peer.source == source) {
+            self.peer = None;
+        }
+    }
+
+    /// After our priority was lowered in Backup: the Active may now be one to wait for.
+    pub(super) fn defer_to_known_peer(&mut self, now: Instant) {
+        let Some(peer) = self.peer else {
+            return;
+        };
+        let patience = interval::active_down_interval(self.effective_priority, peer.interval);
+        let alive = now.saturating_duration_since(peer.heard_at) < patience;
+        if alive && peer.priority >= self.effective_priority {
+            self.lower_active_since = None;
+            let cause = Cause::ActiveSilent;
+            self.wait(
+                peer.heard_at,
+                interval::active_down_interval,
+                peer.interval,
+                cause,
+            );
+        }
+    }
+
+    pub(super) fn silence_addresses(&mut self) {
+        match self.holding {
+            super::Holding::Answering { renew_at } => {
+                self.holding = super::Holding::Silent { renew_at };
+                self.actions.push_back(Action::SilenceAddresses);
+            }
+            super::Holding::Absent | super::Holding::Silent { .. } => {}
+        }
+    }
+}
+
+/// Compares as sets: the order says nothing but which link-local address comes first.
+fn same_addresses(theirs: &[IpAddr], ours: &[IpAddr]) -> bool {
+    theirs.len() == ours.len() && theirs.iter().all(|address| ours.contains(address))
+}

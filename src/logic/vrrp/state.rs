@@ -1,0 +1,224 @@
+//! The words of the state machine: what goes in, what comes out, and the three states of RFC 9568
+//! §6.4.
+//!
+//! Plain data without behaviour; `router` gives it meaning.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::announce::Announcements;
+use crate::model::{AdverInterval, FaultCause, Priority, Vrid};
+
+/// Whether a higher-priority Backup replaces a lower-priority Active (Preempt_Mode, RFC 9568 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preempt {
+    /// `preempt: true`, the default.
+    Always,
+    /// `preempt: false`.
+    Never,
+    /// `preempt: {delay: 30s}`: only after having heard the lower-priority Active for so long.
+    After(Duration),
+}
+
+/// What a virtual router is told about itself (RFC 9568 §6.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// Its identifier on the link.
+    pub vrid: Vrid,
+    /// The base priority; the effective one comes by `set_fitness`. 255 makes it the address owner.
+    pub priority: Priority,
+    /// The virtual addresses in the order of the advertisement, all of one family.
+    pub addresses: Vec<IpAddr>,
+    /// The interval between its own advertisements.
+    pub advertisement_interval: AdverInterval,
+    /// Preempt_Mode; an owner always preempts.
+    pub preempt: Preempt,
+    /// Kernel lifetime of the addresses.
+    pub lease: Duration,
+}
+
+/// Whether advertisements can be sent, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// The interface has carrier and this usable primary address (IPv6: non-tentative link-local).
+    Up {
+        /// The source of our advertisements, which decides between equal priorities.
+        primary: IpAddr,
+    },
+    /// No interface, no carrier, or no usable address.
+    Down,
+}
+
+/// RFC 9568 §6.4. A timer that cannot run in a state does not exist in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not started, stopped, in fault, or without a link: takes no part.
+    Initialize {
+        /// When addresses that are still held are let go; `None`: none is held.
+        release_at: Option<Instant>,
+    },
+    /// Waits for the Active to fall silent.
+    Backup {
+        /// When it becomes Active unless it hears somebody.
+        active_down_at: Instant,
+        /// Active_Adver_Interval: learned from the Active, our own until then.
+        active_adver_interval: AdverInterval,
+        /// When addresses that are still held are let go; `None`: none is held.
+        release_at: Option<Instant>,
+    },
+    /// Holds the addresses and advertises.
+    Active {
+        /// When the next advertisement is due.
+        adver_at: Instant,
+        /// What remains to be announced.
+        announcements: Announcements,
+    },
+}
+
+impl State {
+    /// Returns the name of RFC 9568: `Initialize`, `Backup` or `Active`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Initialize { .. } => "Initialize",
+            Self::Backup { .. } => "Backup",
+            Self::Active { .. } => "Active",
+        }
+    }
+
+    /// Returns whether it is Active.
+    pub const fn is_active(&self) -> bool {
+        matches!(self, Self::Active { .. })
+    }
+}
+
+/// Why a transition happened. Displayed as a fragment for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was told to begin.
+    Startup,
+    /// It was told to begin and owns the addresses.
+    OwnerStartup,
+    /// The process before us died as Active a moment ago.
+    Adopted,
+    /// Nobody advertised for an Active_Down_Interval.
+    ActiveSilent,
+    /// The Active said that it leaves, and nobody better spoke within our Skew_Time.
+    ActiveLeft,
+    /// The Active had a lower priority than ours.
+    Preempting,
+    /// After our own demotion nobody better spoke.
+    ReElected,
+    /// A peer with a higher priority advertises.
+    HigherPriority,
+    /// A peer with our priority and a higher address advertises.
+    HigherAddress,
+    /// Our own priority was lowered.
+    Demoted,
+    /// Tracking says that we must not be Active.
+    Fault(FaultCause),
+    /// Tracking no longer says so.
+    FaultOver,
+    /// The interface is usable.
+    LinkUp,
+    /// The interface is not usable.
+    LinkDown,
+    /// It was told to stop.
+    Shutdown,
+    /// It slept longer than its peers wait.
+    Stalled,
+    /// The host could not install or keep the addresses.
+    ApplyFailed,
+    /// The host did not say whether it installed the addresses.
+    ApplyTimedOut,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fragment = match self {
+            Self::Startup => "startup",
+            Self::OwnerStartup => "startup as the address owner",
+            Self::Adopted => "adopted from the process before",
+            Self::ActiveSilent => "no advertisement within the active down interval",
+            Self::ActiveLeft => "priority 0 from the Active",
+            Self::Preempting => "the Active has a lower priority",
+            Self::ReElected => "nobody better spoke after the priority was lowered",
+            Self::HigherPriority => "peer with higher priority",
+            Self::HigherAddress => "peer with equal priority and higher address",
+            Self::Demoted => "the priority was lowered",
+            Self::Fault(cause) => return write!(f, "fault: {cause}"),
+            Self::FaultOver => "the fault is over",
+            Self::LinkUp => "the interface is usable",
+            Self::LinkDown => "the interface is not usable",
+            Self::Shutdown => "shutdown",
+            Self::Stalled => "slept longer than the active down interval",
+            Self::ApplyFailed => "the addresses could not be installed",
+            Self::ApplyTimedOut => "the addresses were not installed in time",
+        };
+        f.write_str(fragment)
+    }
+}
+
+/// One change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The name of the state that was left.
+    pub from: &'static str,
+    /// The name of the state that was entered.
+    pub to: &'static str,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What the shell must do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send one advertisement with this priority, now.
+    SendAdvertisement {
+        /// Ours, or 0 when leaving.
+        priority: Priority,
+    },
+    /// Install exactly the addresses of `parameters()` with the lease (idempotent), then report
+    /// `handle_applied` or `handle_apply_failed`; also ends a silence. Other addresses of this
+    /// router that an earlier configuration left behind are taken away.
+    InstallAddresses,
+    /// Extend the lease of every address; a silence goes on. Only a failure is reported.
+    RenewAddresses,
+    /// Keep the addresses but answer neither ARP nor neighbor discovery for them.
+    SilenceAddresses,
+    /// Take every address away; also ends a silence.
+    RemoveAddresses,
+    /// Send one gratuitous ARP or unsolicited neighbor advertisement for every address, now.
+    Announce,
+    /// Tell people.
+    Report(Transition),
+}
+
+/// What the kernel refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What failed, for people.
+    pub what: String,
+}
+
+/// The last that was heard of a peer which is, or wants to be, Active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The source of its advertisement.
+    pub source: IpAddr,
+    /// Its priority, never 0.
+    pub priority: Priority,
+    /// Its interval.
+    pub interval: AdverInterval,
+    /// When.
+    pub heard_at: Instant,
+}
+
+/// Why a virtual router that was started takes no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Tracking forbids it.
+    Fault(FaultCause),
+    /// No usable interface.
+    LinkDown,
+}
