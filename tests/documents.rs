@@ -42,6 +42,16 @@ const MANUALS: [&str; 2] = [COMMAND_MANUAL, CONFIG_MANUAL];
 const CONFIG: &str = "config/evenkeel.yaml";
 const UNIT: &str = "config/systemd/evenkeel.service";
 
+/// Maps whose keys are the user's own words.
+const NAMED_BY_USERS: [&str; 6] = [
+    "virtual_routers",
+    "track_scripts",
+    "listeners",
+    "pools",
+    "backends",
+    "priority",
+];
+
 /// The nodes that examples are written for.
 const NODES: [&str; 2] = ["lb1", "lb2"];
 
@@ -253,9 +263,27 @@ fn every_file_that_the_readme_points_to_exists() {
 
 #[test]
 fn the_reader_of_keys_sees_nested_flow_and_commented_keys() {
-    let text = "# A sentence: with a colon.\nlisteners:\n  http: {port: 80, tls: {on: 1}}\n  # mode: tcp\n";
+    let text = "\
+# A sentence: with a colon.
+# listeners are places, in short: doors.
+listeners:
+  http: {port: 80, tls: {on: 1}}
+  # mail:
+    # mode: tcp   # or: http
+    # track:
+    #   - {script: uplink, on_failure: fault}
+pools:
+  webfarm:
+    backends:
+      http1: 192.0.2.1:80
+      http2: {address: 192.0.2.2:80}
+    balance: {hash: path}
+  mailfarm: {backends: {imap1: 192.0.2.3:143}}
+";
     let keys: Vec<String> = keys_of(&uncommented(text)).into_iter().collect();
-    assert_eq!(keys, ["listeners", "mode", "on", "port", "tls"]);
+    let hoped =
+        "address backends balance hash listeners mode on on_failure pools port script tls track";
+    assert_eq!(keys.join(" "), hoped);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -336,21 +364,25 @@ fn settings<'a>(unit: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 /// Returns a configuration with `# key: value` read as `key: value`, and other comments dropped.
+///
+/// A comment is a key if what stands before its first colon looks like one and it does not end as a sentence does.
 fn uncommented(text: &str) -> String {
     let mut kept = String::new();
     for line in text.lines() {
         let indent = line.len() - line.trim_start().len();
-        let rest = line.trim_start();
-        let code = match rest.strip_prefix('#') {
-            None => rest,
+        let code = match line.trim_start().strip_prefix('#') {
+            None => line,
             Some(comment) => {
-                let comment = comment.trim_start().trim_start_matches("- ");
-                let key = comment.split(':').next().unwrap_or_default();
-                let is_key = comment.contains(':') && is_key(key);
-                if is_key { comment } else { "" }
+                let words = comment
+                    .trim_start()
+                    .trim_start_matches("- ")
+                    .trim_start_matches('{');
+                let key = words.split_once(':').map(|(key, _)| key);
+                let is_code = key.is_some_and(is_key) && !comment.ends_with('.');
+                if is_code { comment } else { "" }
             }
         };
-        let code = code.split(" #").next().unwrap_or_default().trim_end();
+        let code = code.split(" #").next().unwrap_or_default().trim();
         if !code.is_empty() {
             kept.push_str(&" ".repeat(indent));
             kept.push_str(code);
@@ -362,19 +394,20 @@ fn uncommented(text: &str) -> String {
 
 /// Returns the keys the program chose; those directly under a map of names are the user's own.
 fn keys_of(text: &str) -> BTreeSet<String> {
-    let named = ["virtual_routers", "listeners", "pools", "track_scripts"];
     let mut keys = BTreeSet::new();
-    let mut names_at = None;
+    let mut named: Vec<usize> = Vec::new(); // the indents of the maps of names around the line
     for line in text.lines() {
         let indent = line.len() - line.trim_start().len();
         let mut found = line_keys(line);
-        if indent == 0 {
-            names_at = found
-                .first()
-                .filter(|key| named.contains(&key.as_str()))
-                .map(|_| 2);
-        } else if Some(indent) == names_at && !found.is_empty() {
+        while named.last().is_some_and(|map| indent <= *map) {
+            named.pop();
+        }
+        let names = named.last().map(|map| map + 2);
+        if Some(indent) == names && !found.is_empty() {
             found.remove(0);
+        }
+        if found.len() == 1 && line.ends_with(':') && NAMED_BY_USERS.contains(&found[0].as_str()) {
+            named.push(indent);
         }
         keys.extend(found);
     }

@@ -325,18 +325,16 @@ fn check_purity(path: &str, text: &str) -> Vec<String> {
     for used in paths(text).into_iter().filter(|used| !used.in_test) {
         let written = used.segments.join("::").replacen("core::", "std::", 1);
         let names = |name: &str| used.segments.iter().any(|segment| segment == name);
-        let prefix = IMPURE_PATHS.iter().find(|banned| {
-            begins_with(&written, banned)
-                || written
-                    .strip_suffix("::*")
-                    .is_some_and(|all| begins_with(banned, all))
+        let is_impure = IMPURE_PATHS.iter().any(|banned| {
+            let all = written.strip_suffix("::*");
+            begins_with(&written, banned) || all.is_some_and(|all| begins_with(banned, all))
         });
+        let is_variable = used.segments.len() == 1; // `rand` may well be a random number we were told
         let excused = PURE_ANYWAY
             .iter()
             .any(|allowed| begins_with(&written, allowed));
-        let pure_kin = written.starts_with("crate::") || written.starts_with("super::");
         let prints = ["print", "println", "eprint", "eprintln", "dbg"].contains(&written.as_str());
-        let why = if prefix.is_some() && !excused && !pure_kin {
+        let why = if is_impure && !excused && !is_variable {
             "is impure"
         } else if IMPURE_NAMES.iter().any(|name| names(name)) {
             "is a clock, socket, task, lock or chance"

@@ -83,6 +83,7 @@ fn planted_impurities_are_found() {
         ("use std::time::Instant as Moment;", 1),
         ("async fn f() { println!(\"{}\", fastrand::u8(..)) }", 3),
         ("use std::collections::HashMap;", 1),
+        ("fn f(rand: u64) -> u64 { rand + 1 }", 0),
         (
             "/// Instant::now()\nfn f<'a>(now: Instant) -> char { 'x' }",
             0,
