@@ -14,5 +14,6 @@ fn main() {
         Some(role) => process::run_child(role),
         None => cli::run(rest),
     };
+    #[expect(clippy::disallowed_methods, reason = "this is main")]
     std::process::exit(code);
 }

@@ -44,7 +44,11 @@ impl Daemon {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let daemon = Self { process, directory, listen };
+        let daemon = Self {
+            process,
+            directory,
+            listen,
+        };
         daemon.wait("the listener answers", |daemon| daemon.get().is_some());
         daemon
     }
@@ -56,11 +60,16 @@ impl Daemon {
     /// Returns the body of a fresh request, if it is answered.
     fn get(&self) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.listen, Duration::from_secs(1)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+            .ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
-        text.starts_with("HTTP/1.1 200").then(|| text.split("\r\n\r\n").nth(1).unwrap().to_owned())
+        text.starts_with("HTTP/1.1 200")
+            .then(|| text.split("\r\n\r\n").nth(1).unwrap().to_owned())
     }
 
     fn status(&self) -> Option<Status> {
@@ -76,8 +85,13 @@ impl Daemon {
 
     fn pid(&self, name: &str) -> Option<Pid> {
         let status = self.status()?;
-        let process = status.processes.iter().find(|process| process.name == name)?;
-        process.pid.map(|pid| Pid::from_raw(i32::try_from(pid).unwrap()))
+        let process = status
+            .processes
+            .iter()
+            .find(|process| process.name == name)?;
+        process
+            .pid
+            .map(|pid| Pid::from_raw(i32::try_from(pid).unwrap()))
     }
 
     fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
@@ -102,7 +116,10 @@ fn evenkeel() -> Command {
 
 /// Returns an address of loopback that was free a moment ago.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// Starts a backend that says hello for as long as the test runs.
@@ -132,14 +149,27 @@ fn daemon_serves_and_tells_its_state() {
     let daemon = Daemon::start();
     assert_eq!(daemon.get().as_deref(), Some("hello"));
     daemon.wait("the backend is up", |daemon| {
-        daemon.status().is_some_and(|status| status.pools[0].backends[0].state == "up")
+        daemon
+            .status()
+            .is_some_and(|status| status.pools[0].backends[0].state == "up")
     });
     let status = daemon.status().unwrap();
     assert_eq!(status.node, "lb1");
     assert_eq!(status.listeners[0].binds, [daemon.listen]);
-    assert!(status.listeners[0].requests_total >= 1, "requests are counted");
-    let names: Vec<&str> = status.processes.iter().map(|process| process.name.as_str()).collect();
-    assert_eq!(names, ["evenkeel", "evenkeel-proxy"], "without a virtual router nobody needs rights");
+    assert!(
+        status.listeners[0].requests_total >= 1,
+        "requests are counted"
+    );
+    let names: Vec<&str> = status
+        .processes
+        .iter()
+        .map(|process| process.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["evenkeel", "evenkeel-proxy"],
+        "without a virtual router nobody needs rights"
+    );
 
     let shown = evenkeel()
         .args(["status", "--runtime-dir"])
@@ -147,7 +177,10 @@ fn daemon_serves_and_tells_its_state() {
         .output()
         .unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("LISTENER") && shown.contains("webfarm"), "{shown}");
+    assert!(
+        shown.contains("LISTENER") && shown.contains("webfarm"),
+        "{shown}"
+    );
     let json = evenkeel()
         .args(["status", "--json", "--runtime-dir"])
         .arg(daemon.runtime_dir())
@@ -198,8 +231,17 @@ fn sigterm_stops_everything_and_leaves_no_socket() {
     assert!(kill(proxy, None).is_err(), "the proxy has gone too");
     assert!(!daemon.runtime_dir().join("control.sock").exists());
     let mut log = String::new();
-    daemon.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert!(log.contains("signal=SIGTERM stopping") && log.contains("stopped"), "{log}");
+    daemon
+        .process
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert!(
+        log.contains("signal=SIGTERM stopping") && log.contains("stopped"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -227,7 +269,10 @@ fn second_daemon_with_the_same_directory_is_refused() {
         .unwrap();
     assert_eq!(second.status.code(), Some(1));
     let complaint = String::from_utf8(second.stderr).unwrap();
-    assert!(complaint.contains("another evenkeel already runs"), "{complaint}");
+    assert!(
+        complaint.contains("another evenkeel already runs"),
+        "{complaint}"
+    );
 }
 
 #[test]
@@ -263,8 +308,11 @@ fn taken_port_is_an_error_that_says_where_and_how_to_mend_it() {
 #[test]
 fn status_without_a_daemon_says_what_to_look_at() {
     let directory = tempfile::tempdir().unwrap();
-    let output =
-        evenkeel().args(["status", "--runtime-dir"]).arg(directory.path()).output().unwrap();
+    let output = evenkeel()
+        .args(["status", "--runtime-dir"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(complaint.contains("help: is it running?"), "{complaint}");
@@ -272,12 +320,19 @@ fn status_without_a_daemon_says_what_to_look_at() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_bad_configuration_78() {
-    assert_eq!(evenkeel().arg("start").output().unwrap().status.code(), Some(2));
+    assert_eq!(
+        evenkeel().arg("start").output().unwrap().status.code(),
+        Some(2)
+    );
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("evenkeel.yaml");
     fs::write(&file, "virtual_routers: 7\n").unwrap();
     for command in ["run", "check"] {
-        let output = evenkeel().args([command, "--config"]).arg(&file).output().unwrap();
+        let output = evenkeel()
+            .args([command, "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(78), "{command}");
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert!(complaint.contains("evenkeel.yaml:1:"), "{complaint}");

@@ -29,7 +29,11 @@ fn one_router_is_active_soon_after_the_troubles_end() {
         let failures = world.weather.apply_failure_percent > 0;
         live_through_troubles(&mut world, seed);
         make_peace(&mut world);
-        let patience = if failures { SETTLED_WITHIN_AFTER_FAILURES } else { SETTLED_WITHIN };
+        let patience = if failures {
+            SETTLED_WITHIN_AFTER_FAILURES
+        } else {
+            SETTLED_WITHIN
+        };
         let mut watch = Watch::new(&world);
         let settled_at = world.now + patience * interval;
         world.run(settled_at, |world| watch.look(world, seed));
@@ -59,12 +63,18 @@ fn best_router_is_active_in_the_end_when_all_preempt() {
         make_peace(&mut world);
         let end = world.now + SETTLED_WITHIN * interval;
         world.run(end, |_| {});
-        let best = (0..world.nodes.len())
-            .max_by_key(|at| (world.nodes[*at].parameters.priority, world.nodes[*at].source));
+        let best = (0..world.nodes.len()).max_by_key(|at| {
+            (
+                world.nodes[*at].parameters.priority,
+                world.nodes[*at].source,
+            )
+        });
         let active = active_nodes(&world);
         let best_priority = best.map(|at| world.nodes[at].parameters.priority);
         assert_eq!(
-            active.first().map(|at| world.nodes[*at].parameters.priority),
+            active
+                .first()
+                .map(|at| world.nodes[*at].parameters.priority),
             best_priority,
             "seed {seed}: nobody of a lower priority stays Active\n{}",
             world.story()
@@ -76,12 +86,19 @@ fn best_router_is_active_in_the_end_when_all_preempt() {
 fn graceful_stop_leaves_no_moment_without_the_addresses() {
     for seed in seeds().take(1000) {
         let mut world = troubled_world(seed);
-        world.weather = Weather { loss_percent: 0, duplicate_percent: 0, apply_failure_percent: 0 };
+        world.weather = Weather {
+            loss_percent: 0,
+            duplicate_percent: 0,
+            apply_failure_percent: 0,
+        };
         let interval = world.interval.micros();
         for at in 0..world.nodes.len() {
             world.start(at, false);
         }
-        world.run(SETTLED_WITHIN * interval + world.chance.0 % interval, |_| {});
+        world.run(
+            SETTLED_WITHIN * interval + world.chance.0 % interval,
+            |_| {},
+        );
         let leaving = active_nodes(&world)[0];
         match seed % 3 {
             0 => world.command(leaving, "stops", |router, now| router.handle_shutdown(now)),
@@ -90,12 +107,27 @@ fn graceful_stop_leaves_no_moment_without_the_addresses() {
         }
         let end = world.now + 8 * interval + 1_000_000;
         world.run(end, |world| {
-            let held = world.nodes.iter().any(|node| node.kernel != Kernel::Nothing);
-            assert!(held, "seed {seed}: somebody holds the addresses\n{}", world.story());
+            let held = world
+                .nodes
+                .iter()
+                .any(|node| node.kernel != Kernel::Nothing);
+            assert!(
+                held,
+                "seed {seed}: somebody holds the addresses\n{}",
+                world.story()
+            );
         });
-        assert_eq!(answering(&world).len(), 1, "seed {seed}: one answers\n{}", world.story());
+        assert_eq!(
+            answering(&world).len(),
+            1,
+            "seed {seed}: one answers\n{}",
+            world.story()
+        );
         if seed % 3 == 0 {
-            assert!(world.nodes[leaving].router.is_released(), "seed {seed}: all is given up");
+            assert!(
+                world.nodes[leaving].router.is_released(),
+                "seed {seed}: all is given up"
+            );
         }
     }
 }
@@ -111,7 +143,12 @@ fn health_driven_handover_takes_the_skew_of_the_best_peer() {
         // Skew_Time of 150 is 414,063 µs; beyond it only the segment's delays and the host's latency.
         let end = world.now + 414_063 + 50_000 + 5_000;
         world.run(end, |_| {});
-        assert_eq!(active_nodes(&world), [1], "seed {seed}: the healthier one\n{}", world.story());
+        assert_eq!(
+            active_nodes(&world),
+            [1],
+            "seed {seed}: the healthier one\n{}",
+            world.story()
+        );
     }
 }
 
@@ -129,7 +166,12 @@ fn adopted_router_moves_nothing() {
         world.start(0, true);
         let end = world.now + 10_000_000;
         world.run(end, |world| {
-            assert_eq!(answering(world), [0], "seed {seed}: always the same\n{}", world.story());
+            assert_eq!(
+                answering(world),
+                [0],
+                "seed {seed}: always the same\n{}",
+                world.story()
+            );
         });
         let after = world.nodes[1].router.counters().active_transitions;
         assert_eq!(transitions, after, "seed {seed}: no move");
@@ -154,7 +196,10 @@ impl Watch {
     }
 
     fn in_trouble(world: &World) -> Self {
-        Self { at_peace: false, ..Self::new(world) }
+        Self {
+            at_peace: false,
+            ..Self::new(world)
+        }
     }
 
     fn look(&mut self, world: &World, seed: u64) {
@@ -202,15 +247,21 @@ impl Watch {
 fn troubled_world(seed: u64) -> World {
     troubled_world_with(seed, |chance| {
         let delay = Duration::from_millis(chance.below(20));
-        chance.pick(&[Preempt::Always, Preempt::Always, Preempt::Never, Preempt::After(delay)])
+        chance.pick(&[
+            Preempt::Always,
+            Preempt::Always,
+            Preempt::Never,
+            Preempt::After(delay),
+        ])
     })
 }
 
 fn troubled_world_with(seed: u64, mut preempt: impl FnMut(&mut Chance) -> Preempt) -> World {
     let mut chance = Chance(seed);
     let count = 2 + chance.below(3) as usize;
-    let priorities: Vec<u8> =
-        (0..count).map(|_| chance.pick(&[1, 50, 100, 100, 101, 150, 200, 254])).collect();
+    let priorities: Vec<u8> = (0..count)
+        .map(|_| chance.pick(&[1, 50, 100, 100, 101, 150, 200, 254]))
+        .collect();
     let preempt: Vec<Preempt> = (0..count).map(|_| preempt(&mut chance)).collect();
     let centiseconds = chance.pick(&[1, 10, 100, 100, 300]);
     let weather = Weather {
@@ -273,7 +324,9 @@ fn make_trouble(world: &mut World) {
             };
             world.set_fitness(at, fitness);
         }
-        _ => world.command(at, "restarts softly", |router, now| router.handle_startup(now)),
+        _ => world.command(at, "restarts softly", |router, now| {
+            router.handle_startup(now)
+        }),
     }
 }
 
@@ -291,7 +344,11 @@ fn make_peace(world: &mut World) {
     world.run(calm_at, |_| {});
     world.weather.apply_failure_percent = failures.min(0);
     for at in 0..world.nodes.len() {
-        assert_ne!(world.nodes[at].process, Process::Stalled, "every stall is over");
+        assert_ne!(
+            world.nodes[at].process,
+            Process::Stalled,
+            "every stall is over"
+        );
         world.start(at, false);
         world.set_link(at, true);
         let fitness = Fitness::Ready(world.nodes[at].parameters.priority);
@@ -301,7 +358,9 @@ fn make_peace(world: &mut World) {
 }
 
 fn active_nodes(world: &World) -> Vec<usize> {
-    (0..world.nodes.len()).filter(|at| world.nodes[*at].is_active()).collect()
+    (0..world.nodes.len())
+        .filter(|at| world.nodes[*at].is_active())
+        .collect()
 }
 
 fn answering(world: &World) -> Vec<usize> {
@@ -311,6 +370,8 @@ fn answering(world: &World) -> Vec<usize> {
 }
 
 fn seeds() -> impl Iterator<Item = u64> {
-    let one = std::env::var("EVENKEEL_SEED").ok().and_then(|seed| seed.parse().ok());
+    let one = std::env::var("EVENKEEL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     one.map_or(0..SCENARIOS, |seed: u64| seed..seed + 1)
 }
