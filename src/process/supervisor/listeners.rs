@@ -75,12 +75,12 @@ fn listen(bind: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn help(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there; `ss -ltnp` shows which",
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE; see config/systemd/evenkeel.service"
-        }
-        _ => "check the address and port of this listener",
+    if error.kind() == io::ErrorKind::AddrInUse {
+        "another program listens there; `ss -ltnp` shows which"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "ports below 1024 need CAP_NET_BIND_SERVICE; see config/systemd/evenkeel.service"
+    } else {
+        "check the address and port of this listener"
     }
 }
 

@@ -19,7 +19,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::ChannelError;
-use crate::ipc::log::{self, Printer};
+use crate::ipc::log;
 use crate::process::role::{self, ConfineError, Role};
 
 /// What `evenkeel run` was told.
@@ -148,19 +148,6 @@ fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
     let file = File::create(directory.join("lock")).map_err(failed)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock)
         .map_err(|_| SupervisorError::AlreadyRunning(directory.to_owned()))
-}
-
-impl Printer {
-    /// Prints a warning of the supervisor that no event carries.
-    fn warn(&self, process: &str, message: String) {
-        let line = crate::ipc::message::LogLine {
-            level: "warn".into(),
-            message,
-            fields: Vec::new(),
-            dropped: 0,
-        };
-        self.print(process, &line);
-    }
 }
 
 /// The longest configuration that is read; `config::parse` refuses longer ones with a better message.
