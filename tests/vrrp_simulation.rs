@@ -1,7 +1,8 @@
-//! The election, lived through thousands of times: 2 to 4 routers on one segment, seeded troubles, a virtual
-//! clock, and what must hold all the same.
+//! The election, lived through thousands of times: 2 to 4 routers on one segment, seeded troubles,
+//! a virtual clock, and what must hold all the same.
 //!
-//! A failure prints its seed; `EVENKEEL_SEED=<seed> cargo test --test vrrp_simulation` lives it again.
+//! A failure prints its seed; `EVENKEEL_SEED=<seed> cargo test --test vrrp_simulation` lives it
+//! again.
 
 #[path = "vrrp_simulation/world.rs"]
 mod world;
@@ -12,11 +13,15 @@ use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{FaultCause, Fitness, Priority};
 use world::{Chance, Kernel, Micros, Process, Weather, World};
 
-/// After the troubles end, one router is Active, and stays it, within so many intervals: a stall that ends
-/// last (4), a lower router that stands first (4), the best preempting it (4) and one for delays.
+/// After the troubles end, one router is Active, and stays it, within so many intervals: a stall
+/// that ends last (4), a lower router that stands first (4), the best preempting it (4) and one for
+/// delays.
 const SETTLED_WITHIN: u64 = 13;
 /// A router that the host failed eight times in a row stays away for 24 down intervals.
 const SETTLED_WITHIN_AFTER_FAILURES: u64 = 24 * 4 + 13;
+/// Nobody answers for at most so many intervals after the troubles end: a restart and a silent
+/// Active.
+const NOBODY_WITHIN: u64 = 5;
 const TROUBLES_LAST: u64 = 40;
 const QUIET_LASTS: u64 = 20;
 const SCENARIOS: u64 = 2000;
@@ -34,7 +39,12 @@ fn one_router_is_active_soon_after_the_troubles_end() {
         } else {
             SETTLED_WITHIN
         };
-        let mut watch = Watch::new(&world);
+        let nobody_within = if failures {
+            SETTLED_WITHIN_AFTER_FAILURES
+        } else {
+            NOBODY_WITHIN
+        };
+        let mut watch = Watch::new(&world, Some(nobody_within));
         let settled_at = world.now + patience * interval;
         world.run(settled_at, |world| watch.look(world, seed));
         let first = active_nodes(&world);
@@ -140,7 +150,8 @@ fn health_driven_handover_takes_the_skew_of_the_best_peer() {
         world.start(1, false);
         world.run(13_000_000 + seed % 1_000_000, |_| {});
         world.set_fitness(0, Fitness::Ready(Priority::from_wire(100)));
-        // Skew_Time of 150 is 414,063 µs; beyond it only the segment's delays and the host's latency.
+        // Skew_Time of 150 is 414,063 µs; beyond it only the segment's delays and the host's
+        // latency.
         let end = world.now + 414_063 + 50_000 + 5_000;
         world.run(end, |_| {});
         assert_eq!(
@@ -182,46 +193,38 @@ fn adopted_router_moves_nothing() {
 struct Watch {
     both_active_since: Vec<Vec<Option<Micros>>>,
     nobody_since: Option<Micros>,
-    at_peace: bool,
+    /// For how many intervals nobody may answer; `None` while there are troubles.
+    nobody_within: Option<u64>,
 }
 
 impl Watch {
-    fn new(world: &World) -> Self {
+    fn new(world: &World, nobody_within: Option<u64>) -> Self {
         let count = world.nodes.len();
         Self {
             both_active_since: vec![vec![None; count]; count],
             nobody_since: None,
-            at_peace: true,
-        }
-    }
-
-    fn in_trouble(world: &World) -> Self {
-        Self {
-            at_peace: false,
-            ..Self::new(world)
+            nobody_within,
         }
     }
 
     fn look(&mut self, world: &World, seed: u64) {
         let interval = world.interval.micros();
-        if self.at_peace || world.weather.loss_percent == 0 {
+        if world.weather.loss_percent == 0 {
             self.look_at_pairs(world, seed, interval + 2 * world.delay_max + 10);
         }
-        if self.at_peace && answering(world).is_empty() {
-            let since = *self.nobody_since.get_or_insert(world.now);
-            let patience = if world.weather.apply_failure_percent > 0 {
-                SETTLED_WITHIN_AFTER_FAILURES
-            } else {
-                5
-            };
-            assert!(
-                world.now - since <= patience * interval,
-                "seed {seed}: nobody answered since {since}\n{}",
-                world.story()
-            );
-        } else {
+        let Some(within) = self.nobody_within else {
+            return;
+        };
+        if !answering(world).is_empty() {
             self.nobody_since = None;
+            return;
         }
+        let since = *self.nobody_since.get_or_insert(world.now);
+        assert!(
+            world.now - since <= within * interval,
+            "seed {seed}: nobody answered since {since}\n{}",
+            world.story()
+        );
     }
 
     fn look_at_pairs(&mut self, world: &World, seed: u64, patience: Micros) {
@@ -276,7 +279,7 @@ fn troubled_world_with(seed: u64, mut preempt: impl FnMut(&mut Chance) -> Preemp
 
 fn live_through_troubles(world: &mut World, seed: u64) {
     let interval = world.interval.micros();
-    let mut watch = Watch::in_trouble(world);
+    let mut watch = Watch::new(world, None);
     for at in 0..world.nodes.len() {
         world.start(at, false);
     }
@@ -334,7 +337,6 @@ fn make_trouble(world: &mut World) {
 fn make_peace(world: &mut World) {
     world.weather.loss_percent = 0;
     world.weather.duplicate_percent = 0;
-    let failures = world.weather.apply_failure_percent;
     world.weather.apply_failure_percent = 0;
     for row in &mut world.open {
         row.fill(true);
@@ -342,7 +344,6 @@ fn make_peace(world: &mut World) {
     let interval = world.interval.micros();
     let calm_at = world.now + 6 * interval;
     world.run(calm_at, |_| {});
-    world.weather.apply_failure_percent = failures.min(0);
     for at in 0..world.nodes.len() {
         assert_ne!(
             world.nodes[at].process,

@@ -1,7 +1,8 @@
 //! A segment with virtual routers on it, under a virtual clock and a seeded chance.
 //!
-//! The shell of each router is modelled roughly: one host thread with a fixed latency, a kernel that ends
-//! leases, a socket that queues while the process is frozen. Everything that happens is an event in one queue.
+//! The shell of each router is modelled roughly: one host thread with a fixed latency, a kernel
+//! that ends leases, a socket that queues while the process is frozen. Everything that happens is
+//! an event in one queue.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
