@@ -1,4 +1,6 @@
 //! Which backend gets a request, when a backend is up, and when a request is tried elsewhere.
+//!
+//! Read `health` (rise and fall), then `pick` (who is next), then `retry` (what follows a failure).
 
 pub mod health;
 pub mod pick;

@@ -1,4 +1,7 @@
-//! Stub.
+//! Who gets the next request.
+//!
+//! Pure: it is told who may be picked, how busy each is and, where chance is wanted, the random numbers. It refuses
+//! to know why a backend is usable (`health` and the caller's list of those already tried decide). Read `retry` next.
 
 /// How the next backend is picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,4 +10,187 @@ pub enum Balance {
     RandomOfTwo,
     /// In turn, by weight.
     RoundRobin,
+}
+
+/// What picking wants to know of one backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its share, 1 to 256.
+    pub weight: u16,
+    /// Requests in flight to it now.
+    pub in_flight: u64,
+    /// Whether it may be picked.
+    pub usable: bool,
+}
+
+/// Returns the less busy, by weight, of two candidates that `chance` picks by weight; `None` if none is usable.
+///
+/// With one usable candidate it is that one. Both random numbers may be any; they are taken modulo the weights.
+pub fn random_of_two(candidates: &[Candidate], chance: [u64; 2]) -> Option<usize> {
+    let first = by_weight(candidates, chance[0], None)?;
+    let Some(second) = by_weight(candidates, chance[1], Some(first)) else {
+        return Some(first);
+    };
+    let (a, b) = (&candidates[first], &candidates[second]);
+    // a.in_flight / a.weight <= b.in_flight / b.weight, without dividing.
+    let load = |of: &Candidate, other: &Candidate| {
+        u128::from(of.in_flight) * u128::from(other.weight.max(1))
+    };
+    Some(if load(a, b) <= load(b, a) {
+        first
+    } else {
+        second
+    })
+}
+
+fn by_weight(candidates: &[Candidate], chance: u64, except: Option<usize>) -> Option<usize> {
+    let eligible = || {
+        candidates
+            .iter()
+            .enumerate()
+            .filter(|(index, c)| c.usable && Some(*index) != except)
+    };
+    let total: u64 = eligible().map(|(_, c)| u64::from(c.weight.max(1))).sum();
+    if total == 0 {
+        return None;
+    }
+    let mut rest = chance % total;
+    for (index, candidate) in eligible() {
+        let weight = u64::from(candidate.weight.max(1));
+        if rest < weight {
+            return Some(index);
+        }
+        rest -= weight;
+    }
+    None
+}
+
+/// Smooth weighted round robin: in each cycle everybody gets its weight, and no one gets it in a burst.
+#[derive(Clone, Debug)]
+pub struct RoundRobin {
+    credit: Vec<i64>,
+}
+
+impl RoundRobin {
+    /// Returns a wheel for `weights` that is `offset` turns ahead, so that the data threads do not walk in step.
+    pub fn new(weights: &[u16], offset: usize) -> RoundRobin {
+        let mut wheel = RoundRobin {
+            credit: vec![0; weights.len()],
+        };
+        let all: Vec<Candidate> = weights
+            .iter()
+            .map(|&weight| Candidate {
+                weight,
+                in_flight: 0,
+                usable: true,
+            })
+            .collect();
+        for _ in 0..offset {
+            wheel.pick(&all);
+        }
+        wheel
+    }
+
+    /// Returns who is next among the usable; `None` if there is none.
+    pub fn pick(&mut self, candidates: &[Candidate]) -> Option<usize> {
+        self.credit.resize(candidates.len(), 0);
+        let mut total = 0;
+        let mut best: Option<usize> = None;
+        for (index, candidate) in candidates.iter().enumerate().filter(|(_, c)| c.usable) {
+            let weight = i64::from(candidate.weight.max(1));
+            total += weight;
+            self.credit[index] += weight;
+            if best.is_none_or(|b| self.credit[index] > self.credit[b]) {
+                best = Some(index);
+            }
+        }
+        let best = best?;
+        self.credit[best] -= total;
+        Some(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn candidates(list: &[(u16, u64, bool)]) -> Vec<Candidate> {
+        list.iter()
+            .map(|&(weight, in_flight, usable)| Candidate {
+                weight,
+                in_flight,
+                usable,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn round_robin_is_smooth() {
+        let all = candidates(&[(5, 0, true), (1, 0, true), (1, 0, true)]);
+        let mut wheel = RoundRobin::new(&[5, 1, 1], 0);
+        let turns: Vec<_> = (0..7).filter_map(|_| wheel.pick(&all)).collect();
+        assert_eq!(turns, [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn round_robin_begins_at_its_offset() {
+        let all = candidates(&[(1, 0, true), (1, 0, true)]);
+        assert_eq!(RoundRobin::new(&[1, 1], 0).pick(&all), Some(0));
+        assert_eq!(RoundRobin::new(&[1, 1], 1).pick(&all), Some(1));
+    }
+
+    #[test]
+    fn round_robin_skips_the_unusable() {
+        let some = candidates(&[(1, 0, false), (1, 0, true), (1, 0, false)]);
+        let mut wheel = RoundRobin::new(&[1, 1, 1], 0);
+        assert_eq!((wheel.pick(&some), wheel.pick(&some)), (Some(1), Some(1)));
+        assert_eq!(wheel.pick(&candidates(&[(1, 0, false)])), None);
+    }
+
+    #[test]
+    fn random_of_two_takes_the_less_busy_by_weight() {
+        let all = candidates(&[(1, 5, true), (1, 4, true)]);
+        assert_eq!(random_of_two(&all, [0, 0]), Some(1));
+        let heavy = candidates(&[(4, 5, true), (1, 4, true)]);
+        assert_eq!(random_of_two(&heavy, [4, 0]), Some(0));
+        assert_eq!(
+            random_of_two(&candidates(&[(1, 9, true), (1, 0, false)]), [1, 1]),
+            Some(0)
+        );
+        assert_eq!(random_of_two(&[], [1, 1]), None);
+    }
+
+    fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
+        proptest::collection::vec((0..=256u16, 0..100u64, any::<bool>()), 0..12)
+            .prop_map(|list| candidates(&list))
+    }
+
+    proptest! {
+        #[test]
+        fn a_pick_is_usable_and_there_is_one_if_anybody_is(
+            all in any_candidates(), chance in any::<[u64; 2]>()
+        ) {
+            let anybody = all.iter().any(|c| c.usable);
+            let random = random_of_two(&all, chance);
+            prop_assert_eq!(random.is_some(), anybody);
+            prop_assert!(random.is_none_or(|index| all[index].usable));
+            let turn = RoundRobin::new(&vec![1; all.len()], 3).pick(&all);
+            prop_assert_eq!(turn.is_some(), anybody);
+            prop_assert!(turn.is_none_or(|index| all[index].usable));
+        }
+
+        #[test]
+        fn a_cycle_gives_everybody_its_weight(weights in proptest::collection::vec(1..9u16, 1..6)) {
+            let all: Vec<_> = weights.iter().map(|&w| (w, 0, true)).collect();
+            let all = candidates(&all);
+            let mut wheel = RoundRobin::new(&weights, 0);
+            let mut given = vec![0u16; weights.len()];
+            for _ in 0..weights.iter().sum::<u16>() {
+                given[wheel.pick(&all).expect("all are usable")] += 1;
+            }
+            prop_assert_eq!(given, weights);
+        }
+    }
 }

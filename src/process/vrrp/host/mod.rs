@@ -1,1 +1,236 @@
-//! Stub.
+//! The host thread: all that changes the host's network or may block on the kernel's network lock.
+//!
+//! Commands come over a bounded queue and are executed in order; events go back over another, and a byte over a
+//! socketpair wakes the protocol thread. It knows virtual routers as numbers with addresses, and nothing of VRRP. It
+//! never decides by itself that an address belongs here: one that was removed by somebody else is reported, and put
+//! back by command.
+//!
+//! Read `monitor` (what the host has), `addresses` (what we install), `nftables` (silence), then `netlink`.
+
+pub mod addresses;
+pub mod monitor;
+pub mod netlink;
+pub mod nftables;
+mod thread;
+
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+};
+use std::time::{Duration, Instant};
+
+use crate::logic::vrrp::LinkState;
+use crate::model::VirtualAddress;
+
+/// One virtual router as the host thread knows it; its number is its place in the list.
+#[derive(Clone, Debug)]
+pub struct RouterSpec {
+    /// The interface of its addresses.
+    pub interface: String,
+    /// All of one family, at least one.
+    pub addresses: Arc<[VirtualAddress]>,
+    /// Addresses that are already there, complete and tagged as ours, are kept at the start.
+    pub leftovers: Leftovers,
+}
+
+/// What happens to the addresses of a former process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftovers {
+    /// They are kept if they are complete, for an adoption.
+    Keep,
+    /// They are removed.
+    Remove,
+}
+
+/// What the protocol thread wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The number of the virtual router.
+    pub router: usize,
+    /// Echoed in the event; counts the commands to this router but renewals, which bear that of their installation.
+    pub generation: u64,
+    /// A command that extends a lease is not executed later than this: the process has slept, and somebody else
+    /// may be Active.
+    pub not_after: Instant,
+    /// What to do.
+    pub what: What,
+}
+
+/// The kinds of commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Install every address and end its silence; answered by `Applied` or `ApplyFailed`.
+    Install(Duration),
+    /// Extend every lease; answered by `Renewed` or `ApplyFailed`.
+    Renew(Duration),
+    /// Answer neither ARP nor neighbor discovery.
+    Silence,
+    /// Take every address away; answered by `Removed`.
+    Remove,
+}
+
+/// What the host thread says.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The link of a virtual router, at the start and whenever it changes.
+    Link {
+        /// The number of the virtual router.
+        router: usize,
+        /// What its interface is now.
+        link: RouterLink,
+    },
+    /// Said once, after the first `Link` of every router: whether each still has its addresses from a former process.
+    Surveyed(Vec<bool>),
+    /// All addresses are installed.
+    Applied(Answer),
+    /// Some are not.
+    ApplyFailed(Answer, String),
+    /// All leases are extended.
+    Renewed(Answer),
+    /// No address is left.
+    Removed(Answer),
+    /// Somebody else has removed an address that should be there.
+    AddressesLost {
+        /// The number of the virtual router.
+        router: usize,
+    },
+    /// The kernel does not let us silence an address; they are released at once instead. Said once.
+    SilenceRefused(String),
+    /// The thread has ended, because it was told to, or because netlink failed.
+    Ended(Option<String>),
+}
+
+/// To which command an event answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The number of the virtual router.
+    pub router: usize,
+    /// Of the command.
+    pub generation: u64,
+}
+
+/// The link of one virtual router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterLink {
+    /// `None` while there is no such interface; another number after it was made again.
+    pub ifindex: Option<u32>,
+    /// Its hardware address.
+    pub mac: Option<[u8; 6]>,
+    /// Whether advertisements can be sent, and from where.
+    pub state: LinkState,
+    /// Every address of this host but virtual ones: packets from there are our own.
+    pub local: Arc<[IpAddr]>,
+}
+
+/// The protocol thread's end.
+#[derive(Debug)]
+pub struct Host {
+    commands: SyncSender<Command>,
+    events: Receiver<Event>,
+    wake_host: Option<UnixStream>,
+    woken: UnixStream,
+}
+
+impl Host {
+    /// Starts the thread.
+    pub fn start(routers: Vec<RouterSpec>) -> io::Result<Self> {
+        let (commands, to_do) = sync_channel(COMMANDS_MAX);
+        let (report, events) = sync_channel(EVENTS_MAX);
+        let (wake_host, host_woken) = UnixStream::pair()?;
+        let (wake, woken) = UnixStream::pair()?;
+        for end in [&wake_host, &host_woken, &wake, &woken] {
+            end.set_nonblocking(true)?;
+        }
+        let line = thread::Line {
+            commands: to_do,
+            woken: host_woken,
+            events: report,
+            wake,
+        };
+        std::thread::Builder::new()
+            .name("evenkeel-host".into())
+            .spawn(move || thread::run(line, routers))?;
+        Ok(Self {
+            commands,
+            events,
+            wake_host: Some(wake_host),
+            woken,
+        })
+    }
+
+    /// Hands over a command, or returns it when the queue is full.
+    pub fn command(&self, command: Command) -> Result<(), Command> {
+        match self.commands.try_send(command) {
+            Ok(()) => {
+                self.wake_host.as_ref().map(wake);
+                Ok(())
+            }
+            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => Err(command),
+        }
+    }
+
+    /// Returns the next event without waiting.
+    pub fn event(&self) -> Option<Event> {
+        match self.events.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Takes the wakening bytes away; call it before `event`.
+    pub fn clear_wakening(&self) {
+        clear(&self.woken);
+    }
+
+    /// Ends the thread, which first takes every address away, and waits for that so long at most.
+    pub fn end(mut self, timeout: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + timeout;
+        self.wake_host = None;
+        loop {
+            match self
+                .events
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                Ok(Event::Ended(None)) => return Ok(()),
+                Ok(Event::Ended(Some(what))) => return Err(what),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err("it has ended".into()),
+                Err(RecvTimeoutError::Timeout) => return Err("it does not end".into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Host {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.woken.as_fd()
+    }
+}
+
+/// Writes a byte; a full buffer wakes as well.
+fn wake(mut end: &UnixStream) {
+    let _ = end.write(&[1]);
+}
+
+/// Reads all bytes; returns false when the other end is closed.
+fn clear(mut end: &UnixStream) -> bool {
+    let mut bytes = [0; 256];
+    loop {
+        match end.read(&mut bytes) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+/// When it is full the protocol thread keeps the last command of each router and tries again; renewals are dropped,
+/// because a router has at most one that is not answered.
+const COMMANDS_MAX: usize = 1024;
+/// When it is full the host thread waits: the protocol thread empties it every turn.
+const EVENTS_MAX: usize = 4096;

@@ -1,0 +1,328 @@
+//! Virtual addresses on the host: leases that the kernel itself ends (behaviour 2 of the house).
+//!
+//! A virtual address is installed as /32 or /128 without a prefix route, tagged as ours by IFA_PROTO, and valid for
+//! the lease. Where something else stands under the same address, it is deleted first and never changed, because the
+//! kernel keeps parts of the old entry. This file writes the requests; `netlink` executes them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
+    AddressScope, CacheInfo,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::monitor::{Address, Link};
+use super::netlink::{Netlink, Request};
+
+/// IFA_PROTO of every address we install. The kernel's own are 1 to 3; any other number is free.
+pub const TAG: u8 = 0x45;
+
+/// Installs or renews addresses on a link, all in one batch.
+///
+/// Errs with the first refusal; what was installed until then stays, and ends with its lease.
+pub fn install(
+    netlink: &mut Netlink,
+    ifindex: u32,
+    link: &Link,
+    addresses: &[IpAddr],
+    lease: Duration,
+) -> Result<(), Refusal> {
+    let mut requests = Vec::with_capacity(addresses.len());
+    let mut subjects = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        for found in link
+            .addresses
+            .iter()
+            .filter(|found| found.address == address)
+        {
+            if !is_ours(found) {
+                requests.push(deletion(ifindex, found.address, found.prefix_len));
+                subjects.push((Verb::Delete, address));
+            }
+        }
+        requests.push(installation(ifindex, address, lease));
+        subjects.push((Verb::Install, address));
+    }
+    run(netlink, requests, &subjects)
+}
+
+/// Deletes addresses from a link; that one is not there is no error.
+pub fn remove(
+    netlink: &mut Netlink,
+    ifindex: u32,
+    addresses: impl Iterator<Item = IpAddr>,
+) -> Result<(), Refusal> {
+    let subjects: Vec<_> = addresses.map(|address| (Verb::Delete, address)).collect();
+    let requests = subjects
+        .iter()
+        .map(|&(_, address)| deletion(ifindex, address, full_len(address)))
+        .collect();
+    run(netlink, requests, &subjects)
+}
+
+/// Returns whether an address is one that we installed, as we install it.
+pub fn is_ours(found: &Address) -> bool {
+    found.protocol == TAG
+        && found.prefix_len == full_len(found.address)
+        && found.flags.contains(AddressFlags::Noprefixroute)
+}
+
+/// Returns whether a link has every one of these addresses as ours.
+pub fn all_installed(link: &Link, addresses: &[IpAddr]) -> bool {
+    addresses.iter().all(|address| {
+        link.addresses
+            .iter()
+            .any(|found| found.address == *address && is_ours(found))
+    })
+}
+
+/// What the kernel refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// One request.
+    #[error("{verb} {address}: {error}")]
+    Address {
+        /// Install or delete.
+        verb: &'static str,
+        /// Which address.
+        address: IpAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The kernel did not answer.
+    #[error("no answer from netlink: {0}")]
+    Silence(#[from] io::Error),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Install,
+    Delete,
+}
+
+fn run(
+    netlink: &mut Netlink,
+    requests: Vec<Request>,
+    subjects: &[(Verb, IpAddr)],
+) -> Result<(), Refusal> {
+    let outcomes = netlink.execute(requests)?;
+    for (outcome, &(verb, address)) in outcomes.into_iter().zip(subjects) {
+        let Err(error) = outcome else { continue };
+        let verb = match verb {
+            Verb::Install => "install",
+            // It is gone, or its interface is.
+            Verb::Delete if is_absence(&error) => continue,
+            Verb::Delete => "delete",
+        };
+        return Err(Refusal::Address {
+            verb,
+            address,
+            error,
+        });
+    }
+    Ok(())
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRNOTAVAIL | libc::ENODEV)
+    )
+}
+
+/// IPv6 addresses skip duplicate detection, or they could not be used for a second, and are deprecated, so that
+/// nothing chooses them as a source by itself.
+fn installation(ifindex: u32, address: IpAddr, lease: Duration) -> Request {
+    let valid_s = lease_seconds(lease);
+    let (flags, preferred_s) = match address {
+        IpAddr::V4(_) => (AddressFlags::Noprefixroute, valid_s),
+        IpAddr::V6(_) => (AddressFlags::Noprefixroute | AddressFlags::Nodad, 0),
+    };
+    let mut lifetime = CacheInfo::default();
+    lifetime.ifa_valid = valid_s;
+    lifetime.ifa_preferred = preferred_s;
+    let mut message = bare(ifindex, address, full_len(address));
+    message.header.flags = AddressHeaderFlags::from_bits_truncate((flags.bits() & 0xff) as u8);
+    message.attributes.push(AddressAttribute::Flags(flags));
+    message
+        .attributes
+        .push(AddressAttribute::CacheInfo(lifetime));
+    message
+        .attributes
+        .push(AddressAttribute::Protocol(AddressProtocol::Other(TAG)));
+    (
+        RouteNetlinkMessage::NewAddress(message),
+        NLM_F_CREATE | NLM_F_REPLACE,
+    )
+}
+
+fn deletion(ifindex: u32, address: IpAddr, prefix_len: u8) -> Request {
+    (
+        RouteNetlinkMessage::DelAddress(bare(ifindex, address, prefix_len)),
+        0,
+    )
+}
+
+fn bare(ifindex: u32, address: IpAddr, prefix_len: u8) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = ifindex;
+    message.header.prefix_len = prefix_len;
+    message.header.family = match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.scope = AddressScope::Universe;
+    message.attributes.push(AddressAttribute::Local(address));
+    message.attributes.push(AddressAttribute::Address(address));
+    message
+}
+
+/// The kernel counts in seconds: rounded up, so that a renewal every quarter of the lease is in time.
+fn lease_seconds(lease: Duration) -> u32 {
+    let whole = lease.as_secs() + u64::from(lease.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX - 1).max(1)
+}
+
+fn full_len(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// Chooses the source of advertisements among the addresses of a link, leaving out every virtual address.
+///
+/// IPv4: the first address, but rather one in whose network `kin` lies. IPv6: the first link-local address that
+/// has passed duplicate detection.
+pub fn primary(link: &Link, virtual_addresses: &[IpAddr], kin: IpAddr) -> Option<IpAddr> {
+    let mut candidates = link
+        .addresses
+        .iter()
+        .filter(|found| found.protocol != TAG && !virtual_addresses.contains(&found.address));
+    match kin {
+        IpAddr::V4(kin) => {
+            let v4: Vec<(Ipv4Addr, u8)> = candidates
+                .filter_map(|found| match found.address {
+                    IpAddr::V4(address) => Some((address, found.prefix_len)),
+                    IpAddr::V6(_) => None,
+                })
+                .collect();
+            let related = v4
+                .iter()
+                .find(|(address, len)| in_network(kin, *address, *len));
+            related
+                .or(v4.first())
+                .map(|(address, _)| IpAddr::V4(*address))
+        }
+        IpAddr::V6(_) => candidates
+            .find(|found| is_usable_link_local(found))
+            .map(|found| found.address),
+    }
+}
+
+fn in_network(one: Ipv4Addr, other: Ipv4Addr, prefix_len: u8) -> bool {
+    let mask = u32::MAX
+        .checked_shl(32 - u32::from(prefix_len.min(32)))
+        .unwrap_or(0);
+    one.to_bits() & mask == other.to_bits() & mask
+}
+
+fn is_usable_link_local(found: &Address) -> bool {
+    let link_local = match found.address {
+        IpAddr::V6(address) => Ipv6Addr::is_unicast_link_local(&address),
+        IpAddr::V4(_) => false,
+    };
+    let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed;
+    // An optimistic address may be used although it is still tentative.
+    link_local
+        && (!found.flags.intersects(unusable) || found.flags.contains(AddressFlags::Optimistic))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn address(text: &str, prefix_len: u8, flags: AddressFlags, protocol: u8) -> Address {
+        Address {
+            address: text.parse().unwrap(),
+            prefix_len,
+            flags,
+            protocol,
+        }
+    }
+
+    fn link(addresses: Vec<Address>) -> Link {
+        Link {
+            name: "eth0".into(),
+            up: true,
+            mac: None,
+            addresses,
+        }
+    }
+
+    fn chosen(link: &Link, virtual_addresses: &[&str]) -> Option<IpAddr> {
+        let all: Vec<IpAddr> = virtual_addresses
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        primary(link, &all, all[0])
+    }
+
+    const NONE: AddressFlags = AddressFlags::empty();
+
+    #[test]
+    fn primary_address_is_in_the_network_of_the_virtual_one_where_possible() {
+        let link = link(vec![
+            address("10.0.0.1", 8, NONE, 0),
+            address("192.0.2.1", 24, NONE, 0),
+            address("192.0.2.7", 24, NONE, 0),
+        ]);
+        assert_eq!(
+            chosen(&link, &["192.0.2.100"]),
+            Some([192, 0, 2, 1].into()),
+            "the first kin"
+        );
+        assert_eq!(
+            chosen(&link, &["203.0.113.1"]),
+            Some([10, 0, 0, 1].into()),
+            "else the first"
+        );
+    }
+
+    #[test]
+    fn primary_address_is_never_a_virtual_one() {
+        let tagged = address("192.0.2.50", 32, NONE, TAG);
+        let link = link(vec![tagged, address("192.0.2.100", 24, NONE, 0)]);
+        assert_eq!(chosen(&link, &["192.0.2.100"]), None, "both are virtual");
+    }
+
+    #[test]
+    fn ipv6_primary_is_a_link_local_address_past_duplicate_detection() {
+        let link = link(vec![
+            address("2001:db8::1", 64, NONE, 0),
+            address("fe80::1", 64, AddressFlags::Tentative, 0),
+            address("fe80::2", 64, AddressFlags::Dadfailed, 0),
+            address("fe80::112:33", 128, NONE, TAG),
+            address("fe80::3", 64, NONE, 3),
+        ]);
+        let expected = Some("fe80::3".parse().unwrap());
+        assert_eq!(
+            chosen(&link, &["fe80::112:33", "2001:db8::100"]),
+            expected,
+            "the usable one"
+        );
+    }
+
+    #[test]
+    fn lease_is_rounded_up_to_whole_seconds() {
+        for (lease_ms, seconds) in [(1000, 1), (1001, 2), (2000, 2), (2500, 3)] {
+            let lease = Duration::from_millis(lease_ms);
+            assert_eq!(lease_seconds(lease), seconds, "{lease_ms} ms");
+        }
+    }
+}
