@@ -164,6 +164,65 @@ fn health_driven_handover_takes_the_skew_of_the_best_peer() {
 }
 
 #[test]
+fn lone_router_that_is_demoted_never_stops_answering() {
+    for seed in seeds().take(200) {
+        let mut world = World::new(Chance(seed), &[200], &[Preempt::Always], 1000);
+        world.start(0, false);
+        world.run(50_000_000 + seed % 10_000_000, |_| {});
+        world.set_fitness(0, Fitness::Ready(Priority::MIN));
+        let end = world.now + 60_000_000;
+        world.run(end, |world| {
+            assert_eq!(
+                answering(world),
+                [0],
+                "seed {seed}: in spite of it\n{}",
+                world.story()
+            );
+        });
+        assert_eq!(
+            active_nodes(&world),
+            [0],
+            "seed {seed}: and it is Active again"
+        );
+    }
+}
+
+#[test]
+fn active_that_was_frozen_does_not_throw_its_successor_out_without_preemption() {
+    for seed in seeds().take(500) {
+        let mut world = World::new(Chance(seed), &[200, 150], &[Preempt::Never; 2], 100);
+        world.start(0, false);
+        world.run(4_000_000, |_| {});
+        world.start(1, false);
+        world.run(8_000_000 + seed % 1_000_000, |_| {});
+        assert_eq!(active_nodes(&world), [0], "seed {seed}: the first");
+        // Beyond both patiences; what the socket kept is sometimes lost.
+        let span = 3_700_000 + world.chance.below(6_000_000);
+        world.stall(0, span);
+        let sent = world.nodes[0].router.counters().advertisements_sent;
+        let woken_at = world.now + span - 1;
+        world.run(woken_at, |_| {});
+        if seed % 2 == 0 {
+            world.lose_waiting(0);
+        }
+        let end = world.now + 10_000_000;
+        world.run(end, |world| {
+            assert_eq!(
+                answering(world),
+                [1],
+                "seed {seed}: the successor\n{}",
+                world.story()
+            );
+        });
+        let sent_since = world.nodes[0].router.counters().advertisements_sent - sent;
+        assert!(
+            sent_since <= 1,
+            "seed {seed}: at most the last word of one that yields"
+        );
+    }
+}
+
+#[test]
 fn adopted_router_moves_nothing() {
     for seed in seeds().take(500) {
         let mut world = World::new(Chance(seed), &[200, 150], &[Preempt::Always; 2], 100);

@@ -274,6 +274,11 @@ impl World {
         }
     }
 
+    /// The socket of a frozen process overflowed.
+    pub fn lose_waiting(&mut self, at: usize) {
+        self.nodes[at].waiting.clear();
+    }
+
     /// Applies a command to a router, if its process runs.
     pub fn command(
         &mut self,

@@ -456,7 +456,8 @@ impl VirtualRouter {
                 self.actions.push_back(Action::RemoveAddresses);
             }
         }
-        if self.is_owner() && self.fitness != Fitness::Unready {
+        let may_stand = self.not_too_early(now) == now && self.fitness != Fitness::Unready;
+        if self.is_owner() && may_stand {
             return self.become_active(now, Cause::OwnerStartup);
         }
         let own_interval = self.parameters.advertisement_interval;
