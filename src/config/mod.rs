@@ -5,6 +5,8 @@
 
 pub mod check;
 pub mod file;
+pub mod place;
+pub mod reader;
 
 use std::net::SocketAddr;
 use std::time::Duration;
