@@ -51,7 +51,9 @@ pub struct SyntaxError {
 /// Reads the text into a tree.
 pub fn read(text: &str) -> Result<Node, SyntaxError> {
     serde_yaml::from_str(text).map_err(|error| {
-        let place = error.location().map(|location| (location.line(), location.column()));
+        let place = error
+            .location()
+            .map(|location| (location.line(), location.column()));
         let mut message = error.to_string();
         if let Some(end) = message.rfind(" at line ") {
             message.truncate(end);

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
 /// One step from the root of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub struct Places(Option<Spanned<Shape>>);
 impl Places {
     /// Reads the text a second time.
     pub fn read(text: &str) -> Self {
-        Self(serde_saphyr::from_str(text).ok())
+        // Equal keys are told apart by their occurrence, so they must all come through.
+        let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
+        Self(serde_saphyr::from_str_with_options(text, options).ok())
     }
 
     /// Returns where a path is, or where it comes nearest.
@@ -52,14 +54,24 @@ impl Places {
             let last = depth + 1 == path.len();
             match (step, &node.value) {
                 (Step::Key(name, occurrence), Shape::Map(pairs)) => {
-                    let mut same = pairs.iter().filter(|(key, _)| key_name(&key.value) == *name);
-                    let Some((key, value)) = same.nth(*occurrence) else { return place };
-                    let wanted = if last && part == Part::Key { key } else { value };
+                    let mut same = pairs
+                        .iter()
+                        .filter(|(key, _)| key_name(&key.value) == *name);
+                    let Some((key, value)) = same.nth(*occurrence) else {
+                        return place;
+                    };
+                    let wanted = if last && part == Part::Key {
+                        key
+                    } else {
+                        value
+                    };
                     place = self::place(wanted.defined).or_else(|| self::place(key.defined));
                     node = value;
                 }
                 (Step::Index(index), Shape::List(list)) => {
-                    let Some(element) = list.get(*index) else { return place };
+                    let Some(element) = list.get(*index) else {
+                        return place;
+                    };
                     place = self::place(element.defined).or(place);
                     node = element;
                 }
@@ -71,8 +83,12 @@ impl Places {
 }
 
 fn place(location: Location) -> Option<Place> {
-    let line = usize::try_from(location.line()).ok().filter(|line| *line > 0)?;
-    let column = usize::try_from(location.column()).ok().filter(|column| *column > 0)?;
+    let line = usize::try_from(location.line())
+        .ok()
+        .filter(|line| *line > 0)?;
+    let column = usize::try_from(location.column())
+        .ok()
+        .filter(|column| *column > 0)?;
     Some(Place { line, column })
 }
 

@@ -55,7 +55,12 @@ impl Problems {
         help: Option<&str>,
     ) {
         let help = help.map(str::to_owned);
-        self.0.push(Problem { path: path.to_vec(), part, message: message.into(), help });
+        self.0.push(Problem {
+            path: path.to_vec(),
+            part,
+            message: message.into(),
+            help,
+        });
     }
 }
 
@@ -70,7 +75,11 @@ impl<'a> Value<'a> {
                 return None;
             }
         };
-        let map = Map { pairs, path: self.path.clone(), known: Vec::new() };
+        let map = Map {
+            pairs,
+            path: self.path.clone(),
+            known: Vec::new(),
+        };
         map.complain_about_duplicates(problems);
         Some(map)
     }
@@ -81,7 +90,10 @@ impl<'a> Value<'a> {
             self.wrong(problems, "a list");
             return None;
         };
-        let element = |(index, node)| Value { node, path: joined(&self.path, Step::Index(index)) };
+        let element = |(index, node)| Value {
+            node,
+            path: joined(&self.path, Step::Index(index)),
+        };
         Some(list.iter().enumerate().map(element).collect())
     }
 
@@ -109,14 +121,22 @@ impl<'a> Value<'a> {
         };
         let number = number.filter(|number| (low..=high).contains(number));
         if number.is_none() {
-            problems.value(self, format!("{what} must be between {low} and {high}"), None);
+            problems.value(
+                self,
+                format!("{what} must be between {low} and {high}"),
+                None,
+            );
         }
         number
     }
 
     /// Complains that it is not what was expected.
     pub fn wrong(&self, problems: &mut Problems, expected: &str) {
-        problems.value(self, format!("expected {expected}, found {}", self.node.kind()), None);
+        problems.value(
+            self,
+            format!("expected {expected}, found {}", self.node.kind()),
+            None,
+        );
     }
 }
 
@@ -125,14 +145,21 @@ impl<'a> Map<'a> {
     pub fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
         let (_, node) = self.pairs.iter().find(|(name, _)| name == key)?;
-        Some(Value { node, path: joined(&self.path, Step::Key(key.to_owned(), 0)) })
+        Some(Value {
+            node,
+            path: joined(&self.path, Step::Key(key.to_owned(), 0)),
+        })
     }
 
     /// Returns the value of a key, or complains that it is missing.
     pub fn require(&mut self, key: &'static str, problems: &mut Problems) -> Option<Value<'a>> {
         let value = self.get(key);
         if value.is_none() {
-            let part = if self.path.is_empty() { Part::Value } else { Part::Key };
+            let part = if self.path.is_empty() {
+                Part::Value
+            } else {
+                Part::Key
+            };
             problems.at(&self.path, part, format!("{key} is missing"), None);
         }
         value
@@ -170,16 +197,29 @@ impl<'a> Map<'a> {
                 .map(|near| format!("did you mean `{near}`?"))
                 .unwrap_or_else(|| format!("the keys here are {}", self.known.join(", ")));
             let path = joined(&self.path, Step::Key(name.clone(), 0));
-            problems.at(&path, Part::Key, format!("unknown key `{name}`"), Some(&help));
+            problems.at(
+                &path,
+                Part::Key,
+                format!("unknown key `{name}`"),
+                Some(&help),
+            );
         }
     }
 
     fn complain_about_duplicates(&self, problems: &mut Problems) {
         for (index, (name, _)) in self.pairs.iter().enumerate() {
-            let before = self.pairs[..index].iter().filter(|(other, _)| other == name).count();
+            let before = self.pairs[..index]
+                .iter()
+                .filter(|(other, _)| other == name)
+                .count();
             if before > 0 {
                 let path = joined(&self.path, Step::Key(name.clone(), before));
-                problems.at(&path, Part::Key, format!("`{name}` stands here twice"), None);
+                problems.at(
+                    &path,
+                    Part::Key,
+                    format!("`{name}` stands here twice"),
+                    None,
+                );
             }
         }
     }

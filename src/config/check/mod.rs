@@ -28,11 +28,21 @@ pub enum NodeName<'a> {
 /// Checks the text of a configuration for one node; `path` is only printed.
 pub fn parse(path: &str, text: &str, node: NodeName<'_>) -> Result<Config, ConfigErrors> {
     if text.len() > CONFIG_BYTES_MAX {
-        return Err(ConfigErrors::whole(path, "the file is larger than 1 MiB".into()));
+        return Err(ConfigErrors::whole(
+            path,
+            "the file is larger than 1 MiB".into(),
+        ));
     }
     let tree = file::read(text).map_err(|error| ConfigErrors::syntax(path, text, &error))?;
     let mut problems = Problems::default();
-    let config = read(&Value { node: &tree, path: Vec::new() }, node, &mut problems);
+    let config = read(
+        &Value {
+            node: &tree,
+            path: Vec::new(),
+        },
+        node,
+        &mut problems,
+    );
     match config {
         Some(config) if problems.0.is_empty() => Ok(config),
         Some(_) | None => Err(ConfigErrors::new(path, text, problems)),
@@ -53,11 +63,19 @@ fn read(root: &Value<'_>, node: NodeName<'_>, problems: &mut Problems) -> Option
     map.finish(problems);
     let virtual_routers = routers.map_or_else(Vec::new, |v| routers::read(&v, &node, problems));
     let pools = pools.map_or_else(Vec::new, |v| pools::read(&v, problems));
-    let scope = listeners::Scope { routers: &virtual_routers, pools: &pools };
-    let listeners =
-        listeners.map_or_else(Vec::new, |v| listeners::read(&v, &scope, problems));
+    let scope = listeners::Scope {
+        routers: &virtual_routers,
+        pools: &pools,
+    };
+    let listeners = listeners.map_or_else(Vec::new, |v| listeners::read(&v, &scope, problems));
     let threads = proxy.and_then(|value| read_threads(&value, problems));
-    Some(Config { node, virtual_routers, listeners, pools, proxy: ProxyConfig { threads } })
+    Some(Config {
+        node,
+        virtual_routers,
+        listeners,
+        pools,
+        proxy: ProxyConfig { threads },
+    })
 }
 
 fn read_node(value: Option<Value<'_>>, node: NodeName<'_>, problems: &mut Problems) -> String {

@@ -13,7 +13,9 @@ use crate::logic::balance::Balance;
 
 /// Reads every pool.
 pub fn read(value: &Value<'_>, problems: &mut Problems) -> Vec<PoolConfig> {
-    let Some(map) = value.map(problems) else { return Vec::new() };
+    let Some(map) = value.map(problems) else {
+        return Vec::new();
+    };
     let mut pools = Vec::new();
     for (name, entry) in map.entries() {
         values::name(&name, "pool", &entry, Part::Key, problems);
@@ -31,8 +33,7 @@ fn read_pool(name: String, value: &Value<'_>, problems: &mut Problems) -> Option
     map.finish(problems);
     let backends = backends.map_or_else(Vec::new, |value| read_backends(&value, problems));
     let balance = balance.map_or(Some(Balance::RandomOfTwo), |v| read_balance(&v, problems));
-    let health_check =
-        check.map_or(Some(default_check()), |value| read_check(&value, problems));
+    let health_check = check.map_or(Some(default_check()), |value| read_check(&value, problems));
     let timeouts = timeouts.map_or(Some(TIMEOUTS), |value| read_timeouts(&value, problems));
     Some(PoolConfig {
         name,
@@ -44,19 +45,34 @@ fn read_pool(name: String, value: &Value<'_>, problems: &mut Problems) -> Option
 }
 
 fn read_backends(value: &Value<'_>, problems: &mut Problems) -> Vec<BackendConfig> {
-    let Some(map) = value.map(problems) else { return Vec::new() };
+    let Some(map) = value.map(problems) else {
+        return Vec::new();
+    };
     let mut backends: Vec<BackendConfig> = Vec::new();
     for (name, entry) in map.entries() {
         values::name(&name, "backend", &entry, Part::Key, problems);
-        let Some(backend) = read_backend(name, &entry, problems) else { continue };
-        if let Some(other) = backends.iter().find(|other| other.address == backend.address) {
+        let Some(backend) = read_backend(name, &entry, problems) else {
+            continue;
+        };
+        if let Some(other) = backends
+            .iter()
+            .find(|other| other.address == backend.address)
+        {
             let message = format!("{} is already backend `{}`", backend.address, other.name);
-            problems.value(&entry, message, Some("give one backend a larger weight instead"));
+            problems.value(
+                &entry,
+                message,
+                Some("give one backend a larger weight instead"),
+            );
         }
         backends.push(backend);
     }
     if map.entries().is_empty() {
-        problems.value(value, "backends is empty", Some("name at least one: {a: 192.0.2.102:80}"));
+        problems.value(
+            value,
+            "backends is empty",
+            Some("name at least one: {a: 192.0.2.102:80}"),
+        );
     }
     backends
 }
@@ -64,7 +80,11 @@ fn read_backends(value: &Value<'_>, problems: &mut Problems) -> Vec<BackendConfi
 fn read_backend(name: String, value: &Value<'_>, problems: &mut Problems) -> Option<BackendConfig> {
     let Node::Map(_) = value.node else {
         let address = values::socket_address(value, problems)?;
-        return Some(BackendConfig { name, address, weight: 1 });
+        return Some(BackendConfig {
+            name,
+            address,
+            weight: 1,
+        });
     };
     let mut map = value.map(problems)?;
     let address = map.require("address", problems);
@@ -72,7 +92,11 @@ fn read_backend(name: String, value: &Value<'_>, problems: &mut Problems) -> Opt
     map.finish(problems);
     let address = address.and_then(|value| values::socket_address(&value, problems));
     let weight = weight.map_or(Some(1), |value| value.number(1, 256, "weight", problems));
-    Some(BackendConfig { name, address: address?, weight: u16::try_from(weight?).ok()? })
+    Some(BackendConfig {
+        name,
+        address: address?,
+        weight: u16::try_from(weight?).ok()?,
+    })
 }
 
 fn read_balance(value: &Value<'_>, problems: &mut Problems) -> Option<Balance> {
@@ -105,13 +129,13 @@ fn read_check(value: &Value<'_>, problems: &mut Problems) -> Option<HealthCheckC
     }
     let mut map = value.map(problems)?;
     let kinds = (map.get("http"), map.get("tcp"));
-    let mut span = |key, map: &mut Map<'_>| {
-        map.get(key).map(|value| values::timeout(&value, problems))
-    };
+    let mut span =
+        |key, map: &mut Map<'_>| map.get(key).map(|value| values::timeout(&value, problems));
     let interval = span("interval", &mut map).unwrap_or(Some(INTERVAL));
     let timeout = span("timeout", &mut map).unwrap_or(interval);
     let mut count = |key, default, map: &mut Map<'_>| {
-        map.get(key).map_or(Some(default), |value| value.number(1, 100, key, problems))
+        map.get(key)
+            .map_or(Some(default), |value| value.number(1, 100, key, problems))
     };
     let rise = count("rise", RISE, &mut map);
     let fall = count("fall", FALL, &mut map);
@@ -155,14 +179,20 @@ fn read_http(value: &Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
     let host = host.map_or(Some(None), |value| {
         let host = value.text(problems)?;
         let good = !host.is_empty()
-            && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c));
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c));
         if !good {
             problems.value(&value, format!("`{host}` is not a host"), None);
         }
         good.then_some(Some(host))
     });
     let expect = expect.map_or(Some(vec![EXPECT]), |value| read_expect(&value, problems));
-    Some(ProbeKind::Http { path: path?, host: host?, expect: expect? })
+    Some(ProbeKind::Http {
+        path: path?,
+        host: host?,
+        expect: expect?,
+    })
 }
 
 fn read_expect(value: &Value<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
@@ -199,9 +229,13 @@ fn read_timeouts(value: &Value<'_>, problems: &mut Problems) -> Option<PoolTimeo
     let response_head = map.get("response_head");
     map.finish(problems);
     let connect = connect.map_or(Some(TIMEOUTS.connect), |v| values::timeout(&v, problems));
-    let head =
-        response_head.map_or(Some(TIMEOUTS.response_head), |v| values::timeout(&v, problems));
-    Some(PoolTimeouts { connect: connect?, response_head: head? })
+    let head = response_head.map_or(Some(TIMEOUTS.response_head), |v| {
+        values::timeout(&v, problems)
+    });
+    Some(PoolTimeouts {
+        connect: connect?,
+        response_head: head?,
+    })
 }
 
 /// The default of `interval`.
@@ -213,5 +247,7 @@ const FALL: u32 = 3;
 /// The default of `expect`.
 const EXPECT: (u16, u16) = (200, 399);
 /// The defaults of `timeouts`.
-const TIMEOUTS: PoolTimeouts =
-    PoolTimeouts { connect: Duration::from_secs(1), response_head: Duration::from_secs(30) };
+const TIMEOUTS: PoolTimeouts = PoolTimeouts {
+    connect: Duration::from_secs(1),
+    response_head: Duration::from_secs(30),
+};

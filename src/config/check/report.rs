@@ -32,7 +32,9 @@ impl ConfigErrors {
         Self(
             found
                 .into_iter()
-                .map(|(place, message, help)| render(path, &lines, place, &message, help.as_deref()))
+                .map(|(place, message, help)| {
+                    render(path, &lines, place, &message, help.as_deref())
+                })
                 .collect(),
         )
     }

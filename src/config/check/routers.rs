@@ -13,7 +13,9 @@ use crate::model::{AdverInterval, Family, Priority, RouterName, VirtualAddress, 
 
 /// Reads every entry for this node.
 pub fn read(value: &Value<'_>, node: &str, problems: &mut Problems) -> Vec<VirtualRouterConfig> {
-    let Some(map) = value.map(problems) else { return Vec::new() };
+    let Some(map) = value.map(problems) else {
+        return Vec::new();
+    };
     let mut routers = Vec::new();
     let mut seen = Seen::default();
     for (name, entry) in map.entries() {
@@ -40,20 +42,30 @@ fn read_entry(
     problems: &mut Problems,
 ) -> Option<Vec<VirtualRouterConfig>> {
     let mut map = value.map(problems)?;
-    let interface = map.require("interface", problems).and_then(|v| read_interface(&v, problems));
+    let interface = map
+        .require("interface", problems)
+        .and_then(|v| read_interface(&v, problems));
     let vrid_at = map.require("vrid", problems);
-    let vrid = vrid_at.as_ref().and_then(|v| v.number(1, 255, "vrid", problems));
-    let vrid = vrid.and_then(|raw| u8::try_from(raw).ok()).and_then(Vrid::new);
+    let vrid = vrid_at
+        .as_ref()
+        .and_then(|v| v.number(1, 255, "vrid", problems));
+    let vrid = vrid
+        .and_then(|raw| u8::try_from(raw).ok())
+        .and_then(Vrid::new);
     let priority = read_priority(&mut map, node, problems);
     let addresses_at = map.require("addresses", problems);
-    let interval = optional(map.get("advertisement_interval"), AdverInterval::DEFAULT, |v| {
-        read_interval(v, problems)
+    let interval = optional(
+        map.get("advertisement_interval"),
+        AdverInterval::DEFAULT,
+        |v| read_interval(v, problems),
+    );
+    let preempt = optional(map.get("preempt"), Preempt::Always, |v| {
+        read_preempt(v, problems)
     });
-    let preempt = optional(map.get("preempt"), Preempt::Always, |v| read_preempt(v, problems));
     let lease = optional(map.get("lease"), LEASE, |v| read_lease(v, problems));
     map.finish(problems);
-    let addresses = addresses_at
-        .and_then(|v| read_addresses(&v, name, interface.as_deref()?, vrid?, seen, problems))?;
+    let link = interface.clone().unwrap_or_default();
+    let addresses = addresses_at.and_then(|v| read_addresses(&v, name, &link, seen, problems))?;
     let (interface, vrid) = (interface?, vrid?);
     let mut routers = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {
@@ -73,7 +85,10 @@ fn read_entry(
             problems.value(at, message, Some("a vrid is unique on its link"));
         }
         routers.push(VirtualRouterConfig {
-            name: RouterName { entry: name.to_owned(), family },
+            name: RouterName {
+                entry: name.to_owned(),
+                family,
+            },
             interface: interface.clone(),
             vrid,
             priority: priority?,
@@ -103,16 +118,24 @@ fn read_interface(value: &Value<'_>, problems: &mut Problems) -> Option<String> 
     let good = (1..=15).contains(&name.len())
         && name != "."
         && name != ".."
-        && !name.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':'));
+        && !name
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':'));
     if !good {
         let help = "interface names have 1 to 15 characters, as `ip link` shows them";
-        problems.value(value, format!("`{name}` cannot be an interface"), Some(help));
+        problems.value(
+            value,
+            format!("`{name}` cannot be an interface"),
+            Some(help),
+        );
     }
     good.then_some(name)
 }
 
 fn read_priority(map: &mut Map<'_>, node: &str, problems: &mut Problems) -> Option<Priority> {
-    let Some(value) = map.get("priority") else { return Some(Priority::DEFAULT) };
+    let Some(value) = map.get("priority") else {
+        return Some(Priority::DEFAULT);
+    };
     let crate::config::file::Node::Map(_) = value.node else {
         return one_priority(&value, problems);
     };
@@ -126,12 +149,23 @@ fn read_priority(map: &mut Map<'_>, node: &str, problems: &mut Problems) -> Opti
         }
     }
     if own.is_none() {
-        let names: Vec<String> = by_node.entries().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = by_node
+            .entries()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         let help = match nearest(node, names.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`? the node's name comes from --node, the key `node`, or the host name"),
+            Some(near) => format!(
+                "did you mean `{near}`? the node's name comes from --node, the key `node`, or the host name"
+            ),
             None => "add this node, or name another with --node or the key `node`".to_owned(),
         };
-        problems.at(&value.path, Part::Key, format!("no priority for node `{node}`"), Some(&help));
+        problems.at(
+            &value.path,
+            Part::Key,
+            format!("no priority for node `{node}`"),
+            Some(&help),
+        );
     }
     own.flatten()
 }
@@ -151,11 +185,16 @@ fn read_interval(value: &Value<'_>, problems: &mut Problems) -> Option<AdverInte
     let duration = values::duration(value, problems)?;
     let centiseconds = duration.as_micros() / 10_000;
     let exact = duration.as_micros() % 10_000 == 0;
-    let interval =
-        u16::try_from(centiseconds).ok().and_then(AdverInterval::from_centiseconds);
+    let interval = u16::try_from(centiseconds)
+        .ok()
+        .and_then(AdverInterval::from_centiseconds);
     if interval.is_none() || !exact {
         let message = "advertisement_interval must be between 10ms and 40.95s, in steps of 10ms";
-        problems.value(value, message, Some("the packet counts in hundredths of a second"));
+        problems.value(
+            value,
+            message,
+            Some("the packet counts in hundredths of a second"),
+        );
         return None;
     }
     interval
@@ -194,33 +233,44 @@ fn read_addresses(
     value: &Value<'_>,
     name: &str,
     interface: &str,
-    vrid: Vrid,
     seen: &mut Seen,
     problems: &mut Problems,
 ) -> Option<Vec<VirtualAddress>> {
     let list = value.list(problems)?;
     if list.is_empty() {
-        problems.value(value, "addresses is empty", Some("name at least one virtual address"));
+        problems.value(
+            value,
+            "addresses is empty",
+            Some("name at least one virtual address"),
+        );
         return None;
     }
     let mut addresses: Vec<VirtualAddress> = Vec::new();
     for element in &list {
-        let Some(address) = values::virtual_address(element, problems) else { continue };
+        let Some(address) = values::virtual_address(element, problems) else {
+            continue;
+        };
         let key = (interface.to_owned(), address.address);
         if let Some(other) = seen.addresses.insert(key, name.to_owned()) {
-            let message = format!("{} is already a virtual address of `{other}`", address.address);
+            let message = format!(
+                "{} is already a virtual address of `{other}`",
+                address.address
+            );
             problems.value(element, message, None);
         }
         addresses.push(address);
     }
     for (family, what) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
-        let count = addresses.iter().filter(|a| Family::of(a.address) == family).count();
+        let count = addresses
+            .iter()
+            .filter(|a| Family::of(a.address) == family)
+            .count();
         if count > ADDRESSES_MAX {
-            let message = format!("{count} {what} addresses; an advertisement carries {ADDRESSES_MAX}");
+            let message =
+                format!("{count} {what} addresses; an advertisement carries {ADDRESSES_MAX}");
             problems.value(value, message, Some("use another entry with another vrid"));
         }
     }
-    let _ = vrid;
     (addresses.len() == list.len()).then_some(addresses)
 }
 

@@ -12,7 +12,11 @@ pub fn duration(value: &Value<'_>, problems: &mut Problems) -> Option<Duration> 
     let parsed = parse_duration(&text);
     if parsed.is_none() {
         let message = format!("`{text}` is not a duration");
-        problems.value(value, message, Some("write a number with its unit: 10ms, 1s, 1.5s, 2m"));
+        problems.value(
+            value,
+            message,
+            Some("write a number with its unit: 10ms, 1s, 1.5s, 2m"),
+        );
     }
     parsed
 }
@@ -44,7 +48,11 @@ fn parse_duration(text: &str) -> Option<Duration> {
     }
     let whole_us = whole.parse::<u64>().ok()?.checked_mul(unit_us)?;
     let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let parts = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()? };
+    let parts = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse::<u64>().ok()?
+    };
     let fraction_us = parts.checked_mul(unit_us)? / scale;
     Some(Duration::from_micros(whole_us.checked_add(fraction_us)?))
 }
@@ -57,19 +65,30 @@ pub fn virtual_address(value: &Value<'_>, problems: &mut Problems) -> Option<Vir
     });
     let Some((address, prefix_len)) = parsed else {
         let message = format!("`{text}` is not an address with its prefix length");
-        problems.value(value, message, Some("write it as 192.0.2.100/24 or 2001:db8::100/64"));
+        problems.value(
+            value,
+            message,
+            Some("write it as 192.0.2.100/24 or 2001:db8::100/64"),
+        );
         return None;
     };
     let longest = if address.is_ipv4() { 32 } else { 128 };
     if prefix_len > longest {
-        problems.value(value, format!("the prefix length must be between 0 and {longest}"), None);
+        problems.value(
+            value,
+            format!("the prefix length must be between 0 and {longest}"),
+            None,
+        );
         return None;
     }
     if let Some(what) = unsuitable(address) {
         problems.value(value, format!("{address} is {what} and cannot move"), None);
         return None;
     }
-    Some(VirtualAddress { address, prefix_len })
+    Some(VirtualAddress {
+        address,
+        prefix_len,
+    })
 }
 
 fn unsuitable(address: IpAddr) -> Option<&'static str> {
@@ -90,8 +109,13 @@ fn unsuitable(address: IpAddr) -> Option<&'static str> {
 pub fn socket_address(value: &Value<'_>, problems: &mut Problems) -> Option<SocketAddr> {
     let text = value.text(problems)?;
     let Ok(address) = text.parse::<SocketAddr>() else {
-        let help = "write it as 192.0.2.102:80 or \"[2001:db8::2]:80\"; host names are not resolved";
-        problems.value(value, format!("`{text}` is not an address with a port"), Some(help));
+        let help =
+            "write it as 192.0.2.102:80 or \"[2001:db8::2]:80\"; host names are not resolved";
+        problems.value(
+            value,
+            format!("`{text}` is not an address with a port"),
+            Some(help),
+        );
         return None;
     };
     if address.port() == 0 {
@@ -111,10 +135,17 @@ pub fn name(
 ) -> bool {
     let good = !name.is_empty()
         && name.len() <= 64
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if !good {
         let help = "names have 1 to 64 letters, digits, `-`, `_` or `.`";
-        problems.at(&at.path, part, format!("`{name}` cannot be the name of a {what}"), Some(help));
+        problems.at(
+            &at.path,
+            part,
+            format!("`{name}` cannot be the name of a {what}"),
+            Some(help),
+        );
     }
     good
 }
@@ -142,7 +173,11 @@ mod tests {
             ("99999999999999999999s", None),
             ("", None),
         ] {
-            assert_eq!(parse_duration(text), micros.map(Duration::from_micros), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                micros.map(Duration::from_micros),
+                "{text}"
+            );
         }
     }
 }
