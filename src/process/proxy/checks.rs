@@ -1,0 +1,169 @@
+//! Health checks: one probe after another for each backend, on a thread of their own.
+//!
+//! A probe uses a connection of its own and ends it. The verdict is `logic::balance::health`'s; here it is stored for
+//! the data threads and told to the supervisor. Checks end when the drain begins.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::watch::Receiver;
+
+use super::serving::Events;
+use super::shared::Table;
+use super::worker::Stage;
+use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
+use crate::ipc::message::FromProxy;
+use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};
+
+/// Probes all backends until the drain; tells first of the pools that need no probe or were known before.
+pub(super) fn run(table: Arc<Table>, mut stage: Receiver<Stage>, events: Events) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    for pool in &table.pools {
+        let health = pool.health();
+        if health.probed {
+            events(FromProxy::Health(health));
+        }
+    }
+    let local = tokio::task::LocalSet::new();
+    for (pool_index, pool) in table.pools.iter().enumerate() {
+        let HealthCheckConfig::Probe(config) = &pool.check else {
+            continue;
+        };
+        for backend_index in 0..pool.backends.len() {
+            let place = Place {
+                table: Arc::clone(&table),
+                pool_index,
+                backend_index,
+            };
+            local.spawn_local(check(place, config.clone(), Arc::clone(&events)));
+        }
+    }
+    local.block_on(&runtime, async {
+        // An error means that the handle is gone.
+        let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+    });
+    Ok(())
+}
+
+struct Place {
+    table: Arc<Table>,
+    pool_index: usize,
+    backend_index: usize,
+}
+
+async fn check(place: Place, config: ProbeConfig, events: Events) {
+    let pool = &place.table.pools[place.pool_index];
+    let backend = &pool.backends[place.backend_index];
+    let thresholds = Thresholds {
+        rise: config.rise,
+        fall: config.fall,
+    };
+    let mut health = BackendHealth::new(thresholds, backend.availability());
+    loop {
+        let began_at = Instant::now();
+        let result = match tokio::time::timeout(
+            config.timeout,
+            probe(backend.address, &config.kind),
+        )
+        .await
+        {
+            Ok(result) => result,
+            Err(_) => Err(ProbeError::TimedOut),
+        };
+        let outcome = match &result {
+            Ok(_) => Outcome::Success,
+            Err(_) => Outcome::Failure,
+        };
+        let text = result.unwrap_or_else(|error| error.to_string());
+        backend.set_last_check(text.clone());
+        if let Some(availability) = health.handle_probe(outcome) {
+            backend.set_availability(availability);
+            tracing::info!(
+                pool = %pool.name, backend = %backend.name, to = availability.as_str(), check = %text,
+                "backend changed state"
+            );
+            events(FromProxy::Health(pool.health()));
+        }
+        // Two nodes started together do not stay in step.
+        let interval = config.interval * fastrand::u32(95..=105) / 100;
+        let rest = interval.saturating_sub(began_at.elapsed()).max(REST_MIN);
+        tokio::time::sleep(rest).await;
+    }
+}
+
+/// Why a probe failed.
+#[derive(Debug, Error)]
+enum ProbeError {
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    #[error("bad answer: {0}")]
+    Http(#[source] hyper::Error),
+    #[error("the path or host cannot be sent: {0}")]
+    Request(#[source] hyper::http::Error),
+    #[error("status {0}")]
+    Status(StatusCode),
+}
+
+async fn probe(address: SocketAddr, kind: &ProbeKind) -> Result<String, ProbeError> {
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(ProbeError::Connect)?;
+    let ProbeKind::Http { path, host, expect } = kind else {
+        return Ok("connected".to_owned());
+    };
+    let host = host.clone().unwrap_or_else(|| address.to_string());
+    let request = Request::get(path.as_str())
+        .header(HOST, host)
+        .header(CONNECTION, "close")
+        .header(USER_AGENT, "evenkeel-health-check")
+        .body(Empty::<Bytes>::new())
+        .map_err(ProbeError::Request)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(ProbeError::Http)?;
+    let exchange = async {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(ProbeError::Http)?;
+        Ok(response.status())
+    };
+    // Both in this task, so that a probe that is given up takes its connection along.
+    let mut exchange = std::pin::pin!(exchange);
+    let status = tokio::select! {
+        biased;
+        status = &mut exchange => status?,
+        ended = connection => match ended {
+            Err(error) => return Err(ProbeError::Http(error)),
+            Ok(()) => exchange.await?,
+        },
+    };
+    let code = status.as_u16();
+    let hoped = match expect.as_slice() {
+        [] => (200..=399).contains(&code),
+        ranges => ranges
+            .iter()
+            .any(|(from, to)| (*from..=*to).contains(&code)),
+    };
+    if hoped {
+        Ok(format!("status {status}"))
+    } else {
+        Err(ProbeError::Status(status))
+    }
+}
+
+/// Between two probes, whatever the interval.
+const REST_MIN: Duration = Duration::from_millis(1);

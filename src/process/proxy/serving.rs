@@ -1,0 +1,222 @@
+//! The proxy as its owner sees it: started with sockets, asked for its status, drained.
+//!
+//! No global state and no exit of the process: the process's `run` and the tests use it alike. Read `worker` next.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::checks;
+use super::shared::Table;
+use super::worker::{self, Plan, Stage};
+use crate::config::Config;
+use crate::ipc::control::{ListenerStatus, PoolStatus};
+use crate::ipc::message::{FromProxy, PoolHealth};
+
+/// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
+pub type Events = Arc<dyn Fn(FromProxy) + Send + Sync>;
+
+/// The sockets of one bind address, one a data thread.
+#[derive(Debug)]
+pub struct LentSocket {
+    /// The key under `listeners`.
+    pub listener: String,
+    /// The address they listen on.
+    pub bind: SocketAddr,
+    /// As many as there are data threads; listening already.
+    pub sockets: Vec<std::net::TcpListener>,
+}
+
+/// Why the proxy cannot start.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// The configuration names a pool that it does not have.
+    #[error("listener {0} names a pool that does not exist")]
+    UnknownPool(String),
+    /// A lent socket belongs to no listener.
+    #[error("a socket was lent for listener {0}, which does not exist")]
+    UnknownListener(String),
+    /// There must be a socket a thread.
+    #[error("{bind} of listener {listener} needs {wanted} sockets, {lent} were lent")]
+    SocketCount {
+        /// The key under `listeners`.
+        listener: String,
+        /// The address.
+        bind: SocketAddr,
+        /// The number of data threads.
+        wanted: u16,
+        /// What came.
+        lent: usize,
+    },
+    /// The system gave no thread, or refused a socket.
+    #[error("a thread of the proxy did not start")]
+    Thread(#[source] io::Error),
+}
+
+/// A running proxy; dropping it cuts everything.
+pub struct Proxy {
+    table: Arc<Table>,
+    stage: watch::Sender<Stage>,
+    running: watch::Receiver<usize>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut at the deadline.
+    pub cut: u64,
+}
+
+impl Proxy {
+    /// Starts `threads` data threads and the health checks; returns when all threads accept on all their sockets.
+    ///
+    /// `initial_health` is what a predecessor last said: backends start so. `Ready` is sent before it returns.
+    ///
+    /// # Errors
+    /// When the sockets do not fit the configuration, or the system refuses a thread.
+    pub fn start(
+        config: &Config,
+        threads: u16,
+        sockets: Vec<LentSocket>,
+        initial_health: &[PoolHealth],
+        events: Events,
+    ) -> Result<Proxy, ProxyError> {
+        let table = Table::new(config, initial_health).map_err(ProxyError::UnknownPool)?;
+        let table = Arc::new(table);
+        let sockets = deal(&table, threads, sockets)?;
+        let (stage, staged) = watch::channel(Stage::Serving);
+        let (running_tx, running) = watch::channel(usize::from(threads));
+        let running_tx = Arc::new(running_tx);
+        let proxy = Proxy {
+            table: Arc::clone(&table),
+            stage,
+            running,
+        };
+        let (started_tx, started) = mpsc::sync_channel(usize::from(threads));
+        for (number, sockets) in (0..threads).zip(sockets) {
+            let plan = Plan {
+                number,
+                table: Arc::clone(&table),
+                sockets,
+                stage: staged.clone(),
+                events: Arc::clone(&events),
+            };
+            let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
+            spawn(format!("data-{number}"), move || {
+                let _ended = ended;
+                // Nobody listens any more only where another thread has failed.
+                worker::run(plan, |result| drop(started.send(result)));
+            })?;
+        }
+        drop(started_tx);
+        for _ in 0..threads {
+            let late = || io::Error::from(io::ErrorKind::TimedOut);
+            let result = started
+                .recv_timeout(START_TIMEOUT)
+                .unwrap_or_else(|_| Err(late()));
+            result.map_err(ProxyError::Thread)?;
+        }
+        events(FromProxy::Ready);
+        spawn("checks".to_owned(), move || {
+            if let Err(error) = checks::run(table, staged, events) {
+                tracing::error!(%error, "health checks did not start");
+            }
+        })?;
+        Ok(proxy)
+    }
+
+    /// Returns the counters, in the order of the configuration.
+    pub fn status(&self) -> (Vec<ListenerStatus>, Vec<PoolStatus>) {
+        (self.table.listener_statuses(), self.table.pool_statuses())
+    }
+
+    /// Stops accepting, answers with `Connection: close`, lets requests and tunnels end, and cuts what is left after
+    /// `within`. Completes when nothing is in flight and the data threads have ended.
+    pub async fn drain(&self, within: Duration) -> Drained {
+        self.stage.send_replace(Stage::Draining);
+        let mut running = self.running.clone();
+        // An error means that the last thread has ended.
+        if tokio::time::timeout(within, running.wait_for(|threads| *threads == 0))
+            .await
+            .is_ok()
+        {
+            return Drained { cut: 0 };
+        }
+        let connections =
+            |listener: &super::shared::Listener| AtomicU64::load(&listener.connections, Relaxed);
+        let cut = self.table.listeners.iter().map(connections).sum();
+        self.stage.send_replace(Stage::Cutting);
+        let ended = running.wait_for(|threads| *threads == 0);
+        let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
+        Drained { cut }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stage.send_replace(Stage::Cutting);
+    }
+}
+
+/// Counts a data thread out, also when it panics.
+struct Ended(Arc<watch::Sender<usize>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0
+            .send_modify(|threads| *threads = threads.saturating_sub(1));
+    }
+}
+
+type Dealt = Vec<Vec<(usize, std::net::TcpListener)>>;
+
+/// Gives each thread its socket of every bind address.
+fn deal(table: &Table, threads: u16, lent: Vec<LentSocket>) -> Result<Dealt, ProxyError> {
+    let mut dealt: Dealt = (0..threads).map(|_| Vec::new()).collect();
+    for LentSocket {
+        listener,
+        bind,
+        sockets,
+    } in lent
+    {
+        let Some(index) = table
+            .listeners
+            .iter()
+            .position(|known| known.name == listener)
+        else {
+            return Err(ProxyError::UnknownListener(listener));
+        };
+        if sockets.len() != usize::from(threads) {
+            let lent = sockets.len();
+            return Err(ProxyError::SocketCount {
+                listener,
+                bind,
+                wanted: threads,
+                lent,
+            });
+        }
+        for (thread, socket) in dealt.iter_mut().zip(sockets) {
+            thread.push((index, socket));
+        }
+    }
+    Ok(dealt)
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyError> {
+    // Joined by the count of running threads, not by handle.
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map(drop)
+        .map_err(ProxyError::Thread)
+}
+
+/// How long the data threads may take to accept.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the data threads may take to end after the cut.
+const END_TIMEOUT: Duration = Duration::from_secs(2);

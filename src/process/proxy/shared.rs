@@ -1,0 +1,233 @@
+//! What the threads of the proxy share: the table of listeners and pools, verdicts and counters, all in atomics.
+//!
+//! Written by the data threads (counters) and by the health checks (verdicts), read by both and by `status`. All
+//! orderings are relaxed: each number stands for itself.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::config::{Config, HealthCheckConfig, ListenerTimeouts, PoolTimeouts};
+use crate::ipc::control::{BackendStatus, ListenerStatus, PoolStatus};
+use crate::ipc::message::PoolHealth;
+use crate::logic::balance::Balance;
+use crate::logic::balance::health::Availability;
+
+/// The configuration, compiled to indexes.
+pub(super) struct Table {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) pools: Vec<Pool>,
+}
+
+pub(super) struct Listener {
+    pub(super) name: String,
+    pub(super) binds: Vec<SocketAddr>,
+    pub(super) pool: usize,
+    pub(super) timeouts: ListenerTimeouts,
+    pub(super) connections: AtomicU64,
+    pub(super) requests: AtomicU64,
+    classes: [AtomicU64; 5],
+}
+
+pub(super) struct Pool {
+    pub(super) name: String,
+    pub(super) backends: Vec<Backend>,
+    pub(super) balance: Balance,
+    pub(super) check: HealthCheckConfig,
+    pub(super) timeouts: PoolTimeouts,
+    pub(super) retries: AtomicU64,
+}
+
+pub(super) struct Backend {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+    pub(super) weight: u16,
+    availability: AtomicU8,
+    last_check: Mutex<String>,
+    pub(super) in_flight: AtomicU64,
+    pub(super) requests: AtomicU64,
+    pub(super) failures: AtomicU64,
+}
+
+impl Table {
+    /// Compiles `config`; `None` names a listener whose pool does not exist.
+    pub(super) fn new(config: &Config, health: &[PoolHealth]) -> Result<Table, String> {
+        let pools: Vec<Pool> = config
+            .pools
+            .iter()
+            .map(|pool| {
+                let known = health.iter().find(|known| known.pool == pool.name);
+                let backends = pool.backends.iter().map(|backend| Backend {
+                    name: backend.name.clone(),
+                    address: backend.address,
+                    weight: backend.weight,
+                    availability: AtomicU8::new(encode(initial(
+                        &pool.health_check,
+                        known
+                            .and_then(|known| known.backends.get(&backend.name))
+                            .copied(),
+                    ))),
+                    last_check: Mutex::new(match pool.health_check {
+                        HealthCheckConfig::None => "not checked".to_owned(),
+                        HealthCheckConfig::Probe(_) => String::new(),
+                    }),
+                    in_flight: AtomicU64::new(0),
+                    requests: AtomicU64::new(0),
+                    failures: AtomicU64::new(0),
+                });
+                Pool {
+                    name: pool.name.clone(),
+                    backends: backends.collect(),
+                    balance: pool.balance,
+                    check: pool.health_check.clone(),
+                    timeouts: pool.timeouts,
+                    retries: AtomicU64::new(0),
+                }
+            })
+            .collect();
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            let Some(pool) = pools.iter().position(|pool| pool.name == listener.pool) else {
+                return Err(listener.name.clone());
+            };
+            listeners.push(Listener {
+                name: listener.name.clone(),
+                binds: listener.binds.clone(),
+                pool,
+                timeouts: listener.timeouts,
+                connections: AtomicU64::new(0),
+                requests: AtomicU64::new(0),
+                classes: Default::default(),
+            });
+        }
+        Ok(Table { listeners, pools })
+    }
+
+    pub(super) fn listener_statuses(&self) -> Vec<ListenerStatus> {
+        self.listeners
+            .iter()
+            .map(|listener| listener.status(&self.pools))
+            .collect()
+    }
+
+    pub(super) fn pool_statuses(&self) -> Vec<PoolStatus> {
+        self.pools.iter().map(Pool::status).collect()
+    }
+}
+
+impl Listener {
+    pub(super) fn count_response(&self, status: u16) {
+        self.requests.fetch_add(1, Relaxed);
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.classes[class].fetch_add(1, Relaxed);
+    }
+
+    fn status(&self, pools: &[Pool]) -> ListenerStatus {
+        let classes: BTreeMap<String, u64> = ["1xx", "2xx", "3xx", "4xx", "5xx"]
+            .iter()
+            .zip(&self.classes)
+            .map(|(class, count)| ((*class).to_owned(), count.load(Relaxed)))
+            .filter(|(class, count)| class != "1xx" || *count > 0)
+            .collect();
+        ListenerStatus {
+            name: self.name.clone(),
+            binds: self.binds.clone(),
+            pool: pools[self.pool].name.clone(),
+            connections: self.connections.load(Relaxed),
+            requests_total: self.requests.load(Relaxed),
+            responses_total: classes,
+        }
+    }
+}
+
+impl Pool {
+    /// Returns what the supervisor is told of this pool.
+    pub(super) fn health(&self) -> PoolHealth {
+        let mut probed = true;
+        let mut backends = BTreeMap::new();
+        for backend in &self.backends {
+            match backend.availability() {
+                Availability::Unprobed => probed = false,
+                Availability::Up => drop(backends.insert(backend.name.clone(), true)),
+                Availability::Down => drop(backends.insert(backend.name.clone(), false)),
+            }
+        }
+        PoolHealth {
+            pool: self.name.clone(),
+            backends,
+            probed,
+        }
+    }
+
+    fn status(&self) -> PoolStatus {
+        let backends = self.backends.iter().map(|backend| BackendStatus {
+            name: backend.name.clone(),
+            address: backend.address,
+            state: backend.availability().as_str().to_owned(),
+            check: backend
+                .last_check
+                .lock()
+                .map(|text| text.clone())
+                .unwrap_or_default(),
+            active_requests: backend.in_flight.load(Relaxed),
+            requests_total: backend.requests.load(Relaxed),
+            failures_total: backend.failures.load(Relaxed),
+        });
+        PoolStatus {
+            name: self.name.clone(),
+            backends: backends.collect(),
+            retries_total: self.retries.load(Relaxed),
+        }
+    }
+}
+
+impl Backend {
+    pub(super) fn availability(&self) -> Availability {
+        match self.availability.load(Relaxed) {
+            UP => Availability::Up,
+            DOWN => Availability::Down,
+            _ => Availability::Unprobed,
+        }
+    }
+
+    pub(super) fn set_availability(&self, availability: Availability) {
+        self.availability.store(encode(availability), Relaxed);
+    }
+
+    pub(super) fn set_last_check(&self, text: String) {
+        if let Ok(mut last) = self.last_check.lock() {
+            *last = text;
+        }
+    }
+}
+
+fn initial(check: &HealthCheckConfig, known: Option<bool>) -> Availability {
+    match (check, known) {
+        (HealthCheckConfig::None, _) | (HealthCheckConfig::Probe(_), Some(true)) => {
+            Availability::Up
+        }
+        (HealthCheckConfig::Probe(_), Some(false)) => Availability::Down,
+        (HealthCheckConfig::Probe(_), None) => Availability::Unprobed,
+    }
+}
+
+fn encode(availability: Availability) -> u8 {
+    match availability {
+        Availability::Unprobed => UNPROBED,
+        Availability::Up => UP,
+        Availability::Down => DOWN,
+    }
+}
+
+/// Returns whole milliseconds, at least 1.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+
+const UNPROBED: u8 = 0;
+const UP: u8 = 1;
+const DOWN: u8 = 2;

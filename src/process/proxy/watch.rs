@@ -1,0 +1,201 @@
+//! Who is waited for, and since when: one record for a client connection, swept by its data thread.
+//!
+//! No timer is armed per read. Every byte of a connection stores the thread's coarse clock in its record; four times a
+//! second the thread looks through all records and cuts the connections whose phase has lasted too long.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::shared::millis;
+use crate::config::ListenerTimeouts;
+
+/// Milliseconds since its thread began, renewed every 50 ms.
+pub(super) type CoarseClock = Arc<AtomicU64>;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between two requests.
+    Idle,
+    /// A head has begun.
+    Head,
+    /// The body of a request is being read and nothing is answered yet.
+    Uploading,
+    /// The backend has the request; the relay keeps that time itself.
+    Waiting,
+    /// A response or a tunnel is being relayed.
+    Relaying,
+}
+
+/// Why a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Not cut.
+    No,
+    /// Idle between requests, or in the middle of a relayed response: closed without a word.
+    Silently,
+    /// In the middle of a request: answered 408.
+    RequestTimeout,
+    /// The drain's deadline has passed.
+    Drained,
+}
+
+/// The record of one client connection.
+pub(super) struct Watch {
+    clock: CoarseClock,
+    phase: AtomicU8,
+    /// When the phase began.
+    since_ms: AtomicU64,
+    /// When a byte last passed.
+    last_ms: AtomicU64,
+    head_ms: u64,
+    idle_ms: u64,
+    cut: AtomicU8,
+    /// Woken when `cut` is set.
+    pub(super) wake: Notify,
+}
+
+impl Watch {
+    pub(super) fn new(clock: CoarseClock, timeouts: ListenerTimeouts) -> Watch {
+        let now = clock.load(Relaxed);
+        Watch {
+            clock,
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since_ms: AtomicU64::new(now),
+            last_ms: AtomicU64::new(now),
+            head_ms: millis(timeouts.request_head),
+            idle_ms: millis(timeouts.idle),
+            cut: AtomicU8::new(Cut::No as u8),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            p if p == Phase::Idle as u8 => Phase::Idle,
+            p if p == Phase::Head as u8 => Phase::Head,
+            p if p == Phase::Uploading as u8 => Phase::Uploading,
+            p if p == Phase::Waiting as u8 => Phase::Waiting,
+            _ => Phase::Relaying,
+        }
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        let now = self.clock.load(Relaxed);
+        self.phase.store(phase as u8, Relaxed);
+        self.since_ms.store(now, Relaxed);
+        self.last_ms.store(now, Relaxed);
+    }
+
+    /// Cuts the connection if its phase has lasted too long.
+    pub(super) fn sweep(&self) {
+        let now = self.clock.load(Relaxed);
+        let since = now.saturating_sub(self.since_ms.load(Relaxed));
+        let silent = now.saturating_sub(self.last_ms.load(Relaxed));
+        let cut = match self.phase() {
+            Phase::Idle if since >= self.head_ms => Cut::Silently,
+            Phase::Head if since >= self.head_ms => Cut::RequestTimeout,
+            Phase::Uploading if silent >= self.idle_ms => Cut::RequestTimeout,
+            Phase::Relaying if silent >= self.idle_ms => Cut::Silently,
+            Phase::Idle | Phase::Head | Phase::Uploading | Phase::Waiting | Phase::Relaying => {
+                Cut::No
+            }
+        };
+        if cut != Cut::No {
+            self.cut(cut);
+        }
+    }
+
+    pub(super) fn cut(&self, why: Cut) {
+        self.cut.store(why as u8, Relaxed);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn why_cut(&self) -> Cut {
+        match self.cut.load(Relaxed) {
+            c if c == Cut::No as u8 => Cut::No,
+            c if c == Cut::Silently as u8 => Cut::Silently,
+            c if c == Cut::RequestTimeout as u8 => Cut::RequestTimeout,
+            _ => Cut::Drained,
+        }
+    }
+
+    fn saw_read(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        if self.phase.load(Relaxed) == Phase::Idle as u8 {
+            self.enter(Phase::Head);
+        } else {
+            self.last_ms.store(self.clock.load(Relaxed), Relaxed);
+        }
+    }
+
+    fn saw_write(&self) {
+        self.last_ms.store(self.clock.load(Relaxed), Relaxed);
+    }
+}
+
+/// A client's socket that keeps its record up to date.
+pub(super) struct WatchedStream {
+    pub(super) stream: TcpStream,
+    pub(super) watch: Arc<Watch>,
+}
+
+impl AsyncRead for WatchedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.watch.saw_read(buf.filled().len() - before);
+        poll
+    }
+}
+
+impl AsyncWrite for WatchedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if poll.is_ready() {
+            self.watch.saw_write();
+        }
+        poll
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if poll.is_ready() {
+            self.watch.saw_write();
+        }
+        poll
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
