@@ -200,8 +200,15 @@ impl<'a> Worker<'a> {
                     Err(what) => Event::ApplyFailed(answer, what),
                 }
             }
+            // Where a silence was refused they were released, and stay so.
+            What::Renew(_) if self.routers[command.router].held == Held::Absent => {
+                Event::Renewed(answer)
+            }
             What::Renew(lease) => match self.apply(command, lease) {
-                Ok(()) => Event::Renewed(answer),
+                Ok(()) => {
+                    self.routers[command.router].held = Held::Present;
+                    Event::Renewed(answer)
+                }
                 Err(what) => Event::ApplyFailed(answer, what),
             },
             What::Silence => return self.begin_silence(command.router),
@@ -290,7 +297,7 @@ impl<'a> Worker<'a> {
         for (index, router) in self.routers.iter_mut().enumerate() {
             let place = view.named(&router.interface);
             let primary = place.filter(|(_, link)| link.up).and_then(|(_, link)| {
-                let kin = *router.addresses.last()?;
+                let kin = *router.addresses.first()?;
                 addresses::primary(link, &self.virtual_addresses, kin)
             });
             let link = RouterLink {
