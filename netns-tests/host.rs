@@ -17,7 +17,6 @@ use evenkeel::ipc::control::RouterStatus;
 use evenkeel::ipc::message::{ActiveRole, FromVrrp, SocketKey, ToVrrp};
 use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{AdverInterval, Family, Fitness, Priority, RouterName, VirtualAddress, Vrid};
-use evenkeel::process::vrrp::clock::Clock;
 use evenkeel::process::vrrp::host::{Answer, Command, Event, Host, Leftovers, RouterSpec, What};
 use evenkeel::process::vrrp::run::{Error, serve};
 use evenkeel::process::vrrp::{Received, Sent, Supervisor};
@@ -227,24 +226,28 @@ fn a_leftover_that_differs_is_replaced_and_one_of_ours_is_removed_at_the_start()
     let pair = Pair::new();
     pair.one
         .ip(&["addr", "add", "192.0.2.100/24", "dev", "eth0"]);
-    pair.one.ip(&[
-        "addr",
-        "add",
-        "192.0.2.77/32",
-        "dev",
-        "eth0",
-        "noprefixroute",
-        "proto",
-        "0x45",
-    ]);
+    let former = IpAddr::from([192, 0, 2, 77]);
+    let addresses = [VirtualAddress {
+        address: former,
+        prefix_len: 24,
+    }]
+    .into();
+    let spec = RouterSpec {
+        interface: "eth0".into(),
+        addresses,
+        leftovers: Leftovers::Remove,
+    };
+    let before = pair.one.run(|| Host::start(vec![spec]).unwrap());
+    before
+        .command(command(0, 1, What::Install(Duration::from_secs(60))))
+        .unwrap();
+    wait_for_event(&before, |event| matches!(event, Event::Applied(_)));
+    assert!(pair.one.has(former), "it was installed");
     let host = pair
         .one
         .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
     wait_for_event(&host, |event| matches!(event, Event::Surveyed(_)));
-    assert!(
-        !pair.one.has(IpAddr::from([192, 0, 2, 77])),
-        "a former run's address is gone"
-    );
+    assert!(!pair.one.has(former), "a former run's address is gone");
     host.command(command(0, 1, What::Install(LEASE))).unwrap();
     wait_for_event(&host, |event| matches!(event, Event::Applied(_)));
     let shown = pair.one.ip(&["-o", "-4", "addr", "show", "dev", "eth0"]);
