@@ -3,6 +3,8 @@
 //! Each test makes its own network namespaces on threads of its own, joined by a veth pair, and runs the protocol
 //! loop in them with a supervisor that is only a queue. Needs root, or a user namespace's.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

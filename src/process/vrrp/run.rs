@@ -496,6 +496,7 @@ impl<S: Supervisor> Process<S> {
                 machine.handle_timeout(now);
                 self.perform(index, now);
             }
+            self.abandon_if_forsaken(index, now);
         }
         if self.open_at.is_some_and(|at| at <= now) {
             self.open_at = None;
@@ -509,6 +510,17 @@ impl<S: Supervisor> Process<S> {
             && (deadline <= now || self.stations.iter().all(Station::is_released))
         {
             self.phase = Phase::Over;
+        }
+    }
+
+    /// A virtual router whose leases nobody renews is not Active.
+    fn abandon_if_forsaken(&mut self, index: usize, now: Instant) {
+        let station = &mut self.stations[index];
+        if station.is_forsaken(now) {
+            let what = "the host thread does not answer".to_owned();
+            error!(router = %station.config.name, error = %what, "the addresses cannot be held");
+            station.machine.handle_apply_failed(now, Failure { what });
+            self.perform(index, now);
         }
     }
 

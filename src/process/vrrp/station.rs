@@ -39,7 +39,8 @@ pub struct Station {
     generation: u64,
     /// A command for which the queue had no room; a later one replaces it.
     owed: Option<Command>,
-    renewal_unanswered: bool,
+    /// When a renewal was asked for that is not answered yet.
+    renewal_asked_at: Option<Instant>,
     removal_unanswered: bool,
 }
 
@@ -76,7 +77,7 @@ impl Station {
             number,
             generation: 0,
             owed: None,
-            renewal_unanswered: false,
+            renewal_asked_at: None,
             removal_unanswered: false,
         }
     }
@@ -116,8 +117,10 @@ impl Station {
     /// the command before it is still owed.
     pub fn command(&mut self, what: What, now: Instant) -> Option<Command> {
         match what {
-            What::Renew(_) if self.renewal_unanswered || self.owed.is_some() => return None,
-            What::Renew(_) => self.renewal_unanswered = true,
+            What::Renew(_) if self.renewal_asked_at.is_some() || self.owed.is_some() => {
+                return None;
+            }
+            What::Renew(_) => self.renewal_asked_at = Some(now),
             What::Install(_) | What::Silence => self.begin_generation(false),
             What::Remove => self.begin_generation(true),
         }
@@ -130,10 +133,16 @@ impl Station {
         })
     }
 
+    /// Returns whether the host thread has left a renewal unanswered for a whole lease.
+    pub fn is_forsaken(&self, now: Instant) -> bool {
+        let asked_at = self.renewal_asked_at;
+        asked_at.is_some_and(|at| now.saturating_duration_since(at) >= self.config.lease)
+    }
+
     /// Keeps a command that did not fit in the queue; renewals are dropped.
     pub fn owe(&mut self, command: Command) {
         match command.what {
-            What::Renew(_) => self.renewal_unanswered = false,
+            What::Renew(_) => self.renewal_asked_at = None,
             What::Install(_) | What::Silence | What::Remove => self.owed = Some(command),
         }
     }
@@ -147,7 +156,7 @@ impl Station {
     pub const fn accept(&mut self, answer: Answer) -> bool {
         let current = answer.generation == self.generation;
         if current {
-            self.renewal_unanswered = false;
+            self.renewal_asked_at = None;
             self.removal_unanswered = false;
         }
         current
@@ -186,7 +195,7 @@ impl Station {
     const fn begin_generation(&mut self, removal: bool) {
         self.generation += 1;
         self.owed = None;
-        self.renewal_unanswered = false;
+        self.renewal_asked_at = None;
         self.removal_unanswered = removal;
     }
 }

@@ -18,9 +18,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel,
-};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::logic::vrrp::LinkState;
@@ -124,6 +122,16 @@ pub struct RouterLink {
     pub state: LinkState,
     /// Every address of this host but virtual ones: packets from there are our own.
     pub local: Arc<[IpAddr]>,
+}
+
+impl RouterLink {
+    /// Returns the source of advertisements, while the link is usable.
+    pub const fn primary(&self) -> Option<IpAddr> {
+        match self.state {
+            LinkState::Up { primary } => Some(primary),
+            LinkState::Down => None,
+        }
+    }
 }
 
 /// The protocol thread's end.

@@ -200,8 +200,11 @@ impl<'a> Worker<'a> {
                     Err(what) => Event::ApplyFailed(answer, what),
                 }
             }
-            // Where a silence was refused they were released, and stay so.
-            What::Renew(_) if self.routers[command.router].held == Held::Absent => {
+            // Released instead of silenced, or too late: then the next renewal decides, or what the router noticed.
+            What::Renew(_)
+                if self.routers[command.router].held == Held::Absent
+                    || Instant::now() > command.not_after =>
+            {
                 Event::Renewed(answer)
             }
             What::Renew(lease) => match self.apply(command, lease) {
@@ -298,7 +301,8 @@ impl<'a> Worker<'a> {
             let place = view.named(&router.interface);
             let primary = place.filter(|(_, link)| link.up).and_then(|(_, link)| {
                 let kin = *router.addresses.first()?;
-                addresses::primary(link, &self.virtual_addresses, kin)
+                let in_use = router.link.as_ref().and_then(RouterLink::primary);
+                addresses::primary(link, &self.virtual_addresses, kin, in_use)
             });
             let link = RouterLink {
                 ifindex: place.map(|(ifindex, _)| ifindex),
