@@ -1,7 +1,8 @@
 //! A segment with virtual routers on it, under a virtual clock and a seeded chance.
 //!
-//! The shell of each router is modelled roughly: one host thread with a fixed latency, a kernel that ends
-//! leases, a socket that queues while the process is frozen. Everything that happens is an event in one queue.
+//! The shell of each router is modelled roughly: one host thread with a fixed latency, a kernel
+//! that ends leases, a socket that queues while the process is frozen. Everything that happens is
+//! an event in one queue.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -52,10 +53,23 @@ pub struct Weather {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
-    Deliver { to: usize, from: usize, priority: u8 },
-    Timer { node: usize, generation: u64 },
-    HostDone { node: usize, life: u64, step: HostStep },
-    Wake { node: usize },
+    Deliver {
+        to: usize,
+        from: usize,
+        priority: u8,
+    },
+    Timer {
+        node: usize,
+        generation: u64,
+    },
+    HostDone {
+        node: usize,
+        life: u64,
+        step: HostStep,
+    },
+    Wake {
+        node: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,7 +170,11 @@ impl World {
         Self {
             now: 0,
             nodes,
-            weather: Weather { loss_percent: 0, duplicate_percent: 0, apply_failure_percent: 0 },
+            weather: Weather {
+                loss_percent: 0,
+                duplicate_percent: 0,
+                apply_failure_percent: 0,
+            },
             interval,
             open: vec![vec![true; count]; count],
             delay_max: chance.below(interval.micros() / 20) + 2,
@@ -225,7 +243,14 @@ impl World {
         }
         let fitness = self.nodes[at].fitness.clone();
         self.nodes[at].router.set_fitness(now, fitness);
-        self.note(at, if adopting { "starts, adopting" } else { "starts" });
+        self.note(
+            at,
+            if adopting {
+                "starts, adopting"
+            } else {
+                "starts"
+            },
+        );
         self.after(at);
         self.drain_waiting(at);
     }
@@ -249,6 +274,11 @@ impl World {
         }
     }
 
+    /// The socket of a frozen process overflowed.
+    pub fn lose_waiting(&mut self, at: usize) {
+        self.nodes[at].waiting.clear();
+    }
+
     /// Applies a command to a router, if its process runs.
     pub fn command(
         &mut self,
@@ -267,7 +297,11 @@ impl World {
     pub fn set_link(&mut self, at: usize, up: bool) {
         self.nodes[at].link_up = up;
         let primary = self.nodes[at].source;
-        let link = if up { LinkState::Up { primary } } else { LinkState::Down };
+        let link = if up {
+            LinkState::Up { primary }
+        } else {
+            LinkState::Down
+        };
         let what = if up { "link up" } else { "link down" };
         self.command(at, what, |router, now| router.handle_link(now, link));
     }
@@ -280,9 +314,7 @@ impl World {
 
     /// Returns whether both hear each other, in so far as the segment and the processes go.
     pub fn hear_each_other(&self, one: usize, other: usize) -> bool {
-        let up = |at: usize| {
-            self.nodes[at].process == Process::Running && self.nodes[at].link_up
-        };
+        let up = |at: usize| self.nodes[at].process == Process::Running && self.nodes[at].link_up;
         self.open[one][other] && self.open[other][one] && up(one) && up(other)
     }
 
@@ -327,7 +359,9 @@ impl World {
                     interval: sender.parameters.advertisement_interval,
                     addresses: sender.parameters.addresses.clone(),
                 };
-                self.nodes[at].router.handle_advertisement(now, source, &advertisement);
+                self.nodes[at]
+                    .router
+                    .handle_advertisement(now, source, &advertisement);
             }
             Event::Timer { generation, .. } => {
                 if generation != self.nodes[at].generation {
@@ -335,7 +369,11 @@ impl World {
                 }
                 self.nodes[at].router.handle_timeout(now);
                 if let Some(next) = self.nodes[at].router.poll_timeout() {
-                    assert!(next > now, "no timer stays due: {:?}", self.nodes[at].router.state());
+                    assert!(
+                        next > now,
+                        "no timer stays due: {:?}",
+                        self.nodes[at].router.state()
+                    );
                 }
             }
             Event::HostDone { life, step, .. } => {
@@ -360,7 +398,12 @@ impl World {
         };
         let node = &mut self.nodes[at];
         if fails {
-            node.router.handle_apply_failed(now, Failure { what: "chance".to_owned() });
+            node.router.handle_apply_failed(
+                now,
+                Failure {
+                    what: "chance".to_owned(),
+                },
+            );
             return;
         }
         node.kernel = match (step, node.kernel) {
@@ -383,7 +426,10 @@ impl World {
         let mut count = 0;
         while let Some(action) = self.nodes[at].router.poll_action() {
             count += 1;
-            assert!(count <= evenkeel::logic::vrrp::router::ACTIONS_MAX, "too many actions");
+            assert!(
+                count <= evenkeel::logic::vrrp::router::ACTIONS_MAX,
+                "too many actions"
+            );
             let step = match action {
                 Action::SendAdvertisement { priority } => {
                     self.broadcast(at, priority.get());
@@ -400,14 +446,27 @@ impl World {
                 Action::RemoveAddresses => HostStep::Remove,
             };
             let life = self.nodes[at].life;
-            self.push(self.now + self.host_latency, Event::HostDone { node: at, life, step });
+            self.push(
+                self.now + self.host_latency,
+                Event::HostDone {
+                    node: at,
+                    life,
+                    step,
+                },
+            );
         }
         self.nodes[at].generation += 1;
         let generation = self.nodes[at].generation;
         if let Some(due) = self.nodes[at].router.poll_timeout() {
             let due = due.saturating_duration_since(self.epoch).as_micros() as Micros;
             // A timer of an operating system is never early.
-            self.push(due.max(self.now) + 1, Event::Timer { node: at, generation });
+            self.push(
+                due.max(self.now) + 1,
+                Event::Timer {
+                    node: at,
+                    generation,
+                },
+            );
         }
     }
 
@@ -440,7 +499,10 @@ impl World {
     }
 
     fn next_lease_end(&self) -> Option<Micros> {
-        self.nodes.iter().filter_map(|node| lease_end(node.kernel)).min()
+        self.nodes
+            .iter()
+            .filter_map(|node| lease_end(node.kernel))
+            .min()
     }
 
     fn end_leases(&mut self) {

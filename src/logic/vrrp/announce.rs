@@ -84,9 +84,13 @@ impl Announcements {
     pub fn resumed(self, now: Instant) -> Self {
         match self {
             Self::AwaitApplied { .. } => Self::awaiting(now),
-            Self::Running { started_at, next_at } => {
-                Self::Running { started_at, next_at: next_at.max(now + QUICK_INTERVAL) }
-            }
+            Self::Running {
+                started_at,
+                next_at,
+            } => Self::Running {
+                started_at,
+                next_at: next_at.max(now + QUICK_INTERVAL),
+            },
         }
     }
 

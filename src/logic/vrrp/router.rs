@@ -90,6 +90,7 @@ impl VirtualRouter {
     /// Begins (RFC 9568 §6.4.1): waits for the link in Initialize, then Backup; an owner is Active
     /// at once.
     pub fn handle_startup(&mut self, now: Instant) {
+        self.notice_stall(now);
         match self.lifecycle {
             Lifecycle::New | Lifecycle::Stopped => {
                 self.lifecycle = Lifecycle::Running;
@@ -107,6 +108,7 @@ impl VirtualRouter {
     /// waited in the socket are handed in afterwards: a better Active among them makes us yield as
     /// usual.
     pub fn handle_adoption(&mut self, now: Instant, advertised_at: Instant) {
+        self.notice_stall(now);
         match self.lifecycle {
             Lifecycle::New | Lifecycle::Stopped => {
                 self.lifecycle = Lifecycle::Adopting { advertised_at };
@@ -454,7 +456,8 @@ impl VirtualRouter {
                 self.actions.push_back(Action::RemoveAddresses);
             }
         }
-        if self.is_owner() && self.fitness != Fitness::Unready {
+        let may_stand = self.not_too_early(now) == now && self.fitness != Fitness::Unready;
+        if self.is_owner() && may_stand {
             return self.become_active(now, Cause::OwnerStartup);
         }
         let own_interval = self.parameters.advertisement_interval;
