@@ -13,10 +13,12 @@ pub mod clock;
 pub mod frames;
 pub mod host;
 pub mod realtime;
-//pub mod run;
+pub mod outbox;
+pub mod port;
+pub mod run;
 pub mod socket;
-//pub mod station;
-//pub mod status;
+pub mod station;
+pub mod status;
 
 pub use boundary::{Received, Sent, Supervisor};
-//pub use run::{Error, run};
+pub use run::{Error, run};

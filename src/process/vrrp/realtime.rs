@@ -21,10 +21,30 @@ pub fn enter() {
 fn lock_memory() -> io::Result<()> {
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
     // SAFETY: mlockall takes no pointer.
-    match unsafe { libc::mlockall(flags) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    if unsafe { libc::mlockall(flags) } != 0 {
+        return Err(io::Error::last_os_error());
     }
+    // Under a limit every later allocation may fail, which is worse than memory that is not locked.
+    if let Err(error) = try_headroom() {
+        // SAFETY: munlockall takes no argument.
+        unsafe { libc::munlockall() };
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Fails if so much more memory could not be mapped now that everything is locked. Nothing of it is touched.
+fn try_headroom() -> io::Result<()> {
+    let (nowhere, prot, no_file) = (std::ptr::null_mut(), libc::PROT_NONE, -1);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice; no memory of ours is concerned.
+    let mapping = unsafe { libc::mmap(nowhere, HEADROOM_BYTES, prot, flags, no_file, 0) };
+    if mapping == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: exactly the mapping made above, to which nothing points.
+    unsafe { libc::munmap(mapping, HEADROOM_BYTES) };
+    Ok(())
 }
 
 fn schedule(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
@@ -40,3 +60,5 @@ fn schedule(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
 
 /// Above every normal thread, below everything else that is realtime: interrupt threads have 50.
 const PRIORITY: libc::c_int = 2;
+/// More than this process will ever allocate.
+const HEADROOM_BYTES: usize = 256 << 20;

@@ -196,32 +196,32 @@ fn full_len(address: IpAddr) -> u8 {
 
 /// Chooses the source of advertisements among the addresses of a link, leaving out every virtual address.
 ///
-/// IPv4: the first address, but rather one in whose network `kin` lies. IPv6: the first link-local address that
-/// has passed duplicate detection.
-pub fn primary(link: &Link, virtual_addresses: &[IpAddr], kin: IpAddr) -> Option<IpAddr> {
-    let mut candidates = link
-        .addresses
-        .iter()
-        .filter(|found| found.protocol != TAG && !virtual_addresses.contains(&found.address));
-    match kin {
-        IpAddr::V4(kin) => {
-            let v4: Vec<(Ipv4Addr, u8)> = candidates
-                .filter_map(|found| match found.address {
-                    IpAddr::V4(address) => Some((address, found.prefix_len)),
-                    IpAddr::V6(_) => None,
-                })
-                .collect();
-            let related = v4
-                .iter()
-                .find(|(address, len)| in_network(kin, *address, *len));
-            related
-                .or(v4.first())
-                .map(|(address, _)| IpAddr::V4(*address))
-        }
-        IpAddr::V6(_) => candidates
-            .find(|found| is_usable_link_local(found))
-            .map(|found| found.address),
-    }
+/// IPv4: an address in whose network `kin` lies, or else any. IPv6: a link-local address that has passed duplicate
+/// detection. Among several the one in use stays, because peers know us by it; or else it is the first.
+pub fn primary(
+    link: &Link,
+    virtual_addresses: &[IpAddr],
+    kin: IpAddr,
+    in_use: Option<IpAddr>,
+) -> Option<IpAddr> {
+    let rank = |found: &&Address| {
+        let related = match (found.address, kin) {
+            (IpAddr::V4(address), IpAddr::V4(kin)) => in_network(kin, address, found.prefix_len),
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
+        };
+        (related, Some(found.address) == in_use)
+    };
+    let usable = |found: &&Address| {
+        found.protocol != TAG
+            && !virtual_addresses.contains(&found.address)
+            && match kin {
+                IpAddr::V4(_) => found.address.is_ipv4(),
+                IpAddr::V6(_) => is_usable_link_local(found),
+            }
+    };
+    // Of equals `max_by_key` takes the last.
+    let best = link.addresses.iter().rev().filter(usable).max_by_key(rank);
+    best.map(|found| found.address)
 }
 
 fn in_network(one: Ipv4Addr, other: Ipv4Addr, prefix_len: u8) -> bool {
@@ -270,7 +270,7 @@ mod tests {
             .iter()
             .map(|text| text.parse().unwrap())
             .collect();
-        primary(link, &all, all[0])
+        primary(link, &all, all[0], None)
     }
 
     const NONE: AddressFlags = AddressFlags::empty();
@@ -316,6 +316,17 @@ mod tests {
             expected,
             "the usable one"
         );
+    }
+
+    #[test]
+    fn primary_address_stays_when_another_appears() {
+        let one = address("fe80::1", 64, NONE, 0);
+        let two = address("fe80::2", 64, NONE, 3);
+        let kin = "fe80::112:33".parse().unwrap();
+        let choice = primary(&link(vec![two, one]), &[kin], kin, Some(one.address));
+        assert_eq!(choice, Some(one.address), "peers know us by it");
+        let choice = primary(&link(vec![two]), &[kin], kin, Some(one.address));
+        assert_eq!(choice, Some(two.address), "unless it is gone");
     }
 
     #[test]

@@ -18,9 +18,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
-};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::logic::vrrp::LinkState;
@@ -126,6 +124,16 @@ pub struct RouterLink {
     pub local: Arc<[IpAddr]>,
 }
 
+impl RouterLink {
+    /// Returns the source of advertisements, while the link is usable.
+    pub const fn primary(&self) -> Option<IpAddr> {
+        match self.state {
+            LinkState::Up { primary } => Some(primary),
+            LinkState::Down => None,
+        }
+    }
+}
+
 /// The protocol thread's end.
 #[derive(Debug)]
 pub struct Host {
@@ -175,10 +183,7 @@ impl Host {
 
     /// Returns the next event without waiting.
     pub fn event(&self) -> Option<Event> {
-        match self.events.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.events.try_recv().ok()
     }
 
     /// Takes the wakening bytes away; call it before `event`.

@@ -48,6 +48,10 @@ impl Monitor {
     }
 
     /// Takes in all events that wait, and returns whether they changed anything.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "netlink has kinds we never asked for"
+    )]
     pub fn catch_up(&mut self, netlink: &mut Netlink) -> io::Result<bool> {
         let mut changed = false;
         loop {
@@ -140,6 +144,10 @@ impl View {
     }
 
     /// Takes in one event or answer; returns whether it changed anything.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "netlink has kinds we never asked for"
+    )]
     fn apply(&mut self, event: RouteNetlinkMessage) -> bool {
         match event {
             RouteNetlinkMessage::NewLink(link) => self.set_link(&link),

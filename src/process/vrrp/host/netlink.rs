@@ -111,6 +111,10 @@ impl Netlink {
     }
 
     /// Collects the answers of a dump; false when the tables changed while they were read.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "netlink has kinds we never asked for"
+    )]
     fn collect(&mut self, answers: &mut Vec<RouteNetlinkMessage>) -> io::Result<bool> {
         let mut consistent = true;
         loop {

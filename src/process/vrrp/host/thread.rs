@@ -200,8 +200,18 @@ impl<'a> Worker<'a> {
                     Err(what) => Event::ApplyFailed(answer, what),
                 }
             }
+            // Released instead of silenced, or too late: then the next renewal decides, or what the router noticed.
+            What::Renew(_)
+                if self.routers[command.router].held == Held::Absent
+                    || Instant::now() > command.not_after =>
+            {
+                Event::Renewed(answer)
+            }
             What::Renew(lease) => match self.apply(command, lease) {
-                Ok(()) => Event::Renewed(answer),
+                Ok(()) => {
+                    self.routers[command.router].held = Held::Present;
+                    Event::Renewed(answer)
+                }
                 Err(what) => Event::ApplyFailed(answer, what),
             },
             What::Silence => return self.begin_silence(command.router),
@@ -290,8 +300,9 @@ impl<'a> Worker<'a> {
         for (index, router) in self.routers.iter_mut().enumerate() {
             let place = view.named(&router.interface);
             let primary = place.filter(|(_, link)| link.up).and_then(|(_, link)| {
-                let kin = *router.addresses.last()?;
-                addresses::primary(link, &self.virtual_addresses, kin)
+                let kin = *router.addresses.first()?;
+                let in_use = router.link.as_ref().and_then(RouterLink::primary);
+                addresses::primary(link, &self.virtual_addresses, kin, in_use)
             });
             let link = RouterLink {
                 ifindex: place.map(|(ifindex, _)| ifindex),

@@ -1,0 +1,715 @@
+//! The protocol thread: one plain loop on `ppoll`.
+//!
+//! Every turn drains all sockets first and only then acts on due timers, so that an advertisement that waited in a
+//! socket counts before a timer that it would have moved. Nothing here waits for the host thread, a file or the log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use tracing::{debug, error, info, warn};
+
+use super::boundary::{Received, Sent, Supervisor};
+use super::clock::Clock;
+use super::host::{Answer, Event, Host, Leftovers, RouterLink, RouterSpec, What};
+use super::outbox::Outbox;
+use super::port::Port;
+use super::socket::{Packet, RECEIVE_BYTES, VrrpSocket};
+use super::station::Station;
+use super::{realtime, status};
+use crate::config::{self, ConfigErrors, VirtualRouterConfig};
+use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey, ToVrrp, TransitionReport};
+use crate::logic::vrrp::packet::{self, Advertisement};
+use crate::logic::vrrp::router::Failure;
+use crate::logic::vrrp::{Action, Envelope, LinkState, Rejection, Transition};
+use crate::model::{Fitness, Priority};
+
+/// Why the process ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration that the supervisor sent.
+    #[error("the configuration is wrong: {0}")]
+    Config(#[from] ConfigErrors),
+    /// A system call that should always work.
+    #[error("failed to {what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// The host thread.
+    #[error("the host thread has ended: {0}")]
+    Host(String),
+}
+
+/// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is given up.
+pub fn run(supervisor: impl Supervisor) -> Result<(), Error> {
+    realtime::enter();
+    serve(supervisor, |yaml, node| {
+        let node = config::check::NodeName::Given(node);
+        Ok(config::parse("the running configuration", yaml, node)?.virtual_routers)
+    })
+}
+
+/// Reads the virtual routers of a node from the text of a configuration.
+pub type ReadConfig = fn(&str, &str) -> Result<Vec<VirtualRouterConfig>, ConfigErrors>;
+
+/// As [`run`], with normal scheduling, and with a reader of one's own for the configuration.
+pub fn serve(supervisor: impl Supervisor, read_config: ReadConfig) -> Result<(), Error> {
+    let clock = Clock::new().map_err(|errno| system("read the clock", errno))?;
+    let mut process = Process::new(supervisor, read_config, clock);
+    loop {
+        process.wait()?;
+        process.turn()?;
+        if let Phase::Over = process.phase {
+            return process.finish();
+        }
+    }
+}
+
+/// How far the process is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Nothing is configured yet.
+    Waiting,
+    /// The host thread looks at what there is.
+    Surveying,
+    /// As it should be.
+    Running,
+    /// Every address is to be given up until then.
+    Stopping { deadline: Instant },
+    /// Every address is given up, or time is.
+    Over,
+}
+
+struct Process<S> {
+    supervisor: S,
+    /// Whether the channel is still open.
+    supervised: bool,
+    read_config: ReadConfig,
+    clock: Clock,
+    phase: Phase,
+    fitness: BTreeMap<String, Fitness>,
+    kept: BTreeMap<SocketKey, OwnedFd>,
+    adopt: Vec<ActiveRole>,
+    stations: Vec<Station>,
+    ports: Vec<Port>,
+    host: Option<Host>,
+    outbox: Outbox,
+    /// The supervisor's duplicates are not those that are in use.
+    sockets_changed: bool,
+    /// A socket could not be opened; it is tried again then.
+    open_at: Option<Instant>,
+    beat_at: Instant,
+    buf: Vec<u8>,
+    message: Vec<u8>,
+}
+
+impl<S: Supervisor> Process<S> {
+    fn new(supervisor: S, read_config: ReadConfig, clock: Clock) -> Self {
+        Self {
+            supervisor,
+            supervised: true,
+            read_config,
+            clock,
+            phase: Phase::Waiting,
+            fitness: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            adopt: Vec::new(),
+            stations: Vec::new(),
+            ports: Vec::new(),
+            host: None,
+            outbox: Outbox::default(),
+            sockets_changed: false,
+            open_at: None,
+            beat_at: Instant::now(),
+            buf: vec![0; RECEIVE_BYTES],
+            message: Vec::with_capacity(RECEIVE_BYTES),
+        }
+    }
+
+    /// Waits for a packet, a message, the host thread, or the next timer.
+    fn wait(&self) -> Result<(), Error> {
+        let timers = self
+            .stations
+            .iter()
+            .filter_map(|station| station.machine.poll_timeout());
+        let wake_at = timers
+            .chain(self.open_at)
+            .chain(self.stop_deadline())
+            .fold(self.beat_at, std::cmp::min);
+        let timeout = TimeSpec::from(wake_at.saturating_duration_since(Instant::now()));
+        let sockets = self.ports.iter().map(|port| port.socket.as_fd());
+        let host = self.host.as_ref().map(AsFd::as_fd);
+        let supervisor = self.supervised.then(|| self.supervisor.fd());
+        let mut waiting: Vec<PollFd<'_>> = sockets
+            .chain(host)
+            .chain(supervisor)
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
+            .collect();
+        match ppoll(&mut waiting, Some(timeout), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(system("poll", errno)),
+        }
+    }
+
+    fn turn(&mut self) -> Result<(), Error> {
+        self.drain_sockets();
+        self.hear_supervisor()?;
+        self.hear_host()?;
+        self.act_on_timers();
+        self.pay_owed();
+        self.report();
+        Ok(())
+    }
+
+    fn stop_deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Stopping { deadline } => Some(deadline),
+            Phase::Waiting | Phase::Surveying | Phase::Running | Phase::Over => None,
+        }
+    }
+
+    /// Takes in what arrived on every socket.
+    fn drain_sockets(&mut self) {
+        let mut buf = std::mem::take(&mut self.buf);
+        for index in 0..self.ports.len() {
+            for _ in 0..PACKETS_PER_TURN {
+                match self.ports[index].socket.receive(&mut buf) {
+                    Ok(Some(packet)) => self.hear(index, &packet),
+                    Ok(None) => break,
+                    Err(error) => {
+                        // Such as ENETDOWN, once, when the interface goes down.
+                        debug!(%error, "nothing received");
+                        break;
+                    }
+                }
+            }
+        }
+        self.buf = buf;
+    }
+
+    /// Takes in one packet: whose is it, is it our own, is it sound.
+    fn hear(&mut self, port: usize, packet: &Packet<'_>) {
+        let now = Instant::now();
+        let port = &mut self.ports[port];
+        let (envelope, message) = match packet {
+            Packet::Message { envelope, message } => (envelope, *message),
+            Packet::Malformed { source, reason } => return port.reject(now, *source, *reason),
+        };
+        let Some(vrid) = packet::peek_vrid(message) else {
+            return port.reject(now, Some(envelope.source), Rejection::Length);
+        };
+        let key = port.socket.key();
+        let station = self.stations.iter().position(|station| {
+            station.config.vrid.get() == vrid && station.hears(&key.interface, key.family)
+        });
+        match station {
+            Some(station) => self.hear_as(station, now, envelope, message),
+            None => port.reject(now, Some(envelope.source), Rejection::Vrid),
+        }
+    }
+
+    fn hear_as(&mut self, index: usize, now: Instant, envelope: &Envelope, message: &[u8]) {
+        let station = &mut self.stations[index];
+        if station.link.local.contains(&envelope.source) {
+            return station.reject(now, envelope.source, Rejection::OwnSource);
+        }
+        match packet::parse(envelope, message) {
+            Ok((advertisement, form)) => {
+                station.note_peer(now, envelope.source, advertisement.priority, form);
+                station
+                    .machine
+                    .handle_advertisement(now, envelope.source, &advertisement);
+                self.perform(index, now);
+            }
+            Err(reason) => station.reject(now, envelope.source, reason),
+        }
+    }
+
+    fn hear_supervisor(&mut self) -> Result<(), Error> {
+        for _ in 0..MESSAGES_PER_TURN {
+            if !self.supervised {
+                break;
+            }
+            match self.supervisor.receive() {
+                Ok(Received::Message(message, descriptors)) => self.obey(message, descriptors)?,
+                Ok(Received::Nothing) => break,
+                Ok(Received::Closed) => self.lose_supervisor("the supervisor is gone"),
+                Err(failure) => {
+                    error!(error = %failure, "the supervisor cannot be understood");
+                    self.lose_supervisor("the supervisor cannot be understood");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Losing the supervisor means giving the addresses up.
+    fn lose_supervisor(&mut self, why: &'static str) {
+        if self.supervised {
+            self.supervised = false;
+            warn!("giving the addresses up: {why}");
+            self.stop();
+        }
+    }
+
+    fn obey(&mut self, message: ToVrrp, descriptors: Vec<OwnedFd>) -> Result<(), Error> {
+        match message {
+            ToVrrp::KeptSockets(keys) => self.kept = keys.into_iter().zip(descriptors).collect(),
+            ToVrrp::Configure { yaml, node, adopt } => self.configure(&yaml, &node, adopt)?,
+            ToVrrp::Fitness { entry, fitness } => self.set_fitness(entry, &fitness),
+            ToVrrp::ReportStatus { id } => {
+                let routers = self.describe();
+                self.outbox.push(FromVrrp::Status { id, routers });
+            }
+            ToVrrp::Stop => self.stop(),
+        }
+        Ok(())
+    }
+
+    /// Begins; a second configuration of a running process is not a thing, and is ignored.
+    fn configure(&mut self, yaml: &str, node: &str, adopt: Vec<ActiveRole>) -> Result<(), Error> {
+        let Phase::Waiting = self.phase else {
+            warn!("a second configuration was ignored");
+            return Ok(());
+        };
+        let routers = (self.read_config)(yaml, node)?;
+        let now = Instant::now();
+        let spec = |router: &VirtualRouterConfig| RouterSpec {
+            interface: router.interface.clone(),
+            addresses: router.addresses.clone().into(),
+            leftovers: match adopt.iter().any(|role| role.router == router.name) {
+                true => Leftovers::Keep,
+                false => Leftovers::Remove,
+            },
+        };
+        let host = Host::start(routers.iter().map(spec).collect());
+        self.host = Some(host.map_err(|error| Error::System {
+            what: "start a thread",
+            error,
+        })?);
+        let numbered = routers.into_iter().enumerate();
+        self.stations = numbered
+            .map(|(number, router)| Station::new(number, router, now))
+            .collect();
+        for station in &mut self.stations {
+            if let Some(fitness) = self.fitness.get(&station.config.name.entry) {
+                station.machine.set_fitness(now, fitness.clone());
+            }
+        }
+        self.adopt = adopt;
+        self.phase = Phase::Surveying;
+        Ok(())
+    }
+
+    fn set_fitness(&mut self, entry: String, fitness: &Fitness) {
+        let now = Instant::now();
+        for index in 0..self.stations.len() {
+            if self.stations[index].config.name.entry == entry {
+                self.stations[index]
+                    .machine
+                    .set_fitness(now, fitness.clone());
+                self.perform(index, now);
+            }
+        }
+        self.fitness.insert(entry, fitness.clone());
+    }
+
+    /// Begins to give every address up; a second call changes nothing.
+    fn stop(&mut self) {
+        match self.phase {
+            Phase::Waiting => self.phase = Phase::Over,
+            Phase::Surveying | Phase::Running => {
+                let now = Instant::now();
+                for index in 0..self.stations.len() {
+                    self.stations[index].machine.handle_shutdown(now);
+                    self.perform(index, now);
+                }
+                let intervals = self
+                    .stations
+                    .iter()
+                    .map(|station| station.config.advertisement_interval);
+                let longest = intervals
+                    .max()
+                    .map_or(Duration::ZERO, |longest| longest.duration());
+                self.phase = Phase::Stopping {
+                    deadline: now + 2 * longest + STOP_MARGIN,
+                };
+            }
+            Phase::Stopping { .. } | Phase::Over => {}
+        }
+    }
+
+    fn hear_host(&mut self) -> Result<(), Error> {
+        if let Some(host) = &self.host {
+            host.clear_wakening();
+        }
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(event) = self.host.as_ref().and_then(Host::event) else {
+                break;
+            };
+            self.note(event)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, event: Event) -> Result<(), Error> {
+        let now = Instant::now();
+        match event {
+            Event::Link { router, link } => self.set_link(router, link, now),
+            Event::Surveyed(kept) => self.begin(&kept, now),
+            Event::Applied(answer) => {
+                self.answered(answer, now, |station| station.machine.handle_applied(now));
+            }
+            Event::ApplyFailed(answer, what) => self.answered(answer, now, |station| {
+                let router = &station.config.name;
+                error!(%router, error = %what, "the addresses cannot be held");
+                station.machine.handle_apply_failed(now, Failure { what });
+            }),
+            Event::Renewed(answer) | Event::Removed(answer) => self.answered(answer, now, |_| {}),
+            Event::AddressesLost { router } => self.put_back(router, now),
+            Event::SilenceRefused(why) => warn!(
+                error = %why,
+                "no nftables: addresses that are given up are released at once, not silenced"
+            ),
+            Event::Ended(why) => return Err(Error::Host(why.unwrap_or_default())),
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, answer: Answer, now: Instant, then: impl FnOnce(&mut Station)) {
+        let station = &mut self.stations[answer.router];
+        if station.accept(answer) {
+            then(station);
+            self.perform(answer.router, now);
+        }
+    }
+
+    /// Installs addresses that somebody else removed, if they should still be here: a router that has slept notices
+    /// that first.
+    fn put_back(&mut self, index: usize, now: Instant) {
+        self.stations[index].machine.handle_timeout(now);
+        self.perform(index, now);
+        let station = &mut self.stations[index];
+        if station.is_active() {
+            station.put_back += 1;
+            let router = &station.config.name;
+            warn!(%router, "addresses were removed by somebody else; putting them back");
+            self.command(index, What::Install(self.stations[index].config.lease), now);
+        }
+    }
+
+    /// The survey is over: every router adopts its role or starts.
+    fn begin(&mut self, kept: &[bool], now: Instant) {
+        let Phase::Surveying = self.phase else {
+            return;
+        };
+        self.phase = Phase::Running;
+        let adopt = std::mem::take(&mut self.adopt);
+        for (station, kept) in self.stations.iter_mut().zip(kept) {
+            let role = adopt.iter().find(|role| role.router == station.config.name);
+            let advertised_at = role.and_then(|role| self.clock.instant(role.advertised_at_ns));
+            match advertised_at.filter(|_| *kept) {
+                Some(at) => {
+                    station.advertised_at = Some(at);
+                    station.machine.handle_adoption(now, at);
+                }
+                None => station.machine.handle_startup(now),
+            }
+        }
+        // What was said while nobody listened comes before anything that an adopted role would say.
+        self.drain_sockets();
+        for index in 0..self.stations.len() {
+            self.perform(index, now);
+        }
+        self.kept.clear();
+        self.outbox.push(FromVrrp::Ready);
+    }
+
+    fn set_link(&mut self, index: usize, link: RouterLink, now: Instant) {
+        self.stations[index].link = link;
+        self.connect(index, now);
+    }
+
+    /// Makes the socket of a router fit its link, and tells the router.
+    fn connect(&mut self, index: usize, now: Instant) {
+        let station = &self.stations[index];
+        let (interface, family) = (station.config.interface.clone(), station.family());
+        let ifindex = station.link.ifindex;
+        let before = self.ports.len();
+        self.ports.retain(|port| {
+            let key = port.socket.key();
+            key.interface != interface || key.family != family || Some(key.ifindex) == ifindex
+        });
+        self.sockets_changed |= before != self.ports.len();
+        let mut state = station.link.state;
+        if let (Some(ifindex), None) = (ifindex, self.port_of(index)) {
+            match self.open(SocketKey {
+                interface,
+                ifindex,
+                family,
+            }) {
+                Ok(port) => {
+                    self.ports.push(port);
+                    self.sockets_changed = true;
+                }
+                Err(error) => {
+                    let router = &self.stations[index].config.name;
+                    warn!(%router, %error, "the VRRP socket cannot be opened");
+                    state = LinkState::Down;
+                    self.open_at = Some(now + OPEN_AGAIN);
+                }
+            }
+        }
+        self.stations[index].machine.handle_link(now, state);
+        self.perform(index, now);
+    }
+
+    fn open(&mut self, key: SocketKey) -> io::Result<Port> {
+        let socket = match self.kept.remove(&key) {
+            Some(descriptor) => VrrpSocket::adopt(key, descriptor),
+            None => VrrpSocket::open(key)?,
+        };
+        Ok(Port::new(socket))
+    }
+
+    fn port_of(&self, index: usize) -> Option<usize> {
+        let station = &self.stations[index];
+        self.ports.iter().position(|port| {
+            let key = port.socket.key();
+            station.hears(&key.interface, key.family)
+        })
+    }
+
+    fn act_on_timers(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.stations.len() {
+            let machine = &mut self.stations[index].machine;
+            if machine.poll_timeout().is_some_and(|at| at <= now) {
+                machine.handle_timeout(now);
+                self.perform(index, now);
+            }
+            self.abandon_if_forsaken(index, now);
+        }
+        if self.open_at.is_some_and(|at| at <= now) {
+            self.open_at = None;
+            for index in 0..self.stations.len() {
+                if self.port_of(index).is_none() {
+                    self.connect(index, now);
+                }
+            }
+        }
+        if let Phase::Stopping { deadline } = self.phase
+            && (deadline <= now || self.stations.iter().all(Station::is_released))
+        {
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// A virtual router whose leases nobody renews is not Active.
+    fn abandon_if_forsaken(&mut self, index: usize, now: Instant) {
+        let station = &mut self.stations[index];
+        if station.is_forsaken(now) {
+            let what = "the host thread does not answer".to_owned();
+            error!(router = %station.config.name, error = %what, "the addresses cannot be held");
+            station.machine.handle_apply_failed(now, Failure { what });
+            self.perform(index, now);
+        }
+    }
+
+    /// Does all that a virtual router asks for.
+    fn perform(&mut self, index: usize, now: Instant) {
+        while let Some(action) = self.stations[index].machine.poll_action() {
+            let lease = self.stations[index].machine.parameters().lease;
+            match action {
+                Action::SendAdvertisement { priority } => self.advertise(index, priority, now),
+                Action::InstallAddresses => self.command(index, What::Install(lease), now),
+                Action::RenewAddresses => self.command(index, What::Renew(lease), now),
+                Action::SilenceAddresses => self.command(index, What::Silence, now),
+                Action::RemoveAddresses => self.command(index, What::Remove, now),
+                Action::Announce => self.announce(index),
+                Action::Report(transition) => self.tell(index, transition, now),
+            }
+        }
+    }
+
+    fn advertise(&mut self, index: usize, priority: Priority, now: Instant) {
+        let port = self.port_of(index);
+        let station = &mut self.stations[index];
+        let parameters = station.machine.parameters();
+        let advertisement = Advertisement {
+            vrid: parameters.vrid,
+            priority,
+            interval: parameters.advertisement_interval,
+            addresses: parameters.addresses.clone(),
+        };
+        let (Some(port), Some(source)) = (port, station.primary()) else {
+            station.send_failures += 1;
+            return;
+        };
+        let socket = &mut self.ports[port].socket;
+        packet::build(&advertisement, source, socket.group(), &mut self.message);
+        match socket.send(source, &self.message) {
+            Ok(()) if priority == Priority::LEAVING => {}
+            Ok(()) => station.advertised_at = Some(now),
+            Err(error) => {
+                station.send_failures += 1;
+                debug!(router = %station.config.name, %error, "advertisement not sent");
+            }
+        }
+    }
+
+    fn announce(&mut self, index: usize) {
+        let port = self.port_of(index);
+        let station = &self.stations[index];
+        if let (Some(port), Some(mac)) = (port, station.link.mac) {
+            let addresses: &[IpAddr] = &station.machine.parameters().addresses;
+            self.ports[port].announce(mac, addresses);
+        }
+    }
+
+    fn command(&mut self, index: usize, what: What, now: Instant) {
+        if let Some(command) = self.stations[index].command(what, now) {
+            self.hand_over(index, command);
+        }
+    }
+
+    /// Tries again what did not fit in the host's queue.
+    fn pay_owed(&mut self) {
+        for index in 0..self.stations.len() {
+            if let Some(command) = self.stations[index].take_owed() {
+                self.hand_over(index, command);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, index: usize, command: super::host::Command) {
+        if let Some(Err(command)) = self.host.as_ref().map(|host| host.command(command)) {
+            self.stations[index].owe(command);
+        }
+    }
+
+    fn tell(&mut self, index: usize, transition: Transition, now: Instant) {
+        let router = &self.stations[index].config.name;
+        let Transition { from, to, cause } = transition;
+        info!(%router, %from, %to, %cause, "state changed");
+        self.outbox.push(FromVrrp::Transition(TransitionReport {
+            router: router.clone(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            cause: cause.to_string(),
+            at_ns: self.clock.ns(now),
+        }));
+    }
+
+    /// Sends what the supervisor should know: sockets to keep, messages, and a beat when it is due.
+    fn report(&mut self) {
+        if !self.supervised {
+            self.beat_at = Instant::now() + BEAT_INTERVAL;
+            return;
+        }
+        let mut outcome = Sent::Done;
+        if self.sockets_changed {
+            outcome = self.send_sockets();
+            self.sockets_changed = outcome != Sent::Done;
+        }
+        if outcome == Sent::Done {
+            outcome = self.outbox.flush(&mut self.supervisor);
+        }
+        let now = Instant::now();
+        if self.beat_at <= now {
+            self.beat_at = now + BEAT_INTERVAL;
+            let beat = FromVrrp::Beat {
+                active: self.active_roles(),
+            };
+            if self.supervisor.send(&beat, &[]) == Sent::Closed {
+                outcome = Sent::Closed;
+            }
+        }
+        if outcome == Sent::Closed {
+            self.lose_supervisor("the supervisor is gone");
+        }
+    }
+
+    fn send_sockets(&mut self) -> Sent {
+        let keys = self
+            .ports
+            .iter()
+            .map(|port| port.socket.key().clone())
+            .collect();
+        let descriptors: Vec<BorrowedFd<'_>> =
+            self.ports.iter().map(|port| port.socket.as_fd()).collect();
+        self.supervisor
+            .send(&FromVrrp::KeepSockets(keys), &descriptors)
+    }
+
+    fn active_roles(&self) -> Vec<ActiveRole> {
+        let active = self.stations.iter().filter(|station| station.is_active());
+        let role = |station: &Station| {
+            let at = station.advertised_at?;
+            let router = station.config.name.clone();
+            Some(ActiveRole {
+                router,
+                advertised_at_ns: self.clock.ns(at),
+            })
+        };
+        active.filter_map(role).collect()
+    }
+
+    fn describe(&self) -> Vec<crate::ipc::control::RouterStatus> {
+        let now = Instant::now();
+        let describe = |(index, station)| {
+            let unclaimed = self.port_of(index).map(|port| &self.ports[port].rejections);
+            status::describe(station, unclaimed, now)
+        };
+        self.stations.iter().enumerate().map(describe).collect()
+    }
+
+    /// Ends the host thread, which removes what is still there, and says goodbye.
+    fn finish(mut self) -> Result<(), Error> {
+        if let Some(Err(why)) = self.host.take().map(|host| host.end(HOST_END_TIMEOUT)) {
+            warn!(error = %why, "addresses may remain until their lease ends");
+        }
+        self.outbox.push(FromVrrp::Stopped);
+        let deadline = Instant::now() + GOODBYE_TIMEOUT;
+        while self.supervised
+            && Instant::now() < deadline
+            && self.outbox.flush(&mut self.supervisor) == Sent::Full
+        {
+            std::thread::sleep(GOODBYE_PAUSE);
+        }
+        Ok(())
+    }
+}
+
+fn system(what: &'static str, errno: Errno) -> Error {
+    Error::System {
+        what,
+        error: errno.into(),
+    }
+}
+
+/// A sign of life for the supervisor, which kills a process that is silent for 300 ms.
+const BEAT_INTERVAL: Duration = Duration::from_millis(50);
+/// From one socket in one turn; what remains is taken in the next, after the timers that are due.
+const PACKETS_PER_TURN: usize = 256;
+/// From the supervisor in one turn.
+const MESSAGES_PER_TURN: usize = 16;
+/// From the host thread in one turn.
+const EVENTS_PER_TURN: usize = 1024;
+/// Until a socket that could not be opened is tried again.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
+/// Beyond two intervals, for giving the addresses up.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
+/// For the host thread to remove what is left.
+const HOST_END_TIMEOUT: Duration = Duration::from_secs(1);
+/// For the last message to find room.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
+const GOODBYE_PAUSE: Duration = Duration::from_millis(5);

@@ -1,0 +1,248 @@
+//! One virtual router and what surrounds it in this process: its link, its last commands to the host, its peers.
+//!
+//! The decisions are the machine's (`logic::vrrp`); here is what it may not know: generations of commands, which
+//! source addresses are our own, who was heard and what was rejected. Read `run`, which drives it, next.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::host::{Answer, Command, RouterLink, What};
+use crate::config::VirtualRouterConfig;
+use crate::logic::vrrp::{ChecksumForm, LinkState, Parameters, Rejection, State, VirtualRouter};
+use crate::model::{Family, Priority};
+
+/// A virtual router at its place.
+pub struct Station {
+    /// As configured.
+    pub config: VirtualRouterConfig,
+    /// The state machine.
+    pub machine: VirtualRouter,
+    /// As the host thread last said.
+    pub link: RouterLink,
+    /// When it last advertised that it is Active, or the process before it did.
+    pub advertised_at: Option<Instant>,
+    /// When it was made.
+    pub made_at: Instant,
+    /// Recently heard, the last first; at most `PEERS_MAX`, the oldest is forgotten.
+    pub peers: Vec<HeardPeer>,
+    /// What was refused of what bore its VRID.
+    pub rejections: Rejections,
+    /// Addresses that somebody else removed and that were put back.
+    pub put_back: u64,
+    /// Advertisements that the kernel did not take.
+    pub send_failures: u64,
+    number: usize,
+    generation: u64,
+    /// A command for which the queue had no room; a later one replaces it.
+    owed: Option<Command>,
+    /// When a renewal was asked for that is not answered yet.
+    renewal_asked_at: Option<Instant>,
+    removal_unanswered: bool,
+}
+
+impl Station {
+    /// Makes the router with this number in the host's list.
+    pub fn new(number: usize, config: VirtualRouterConfig, now: Instant) -> Self {
+        let parameters = Parameters {
+            vrid: config.vrid,
+            priority: config.priority,
+            addresses: config
+                .addresses
+                .iter()
+                .map(|virtual_| virtual_.address)
+                .collect(),
+            advertisement_interval: config.advertisement_interval,
+            preempt: config.preempt,
+            lease: config.lease,
+        };
+        Self {
+            machine: VirtualRouter::new(parameters),
+            link: RouterLink {
+                ifindex: None,
+                mac: None,
+                state: LinkState::Down,
+                local: Arc::default(),
+            },
+            config,
+            advertised_at: None,
+            made_at: now,
+            peers: Vec::new(),
+            rejections: Rejections::default(),
+            put_back: 0,
+            send_failures: 0,
+            number,
+            generation: 0,
+            owed: None,
+            renewal_asked_at: None,
+            removal_unanswered: false,
+        }
+    }
+
+    /// Returns its family.
+    pub const fn family(&self) -> Family {
+        self.config.name.family
+    }
+
+    /// Returns the source of its advertisements, while there is one.
+    pub const fn primary(&self) -> Option<IpAddr> {
+        match self.machine.link() {
+            LinkState::Up { primary } => Some(primary),
+            LinkState::Down => None,
+        }
+    }
+
+    /// Returns whether it is Active.
+    pub const fn is_active(&self) -> bool {
+        match self.machine.state() {
+            State::Active { .. } => true,
+            State::Initialize { .. } | State::Backup { .. } => false,
+        }
+    }
+
+    /// Returns whether it holds nothing any more, and the host has confirmed it.
+    pub fn is_released(&self) -> bool {
+        self.machine.is_released() && self.owed.is_none() && !self.removal_unanswered
+    }
+
+    /// Returns whether the VRRP socket with this interface and family is its own.
+    pub fn hears(&self, interface: &str, family: Family) -> bool {
+        self.config.interface == interface && self.family() == family
+    }
+
+    /// Decides the command for an action of the machine; `None` for a renewal while one is not answered, or when
+    /// the command before it is still owed.
+    pub fn command(&mut self, what: What, now: Instant) -> Option<Command> {
+        match what {
+            What::Renew(_) if self.renewal_asked_at.is_some() || self.owed.is_some() => {
+                return None;
+            }
+            What::Renew(_) => self.renewal_asked_at = Some(now),
+            What::Install(_) | What::Silence => self.begin_generation(false),
+            What::Remove => self.begin_generation(true),
+        }
+        let patience = (3 * self.config.advertisement_interval.duration()).max(LATENESS_MIN);
+        Some(Command {
+            router: self.number,
+            generation: self.generation,
+            not_after: now + patience.min(self.config.lease),
+            what,
+        })
+    }
+
+    /// Returns whether the host thread has left a renewal unanswered for a whole lease.
+    pub fn is_forsaken(&self, now: Instant) -> bool {
+        let asked_at = self.renewal_asked_at;
+        asked_at.is_some_and(|at| now.saturating_duration_since(at) >= self.config.lease)
+    }
+
+    /// Keeps a command that did not fit in the queue; renewals are dropped.
+    pub fn owe(&mut self, command: Command) {
+        match command.what {
+            What::Renew(_) => self.renewal_asked_at = None,
+            What::Install(_) | What::Silence | What::Remove => self.owed = Some(command),
+        }
+    }
+
+    /// Takes the command that is owed.
+    pub const fn take_owed(&mut self) -> Option<Command> {
+        self.owed.take()
+    }
+
+    /// Notes an answer of the host and returns whether it is to the last command; older ones do not matter.
+    pub const fn accept(&mut self, answer: Answer) -> bool {
+        let current = answer.generation == self.generation;
+        if current {
+            self.renewal_asked_at = None;
+            self.removal_unanswered = false;
+        }
+        current
+    }
+
+    /// Notes who was heard.
+    pub fn note_peer(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        priority: Priority,
+        form: ChecksumForm,
+    ) {
+        self.peers.retain(|peer| peer.address != address);
+        self.peers.truncate(PEERS_MAX - 1);
+        self.peers.insert(
+            0,
+            HeardPeer {
+                address,
+                priority,
+                heard_at: now,
+                form,
+            },
+        );
+    }
+
+    /// Counts a packet that bore its VRID and was refused.
+    pub fn reject(&mut self, now: Instant, source: IpAddr, reason: Rejection) {
+        self.machine.count_rejection(reason);
+        if self.rejections.count(now, Some(source), reason) {
+            let router = &self.config.name;
+            warn!(%router, peer = %source, cause = %reason, "advertisements rejected");
+        }
+    }
+
+    const fn begin_generation(&mut self, removal: bool) {
+        self.generation += 1;
+        self.owed = None;
+        self.renewal_asked_at = None;
+        self.removal_unanswered = removal;
+    }
+}
+
+/// Somebody who advertises.
+#[derive(Clone, Copy, Debug)]
+pub struct HeardPeer {
+    /// Its source address.
+    pub address: IpAddr,
+    /// What it last advertised.
+    pub priority: Priority,
+    /// When.
+    pub heard_at: Instant,
+    /// How it computes its checksum.
+    pub form: ChecksumForm,
+}
+
+/// Refused packets by reason.
+#[derive(Clone, Debug, Default)]
+pub struct Rejections {
+    /// How many of each.
+    pub by_reason: BTreeMap<&'static str, u64>,
+    /// The last whose source is known: when, from where, and why.
+    pub last: Option<(Instant, IpAddr, Rejection)>,
+    logged_at: Option<Instant>,
+}
+
+impl Rejections {
+    /// Counts one and returns whether it is time to log again.
+    pub fn count(&mut self, now: Instant, source: Option<IpAddr>, reason: Rejection) -> bool {
+        *self.by_reason.entry(reason.as_str()).or_default() += 1;
+        if let Some(source) = source {
+            self.last = Some((now, source, reason));
+        }
+        let due = self
+            .logged_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
+        if due {
+            self.logged_at = Some(now);
+        }
+        due
+    }
+}
+
+/// More are not shown; the least recently heard is forgotten.
+const PEERS_MAX: usize = 16;
+/// Between two log lines about rejected packets of one kind of source.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// A command that extends a lease may always be so late: the kernel's network lock is held for 100 ms at times.
+const LATENESS_MIN: Duration = Duration::from_millis(500);
