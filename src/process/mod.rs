@@ -6,11 +6,12 @@ pub mod supervisor;
 pub mod vrrp;
 
 use std::error::Error;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use role::Role;
 
-use crate::ipc::channel::{Channel, Sent};
+use crate::ipc::channel::{Channel, Received, Sent};
 use crate::ipc::log;
 use crate::ipc::message::{FromProxy, FromVrrp};
 
@@ -53,15 +54,44 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
     result
 }
 
-fn run_vrrp(_channel: OwnedFd) -> Result<(), Box<dyn Error>> {
-    Err("stub".into())
+fn run_vrrp(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
+    Ok(vrrp::run(Parent(Channel::new(channel)))?)
 }
 
-fn run_proxy(_channel: OwnedFd) -> Result<(), Box<dyn Error>> {
-    Err("stub".into())
+fn run_proxy(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
+    Ok(proxy::run::run(channel)?)
 }
 
 /// Sends a line for the log; false when there was no room, or nobody to read it.
 fn hand_over<T: serde::Serialize>(channel: &Channel, message: &T) -> bool {
     matches!(channel.send(message, &[]), Ok(Sent::Queued))
+}
+
+/// The supervisor as the protocol thread sees it, on the real channel.
+struct Parent(Channel);
+
+impl vrrp::Supervisor for Parent {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn receive(&mut self) -> io::Result<vrrp::Received> {
+        match self.0.receive() {
+            Ok(Received::Message(message, descriptors)) => {
+                Ok(vrrp::Received::Message(message, descriptors))
+            }
+            Ok(Received::Empty) => Ok(vrrp::Received::Nothing),
+            Ok(Received::Closed) => Ok(vrrp::Received::Closed),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    fn send(&mut self, message: &FromVrrp, descriptors: &[BorrowedFd<'_>]) -> vrrp::Sent {
+        match self.0.send(message, descriptors) {
+            Ok(Sent::Queued) => vrrp::Sent::Done,
+            Ok(Sent::Full) => vrrp::Sent::Full,
+            // A channel that breaks is a supervisor that is gone.
+            Ok(Sent::Closed) | Err(_) => vrrp::Sent::Closed,
+        }
+    }
 }

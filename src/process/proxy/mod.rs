@@ -16,5 +16,6 @@ mod tunnel;
 mod worker;
 mod checks;
 mod serving;
+pub mod run;
 
 pub use serving::{Drained, Events, LentSocket, Proxy, ProxyError};

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use caps::Capability;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
@@ -28,6 +29,7 @@ use crate::logic::vrrp::packet::{self, Advertisement};
 use crate::logic::vrrp::router::Failure;
 use crate::logic::vrrp::{Action, Envelope, LinkState, Rejection, Transition};
 use crate::model::{Fitness, Priority};
+use crate::process::role;
 
 /// Why the process ends by itself.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,9 @@ pub enum Error {
 /// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is given up.
 pub fn run(supervisor: impl Supervisor) -> Result<(), Error> {
     realtime::enter();
+    if let Err(error) = role::relinquish(Capability::CAP_SYS_NICE) {
+        warn!(%error, "a right that is no longer needed stays");
+    }
     serve(supervisor, |yaml, node| {
         let node = config::check::NodeName::Given(node);
         Ok(config::parse("the running configuration", yaml, node)?.virtual_routers)

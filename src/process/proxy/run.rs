@@ -1,0 +1,121 @@
+//! The proxy process on its channel: takes the sockets and the configuration, serves, answers, drains.
+//!
+//! The main thread only talks to the supervisor. When the supervisor is gone the proxy finishes what is in flight and
+//! ends: whoever starts a new daemon finds no old one in its way.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Events, LentSocket, Proxy, ProxyError};
+use crate::config::{self, ConfigErrors, check::NodeName};
+use crate::ipc::channel::{AsyncChannel, Channel, ChannelError};
+use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
+
+/// Why the process ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The channel broke.
+    #[error("failed to talk to the supervisor: {0}")]
+    Channel(#[from] ChannelError),
+    /// The configuration that the supervisor sent.
+    #[error("the configuration is wrong: {0}")]
+    Config(#[from] ConfigErrors),
+    /// The proxy does not start.
+    #[error("failed to start the proxy: {0}")]
+    Proxy(#[from] ProxyError),
+    /// A system call that should always work.
+    #[error("failed to {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the proxy until it is told to drain, or the supervisor is gone.
+pub fn run(channel: OwnedFd) -> Result<(), RunError> {
+    let system = |what| move |source| RunError::System { what, source };
+    // The data threads speak for themselves: one descriptor, no lock, no queue of ours.
+    let speaking = Channel::new(channel.try_clone().map_err(system("copy the channel"))?);
+    let events: Events = Arc::new(move |event| {
+        // A beat that does not fit is one of many; the supervisor that reads none of them is gone.
+        let _ = speaking.send(&event, &[]);
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system("start a runtime"))?;
+    runtime.block_on(async {
+        let channel = AsyncChannel::new(channel)?;
+        serve(&channel, events).await
+    })
+}
+
+async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
+    let mut lent = Vec::new();
+    let mut running: Option<(Proxy, u16)> = None;
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        let message = tokio::select! {
+            message = channel.receive::<ToProxy>() => message?,
+            _ = beat.tick() => {
+                if let Some((_, threads)) = &running {
+                    events(FromProxy::Beat { thread: *threads });
+                }
+                continue;
+            }
+        };
+        let Some((message, descriptors)) = message else { return drain(running, DRAIN_ALONE).await };
+        match message {
+            ToProxy::Lend { listener, bind } => {
+                let sockets = descriptors.into_iter().map(TcpListener::from).collect();
+                lent.push(LentSocket { listener, bind, sockets });
+            }
+            ToProxy::Configure { yaml, node, threads, health } => {
+                let sockets = std::mem::take(&mut lent);
+                let proxy = start(&yaml, &node, threads, sockets, &health, &events)?;
+                running = Some((proxy, threads));
+            }
+            ToProxy::ReportStatus { id } => {
+                let (listeners, pools) =
+                    running.as_ref().map(|(proxy, _)| proxy.status()).unwrap_or_default();
+                channel.send(&FromProxy::Status { id, listeners, pools }, &[])?;
+            }
+            ToProxy::Drain { deadline_ms } => {
+                drain(running, Duration::from_millis(deadline_ms)).await?;
+                channel.send(&FromProxy::Drained, &[])?;
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn start(
+    yaml: &str,
+    node: &str,
+    threads: u16,
+    sockets: Vec<LentSocket>,
+    health: &[PoolHealth],
+    events: &Events,
+) -> Result<Proxy, RunError> {
+    let config = config::parse("the running configuration", yaml, NodeName::Given(node))?;
+    Ok(Proxy::start(&config, threads, sockets, health, Arc::clone(events))?)
+}
+
+async fn drain(running: Option<(Proxy, u16)>, within: Duration) -> Result<(), RunError> {
+    if let Some((proxy, _)) = running {
+        let drained = proxy.drain(within).await;
+        if drained.cut > 0 {
+            tracing::warn!(cut = drained.cut, "connections cut at the end of the drain");
+        }
+    }
+    Ok(())
+}
+
+/// As often as a data thread.
+const BEAT: Duration = Duration::from_millis(50);
+/// How long requests in flight may take when the supervisor is gone.
+const DRAIN_ALONE: Duration = Duration::from_secs(5);
