@@ -8,7 +8,7 @@
 pub mod user_namespace;
 pub mod netlink;
 pub mod host;
-//pub mod network;
+pub mod network;
 pub mod scratch;
 pub mod process;
 //pub mod node;
