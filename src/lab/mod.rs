@@ -12,7 +12,7 @@ pub mod network;
 pub mod scratch;
 pub mod process;
 //pub mod node;
-//pub mod backend;
+pub mod backend;
 //pub mod probe;
 
 use std::io;

@@ -37,10 +37,7 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
         Role::Proxy => log::to_supervisor(move |line| hand_over(&lines, &FromProxy::Log(line))),
     }
     for shortcoming in shortcomings {
-        tracing::warn!(
-            cause = shortcoming,
-            "process is less confined than it could be"
-        );
+        tracing::warn!(cause = shortcoming, "process is less confined than it could be");
     }
     let result = match role {
         Role::Supervisor => Ok(()),
@@ -65,3 +62,4 @@ fn run_proxy(_channel: OwnedFd) -> Result<(), Box<dyn Error>> {
 fn hand_over<T: serde::Serialize>(channel: &Channel, message: &T) -> bool {
     matches!(channel.send(message, &[]), Ok(Sent::Queued))
 }
+
