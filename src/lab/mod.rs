@@ -13,7 +13,7 @@ pub mod scratch;
 pub mod process;
 //pub mod node;
 pub mod backend;
-//pub mod probe;
+pub mod probe;
 
 use std::io;
 use std::time::Duration;
