@@ -11,7 +11,7 @@ pub mod host;
 pub mod network;
 pub mod scratch;
 pub mod process;
-//pub mod node;
+pub mod node;
 pub mod backend;
 pub mod probe;
 
