@@ -228,17 +228,10 @@ impl fmt::Display for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        use io::ErrorKind::{
-            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
-            NetworkUnreachable, TimedOut,
-        };
-        match error.kind() {
-            ConnectionRefused => Self::Refused,
-            ConnectionReset | ConnectionAborted | BrokenPipe => Self::Reset,
-            HostUnreachable | NetworkUnreachable => Self::Unreachable,
-            TimedOut => Self::Timeout,
-            _ => Self::Other,
-        }
+        KINDS
+            .iter()
+            .find(|(kind, _)| *kind == error.kind())
+            .map_or(Self::Other, |(_, failure)| *failure)
     }
 }
 
@@ -397,6 +390,16 @@ fn read_answer(answer: &[u8]) -> Result<Option<IpAddr>, Failure> {
         .and_then(|node| node.parse().ok()))
 }
 
+/// What the kinds of system errors mean to a client.
+const KINDS: [(io::ErrorKind, Failure); 7] = [
+    (io::ErrorKind::ConnectionRefused, Failure::Refused),
+    (io::ErrorKind::ConnectionReset, Failure::Reset),
+    (io::ErrorKind::ConnectionAborted, Failure::Reset),
+    (io::ErrorKind::BrokenPipe, Failure::Reset),
+    (io::ErrorKind::HostUnreachable, Failure::Unreachable),
+    (io::ErrorKind::NetworkUnreachable, Failure::Unreachable),
+    (io::ErrorKind::TimedOut, Failure::Timeout),
+];
 /// At 5 ms a request, 16 minutes; beyond it the oldest records go.
 const RECORDS_MAX: usize = 200_000;
 /// Requests in flight; beyond it a tick counts as failed, unsent.

@@ -39,6 +39,7 @@ impl Process {
             .try_clone()
             .map_err(LabError::system("make the log of a process"))?;
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        command.process_group(0);
         // SAFETY: between fork and exec the closure makes one prctl call and allocates nothing.
         unsafe {
             command.pre_exec(|| prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
@@ -145,6 +146,9 @@ impl Process {
 
     /// Freezes it and all its descendants, as a machine that stalls.
     pub fn freeze_family(&mut self) -> Result<(), LabError> {
+        if self.try_wait()?.is_some() {
+            return Ok(());
+        }
         self.halt_family().map(drop)
     }
 
@@ -157,8 +161,24 @@ impl Process {
     }
 
     /// Kills it and all its descendants at one stroke, and waits until they are gone.
+    ///
+    /// If it has ended by itself, what is left of its process group is killed. Does nothing once its end was seen.
     pub fn kill_family(&mut self) -> Result<(), LabError> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
         let family = self.halt_family()?;
+        // Not reaped yet, so the number still means this group. Orphans are in it and in no family.
+        if let Ok(group) = i32::try_from(self.pid()) {
+            match signal::killpg(Pid::from_raw(group), Signal::SIGKILL) {
+                Ok(()) | Err(nix::Error::ESRCH) => {}
+                Err(error) => {
+                    return Err(
+                        LabError::system(format!("kill the group of {}", self.name))(error),
+                    );
+                }
+            }
+        }
         for pid in &family {
             send(*pid, Signal::SIGKILL)?;
         }
@@ -178,11 +198,12 @@ impl Process {
     }
 
     /// Freezes the family until no member is left that could start another, and returns it.
-    fn halt_family(&mut self) -> Result<Vec<u32>, LabError> {
+    ///
+    /// Only before its end was seen: until then the process id means this process.
+    fn halt_family(&self) -> Result<Vec<u32>, LabError> {
         let mut halted: Vec<u32> = Vec::new();
         loop {
-            let family = self.family()?;
-            let fresh: Vec<u32> = family
+            let fresh: Vec<u32> = family_of(self.pid())
                 .into_iter()
                 .filter(|pid| !halted.contains(pid))
                 .collect();
