@@ -1,0 +1,48 @@
+//! Directories that vanish with their holder.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::LabError;
+
+/// A private directory below the system's directory for temporary files; removed on drop, with all in it.
+#[derive(Debug)]
+pub struct ScratchDir {
+    path: PathBuf,
+}
+
+impl ScratchDir {
+    /// Makes a directory whose name holds the process id and a counter.
+    ///
+    /// Left-overs of an earlier process with the same id are passed over, never used.
+    pub fn new() -> Result<Self, LabError> {
+        loop {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let name = format!("evenkeel-lab-{}-{serial}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::DirBuilder::new().mode(0o755).create(&path) {
+                Ok(()) => return Ok(Self { path }),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(LabError::system(format!("make {}", path.display()))(error));
+                }
+            }
+        }
+    }
+
+    /// Returns where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's cleaning of temporary files.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+static SERIAL: AtomicU64 = AtomicU64::new(0);
