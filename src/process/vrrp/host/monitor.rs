@@ -81,7 +81,8 @@ impl Monitor {
         }
     }
 
-    fn read_all(&mut self, netlink: &mut Netlink) -> io::Result<()> {
+    /// Reads everything again. Events that still wait are taken in later, although they are older.
+    pub fn read_all(&mut self, netlink: &mut Netlink) -> io::Result<()> {
         let mut view = View::default();
         for message in netlink.links()?.into_iter().chain(netlink.addresses()?) {
             view.apply(message);
