@@ -54,7 +54,13 @@ fn the_higher_priority_becomes_active_and_holds_the_addresses() {
         (150, "rfc5798"),
         "and what it said"
     );
-    assert_eq!(status[0].rejected.len(), 0, "nothing was rejected");
+    for router in &status {
+        assert_eq!(router.rejected.len(), 0, "nothing was rejected");
+        assert_eq!(
+            router.counters["active_transitions"], 0,
+            "it was never Active"
+        );
+    }
     pair.two.wait_for_refusal(VIRTUAL_V4);
     pair.two.wait_for_refusal(VIRTUAL_V6);
 }
