@@ -21,6 +21,7 @@ use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{AdverInterval, Family, Fitness, Priority, RouterName, VirtualAddress, Vrid};
 use evenkeel::process::vrrp::host::{Answer, Command, Event, Host, Leftovers, RouterSpec, What};
 use evenkeel::process::vrrp::run::{Error, serve};
+use evenkeel::process::vrrp::socket::VrrpSocket;
 use evenkeel::process::vrrp::{Received, Sent, Supervisor};
 
 #[test]
@@ -38,6 +39,9 @@ fn the_higher_priority_becomes_active_and_holds_the_addresses() {
         !pair.two.has(VIRTUAL_V4),
         "the Backup does not have the address"
     );
+    wait("the Backup to hear its peer", || {
+        two.status().iter().all(|router| router.peers.len() == 1)
+    });
     let status = two.status();
     let peer = &status[0].peers[0];
     assert_eq!(
@@ -50,8 +54,13 @@ fn the_higher_priority_becomes_active_and_holds_the_addresses() {
         (150, "rfc5798"),
         "and what it said"
     );
-    assert_eq!(status[1].peers.len(), 1, "the same for IPv6");
-    assert_eq!(status[0].rejected.len(), 0, "nothing was rejected");
+    for router in &status {
+        assert_eq!(router.rejected.len(), 0, "nothing was rejected");
+        assert_eq!(
+            router.counters["active_transitions"], 0,
+            "it was never Active"
+        );
+    }
     pair.two.wait_for_refusal(VIRTUAL_V4);
     pair.two.wait_for_refusal(VIRTUAL_V6);
 }
@@ -321,6 +330,55 @@ fn a_new_process_adopts_the_role_and_the_sockets_of_the_one_before() {
         "the Backup noticed nothing"
     );
     one.thaw();
+}
+
+#[test]
+fn rejected_packets_are_counted_by_reason_and_change_nothing() {
+    let pair = Pair::new();
+    let one = Daemon::start(&pair.one, 100);
+    one.wait_for(Family::Ipv4, "Active");
+    pair.two.run(|| {
+        let ifindex = nix::net::if_::if_nametoindex("eth0").unwrap();
+        let key = SocketKey {
+            interface: "eth0".into(),
+            ifindex,
+            family: Family::Ipv4,
+        };
+        let mut socket = VrrpSocket::open(key).unwrap();
+        let source = IpAddr::from([192, 0, 2, 2]);
+        let of_another_router = [0x31, 9, 254, 1, 0, 10, 0, 0, 192, 0, 2, 100];
+        let with_a_wrong_checksum = [0x31, 51, 254, 1, 0, 10, 0, 0, 192, 0, 2, 100];
+        let of_version_2 = [
+            0x21, 51, 254, 1, 0, 1, 0, 0, 192, 0, 2, 100, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let packets: [&[u8]; 4] = [
+            &of_another_router,
+            &with_a_wrong_checksum,
+            &of_version_2,
+            &[0x31],
+        ];
+        for packet in packets {
+            socket.send(source, packet).unwrap();
+        }
+    });
+    wait("all to be counted", || {
+        one.status()[0].rejected.values().sum::<u64>() == 4
+    });
+    let status = &one.status()[0];
+    let rejected: Vec<(&str, u64)> = status
+        .rejected
+        .iter()
+        .map(|(reason, count)| (reason.as_str(), *count))
+        .collect();
+    let expected = [("checksum", 1), ("length", 1), ("version", 1), ("vrid", 1)];
+    assert_eq!(rejected, expected, "each for its reason");
+    let last = status.last_rejected.as_ref().unwrap();
+    assert_eq!(last.source, IpAddr::from([192, 0, 2, 2]), "with its source");
+    assert_eq!(
+        (status.state.as_str(), status.peers.len()),
+        ("Active", 0),
+        "nothing else happened"
+    );
 }
 
 const VIRTUAL_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 100));

@@ -81,7 +81,8 @@ impl Monitor {
         }
     }
 
-    fn read_all(&mut self, netlink: &mut Netlink) -> io::Result<()> {
+    /// Reads everything again. Events that still wait are taken in later, although they are older.
+    pub fn read_all(&mut self, netlink: &mut Netlink) -> io::Result<()> {
         let mut view = View::default();
         for message in netlink.links()?.into_iter().chain(netlink.addresses()?) {
             view.apply(message);
@@ -108,7 +109,7 @@ pub struct View {
 pub struct Link {
     /// Its name now.
     pub name: String,
-    /// It is set up and has carrier.
+    /// It is set up, has carrier, and the kernel has taken note of that.
     pub up: bool,
     /// Its hardware address, where it has one of Ethernet's size.
     pub mac: Option<[u8; 6]>,
@@ -172,7 +173,8 @@ impl View {
             addresses: std::mem::take(&mut entry.addresses),
             ..entry.clone()
         };
-        link.up = flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp);
+        // With carrier alone the kernel has not yet made the routes of IPv6 multicast.
+        link.up = flags.contains(LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running);
         for attribute in &message.attributes {
             if let LinkAttribute::IfName(name) = attribute {
                 link.name.clone_from(name);

@@ -177,7 +177,7 @@ impl<'a> Worker<'a> {
             }
             if self.monitor.catch_up(&mut self.netlink)? {
                 self.report_links();
-                self.report_losses();
+                self.report_losses()?;
             }
         }
     }
@@ -320,18 +320,25 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn report_losses(&mut self) {
-        let view = self.monitor.view();
-        for (index, router) in self.routers.iter_mut().enumerate() {
-            if router.held == Held::Present
-                && !view
-                    .named(&router.interface)
-                    .is_some_and(|(_, link)| addresses::all_installed(link, &router.addresses))
-            {
-                router.held = Held::Lost;
+    /// Reports addresses that somebody removed. The kernel tells of new IPv6 addresses later than it acknowledges
+    /// them, so a suspicion is checked against what there really is.
+    fn report_losses(&mut self) -> io::Result<()> {
+        if self.routers.iter().any(|router| self.has_lost(router)) {
+            self.monitor.read_all(&mut self.netlink)?;
+        }
+        for index in 0..self.routers.len() {
+            if self.has_lost(&self.routers[index]) {
+                self.routers[index].held = Held::Lost;
                 self.line.report(Event::AddressesLost { router: index });
             }
         }
+        Ok(())
+    }
+
+    fn has_lost(&self, router: &Router) -> bool {
+        let installed = |link| addresses::all_installed(link, &router.addresses);
+        let place = self.monitor.view().named(&router.interface);
+        router.held == Held::Present && !place.is_some_and(|(_, link)| installed(link))
     }
 }
 
