@@ -1097,12 +1097,19 @@ fn random_of_two_avoids_the_busy() {
         .pool(|pool| pool.balance = Balance::RandomOfTwo)
         .start();
     let mut stuck: Vec<Wire> = Vec::new();
-    wait_until("the busy one holds a request", || {
+    while busy.requests().is_empty() {
         let mut client = rig.client();
         client.send(GET);
         stuck.push(client);
-        !busy.requests().is_empty()
-    });
+        let asked = stuck.len();
+        wait_until("the request has arrived somewhere", || {
+            [&busy, &one, &two]
+                .iter()
+                .map(|backend| backend.requests().len())
+                .sum::<usize>()
+                == asked
+        });
+    }
     wait_until("only the busy one is busy", || {
         rig.pool().backends[1].active_requests + rig.pool().backends[2].active_requests == 0
     });

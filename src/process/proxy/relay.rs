@@ -139,7 +139,7 @@ struct Failed {
     /// What the client is told if it was the last attempt.
     own: Own,
     /// The request, where it can be sent again.
-    request: Option<ClientRequest>,
+    request: Option<Box<ClientRequest>>,
 }
 
 impl Exchange {
@@ -211,7 +211,7 @@ impl Exchange {
                     Connection::Reused
                 }
             };
-            request = again;
+            request = *again;
         }
     }
 
@@ -237,7 +237,7 @@ impl Exchange {
                 return Err(Failed {
                     failure: Failure::Connect,
                     own,
-                    request: Some(request),
+                    request: Some(Box::new(request)),
                 });
             }
         };
@@ -306,7 +306,7 @@ impl Exchange {
         Failed {
             failure,
             own,
-            request: unsent.or(copy),
+            request: unsent.or(copy).map(Box::new),
         }
     }
 
