@@ -58,7 +58,7 @@ impl Own {
 
 /// Written as it is when a request does not come to its end in time.
 pub(super) const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
-content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\ncontent-length: 59\r\n\
+content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\ncontent-length: 61\r\n\
 connection: close\r\n\r\nrequest_timeout: the request did not come to its end in time\n";
 
 /// Written as it is to a client that is one too many.

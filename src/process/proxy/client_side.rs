@@ -19,6 +19,7 @@ use super::answer::REQUEST_TIMEOUT;
 use super::relay::{self, ClientConnection};
 use super::watch::{Cut, Phase, Watch, WatchedStream};
 use super::worker::{Stage, Thread};
+use crate::logic::http1::framing::FramingScan;
 
 /// Serves a connection to its end.
 pub(super) async fn serve(
@@ -49,6 +50,7 @@ pub(super) async fn serve(
     let stream = WatchedStream {
         stream,
         watch: Arc::clone(&watch),
+        scan: FramingScan::default(),
     };
     let mut http = Builder::new()
         .max_header_size(HEAD_BYTES_MAX)
@@ -66,7 +68,7 @@ pub(super) async fn serve(
             () = watch.wake.notified() => break,
             () = drained(&mut stage, &watch), if !warned => {
                 warned = true;
-                Pin::new(&mut http).graceful_shutdown();
+                std::pin::Pin::new(&mut http).graceful_shutdown();
             }
         }
     }

@@ -24,13 +24,13 @@ use super::message::{Answer, AnswerBody, ClientRequest, RequestBody, Upload};
 use super::shared::{Backend, Listener, Pool};
 use super::tunnel::Tunnel;
 use super::upstream::{InFlight, Lease, LookedAt, OpenError};
-use super::watch::{Phase, Watch};
+use super::watch::{Framing, Phase, Watch};
 use super::worker::Thread;
 use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat};
 use crate::logic::http1::fields::{
     Arrival, Upgrade, prepare_request, prepare_response, upgrade_of,
 };
-use crate::logic::http1::refusal::{check_request, check_response};
+use crate::logic::http1::refusal::{RequestRefusal, check_request, check_response};
 
 /// What the requests of one client connection have in common.
 pub(super) struct ClientConnection {
@@ -82,13 +82,7 @@ async fn relay(
     connection: &Rc<ClientConnection>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Own> {
-    check_request(
-        request.method(),
-        request.uri(),
-        request.version(),
-        request.headers(),
-    )
-    .map_err(|refusal| Own {
+    check(connection, &request).map_err(|refusal| Own {
         status: refusal.status(),
         token: refusal.token(),
         why: refusal.to_string(),
@@ -116,6 +110,18 @@ async fn relay(
     exchange.run(request).await
 }
 
+fn check(connection: &ClientConnection, request: &Request<Incoming>) -> Result<(), RequestRefusal> {
+    if connection.watch.count_request() == Framing::Ambiguous {
+        return Err(RequestRefusal::BothFramings);
+    }
+    check_request(
+        request.method(),
+        request.uri(),
+        request.version(),
+        request.headers(),
+    )
+}
+
 struct Exchange {
     connection: Rc<ClientConnection>,
     pool: usize,
@@ -133,7 +139,7 @@ struct Failed {
     /// What the client is told if it was the last attempt.
     own: Own,
     /// The request, where it can be sent again.
-    request: Option<ClientRequest>,
+    request: Option<Box<ClientRequest>>,
 }
 
 impl Exchange {
@@ -205,7 +211,7 @@ impl Exchange {
                     Connection::Reused
                 }
             };
-            request = again;
+            request = *again;
         }
     }
 
@@ -231,7 +237,7 @@ impl Exchange {
                 return Err(Failed {
                     failure: Failure::Connect,
                     own,
-                    request: Some(request),
+                    request: Some(Box::new(request)),
                 });
             }
         };
@@ -300,7 +306,7 @@ impl Exchange {
         Failed {
             failure,
             own,
-            request: unsent.or(copy),
+            request: unsent.or(copy).map(Box::new),
         }
     }
 

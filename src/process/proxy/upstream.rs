@@ -6,14 +6,17 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, Socket};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::message::RequestBody;
@@ -107,7 +110,10 @@ impl Upstreams {
         let (sender, connection) = Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(BUFFER_BYTES_MAX)
-            .handshake::<_, RequestBody>(TokioIo::new(stream))
+            .handshake::<_, RequestBody>(TokioIo::new(PatientStream {
+                stream,
+                writes: Writes::Taken,
+            }))
             .await
             .map_err(|error| OpenError::Refused(io::Error::other(error)))?;
         let held = Rc::clone(&probe);
@@ -218,6 +224,83 @@ fn is_quiet(probe: &Probe) -> bool {
     match socket.peek(&mut byte) {
         Ok(_) => false,
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+/// A backend's socket whose end is learned by reading alone.
+///
+/// A backend may answer early, and close, while a request's body is still being sent: the next write fails, though the
+/// answer lies in the socket, unread. Here what cannot be written is thrown away, so that hyper comes to read: the
+/// answer, or how the connection ended.
+struct PatientStream {
+    stream: TcpStream,
+    writes: Writes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    Taken,
+    ThrownAway,
+}
+
+impl PatientStream {
+    fn taken(&mut self, wanted: usize, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Ok(written) => Ok(written),
+            Err(_) => {
+                self.writes = Writes::ThrownAway;
+                Ok(wanted)
+            }
+        }
+    }
+}
+
+impl AsyncRead for PatientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PatientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.writes == Writes::ThrownAway {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        Poll::Ready(self.taken(buf.len(), result))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if self.writes == Writes::ThrownAway {
+            return Poll::Ready(Ok(wanted));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        Poll::Ready(self.taken(wanted, result))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

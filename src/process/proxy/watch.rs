@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::shared::millis;
 use crate::config::ListenerTimeouts;
+use crate::logic::http1::framing::FramingScan;
 
 /// Milliseconds since its thread began, renewed every 50 ms.
 pub(super) type CoarseClock = Arc<AtomicU64>;
@@ -47,6 +48,15 @@ pub(super) enum Cut {
     Drained,
 }
 
+/// Whether a request states its length in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// One way, or none.
+    Clear,
+    /// Two ways.
+    Ambiguous,
+}
+
 /// The record of one client connection.
 pub(super) struct Watch {
     clock: CoarseClock,
@@ -58,6 +68,10 @@ pub(super) struct Watch {
     head_ms: u64,
     idle_ms: u64,
     cut: AtomicU8,
+    /// Requests that have been handled.
+    handled: AtomicU64,
+    /// The number of the first request that states its length in two ways.
+    ambiguous: AtomicU64,
     /// Woken when `cut` is set.
     pub(super) wake: Notify,
 }
@@ -73,6 +87,8 @@ impl Watch {
             head_ms: millis(timeouts.request_head),
             idle_ms: millis(timeouts.idle),
             cut: AtomicU8::new(Cut::No as u8),
+            handled: AtomicU64::new(0),
+            ambiguous: AtomicU64::new(u64::MAX),
             wake: Notify::new(),
         }
     }
@@ -92,6 +108,16 @@ impl Watch {
         self.phase.store(phase as u8, Relaxed);
         self.since_ms.store(now, Relaxed);
         self.last_ms.store(now, Relaxed);
+    }
+
+    /// Counts a request; returns whether it states its length in two ways.
+    pub(super) fn count_request(&self) -> Framing {
+        let number = self.handled.fetch_add(1, Relaxed);
+        if number >= self.ambiguous.load(Relaxed) {
+            Framing::Ambiguous
+        } else {
+            Framing::Clear
+        }
     }
 
     /// Cuts the connection if its phase has lasted too long.
@@ -147,6 +173,7 @@ impl Watch {
 pub(super) struct WatchedStream {
     pub(super) stream: TcpStream,
     pub(super) watch: Arc<Watch>,
+    pub(super) scan: FramingScan,
 }
 
 impl AsyncRead for WatchedStream {
@@ -157,7 +184,11 @@ impl AsyncRead for WatchedStream {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.watch.saw_read(buf.filled().len() - before);
+        let read = &buf.filled()[before..];
+        self.watch.saw_read(read.len());
+        if let Some(number) = self.scan.handle_bytes(read) {
+            self.watch.ambiguous.store(number, Relaxed);
+        }
         poll
     }
 }
