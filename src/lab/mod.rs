@@ -14,6 +14,8 @@ pub mod process;
 pub mod node;
 pub mod backend;
 pub mod probe;
+pub mod events;
+pub mod pair;
 
 use std::io;
 use std::time::Duration;

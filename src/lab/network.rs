@@ -4,6 +4,7 @@
 //! the bridge that bears the host's name. A fault is done to the port, so that the host learns of it only what it
 //! would learn of a real cable or switch.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -109,14 +110,16 @@ impl Lab {
             })
     }
 
-    /// Ends what [`Lab::block`] began.
+    /// Ends what [`Lab::block`] began; what is not blocked stays as it is.
     pub fn unblock(&self, name: &str, target: &str) -> Result<(), LabError> {
         let addresses = self.member(target)?.addresses.clone();
         self.host(name)?
             .try_run(format!("unblock {target}"), move || {
-                addresses
-                    .into_iter()
-                    .try_for_each(netlink::delete_blackhole)
+                let absent = |error: &io::Error| error.raw_os_error() == Some(libc::ESRCH);
+                addresses.into_iter().try_for_each(|address| {
+                    netlink::delete_blackhole(address)
+                        .or_else(|error| if absent(&error) { Ok(()) } else { Err(error) })
+                })
             })
     }
 

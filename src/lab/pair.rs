@@ -1,0 +1,291 @@
+//! The pair: two nodes with the real daemon, two backends, and a client that asks every few milliseconds.
+//!
+//! [`Pair::suffer`] makes one event happen on the node that is active, waits until it is over, and says what the client
+//! saw. [`Pair::settle`] waits until everything is as in the beginning.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::LabError;
+use super::backend::Backend;
+use super::events::{Event, Outcome};
+use super::host::Host;
+use super::network::Lab;
+use super::node::Node;
+use super::process;
+use super::probe::Probe;
+use crate::ipc::control::Status;
+
+/// How the pair is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The program that the nodes run.
+    pub binary: PathBuf,
+    /// Between two advertisements.
+    pub interval: Duration,
+}
+
+/// Two nodes, two backends, one client, one switch.
+pub struct Pair {
+    settings: Settings,
+    // Dropped in this order: those who ask, those who serve, their network.
+    probe: Probe,
+    nodes: [Option<Node>; 2],
+    _backends: Vec<Backend>,
+    lab: Lab,
+}
+
+impl Pair {
+    /// Builds everything and waits until lb1 serves.
+    pub fn start(settings: Settings) -> Result<Self, LabError> {
+        let mut lab = Lab::new()?;
+        for (name, number) in HOSTS {
+            let (v4, v6) = (format!("10.77.0.{number}/24"), format!("fd77::{number}/64"));
+            lab.add_host(name, &[&v4, &v6])?;
+        }
+        let mut backends = Vec::new();
+        for (name, number) in [("web1", 11), ("web2", 12)] {
+            let address = SocketAddr::from(([10, 77, 0, number], 80));
+            backends.push(Backend::start(lab.host(name)?, name, address)?);
+        }
+        let client = Arc::clone(lab.host("client")?);
+        let probe = Probe::start(&client, SocketAddr::new(VIRTUAL, 80), EVERY, LIMIT)?;
+        let mut pair = Self { settings, probe, nodes: [None, None], _backends: backends, lab };
+        for index in [0, 1] {
+            pair.start_node(index)?;
+        }
+        pair.settle()?;
+        Ok(pair)
+    }
+
+    /// Returns the network, for faults of one's own.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// Returns a node by its index, 0 for lb1, if its daemon was started and not yet killed.
+    pub fn node(&mut self, index: usize) -> Option<&mut Node> {
+        self.nodes[index].as_mut()
+    }
+
+    /// Returns the client's watch.
+    pub fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Waits until lb1 is Active, lb2 Backup, everything is ready and the client is served by lb1.
+    pub fn settle(&mut self) -> Result<(), LabError> {
+        let wanted = [("Active", 150), ("Backup", 100)];
+        for (node, (state, priority)) in self.nodes.iter_mut().zip(wanted) {
+            let Some(node) = node else { return Err(LabError::NoSuchHost("a node that was killed".into())) };
+            let what = format!("state {state} with priority {priority}");
+            node.wait_for(&what, SETTLE_TIMEOUT, |status| {
+                let routers = &status.virtual_routers;
+                !routers.is_empty()
+                    && routers.iter().all(|r| r.state == state && r.effective_priority == priority)
+                    && status.pools.iter().flat_map(|p| &p.backends).all(|b| b.state == "up")
+            })?;
+        }
+        self.probe.wait_for_node(node_address(0), SETTLE_TIMEOUT)?;
+        Ok(())
+    }
+
+    /// Makes the event happen, waits for its end, and says what the client saw.
+    ///
+    /// lb1 must be active and settled before; after an event that took its daemon away, or its link, or its
+    /// backends, `Event::Return` is the next.
+    pub fn suffer(&mut self, event: Event) -> Result<Outcome, LabError> {
+        let mark = self.probe.mark();
+        let before = self.active_before(event);
+        let mut address_gone_ms = None;
+        match event {
+            Event::KillVrrp => self.signal(VRRP, Signal::SIGKILL)?,
+            Event::FreezeVrrp => self.signal(VRRP, Signal::SIGSTOP)?,
+            Event::KillProxy => self.signal(PROXY, Signal::SIGKILL)?,
+            Event::FreezeProxy => self.signal(PROXY, Signal::SIGSTOP)?,
+            Event::LoseBackends => {
+                for web in ["web1", "web2"] {
+                    self.lab.block("lb1", web)?;
+                }
+            }
+            Event::StopGracefully => self.active_node()?.process().terminate()?,
+            Event::CutLink => self.lab.cut("lb1")?,
+            Event::KillEverything => {
+                self.active_node()?.process().kill_family()?;
+                address_gone_ms = Some(self.wait_until_gone()?);
+            }
+            Event::Return => self.bring_back()?,
+        }
+        self.wait_for_end(event)?;
+        let report = self.probe.report(mark);
+        let after = report.last_node;
+        let served_by = after.map_or_else(|| "nobody".into(), |ip| name_of(ip).to_owned());
+        let mut outcome = Outcome {
+            event,
+            requests: report.requests,
+            failed: report.failed,
+            longest_gap_ms: u64::try_from(report.longest_gap.as_millis()).unwrap_or(u64::MAX),
+            served_by,
+            moved: after != Some(before),
+            address_gone_ms,
+            broken: Vec::new(),
+        };
+        outcome.broken = event.bound(self.settings.interval).broken_by(&outcome, LEASE);
+        Ok(outcome)
+    }
+
+    /// Undoes what an event left: link up, backends reachable, a daemon that runs. Does not wait.
+    fn bring_back(&mut self) -> Result<(), LabError> {
+        self.lab.restore("lb1")?;
+        for web in ["web1", "web2"] {
+            self.lab.unblock("lb1", web)?;
+        }
+        let stopped = match &mut self.nodes[0] {
+            None => true,
+            Some(node) => node.process().try_wait()?.is_some(),
+        };
+        if stopped {
+            self.nodes[0] = None;
+            self.start_node(0)?;
+        }
+        Ok(())
+    }
+
+    fn start_node(&mut self, index: usize) -> Result<(), LabError> {
+        let name = HOSTS[index].0;
+        let yaml = configuration(self.settings.interval);
+        let host = Arc::clone(self.lab.host(name)?);
+        self.nodes[index] = Some(Node::start(&host, &yaml, name, &self.settings.binary)?);
+        Ok(())
+    }
+
+    /// Returns the node that events befall.
+    fn active_node(&mut self) -> Result<&mut Node, LabError> {
+        self.nodes[0].as_mut().ok_or_else(|| LabError::NoSuchHost("lb1".into()))
+    }
+
+    /// Returns who serves before an event: lb1, but for its return.
+    fn active_before(&self, event: Event) -> IpAddr {
+        node_address(usize::from(event == Event::Return))
+    }
+
+    fn signal(&mut self, process: &str, signal: Signal) -> Result<(), LabError> {
+        let node = self.active_node()?;
+        let pid = node.pid_of(process).ok_or_else(|| LabError::EndedEarly {
+            name: process.to_owned(),
+            status: "not running".to_owned(),
+            log: node.log(),
+        })?;
+        process::send(pid, signal)
+    }
+
+    /// Waits until an event has had all its consequences.
+    fn wait_for_end(&mut self, event: Event) -> Result<(), LabError> {
+        let within = self.settings.interval * 6 + END_TIMEOUT;
+        match event {
+            Event::KillVrrp | Event::FreezeVrrp | Event::KillProxy | Event::FreezeProxy => {
+                // Longer than any takeover would take, so that one would be seen.
+                thread::sleep(self.settings.interval * 5 + Duration::from_secs(1));
+                self.settle()
+            }
+            Event::LoseBackends
+            | Event::StopGracefully
+            | Event::CutLink
+            | Event::KillEverything => {
+                self.probe.wait_for_node(node_address(1), within)?;
+                thread::sleep(AFTERMATH);
+                Ok(())
+            }
+            Event::Return => {
+                self.probe.wait_for_node(node_address(0), within)?;
+                thread::sleep(AFTERMATH);
+                self.settle()
+            }
+        }
+    }
+
+    /// Returns how long the dead node had the virtual address, from now on.
+    fn wait_until_gone(&self) -> Result<u64, LabError> {
+        let host = self.lab.host("lb1")?;
+        let died_at = Instant::now();
+        while has_address(host)? {
+            if died_at.elapsed() > LEASE * 5 {
+                let what = "the dead node lost its address".to_owned();
+                return Err(LabError::Deadline { what, within: LEASE * 5, seen: String::new() });
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(u64::try_from(died_at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Returns the configuration of both nodes.
+pub fn configuration(interval: Duration) -> String {
+    format!(
+        "virtual_routers:
+  web:
+    interface: eth0
+    vrid: 51
+    priority: {{lb1: 150, lb2: 100}}
+    addresses: [{VIRTUAL}/24, \"fd77::100/64\"]
+    advertisement_interval: {}ms
+listeners:
+  http: {{virtual_router: web, port: 80, pool: webfarm}}
+pools:
+  webfarm:
+    backends: {{web1: \"10.77.0.11:80\", web2: \"10.77.0.12:80\"}}
+    health_check: {{http: {{path: /health}}, interval: 200ms, fall: 2}}
+",
+        interval.as_millis()
+    )
+}
+
+/// Returns whether a host has the virtual address, asked by binding to it.
+pub fn has_address(host: &Host) -> Result<bool, LabError> {
+    host.run(|| std::net::UdpSocket::bind((VIRTUAL, 0)).is_ok())
+}
+
+/// Returns whether every virtual router of a status is in this state.
+pub fn is_all(status: &Status, state: &str) -> bool {
+    !status.virtual_routers.is_empty() && status.virtual_routers.iter().all(|r| r.state == state)
+}
+
+/// Returns the address of a node, 0 for lb1.
+pub fn node_address(index: usize) -> IpAddr {
+    IpAddr::from([10, 77, 0, HOSTS[index].1])
+}
+
+fn name_of(address: IpAddr) -> &'static str {
+    let own = |(_, number): &&(&str, u8)| IpAddr::from([10, 77, 0, *number]) == address;
+    HOSTS.iter().find(own).map_or("somebody else", |(name, _)| name)
+}
+
+/// The path of this program, which is what the demo's nodes run.
+pub fn own_binary() -> &'static Path {
+    Path::new("/proc/self/exe")
+}
+
+/// The hosts and the last byte of their addresses.
+const HOSTS: [(&str, u8); 5] =
+    [("lb1", 1), ("lb2", 2), ("web1", 11), ("web2", 12), ("client", 21)];
+/// The virtual address.
+pub const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
+/// The lease of the configuration, its default.
+pub const LEASE: Duration = Duration::from_secs(2);
+/// Between two requests of the client.
+const EVERY: Duration = Duration::from_millis(5);
+/// What a request may take.
+const LIMIT: Duration = Duration::from_millis(200);
+const VRRP: &str = "evenkeel-vrrp";
+const PROXY: &str = "evenkeel-proxy";
+/// How long everything may take to be well again.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an event may take beyond six intervals.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// What comes late after a move: the old node lets go, leases end, announcements are repeated.
+const AFTERMATH: Duration = Duration::from_millis(700);
