@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use tracing::{debug, error, info, warn};
 
@@ -50,6 +51,15 @@ pub enum Error {
 
 /// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is given up.
 pub fn run(supervisor: impl Supervisor) -> Result<(), Error> {
+    // A service manager or a terminal signals every process of the daemon; it is the supervisor that decides, and
+    // addresses are handed over only if this process lives to do it.
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals
+        .thread_block()
+        .map_err(|errno| system("block signals", errno))?;
     realtime::enter();
     serve(supervisor, |yaml, node| {
         let node = config::check::NodeName::Given(node);
@@ -255,7 +265,7 @@ impl<S: Supervisor> Process<S> {
     fn lose_supervisor(&mut self, why: &'static str) {
         if self.supervised {
             self.supervised = false;
-            warn!("giving the addresses up: {why}");
+            warn!(cause = why, "giving the addresses up");
             self.stop();
         }
     }
@@ -285,9 +295,10 @@ impl<S: Supervisor> Process<S> {
         let spec = |router: &VirtualRouterConfig| RouterSpec {
             interface: router.interface.clone(),
             addresses: router.addresses.clone().into(),
-            leftovers: match adopt.iter().any(|role| role.router == router.name) {
-                true => Leftovers::Keep,
-                false => Leftovers::Remove,
+            leftovers: if adopt.iter().any(|role| role.router == router.name) {
+                Leftovers::Keep
+            } else {
+                Leftovers::Remove
             },
         };
         let host = Host::start(routers.iter().map(spec).collect());
