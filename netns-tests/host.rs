@@ -332,6 +332,34 @@ fn a_new_process_adopts_the_role_and_the_sockets_of_the_one_before() {
     one.thaw();
 }
 
+/// Behaviour 9: who wakes later than its peers wait is a Backup before it does anything else.
+#[test]
+fn an_active_that_slept_is_a_backup_when_it_wakes() {
+    let pair = Pair::new();
+    let mut one = Daemon::start(&pair.one, 150);
+    let two = Daemon::start(&pair.two, 100);
+    for family in FAMILIES {
+        one.wait_for(family, "Active");
+        two.wait_for(family, "Backup");
+    }
+    pair.one.wait_for_address(VIRTUAL_V4, true);
+    one.freeze();
+    for family in FAMILIES {
+        two.wait_for(family, "Active");
+    }
+    one.thaw();
+    pair.one.wait_for_address(VIRTUAL_V4, false);
+    let status = &one.status()[0];
+    assert_eq!(status.counters["stalls"], 1, "it noticed");
+    // It has the higher priority, so it comes back, but as any Backup does.
+    one.wait_for(Family::Ipv4, "Active");
+    assert_eq!(
+        one.status()[0].cause,
+        "the Active has a lower priority",
+        "it preempts"
+    );
+}
+
 #[test]
 fn rejected_packets_are_counted_by_reason_and_change_nothing() {
     let pair = Pair::new();
@@ -734,9 +762,8 @@ impl Daemon {
         (&self.wake).write_all(&[1]).unwrap();
     }
 
-    fn thaw(self) {
-        drop((self.thaw, self.to, self.wake));
-        self.thread.join().unwrap().unwrap();
+    fn thaw(&mut self) {
+        self.thaw = None;
     }
 
     fn wait_until_stopped(self) {

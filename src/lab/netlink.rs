@@ -59,12 +59,6 @@ pub fn add_veth(
     new_link(message)
 }
 
-/// Deletes a link; a pair goes as a whole.
-pub fn delete_link(name: &str) -> io::Result<()> {
-    let message = indexed(name)?;
-    execute((RouteNetlinkMessage::DelLink(message), 0))
-}
-
 /// Sets a link administratively up.
 pub fn set_up(name: &str) -> io::Result<()> {
     set_flags(name, LinkFlags::Up)

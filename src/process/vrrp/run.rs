@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use caps::Capability;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use tracing::{debug, error, info, warn};
 
@@ -52,6 +53,15 @@ pub enum Error {
 
 /// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is given up.
 pub fn run(supervisor: impl Supervisor) -> Result<(), Error> {
+    // A service manager or a terminal signals every process of the daemon; it is the supervisor that decides, and
+    // addresses are handed over only if this process lives to do it.
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals
+        .thread_block()
+        .map_err(|errno| system("block signals", errno))?;
     realtime::enter();
     if let Err(error) = role::relinquish(Capability::CAP_SYS_NICE) {
         warn!(%error, "a right that is no longer needed stays");
@@ -260,7 +270,7 @@ impl<S: Supervisor> Process<S> {
     fn lose_supervisor(&mut self, why: &'static str) {
         if self.supervised {
             self.supervised = false;
-            warn!("giving the addresses up: {why}");
+            warn!(cause = why, "giving the addresses up");
             self.stop();
         }
     }
@@ -290,9 +300,10 @@ impl<S: Supervisor> Process<S> {
         let spec = |router: &VirtualRouterConfig| RouterSpec {
             interface: router.interface.clone(),
             addresses: router.addresses.clone().into(),
-            leftovers: match adopt.iter().any(|role| role.router == router.name) {
-                true => Leftovers::Keep,
-                false => Leftovers::Remove,
+            leftovers: if adopt.iter().any(|role| role.router == router.name) {
+                Leftovers::Keep
+            } else {
+                Leftovers::Remove
             },
         };
         let host = Host::start(routers.iter().map(spec).collect());

@@ -121,8 +121,14 @@ impl Station {
                 return None;
             }
             What::Renew(_) => self.renewal_asked_at = Some(now),
-            What::Install(_) | What::Silence => self.begin_generation(false),
-            What::Remove => self.begin_generation(true),
+            What::Install(_) | What::Silence => {
+                self.begin_generation();
+                self.removal_unanswered = false;
+            }
+            What::Remove => {
+                self.begin_generation();
+                self.removal_unanswered = true;
+            }
         }
         let patience = (3 * self.config.advertisement_interval.duration()).max(LATENESS_MIN);
         Some(Command {
@@ -192,11 +198,10 @@ impl Station {
         }
     }
 
-    const fn begin_generation(&mut self, removal: bool) {
+    const fn begin_generation(&mut self) {
         self.generation += 1;
         self.owed = None;
         self.renewal_asked_at = None;
-        self.removal_unanswered = removal;
     }
 }
 
@@ -246,3 +251,122 @@ const PEERS_MAX: usize = 16;
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// A command that extends a lease may always be so late: the kernel's network lock is held for 100 ms at times.
 const LATENESS_MIN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::logic::vrrp::Preempt;
+    use crate::model::{AdverInterval, RouterName, VirtualAddress, Vrid};
+
+    const LEASE: Duration = Duration::from_secs(2);
+
+    fn station(now: Instant) -> Station {
+        let config = VirtualRouterConfig {
+            name: RouterName {
+                entry: "web".into(),
+                family: Family::Ipv4,
+            },
+            interface: "eth0".into(),
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority::DEFAULT,
+            addresses: vec![VirtualAddress {
+                address: [192, 0, 2, 100].into(),
+                prefix_len: 24,
+            }],
+            advertisement_interval: AdverInterval::DEFAULT,
+            preempt: Preempt::Always,
+            lease: LEASE,
+        };
+        Station::new(7, config, now)
+    }
+
+    #[test]
+    fn a_renewal_waits_for_the_answer_to_the_one_before() {
+        let now = Instant::now();
+        let mut station = station(now);
+        let first = station.command(What::Renew(LEASE), now).unwrap();
+        assert_eq!(
+            station.command(What::Renew(LEASE), now),
+            None,
+            "one is on its way"
+        );
+        assert!(
+            station.accept(Answer {
+                router: 7,
+                generation: first.generation
+            }),
+            "it counts"
+        );
+        assert!(
+            station.command(What::Renew(LEASE), now).is_some(),
+            "then comes the next"
+        );
+    }
+
+    #[test]
+    fn an_answer_to_an_older_command_does_not_count() {
+        let now = Instant::now();
+        let mut station = station(now);
+        let install = station.command(What::Install(LEASE), now).unwrap();
+        let remove = station.command(What::Remove, now).unwrap();
+        assert!(
+            !station.accept(Answer {
+                router: 7,
+                generation: install.generation
+            }),
+            "too old"
+        );
+        assert!(!station.is_released(), "the removal is not confirmed");
+        assert!(
+            station.accept(Answer {
+                router: 7,
+                generation: remove.generation
+            }),
+            "the last"
+        );
+        assert!(station.is_released(), "nothing is held");
+    }
+
+    #[test]
+    fn a_command_that_found_no_room_is_owed_until_another_replaces_it() {
+        let now = Instant::now();
+        let mut station = station(now);
+        let install = station.command(What::Install(LEASE), now).unwrap();
+        station.owe(install);
+        assert_eq!(
+            station.command(What::Renew(LEASE), now),
+            None,
+            "nothing overtakes it"
+        );
+        let remove = station.command(What::Remove, now).unwrap();
+        assert_eq!(station.take_owed(), None, "the removal replaces it");
+        station.owe(remove);
+        assert_eq!(station.take_owed(), Some(remove), "and is owed itself");
+    }
+
+    #[test]
+    fn a_renewal_without_an_answer_for_a_lease_forsakes_the_router() {
+        let now = Instant::now();
+        let mut station = station(now);
+        station.command(What::Renew(LEASE), now).unwrap();
+        assert!(!station.is_forsaken(now + LEASE / 2), "there is still time");
+        assert!(station.is_forsaken(now + LEASE), "the lease is over");
+    }
+
+    #[test]
+    fn only_the_last_heard_peers_are_remembered() {
+        let now = Instant::now();
+        let mut station = station(now);
+        for number in 1..=20 {
+            let peer = IpAddr::from([192, 0, 2, number]);
+            station.note_peer(now, peer, Priority::DEFAULT, ChecksumForm::Rfc5798);
+        }
+        assert_eq!(station.peers.len(), PEERS_MAX, "the list has a bound");
+        assert_eq!(
+            station.peers[0].address,
+            IpAddr::from([192, 0, 2, 20]),
+            "the last comes first"
+        );
+    }
+}
