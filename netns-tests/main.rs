@@ -1,5 +1,12 @@
-//! Tests that need network namespaces: the daemon and its parts on hosts of a lab.
+//! Everything that needs a kernel of its own: namespaces, links, real peers. `netns-tests/run` starts it.
 //!
-//! Run as root, or inside a user namespace as `netns-tests/run` does. Each test builds a lab of its own.
+//! Needs root, or a user namespace's root (`unshare -Ur`). Each test makes its own networks and leaves nothing. A
+//! peer that is not installed is a failure that says which package has it.
 
+mod demo;
+mod failover;
+mod host;
+mod keepalived;
 mod lab;
+mod privileges;
+mod tutorial;

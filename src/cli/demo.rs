@@ -13,6 +13,7 @@ use super::status::table;
 use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::lab::LabError;
 use crate::lab::events::{Event, Outcome};
+use crate::lab::interrupt::clean_up_on_signals;
 use crate::lab::pair::{Pair, Settings, own_binary};
 use crate::lab::user_namespace::enter_user_namespace_if_needed;
 
@@ -36,7 +37,7 @@ struct Row {
 /// Runs the demo; returns the exit code.
 pub fn run(output: Output) -> i32 {
     let began = Instant::now();
-    let rows = match enter_user_namespace_if_needed().and_then(|()| play(output, began)) {
+    let rows = match prepared().and_then(|()| play(output, began)) {
         Ok(rows) => rows,
         Err(error) => {
             print_error(&error);
@@ -56,7 +57,17 @@ pub fn run(output: Output) -> i32 {
     };
     // A reader that has gone, as `head` does, wants no more.
     let written = std::io::stdout().write_all(text.as_bytes());
-    if kept && written.is_ok() { EXIT_DONE } else { EXIT_FAILED }
+    if kept && written.is_ok() {
+        EXIT_DONE
+    } else {
+        EXIT_FAILED
+    }
+}
+
+/// Becomes able to make namespaces, and to end without leaving anything.
+fn prepared() -> Result<(), LabError> {
+    enter_user_namespace_if_needed()?;
+    clean_up_on_signals()
 }
 
 /// Lets everything happen, one event after the other.
@@ -66,7 +77,10 @@ fn play(output: Output, began: Instant) -> Result<Vec<Row>, LabError> {
         Output::Json => {}
     };
     say("building: lb1 and lb2 (this program), web1 and web2, a client on a switch");
-    let settings = Settings { binary: own_binary().to_owned(), interval: INTERVAL };
+    let settings = Settings {
+        binary: own_binary().to_owned(),
+        interval: INTERVAL,
+    };
     let mut pair = Pair::start(settings)?;
     say("lb1 is Active and serves 10.77.0.100; the client asks every 5 ms, each time anew");
     let mut rows = Vec::new();
@@ -84,10 +98,21 @@ fn play(output: Output, began: Instant) -> Result<Vec<Row>, LabError> {
 }
 
 fn render(document: &Document) -> String {
-    let header = ["EVENT ON THE ACTIVE NODE", "LONGEST GAP", "FAILED", "SERVES", "BOUND", ""];
+    let header = [
+        "EVENT ON THE ACTIVE NODE",
+        "LONGEST GAP",
+        "FAILED",
+        "SERVES",
+        "BOUND",
+        "",
+    ];
     let mut lines = vec![header.map(str::to_owned).to_vec()];
     for Row { outcome, bound } in &document.events {
-        let verdict = if outcome.broken.is_empty() { "kept" } else { "BROKEN" };
+        let verdict = if outcome.broken.is_empty() {
+            "kept"
+        } else {
+            "BROKEN"
+        };
         lines.push(vec![
             outcome.event.to_string(),
             format!("{} ms", outcome.longest_gap_ms),
@@ -103,7 +128,9 @@ fn render(document: &Document) -> String {
             text.push_str(&format!("{}: {broken}\n", outcome.event));
         }
         if let Some(gone) = outcome.address_gone_ms {
-            text.push_str(&format!("the dead node's kernel let the address go after {gone} ms\n"));
+            text.push_str(&format!(
+                "the dead node's kernel let the address go after {gone} ms\n"
+            ));
         }
     }
     text.push_str(&format!(

@@ -87,18 +87,26 @@ impl Event {
             Self::FreezeVrrp if slow => (Some(0), None, Moves::Never),
             Self::FreezeVrrp => (Some(1), None, Moves::Either),
             Self::KillProxy => (None, Some(ms(200)), Moves::Never),
-            Self::FreezeProxy => {
-                (None, Some(if slow { ms(1_200) } else { ms(700) }), Moves::Either)
-            }
-            Self::LoseBackends => {
-                (None, Some(if slow { ms(1_500) } else { ms(900) }), Moves::Always)
-            }
+            Self::FreezeProxy => (
+                None,
+                Some(if slow { ms(1_200) } else { ms(700) }),
+                Moves::Either,
+            ),
+            Self::LoseBackends => (
+                None,
+                Some(if slow { ms(1_500) } else { ms(900) }),
+                Moves::Always,
+            ),
             Self::StopGracefully | Self::Return => (Some(1), None, Moves::Always),
             Self::CutLink | Self::KillEverything => {
                 (None, Some(takeover + ms(50) + NOISE), Moves::Always)
             }
         };
-        Bound { failed_max, gap_max, moves }
+        Bound {
+            failed_max,
+            gap_max,
+            moves,
+        }
     }
 
     /// Returns a name for people.
@@ -147,13 +155,19 @@ impl Bound {
         if let Some(failed_max) = self.failed_max
             && outcome.failed > failed_max
         {
-            broken.push(format!("{} requests failed, at most {failed_max} may", outcome.failed));
+            broken.push(format!(
+                "{} requests failed, at most {failed_max} may",
+                outcome.failed
+            ));
         }
         if let Some(gap_max) = self.gap_max
             && u128::from(outcome.longest_gap_ms) > gap_max.as_millis()
         {
             let gap = outcome.longest_gap_ms;
-            broken.push(format!("{gap} ms without an answer, the bound is {} ms", gap_max.as_millis()));
+            broken.push(format!(
+                "{gap} ms without an answer, the bound is {} ms",
+                gap_max.as_millis()
+            ));
         }
         match (self.moves, outcome.moved) {
             (Moves::Never, true) => broken.push("the addresses moved and should not".into()),
@@ -198,7 +212,10 @@ mod tests {
     #[test]
     fn takeover_is_three_intervals_and_the_skew_of_the_other() {
         let bound = Event::CutLink.bound(Duration::from_millis(100));
-        assert_eq!(bound.gap_max, Some(Duration::from_micros(360_937) + Duration::from_millis(200)));
+        assert_eq!(
+            bound.gap_max,
+            Some(Duration::from_micros(360_937) + Duration::from_millis(200))
+        );
     }
 
     #[test]

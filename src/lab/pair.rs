@@ -17,8 +17,8 @@ use super::events::{Event, Outcome};
 use super::host::Host;
 use super::network::Lab;
 use super::node::Node;
-use super::process;
 use super::probe::Probe;
+use super::process;
 use crate::ipc::control::Status;
 
 /// How the pair is set up.
@@ -55,7 +55,13 @@ impl Pair {
         }
         let client = Arc::clone(lab.host("client")?);
         let probe = Probe::start(&client, SocketAddr::new(VIRTUAL, 80), EVERY, LIMIT)?;
-        let mut pair = Self { settings, probe, nodes: [None, None], _backends: backends, lab };
+        let mut pair = Self {
+            settings,
+            probe,
+            nodes: [None, None],
+            _backends: backends,
+            lab,
+        };
         for index in [0, 1] {
             pair.start_node(index)?;
         }
@@ -82,13 +88,21 @@ impl Pair {
     pub fn settle(&mut self) -> Result<(), LabError> {
         let wanted = [("Active", 150), ("Backup", 100)];
         for (node, (state, priority)) in self.nodes.iter_mut().zip(wanted) {
-            let Some(node) = node else { return Err(LabError::NoSuchHost("a node that was killed".into())) };
+            let Some(node) = node else {
+                return Err(LabError::NoSuchHost("a node that was killed".into()));
+            };
             let what = format!("state {state} with priority {priority}");
             node.wait_for(&what, SETTLE_TIMEOUT, |status| {
                 let routers = &status.virtual_routers;
                 !routers.is_empty()
-                    && routers.iter().all(|r| r.state == state && r.effective_priority == priority)
-                    && status.pools.iter().flat_map(|p| &p.backends).all(|b| b.state == "up")
+                    && routers
+                        .iter()
+                        .all(|r| r.state == state && r.effective_priority == priority)
+                    && status
+                        .pools
+                        .iter()
+                        .flat_map(|p| &p.backends)
+                        .all(|b| b.state == "up")
             })?;
         }
         self.probe.wait_for_node(node_address(0), SETTLE_TIMEOUT)?;
@@ -135,7 +149,9 @@ impl Pair {
             address_gone_ms,
             broken: Vec::new(),
         };
-        outcome.broken = event.bound(self.settings.interval).broken_by(&outcome, LEASE);
+        outcome.broken = event
+            .bound(self.settings.interval)
+            .broken_by(&outcome, LEASE);
         Ok(outcome)
     }
 
@@ -166,7 +182,9 @@ impl Pair {
 
     /// Returns the node that events befall.
     fn active_node(&mut self) -> Result<&mut Node, LabError> {
-        self.nodes[0].as_mut().ok_or_else(|| LabError::NoSuchHost("lb1".into()))
+        self.nodes[0]
+            .as_mut()
+            .ok_or_else(|| LabError::NoSuchHost("lb1".into()))
     }
 
     /// Returns who serves before an event: lb1, but for its return.
@@ -216,7 +234,11 @@ impl Pair {
         while has_address(host)? {
             if died_at.elapsed() > LEASE * 5 {
                 let what = "the dead node lost its address".to_owned();
-                return Err(LabError::Deadline { what, within: LEASE * 5, seen: String::new() });
+                return Err(LabError::Deadline {
+                    what,
+                    within: LEASE * 5,
+                    seen: String::new(),
+                });
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -262,7 +284,10 @@ pub fn node_address(index: usize) -> IpAddr {
 
 fn name_of(address: IpAddr) -> &'static str {
     let own = |(_, number): &&(&str, u8)| IpAddr::from([10, 77, 0, *number]) == address;
-    HOSTS.iter().find(own).map_or("somebody else", |(name, _)| name)
+    HOSTS
+        .iter()
+        .find(own)
+        .map_or("somebody else", |(name, _)| name)
 }
 
 /// The path of this program, which is what the demo's nodes run.
@@ -271,8 +296,13 @@ pub fn own_binary() -> &'static Path {
 }
 
 /// The hosts and the last byte of their addresses.
-const HOSTS: [(&str, u8); 5] =
-    [("lb1", 1), ("lb2", 2), ("web1", 11), ("web2", 12), ("client", 21)];
+const HOSTS: [(&str, u8); 5] = [
+    ("lb1", 1),
+    ("lb2", 2),
+    ("web1", 11),
+    ("web2", 12),
+    ("client", 21),
+];
 /// The virtual address.
 pub const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 /// The lease of the configuration, its default.

@@ -236,6 +236,15 @@ pub fn send(pid: u32, signal: Signal) -> Result<(), LabError> {
     }
 }
 
+/// Kills everything that this process has started, and what that has started.
+pub fn kill_descendants() -> Result<(), LabError> {
+    let own = std::process::id();
+    for pid in family_of(own).into_iter().filter(|pid| *pid != own) {
+        send(pid, Signal::SIGKILL)?;
+    }
+    Ok(())
+}
+
 /// Returns the name a process has in the process list, at most 15 bytes.
 pub fn name_of(pid: u32) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;

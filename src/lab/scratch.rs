@@ -20,8 +20,7 @@ impl ScratchDir {
     pub fn new() -> Result<Self, LabError> {
         loop {
             let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-            let name = format!("evenkeel-lab-{}-{serial}", std::process::id());
-            let path = std::env::temp_dir().join(name);
+            let path = std::env::temp_dir().join(format!("{}{serial}", prefix()));
             match fs::DirBuilder::new().mode(0o755).create(&path) {
                 Ok(()) => return Ok(Self { path }),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -43,6 +42,26 @@ impl Drop for ScratchDir {
         // What cannot be removed is left to the system's cleaning of temporary files.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Removes every directory of this process, for an end without destructors.
+pub fn remove_all() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    let prefix = prefix();
+    let own = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    for entry in own {
+        // As on drop.
+        let _ = fs::remove_dir_all(entry.path());
+    }
+}
+
+/// What the names of this process's directories begin with.
+fn prefix() -> String {
+    format!("evenkeel-lab-{}-", std::process::id())
 }
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);

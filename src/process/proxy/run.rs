@@ -68,21 +68,41 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
                 continue;
             }
         };
-        let Some((message, descriptors)) = message else { return drain(running, DRAIN_ALONE).await };
+        let Some((message, descriptors)) = message else {
+            return drain(running, DRAIN_ALONE).await;
+        };
         match message {
             ToProxy::Lend { listener, bind } => {
                 let sockets = descriptors.into_iter().map(TcpListener::from).collect();
-                lent.push(LentSocket { listener, bind, sockets });
+                lent.push(LentSocket {
+                    listener,
+                    bind,
+                    sockets,
+                });
             }
-            ToProxy::Configure { yaml, node, threads, health } => {
+            ToProxy::Configure {
+                yaml,
+                node,
+                threads,
+                health,
+            } => {
                 let sockets = std::mem::take(&mut lent);
                 let proxy = start(&yaml, &node, threads, sockets, &health, &events)?;
                 running = Some((proxy, threads));
             }
             ToProxy::ReportStatus { id } => {
-                let (listeners, pools) =
-                    running.as_ref().map(|(proxy, _)| proxy.status()).unwrap_or_default();
-                channel.send(&FromProxy::Status { id, listeners, pools }, &[])?;
+                let (listeners, pools) = running
+                    .as_ref()
+                    .map(|(proxy, _)| proxy.status())
+                    .unwrap_or_default();
+                channel.send(
+                    &FromProxy::Status {
+                        id,
+                        listeners,
+                        pools,
+                    },
+                    &[],
+                )?;
             }
             ToProxy::Drain { deadline_ms } => {
                 drain(running, Duration::from_millis(deadline_ms)).await?;
@@ -102,7 +122,13 @@ fn start(
     events: &Events,
 ) -> Result<Proxy, RunError> {
     let config = config::parse("the running configuration", yaml, NodeName::Given(node))?;
-    Ok(Proxy::start(&config, threads, sockets, health, Arc::clone(events))?)
+    Ok(Proxy::start(
+        &config,
+        threads,
+        sockets,
+        health,
+        Arc::clone(events),
+    )?)
 }
 
 async fn drain(running: Option<(Proxy, u16)>, within: Duration) -> Result<(), RunError> {

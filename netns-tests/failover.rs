@@ -1,0 +1,103 @@
+//! What a client sees when something befalls the active node: each event once, at 100 ms intervals.
+//!
+//! The bounds are those of `evenkeel::lab::events`; the same events, repeated and beside keepalived and HAProxy, are
+//! in `benches/`. Events that follow each other on one pair share a test, because building a pair costs a second.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use evenkeel::lab::events::Event;
+use evenkeel::lab::pair::{LEASE, Pair, Settings, has_address, node_address};
+
+fn pair() -> Pair {
+    pair_with(Duration::from_millis(100))
+}
+
+fn pair_with(interval: Duration) -> Pair {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
+    Pair::start(Settings { binary, interval }).unwrap()
+}
+
+/// Lets the events happen one after the other and holds each to its bound.
+fn suffer(pair: &mut Pair, events: &[Event]) {
+    for event in events {
+        let outcome = pair.suffer(*event).unwrap();
+        let logs = || {
+            let log = |index: usize, pair: &mut Pair| pair.node(index).map(|n| n.log());
+            format!("lb1: {:?}\nlb2: {:?}", log(0, pair), log(1, pair))
+        };
+        assert!(
+            outcome.broken.is_empty(),
+            "{outcome:#?}\n{}",
+            logs().replace("\\n", "\n")
+        );
+    }
+}
+
+#[test]
+fn killed_or_frozen_vrrp_process_is_no_failover() {
+    suffer(&mut pair(), &[Event::KillVrrp, Event::FreezeVrrp]);
+}
+
+#[test]
+fn killed_or_frozen_proxy_is_replaced_and_the_addresses_stay() {
+    suffer(&mut pair(), &[Event::KillProxy, Event::FreezeProxy]);
+}
+
+#[test]
+fn node_without_backends_gives_the_addresses_to_the_one_that_has_some() {
+    suffer(&mut pair(), &[Event::LoseBackends, Event::Return]);
+}
+
+#[test]
+fn graceful_stop_and_return_lose_nothing() {
+    suffer(&mut pair(), &[Event::StopGracefully, Event::Return]);
+}
+
+#[test]
+fn pulled_cable_costs_three_intervals_and_the_skew() {
+    suffer(&mut pair(), &[Event::CutLink, Event::Return]);
+}
+
+#[test]
+fn killed_node_is_replaced_and_loses_its_addresses_with_its_lease() {
+    suffer(&mut pair(), &[Event::KillEverything, Event::Return]);
+}
+
+#[test]
+fn frozen_node_is_replaced_loses_its_addresses_and_wakes_as_a_backup() {
+    let mut pair = pair();
+    let mark = pair.probe().mark();
+    pair.node(0).unwrap().process().freeze_family().unwrap();
+    let frozen_at = Instant::now();
+    pair.probe()
+        .wait_for_node(node_address(1), Duration::from_secs(5))
+        .unwrap();
+    let host = pair.lab().host("lb1").unwrap().clone();
+    while has_address(&host).unwrap() {
+        let held = frozen_at.elapsed();
+        assert!(
+            held < LEASE + Duration::from_millis(500),
+            "the address outlives its lease"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    pair.node(0).unwrap().process().thaw_family().unwrap();
+    pair.settle().unwrap();
+    let report = pair.probe().report(mark);
+    assert!(
+        report.failed < report.requests / 2,
+        "the pair served on: {report}"
+    );
+}
+
+#[test]
+fn whole_second_intervals_keep_their_bounds_for_what_needs_no_takeover() {
+    let mut pair = pair_with(Duration::from_secs(1));
+    suffer(
+        &mut pair,
+        &[Event::KillVrrp, Event::FreezeVrrp, Event::StopGracefully],
+    );
+}
