@@ -115,6 +115,8 @@ impl Pair {
     /// backends, `Event::Return` is the next.
     pub fn suffer(&mut self, event: Event) -> Result<Outcome, LabError> {
         let mark = self.probe.mark();
+        // Requests that the event finds in flight were sent after the mark.
+        thread::sleep(LIMIT);
         let before = self.active_before(event);
         let mut address_gone_ms = None;
         match event {
@@ -135,7 +137,8 @@ impl Pair {
             }
             Event::Return => self.bring_back()?,
         }
-        self.wait_for_end(event)?;
+        self.wait_for_end(event)
+            .map_err(|error| self.with_logs(error))?;
         let report = self.probe.report(mark);
         let after = report.last_node;
         let served_by = after.map_or_else(|| "nobody".into(), |ip| name_of(ip).to_owned());
@@ -143,6 +146,7 @@ impl Pair {
             event,
             requests: report.requests,
             failed: report.failed,
+            in_flight_max: report.in_flight_max,
             longest_gap_ms: u64::try_from(report.longest_gap.as_millis()).unwrap_or(u64::MAX),
             served_by,
             moved: after != Some(before),
@@ -178,6 +182,22 @@ impl Pair {
         let host = Arc::clone(self.lab.host(name)?);
         self.nodes[index] = Some(Node::start(&host, &yaml, name, &self.settings.binary)?);
         Ok(())
+    }
+
+    /// Adds to a wait that was in vain what the nodes said meanwhile.
+    fn with_logs(&mut self, error: LabError) -> LabError {
+        let LabError::Deadline {
+            what,
+            within,
+            mut seen,
+        } = error
+        else {
+            return error;
+        };
+        for node in self.nodes.iter().flatten() {
+            seen.push_str(&format!("\n{} said:\n{}", node.name(), node.log()));
+        }
+        LabError::Deadline { what, within, seen }
     }
 
     /// Returns the node that events befall.

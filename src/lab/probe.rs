@@ -76,7 +76,7 @@ impl Probe {
         Mark(Instant::now())
     }
 
-    /// Returns what happened since the mark: all requests that ended after it.
+    /// Returns what happened since the mark: all requests that were sent after it and have ended.
     pub fn report(&self, since: Mark) -> Report {
         let now = Instant::now();
         let records = self.records.lock();
@@ -165,6 +165,8 @@ pub struct Report {
     pub failed: u64,
     /// The longest time without a success: from the mark, between two successes, or until now.
     pub longest_gap: Duration,
+    /// The most requests that were answered at the same time: what a sudden end can hit at once.
+    pub in_flight_max: u64,
     /// The node the last success came by, as the backend saw it.
     pub last_node: Option<IpAddr>,
     /// Failures by their kind.
@@ -286,15 +288,18 @@ fn summarize<'a>(
         requests: 0,
         failed: 0,
         longest_gap: Duration::ZERO,
+        in_flight_max: 0,
         last_node: None,
         failures: BTreeMap::new(),
     };
     // Backwards, because the list is long and the mark is near its end.
     let mut later = now;
+    let mut edges = Vec::new();
     let recent = records
         .rev()
         .skip_while(|record| record.done_at > now)
-        .take_while(|record| record.done_at >= since);
+        .take_while(|record| record.done_at >= since)
+        .filter(|record| record.sent_at >= since);
     for record in recent {
         report.requests += 1;
         match record.outcome {
@@ -302,6 +307,7 @@ fn summarize<'a>(
                 let gap = later.saturating_duration_since(record.done_at);
                 report.longest_gap = report.longest_gap.max(gap);
                 later = record.done_at;
+                edges.extend([(record.sent_at, 1_i64), (record.done_at, -1)]);
                 report.last_node = report.last_node.or(node);
             }
             Err(failure) => {
@@ -312,6 +318,12 @@ fn summarize<'a>(
     }
     let gap = later.saturating_duration_since(since);
     report.longest_gap = report.longest_gap.max(gap);
+    edges.sort_unstable();
+    let mut in_flight = 0;
+    for (_, change) in edges {
+        in_flight += change;
+        report.in_flight_max = report.in_flight_max.max(in_flight.unsigned_abs());
+    }
     report
 }
 
@@ -441,6 +453,21 @@ mod tests {
         let last = report(&[(10, Ok(None)), (20, Ok(None))], 110);
         let gaps = [first, between, last].map(|report| report.longest_gap.as_millis());
         assert_eq!(gaps, [70, 80, 90]);
+    }
+
+    #[test]
+    fn report_knows_how_many_were_answered_at_once() {
+        let since = Instant::now();
+        let at = |ms| since + Duration::from_millis(ms);
+        let spans = [(0, 10), (10, 30), (20, 40), (25, 26)];
+        let records: Vec<Record> = spans
+            .map(|(sent, done)| Record {
+                sent_at: at(sent),
+                done_at: at(done),
+                outcome: Ok(None),
+            })
+            .to_vec();
+        assert_eq!(summarize(records.iter(), since, at(50)).in_flight_max, 3);
     }
 
     #[test]
