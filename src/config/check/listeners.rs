@@ -1,0 +1,313 @@
+//! The section `listeners`: where clients connect, which virtual router that ties them to, which pool answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::pools::Pools;
+use super::routers::{Entry, is_link_local};
+use super::values::{self, Use, duration_or};
+use crate::config::file::{Kind, NodeId};
+use crate::config::reader::{Fields, Value, nearest};
+use crate::config::report::{Problems, shown};
+use crate::config::{ListenerConfig, ListenerTimeouts};
+
+/// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
+pub(super) fn check(
+    section: Value<'_>,
+    entries: Option<&[Entry]>,
+    pools: Option<&Pools>,
+    problems: &mut Problems,
+) -> Option<Vec<ListenerConfig>> {
+    let mut taken: Vec<Bind<'_>> = Vec::new();
+    let mut listeners = Some(Vec::new());
+    for listener in section.entries("listeners by name", problems)? {
+        let checked = check_listener(listener, entries, pools, &mut taken, problems);
+        listeners = listeners.zip(checked).map(|(mut listeners, listener)| {
+            listeners.push(listener);
+            listeners
+        });
+    }
+    listeners
+}
+
+/// An address that a listener has taken.
+#[derive(Clone, Copy, Debug)]
+struct Bind<'a> {
+    addr: SocketAddr,
+    listener: &'a str,
+    at: NodeId,
+}
+
+/// Where a listener listens, as far as it is right.
+#[derive(Debug)]
+struct Binds {
+    virtual_router: Option<String>,
+    binds: Vec<(NodeId, SocketAddr)>,
+}
+
+fn check_listener<'a>(
+    listener: Value<'a>,
+    entries: Option<&[Entry]>,
+    pools: Option<&Pools>,
+    taken: &mut Vec<Bind<'a>>,
+    problems: &mut Problems,
+) -> Option<ListenerConfig> {
+    let known = &["virtual_router", "port", "bind", "pool", "timeouts"];
+    let fields = listener.fields(known, problems)?;
+    let binds = check_binds(listener, &fields, entries, problems);
+    let pool = check_pool(&fields, pools, problems);
+    let timeouts = check_timeouts(&fields, problems);
+    if let Some(binds) = &binds {
+        for (at, addr) in &binds.binds {
+            check_free(
+                Bind {
+                    addr: *addr,
+                    listener: listener.name,
+                    at: *at,
+                },
+                taken,
+                problems,
+            );
+        }
+        if let (Some(pool), Some(pools)) = (pool, pools) {
+            check_loop(listener.name, binds, pool, pools, problems);
+        }
+    }
+    let binds = binds?;
+    Some(ListenerConfig {
+        name: listener.name.to_owned(),
+        virtual_router: binds.virtual_router,
+        binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
+        pool: pool?.to_owned(),
+        timeouts: timeouts?,
+    })
+}
+
+/// Either `virtual_router` with `port`, or `bind`.
+fn check_binds(
+    listener: Value<'_>,
+    fields: &Fields<'_>,
+    entries: Option<&[Entry]>,
+    problems: &mut Problems,
+) -> Option<Binds> {
+    let name = shown(listener.name);
+    match (
+        fields.get("virtual_router"),
+        fields.get("port"),
+        fields.get("bind"),
+    ) {
+        (Some(router), port, None) => {
+            if port.is_none() {
+                fields.need("port", "80", problems);
+            }
+            check_router_and_port(router, port, entries, problems)
+        }
+        (None, None, Some(bind)) => check_bind_list(bind, entries.unwrap_or_default(), problems),
+        (None, Some(port), None) => {
+            let message = format!("{name} has a `port` but no `virtual_router`");
+            let help = "add `virtual_router: NAME`, or write `bind: [\"192.0.2.1:80\"]` instead";
+            problems.add_with_help(port.key, message, help);
+            None
+        }
+        (Some(_), _, Some(bind)) | (None, Some(_), Some(bind)) => {
+            let message = format!(
+                "{name} has `bind` and also `virtual_router` or `port`: it is one or the other"
+            );
+            let help = "keep `virtual_router` with `port`, or `bind`; a listener that binds a \
+                        virtual address is tied to its virtual router by itself";
+            problems.add_with_help(bind.key, message, help);
+            None
+        }
+        (None, None, None) => {
+            let message = format!("{name} listens nowhere");
+            let help = "add `virtual_router: NAME` and `port: 80`, or `bind: [\"192.0.2.1:80\"]`";
+            problems.add_with_help(fields.key(), message, help);
+            None
+        }
+    }
+}
+
+fn check_router_and_port(
+    router: Value<'_>,
+    port: Option<Value<'_>>,
+    entries: Option<&[Entry]>,
+    problems: &mut Problems,
+) -> Option<Binds> {
+    let number = port.and_then(|port| port.number(1, 65535, problems));
+    let name = router.text("the name of a virtual router", problems)?;
+    let entries = entries?;
+    let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        unknown_name(router, "virtual router", name, &names, problems);
+        return None;
+    };
+    let port_at = port?.at();
+    let port = u16::try_from(number?).ok()?;
+    let addresses = entry
+        .addresses
+        .as_ref()?
+        .iter()
+        .filter(|ip| !is_link_local(**ip));
+    let binds: Vec<_> = addresses
+        .map(|ip| (port_at, SocketAddr::new(*ip, port)))
+        .collect();
+    if binds.is_empty() {
+        let message = format!("`{name}` has no address to listen on: link-local ones are left out");
+        let help = format!("give `{name}` an address that clients can reach");
+        router.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(Binds {
+        virtual_router: Some(name.to_owned()),
+        binds,
+    })
+}
+
+/// Addresses of exactly one virtual router tie the listener to it.
+fn check_bind_list(bind: Value<'_>, entries: &[Entry], problems: &mut Problems) -> Option<Binds> {
+    if let Kind::Text(text) = &bind.node.kind {
+        let help = format!("write `bind: [\"{}\"]`", shown(text));
+        bind.wrong_with_help(
+            "bind must be a list of addresses with ports",
+            help,
+            problems,
+        );
+        return None;
+    }
+    let mut binds = Some(Vec::new());
+    for item in bind.items("addresses with ports", problems)? {
+        let addr = values::socket_addr(item, Use::Bind, problems);
+        binds = binds.zip(addr).map(|(mut binds, addr)| {
+            binds.push((item.at(), addr));
+            binds
+        });
+    }
+    let binds = binds?;
+    let holds = |entry: &&Entry| {
+        let addresses = entry.addresses.as_deref().unwrap_or_default();
+        binds.iter().any(|(_, addr)| addresses.contains(&addr.ip()))
+    };
+    let mut tied = entries.iter().filter(holds);
+    let virtual_router = match (tied.next(), tied.next()) {
+        (Some(entry), None) => Some(entry.name.clone()),
+        (Some(_), Some(_)) | (None, _) => None,
+    };
+    Some(Binds {
+        virtual_router,
+        binds,
+    })
+}
+
+fn check_pool<'a>(
+    fields: &Fields<'a>,
+    pools: Option<&Pools>,
+    problems: &mut Problems,
+) -> Option<&'a str> {
+    let value = fields.need("pool", "NAME", problems)?;
+    let name = value.text("the name of a pool", problems)?;
+    let names: Vec<&str> = pools?.names.iter().map(String::as_str).collect();
+    if !names.contains(&name) {
+        unknown_name(value, "pool", name, &names, problems);
+        return None;
+    }
+    Some(name)
+}
+
+/// Complains about a name that is not in its section.
+fn unknown_name(value: Value<'_>, what: &str, name: &str, names: &[&str], problems: &mut Problems) {
+    let message = format!("there is no {what} `{}`", shown(name));
+    let section = what.replace(' ', "_");
+    let help = match nearest(name, names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => format!("add it under `{section}s`"),
+        None => format!("these are there: {}", names.join(", ")),
+    };
+    value.wrong_with_help(message, help, problems);
+}
+
+/// Two listeners cannot have one address and port; a wildcard has every address of its family.
+fn check_free<'a>(bind: Bind<'a>, taken: &mut Vec<Bind<'a>>, problems: &mut Problems) {
+    let addr = bind.addr;
+    let clash = taken.iter().find(|other| {
+        let (a, b) = (addr.ip(), other.addr.ip());
+        let overlap = a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified());
+        addr.port() == other.addr.port() && (a == b || overlap)
+    });
+    if let Some(other) = clash {
+        let whose = if other.listener == bind.listener {
+            "here"
+        } else {
+            other.listener
+        };
+        if other.addr == addr {
+            problems.add(
+                bind.at,
+                format!("{addr} is already taken, by {}", quoted(whose)),
+            );
+        } else {
+            let message = format!("{addr} and {}, of {}, overlap", other.addr, quoted(whose));
+            let help = format!(
+                "`0.0.0.0` and `[::]` mean every address of their family; take another port than {} \
+                 or name the addresses one by one",
+                addr.port(),
+            );
+            problems.add_with_help(bind.at, message, help);
+        }
+    }
+    taken.push(bind);
+}
+
+fn quoted(whose: &str) -> String {
+    if whose == "here" {
+        "this listener itself".to_owned()
+    } else {
+        format!("`{}`", shown(whose))
+    }
+}
+
+/// A listener whose own address is a backend would ask itself without end.
+fn check_loop(listener: &str, binds: &Binds, pool: &str, pools: &Pools, problems: &mut Problems) {
+    for (_, at, backend) in pools.backends.iter().filter(|(name, ..)| name == pool) {
+        let own = binds.binds.iter().any(|(_, addr)| {
+            let every = addr.ip().is_unspecified() && addr.is_ipv4() == backend.is_ipv4();
+            addr == backend
+                || (every && backend.ip().is_loopback() && addr.port() == backend.port())
+        });
+        if own {
+            let message = format!(
+                "{backend} is where listener `{}` itself listens",
+                shown(listener)
+            );
+            problems.add_with_help(*at, message, "a backend is another server");
+        }
+    }
+}
+
+fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<ListenerTimeouts> {
+    let default = ListenerTimeouts {
+        request_head: REQUEST_HEAD,
+        idle: IDLE,
+    };
+    let Some(value) = fields.get("timeouts") else {
+        return Some(default);
+    };
+    let fields = value.fields(&["request_head", "idle"], problems)?;
+    let request_head = duration_or(
+        &fields,
+        "request_head",
+        REQUEST_HEAD,
+        TIMEOUT_MIN..=HOUR,
+        problems,
+    );
+    let idle = duration_or(&fields, "idle", IDLE, TIMEOUT_MIN..=DAY, problems);
+    Some(ListenerTimeouts {
+        request_head: request_head?,
+        idle: idle?,
+    })
+}
+
+const REQUEST_HEAD: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(60);
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);

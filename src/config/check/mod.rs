@@ -1,0 +1,150 @@
+//! The tree to a [`Config`], or to all errors at once.
+//!
+//! Parse, don't validate: a value is turned into its checked type once, here, and nobody asks again. A wrong value
+//! does not stop the check; it only withholds the part of the configuration that it belongs to. Each section has
+//! its file; `values` has what they share: durations, addresses, names.
+
+mod listeners;
+mod pools;
+mod routers;
+mod values;
+
+use super::file::{self, Key, Kind, Node, NodeId};
+use super::reader::{Fields, Value, is_name};
+use super::report::{Problems, shown};
+use super::{Config, ProxyConfig};
+
+pub use super::report::ConfigErrors;
+
+/// Who this machine is, in the order of precedence: `Given` wins over the file, the file over `HostName`.
+#[derive(Clone, Copy, Debug)]
+pub enum NodeName<'a> {
+    /// `--node lb1`.
+    Given(&'a str),
+    /// The host's name, used where the file has no `node`.
+    HostName(&'a str),
+}
+
+/// Checks the text of a configuration for `node` (used where the text has no `node` key); `path` is only printed.
+pub fn parse(path: &str, text: &str, node: NodeName<'_>) -> Result<Config, ConfigErrors> {
+    let (root, count) =
+        file::read(text).map_err(|error| ConfigErrors::syntax(path, text, &error))?;
+    let mut problems = Problems::default();
+    match check(&root, node, &mut problems) {
+        Some(config) if problems.is_empty() => Ok(config),
+        Some(_) | None => Err(problems.into_errors(path, text, &root, count)),
+    }
+}
+
+fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Config> {
+    let entries: &[(Key, Node)] = match &root.kind {
+        Kind::Map(entries) => entries,
+        Kind::Null => &[],
+        Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Text(_) | Kind::List(_) => {
+            problems.add_with_help(
+                root.id,
+                "a configuration is a map of sections",
+                SECTIONS_HELP,
+            );
+            return None;
+        }
+    };
+    let file = Fields::new("the file", root.id, entries, SECTIONS, problems);
+    if file.get("virtual_routers").is_none() && file.get("listeners").is_none() {
+        let message = "neither `virtual_routers` nor `listeners` is here: nothing to do";
+        problems.add_with_help(None, message, SECTIONS_HELP);
+    }
+    let node = check_node(file.get("node"), node, problems);
+    let entries = file
+        .get("virtual_routers")
+        .map_or(Some(Vec::new()), |section| {
+            routers::check(section, node.as_deref(), problems)
+        });
+    let pools = file
+        .get("pools")
+        .map(|section| pools::check(section, problems));
+    let pools = pools.unwrap_or_else(|| Some(pools::Pools::default()));
+    let listeners = file.get("listeners").map_or(Some(Vec::new()), |section| {
+        listeners::check(section, entries.as_deref(), pools.as_ref(), problems)
+    });
+    let proxy = file
+        .get("proxy")
+        .map_or(Some(ProxyConfig { threads: None }), |section| {
+            check_proxy(section, problems)
+        });
+    let routers: Option<Vec<_>> = entries?.into_iter().map(|entry| entry.routers).collect();
+    Some(Config {
+        node: node?,
+        virtual_routers: routers?.into_iter().flatten().collect(),
+        listeners: listeners?,
+        pools: pools?.checked?,
+        proxy: proxy?,
+    })
+}
+
+/// The name given wins over the file, the file over the host's name; all that are used must be names.
+fn check_node(
+    in_file: Option<Value<'_>>,
+    node: NodeName<'_>,
+    problems: &mut Problems,
+) -> Option<String> {
+    let in_file = match in_file {
+        None => None,
+        Some(value) => {
+            let text = value.text("the name of a node", problems)?;
+            let good = checked_node(text, value.at(), "node", problems)?;
+            Some(good)
+        }
+    };
+    match node {
+        NodeName::Given(name) => checked_node(name, None, "the name given with --node", problems),
+        NodeName::HostName(name) => in_file.or_else(|| {
+            checked_node(
+                name,
+                None,
+                "the host's name, used for want of `node`,",
+                problems,
+            )
+        }),
+    }
+}
+
+fn checked_node(
+    name: &str,
+    at: impl Into<Option<NodeId>>,
+    what: &str,
+    problems: &mut Problems,
+) -> Option<String> {
+    if is_name(name, HOST_NAME_CHARS_MAX) {
+        return Some(name.to_owned());
+    }
+    let message = format!("{what} cannot be `{}`", shown(name));
+    problems.add_with_help(
+        at,
+        message,
+        "a node's name is letters, digits, `.`, `_` and `-`",
+    );
+    None
+}
+
+fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<ProxyConfig> {
+    let fields = section.fields(&["threads"], problems)?;
+    let threads = match fields.get("threads") {
+        None => None,
+        Some(value) => Some(value.number(1, THREADS_MAX, problems)?),
+    };
+    Some(ProxyConfig {
+        threads: threads.and_then(|n| u16::try_from(n).ok()),
+    })
+}
+
+const SECTIONS: &[&str] = &["node", "virtual_routers", "listeners", "pools", "proxy"];
+
+const SECTIONS_HELP: &str =
+    "write `virtual_routers:` or `listeners:`; evenkeel.yaml(5) shows a whole file";
+
+/// The longest name a host can have (RFC 1035 §2.3.4).
+const HOST_NAME_CHARS_MAX: usize = 253;
+
+/// More data threads than this are a mistake.
+const THREADS_MAX: u32 = 256;

@@ -1,0 +1,322 @@
+//! The section `pools`: backends, how one is picked, how they are probed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::values::{self, Use, duration_or, number_or};
+use crate::config::file::{Kind, NodeId};
+use crate::config::reader::{Fields, Value, nearest};
+use crate::config::report::{Problems, shown};
+use crate::config::{
+    BackendConfig, HealthCheckConfig, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
+};
+use crate::logic::balance::Balance;
+
+/// The section, as far as it is right.
+#[derive(Debug)]
+pub(super) struct Pools {
+    /// Every name in the section, right or wrong.
+    pub(super) names: Vec<String>,
+    /// Where each backend's address stands, by pool.
+    pub(super) backends: Vec<(String, NodeId, SocketAddr)>,
+    /// `None` if anything is wrong.
+    pub(super) checked: Option<Vec<PoolConfig>>,
+}
+
+impl Default for Pools {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            backends: Vec::new(),
+            checked: Some(Vec::new()),
+        }
+    }
+}
+
+/// Checks the section; `None` if it is no map of pools at all.
+pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools> {
+    let mut pools = Pools::default();
+    for entry in section.entries("pools by name", problems)? {
+        pools.names.push(entry.name.to_owned());
+        let pool = check_pool(entry, &mut pools.backends, problems);
+        pools.checked = pools.checked.zip(pool).map(|(mut checked, pool)| {
+            checked.push(pool);
+            checked
+        });
+    }
+    Some(pools)
+}
+
+fn check_pool(
+    entry: Value<'_>,
+    places: &mut Vec<(String, NodeId, SocketAddr)>,
+    problems: &mut Problems,
+) -> Option<PoolConfig> {
+    let fields = entry.fields(
+        &["backends", "balance", "health_check", "timeouts"],
+        problems,
+    )?;
+    let backends = check_backends(entry.name, &fields, places, problems);
+    let balance = check_balance(&fields, problems);
+    let health_check = check_health_check(&fields, problems);
+    let timeouts = check_timeouts(&fields, problems);
+    Some(PoolConfig {
+        name: entry.name.to_owned(),
+        backends: backends?,
+        balance: balance?,
+        health_check: health_check?,
+        timeouts: timeouts?,
+    })
+}
+
+fn check_backends(
+    pool: &str,
+    fields: &Fields<'_>,
+    places: &mut Vec<(String, NodeId, SocketAddr)>,
+    problems: &mut Problems,
+) -> Option<Vec<BackendConfig>> {
+    let value = fields.need("backends", "{b1: \"192.0.2.10:80\"}", problems)?;
+    let entries = value.entries("addresses by name", problems)?;
+    let mut backends = Some(Vec::new());
+    for entry in entries {
+        let checked = check_backend(entry, problems);
+        if let Some((at, backend)) = &checked {
+            places.push((pool.to_owned(), *at, backend.address));
+        }
+        backends = backends.zip(checked).map(|(mut backends, (_, backend))| {
+            backends.push(backend);
+            backends
+        });
+    }
+    backends
+}
+
+fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, BackendConfig)> {
+    let (value, weight) = match &entry.node.kind {
+        Kind::Map(_) => {
+            let fields = entry.fields(&["address", "weight"], problems)?;
+            let weight = number_or(&fields, "weight", 1, 1..=WEIGHT_MAX, problems);
+            (
+                fields.need("address", "\"192.0.2.10:80\"", problems),
+                weight,
+            )
+        }
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_) => (Some(entry), Some(1)),
+    };
+    let value = value?;
+    let address = values::socket_addr(value, Use::Backend, problems)?;
+    let weight = u16::try_from(weight?).ok()?;
+    Some((
+        value.at(),
+        BackendConfig {
+            name: entry.name.to_owned(),
+            address,
+            weight,
+        },
+    ))
+}
+
+fn check_balance(fields: &Fields<'_>, problems: &mut Problems) -> Option<Balance> {
+    let Some(value) = fields.get("balance") else {
+        return Some(Balance::RandomOfTwo);
+    };
+    let text = value.text("random_of_two or round_robin", problems)?;
+    match text {
+        "random_of_two" => Some(Balance::RandomOfTwo),
+        "round_robin" => Some(Balance::RoundRobin),
+        other => {
+            let message = format!("balance cannot be `{}`", shown(other));
+            let help = nearest(other, &["random_of_two", "round_robin"]).map_or_else(
+                || "this version knows random_of_two and round_robin".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            value.wrong_with_help(message, help, problems);
+            None
+        }
+    }
+}
+
+fn check_health_check(fields: &Fields<'_>, problems: &mut Problems) -> Option<HealthCheckConfig> {
+    let Some(value) = fields.get("health_check") else {
+        return Some(HealthCheckConfig::Probe(ProbeConfig {
+            kind: ProbeKind::Tcp,
+            interval: INTERVAL,
+            timeout: INTERVAL,
+            rise: RISE,
+            fall: FALL,
+        }));
+    };
+    match &value.node.kind {
+        Kind::Text(text) if text == "none" => Some(HealthCheckConfig::None),
+        Kind::Map(_) => check_probe(value, problems).map(HealthCheckConfig::Probe),
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_) => {
+            value.wrong_with_help("health_check must be a map or `none`", KIND_HELP, problems);
+            None
+        }
+    }
+}
+
+fn check_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeConfig> {
+    let known = &["http", "tcp", "interval", "timeout", "rise", "fall"];
+    let fields = value.fields(known, problems)?;
+    let kind = match (fields.get("http"), fields.get("tcp")) {
+        (Some(http), None) => check_http_probe(http, problems),
+        (None, Some(tcp)) => tcp.fields(&[], problems).map(|_| ProbeKind::Tcp),
+        (None, None) => {
+            let message = "health_check says neither `http` nor `tcp`";
+            problems.add_with_help(fields.key(), message, KIND_HELP);
+            None
+        }
+        (Some(_), Some(tcp)) => {
+            let message = "health_check is either `http` or `tcp`, not both";
+            problems.add_with_help(tcp.key, message, "keep one; a pool has one health check");
+            None
+        }
+    };
+    let interval = duration_or(&fields, "interval", INTERVAL, INTERVAL_MIN..=HOUR, problems);
+    let default = interval.unwrap_or(INTERVAL);
+    let timeout = duration_or(&fields, "timeout", default, TIMEOUT_MIN..=HOUR, problems);
+    let rise = number_or(&fields, "rise", RISE, 1..=COUNT_MAX, problems);
+    let fall = number_or(&fields, "fall", FALL, 1..=COUNT_MAX, problems);
+    Some(ProbeConfig {
+        kind: kind?,
+        interval: interval?,
+        timeout: timeout?,
+        rise: rise?,
+        fall: fall?,
+    })
+}
+
+fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
+    let fields = value.fields(&["path", "host", "expect"], problems)?;
+    let path = match fields.get("path") {
+        None => Some("/".to_owned()),
+        Some(value) => check_path(value, problems),
+    };
+    let host = match fields.get("host") {
+        None => Some(None),
+        Some(value) => check_host(value, problems).map(Some),
+    };
+    let expect = match fields.get("expect") {
+        None => Some(vec![(200, 399)]),
+        Some(value) => check_expect(value, problems),
+    };
+    Some(ProbeKind::Http {
+        path: path?,
+        host: host?,
+        expect: expect?,
+    })
+}
+
+/// A target in origin form (RFC 9112 §3.2.1); escapes are the user's.
+fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let path = value.text("a path", problems)?;
+    let printable = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if !path.starts_with('/') || !printable || path.len() > PATH_BYTES_MAX {
+        let message = format!("path cannot be `{}`", shown(path));
+        let help = "a path begins with `/` and has no spaces, control or non-ASCII characters, \
+                    nor `#`; write those as %20 and so on";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let host = value.text("a host", problems)?;
+    let good =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if host.is_empty() || host.len() > HOST_BYTES_MAX || !host.bytes().all(good) {
+        let message = format!("host cannot be `{}`", shown(host));
+        let help = "write a host name or an address, and a port where needed: `www.example.org`";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(host.to_owned())
+}
+
+/// One status, a range of them, or a list of both.
+fn check_expect(value: Value<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
+    if !matches!(value.node.kind, Kind::List(_)) {
+        return check_statuses(value, problems).map(|range| vec![range]);
+    }
+    let mut ranges = Some(Vec::new());
+    for item in value.items("statuses", problems)? {
+        let range = check_statuses(item, problems);
+        ranges = ranges.zip(range).map(|(mut ranges, range)| {
+            ranges.push(range);
+            ranges
+        });
+    }
+    ranges
+}
+
+fn check_statuses(value: Value<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
+    let range = match &value.node.kind {
+        Kind::Int(status) => u16::try_from(*status).ok().map(|status| (status, status)),
+        Kind::Text(text) => {
+            let (from, to) = text.split_once('-').unwrap_or((text, text));
+            from.trim().parse().ok().zip(to.trim().parse().ok())
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Float(_) | Kind::List(_) | Kind::Map(_) => None,
+    };
+    let range = range.filter(|(from, to)| 100 <= *from && from <= to && *to <= 599);
+    if range.is_none() {
+        let message = "expect must be statuses between 100 and 599";
+        value.wrong_with_help(
+            message,
+            "write 200, \"200-399\" or [200, \"300-399\"]",
+            problems,
+        );
+    }
+    range
+}
+
+fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTimeouts> {
+    let default = PoolTimeouts {
+        connect: CONNECT,
+        response_head: RESPONSE_HEAD,
+    };
+    let Some(value) = fields.get("timeouts") else {
+        return Some(default);
+    };
+    let fields = value.fields(&["connect", "response_head"], problems)?;
+    let connect = duration_or(&fields, "connect", CONNECT, TIMEOUT_MIN..=HOUR, problems);
+    let response_head = duration_or(
+        &fields,
+        "response_head",
+        RESPONSE_HEAD,
+        TIMEOUT_MIN..=DAY,
+        problems,
+    );
+    Some(PoolTimeouts {
+        connect: connect?,
+        response_head: response_head?,
+    })
+}
+
+const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}` or `none`";
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const CONNECT: Duration = Duration::from_secs(1);
+const RESPONSE_HEAD: Duration = Duration::from_secs(30);
+const RISE: u32 = 2;
+const FALL: u32 = 2;
+const COUNT_MAX: u32 = 100;
+const WEIGHT_MAX: u32 = 256;
+const PATH_BYTES_MAX: usize = 2048;
+const HOST_BYTES_MAX: usize = 255;

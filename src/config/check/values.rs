@@ -1,0 +1,228 @@
+//! Values that several sections share: durations, socket addresses.
+//!
+//! A duration is never a bare number and never a float on its way.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::file::Kind;
+use crate::config::reader::{Fields, Value};
+use crate::config::report::{Problems, shown};
+
+/// A span of time as it is written: `10ms`, `1.5s`, `2m`, `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Dur(pub(super) Duration);
+
+impl Dur {
+    /// Reads a duration: digits, perhaps a fraction, and a unit.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, unit) = text.split_at(unit_at);
+        let unit_nanos: u128 = match unit {
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        if whole.is_empty() || fraction.is_empty() || fraction.contains('.') {
+            return None;
+        }
+        if whole.len() > DIGITS_MAX || fraction.len() > DIGITS_MAX {
+            return None;
+        }
+        let scale = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        let nanos = whole.parse::<u128>().ok()? * unit_nanos
+            + fraction.parse::<u128>().ok()? * unit_nanos / scale;
+        Some(Self(Duration::from_nanos(u64::try_from(nanos).ok()?)))
+    }
+}
+
+impl fmt::Display for Dur {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.as_secs();
+        match (self.0.subsec_nanos(), secs) {
+            (0, 1..) if secs.is_multiple_of(3600) => write!(f, "{}h", secs / 3600),
+            (0, 1..) if secs.is_multiple_of(60) => write!(f, "{}m", secs / 60),
+            _ => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Returns the duration of a value, inside a range.
+pub(super) fn duration(
+    value: Value<'_>,
+    range: RangeInclusive<Duration>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let name = value.name;
+    let text = match &value.node.kind {
+        Kind::Text(text) => text,
+        Kind::Int(n) => {
+            let message = format!("{name} has no unit");
+            value.wrong_with_help(message, format!("write `{n}s` or `{n}ms`"), problems);
+            return None;
+        }
+        Kind::Float(x) => {
+            let message = format!("{name} has no unit");
+            value.wrong_with_help(message, format!("write `{x}s` or `{x}ms`"), problems);
+            return None;
+        }
+        Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
+            value.expected("a duration", problems);
+            return None;
+        }
+    };
+    let Some(Dur(duration)) = Dur::parse(text) else {
+        let message = format!("{name} cannot be `{}`: not a duration", shown(text));
+        value.wrong_with_help(
+            message,
+            "durations are written 10ms, 1.5s, 2m or 1h",
+            problems,
+        );
+        return None;
+    };
+    if !range.contains(&duration) {
+        let (min, max) = (Dur(*range.start()), Dur(*range.end()));
+        value.wrong(format!("{name} must be between {min} and {max}"), problems);
+        return None;
+    }
+    Some(duration)
+}
+
+/// Returns the duration under a key, or its default where the key is absent.
+pub(super) fn duration_or(
+    fields: &Fields<'_>,
+    key: &str,
+    default: Duration,
+    range: RangeInclusive<Duration>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    match fields.get(key) {
+        None => Some(default),
+        Some(value) => duration(value, range, problems),
+    }
+}
+
+/// Returns the number under a key, or its default where the key is absent.
+pub(super) fn number_or(
+    fields: &Fields<'_>,
+    key: &str,
+    default: u32,
+    range: RangeInclusive<u32>,
+    problems: &mut Problems,
+) -> Option<u32> {
+    match fields.get(key) {
+        None => Some(default),
+        Some(value) => value.number(*range.start(), *range.end(), problems),
+    }
+}
+
+/// What a socket address is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Clients connect there; `0.0.0.0` and `[::]` mean every address.
+    Bind,
+    /// We connect there.
+    Backend,
+}
+
+/// Returns an address with a port.
+pub(super) fn socket_addr(
+    value: Value<'_>,
+    purpose: Use,
+    problems: &mut Problems,
+) -> Option<SocketAddr> {
+    let text = value.text("an address with a port", problems)?;
+    let Ok(addr) = text.parse::<SocketAddr>() else {
+        let message = format!("`{}` is not an address with a port", shown(text));
+        value.wrong_with_help(message, socket_addr_help(text), problems);
+        return None;
+    };
+    let wrong = match addr.ip() {
+        _ if addr.port() == 0 => Some("the port must be between 1 and 65535"),
+        ip if ip.is_multicast() => Some("a multicast address cannot be used here"),
+        ip if ip.is_unspecified() && purpose == Use::Backend => {
+            Some("a backend needs the address of one machine")
+        }
+        IpAddr::V4(ip) if ip.is_broadcast() => Some("a broadcast address cannot be used here"),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            Some("a link-local address cannot be used here: it says nothing about the interface")
+        }
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
+            Some("an IPv4 address must be written as such")
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
+    match wrong {
+        None => Some(addr),
+        Some(why) => {
+            value.wrong(format!("`{}`: {why}", shown(text)), problems);
+            None
+        }
+    }
+}
+
+/// Guesses what somebody meant who did not write an address with a port.
+fn socket_addr_help(text: &str) -> String {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return format!("add the port: `\"{}\"`", SocketAddr::new(ip, 80));
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u32>().is_ok() => match host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(_)) => format!("put the address in brackets: `\"[{host}]:{port}\"`"),
+            Ok(IpAddr::V4(_)) => "the port must be between 1 and 65535".to_owned(),
+            Err(_) if host.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                format!("this version takes addresses, not host names: `\"192.0.2.10:{port}\"`")
+            }
+            Err(_) => SOCKET_ADDR_HELP.to_owned(),
+        },
+        Some(_) | None => SOCKET_ADDR_HELP.to_owned(),
+    }
+}
+
+const SOCKET_ADDR_HELP: &str = "write `\"192.0.2.10:80\"` or `\"[2001:db8::10]:80\"`";
+
+/// A longer number is no duration that anybody means.
+const DIGITS_MAX: usize = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_exact() {
+        let millis = |text: &str| Dur::parse(text).map(|dur| dur.0.as_micros());
+        assert_eq!(millis("10ms"), Some(10_000));
+        assert_eq!(millis("1.5s"), Some(1_500_000));
+        assert_eq!(millis("40.95s"), Some(40_950_000));
+        assert_eq!(millis("2m"), Some(120_000_000));
+        assert_eq!(millis("0.5h"), Some(1_800_000_000));
+        for wrong in [
+            "",
+            "1",
+            "s",
+            "1 s",
+            "-1s",
+            ".5s",
+            "1.s",
+            "1..5s",
+            "1d",
+            "1e3s",
+            "9999999999s",
+        ] {
+            assert_eq!(millis(wrong), None, "{wrong:?} is no duration");
+        }
+    }
+
+    #[test]
+    fn durations_print_as_they_are_written() {
+        for text in ["10ms", "1s", "1.5s", "2m", "1h", "40.95s", "90m", "61s"] {
+            let printed = Dur::parse(text).map(|dur| dur.to_string());
+            assert_eq!(printed.as_deref(), Some(text));
+        }
+    }
+}
