@@ -2,25 +2,30 @@
 use evenkeel::config::{NodeName, parse};
 #[test]
 fn smoke() {
-    let text = "virtual_routers:\n  web:\n    interface: eth0\n    vrid: 51\n    priority: {lb1: 150, lb2: 100}\n    addresses: [192.0.2.100/24, \"2001:db8::100/64\"]\nlisteners:\n  http: {virtual_router: web, port: 80, pool: webfarm}\npools:\n  webfarm:\n    backends: {http1: 192.0.2.102:80, http2: {address: \"192.0.2.103:80\", weight: 2}}\n    health_check: {http: {path: /}, interval: 1s}\n";
-    let c = parse("x.yaml", text, NodeName::Given("lb1"))
-        .map_err(|e| println!("{e}"))
-        .unwrap();
-    println!("{}", evenkeel::cli::check::describe(&c));
     for bad in [
-        "",
         "a: [",
-        "virtual_routers:\n",
-        "virtual_routers:\n  web:\n    priority: 300\n    vrid: 0 # c\n    prioritty: 3\n    vrid: \"x\"\n    interface:\n    addresses: [192.0.2.1, 2001:db8::100/64, 10.0.0.0/8, foo,\n     \"fe80::1/64\"]\n    lease: 10\nlisteners: {http: {virtual_router: wbe, pool: f, bind: x}}\n",
-        "- a\n",
-        "a: 1\n---\nb: 2\n",
-        "\u{feff}node: 5\r\npools: {}\r\nlisteners: !x {}\r\n",
-        "? [a]\n: 5\n",
-        "node: *x\n",
+        "node: 5\r\npools: {}\r\nlisteners: !x {}\r\n",
+        "\u{feff}a: b\r\nlisteners: {}",
+        "listeners: {http: {bind: [\"[::]:80\", \"0.0.0.0:80\", 10.0.0.1:80], pool: p}}\npools: {p: {backends: {a: 127.0.0.1:80, b: localhost:80, c: 10.0.0.1, d: 1:2:3, e: [], f: {weight: 0}, 1: 10.0.0.1:0, true: 10.0.0.1:99999}}}\nx: &a 1\ny: *a\n<<: {node: a}\nproxy: &p {thread: 1}\nnode: ä\n",
+        "node: lb1\nlisteners:\n\thttp: x\n",
+        "node: \"a\nlisteners: {}\n",
+        "node: {a: b]\n",
+        "a: b: c\n",
+        "listeners: {http: {bind: ['1.2.3.4:80'], pool: p, timeouts: {idle: 1.5, request_head: 1d}}}\npools: {p: {backends: {a: 10.1.1.1:80}, balance: round_robbin, health_check: {http: {path: \"a b\", expect: [20, \"300-200\"], host: \"a b\"}, tcp: {}, fall: 0, interval: 10, timeout: 0s}}}",
+        "a: 'x\ty'\u{1}\n",
+        "%YAML 3.0\n---\na: b",
+        "node: !!int \"x\"\nlisteners: {}",
+        "node: .nan\nlisteners: {<<: {a: 1}, 0xB: 2, 11: 3}\n",
+        "node: no\nlisteners: {a:\n    {pool:  }}\n",
     ] {
         println!(
-            "==== {bad:?}\n{}",
-            parse("/etc/evenkeel/evenkeel.yaml", bad, NodeName::Given("lb1")).unwrap_err()
+            "==== {bad}\n{}",
+            parse(
+                "/etc/evenkeel/evenkeel.yaml",
+                bad,
+                NodeName::HostName("lb1")
+            )
+            .unwrap_err()
         );
     }
 }

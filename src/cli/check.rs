@@ -13,16 +13,24 @@ use crate::config::{
 /// Checks the file at `path` and prints what `node` (default: the file's, then the host's name) would run; returns
 /// the exit code: 0, 1 if the file cannot be read, or 78 if it is wrong.
 pub fn run(path: &Path, node: Option<&str>) -> i32 {
-    let text = match std::fs::read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    let shown = path.display();
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) => {
-            eprintln!("error: failed to read {}: {error}", path.display());
+            eprintln!("error: failed to read {shown}: {error}");
             return EXIT_FAILED;
+        }
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("error: {shown} is not UTF-8 text: {}", error.utf8_error());
+            return EXIT_BAD_CONFIG;
         }
     };
     let host = host_name();
     let node = node.map_or(NodeName::HostName(&host), NodeName::Given);
-    match config::parse(&path.display().to_string(), &text, node) {
+    match config::parse(&shown.to_string(), &text, node) {
         Ok(config) => {
             print!("{}", describe(&config));
             EXIT_DONE

@@ -67,6 +67,9 @@ pub fn read(text: &str) -> Result<(Node, u32), SyntaxError> {
             place: None,
         });
     }
+    if let Some(error) = control_character(text) {
+        return Err(error);
+    }
     let mut count = 0;
     if text
         .lines()
@@ -85,6 +88,20 @@ pub fn read(text: &str) -> Result<(Node, u32), SyntaxError> {
         Ok(node) => Ok((node, count)),
         Err(error) => Err(SyntaxError::from(error)),
     }
+}
+
+/// Finds a character that YAML does not allow anywhere, also not in comments.
+fn control_character(text: &str) -> Option<SyntaxError> {
+    let allowed = ['\t', '\n', '\r', '\u{85}'];
+    let forbidden = |c: char| c.is_control() && !allowed.contains(&c);
+    text.lines().enumerate().find_map(|(index, line)| {
+        let column = line.chars().position(forbidden)?;
+        let message = "control characters are not allowed".to_owned();
+        Some(SyntaxError {
+            message,
+            place: Some((index + 1, column + 1)),
+        })
+    })
 }
 
 /// Returns the way to a key or value, as `virtual_routers.web.addresses[1]`.
@@ -131,6 +148,9 @@ impl From<serde_yaml::Error> for SyntaxError {
         let mut message = error.to_string();
         if let Some((line, column)) = place {
             message = message.replacen(&format!(" at line {line} column {column}"), "", 1);
+        }
+        if message.contains("more than one document") {
+            message = "a configuration is one YAML document; `---` begins a second one".to_owned();
         }
         Self { message, place }
     }

@@ -3,6 +3,8 @@
 //! Every method adds to the problems what is wrong and returns `None`, so that a caller asks for everything first
 //! and gives up last. What a value means is the matter of `check`.
 
+use std::collections::HashSet;
+
 use super::file::{Key, Kind, Node, NodeId};
 use super::report::{Problems, shown};
 
@@ -32,7 +34,7 @@ impl<'a> Value<'a> {
         let found = self.node.kind.describe();
         problems.add(
             self.at(),
-            format!("{} must be {what}, not {found}", shown(self.name)),
+            format!("`{}` must be {what}, not {found}", shown(self.name)),
         );
     }
 
@@ -57,8 +59,8 @@ impl<'a> Value<'a> {
             Kind::Text(text) => Some(text),
             Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => {
                 let found = self.node.kind.describe();
-                let message = format!("{} must be {what}, not {found}", shown(self.name));
-                self.wrong_with_help(message, "put it in quotes if it is meant", problems);
+                let message = format!("`{}` must be {what}, not {found}", shown(self.name));
+                self.wrong_with_help(message, "put it in quotes", problems);
                 None
             }
             Kind::Null | Kind::List(_) | Kind::Map(_) => {
@@ -100,7 +102,10 @@ impl<'a> Value<'a> {
             return None;
         };
         if items.is_empty() {
-            self.wrong(format!("{} must not be empty", shown(self.name)), problems);
+            self.wrong(
+                format!("`{}` must not be empty", shown(self.name)),
+                problems,
+            );
             return None;
         }
         let item = |node: &'a Node| Value {
@@ -118,19 +123,24 @@ impl<'a> Value<'a> {
             return None;
         };
         if entries.is_empty() {
-            self.wrong(format!("{} must not be empty", shown(self.name)), problems);
+            self.wrong(
+                format!("`{}` must not be empty", shown(self.name)),
+                problems,
+            );
             return None;
         }
         let mut values: Vec<Value<'a>> = Vec::new();
+        let mut names = HashSet::new();
         for (key, node) in entries {
             check_name(key, problems);
-            match values.iter().any(|value| value.name == key.text) {
-                true => duplicate(key, problems),
-                false => values.push(Value {
+            if names.insert(key.text.as_str()) {
+                values.push(Value {
                     name: &key.text,
                     key: key.id,
                     node,
-                }),
+                });
+            } else {
+                duplicate(key, problems);
             }
         }
         Some(values)
@@ -204,7 +214,7 @@ impl<'a> Fields<'a> {
     ) -> Option<Value<'a>> {
         let value = self.get(key);
         if value.is_none() {
-            let message = format!("{} has no `{key}`", shown(self.name));
+            let message = format!("`{}` has no `{key}`", shown(self.name));
             problems.add_with_help(self.key, message, format!("add `{key}: {example}`"));
         }
         value

@@ -36,7 +36,11 @@ impl ConfigErrors {
             message: error.message.clone(),
             help: None,
         };
-        Self(vec![problem.print(path, text, place, "")])
+        Self(vec![problem.print(
+            &Source::new(path, text),
+            place,
+            String::new,
+        )])
     }
 }
 
@@ -91,19 +95,37 @@ impl Problems {
         count: u32,
     ) -> ConfigErrors {
         let places = place::places(text, count);
+        let source = Source::new(path, text);
         self.0.sort_by_key(|problem| problem.at);
         let printed = self.0.iter().map(|problem| {
             let place = problem.at.and_then(|id| {
                 let index = usize::try_from(id.0).ok()?;
                 places.as_ref()?.get(index).copied()
             });
-            let way = problem
-                .at
-                .map(|id| file::path_of(root, id))
-                .unwrap_or_default();
-            problem.print(path, text, place, &way)
+            let way = || {
+                problem
+                    .at
+                    .map_or_else(String::new, |id| file::path_of(root, id))
+            };
+            problem.print(&source, place, way)
         });
         ConfigErrors(printed.collect())
+    }
+}
+
+/// What is quoted.
+#[derive(Debug)]
+struct Source<'a> {
+    path: &'a str,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Source<'a> {
+    fn new(path: &'a str, text: &'a str) -> Self {
+        Self {
+            path,
+            lines: text.lines().collect(),
+        }
     }
 }
 
@@ -116,16 +138,26 @@ struct Problem {
 }
 
 impl Problem {
-    fn print(&self, path: &str, text: &str, place: Option<Place>, way: &str) -> String {
+    /// Prints it with its place, or else with the way to it.
+    fn print(&self, source: &Source<'_>, place: Option<Place>, way: impl Fn() -> String) -> String {
+        let path = source.path;
         let mut printed = format!("error: {}\n", self.message);
-        let line = place.and_then(|place| {
-            let line = text.lines().nth(place.line.checked_sub(1)?)?;
-            (place.column >= 1).then_some((place, line))
-        });
-        match line {
-            Some((place, line)) => printed.push_str(&snippet(path, place, line)),
-            None if way.is_empty() => printed.push_str(&format!("  --> {path}")),
-            None => printed.push_str(&format!("  --> {path} ({})", shown(way))),
+        let place = place.filter(|place| place.line >= 1 && place.column >= 1);
+        match place.map(|place| (place, source.lines.get(place.line - 1))) {
+            Some((place, Some(line))) => printed.push_str(&snippet(path, place, line)),
+            // The end of the text, after its last line.
+            Some((place, None)) => {
+                printed.push_str(&format!(" --> {path}:{}:{}", place.line, place.column));
+            }
+            None => {
+                let way = way();
+                let way = if way.is_empty() {
+                    way
+                } else {
+                    format!(" ({})", shown(&way))
+                };
+                printed.push_str(&format!(" --> {path}{way}"));
+            }
         }
         if let Some(help) = &self.help {
             printed.push_str(&format!("\nhelp: {help}"));

@@ -104,14 +104,14 @@ fn check_binds(
         }
         (None, None, Some(bind)) => check_bind_list(bind, entries.unwrap_or_default(), problems),
         (None, Some(port), None) => {
-            let message = format!("{name} has a `port` but no `virtual_router`");
+            let message = format!("`{name}` has a `port` but no `virtual_router`");
             let help = "add `virtual_router: NAME`, or write `bind: [\"192.0.2.1:80\"]` instead";
             problems.add_with_help(port.key, message, help);
             None
         }
         (Some(_), _, Some(bind)) | (None, Some(_), Some(bind)) => {
             let message = format!(
-                "{name} has `bind` and also `virtual_router` or `port`: it is one or the other"
+                "`{name}` has `bind` and also `virtual_router` or `port`: it is one or the other"
             );
             let help = "keep `virtual_router` with `port`, or `bind`; a listener that binds a \
                         virtual address is tied to its virtual router by itself";
@@ -119,7 +119,7 @@ fn check_binds(
             None
         }
         (None, None, None) => {
-            let message = format!("{name} listens nowhere");
+            let message = format!("`{name}` listens nowhere");
             let help = "add `virtual_router: NAME` and `port: 80`, or `bind: [\"192.0.2.1:80\"]`";
             problems.add_with_help(fields.key(), message, help);
             None
@@ -220,9 +220,22 @@ fn unknown_name(value: Value<'_>, what: &str, name: &str, names: &[&str], proble
     let help = match nearest(name, names) {
         Some(near) => format!("did you mean `{near}`?"),
         None if names.is_empty() => format!("add it under `{section}s`"),
-        None => format!("these are there: {}", names.join(", ")),
+        None => format!("these are there: {}", few(names)),
     };
     value.wrong_with_help(message, help, problems);
+}
+
+/// Joins names, not too many of them.
+fn few(names: &[&str]) -> String {
+    let mut few: Vec<String> = names
+        .iter()
+        .take(NAMES_SHOWN_MAX)
+        .map(|name| shown(name))
+        .collect();
+    if names.len() > NAMES_SHOWN_MAX {
+        few.push("...".to_owned());
+    }
+    few.join(", ")
 }
 
 /// Two listeners cannot have one address and port; a wildcard has every address of its family.
@@ -305,6 +318,9 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<Listen
         idle: idle?,
     })
 }
+
+/// A longer list of names helps nobody.
+const NAMES_SHOWN_MAX: usize = 10;
 
 const REQUEST_HEAD: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);

@@ -27,6 +27,8 @@ pub enum NodeName<'a> {
 
 /// Checks the text of a configuration for `node` (used where the text has no `node` key); `path` is only printed.
 pub fn parse(path: &str, text: &str, node: NodeName<'_>) -> Result<Config, ConfigErrors> {
+    // Some editors put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (root, count) =
         file::read(text).map_err(|error| ConfigErrors::syntax(path, text, &error))?;
     let mut problems = Problems::default();

@@ -177,9 +177,11 @@ fn check_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeConfig>
             problems.add_with_help(fields.key(), message, KIND_HELP);
             None
         }
-        (Some(_), Some(tcp)) => {
+        (Some(http), Some(tcp)) => {
             let message = "health_check is either `http` or `tcp`, not both";
             problems.add_with_help(tcp.key, message, "keep one; a pool has one health check");
+            check_http_probe(http, problems);
+            tcp.fields(&[], problems);
             None
         }
     };
