@@ -3,6 +3,7 @@
 //! Nothing is opened but the file. Where it is wrong, all of what is wrong goes to standard error.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::config::{
@@ -32,8 +33,11 @@ pub fn run(path: &Path, node: Option<&str>) -> i32 {
     let node = node.map_or(NodeName::HostName(&host), NodeName::Given);
     match config::parse(&shown.to_string(), &text, node) {
         Ok(config) => {
-            print!("{}", describe(&config));
-            EXIT_DONE
+            match std::io::stdout().write_all(describe(&config).as_bytes()) {
+                Ok(()) => EXIT_DONE,
+                // Whoever reads has gone away.
+                Err(_) => EXIT_FAILED,
+            }
         }
         Err(errors) => {
             eprintln!("{errors}");

@@ -152,6 +152,9 @@ impl From<serde_yaml::Error> for SyntaxError {
         if message.contains("more than one document") {
             message = "a configuration is one YAML document; `---` begins a second one".to_owned();
         }
+        if message.contains(KEY_EXPECTED) {
+            message = "a key must be a name, not a list or a map".to_owned();
+        }
         Self { message, place }
     }
 }
@@ -294,13 +297,16 @@ impl Visitor<'_> for KeyVisitor {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name as key")
+        f.write_str(KEY_EXPECTED)
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<String, E> {
         Ok(value.to_owned())
     }
 }
+
+/// What the parser says a key should have been.
+const KEY_EXPECTED: &str = "a name as key";
 
 /// A file that is larger is refused unread: no pair of machines needs more than some kilobytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;

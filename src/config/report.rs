@@ -143,9 +143,15 @@ impl Problem {
         let path = source.path;
         let mut printed = format!("error: {}\n", self.message);
         let place = place.filter(|place| place.line >= 1 && place.column >= 1);
-        match place.map(|place| (place, source.lines.get(place.line - 1))) {
+        let drawn = |place: Place| {
+            source
+                .lines
+                .get(place.line - 1)
+                .filter(|line| line.len() <= DRAWN_BYTES_MAX)
+        };
+        match place.map(|place| (place, drawn(place))) {
             Some((place, Some(line))) => printed.push_str(&snippet(path, place, line)),
-            // The end of the text, after its last line.
+            // A line of absurd length, or the end of the text, after its last line.
             Some((place, None)) => {
                 printed.push_str(&format!(" --> {path}:{}:{}", place.line, place.column));
             }
@@ -226,6 +232,9 @@ pub(super) fn shown(text: &str) -> String {
     }
     shown
 }
+
+/// A longer line is not drawn at all: thousands of errors in it would take long to draw.
+const DRAWN_BYTES_MAX: usize = 4096;
 
 /// A longer line is cut around the place.
 const LINE_CHARS_MAX: usize = 160;

@@ -74,9 +74,8 @@ fn check_entry<'a>(
     {
         for (family, _) in families {
             if let Some(other) = taken.vrids.insert((interface, vrid, *family), entry.name) {
-                let message = format!(
-                    "vrid {vrid} is already that of `{other}` on {interface}, for {family} too",
-                );
+                let message =
+                    format!("vrid {vrid} on {interface} already belongs to `{other}/{family}`");
                 value.wrong_with_help(message, "each needs its own on a link", problems);
             }
         }

@@ -168,8 +168,14 @@ pub(super) fn socket_addr(
 
 /// Guesses what somebody meant who did not write an address with a port.
 fn socket_addr_help(text: &str) -> String {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return format!("add the port: `\"{}\"`", SocketAddr::new(ip, 80));
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => return format!("add the port: `\"{ip}:80\"`"),
+        // Whether the last group is meant as a port cannot be told.
+        Ok(IpAddr::V6(_)) => {
+            return "put the address in brackets, then the port: `\"[2001:db8::10]:80\"`"
+                .to_owned();
+        }
+        Err(_) => {}
     }
     match text.rsplit_once(':') {
         Some((host, port)) if port.parse::<u32>().is_ok() => match host.parse::<IpAddr>() {
