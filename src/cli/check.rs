@@ -11,8 +11,8 @@ use crate::config::{
     ProbeKind, VirtualRouterConfig,
 };
 
-/// Checks the file at `path` and prints what `node` (default: the file's, then the host's name) would run; returns
-/// the exit code: 0, 1 if the file cannot be read, or 78 if it is wrong.
+/// Checks the file at `path` and prints what `node` (default: the file's, then the host's name)
+/// would run; returns the exit code: 0, 1 if the file cannot be read, or 78 if it is wrong.
 pub fn run(path: &Path, node: Option<&str>) -> i32 {
     let shown = path.display();
     let bytes = match std::fs::read(path) {

@@ -1,8 +1,8 @@
 //! The text of a configuration as a tree: YAML as written, before any of it means anything.
 //!
-//! Duplicate keys stay in the tree, for `check` to refuse. Every key and every value has a number, in the order of
-//! the text; `place` turns such a number into line and column, and only when there is something to complain about.
-//! Read `reader` next.
+//! Duplicate keys stay in the tree, for `check` to refuse. Every key and every value has a number,
+//! in the order of the text; `place` turns such a number into line and column, and only when there
+//! is something to complain about. Read `reader` next.
 
 use std::fmt;
 

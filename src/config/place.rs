@@ -1,7 +1,9 @@
-//! Where in the text a key or a value stands, found by reading the text a second time with another parser.
+//! Where in the text a key or a value stands, found by reading the text a second time with another
+//! parser.
 //!
-//! The first parser is kept for what a configuration means; this one knows line and column of everything and runs
-//! only when there are errors. Where the two disagree about the text no place is given rather than a wrong one.
+//! The first parser is kept for what a configuration means; this one knows line and column of
+//! everything and runs only when there are errors. Where the two disagree about the text no place
+//! is given rather than a wrong one.
 
 use std::fmt;
 
@@ -19,7 +21,8 @@ pub struct Place {
     pub len: usize,
 }
 
-/// Returns the place of every key and value in the order of the text, or `None` if there are not `count` of them.
+/// Returns the place of every key and value in the order of the text, or `None` if there are not
+/// `count` of them.
 pub fn places(text: &str, count: u32) -> Option<Vec<Place>> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,

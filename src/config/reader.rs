@@ -1,7 +1,8 @@
-//! A view of the tree that complains and goes on: maps of known keys, maps of free names, lists, scalars.
+//! A view of the tree that complains and goes on: maps of known keys, maps of free names, lists,
+//! scalars.
 //!
-//! Every method adds to the problems what is wrong and returns `None`, so that a caller asks for everything first
-//! and gives up last. What a value means is the matter of `check`.
+//! Every method adds to the problems what is wrong and returns `None`, so that a caller asks for
+//! everything first and gives up last. What a value means is the matter of `check`.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
 //! All that is wrong with a configuration, collected while it is checked and printed for people.
 //!
-//! `Problems` knows numbers of keys and values; only `into_errors` asks `place` where they stand. Each error says
-//! what is wrong, where, and how to mend it.
+//! `Problems` knows numbers of keys and values; only `into_errors` asks `place` where they stand.
+//! Each error says what is wrong, where, and how to mend it.
 
 use std::fmt;
 
@@ -177,11 +177,7 @@ fn snippet(path: &str, place: Place, line: &str) -> String {
     let number = place.line.to_string();
     let pad = " ".repeat(number.len());
     let start = place.column - 1;
-    let cut = if start > LINE_CHARS_MAX / 2 {
-        start - LINE_CHARS_MAX / 2
-    } else {
-        0
-    };
+    let cut = start.saturating_sub(LINE_CHARS_MAX / 2);
     let (cut, lead) = if line.chars().count() > LINE_CHARS_MAX && cut > 0 {
         (cut, "...")
     } else {
@@ -217,7 +213,8 @@ fn printable(c: char) -> char {
     }
 }
 
-/// Returns what somebody wrote, short enough and without control characters, to be quoted in a message.
+/// Returns what somebody wrote, short enough and without control characters, to be quoted in a
+/// message.
 pub(super) fn shown(text: &str) -> String {
     let clean = |c: char| {
         if c.is_control() {

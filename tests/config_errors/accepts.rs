@@ -348,6 +348,26 @@ fn a_link_local_address_may_be_on_two_links() {
 }
 
 #[test]
+fn a_derived_link_local_address_is_taken_too() {
+    let given = "  a: {interface: eth0, vrid: 1, addresses: [\"fe80::112:33/64\"]}\n";
+    let derived = "  b: {interface: eth0, vrid: 51, addresses: [\"2001:db8::1/64\"]}\n";
+    let printed = errors(&format!("virtual_routers:\n{given}{derived}"));
+    assert_snapshot!(printed, @r#"
+    error: fe80::112:33, which vrid 51 gets by itself, already belongs to `a`
+     --> lb.yaml:3:45
+      |
+    3 |   b: {interface: eth0, vrid: 51, addresses: ["2001:db8::1/64"]}
+      |                                             ^
+    help: give this one a link-local address of its own
+    "#);
+    let printed = errors(&format!("virtual_routers:\n{derived}{given}"));
+    assert!(
+        printed.starts_with("error: fe80::112:33 already belongs to `b`"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn one_vrid_may_serve_both_families_in_two_entries() {
     let text = "virtual_routers:\n  a: {interface: eth0, vrid: 1, addresses: [192.0.2.1/24]}\n  \
                 b: {interface: eth0, vrid: 1, addresses: [\"2001:db8::1/64\"]}\n";

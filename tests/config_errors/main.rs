@@ -1,7 +1,7 @@
 //! What `evenkeel check` says about each kind of error, in full, and what it accepts.
 //!
-//! One test an error, a module a section of the file: the text around an error is right, so that the snapshot holds
-//! that error alone. What is accepted, and that nothing panics, is in `accepts`.
+//! One test an error, a module a section of the file: the text around an error is right, so that
+//! the snapshot holds that error alone. What is accepted, and that nothing panics, is in `accepts`.
 
 mod accepts;
 mod listeners;
@@ -37,7 +37,8 @@ fn router(lines: &str) -> String {
     text
 }
 
-/// Returns a file with one listener of these lines, beside the virtual router `web` and the pool `farm`.
+/// Returns a file with one listener of these lines, beside the virtual router `web` and the pool
+/// `farm`.
 fn listener(lines: &str) -> String {
     format!(
         "virtual_routers:\n  web: {{interface: eth0, vrid: 51, addresses: [192.0.2.100/24]}}\n\

@@ -1,4 +1,5 @@
-//! The section `listeners`: where clients connect, which virtual router that ties them to, which pool answers.
+//! The section `listeners`: where clients connect, which virtual router that ties them to, which
+//! pool answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! The tree to a [`Config`], or to all errors at once.
 //!
-//! Parse, don't validate: a value is turned into its checked type once, here, and nobody asks again. A wrong value
-//! does not stop the check; it only withholds the part of the configuration that it belongs to. Each section has
-//! its file; `values` has what they share: durations, addresses, names.
+//! Parse, don't validate: a value is turned into its checked type once, here, and nobody asks
+//! again. A wrong value does not stop the check; it only withholds the part of the configuration
+//! that it belongs to. Each section has its file; `values` has what they share: durations,
+//! addresses, names.
 
 mod listeners;
 mod pools;
@@ -16,7 +17,8 @@ use super::{Config, ProxyConfig};
 
 pub use super::report::ConfigErrors;
 
-/// Who this machine is, in the order of precedence: `Given` wins over the file, the file over `HostName`.
+/// Who this machine is, in the order of precedence: `Given` wins over the file, the file over
+/// `HostName`.
 #[derive(Clone, Copy, Debug)]
 pub enum NodeName<'a> {
     /// `--node lb1`.
@@ -25,7 +27,8 @@ pub enum NodeName<'a> {
     HostName(&'a str),
 }
 
-/// Checks the text of a configuration for `node` (used where the text has no `node` key); `path` is only printed.
+/// Checks the text of a configuration for `node` (used where the text has no `node` key); `path` is
+/// only printed.
 pub fn parse(path: &str, text: &str, node: NodeName<'_>) -> Result<Config, ConfigErrors> {
     // Some editors put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -84,7 +87,8 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
     })
 }
 
-/// The name given wins over the file, the file over the host's name; all that are used must be names.
+/// The name given wins over the file, the file over the host's name; all that are used must be
+/// names.
 fn check_node(
     in_file: Option<Value<'_>>,
     node: NodeName<'_>,

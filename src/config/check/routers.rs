@@ -46,6 +46,70 @@ struct Taken<'a> {
     addresses: HashMap<(IpAddr, Option<&'a str>), &'a str>,
 }
 
+/// An entry, as others on its link see it.
+#[derive(Clone, Copy, Debug)]
+struct Link<'a> {
+    entry: &'a str,
+    interface: &'a str,
+    vrid: Vrid,
+}
+
+impl<'a> Link<'a> {
+    /// Takes the VRID for each family; returns whether it was free.
+    fn take_vrid(
+        self,
+        at: Option<Value<'_>>,
+        families: &[(Family, Vec<VirtualAddress>)],
+        taken: &mut Taken<'a>,
+        problems: &mut Problems,
+    ) -> bool {
+        let Self {
+            entry,
+            interface,
+            vrid,
+        } = self;
+        let mut free = true;
+        for (family, _) in families {
+            let other = taken.vrids.insert((interface, vrid, *family), entry);
+            if let (Some(other), Some(at)) = (other, at) {
+                free = false;
+                let message =
+                    format!("vrid {vrid} on {interface} already belongs to `{other}/{family}`");
+                at.wrong_with_help(message, "each needs its own on a link", problems);
+            }
+        }
+        free
+    }
+
+    /// Takes the link-local address that is derived where none is given.
+    fn take_derived(
+        self,
+        at: Option<Value<'_>>,
+        families: &[(Family, Vec<VirtualAddress>)],
+        taken: &mut Taken<'a>,
+        problems: &mut Problems,
+    ) {
+        let derived = derived_link_local(self.vrid);
+        if !families
+            .iter()
+            .any(|(_, addresses)| addresses.first() == Some(&derived))
+        {
+            return;
+        }
+        let other = taken
+            .addresses
+            .insert((derived.address, Some(self.interface)), self.entry);
+        if let (Some(other), Some(at)) = (other.filter(|other| *other != self.entry), at) {
+            let message = format!(
+                "{}, which vrid {} gets by itself, already belongs to `{other}`",
+                derived.address, self.vrid,
+            );
+            let help = "give this one a link-local address of its own";
+            at.wrong_with_help(message, help, problems);
+        }
+    }
+}
+
 fn check_entry<'a>(
     entry: Value<'a>,
     node: Option<&str>,
@@ -69,15 +133,14 @@ fn check_entry<'a>(
     let lease = check_lease(&fields, problems);
     let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
-    if let (Some(interface), Some(vrid), Some(value), Some(families)) =
-        (interface, vrid, vrid_value, &families)
-    {
-        for (family, _) in families {
-            if let Some(other) = taken.vrids.insert((interface, vrid, *family), entry.name) {
-                let message =
-                    format!("vrid {vrid} on {interface} already belongs to `{other}/{family}`");
-                value.wrong_with_help(message, "each needs its own on a link", problems);
-            }
+    if let (Some(interface), Some(vrid), Some(families)) = (interface, vrid, &families) {
+        let link = Link {
+            entry: entry.name,
+            interface,
+            vrid,
+        };
+        if link.take_vrid(vrid_value, families, taken, problems) {
+            link.take_derived(fields.get("addresses"), families, taken, problems);
         }
     }
     let all = |families: &[(Family, Vec<VirtualAddress>)]| {
@@ -375,8 +438,8 @@ fn unfit(address: VirtualAddress) -> Option<&'static str> {
     }
 }
 
-/// Parts the families, IPv4 first. The first IPv6 address is link-local (RFC 9568 §5.2.9): the first one given, or
-/// one that every node derives alike from the VRID.
+/// Parts the families, IPv4 first. The first IPv6 address is link-local (RFC 9568 §5.2.9): the
+/// first one given, or one that every node derives alike from the VRID.
 fn by_family(
     addresses: Vec<VirtualAddress>,
     vrid: Option<Vrid>,
