@@ -1,19 +1,27 @@
-//! `evenkeel check`: what a configuration means for this node, or all that is wrong with it.
+//! `evenkeel check`: says whether a configuration is right, and what this node would do with it.
+//!
+//! Nothing is opened but the file. Where it is wrong, all of what is wrong goes to standard error.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use super::status::table;
 use super::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, print_error};
-use crate::config::{Config, HealthCheckConfig};
+use crate::config::{
+    Balance, Config, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
+    VirtualRouterConfig,
+};
 use crate::process::supervisor::{SupervisorError, read_config};
 
-/// Prints what this node would run; returns the exit code.
+/// Checks the file at `path` and prints what `node` (default: the file's, then the host's name)
+/// would run; returns the exit code: 0, 1 if the file cannot be read, or 78 if it is wrong.
 pub fn run(path: &Path, node: Option<&str>) -> i32 {
     match read_config(path, node) {
-        Ok((_, config)) => {
-            print!("{}", render(path, &config));
-            EXIT_DONE
-        }
+        // Whoever reads may have gone away.
+        Ok((_, config)) => match std::io::stdout().write_all(describe(&config).as_bytes()) {
+            Ok(()) => EXIT_DONE,
+            Err(_) => EXIT_FAILED,
+        },
         Err(error) => {
             print_error(&error);
             if matches!(error, SupervisorError::Config(_)) {
@@ -25,72 +33,107 @@ pub fn run(path: &Path, node: Option<&str>) -> i32 {
     }
 }
 
-fn render(path: &Path, config: &Config) -> String {
-    let mut text = format!("{} is good for node {}\n", path.display(), config.node);
-    let mut section = |header: &[&str], rows: Vec<Vec<String>>| {
-        if !rows.is_empty() {
-            let header = header.iter().map(ToString::to_string).collect();
-            text.push('\n');
-            text.push_str(&table(&[vec![header], rows].concat()));
-        }
-    };
-    let routers = config.virtual_routers.iter().map(|router| {
-        vec![
-            router.name.to_string(),
-            router.interface.clone(),
-            router.vrid.to_string(),
-            router.priority.to_string(),
-            format!("{:?}", router.advertisement_interval.duration()),
-            listed(router.addresses.iter()),
-        ]
-    });
-    let header = [
-        "VIRTUAL ROUTER",
-        "INTERFACE",
-        "VRID",
-        "PRIORITY",
-        "INTERVAL",
-        "ADDRESSES",
-    ];
-    section(&header, routers.collect());
-    let listeners = config.listeners.iter().map(|listener| {
-        let tie = listener
-            .virtual_router
-            .clone()
-            .unwrap_or_else(|| "-".into());
-        vec![
-            listener.name.clone(),
-            listed(listener.binds.iter()),
-            tie,
-            listener.pool.clone(),
-        ]
-    });
-    section(
-        &["LISTENER", "BIND", "VIRTUAL ROUTER", "POOL"],
-        listeners.collect(),
-    );
-    let pools = config.pools.iter().map(|pool| {
-        let backends = pool
-            .backends
-            .iter()
-            .map(|b| format!("{}={}", b.name, b.address));
-        let check = match &pool.health_check {
-            HealthCheckConfig::None => "none".to_owned(),
-            HealthCheckConfig::Probe(probe) => format!("every {:?}", probe.interval),
-        };
-        vec![
-            pool.name.clone(),
-            backends.collect::<Vec<_>>().join(" "),
-            check,
-        ]
-    });
-    section(&["POOL", "BACKENDS", "HEALTH CHECK"], pools.collect());
+/// Returns what a node would run: a table of virtual routers, one of listeners, one of pools.
+pub fn describe(config: &Config) -> String {
+    let mut text = format!("node {}\n", config.node);
+    if !config.virtual_routers.is_empty() {
+        let head = [
+            "VIRTUAL ROUTER",
+            "INTERFACE",
+            "VRID",
+            "PRIORITY",
+            "INTERVAL",
+            "PREEMPT",
+            "LEASE",
+            "ADDRESSES",
+        ];
+        text.push_str(&section(
+            head,
+            config.virtual_routers.iter().map(router_row),
+        ));
+    }
+    if !config.listeners.is_empty() {
+        let head = ["LISTENER", "TIED TO", "POOL", "ADDRESSES"];
+        text.push_str(&section(head, config.listeners.iter().map(listener_row)));
+    }
+    if !config.pools.is_empty() {
+        let head = ["POOL", "BALANCE", "HEALTH CHECK", "BACKENDS"];
+        text.push_str(&section(head, config.pools.iter().map(pool_row)));
+    }
     text
 }
 
-fn listed<T: ToString>(items: impl Iterator<Item = T>) -> String {
+fn router_row(router: &VirtualRouterConfig) -> [String; 8] {
+    let preempt = match router.preempt {
+        Preempt::Always => "yes".to_owned(),
+        Preempt::Never => "no".to_owned(),
+        Preempt::After(delay) => format!("after {delay:?}"),
+    };
+    [
+        router.name.to_string(),
+        router.interface.clone(),
+        router.vrid.to_string(),
+        router.priority.to_string(),
+        router.advertisement_interval.to_string(),
+        preempt,
+        format!("{:?}", router.lease),
+        join(router.addresses.iter()),
+    ]
+}
+
+fn listener_row(listener: &ListenerConfig) -> [String; 4] {
+    let tied_to = listener
+        .virtual_router
+        .clone()
+        .unwrap_or_else(|| "-".to_owned());
+    [
+        listener.name.clone(),
+        tied_to,
+        listener.pool.clone(),
+        join(listener.binds.iter()),
+    ]
+}
+
+fn pool_row(pool: &PoolConfig) -> [String; 4] {
+    let balance = match pool.balance {
+        Balance::RandomOfTwo => "random_of_two",
+        Balance::RoundRobin => "round_robin",
+    };
+    let health_check = match &pool.health_check {
+        HealthCheckConfig::None => "none".to_owned(),
+        HealthCheckConfig::Probe(probe) => {
+            let what = match &probe.kind {
+                ProbeKind::Tcp => "tcp".to_owned(),
+                ProbeKind::Http { path, .. } => format!("http {path}"),
+            };
+            format!(
+                "{what} every {:?}, rise {}, fall {}",
+                probe.interval, probe.rise, probe.fall
+            )
+        }
+    };
+    let backends = pool.backends.iter().map(|backend| match backend.weight {
+        1 => format!("{}={}", backend.name, backend.address),
+        weight => format!("{}={} weight {weight}", backend.name, backend.address),
+    });
+    [
+        pool.name.clone(),
+        balance.to_owned(),
+        health_check,
+        join(backends),
+    ]
+}
+
+fn join(items: impl Iterator<Item = impl ToString>) -> String {
     items
         .map(|item| item.to_string())
         .collect::<Vec<_>>()
-        .join(" ")
+        .join(", ")
+}
+
+/// Returns an empty line and aligned columns under a heading.
+fn section<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows = std::iter::once(head.map(str::to_owned)).chain(rows);
+    let rows: Vec<Vec<String>> = rows.map(|row| row.to_vec()).collect();
+    format!("\n{}", table(&rows))
 }

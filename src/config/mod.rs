@@ -1,12 +1,14 @@
 //! The configuration: YAML as written, then checked, whole or not at all.
 //!
 //! `file` reads the text into a tree, `check` turns the tree into a [`Config`] or into all errors at once, each
-//! with its line, column and a hint. Pure: no file is opened here. Every process parses the same bytes for itself.
+//! with its line, column and a hint; `reader`, `place` and `report` help it to complain well. Pure: no file is opened
+//! here. Every process parses the same bytes for itself.
 
 pub mod check;
 pub mod file;
-pub mod place;
-pub mod reader;
+mod place;
+mod reader;
+mod report;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::model::{AdverInterval, Priority, RouterName, VirtualAddress, Vrid};
 
 pub use crate::logic::balance::Balance;
 pub use crate::logic::vrrp::Preempt;
-pub use check::{ConfigErrors, parse};
+pub use check::{ConfigErrors, NodeName, parse};
 
 /// A configuration that has passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]

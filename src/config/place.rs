@@ -1,167 +1,142 @@
-//! Where a path of the file is: line and column, found only when there is something to complain about.
+//! Where in the text a key or a value stands, found by reading the text a second time with another
+//! parser.
 //!
-//! The first reader (`file`) knows no places; this second one does, and is asked after the fact. Should it stumble
-//! over a text that the first one read, errors are printed without a place rather than not at all.
+//! The first parser is kept for what a configuration means; this one knows line and column of
+//! everything and runs only when there are errors. Where the two disagree about the text no place
+//! is given rather than a wrong one.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
-/// One step from the root of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// To the value of a key; the number says which of several equal keys, from 0.
-    Key(String, usize),
-    /// To an element of a list.
-    Index(usize),
-}
-
-/// What of the last step of a path is meant.
+/// Where something stands, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The key.
-    Key,
-    /// The value.
-    Value,
-}
-
-/// Line and column, both from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The line.
+    /// From 1.
     pub line: usize,
-    /// The column, in characters.
+    /// From 1.
     pub column: usize,
+    /// How many characters to underline; at least 1, and not beyond the line.
+    pub len: usize,
 }
 
-/// The places of everything in a text.
-pub struct Places(Option<Spanned<Shape>>);
+/// Returns the place of every key and value in the order of the text, or `None` if there are not
+/// `count` of them.
+pub fn places(text: &str, count: u32) -> Option<Vec<Place>> {
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        with_snippet: false,
+    };
+    let root: Spanned<Seen> = serde_saphyr::from_str_with_options(text, options).ok()?;
+    let mut places = Vec::new();
+    flatten(&root, &mut places);
+    (u32::try_from(places.len()) == Ok(count)).then_some(places)
+}
 
-impl Places {
-    /// Reads the text a second time.
-    pub fn read(text: &str) -> Self {
-        // Equal keys are told apart by their occurrence, so they must all come through.
-        let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
-        Self(serde_saphyr::from_str_with_options(text, options).ok())
-    }
-
-    /// Returns where a path is, or where it comes nearest.
-    pub fn find(&self, path: &[Step], part: Part) -> Option<Place> {
-        let mut node = self.0.as_ref()?;
-        let mut place = place(node.defined);
-        for (depth, step) in path.iter().enumerate() {
-            let last = depth + 1 == path.len();
-            match (step, &node.value) {
-                (Step::Key(name, occurrence), Shape::Map(pairs)) => {
-                    let mut same = pairs
-                        .iter()
-                        .filter(|(key, _)| key_name(&key.value) == *name);
-                    let Some((key, value)) = same.nth(*occurrence) else {
-                        return place;
-                    };
-                    let wanted = if last && part == Part::Key {
-                        key
-                    } else {
-                        value
-                    };
-                    place = self::place(wanted.defined).or_else(|| self::place(key.defined));
-                    node = value;
-                }
-                (Step::Index(index), Shape::List(list)) => {
-                    let Some(element) = list.get(*index) else {
-                        return place;
-                    };
-                    place = self::place(element.defined).or(place);
-                    node = element;
-                }
-                (Step::Key(..) | Step::Index(_), _) => return place,
-            }
-        }
-        place
+fn flatten(seen: &Spanned<Seen>, places: &mut Vec<Place>) {
+    let location = seen.referenced;
+    let len = match seen.value {
+        Seen::Leaf => usize::try_from(location.span().len()).unwrap_or(1).max(1),
+        Seen::List(_) | Seen::Map(_) => 1,
+    };
+    places.push(Place {
+        line: usize::try_from(location.line()).unwrap_or(0),
+        column: usize::try_from(location.column()).unwrap_or(0),
+        len,
+    });
+    match &seen.value {
+        Seen::Leaf => {}
+        Seen::List(items) => items.iter().for_each(|item| flatten(item, places)),
+        Seen::Map(entries) => entries.iter().for_each(|(key, value)| {
+            flatten(key, places);
+            flatten(value, places);
+        }),
     }
 }
 
-fn place(location: Location) -> Option<Place> {
-    let line = usize::try_from(location.line())
-        .ok()
-        .filter(|line| *line > 0)?;
-    let column = usize::try_from(location.column())
-        .ok()
-        .filter(|column| *column > 0)?;
-    Some(Place { line, column })
+/// The shape of a value, without the value.
+enum Seen {
+    Leaf,
+    List(Vec<Spanned<Seen>>),
+    Map(Vec<(Spanned<Seen>, Spanned<Seen>)>),
 }
 
-fn key_name(key: &Shape) -> &str {
-    match key {
-        Shape::Scalar(text) => text,
-        Shape::List(_) | Shape::Map(_) => "?",
-    }
-}
-
-/// The shape of the text with a place at every corner.
-enum Shape {
-    Scalar(String),
-    List(Vec<Spanned<Shape>>),
-    Map(Vec<(Spanned<Shape>, Spanned<Shape>)>),
-}
-
-impl<'de> Deserialize<'de> for Shape {
+impl<'de> Deserialize<'de> for Seen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShapeVisitor)
+        deserializer.deserialize_any(SeenVisitor)
     }
 }
 
-struct ShapeVisitor;
+struct SeenVisitor;
 
-impl<'de> Visitor<'de> for ShapeVisitor {
-    type Value = Shape;
+impl<'de> Visitor<'de> for SeenVisitor {
+    type Value = Seen;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a YAML value")
+        f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Shape, E> {
-        Ok(Shape::Scalar("~".into()))
+    fn visit_unit<E: de::Error>(self) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
     }
 
-    fn visit_none<E>(self) -> Result<Shape, E> {
-        Ok(Shape::Scalar("~".into()))
+    fn visit_none<E: de::Error>(self) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Shape, E> {
-        Ok(Shape::Scalar(value.to_string()))
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen, D::Error> {
+        Seen::deserialize(deserializer)
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Shape, E> {
-        Ok(Shape::Scalar(value.to_string()))
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Shape, E> {
-        Ok(Shape::Scalar(value.to_string()))
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Shape, E> {
-        Ok(Shape::Scalar(value.to_string()))
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Shape, E> {
-        Ok(Shape::Scalar(value.to_owned()))
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Shape, A::Error> {
-        let mut list = Vec::new();
-        while let Some(element) = access.next_element()? {
-            list.push(element);
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Seen, E> {
+        Ok(Seen::Leaf)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Seen, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
         }
-        Ok(Shape::List(list))
+        Ok(Seen::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Shape, A::Error> {
-        let mut map = Vec::new();
-        while let Some(key) = access.next_key()? {
-            map.push((key, access.next_value()?));
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
         }
-        Ok(Shape::Map(map))
+        Ok(Seen::Map(entries))
+    }
+
+    fn visit_enum<A: de::EnumAccess<'de>>(self, data: A) -> Result<Seen, A::Error> {
+        data.variant::<IgnoredAny>()?;
+        Ok(Seen::Leaf)
     }
 }

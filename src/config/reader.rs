@@ -1,258 +1,306 @@
-//! Reads the tree by keys and keeps every complaint, so that all errors come at once.
+//! A view of the tree that complains and goes on: maps of known keys, maps of free names, lists,
+//! scalars.
 //!
-//! Reading never stops at the first error: a value that is wrong is reported and `None`. Every key that is asked for
-//! becomes a known key; `finish` complains about the others and says which known one is near.
+//! Every method adds to the problems what is wrong and returns `None`, so that a caller asks for
+//! everything first and gives up last. What a value means is the matter of `check`.
 
-use super::file::Node;
-use super::place::{Part, Step};
+use std::collections::HashSet;
 
-/// A complaint about one place of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where: from the root.
-    pub path: Vec<Step>,
-    /// The key or the value.
-    pub part: Part,
-    /// What is wrong.
-    pub message: String,
-    /// How to mend it.
-    pub help: Option<String>,
-}
+use super::file::{Key, Kind, Node, NodeId};
+use super::report::{Problems, shown};
 
-/// All complaints so far.
-#[derive(Debug, Default)]
-pub struct Problems(pub Vec<Problem>);
-
-/// A value and where it is.
-#[derive(Clone, Debug)]
-pub struct Value<'a> {
-    /// The value.
-    pub node: &'a Node,
-    /// From the root.
-    pub path: Vec<Step>,
-}
-
-/// A map that is being read.
-#[derive(Debug)]
-pub struct Map<'a> {
-    pairs: &'a [(String, Node)],
-    path: Vec<Step>,
-    known: Vec<&'static str>,
-}
-
-impl Problems {
-    /// Complains about a value.
-    pub fn value(&mut self, value: &Value<'_>, message: impl Into<String>, help: Option<&str>) {
-        self.at(&value.path, Part::Value, message, help);
-    }
-
-    /// Complains about a path.
-    pub fn at(
-        &mut self,
-        path: &[Step],
-        part: Part,
-        message: impl Into<String>,
-        help: Option<&str>,
-    ) {
-        let help = help.map(str::to_owned);
-        self.0.push(Problem {
-            path: path.to_vec(),
-            part,
-            message: message.into(),
-            help,
-        });
-    }
+/// A value with the name it is known by in messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<'a> {
+    /// The key it stands under.
+    pub(super) name: &'a str,
+    /// The key's number; for an item of a list the item's own.
+    pub(super) key: NodeId,
+    /// What stands there.
+    pub(super) node: &'a Node,
 }
 
 impl<'a> Value<'a> {
-    /// Returns the map that it is; nothing counts as an empty one.
-    pub fn map(&self, problems: &mut Problems) -> Option<Map<'a>> {
-        let pairs: &[(String, Node)] = match self.node {
-            Node::Map(pairs) => pairs,
-            Node::Null => &[],
-            Node::Bool(_) | Node::Integer(_) | Node::Text(_) | Node::List(_) => {
-                self.wrong(problems, "a map");
-                return None;
+    /// Returns where to point to: the value, or its key where there is no value.
+    pub(super) fn at(self) -> NodeId {
+        if self.node.kind == Kind::Null {
+            self.key
+        } else {
+            self.node.id
+        }
+    }
+
+    /// Complains about the kind of this value.
+    pub(super) fn expected(self, what: &str, problems: &mut Problems) {
+        let found = self.node.kind.describe();
+        problems.add(
+            self.at(),
+            format!("`{}` must be {what}, not {found}", shown(self.name)),
+        );
+    }
+
+    /// Complains about this value.
+    pub(super) fn wrong(self, message: impl Into<String>, problems: &mut Problems) {
+        problems.add(self.at(), message);
+    }
+
+    /// Complains about this value and says how to mend it.
+    pub(super) fn wrong_with_help(
+        self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+        problems: &mut Problems,
+    ) {
+        problems.add_with_help(self.at(), message, help);
+    }
+
+    /// Returns a text.
+    pub(super) fn text(self, what: &str, problems: &mut Problems) -> Option<&'a str> {
+        match &self.node.kind {
+            Kind::Text(text) => Some(text),
+            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => {
+                let found = self.node.kind.describe();
+                let message = format!("`{}` must be {what}, not {found}", shown(self.name));
+                self.wrong_with_help(message, "put it in quotes", problems);
+                None
             }
-        };
-        let map = Map {
-            pairs,
-            path: self.path.clone(),
-            known: Vec::new(),
-        };
-        map.complain_about_duplicates(problems);
-        Some(map)
-    }
-
-    /// Returns the elements of the list that it is.
-    pub fn list(&self, problems: &mut Problems) -> Option<Vec<Value<'a>>> {
-        let Node::List(list) = self.node else {
-            self.wrong(problems, "a list");
-            return None;
-        };
-        let element = |(index, node)| Value {
-            node,
-            path: joined(&self.path, Step::Index(index)),
-        };
-        Some(list.iter().enumerate().map(element).collect())
-    }
-
-    /// Returns the text that it is; numbers and truth values are texts too.
-    pub fn text(&self, problems: &mut Problems) -> Option<String> {
-        match self.node {
-            Node::Text(text) => Some(text.clone()),
-            Node::Integer(number) => Some(number.to_string()),
-            Node::Bool(truth) => Some(truth.to_string()),
-            Node::Null | Node::List(_) | Node::Map(_) => {
-                self.wrong(problems, "a text");
+            Kind::Null | Kind::List(_) | Kind::Map(_) => {
+                self.expected(what, problems);
                 None
             }
         }
     }
 
-    /// Returns the number that it is, if it lies between the bounds.
-    pub fn number(&self, low: u32, high: u32, what: &str, problems: &mut Problems) -> Option<u32> {
-        let number = match self.node {
-            Node::Integer(number) => u32::try_from(*number).ok(),
-            Node::Null | Node::Bool(_) | Node::Text(_) | Node::List(_) | Node::Map(_) => {
-                self.wrong(problems, "a whole number");
-                return None;
+    /// Returns a whole number from `min` to `max`.
+    pub(super) fn number(self, min: u32, max: u32, problems: &mut Problems) -> Option<u32> {
+        let message = format!("{} must be between {min} and {max}", shown(self.name));
+        match &self.node.kind {
+            Kind::Int(raw) => {
+                let number = u32::try_from(*raw).ok().filter(|n| (min..=max).contains(n));
+                if number.is_none() {
+                    self.wrong(message, problems);
+                }
+                number
             }
-        };
-        let number = number.filter(|number| (low..=high).contains(number));
-        if number.is_none() {
-            problems.value(
-                self,
-                format!("{what} must be between {low} and {high}"),
-                None,
-            );
+            Kind::Float(_) => {
+                self.wrong(
+                    format!("{} must be a whole number", shown(self.name)),
+                    problems,
+                );
+                None
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => {
+                self.expected(&format!("a number between {min} and {max}"), problems);
+                None
+            }
         }
-        number
     }
 
-    /// Complains that it is not what was expected.
-    pub fn wrong(&self, problems: &mut Problems, expected: &str) {
-        problems.value(
-            self,
-            format!("expected {expected}, found {}", self.node.kind()),
-            None,
-        );
+    /// Returns the items of a list that is not empty.
+    pub(super) fn items(self, what: &str, problems: &mut Problems) -> Option<Vec<Value<'a>>> {
+        let Kind::List(items) = &self.node.kind else {
+            self.expected(&format!("a list of {what}"), problems);
+            return None;
+        };
+        if items.is_empty() {
+            self.wrong(
+                format!("`{}` must not be empty", shown(self.name)),
+                problems,
+            );
+            return None;
+        }
+        let item = |node: &'a Node| Value {
+            name: self.name,
+            key: node.id,
+            node,
+        };
+        Some(items.iter().map(item).collect())
+    }
+
+    /// Returns the entries of a map whose keys are names of the user's choice; each name once.
+    pub(super) fn entries(self, what: &str, problems: &mut Problems) -> Option<Vec<Value<'a>>> {
+        let Kind::Map(entries) = &self.node.kind else {
+            self.expected(&format!("a map of {what}"), problems);
+            return None;
+        };
+        if entries.is_empty() {
+            self.wrong(
+                format!("`{}` must not be empty", shown(self.name)),
+                problems,
+            );
+            return None;
+        }
+        let mut values: Vec<Value<'a>> = Vec::new();
+        let mut names = HashSet::new();
+        for (key, node) in entries {
+            check_name(key, problems);
+            if names.insert(key.text.as_str()) {
+                values.push(Value {
+                    name: &key.text,
+                    key: key.id,
+                    node,
+                });
+            } else {
+                duplicate(key, problems);
+            }
+        }
+        Some(values)
+    }
+
+    /// Returns the map below, whose keys are all in `known`.
+    pub(super) fn fields(
+        self,
+        known: &'static [&'static str],
+        problems: &mut Problems,
+    ) -> Option<Fields<'a>> {
+        let Kind::Map(entries) = &self.node.kind else {
+            self.expected("a map", problems);
+            return None;
+        };
+        Some(Fields::new(self.name, self.key, entries, known, problems))
     }
 }
 
-impl<'a> Map<'a> {
-    /// Returns the value of a key, which thereby is known.
-    pub fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
-        self.known.push(key);
-        let (_, node) = self.pairs.iter().find(|(name, _)| name == key)?;
-        Some(Value {
-            node,
-            path: joined(&self.path, Step::Key(key.to_owned(), 0)),
-        })
+/// A map of known keys.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    name: &'a str,
+    key: NodeId,
+    values: Vec<Value<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Complains about unknown and duplicate keys; `name` and `key` are of the map as a whole.
+    pub(super) fn new(
+        name: &'a str,
+        key: NodeId,
+        entries: &'a [(Key, Node)],
+        known: &'static [&'static str],
+        problems: &mut Problems,
+    ) -> Self {
+        let mut values: Vec<Value<'a>> = Vec::new();
+        for (key, node) in entries {
+            if !known.contains(&key.text.as_str()) {
+                let message = format!("unknown key `{}`", shown(&key.text));
+                let help = match nearest(&key.text, known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if known.is_empty() => "nothing can stand here".to_owned(),
+                    None => format!("known keys here: {}", known.join(", ")),
+                };
+                problems.add_with_help(key.id, message, help);
+            } else if values.iter().any(|value| value.name == key.text) {
+                duplicate(key, problems);
+            } else {
+                values.push(Value {
+                    name: &key.text,
+                    key: key.id,
+                    node,
+                });
+            }
+        }
+        Self { name, key, values }
     }
 
-    /// Returns the value of a key, or complains that it is missing.
-    pub fn require(&mut self, key: &'static str, problems: &mut Problems) -> Option<Value<'a>> {
+    /// Returns the value of a key, where there is one.
+    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
+        self.values.iter().find(|value| value.name == key).copied()
+    }
+
+    /// Returns the value of a key that must be there.
+    pub(super) fn need(
+        &self,
+        key: &str,
+        example: &str,
+        problems: &mut Problems,
+    ) -> Option<Value<'a>> {
         let value = self.get(key);
         if value.is_none() {
-            let part = if self.path.is_empty() {
-                Part::Value
-            } else {
-                Part::Key
-            };
-            problems.at(&self.path, part, format!("{key} is missing"), None);
+            let message = format!("`{}` has no `{key}`", shown(self.name));
+            problems.add_with_help(self.key, message, format!("add `{key}: {example}`"));
         }
         value
     }
 
-    /// Returns every key and value, for maps whose keys are names.
-    pub fn entries(&self) -> Vec<(String, Value<'a>)> {
-        let mut entries: Vec<(String, Value<'a>)> = Vec::new();
-        for (name, node) in self.pairs {
-            if !entries.iter().any(|(seen, _)| seen == name) {
-                let path = joined(&self.path, Step::Key(name.clone(), 0));
-                entries.push((name.clone(), Value { node, path }));
-            }
-        }
-        entries
-    }
-
-    /// Returns whether the key is there, without making it known.
-    pub fn has(&self, key: &str) -> bool {
-        self.pairs.iter().any(|(name, _)| name == key)
-    }
-
-    /// Returns where the map is.
-    pub fn path(&self) -> &[Step] {
-        &self.path
-    }
-
-    /// Complains about every key that was not asked for.
-    pub fn finish(self, problems: &mut Problems) {
-        for (name, _) in self.pairs {
-            if self.known.contains(&name.as_str()) {
-                continue;
-            }
-            let help = nearest(name, self.known.iter().copied())
-                .map(|near| format!("did you mean `{near}`?"))
-                .unwrap_or_else(|| format!("the keys here are {}", self.known.join(", ")));
-            let path = joined(&self.path, Step::Key(name.clone(), 0));
-            problems.at(
-                &path,
-                Part::Key,
-                format!("unknown key `{name}`"),
-                Some(&help),
-            );
-        }
-    }
-
-    fn complain_about_duplicates(&self, problems: &mut Problems) {
-        for (index, (name, _)) in self.pairs.iter().enumerate() {
-            let before = self.pairs[..index]
-                .iter()
-                .filter(|(other, _)| other == name)
-                .count();
-            if before > 0 {
-                let path = joined(&self.path, Step::Key(name.clone(), before));
-                problems.at(
-                    &path,
-                    Part::Key,
-                    format!("`{name}` stands here twice"),
-                    None,
-                );
-            }
-        }
+    /// Returns the key of the map as a whole.
+    pub(super) fn key(&self) -> NodeId {
+        self.key
     }
 }
 
-/// Returns the candidate that differs least from the name, if it is near enough to be meant.
-pub fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let allowed = name.chars().count() / 3 + 1;
-    candidates
-        .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+fn duplicate(key: &Key, problems: &mut Problems) {
+    let message = format!("`{}` is here twice", shown(&key.text));
+    problems.add_with_help(key.id, message, "keep one of the two");
+}
+
+/// Names appear in logs, paths and on command lines: letters, digits, `.`, `_` and `-`.
+fn check_name(key: &Key, problems: &mut Problems) {
+    if !is_name(&key.text, NAME_CHARS_MAX) {
+        let message = format!("`{}` cannot be a name", shown(&key.text));
+        let help = format!("names are 1 to {NAME_CHARS_MAX} letters, digits, `.`, `_` and `-`");
+        problems.add_with_help(key.id, message, help);
+    }
+}
+
+/// Returns whether a text is 1 to `chars_max` ASCII letters, digits, `.`, `_` and `-`.
+pub(super) fn is_name(text: &str, chars_max: usize) -> bool {
+    (1..=chars_max).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// Returns the name that somebody may have meant: at most a third of it mistyped.
+pub(super) fn nearest<'n>(typed: &str, names: &[&'n str]) -> Option<&'n str> {
+    if typed.len() > NAME_CHARS_MAX {
+        return None;
+    }
+    let near = |name: &&'n str| {
+        let distance = distance(typed, name);
+        (distance <= name.chars().count().div_ceil(3)).then_some((distance, *name))
+    };
+    names
+        .iter()
+        .filter_map(near)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, name)| name)
 }
 
-/// Returns how many letters must be changed, added or removed (Levenshtein).
+/// Counts the insertions, deletions, replacements and swaps of neighbors that turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let a: Vec<char> = a.to_lowercase().chars().collect();
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
         }
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
-fn joined(path: &[Step], step: Step) -> Vec<Step> {
-    let mut path = path.to_vec();
-    path.push(step);
-    path
+/// The longest name; a longer one is refused.
+const NAME_CHARS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_forgives_a_third_of_the_name() {
+        let names = ["interface", "vrid", "priority"];
+        assert_eq!(nearest("interfcae", &names), Some("interface"));
+        assert_eq!(nearest("Priorty", &names), Some("priority"));
+        assert_eq!(nearest("vird", &names), Some("vrid"));
+        assert_eq!(nearest("track", &names), None);
+        assert_eq!(nearest("", &names), None);
+    }
 }

@@ -1,251 +1,330 @@
-//! The rules of `listeners`: where clients connect, and which virtual router that place belongs to.
+//! The section `listeners`: where clients connect, which virtual router that ties them to, which
+//! pool answers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::place::Part;
-use super::super::reader::{Map, Problems, Value, nearest};
-use super::super::{ListenerConfig, ListenerTimeouts, PoolConfig, VirtualRouterConfig};
-use super::values;
+use super::pools::Pools;
+use super::routers::{Entry, is_link_local};
+use super::values::{self, Use, duration_or};
+use crate::config::file::{Kind, NodeId};
+use crate::config::reader::{Fields, Value, nearest};
+use crate::config::report::{Problems, shown};
+use crate::config::{ListenerConfig, ListenerTimeouts};
 
-/// What listeners refer to.
-#[derive(Clone, Copy)]
-pub struct Scope<'a> {
-    /// All virtual routers.
-    pub routers: &'a [VirtualRouterConfig],
-    /// All pools.
-    pub pools: &'a [PoolConfig],
-}
-
-/// Reads every listener.
-pub fn read(value: &Value<'_>, scope: &Scope<'_>, problems: &mut Problems) -> Vec<ListenerConfig> {
-    let Some(map) = value.map(problems) else {
-        return Vec::new();
-    };
-    let mut listeners: Vec<ListenerConfig> = Vec::new();
-    for (name, entry) in map.entries() {
-        values::name(&name, "listener", &entry, Part::Key, problems);
-        let Some(listener) = read_listener(name, &entry, scope, problems) else {
-            continue;
-        };
-        complain_about_overlaps(&listeners, &listener, &entry, problems);
-        complain_about_loops(&listener, &entry, scope, problems);
-        listeners.push(listener);
+/// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
+pub(super) fn check(
+    section: Value<'_>,
+    entries: Option<&[Entry]>,
+    pools: Option<&Pools>,
+    problems: &mut Problems,
+) -> Option<Vec<ListenerConfig>> {
+    let mut taken: Vec<Bind<'_>> = Vec::new();
+    let mut listeners = Some(Vec::new());
+    for listener in section.entries("listeners by name", problems)? {
+        let checked = check_listener(listener, entries, pools, &mut taken, problems);
+        listeners = listeners.zip(checked).map(|(mut listeners, listener)| {
+            listeners.push(listener);
+            listeners
+        });
     }
     listeners
 }
 
-fn read_listener(
-    name: String,
-    value: &Value<'_>,
-    scope: &Scope<'_>,
+/// An address that a listener has taken.
+#[derive(Clone, Copy, Debug)]
+struct Bind<'a> {
+    addr: SocketAddr,
+    listener: &'a str,
+    at: NodeId,
+}
+
+/// Where a listener listens, as far as it is right.
+#[derive(Debug)]
+struct Binds {
+    virtual_router: Option<String>,
+    binds: Vec<(NodeId, SocketAddr)>,
+}
+
+fn check_listener<'a>(
+    listener: Value<'a>,
+    entries: Option<&[Entry]>,
+    pools: Option<&Pools>,
+    taken: &mut Vec<Bind<'a>>,
     problems: &mut Problems,
 ) -> Option<ListenerConfig> {
-    let mut map = value.map(problems)?;
-    let place = read_place(value, &mut map, scope, problems);
-    let pool = map.require("pool", problems);
-    let timeouts = map.get("timeouts");
-    map.finish(problems);
-    let pool = pool.and_then(|value| read_pool_name(&value, scope, problems));
-    let timeouts = timeouts.map_or(Some(TIMEOUTS), |value| read_timeouts(&value, problems));
-    let (virtual_router, binds) = place?;
+    let known = &["virtual_router", "port", "bind", "pool", "timeouts"];
+    let fields = listener.fields(known, problems)?;
+    let binds = check_binds(listener, &fields, entries, problems);
+    let pool = check_pool(&fields, pools, problems);
+    let timeouts = check_timeouts(&fields, problems);
+    if let Some(binds) = &binds {
+        for (at, addr) in &binds.binds {
+            check_free(
+                Bind {
+                    addr: *addr,
+                    listener: listener.name,
+                    at: *at,
+                },
+                taken,
+                problems,
+            );
+        }
+        if let (Some(pool), Some(pools)) = (pool, pools) {
+            check_loop(listener.name, binds, pool, pools, problems);
+        }
+    }
+    let binds = binds?;
     Some(ListenerConfig {
-        name,
-        virtual_router,
-        binds,
-        pool: pool?,
+        name: listener.name.to_owned(),
+        virtual_router: binds.virtual_router,
+        binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
+        pool: pool?.to_owned(),
         timeouts: timeouts?,
     })
 }
 
-/// Reads where it listens: `virtual_router` and `port`, or `bind`.
-fn read_place(
-    value: &Value<'_>,
-    map: &mut Map<'_>,
-    scope: &Scope<'_>,
+/// Either `virtual_router` with `port`, or `bind`.
+fn check_binds(
+    listener: Value<'_>,
+    fields: &Fields<'_>,
+    entries: Option<&[Entry]>,
     problems: &mut Problems,
-) -> Option<(Option<String>, Vec<SocketAddr>)> {
-    let (entry, port, bind) = (map.get("virtual_router"), map.get("port"), map.get("bind"));
-    match (entry, port, bind) {
-        (Some(entry), Some(port), None) => {
-            let port = port.number(1, 65_535, "port", problems);
-            let entry = read_entry_name(&entry, scope, problems);
-            let (port, entry) = (u16::try_from(port?).ok()?, entry?);
-            let binds = addresses_of(&entry, scope)
-                .map(|ip| SocketAddr::new(ip, port))
-                .collect();
-            Some((Some(entry), binds))
+) -> Option<Binds> {
+    let name = shown(listener.name);
+    match (
+        fields.get("virtual_router"),
+        fields.get("port"),
+        fields.get("bind"),
+    ) {
+        (Some(router), port, None) => {
+            if port.is_none() {
+                fields.need("port", "80", problems);
+            }
+            check_router_and_port(router, port, entries, problems)
         }
-        (None, None, Some(bind)) => {
-            let binds = read_binds(&bind, problems)?;
-            Some((tied_to(&binds, scope), binds))
+        (None, None, Some(bind)) => check_bind_list(bind, entries.unwrap_or_default(), problems),
+        (None, Some(port), None) => {
+            let message = format!("`{name}` has a `port` but no `virtual_router`");
+            let help = "add `virtual_router: NAME`, or write `bind: [\"192.0.2.1:80\"]` instead";
+            problems.add_with_help(port.key, message, help);
+            None
         }
-        (Some(_) | None, Some(_) | None, Some(_) | None) => {
-            let help = "write virtual_router and port, or bind";
-            let message = "a listener needs a place: virtual_router and port, or bind";
-            problems.at(&value.path, Part::Key, message, Some(help));
+        (Some(_), _, Some(bind)) | (None, Some(_), Some(bind)) => {
+            let message = format!(
+                "`{name}` has `bind` and also `virtual_router` or `port`: it is one or the other"
+            );
+            let help = "keep `virtual_router` with `port`, or `bind`; a listener that binds a \
+                        virtual address is tied to its virtual router by itself";
+            problems.add_with_help(bind.key, message, help);
+            None
+        }
+        (None, None, None) => {
+            let message = format!("`{name}` listens nowhere");
+            let help = "add `virtual_router: NAME` and `port: 80`, or `bind: [\"192.0.2.1:80\"]`";
+            problems.add_with_help(fields.key(), message, help);
             None
         }
     }
 }
 
-fn read_entry_name(
-    value: &Value<'_>,
-    scope: &Scope<'_>,
+fn check_router_and_port(
+    router: Value<'_>,
+    port: Option<Value<'_>>,
+    entries: Option<&[Entry]>,
     problems: &mut Problems,
-) -> Option<String> {
-    let name = value.text(problems)?;
-    let names: Vec<&str> = scope
-        .routers
+) -> Option<Binds> {
+    let number = port.and_then(|port| port.number(1, 65535, problems));
+    let name = router.text("the name of a virtual router", problems)?;
+    let entries = entries?;
+    let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        unknown_name(router, "virtual router", name, &names, problems);
+        return None;
+    };
+    let port_at = port?.at();
+    let port = u16::try_from(number?).ok()?;
+    let addresses = entry
+        .addresses
+        .as_ref()?
         .iter()
-        .map(|r| r.name.entry.as_str())
+        .filter(|ip| !is_link_local(**ip));
+    let binds: Vec<_> = addresses
+        .map(|ip| (port_at, SocketAddr::new(*ip, port)))
         .collect();
-    if names.contains(&name.as_str()) {
-        return Some(name);
+    if binds.is_empty() {
+        let message = format!("`{name}` has no address to listen on: link-local ones are left out");
+        let help = format!("give `{name}` an address that clients can reach");
+        router.wrong_with_help(message, help, problems);
+        return None;
     }
-    let help = nearest(&name, names.into_iter()).map(|near| format!("did you mean `{near}`?"));
-    problems.value(
-        value,
-        format!("there is no virtual router `{name}`"),
-        help.as_deref(),
-    );
-    None
+    Some(Binds {
+        virtual_router: Some(name.to_owned()),
+        binds,
+    })
 }
 
-fn read_pool_name(value: &Value<'_>, scope: &Scope<'_>, problems: &mut Problems) -> Option<String> {
-    let name = value.text(problems)?;
-    let names: Vec<&str> = scope.pools.iter().map(|pool| pool.name.as_str()).collect();
-    if names.contains(&name.as_str()) {
-        return Some(name);
-    }
-    let help = nearest(&name, names.into_iter()).map(|near| format!("did you mean `{near}`?"));
-    problems.value(value, format!("there is no pool `{name}`"), help.as_deref());
-    None
-}
-
-fn read_binds(value: &Value<'_>, problems: &mut Problems) -> Option<Vec<SocketAddr>> {
-    let list = value.list(problems)?;
-    if list.is_empty() {
-        problems.value(
-            value,
-            "bind is empty",
-            Some("name at least one address: [\"0.0.0.0:80\"]"),
+/// Addresses of exactly one virtual router tie the listener to it.
+fn check_bind_list(bind: Value<'_>, entries: &[Entry], problems: &mut Problems) -> Option<Binds> {
+    if let Kind::Text(text) = &bind.node.kind {
+        let help = format!("write `bind: [\"{}\"]`", shown(text));
+        bind.wrong_with_help(
+            "bind must be a list of addresses with ports",
+            help,
+            problems,
         );
         return None;
     }
-    let binds: Vec<SocketAddr> = list
-        .iter()
-        .filter_map(|element| values::socket_address(element, problems))
-        .collect();
-    (binds.len() == list.len()).then_some(binds)
+    let mut binds = Some(Vec::new());
+    for item in bind.items("addresses with ports", problems)? {
+        let addr = values::socket_addr(item, Use::Bind, problems);
+        binds = binds.zip(addr).map(|(mut binds, addr)| {
+            binds.push((item.at(), addr));
+            binds
+        });
+    }
+    let binds = binds?;
+    let holds = |entry: &&Entry| {
+        let addresses = entry.addresses.as_deref().unwrap_or_default();
+        binds.iter().any(|(_, addr)| addresses.contains(&addr.ip()))
+    };
+    let mut tied = entries.iter().filter(holds);
+    let virtual_router = match (tied.next(), tied.next()) {
+        (Some(entry), None) => Some(entry.name.clone()),
+        (Some(_), Some(_)) | (None, _) => None,
+    };
+    Some(Binds {
+        virtual_router,
+        binds,
+    })
 }
 
-fn read_timeouts(value: &Value<'_>, problems: &mut Problems) -> Option<ListenerTimeouts> {
-    let mut map = value.map(problems)?;
-    let head = map.get("request_head");
-    let idle = map.get("idle");
-    map.finish(problems);
-    let head = head.map_or(Some(TIMEOUTS.request_head), |v| {
-        values::timeout(&v, problems)
+fn check_pool<'a>(
+    fields: &Fields<'a>,
+    pools: Option<&Pools>,
+    problems: &mut Problems,
+) -> Option<&'a str> {
+    let value = fields.need("pool", "NAME", problems)?;
+    let name = value.text("the name of a pool", problems)?;
+    let names: Vec<&str> = pools?.names.iter().map(String::as_str).collect();
+    if !names.contains(&name) {
+        unknown_name(value, "pool", name, &names, problems);
+        return None;
+    }
+    Some(name)
+}
+
+/// Complains about a name that is not in its section.
+fn unknown_name(value: Value<'_>, what: &str, name: &str, names: &[&str], problems: &mut Problems) {
+    let message = format!("there is no {what} `{}`", shown(name));
+    let section = what.replace(' ', "_");
+    let help = match nearest(name, names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => format!("add it under `{section}s`"),
+        None => format!("these are there: {}", few(names)),
+    };
+    value.wrong_with_help(message, help, problems);
+}
+
+/// Joins names, not too many of them.
+fn few(names: &[&str]) -> String {
+    let mut few: Vec<String> = names
+        .iter()
+        .take(NAMES_SHOWN_MAX)
+        .map(|name| shown(name))
+        .collect();
+    if names.len() > NAMES_SHOWN_MAX {
+        few.push("...".to_owned());
+    }
+    few.join(", ")
+}
+
+/// Two listeners cannot have one address and port; a wildcard has every address of its family.
+fn check_free<'a>(bind: Bind<'a>, taken: &mut Vec<Bind<'a>>, problems: &mut Problems) {
+    let addr = bind.addr;
+    let clash = taken.iter().find(|other| {
+        let (a, b) = (addr.ip(), other.addr.ip());
+        let overlap = a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified());
+        addr.port() == other.addr.port() && (a == b || overlap)
     });
-    let idle = idle.map_or(Some(TIMEOUTS.idle), |v| values::timeout(&v, problems));
+    if let Some(other) = clash {
+        let whose = if other.listener == bind.listener {
+            "here"
+        } else {
+            other.listener
+        };
+        if other.addr == addr {
+            problems.add(
+                bind.at,
+                format!("{addr} is already taken, by {}", quoted(whose)),
+            );
+        } else {
+            let message = format!("{addr} and {}, of {}, overlap", other.addr, quoted(whose));
+            let help = format!(
+                "`0.0.0.0` and `[::]` mean every address of their family; take another port than {} \
+                 or name the addresses one by one",
+                addr.port(),
+            );
+            problems.add_with_help(bind.at, message, help);
+        }
+    }
+    taken.push(bind);
+}
+
+fn quoted(whose: &str) -> String {
+    if whose == "here" {
+        "this listener itself".to_owned()
+    } else {
+        format!("`{}`", shown(whose))
+    }
+}
+
+/// A listener whose own address is a backend would ask itself without end.
+fn check_loop(listener: &str, binds: &Binds, pool: &str, pools: &Pools, problems: &mut Problems) {
+    for (_, at, backend) in pools.backends.iter().filter(|(name, ..)| name == pool) {
+        let own = binds.binds.iter().any(|(_, addr)| {
+            let every = addr.ip().is_unspecified() && addr.is_ipv4() == backend.is_ipv4();
+            addr == backend
+                || (every && backend.ip().is_loopback() && addr.port() == backend.port())
+        });
+        if own {
+            let message = format!(
+                "{backend} is where listener `{}` itself listens",
+                shown(listener)
+            );
+            problems.add_with_help(*at, message, "a backend is another server");
+        }
+    }
+}
+
+fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<ListenerTimeouts> {
+    let default = ListenerTimeouts {
+        request_head: REQUEST_HEAD,
+        idle: IDLE,
+    };
+    let Some(value) = fields.get("timeouts") else {
+        return Some(default);
+    };
+    let fields = value.fields(&["request_head", "idle"], problems)?;
+    let request_head = duration_or(
+        &fields,
+        "request_head",
+        REQUEST_HEAD,
+        TIMEOUT_MIN..=HOUR,
+        problems,
+    );
+    let idle = duration_or(&fields, "idle", IDLE, TIMEOUT_MIN..=DAY, problems);
     Some(ListenerTimeouts {
-        request_head: head?,
+        request_head: request_head?,
         idle: idle?,
     })
 }
 
-/// Returns the virtual addresses that clients use; link-local ones only name the router on its link.
-fn addresses_of<'a>(entry: &'a str, scope: &Scope<'a>) -> impl Iterator<Item = IpAddr> + use<'a> {
-    let of_entry = scope
-        .routers
-        .iter()
-        .filter(move |router| router.name.entry == entry);
-    of_entry
-        .flat_map(|router| &router.addresses)
-        .map(|virtual_address| virtual_address.address)
-        .filter(|address| match address {
-            IpAddr::V4(_) => true,
-            IpAddr::V6(address) => !address.is_unicast_link_local(),
-        })
-}
+/// A longer list of names helps nobody.
+const NAMES_SHOWN_MAX: usize = 10;
 
-/// Returns the one entry whose virtual address is among these places, if it is only one.
-fn tied_to(binds: &[SocketAddr], scope: &Scope<'_>) -> Option<String> {
-    let mut entries: Vec<&str> = Vec::new();
-    for router in scope.routers {
-        let entry = router.name.entry.as_str();
-        let tied = router
-            .addresses
-            .iter()
-            .any(|a| binds.iter().any(|b| b.ip() == a.address));
-        if tied && !entries.contains(&entry) {
-            entries.push(entry);
-        }
-    }
-    match entries[..] {
-        [entry] => Some(entry.to_owned()),
-        [] | [_, ..] => None,
-    }
-}
-
-fn complain_about_overlaps(
-    others: &[ListenerConfig],
-    listener: &ListenerConfig,
-    at: &Value<'_>,
-    problems: &mut Problems,
-) {
-    for (index, bind) in listener.binds.iter().enumerate() {
-        let elsewhere = others
-            .iter()
-            .flat_map(|o| o.binds.iter().map(move |b| (&o.name, b)));
-        let here = listener.binds[..index].iter().map(|b| (&listener.name, b));
-        if let Some((name, _)) = elsewhere
-            .chain(here)
-            .find(|(_, other)| overlap(**other, *bind))
-        {
-            let message = format!("{bind} is already taken by listener `{name}`");
-            let help =
-                "an address and port belong to one listener; 0.0.0.0 and [::] are all addresses";
-            problems.at(&at.path, Part::Key, message, Some(help));
-        }
-    }
-}
-
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port()
-        && a.is_ipv4() == b.is_ipv4()
-        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
-}
-
-/// A backend that is the listener itself would be asked for ever.
-fn complain_about_loops(
-    listener: &ListenerConfig,
-    at: &Value<'_>,
-    scope: &Scope<'_>,
-    problems: &mut Problems,
-) {
-    let Some(pool) = scope.pools.iter().find(|pool| pool.name == listener.pool) else {
-        return;
-    };
-    for backend in &pool.backends {
-        if listener.binds.contains(&backend.address) {
-            let message = format!(
-                "backend `{}` of pool `{}` is this listener itself",
-                backend.name, pool.name
-            );
-            problems.at(
-                &at.path,
-                Part::Key,
-                message,
-                Some("requests would go round for ever"),
-            );
-        }
-    }
-}
-
-/// The defaults of `timeouts`.
-const TIMEOUTS: ListenerTimeouts = ListenerTimeouts {
-    request_head: Duration::from_secs(10),
-    idle: Duration::from_secs(60),
-};
+const REQUEST_HEAD: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(60);
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -1,22 +1,24 @@
-//! The tree to a [`Config`], or all that is wrong with it at once.
+//! The tree to a [`Config`], or to all errors at once.
 //!
-//! Every rule of the configuration is here or in the files of this folder: `routers`, `listeners`, `pools`, and
-//! `values` for scalars. A rule complains about a path; `report` finds its line and prints it.
+//! Parse, don't validate: a value is turned into its checked type once, here, and nobody asks
+//! again. A wrong value does not stop the check; it only withholds the part of the configuration
+//! that it belongs to. Each section has its file; `values` has what they share: durations,
+//! addresses, names.
 
 mod listeners;
 mod pools;
-mod report;
 mod routers;
 mod values;
 
-pub use report::ConfigErrors;
-
-use super::file;
-use super::place::Part;
-use super::reader::{Problems, Value};
+use super::file::{self, Key, Kind, Node, NodeId};
+use super::reader::{Fields, Value, is_name};
+use super::report::{Problems, shown};
 use super::{Config, ProxyConfig};
 
-/// Who this machine is, in the order of precedence: `Given` wins over the file, the file over `HostName`.
+pub use super::report::ConfigErrors;
+
+/// Who this machine is, in the order of precedence: `Given` wins over the file, the file over
+/// `HostName`.
 #[derive(Clone, Copy, Debug)]
 pub enum NodeName<'a> {
     /// `--node lb1`.
@@ -25,78 +27,130 @@ pub enum NodeName<'a> {
     HostName(&'a str),
 }
 
-/// Checks the text of a configuration for one node; `path` is only printed.
+/// Checks the text of a configuration for `node` (used where the text has no `node` key); `path` is
+/// only printed.
 pub fn parse(path: &str, text: &str, node: NodeName<'_>) -> Result<Config, ConfigErrors> {
-    if text.len() > CONFIG_BYTES_MAX {
-        return Err(ConfigErrors::whole(
-            path,
-            "the file is larger than 1 MiB".into(),
-        ));
-    }
-    let tree = file::read(text).map_err(|error| ConfigErrors::syntax(path, text, &error))?;
+    // Some editors put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (root, count) =
+        file::read(text).map_err(|error| ConfigErrors::syntax(path, text, &error))?;
     let mut problems = Problems::default();
-    let config = read(
-        &Value {
-            node: &tree,
-            path: Vec::new(),
-        },
-        node,
-        &mut problems,
-    );
-    match config {
-        Some(config) if problems.0.is_empty() => Ok(config),
-        Some(_) | None => Err(ConfigErrors::new(path, text, problems)),
+    match check(&root, node, &mut problems) {
+        Some(config) if problems.is_empty() => Ok(config),
+        Some(_) | None => Err(problems.into_errors(path, text, &root, count)),
     }
 }
 
-fn read(root: &Value<'_>, node: NodeName<'_>, problems: &mut Problems) -> Option<Config> {
-    let mut map = root.map(problems)?;
-    let node = read_node(map.get("node"), node, problems);
-    let routers = map.get("virtual_routers");
-    let listeners = map.get("listeners");
-    let pools = map.get("pools");
-    let proxy = map.get("proxy");
-    if routers.is_none() && listeners.is_none() {
-        let help = "see config/evenkeel.yaml for every key";
-        problems.value(root, "virtual_routers or listeners is needed", Some(help));
-    }
-    map.finish(problems);
-    let virtual_routers = routers.map_or_else(Vec::new, |v| routers::read(&v, &node, problems));
-    let pools = pools.map_or_else(Vec::new, |v| pools::read(&v, problems));
-    let scope = listeners::Scope {
-        routers: &virtual_routers,
-        pools: &pools,
+fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Config> {
+    let entries: &[(Key, Node)] = match &root.kind {
+        Kind::Map(entries) => entries,
+        Kind::Null => &[],
+        Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Text(_) | Kind::List(_) => {
+            problems.add_with_help(
+                root.id,
+                "a configuration is a map of sections",
+                SECTIONS_HELP,
+            );
+            return None;
+        }
     };
-    let listeners = listeners.map_or_else(Vec::new, |v| listeners::read(&v, &scope, problems));
-    let threads = proxy.and_then(|value| read_threads(&value, problems));
+    let file = Fields::new("the file", root.id, entries, SECTIONS, problems);
+    if file.get("virtual_routers").is_none() && file.get("listeners").is_none() {
+        let message = "neither `virtual_routers` nor `listeners` is here: nothing to do";
+        problems.add_with_help(None, message, SECTIONS_HELP);
+    }
+    let node = check_node(file.get("node"), node, problems);
+    let entries = file
+        .get("virtual_routers")
+        .map_or(Some(Vec::new()), |section| {
+            routers::check(section, node.as_deref(), problems)
+        });
+    let pools = file
+        .get("pools")
+        .map(|section| pools::check(section, problems));
+    let pools = pools.unwrap_or_else(|| Some(pools::Pools::default()));
+    let listeners = file.get("listeners").map_or(Some(Vec::new()), |section| {
+        listeners::check(section, entries.as_deref(), pools.as_ref(), problems)
+    });
+    let proxy = file
+        .get("proxy")
+        .map_or(Some(ProxyConfig { threads: None }), |section| {
+            check_proxy(section, problems)
+        });
+    let routers: Option<Vec<_>> = entries?.into_iter().map(|entry| entry.routers).collect();
     Some(Config {
-        node,
-        virtual_routers,
-        listeners,
-        pools,
-        proxy: ProxyConfig { threads },
+        node: node?,
+        virtual_routers: routers?.into_iter().flatten().collect(),
+        listeners: listeners?,
+        pools: pools?.checked?,
+        proxy: proxy?,
     })
 }
 
-fn read_node(value: Option<Value<'_>>, node: NodeName<'_>, problems: &mut Problems) -> String {
-    let written = value.and_then(|value| {
-        let name = value.text(problems)?;
-        values::name(&name, "node", &value, Part::Value, problems).then_some(name)
-    });
-    match (node, written) {
-        (NodeName::Given(name), _) => name.to_owned(),
-        (NodeName::HostName(_), Some(name)) => name,
-        (NodeName::HostName(name), None) => name.to_owned(),
+/// The name given wins over the file, the file over the host's name; all that are used must be
+/// names.
+fn check_node(
+    in_file: Option<Value<'_>>,
+    node: NodeName<'_>,
+    problems: &mut Problems,
+) -> Option<String> {
+    let in_file = match in_file {
+        None => None,
+        Some(value) => {
+            let text = value.text("the name of a node", problems)?;
+            let good = checked_node(text, value.at(), "node", problems)?;
+            Some(good)
+        }
+    };
+    match node {
+        NodeName::Given(name) => checked_node(name, None, "the name given with --node", problems),
+        NodeName::HostName(name) => in_file.or_else(|| {
+            checked_node(
+                name,
+                None,
+                "the host's name, used for want of `node`,",
+                problems,
+            )
+        }),
     }
 }
 
-fn read_threads(value: &Value<'_>, problems: &mut Problems) -> Option<u16> {
-    let mut map = value.map(problems)?;
-    let threads = map.get("threads");
-    map.finish(problems);
-    let threads = threads?.number(1, 128, "threads", problems)?;
-    u16::try_from(threads).ok()
+fn checked_node(
+    name: &str,
+    at: impl Into<Option<NodeId>>,
+    what: &str,
+    problems: &mut Problems,
+) -> Option<String> {
+    if is_name(name, HOST_NAME_CHARS_MAX) {
+        return Some(name.to_owned());
+    }
+    let message = format!("{what} cannot be `{}`", shown(name));
+    problems.add_with_help(
+        at,
+        message,
+        "a node's name is letters, digits, `.`, `_` and `-`",
+    );
+    None
 }
 
-/// The largest configuration: every address, listener and backend of a large pair many times over.
-const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<ProxyConfig> {
+    let fields = section.fields(&["threads"], problems)?;
+    let threads = match fields.get("threads") {
+        None => None,
+        Some(value) => Some(value.number(1, THREADS_MAX, problems)?),
+    };
+    Some(ProxyConfig {
+        threads: threads.and_then(|n| u16::try_from(n).ok()),
+    })
+}
+
+const SECTIONS: &[&str] = &["node", "virtual_routers", "listeners", "pools", "proxy"];
+
+const SECTIONS_HELP: &str =
+    "write `virtual_routers:` or `listeners:`; evenkeel.yaml(5) shows a whole file";
+
+/// The longest name a host can have (RFC 1035 §2.3.4).
+const HOST_NAME_CHARS_MAX: usize = 253;
+
+/// More data threads than this are a mistake.
+const THREADS_MAX: u32 = 256;

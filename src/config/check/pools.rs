@@ -1,193 +1,218 @@
-//! The rules of `pools`: backends, balance, health checks, timeouts.
+//! The section `pools`: backends, how one is picked, how they are probed.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::file::Node;
-use super::super::place::Part;
-use super::super::reader::{Map, Problems, Value};
-use super::super::{
+use super::values::{self, Use, duration_or, number_or};
+use crate::config::file::{Kind, NodeId};
+use crate::config::reader::{Fields, Value, nearest};
+use crate::config::report::{Problems, shown};
+use crate::config::{
     BackendConfig, HealthCheckConfig, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
 };
-use super::values;
 use crate::logic::balance::Balance;
 
-/// Reads every pool.
-pub fn read(value: &Value<'_>, problems: &mut Problems) -> Vec<PoolConfig> {
-    let Some(map) = value.map(problems) else {
-        return Vec::new();
-    };
-    let mut pools = Vec::new();
-    for (name, entry) in map.entries() {
-        values::name(&name, "pool", &entry, Part::Key, problems);
-        pools.extend(read_pool(name, &entry, problems));
-    }
-    pools
+/// The section, as far as it is right.
+#[derive(Debug)]
+pub(super) struct Pools {
+    /// Every name in the section, right or wrong.
+    pub(super) names: Vec<String>,
+    /// Where each backend's address stands, by pool.
+    pub(super) backends: Vec<(String, NodeId, SocketAddr)>,
+    /// `None` if anything is wrong.
+    pub(super) checked: Option<Vec<PoolConfig>>,
 }
 
-fn read_pool(name: String, value: &Value<'_>, problems: &mut Problems) -> Option<PoolConfig> {
-    let mut map = value.map(problems)?;
-    let backends = map.require("backends", problems);
-    let balance = map.get("balance");
-    let check = map.get("health_check");
-    let timeouts = map.get("timeouts");
-    map.finish(problems);
-    let backends = backends.map_or_else(Vec::new, |value| read_backends(&value, problems));
-    let balance = balance.map_or(Some(Balance::RandomOfTwo), |v| read_balance(&v, problems));
-    let health_check = check.map_or(Some(default_check()), |value| read_check(&value, problems));
-    let timeouts = timeouts.map_or(Some(TIMEOUTS), |value| read_timeouts(&value, problems));
+impl Default for Pools {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            backends: Vec::new(),
+            checked: Some(Vec::new()),
+        }
+    }
+}
+
+/// Checks the section; `None` if it is no map of pools at all.
+pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools> {
+    let mut pools = Pools::default();
+    for entry in section.entries("pools by name", problems)? {
+        pools.names.push(entry.name.to_owned());
+        let pool = check_pool(entry, &mut pools.backends, problems);
+        pools.checked = pools.checked.zip(pool).map(|(mut checked, pool)| {
+            checked.push(pool);
+            checked
+        });
+    }
+    Some(pools)
+}
+
+fn check_pool(
+    entry: Value<'_>,
+    places: &mut Vec<(String, NodeId, SocketAddr)>,
+    problems: &mut Problems,
+) -> Option<PoolConfig> {
+    let fields = entry.fields(
+        &["backends", "balance", "health_check", "timeouts"],
+        problems,
+    )?;
+    let backends = check_backends(entry.name, &fields, places, problems);
+    let balance = check_balance(&fields, problems);
+    let health_check = check_health_check(&fields, problems);
+    let timeouts = check_timeouts(&fields, problems);
     Some(PoolConfig {
-        name,
-        backends,
+        name: entry.name.to_owned(),
+        backends: backends?,
         balance: balance?,
         health_check: health_check?,
         timeouts: timeouts?,
     })
 }
 
-fn read_backends(value: &Value<'_>, problems: &mut Problems) -> Vec<BackendConfig> {
-    let Some(map) = value.map(problems) else {
-        return Vec::new();
-    };
-    let mut backends: Vec<BackendConfig> = Vec::new();
-    for (name, entry) in map.entries() {
-        values::name(&name, "backend", &entry, Part::Key, problems);
-        let Some(backend) = read_backend(name, &entry, problems) else {
-            continue;
-        };
-        if let Some(other) = backends
-            .iter()
-            .find(|other| other.address == backend.address)
-        {
-            let message = format!("{} is already backend `{}`", backend.address, other.name);
-            problems.value(
-                &entry,
-                message,
-                Some("give one backend a larger weight instead"),
-            );
+fn check_backends(
+    pool: &str,
+    fields: &Fields<'_>,
+    places: &mut Vec<(String, NodeId, SocketAddr)>,
+    problems: &mut Problems,
+) -> Option<Vec<BackendConfig>> {
+    let value = fields.need("backends", "{b1: \"192.0.2.10:80\"}", problems)?;
+    let entries = value.entries("addresses by name", problems)?;
+    let mut backends = Some(Vec::new());
+    for entry in entries {
+        let checked = check_backend(entry, problems);
+        if let Some((at, backend)) = &checked {
+            places.push((pool.to_owned(), *at, backend.address));
         }
-        backends.push(backend);
-    }
-    if map.entries().is_empty() {
-        problems.value(
-            value,
-            "backends is empty",
-            Some("name at least one: {a: 192.0.2.102:80}"),
-        );
+        backends = backends.zip(checked).map(|(mut backends, (_, backend))| {
+            backends.push(backend);
+            backends
+        });
     }
     backends
 }
 
-fn read_backend(name: String, value: &Value<'_>, problems: &mut Problems) -> Option<BackendConfig> {
-    let Node::Map(_) = value.node else {
-        let address = values::socket_address(value, problems)?;
-        return Some(BackendConfig {
-            name,
-            address,
-            weight: 1,
-        });
+fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, BackendConfig)> {
+    let (value, weight) = match &entry.node.kind {
+        Kind::Map(_) => {
+            let fields = entry.fields(&["address", "weight"], problems)?;
+            let weight = number_or(&fields, "weight", 1, 1..=WEIGHT_MAX, problems);
+            (
+                fields.need("address", "\"192.0.2.10:80\"", problems),
+                weight,
+            )
+        }
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_) => (Some(entry), Some(1)),
     };
-    let mut map = value.map(problems)?;
-    let address = map.require("address", problems);
-    let weight = map.get("weight");
-    map.finish(problems);
-    let address = address.and_then(|value| values::socket_address(&value, problems));
-    let weight = weight.map_or(Some(1), |value| value.number(1, 256, "weight", problems));
-    Some(BackendConfig {
-        name,
-        address: address?,
-        weight: u16::try_from(weight?).ok()?,
-    })
+    let value = value?;
+    let address = values::socket_addr(value, Use::Backend, problems)?;
+    let weight = u16::try_from(weight?).ok()?;
+    Some((
+        value.at(),
+        BackendConfig {
+            name: entry.name.to_owned(),
+            address,
+            weight,
+        },
+    ))
 }
 
-fn read_balance(value: &Value<'_>, problems: &mut Problems) -> Option<Balance> {
-    match value.text(problems)?.as_str() {
+fn check_balance(fields: &Fields<'_>, problems: &mut Problems) -> Option<Balance> {
+    let Some(value) = fields.get("balance") else {
+        return Some(Balance::RandomOfTwo);
+    };
+    let text = value.text("random_of_two or round_robin", problems)?;
+    match text {
         "random_of_two" => Some(Balance::RandomOfTwo),
         "round_robin" => Some(Balance::RoundRobin),
         other => {
-            let help = "write random_of_two or round_robin";
-            problems.value(value, format!("there is no balance `{other}`"), Some(help));
+            let message = format!("balance cannot be `{}`", shown(other));
+            let help = nearest(other, &["random_of_two", "round_robin"]).map_or_else(
+                || "this version knows random_of_two and round_robin".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            value.wrong_with_help(message, help, problems);
             None
         }
     }
 }
 
-fn default_check() -> HealthCheckConfig {
-    HealthCheckConfig::Probe(ProbeConfig {
-        kind: ProbeKind::Tcp,
-        interval: INTERVAL,
-        timeout: INTERVAL,
-        rise: RISE,
-        fall: FALL,
-    })
+fn check_health_check(fields: &Fields<'_>, problems: &mut Problems) -> Option<HealthCheckConfig> {
+    let Some(value) = fields.get("health_check") else {
+        return Some(HealthCheckConfig::Probe(ProbeConfig {
+            kind: ProbeKind::Tcp,
+            interval: INTERVAL,
+            timeout: INTERVAL,
+            rise: RISE,
+            fall: FALL,
+        }));
+    };
+    match &value.node.kind {
+        Kind::Text(text) if text == "none" => Some(HealthCheckConfig::None),
+        Kind::Map(_) => check_probe(value, problems).map(HealthCheckConfig::Probe),
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_) => {
+            value.wrong_with_help("health_check must be a map or `none`", KIND_HELP, problems);
+            None
+        }
+    }
 }
 
-fn read_check(value: &Value<'_>, problems: &mut Problems) -> Option<HealthCheckConfig> {
-    if let Node::Text(text) = value.node
-        && text == "none"
-    {
-        return Some(HealthCheckConfig::None);
-    }
-    let mut map = value.map(problems)?;
-    let kinds = (map.get("http"), map.get("tcp"));
-    let mut span =
-        |key, map: &mut Map<'_>| map.get(key).map(|value| values::timeout(&value, problems));
-    let interval = span("interval", &mut map).unwrap_or(Some(INTERVAL));
-    let timeout = span("timeout", &mut map).unwrap_or(interval);
-    let mut count = |key, default, map: &mut Map<'_>| {
-        map.get(key)
-            .map_or(Some(default), |value| value.number(1, 100, key, problems))
-    };
-    let rise = count("rise", RISE, &mut map);
-    let fall = count("fall", FALL, &mut map);
-    map.finish(problems);
-    let kind = match kinds {
-        (Some(http), None) => read_http(&http, problems),
-        (None, Some(tcp)) => {
-            tcp.map(problems)?.finish(problems);
-            Some(ProbeKind::Tcp)
+fn check_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeConfig> {
+    let known = &["http", "tcp", "interval", "timeout", "rise", "fall"];
+    let fields = value.fields(known, problems)?;
+    let kind = match (fields.get("http"), fields.get("tcp")) {
+        (Some(http), None) => check_http_probe(http, problems),
+        (None, Some(tcp)) => tcp.fields(&[], problems).map(|_| ProbeKind::Tcp),
+        (None, None) => {
+            let message = "health_check says neither `http` nor `tcp`";
+            problems.add_with_help(fields.key(), message, KIND_HELP);
+            None
         }
-        (Some(_), Some(_)) | (None, None) => {
-            let help = "write {http: {path: /}}, {tcp: {}} or none";
-            problems.value(value, "a health check is either http or tcp", Some(help));
+        (Some(http), Some(tcp)) => {
+            let message = "health_check is either `http` or `tcp`, not both";
+            problems.add_with_help(tcp.key, message, "keep one; a pool has one health check");
+            check_http_probe(http, problems);
+            tcp.fields(&[], problems);
             None
         }
     };
-    Some(HealthCheckConfig::Probe(ProbeConfig {
+    let interval = duration_or(&fields, "interval", INTERVAL, INTERVAL_MIN..=HOUR, problems);
+    let default = interval.unwrap_or(INTERVAL);
+    let timeout = duration_or(&fields, "timeout", default, TIMEOUT_MIN..=HOUR, problems);
+    let rise = number_or(&fields, "rise", RISE, 1..=COUNT_MAX, problems);
+    let fall = number_or(&fields, "fall", FALL, 1..=COUNT_MAX, problems);
+    Some(ProbeConfig {
         kind: kind?,
         interval: interval?,
         timeout: timeout?,
         rise: rise?,
         fall: fall?,
-    }))
+    })
 }
 
-fn read_http(value: &Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
-    let mut map = value.map(problems)?;
-    let path = map.get("path");
-    let host = map.get("host");
-    let expect = map.get("expect");
-    map.finish(problems);
-    let path = path.map_or(Some("/".to_owned()), |value| {
-        let path = value.text(problems)?;
-        let good = path.starts_with('/') && path.chars().all(|c| c.is_ascii_graphic() && c != '#');
-        if !good {
-            let help = "it begins with / and has no spaces; encode others with %";
-            problems.value(&value, format!("`{path}` is not a path"), Some(help));
-        }
-        good.then_some(path)
-    });
-    let host = host.map_or(Some(None), |value| {
-        let host = value.text(problems)?;
-        let good = !host.is_empty()
-            && host
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c));
-        if !good {
-            problems.value(&value, format!("`{host}` is not a host"), None);
-        }
-        good.then_some(Some(host))
-    });
-    let expect = expect.map_or(Some(vec![EXPECT]), |value| read_expect(&value, problems));
+fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
+    let fields = value.fields(&["path", "host", "expect"], problems)?;
+    let path = match fields.get("path") {
+        None => Some("/".to_owned()),
+        Some(value) => check_path(value, problems),
+    };
+    let host = match fields.get("host") {
+        None => Some(None),
+        Some(value) => check_host(value, problems).map(Some),
+    };
+    let expect = match fields.get("expect") {
+        None => Some(vec![(200, 399)]),
+        Some(value) => check_expect(value, problems),
+    };
     Some(ProbeKind::Http {
         path: path?,
         host: host?,
@@ -195,59 +220,105 @@ fn read_http(value: &Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
     })
 }
 
-fn read_expect(value: &Value<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
-    let elements = match value.node {
-        Node::List(_) => value.list(problems)?,
-        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Text(_) | Node::Map(_) => {
-            vec![value.clone()]
-        }
-    };
-    let mut ranges = Vec::new();
-    for element in &elements {
-        let text = element.text(problems)?;
-        let (low, high) = text.split_once('-').unwrap_or((&text, &text));
-        let status = |text: &str| text.trim().parse().ok().filter(|s| (100..=599).contains(s));
-        match (status(low), status(high)) {
-            (Some(low), Some(high)) if low <= high => ranges.push((low, high)),
-            (Some(_) | None, _) => {
-                let help = "write 200, 200-399, or a list of these; from 100 to 599";
-                problems.value(element, format!("`{text}` is no status"), Some(help));
-                return None;
-            }
-        }
-    }
-    if ranges.is_empty() {
-        problems.value(value, "expect is empty", None);
+/// A target in origin form (RFC 9112 §3.2.1); escapes are the user's.
+fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let path = value.text("a path", problems)?;
+    let printable = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if !path.starts_with('/') || !printable || path.len() > PATH_BYTES_MAX {
+        let message = format!("path cannot be `{}`", shown(path));
+        let help = "a path begins with `/` and has no spaces, control or non-ASCII characters, \
+                    nor `#`; write those as %20 and so on";
+        value.wrong_with_help(message, help, problems);
         return None;
     }
-    Some(ranges)
+    Some(path.to_owned())
 }
 
-fn read_timeouts(value: &Value<'_>, problems: &mut Problems) -> Option<PoolTimeouts> {
-    let mut map = value.map(problems)?;
-    let connect = map.get("connect");
-    let response_head = map.get("response_head");
-    map.finish(problems);
-    let connect = connect.map_or(Some(TIMEOUTS.connect), |v| values::timeout(&v, problems));
-    let head = response_head.map_or(Some(TIMEOUTS.response_head), |v| {
-        values::timeout(&v, problems)
-    });
+fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let host = value.text("a host", problems)?;
+    let good =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if host.is_empty() || host.len() > HOST_BYTES_MAX || !host.bytes().all(good) {
+        let message = format!("host cannot be `{}`", shown(host));
+        let help = "write a host name or an address, and a port where needed: `www.example.org`";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(host.to_owned())
+}
+
+/// One status, a range of them, or a list of both.
+fn check_expect(value: Value<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
+    if !matches!(value.node.kind, Kind::List(_)) {
+        return check_statuses(value, problems).map(|range| vec![range]);
+    }
+    let mut ranges = Some(Vec::new());
+    for item in value.items("statuses", problems)? {
+        let range = check_statuses(item, problems);
+        ranges = ranges.zip(range).map(|(mut ranges, range)| {
+            ranges.push(range);
+            ranges
+        });
+    }
+    ranges
+}
+
+fn check_statuses(value: Value<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
+    let range = match &value.node.kind {
+        Kind::Int(status) => u16::try_from(*status).ok().map(|status| (status, status)),
+        Kind::Text(text) => {
+            let (from, to) = text.split_once('-').unwrap_or((text, text));
+            from.trim().parse().ok().zip(to.trim().parse().ok())
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Float(_) | Kind::List(_) | Kind::Map(_) => None,
+    };
+    let range = range.filter(|(from, to)| 100 <= *from && from <= to && *to <= 599);
+    if range.is_none() {
+        let message = "expect must be statuses between 100 and 599";
+        value.wrong_with_help(
+            message,
+            "write 200, \"200-399\" or [200, \"300-399\"]",
+            problems,
+        );
+    }
+    range
+}
+
+fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTimeouts> {
+    let default = PoolTimeouts {
+        connect: CONNECT,
+        response_head: RESPONSE_HEAD,
+    };
+    let Some(value) = fields.get("timeouts") else {
+        return Some(default);
+    };
+    let fields = value.fields(&["connect", "response_head"], problems)?;
+    let connect = duration_or(&fields, "connect", CONNECT, TIMEOUT_MIN..=HOUR, problems);
+    let response_head = duration_or(
+        &fields,
+        "response_head",
+        RESPONSE_HEAD,
+        TIMEOUT_MIN..=DAY,
+        problems,
+    );
     Some(PoolTimeouts {
         connect: connect?,
-        response_head: head?,
+        response_head: response_head?,
     })
 }
 
-/// The default of `interval`.
+const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}` or `none`";
+
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The default of `rise`.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const CONNECT: Duration = Duration::from_secs(1);
+const RESPONSE_HEAD: Duration = Duration::from_secs(30);
 const RISE: u32 = 2;
-/// The default of `fall`.
-const FALL: u32 = 3;
-/// The default of `expect`.
-const EXPECT: (u16, u16) = (200, 399);
-/// The defaults of `timeouts`.
-const TIMEOUTS: PoolTimeouts = PoolTimeouts {
-    connect: Duration::from_secs(1),
-    response_head: Duration::from_secs(30),
-};
+const FALL: u32 = 2;
+const COUNT_MAX: u32 = 100;
+const WEIGHT_MAX: u32 = 256;
+const PATH_BYTES_MAX: usize = 2048;
+const HOST_BYTES_MAX: usize = 255;

@@ -1,298 +1,492 @@
-//! The rules of `virtual_routers`: one entry becomes a virtual router for each family of its addresses.
+//! The section `virtual_routers`: one entry is one virtual router, or two of both families.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::super::VirtualRouterConfig;
-use super::super::place::Part;
-use super::super::reader::{Map, Problems, Value, nearest};
-use super::values;
+use super::values::{duration, duration_or};
+use crate::config::VirtualRouterConfig;
+use crate::config::file::{Kind, NodeId};
+use crate::config::reader::{Fields, Value};
+use crate::config::report::{Problems, shown};
 use crate::logic::vrrp::Preempt;
 use crate::model::{AdverInterval, Family, Priority, RouterName, VirtualAddress, Vrid};
 
-/// Reads every entry for this node.
-pub fn read(value: &Value<'_>, node: &str, problems: &mut Problems) -> Vec<VirtualRouterConfig> {
-    let Some(map) = value.map(problems) else {
-        return Vec::new();
-    };
-    let mut routers = Vec::new();
-    let mut seen = Seen::default();
-    for (name, entry) in map.entries() {
-        values::name(&name, "virtual router", &entry, Part::Key, problems);
-        if let Some(parts) = read_entry(&name, &entry, node, &mut seen, problems) {
-            routers.extend(parts);
+/// One entry of the section, as far as it is right.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its key.
+    pub(super) name: String,
+    /// Its virtual addresses as the virtual routers will have them; `None` if one is wrong.
+    pub(super) addresses: Option<Vec<IpAddr>>,
+    /// IPv4 first; `None` if anything is wrong.
+    pub(super) routers: Option<Vec<VirtualRouterConfig>>,
+}
+
+/// Checks the section for `node`, which is `None` if its name is wrong.
+pub(super) fn check(
+    section: Value<'_>,
+    node: Option<&str>,
+    problems: &mut Problems,
+) -> Option<Vec<Entry>> {
+    let mut taken = Taken::default();
+    let entries = section.entries("virtual routers by name", problems)?;
+    Some(
+        entries
+            .into_iter()
+            .map(|entry| check_entry(entry, node, &mut taken, problems))
+            .collect(),
+    )
+}
+
+/// What earlier entries have taken.
+#[derive(Debug, Default)]
+struct Taken<'a> {
+    vrids: HashMap<(&'a str, Vrid, Family), &'a str>,
+    addresses: HashMap<(IpAddr, Option<&'a str>), &'a str>,
+}
+
+/// An entry, as others on its link see it.
+#[derive(Clone, Copy, Debug)]
+struct Link<'a> {
+    entry: &'a str,
+    interface: &'a str,
+    vrid: Vrid,
+}
+
+impl<'a> Link<'a> {
+    /// Takes the VRID for each family; returns whether it was free.
+    fn take_vrid(
+        self,
+        at: Option<Value<'_>>,
+        families: &[(Family, Vec<VirtualAddress>)],
+        taken: &mut Taken<'a>,
+        problems: &mut Problems,
+    ) -> bool {
+        let Self {
+            entry,
+            interface,
+            vrid,
+        } = self;
+        let mut free = true;
+        for (family, _) in families {
+            let other = taken.vrids.insert((interface, vrid, *family), entry);
+            if let (Some(other), Some(at)) = (other, at) {
+                free = false;
+                let message =
+                    format!("vrid {vrid} on {interface} already belongs to `{other}/{family}`");
+                at.wrong_with_help(message, "each needs its own on a link", problems);
+            }
+        }
+        free
+    }
+
+    /// Takes the link-local address that is derived where none is given.
+    fn take_derived(
+        self,
+        at: Option<Value<'_>>,
+        families: &[(Family, Vec<VirtualAddress>)],
+        taken: &mut Taken<'a>,
+        problems: &mut Problems,
+    ) {
+        let derived = derived_link_local(self.vrid);
+        if !families
+            .iter()
+            .any(|(_, addresses)| addresses.first() == Some(&derived))
+        {
+            return;
+        }
+        let other = taken
+            .addresses
+            .insert((derived.address, Some(self.interface)), self.entry);
+        if let (Some(other), Some(at)) = (other.filter(|other| *other != self.entry), at) {
+            let message = format!(
+                "{}, which vrid {} gets by itself, already belongs to `{other}`",
+                derived.address, self.vrid,
+            );
+            let help = "give this one a link-local address of its own";
+            at.wrong_with_help(message, help, problems);
         }
     }
-    routers
 }
 
-/// What must be unique among all entries.
-#[derive(Default)]
-struct Seen {
-    vrids: BTreeMap<(String, Family, Vrid), String>,
-    addresses: BTreeMap<(String, IpAddr), String>,
-}
-
-fn read_entry(
-    name: &str,
-    value: &Value<'_>,
-    node: &str,
-    seen: &mut Seen,
+fn check_entry<'a>(
+    entry: Value<'a>,
+    node: Option<&str>,
+    taken: &mut Taken<'a>,
     problems: &mut Problems,
-) -> Option<Vec<VirtualRouterConfig>> {
-    let mut map = value.map(problems)?;
-    let interface = map
-        .require("interface", problems)
-        .and_then(|v| read_interface(&v, problems));
-    let vrid_at = map.require("vrid", problems);
-    let vrid = vrid_at
-        .as_ref()
-        .and_then(|v| v.number(1, 255, "vrid", problems));
-    let vrid = vrid
-        .and_then(|raw| u8::try_from(raw).ok())
-        .and_then(Vrid::new);
-    let priority = read_priority(&mut map, node, problems);
-    let addresses_at = map.require("addresses", problems);
-    let interval = optional(
-        map.get("advertisement_interval"),
-        AdverInterval::DEFAULT,
-        |v| read_interval(v, problems),
-    );
-    let preempt = optional(map.get("preempt"), Preempt::Always, |v| {
-        read_preempt(v, problems)
-    });
-    let lease = optional(map.get("lease"), LEASE, |v| read_lease(v, problems));
-    map.finish(problems);
-    let link = interface.clone().unwrap_or_default();
-    let addresses = addresses_at.and_then(|v| read_addresses(&v, name, &link, seen, problems))?;
-    let (interface, vrid) = (interface?, vrid?);
-    let mut routers = Vec::new();
-    for family in [Family::Ipv4, Family::Ipv6] {
-        let of_family = |address: &&VirtualAddress| Family::of(address.address) == family;
-        let mut own: Vec<VirtualAddress> = addresses.iter().filter(of_family).copied().collect();
-        if own.is_empty() {
-            continue;
+) -> Entry {
+    let broken = Entry {
+        name: entry.name.to_owned(),
+        addresses: None,
+        routers: None,
+    };
+    let Some(fields) = entry.fields(KEYS, problems) else {
+        return broken;
+    };
+    let interface = check_interface(&fields, problems);
+    let vrid_value = fields.need("vrid", "51", problems);
+    let vrid = vrid_value.and_then(|value| check_vrid(value, problems));
+    let priority = check_priority(&fields, node, problems);
+    let interval = check_advertisement_interval(&fields, problems);
+    let preempt = check_preempt(&fields, problems);
+    let lease = check_lease(&fields, problems);
+    let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
+    let families = addresses.map(|addresses| by_family(addresses, vrid));
+    if let (Some(interface), Some(vrid), Some(families)) = (interface, vrid, &families) {
+        let link = Link {
+            entry: entry.name,
+            interface,
+            vrid,
+        };
+        if link.take_vrid(vrid_value, families, taken, problems) {
+            link.take_derived(fields.get("addresses"), families, taken, problems);
         }
-        if family == Family::Ipv6 {
-            put_link_local_first(&mut own, vrid);
-        }
-        let key = (interface.clone(), family, vrid);
-        if let Some(other) = seen.vrids.insert(key, name.to_owned())
-            && let Some(at) = &vrid_at
-        {
-            let message = format!("vrid {vrid} is already used on {interface} by `{other}`");
-            problems.value(at, message, Some("a vrid is unique on its link"));
-        }
-        routers.push(VirtualRouterConfig {
+    }
+    let all = |families: &[(Family, Vec<VirtualAddress>)]| {
+        families
+            .iter()
+            .flat_map(|(_, list)| list.iter().map(|a| a.address))
+            .collect()
+    };
+    let addresses = families.as_deref().map(all);
+    let routers = (|| {
+        let (interface, vrid, priority) = (interface?, vrid?, priority?);
+        let (advertisement_interval, preempt, lease) = (interval?, preempt?, lease?);
+        let router = |(family, addresses)| VirtualRouterConfig {
             name: RouterName {
-                entry: name.to_owned(),
+                entry: entry.name.to_owned(),
                 family,
             },
-            interface: interface.clone(),
+            interface: interface.to_owned(),
             vrid,
-            priority: priority?,
-            addresses: own,
-            advertisement_interval: interval?,
-            preempt: preempt?,
-            lease: lease?,
-        });
-    }
-    Some(routers)
-}
-
-/// Returns the default where nothing is written, and `None` where something wrong is.
-fn optional<T>(
-    value: Option<Value<'_>>,
-    default: T,
-    read: impl FnOnce(&Value<'_>) -> Option<T>,
-) -> Option<T> {
-    match value {
-        None => Some(default),
-        Some(value) => read(&value),
+            priority,
+            addresses,
+            advertisement_interval,
+            preempt,
+            lease,
+        };
+        Some(families?.into_iter().map(router).collect())
+    })();
+    Entry {
+        addresses,
+        routers,
+        ..broken
     }
 }
 
-fn read_interface(value: &Value<'_>, problems: &mut Problems) -> Option<String> {
-    let name = value.text(problems)?;
+/// The kernel's own rule for names of interfaces.
+fn check_interface<'a>(fields: &Fields<'a>, problems: &mut Problems) -> Option<&'a str> {
+    let value = fields.need("interface", "eth0", problems)?;
+    let name = value.text("the name of an interface", problems)?;
     let good = (1..=15).contains(&name.len())
         && name != "."
         && name != ".."
-        && !name
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':'));
+        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
     if !good {
-        let help = "interface names have 1 to 15 characters, as `ip link` shows them";
-        problems.value(
-            value,
-            format!("`{name}` cannot be an interface"),
-            Some(help),
-        );
+        let message = format!("interface cannot be `{}`", shown(name));
+        let help = "names of interfaces are 1 to 15 bytes without `/`, `:` and spaces";
+        value.wrong_with_help(message, help, problems);
     }
     good.then_some(name)
 }
 
-fn read_priority(map: &mut Map<'_>, node: &str, problems: &mut Problems) -> Option<Priority> {
-    let Some(value) = map.get("priority") else {
+fn check_vrid(value: Value<'_>, problems: &mut Problems) -> Option<Vrid> {
+    Vrid::new(u8::try_from(value.number(1, 255, problems)?).ok()?)
+}
+
+/// One number for every node, or a number by the name of the node; all of them are checked.
+fn check_priority(
+    fields: &Fields<'_>,
+    node: Option<&str>,
+    problems: &mut Problems,
+) -> Option<Priority> {
+    let Some(value) = fields.get("priority") else {
         return Some(Priority::DEFAULT);
     };
-    let crate::config::file::Node::Map(_) = value.node else {
-        return one_priority(&value, problems);
-    };
-    let by_node = value.map(problems)?;
-    let mut own = None;
-    for (name, value) in by_node.entries() {
-        values::name(&name, "node", &value, Part::Key, problems);
-        let priority = one_priority(&value, problems);
-        if name == node {
-            own = Some(priority);
+    if !matches!(value.node.kind, Kind::Map(_)) {
+        return check_priority_number(value, problems);
+    }
+    let nodes = value.entries("priorities by node", problems)?;
+    let mut found = None;
+    for entry in &nodes {
+        let priority = check_priority_number(*entry, problems);
+        if Some(entry.name) == node {
+            found = Some(priority);
         }
     }
-    if own.is_none() {
-        let names: Vec<String> = by_node
-            .entries()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        let help = match nearest(node, names.iter().map(String::as_str)) {
-            Some(near) => format!(
-                "did you mean `{near}`? the node's name comes from --node, the key `node`, or the host name"
-            ),
-            None => "add this node, or name another with --node or the key `node`".to_owned(),
-        };
-        problems.at(
-            &value.path,
-            Part::Key,
-            format!("no priority for node `{node}`"),
-            Some(&help),
-        );
-    }
-    own.flatten()
-}
-
-fn one_priority(value: &Value<'_>, problems: &mut Problems) -> Option<Priority> {
-    use crate::config::file::Node;
-    if matches!(value.node, Node::Integer(255)) {
-        let help = "255 belongs to the address owner, which this version cannot be";
-        problems.value(value, "priority must be between 1 and 254", Some(help));
-        return None;
-    }
-    let raw = value.number(1, 254, "priority", problems)?;
-    u8::try_from(raw).ok().and_then(Priority::new)
-}
-
-fn read_interval(value: &Value<'_>, problems: &mut Problems) -> Option<AdverInterval> {
-    let duration = values::duration(value, problems)?;
-    let centiseconds = duration.as_micros() / 10_000;
-    let exact = duration.as_micros() % 10_000 == 0;
-    let interval = u16::try_from(centiseconds)
-        .ok()
-        .and_then(AdverInterval::from_centiseconds);
-    if interval.is_none() || !exact {
-        let message = "advertisement_interval must be between 10ms and 40.95s, in steps of 10ms";
-        problems.value(
-            value,
-            message,
-            Some("the packet counts in hundredths of a second"),
-        );
-        return None;
-    }
-    interval
-}
-
-fn read_preempt(value: &Value<'_>, problems: &mut Problems) -> Option<Preempt> {
-    use crate::config::file::Node;
-    match value.node {
-        Node::Bool(true) => Some(Preempt::Always),
-        Node::Bool(false) => Some(Preempt::Never),
-        Node::Map(_) => {
-            let mut map = value.map(problems)?;
-            let delay = map.require("delay", problems);
-            map.finish(problems);
-            values::timeout(&delay?, problems).map(Preempt::After)
-        }
-        Node::Null | Node::Integer(_) | Node::Text(_) | Node::List(_) => {
-            let help = "write true, false, or {delay: 30s}";
-            problems.value(value, "preempt is true, false or a delay", Some(help));
+    match (found, node) {
+        (Some(priority), _) => priority,
+        (None, None) => None,
+        (None, Some(node)) => {
+            let names: Vec<_> = nodes.iter().map(|entry| shown(entry.name)).collect();
+            let message = format!("priority has no number for this node, `{node}`");
+            let help = format!(
+                "add `{node}: 100`, or say with --node or `node:` which of these this is: {}",
+                names.join(", "),
+            );
+            problems.add_with_help(value.key, message, help);
             None
         }
     }
 }
 
-fn read_lease(value: &Value<'_>, problems: &mut Problems) -> Option<Duration> {
-    let lease = values::timeout(value, problems)?;
-    if lease < LEASE_MIN {
-        let help = "the kernel counts lifetimes in seconds";
-        problems.value(value, "lease must be at least 1s", Some(help));
+fn check_priority_number(value: Value<'_>, problems: &mut Problems) -> Option<Priority> {
+    if value.node.kind == Kind::Int(255) {
+        let help = "255 belongs to the address owner (`owner: true`), which this version does not \
+                    support yet";
+        value.wrong_with_help("priority must be between 1 and 254", help, problems);
         return None;
     }
-    Some(lease)
+    let value = Value {
+        name: "priority",
+        ..value
+    };
+    Priority::new(u8::try_from(value.number(1, 254, problems)?).ok()?)
 }
 
-fn read_addresses(
-    value: &Value<'_>,
-    name: &str,
-    interface: &str,
-    seen: &mut Seen,
+fn check_advertisement_interval(
+    fields: &Fields<'_>,
     problems: &mut Problems,
-) -> Option<Vec<VirtualAddress>> {
-    let list = value.list(problems)?;
-    if list.is_empty() {
-        problems.value(
-            value,
-            "addresses is empty",
-            Some("name at least one virtual address"),
+) -> Option<AdverInterval> {
+    let Some(value) = fields.get("advertisement_interval") else {
+        return Some(AdverInterval::DEFAULT);
+    };
+    let range = AdverInterval::MIN.duration()..=AdverInterval::MAX.duration();
+    let interval = duration(value, range, problems)?;
+    if !interval.as_nanos().is_multiple_of(10_000_000) {
+        value.wrong(
+            "advertisement_interval must be a multiple of 10ms",
+            problems,
         );
         return None;
     }
-    let mut addresses: Vec<VirtualAddress> = Vec::new();
-    for element in &list {
-        let Some(address) = values::virtual_address(element, problems) else {
+    AdverInterval::from_centiseconds(u16::try_from(interval.as_millis() / 10).ok()?)
+}
+
+fn check_preempt(fields: &Fields<'_>, problems: &mut Problems) -> Option<Preempt> {
+    let Some(value) = fields.get("preempt") else {
+        return Some(Preempt::Always);
+    };
+    match &value.node.kind {
+        Kind::Bool(true) => Some(Preempt::Always),
+        Kind::Bool(false) => Some(Preempt::Never),
+        Kind::Map(_) => {
+            let fields = value.fields(&["delay"], problems)?;
+            let delay = fields.need("delay", "30s", problems)?;
+            duration(delay, PREEMPT_DELAY_MIN..=HOUR, problems).map(Preempt::After)
+        }
+        Kind::Null | Kind::Int(_) | Kind::Float(_) | Kind::Text(_) | Kind::List(_) => {
+            value.expected("true, false or `{delay: 30s}`", problems);
+            None
+        }
+    }
+}
+
+/// The kernel counts the lifetimes of addresses in whole seconds.
+fn check_lease(fields: &Fields<'_>, problems: &mut Problems) -> Option<Duration> {
+    let lease = duration_or(fields, "lease", LEASE, LEASE_MIN..=HOUR, problems)?;
+    match fields.get("lease") {
+        Some(value) if lease.subsec_nanos() != 0 => {
+            value.wrong("lease must be whole seconds", problems);
+            None
+        }
+        Some(_) | None => Some(lease),
+    }
+}
+
+fn check_addresses<'a>(
+    entry: &'a str,
+    interface: Option<&'a str>,
+    fields: &Fields<'a>,
+    taken: &mut Taken<'a>,
+    problems: &mut Problems,
+) -> Option<Vec<VirtualAddress>> {
+    let value = fields.need("addresses", "[192.0.2.100/24]", problems)?;
+    let items = value.items("addresses", problems)?;
+    let mut addresses = Some(Vec::new());
+    let mut own = HashSet::new();
+    for item in items {
+        let Some(address) = check_address(item, problems) else {
+            addresses = None;
             continue;
         };
-        let key = (interface.to_owned(), address.address);
-        if let Some(other) = seen.addresses.insert(key, name.to_owned()) {
-            let message = format!(
-                "{} is already a virtual address of `{other}`",
-                address.address
+        // A link-local address is only unique on its link.
+        let link = if is_link_local(address.address) {
+            interface
+        } else {
+            None
+        };
+        if !own.insert(address.address) {
+            item.wrong(format!("{} is here twice", address.address), problems);
+        } else if let Some(other) = taken.addresses.insert((address.address, link), entry) {
+            item.wrong(
+                format!("{} already belongs to `{other}`", address.address),
+                problems,
             );
-            problems.value(element, message, None);
         }
-        addresses.push(address);
-    }
-    for (family, what) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
-        let count = addresses
-            .iter()
-            .filter(|a| Family::of(a.address) == family)
-            .count();
-        if count > ADDRESSES_MAX {
-            let message =
-                format!("{count} {what} addresses; an advertisement carries {ADDRESSES_MAX}");
-            problems.value(value, message, Some("use another entry with another vrid"));
+        if let Some(addresses) = &mut addresses {
+            addresses.push(address);
         }
     }
-    (addresses.len() == list.len()).then_some(addresses)
+    check_number_of_addresses(value.key, addresses.as_deref()?, problems);
+    addresses
 }
 
-/// IPv6 advertisements begin with a link-local address (RFC 9568 §5.2.9): one given, or one made from the VRID.
-fn put_link_local_first(addresses: &mut Vec<VirtualAddress>, vrid: Vrid) {
-    let is_link_local = |address: &VirtualAddress| match address.address {
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-        IpAddr::V4(_) => false,
-    };
-    let first = match addresses.iter().position(is_link_local) {
-        Some(index) => addresses.remove(index),
-        None => VirtualAddress {
-            address: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x112, u16::from(vrid.get())).into(),
-            prefix_len: 64,
-        },
-    };
-    addresses.insert(0, first);
+/// An advertisement counts its addresses in one byte (RFC 9568 §5.2.5).
+fn check_number_of_addresses(at: NodeId, addresses: &[VirtualAddress], problems: &mut Problems) {
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let of_family = addresses.iter().filter(|a| Family::of(a.address) == family);
+        let derived = family == Family::Ipv6 && !addresses.iter().any(|a| is_link_local(a.address));
+        let count = of_family.count();
+        if count + usize::from(derived && count > 0) > ADDRESSES_MAX {
+            let message = format!(
+                "a virtual router has at most {ADDRESSES_MAX} addresses; these are {count} of {family}",
+            );
+            problems.add_with_help(at, message, "make two entries of it");
+        }
+    }
 }
 
-/// The default of `lease`.
+fn check_address(item: Value<'_>, problems: &mut Problems) -> Option<VirtualAddress> {
+    let text = item.text("an address with its prefix length", problems)?;
+    let Some((address, prefix_len)) = text.split_once('/') else {
+        match text.parse::<IpAddr>() {
+            Ok(ip) => {
+                let len = if ip.is_ipv4() { 24 } else { 64 };
+                let message = format!("`{ip}` has no prefix length");
+                let help = format!("write that of its network, as in `{ip}/{len}`");
+                item.wrong_with_help(message, help, problems);
+            }
+            Err(_) => not_an_address(item, text, problems),
+        }
+        return None;
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        not_an_address(item, text, problems);
+        return None;
+    };
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    let all_digits = !prefix_len.is_empty() && prefix_len.bytes().all(|b| b.is_ascii_digit());
+    let prefix_len = prefix_len
+        .parse()
+        .ok()
+        .filter(|len| all_digits && (1..=max).contains(len));
+    let Some(prefix_len) = prefix_len else {
+        let message = format!("the prefix length of {address} must be between 1 and {max}");
+        item.wrong(message, problems);
+        return None;
+    };
+    let address = VirtualAddress {
+        address,
+        prefix_len,
+    };
+    if let Some(why) = unfit(address) {
+        item.wrong(
+            format!("{address} cannot be a virtual address: {why}"),
+            problems,
+        );
+        return None;
+    }
+    Some(address)
+}
+
+fn not_an_address(item: Value<'_>, text: &str, problems: &mut Problems) {
+    let message = format!("`{}` is not an address with its prefix length", shown(text));
+    let help = "write `192.0.2.100/24` or `\"2001:db8::100/64\"`";
+    item.wrong_with_help(message, help, problems);
+}
+
+/// Says why nobody can hold an address on a link.
+fn unfit(address: VirtualAddress) -> Option<&'static str> {
+    let ip = address.address;
+    if ip.is_unspecified() {
+        return Some("it means every address");
+    }
+    if ip.is_loopback() {
+        return Some("it is a loopback address");
+    }
+    if ip.is_multicast() {
+        return Some("it is a multicast address");
+    }
+    match ip {
+        IpAddr::V4(v4) => {
+            let host_bits = u32::MAX
+                .checked_shr(u32::from(address.prefix_len))
+                .unwrap_or(0);
+            let host = v4.to_bits() & host_bits;
+            match address.prefix_len {
+                _ if v4.is_broadcast() => Some("it is the broadcast address"),
+                _ if v4.octets()[0] == 0 => Some("it belongs to no network"),
+                1..=30 if host == 0 => Some("it is the address of the network itself"),
+                1..=30 if host == host_bits => Some("it is the network's broadcast address"),
+                _ => None,
+            }
+        }
+        IpAddr::V6(v6) => {
+            let host_bits = u128::MAX
+                .checked_shr(u32::from(address.prefix_len))
+                .unwrap_or(0);
+            match address.prefix_len {
+                _ if v6.to_ipv4_mapped().is_some() => Some("it is an IPv4 address"),
+                1..=126 if v6.to_bits() & host_bits == 0 => {
+                    Some("it is the address of the network itself")
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
+/// Parts the families, IPv4 first. The first IPv6 address is link-local (RFC 9568 §5.2.9): the
+/// first one given, or one that every node derives alike from the VRID.
+fn by_family(
+    addresses: Vec<VirtualAddress>,
+    vrid: Option<Vrid>,
+) -> Vec<(Family, Vec<VirtualAddress>)> {
+    let (ipv4, mut ipv6): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|a| a.address.is_ipv4());
+    let given = ipv6.iter().position(|a| is_link_local(a.address));
+    match (given, vrid) {
+        (Some(index), _) => ipv6[..=index].rotate_right(1),
+        (None, Some(vrid)) if !ipv6.is_empty() => ipv6.insert(0, derived_link_local(vrid)),
+        (None, Some(_) | None) => {}
+    }
+    let families = [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)];
+    families
+        .into_iter()
+        .filter(|(_, addresses)| !addresses.is_empty())
+        .collect()
+}
+
+/// Returns fe80::112:VV, VV being the VRID in hexadecimal; 112 is the protocol number of VRRP.
+pub(super) fn derived_link_local(vrid: Vrid) -> VirtualAddress {
+    let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x112, vrid.get().into());
+    VirtualAddress {
+        address: IpAddr::V6(address),
+        prefix_len: 64,
+    }
+}
+
+/// Returns whether an address is an IPv6 link-local one.
+pub(super) fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+const KEYS: &[&str] = &[
+    "interface",
+    "vrid",
+    "priority",
+    "addresses",
+    "advertisement_interval",
+    "preempt",
+    "lease",
+];
+
+/// What the count of one byte allows.
+const ADDRESSES_MAX: usize = 255;
+
 const LEASE: Duration = Duration::from_secs(2);
-/// The kernel counts lifetimes in seconds.
 const LEASE_MIN: Duration = Duration::from_secs(1);
-/// The count of an advertisement is one byte; one place stays free for a derived link-local address.
-const ADDRESSES_MAX: usize = 254;
+const PREEMPT_DELAY_MIN: Duration = Duration::from_millis(10);
+const HOUR: Duration = Duration::from_secs(3600);

@@ -1,183 +1,234 @@
-//! Scalars of the file to checked values: durations, addresses, names.
+//! Values that several sections share: durations, socket addresses.
+//!
+//! A duration is never a bare number and never a float on its way.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::reader::{Problems, Value};
-use crate::model::VirtualAddress;
+use crate::config::file::Kind;
+use crate::config::reader::{Fields, Value};
+use crate::config::report::{Problems, shown};
 
-/// Reads a duration such as `10ms`, `1.5s` or `2m`.
-pub fn duration(value: &Value<'_>, problems: &mut Problems) -> Option<Duration> {
-    let text = value.text(problems)?;
-    let parsed = parse_duration(&text);
-    if parsed.is_none() {
-        let message = format!("`{text}` is not a duration");
-        problems.value(
-            value,
-            message,
-            Some("write a number with its unit: 10ms, 1s, 1.5s, 2m"),
-        );
+/// A span of time as it is written: `10ms`, `1.5s`, `2m`, `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Dur(pub(super) Duration);
+
+impl Dur {
+    /// Reads a duration: digits, perhaps a fraction, and a unit.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, unit) = text.split_at(unit_at);
+        let unit_nanos: u128 = match unit {
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        if whole.is_empty() || fraction.is_empty() || fraction.contains('.') {
+            return None;
+        }
+        if whole.len() > DIGITS_MAX || fraction.len() > DIGITS_MAX {
+            return None;
+        }
+        let scale = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        let nanos = whole.parse::<u128>().ok()? * unit_nanos
+            + fraction.parse::<u128>().ok()? * unit_nanos / scale;
+        Some(Self(Duration::from_nanos(u64::try_from(nanos).ok()?)))
     }
-    parsed
 }
 
-/// Reads a duration that is longer than nothing and at most an hour.
-pub fn timeout(value: &Value<'_>, problems: &mut Problems) -> Option<Duration> {
-    let duration = duration(value, problems)?;
-    if duration.is_zero() || duration > TIMEOUT_MAX {
-        problems.value(value, "must be longer than 0s and at most 60m", None);
+impl fmt::Display for Dur {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.as_secs();
+        match (self.0.subsec_nanos(), secs) {
+            (0, 1..) if secs.is_multiple_of(3600) => write!(f, "{}h", secs / 3600),
+            (0, 1..) if secs.is_multiple_of(60) => write!(f, "{}m", secs / 60),
+            _ => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Returns the duration of a value, inside a range.
+pub(super) fn duration(
+    value: Value<'_>,
+    range: RangeInclusive<Duration>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let name = value.name;
+    let text = match &value.node.kind {
+        Kind::Text(text) => text,
+        Kind::Int(n) => {
+            let message = format!("{name} has no unit");
+            value.wrong_with_help(message, format!("write `{n}s` or `{n}ms`"), problems);
+            return None;
+        }
+        Kind::Float(x) => {
+            let message = format!("{name} has no unit");
+            value.wrong_with_help(message, format!("write `{x}s` or `{x}ms`"), problems);
+            return None;
+        }
+        Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
+            value.expected("a duration", problems);
+            return None;
+        }
+    };
+    let Some(Dur(duration)) = Dur::parse(text) else {
+        let message = format!("{name} cannot be `{}`: not a duration", shown(text));
+        value.wrong_with_help(
+            message,
+            "durations are written 10ms, 1.5s, 2m or 1h",
+            problems,
+        );
+        return None;
+    };
+    if !range.contains(&duration) {
+        let (min, max) = (Dur(*range.start()), Dur(*range.end()));
+        value.wrong(format!("{name} must be between {min} and {max}"), problems);
         return None;
     }
     Some(duration)
 }
 
-/// Returns the duration that a text means; integer arithmetic only.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(digits_end);
-    let unit_us: u64 = match unit {
-        "ms" => 1_000,
-        "s" => 1_000_000,
-        "m" => 60_000_000,
-        "h" => 3_600_000_000,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() || (number.contains('.') && fraction.is_empty()) || fraction.len() > 6 {
-        return None;
-    }
-    let whole_us = whole.parse::<u64>().ok()?.checked_mul(unit_us)?;
-    let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let parts = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse::<u64>().ok()?
-    };
-    let fraction_us = parts.checked_mul(unit_us)? / scale;
-    Some(Duration::from_micros(whole_us.checked_add(fraction_us)?))
-}
-
-/// Reads `address/prefix`.
-pub fn virtual_address(value: &Value<'_>, problems: &mut Problems) -> Option<VirtualAddress> {
-    let text = value.text(problems)?;
-    let parsed = text.split_once('/').and_then(|(address, prefix)| {
-        Some((address.parse::<IpAddr>().ok()?, prefix.parse::<u8>().ok()?))
-    });
-    let Some((address, prefix_len)) = parsed else {
-        let message = format!("`{text}` is not an address with its prefix length");
-        problems.value(
-            value,
-            message,
-            Some("write it as 192.0.2.100/24 or 2001:db8::100/64"),
-        );
-        return None;
-    };
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    if prefix_len > longest {
-        problems.value(
-            value,
-            format!("the prefix length must be between 0 and {longest}"),
-            None,
-        );
-        return None;
-    }
-    if let Some(what) = unsuitable(address) {
-        problems.value(value, format!("{address} is {what} and cannot move"), None);
-        return None;
-    }
-    Some(VirtualAddress {
-        address,
-        prefix_len,
-    })
-}
-
-fn unsuitable(address: IpAddr) -> Option<&'static str> {
-    if address.is_multicast() {
-        Some("a multicast address")
-    } else if address.is_loopback() {
-        Some("a loopback address")
-    } else if address.is_unspecified() {
-        Some("the unspecified address")
-    } else if address == IpAddr::from([255; 4]) {
-        Some("the broadcast address")
-    } else {
-        None
-    }
-}
-
-/// Reads `address:port`.
-pub fn socket_address(value: &Value<'_>, problems: &mut Problems) -> Option<SocketAddr> {
-    let text = value.text(problems)?;
-    let Ok(address) = text.parse::<SocketAddr>() else {
-        let help =
-            "write it as 192.0.2.102:80 or \"[2001:db8::2]:80\"; host names are not resolved";
-        problems.value(
-            value,
-            format!("`{text}` is not an address with a port"),
-            Some(help),
-        );
-        return None;
-    };
-    if address.port() == 0 {
-        problems.value(value, "port must be between 1 and 65535", None);
-        return None;
-    }
-    Some(address)
-}
-
-/// Checks a name that people give: letters, digits, `-`, `_`, `.`, at most 64 of them.
-pub fn name(
-    name: &str,
-    what: &str,
-    at: &Value<'_>,
-    part: super::super::place::Part,
+/// Returns the duration under a key, or its default where the key is absent.
+pub(super) fn duration_or(
+    fields: &Fields<'_>,
+    key: &str,
+    default: Duration,
+    range: RangeInclusive<Duration>,
     problems: &mut Problems,
-) -> bool {
-    let good = !name.is_empty()
-        && name.len() <= 64
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if !good {
-        let help = "names have 1 to 64 letters, digits, `-`, `_` or `.`";
-        problems.at(
-            &at.path,
-            part,
-            format!("`{name}` cannot be the name of a {what}"),
-            Some(help),
-        );
+) -> Option<Duration> {
+    match fields.get(key) {
+        None => Some(default),
+        Some(value) => duration(value, range, problems),
     }
-    good
 }
 
-const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+/// Returns the number under a key, or its default where the key is absent.
+pub(super) fn number_or(
+    fields: &Fields<'_>,
+    key: &str,
+    default: u32,
+    range: RangeInclusive<u32>,
+    problems: &mut Problems,
+) -> Option<u32> {
+    match fields.get(key) {
+        None => Some(default),
+        Some(value) => value.number(*range.start(), *range.end(), problems),
+    }
+}
+
+/// What a socket address is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Clients connect there; `0.0.0.0` and `[::]` mean every address.
+    Bind,
+    /// We connect there.
+    Backend,
+}
+
+/// Returns an address with a port.
+pub(super) fn socket_addr(
+    value: Value<'_>,
+    purpose: Use,
+    problems: &mut Problems,
+) -> Option<SocketAddr> {
+    let text = value.text("an address with a port", problems)?;
+    let Ok(addr) = text.parse::<SocketAddr>() else {
+        let message = format!("`{}` is not an address with a port", shown(text));
+        value.wrong_with_help(message, socket_addr_help(text), problems);
+        return None;
+    };
+    let wrong = match addr.ip() {
+        _ if addr.port() == 0 => Some("the port must be between 1 and 65535"),
+        ip if ip.is_multicast() => Some("a multicast address cannot be used here"),
+        ip if ip.is_unspecified() && purpose == Use::Backend => {
+            Some("a backend needs the address of one machine")
+        }
+        IpAddr::V4(ip) if ip.is_broadcast() => Some("a broadcast address cannot be used here"),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            Some("a link-local address cannot be used here: it says nothing about the interface")
+        }
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
+            Some("an IPv4 address must be written as such")
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
+    match wrong {
+        None => Some(addr),
+        Some(why) => {
+            value.wrong(format!("`{}`: {why}", shown(text)), problems);
+            None
+        }
+    }
+}
+
+/// Guesses what somebody meant who did not write an address with a port.
+fn socket_addr_help(text: &str) -> String {
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => return format!("add the port: `\"{ip}:80\"`"),
+        // Whether the last group is meant as a port cannot be told.
+        Ok(IpAddr::V6(_)) => {
+            return "put the address in brackets, then the port: `\"[2001:db8::10]:80\"`"
+                .to_owned();
+        }
+        Err(_) => {}
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u32>().is_ok() => match host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(_)) => format!("put the address in brackets: `\"[{host}]:{port}\"`"),
+            Ok(IpAddr::V4(_)) => "the port must be between 1 and 65535".to_owned(),
+            Err(_) if host.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                format!("this version takes addresses, not host names: `\"192.0.2.10:{port}\"`")
+            }
+            Err(_) => SOCKET_ADDR_HELP.to_owned(),
+        },
+        Some(_) | None => SOCKET_ADDR_HELP.to_owned(),
+    }
+}
+
+const SOCKET_ADDR_HELP: &str = "write `\"192.0.2.10:80\"` or `\"[2001:db8::10]:80\"`";
+
+/// A longer number is no duration that anybody means.
+const DIGITS_MAX: usize = 9;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_exact_and_bare_numbers_are_refused() {
-        for (text, micros) in [
-            ("10ms", Some(10_000)),
-            ("1s", Some(1_000_000)),
-            ("1.5s", Some(1_500_000)),
-            ("0.01s", Some(10_000)),
-            ("2m", Some(120_000_000)),
-            ("1", None),
-            ("1.s", None),
-            (".5s", None),
-            ("-1s", None),
-            ("1 s", None),
-            ("1sec", None),
-            ("99999999999999999999s", None),
-            ("", None),
+    fn durations_are_exact() {
+        let millis = |text: &str| Dur::parse(text).map(|dur| dur.0.as_micros());
+        assert_eq!(millis("10ms"), Some(10_000));
+        assert_eq!(millis("1.5s"), Some(1_500_000));
+        assert_eq!(millis("40.95s"), Some(40_950_000));
+        assert_eq!(millis("2m"), Some(120_000_000));
+        assert_eq!(millis("0.5h"), Some(1_800_000_000));
+        for wrong in [
+            "",
+            "1",
+            "s",
+            "1 s",
+            "-1s",
+            ".5s",
+            "1.s",
+            "1..5s",
+            "1d",
+            "1e3s",
+            "9999999999s",
         ] {
-            assert_eq!(
-                parse_duration(text),
-                micros.map(Duration::from_micros),
-                "{text}"
-            );
+            assert_eq!(millis(wrong), None, "{wrong:?} is no duration");
+        }
+    }
+
+    #[test]
+    fn durations_print_as_they_are_written() {
+        for text in ["10ms", "1s", "1.5s", "2m", "1h", "40.95s", "90m", "61s"] {
+            let printed = Dur::parse(text).map(|dur| dur.to_string());
+            assert_eq!(printed.as_deref(), Some(text));
         }
     }
 }

@@ -1,0 +1,240 @@
+//! All that is wrong with a configuration, collected while it is checked and printed for people.
+//!
+//! `Problems` knows numbers of keys and values; only `into_errors` asks `place` where they stand.
+//! Each error says what is wrong, where, and how to mend it.
+
+use std::fmt;
+
+use super::file::{self, Node, NodeId, SyntaxError};
+use super::place::{self, Place};
+
+/// Everything that is wrong with a configuration, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<String>);
+
+impl ConfigErrors {
+    /// Returns the errors, each as several lines of text.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Returns how many there are; never 0.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The only error of a text that cannot be read at all.
+    pub(super) fn syntax(path: &str, text: &str, error: &SyntaxError) -> Self {
+        let place = error.place.map(|(line, column)| Place {
+            line,
+            column,
+            len: 1,
+        });
+        let problem = Problem {
+            at: None,
+            message: error.message.clone(),
+            help: None,
+        };
+        Self(vec![problem.print(
+            &Source::new(path, text),
+            place,
+            String::new,
+        )])
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n\n"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// What has been found wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Adds one without a hint.
+    pub(super) fn add(&mut self, at: impl Into<Option<NodeId>>, message: impl Into<String>) {
+        self.0.push(Problem {
+            at: at.into(),
+            message: message.into(),
+            help: None,
+        });
+    }
+
+    /// Adds one with a hint.
+    pub(super) fn add_with_help(
+        &mut self,
+        at: impl Into<Option<NodeId>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let help = Some(help.into());
+        self.0.push(Problem {
+            at: at.into(),
+            message: message.into(),
+            help,
+        });
+    }
+
+    /// Returns whether nothing has been found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Prints them in the order of the file; those of no place come first.
+    pub(super) fn into_errors(
+        mut self,
+        path: &str,
+        text: &str,
+        root: &Node,
+        count: u32,
+    ) -> ConfigErrors {
+        let places = place::places(text, count);
+        let source = Source::new(path, text);
+        self.0.sort_by_key(|problem| problem.at);
+        let printed = self.0.iter().map(|problem| {
+            let place = problem.at.and_then(|id| {
+                let index = usize::try_from(id.0).ok()?;
+                places.as_ref()?.get(index).copied()
+            });
+            let way = || {
+                problem
+                    .at
+                    .map_or_else(String::new, |id| file::path_of(root, id))
+            };
+            problem.print(&source, place, way)
+        });
+        ConfigErrors(printed.collect())
+    }
+}
+
+/// What is quoted.
+#[derive(Debug)]
+struct Source<'a> {
+    path: &'a str,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Source<'a> {
+    fn new(path: &'a str, text: &'a str) -> Self {
+        Self {
+            path,
+            lines: text.lines().collect(),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug)]
+struct Problem {
+    at: Option<NodeId>,
+    message: String,
+    help: Option<String>,
+}
+
+impl Problem {
+    /// Prints it with its place, or else with the way to it.
+    fn print(&self, source: &Source<'_>, place: Option<Place>, way: impl Fn() -> String) -> String {
+        let path = source.path;
+        let mut printed = format!("error: {}\n", self.message);
+        let place = place.filter(|place| place.line >= 1 && place.column >= 1);
+        let drawn = |place: Place| {
+            source
+                .lines
+                .get(place.line - 1)
+                .filter(|line| line.len() <= DRAWN_BYTES_MAX)
+        };
+        match place.map(|place| (place, drawn(place))) {
+            Some((place, Some(line))) => printed.push_str(&snippet(path, place, line)),
+            // A line of absurd length, or the end of the text, after its last line.
+            Some((place, None)) => {
+                printed.push_str(&format!(" --> {path}:{}:{}", place.line, place.column));
+            }
+            None => {
+                let way = way();
+                let way = if way.is_empty() {
+                    way
+                } else {
+                    format!(" ({})", shown(&way))
+                };
+                printed.push_str(&format!(" --> {path}{way}"));
+            }
+        }
+        if let Some(help) = &self.help {
+            printed.push_str(&format!("\nhelp: {help}"));
+        }
+        printed
+    }
+}
+
+/// Draws the line and underlines the place.
+fn snippet(path: &str, place: Place, line: &str) -> String {
+    let number = place.line.to_string();
+    let pad = " ".repeat(number.len());
+    let start = place.column - 1;
+    let cut = start.saturating_sub(LINE_CHARS_MAX / 2);
+    let (cut, lead) = if line.chars().count() > LINE_CHARS_MAX && cut > 0 {
+        (cut, "...")
+    } else {
+        (0, "")
+    };
+    let code: String = line
+        .chars()
+        .skip(cut)
+        .take(LINE_CHARS_MAX)
+        .map(printable)
+        .collect();
+    let code = code.trim_end();
+    let indent: String = code
+        .chars()
+        .chain(std::iter::repeat(' '))
+        .take(start - cut)
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let room = code.chars().count().saturating_sub(start - cut).max(1);
+    let carets = "^".repeat(place.len.clamp(1, room));
+    let blank = " ".repeat(lead.len());
+    format!(
+        "{pad}--> {path}:{number}:{column}\n{pad} |\n{number} | {lead}{code}\n{pad} | {blank}{indent}{carets}",
+        column = place.column,
+    )
+}
+
+fn printable(c: char) -> char {
+    if c.is_control() && c != '\t' {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
+}
+
+/// Returns what somebody wrote, short enough and without control characters, to be quoted in a
+/// message.
+pub(super) fn shown(text: &str) -> String {
+    let clean = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).map(clean).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// A longer line is not drawn at all: thousands of errors in it would take long to draw.
+const DRAWN_BYTES_MAX: usize = 4096;
+
+/// A longer line is cut around the place.
+const LINE_CHARS_MAX: usize = 160;
+
+/// A longer text is cut where a message quotes it.
+const SHOWN_CHARS_MAX: usize = 60;

@@ -1,0 +1,623 @@
+//! What is accepted and what it becomes; the shipped files; and that no text makes the check panic.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use evenkeel::cli::check::{self, describe};
+use evenkeel::config::{
+    Balance, Config, HealthCheckConfig, NodeName, Preempt, ProbeKind, VirtualRouterConfig, parse,
+};
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::{errors, listener, pool, router};
+
+const SHIPPED: &[(&str, &str)] = &[
+    (
+        "config/evenkeel.yaml",
+        include_str!("../../config/evenkeel.yaml"),
+    ),
+    (
+        "config/examples/pair.yaml",
+        include_str!("../../config/examples/pair.yaml"),
+    ),
+    (
+        "config/examples/tutorial.yaml",
+        include_str!("../../config/examples/tutorial.yaml"),
+    ),
+    (
+        "config/examples/dual-stack.yaml",
+        include_str!("../../config/examples/dual-stack.yaml"),
+    ),
+];
+
+/// Every key, with a text that the manual has about it.
+const KEYS: &[&str] = &[
+    "node",
+    "virtual_routers",
+    "interface",
+    "vrid",
+    "priority",
+    "addresses",
+    "advertisement_interval",
+    "preempt",
+    "delay",
+    "lease",
+    "listeners",
+    "virtual_router",
+    "port",
+    "bind",
+    "pool",
+    "timeouts",
+    "request_head",
+    "idle",
+    "pools",
+    "backends",
+    "address",
+    "weight",
+    "balance",
+    "health_check",
+    "http",
+    "tcp",
+    "path",
+    "host",
+    "expect",
+    "interval",
+    "timeout",
+    "rise",
+    "fall",
+    "connect",
+    "response_head",
+    "proxy",
+    "threads",
+];
+
+fn accepted(text: &str) -> Config {
+    accepted_for(text, NodeName::Given("lb1"))
+}
+
+fn accepted_for(text: &str, node: NodeName<'_>) -> Config {
+    match parse("lb.yaml", text, node) {
+        Ok(config) => config,
+        Err(errors) => panic!("no error is hoped for:\n{errors}\n\nin:\n{text}"),
+    }
+}
+
+/// Returns the shipped configuration with every commented key in force.
+fn uncommented() -> String {
+    let text = SHIPPED[0].1;
+    let lines = text.lines().map(|line| {
+        let bare = line.trim_start();
+        let is_key = bare.strip_prefix('#').is_some_and(|rest| {
+            rest.starts_with(|c: char| c.is_ascii_lowercase())
+                && rest
+                    .split(' ')
+                    .next()
+                    .is_some_and(|word| word.ends_with(':'))
+        });
+        if is_key {
+            line.replacen('#', "", 1)
+        } else {
+            line.to_owned()
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_shipped_file_is_right_on_both_nodes() {
+    for (path, text) in SHIPPED {
+        for node in ["lb1", "lb2"] {
+            let config = parse(path, text, NodeName::Given(node));
+            let config = config.unwrap_or_else(|errors| panic!("{path} for {node}:\n{errors}"));
+            assert_eq!(config.node, node);
+            let priority = if node == "lb1" { 150 } else { 100 };
+            assert_eq!(
+                config.virtual_routers[0].priority.get(),
+                priority,
+                "{path} for {node}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_key_of_the_shipped_file_is_right_when_uncommented() {
+    let text = uncommented();
+    assert!(!text.contains("#timeouts"), "keys are uncommented:\n{text}");
+    let config = accepted(&text);
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.proxy.threads, Some(2));
+}
+
+#[test]
+fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
+    let mut with_all = accepted(&uncommented());
+    let as_shipped = accepted(SHIPPED[0].1);
+    // What the file calls an example, not a default.
+    with_all
+        .listeners
+        .retain(|listener| listener.name != "local");
+    with_all.proxy = as_shipped.proxy;
+    if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
+        && let ProbeKind::Http { host, .. } = &mut probe.kind
+    {
+        *host = None;
+    }
+    assert_eq!(with_all, as_shipped);
+}
+
+#[test]
+fn every_key_is_in_the_shipped_file_and_in_the_manual() {
+    let manual = include_str!("../../man/evenkeel.yaml.5");
+    for key in KEYS {
+        assert!(
+            SHIPPED[0].1.contains(&format!("{key}:")),
+            "config/evenkeel.yaml lacks {key}"
+        );
+        let has = manual.contains(&format!(".It Cm {key} :"))
+            || manual.contains(&format!("\n.Cm {key}\n"))
+            || manual.contains(&format!("Cm {key} : "));
+        assert!(has, "man/evenkeel.yaml.5 lacks {key}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let text = listener("virtual_router: web\n    port: 80\n    pool: farm");
+    assert_snapshot!(format!("{:#?}", accepted(&text)), @r#"
+    Config {
+        node: "lb1",
+        virtual_routers: [
+            VirtualRouterConfig {
+                name: RouterName {
+                    entry: "web",
+                    family: Ipv4,
+                },
+                interface: "eth0",
+                vrid: Vrid(
+                    51,
+                ),
+                priority: Priority(
+                    100,
+                ),
+                addresses: [
+                    VirtualAddress {
+                        address: 192.0.2.100,
+                        prefix_len: 24,
+                    },
+                ],
+                advertisement_interval: AdverInterval(
+                    100,
+                ),
+                preempt: Always,
+                lease: 2s,
+            },
+        ],
+        listeners: [
+            ListenerConfig {
+                name: "http",
+                virtual_router: Some(
+                    "web",
+                ),
+                binds: [
+                    192.0.2.100:80,
+                ],
+                pool: "farm",
+                timeouts: ListenerTimeouts {
+                    request_head: 10s,
+                    idle: 60s,
+                },
+            },
+        ],
+        pools: [
+            PoolConfig {
+                name: "farm",
+                backends: [
+                    BackendConfig {
+                        name: "a",
+                        address: 192.0.2.10:80,
+                        weight: 1,
+                    },
+                ],
+                balance: RandomOfTwo,
+                health_check: Probe(
+                    ProbeConfig {
+                        kind: Tcp,
+                        interval: 1s,
+                        timeout: 1s,
+                        rise: 2,
+                        fall: 2,
+                    },
+                ),
+                timeouts: PoolTimeouts {
+                    connect: 1s,
+                    response_head: 30s,
+                },
+            },
+        ],
+        proxy: ProxyConfig {
+            threads: None,
+        },
+    }
+    "#);
+}
+
+#[test]
+fn everything_can_be_said() {
+    let router = accepted(&router(
+        "priority: 7\n    advertisement_interval: 40.95s\n    preempt: {delay: 30s}\n    lease: 3s",
+    ));
+    let router = &router.virtual_routers[0];
+    assert_eq!(router.priority.get(), 7);
+    assert_eq!(router.advertisement_interval.centiseconds(), 4095);
+    assert_eq!(router.preempt, Preempt::After(Duration::from_secs(30)));
+    assert_eq!(router.lease, Duration::from_secs(3));
+
+    let probe = "{http: {path: /up, host: \"[::1]:80\", expect: [204, \"300-399\", \"200\"]}, \
+                 interval: 200ms, timeout: 1.5s, rise: 1, fall: 100}";
+    let config = accepted(&pool(&format!(
+        "health_check: {probe}\n    balance: round_robin\n    timeouts: {{connect: 1ms, response_head: 24h}}"
+    )));
+    let pool = &config.pools[0];
+    assert_eq!(pool.balance, Balance::RoundRobin);
+    assert_eq!(pool.timeouts.connect, Duration::from_millis(1));
+    assert_eq!(pool.timeouts.response_head, Duration::from_secs(86_400));
+    let HealthCheckConfig::Probe(probe) = &pool.health_check else {
+        panic!("a probe: {pool:?}")
+    };
+    assert_eq!((probe.rise, probe.fall), (1, 100));
+    assert_eq!(probe.timeout, Duration::from_millis(1500));
+    let expect = vec![(204, 204), (300, 399), (200, 200)];
+    let host = Some("[::1]:80".to_owned());
+    assert_eq!(
+        probe.kind,
+        ProbeKind::Http {
+            path: "/up".to_owned(),
+            host,
+            expect
+        }
+    );
+}
+
+#[test]
+fn a_health_check_can_be_none() {
+    let config = accepted(&pool("health_check: none"));
+    assert_eq!(config.pools[0].health_check, HealthCheckConfig::None);
+}
+
+#[test]
+fn a_health_check_timeout_defaults_to_the_interval() {
+    let config = accepted(&pool("health_check: {tcp: {}, interval: 250ms}"));
+    let HealthCheckConfig::Probe(probe) = &config.pools[0].health_check else {
+        panic!("a probe: {config:?}")
+    };
+    assert_eq!(probe.timeout, Duration::from_millis(250));
+}
+
+#[test]
+fn a_pool_without_a_listener_is_allowed() {
+    let text = format!(
+        "{}  spare: {{backends: {{a: \"192.0.2.11:80\"}}}}\n",
+        pool("balance: random_of_two")
+    );
+    assert_eq!(accepted(&text).pools.len(), 2);
+}
+
+fn addresses(router: &VirtualRouterConfig) -> Vec<String> {
+    router.addresses.iter().map(ToString::to_string).collect()
+}
+
+/// RFC 9568 §5.2.9: the first IPv6 address is link-local.
+#[test]
+fn an_ipv6_router_gets_a_link_local_address_first() {
+    let config = accepted(&router("addresses: [\"2001:db8::100/64\", 192.0.2.100/24]"));
+    let names: Vec<_> = config
+        .virtual_routers
+        .iter()
+        .map(|r| r.name.to_string())
+        .collect();
+    assert_eq!(names, ["web/ipv4", "web/ipv6"]);
+    let ipv6 = addresses(&config.virtual_routers[1]);
+    assert_eq!(ipv6, ["fe80::112:33/64", "2001:db8::100/64"]);
+}
+
+/// RFC 9568 §5.2.9: the first IPv6 address is link-local.
+#[test]
+fn a_link_local_address_that_is_given_moves_to_the_front() {
+    let given =
+        "addresses: [\"2001:db8::1/64\", \"2001:db8::2/64\", \"fe80::7/64\", \"fe80::8/64\"]";
+    let config = accepted(&router(given));
+    let ipv6 = addresses(&config.virtual_routers[0]);
+    assert_eq!(
+        ipv6,
+        [
+            "fe80::7/64",
+            "2001:db8::1/64",
+            "2001:db8::2/64",
+            "fe80::8/64"
+        ]
+    );
+}
+
+#[test]
+fn a_link_local_address_may_be_on_two_links() {
+    let text = "virtual_routers:\n  a: {interface: eth0, vrid: 1, addresses: [\"fe80::1/64\"]}\n  \
+                b: {interface: eth1, vrid: 1, addresses: [\"fe80::1/64\"]}\n";
+    assert_eq!(accepted(text).virtual_routers.len(), 2);
+}
+
+#[test]
+fn a_derived_link_local_address_is_taken_too() {
+    let given = "  a: {interface: eth0, vrid: 1, addresses: [\"fe80::112:33/64\"]}\n";
+    let derived = "  b: {interface: eth0, vrid: 51, addresses: [\"2001:db8::1/64\"]}\n";
+    let printed = errors(&format!("virtual_routers:\n{given}{derived}"));
+    assert_snapshot!(printed, @r#"
+    error: fe80::112:33, which vrid 51 gets by itself, already belongs to `a`
+     --> lb.yaml:3:45
+      |
+    3 |   b: {interface: eth0, vrid: 51, addresses: ["2001:db8::1/64"]}
+      |                                             ^
+    help: give this one a link-local address of its own
+    "#);
+    let printed = errors(&format!("virtual_routers:\n{derived}{given}"));
+    assert!(
+        printed.starts_with("error: fe80::112:33 already belongs to `b`"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn one_vrid_may_serve_both_families_in_two_entries() {
+    let text = "virtual_routers:\n  a: {interface: eth0, vrid: 1, addresses: [192.0.2.1/24]}\n  \
+                b: {interface: eth0, vrid: 1, addresses: [\"2001:db8::1/64\"]}\n";
+    assert_eq!(accepted(text).virtual_routers.len(), 2);
+}
+
+#[test]
+fn an_advertisement_counts_at_most_255_addresses() {
+    let list = |n: u32, of: fn(u32) -> String| {
+        let list: Vec<String> = (1..=n).map(of).collect();
+        router(&format!("addresses: [{}]", list.join(", ")))
+    };
+    let ipv4 = |i: u32| format!("10.0.{}.{}/16", i / 256, i % 256);
+    let ipv6 = |i: u32| format!("\"2001:db8::{i:x}/64\"");
+    accepted(&list(255, ipv4));
+    assert!(errors(&list(256, ipv4)).starts_with("error: a virtual router has at most 255"));
+    accepted(&list(254, ipv6));
+    let printed = errors(&list(255, ipv6));
+    assert!(
+        printed.starts_with("error: a virtual router has at most 255"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_listener_leaves_link_local_addresses_out() {
+    let text = listener("virtual_router: web\n    port: 80\n    pool: farm").replace(
+        "[192.0.2.100/24]",
+        "[\"fe80::1/64\", \"2001:db8::1/64\", 192.0.2.100/24]",
+    );
+    let listener = &accepted(&text).listeners[0];
+    let binds: Vec<_> = listener.binds.iter().map(ToString::to_string).collect();
+    assert_eq!(binds, ["192.0.2.100:80", "[2001:db8::1]:80"]);
+    assert_eq!(listener.virtual_router.as_deref(), Some("web"));
+}
+
+#[test]
+fn a_listener_that_binds_a_virtual_address_is_tied_to_its_router() {
+    let tied_to = |bind: &str| {
+        let lan = "  lan: {interface: eth1, vrid: 51, addresses: [198.51.100.1/24]}\npools:";
+        let text = listener(&format!("bind: [{bind}]\n    pool: farm")).replace("pools:", lan);
+        accepted(&text).listeners[0].virtual_router.clone()
+    };
+    assert_eq!(
+        tied_to("\"192.0.2.100:8080\", \"127.0.0.1:80\"").as_deref(),
+        Some("web")
+    );
+    assert_eq!(tied_to("\"198.51.100.1:80\"").as_deref(), Some("lan"));
+    assert_eq!(tied_to("\"192.0.2.100:80\", \"198.51.100.1:80\""), None);
+    assert_eq!(tied_to("\"0.0.0.0:80\""), None);
+}
+
+#[test]
+fn wildcards_of_both_families_may_have_one_port() {
+    let text = listener("bind: [\"0.0.0.0:80\", \"[::]:80\"]\n    pool: farm");
+    assert_eq!(accepted(&text).listeners[0].binds.len(), 2);
+}
+
+#[test]
+fn the_name_given_wins_over_the_file_and_the_file_over_the_host() {
+    let named = format!("node: lb2\n{}", router("priority: {lb1: 150, lb2: 100}"));
+    assert_eq!(accepted_for(&named, NodeName::Given("lb1")).node, "lb1");
+    assert_eq!(
+        accepted_for(&named, NodeName::HostName("elsewhere")).node,
+        "lb2"
+    );
+    assert_eq!(
+        accepted_for(&router("priority: 1"), NodeName::HostName("host")).node,
+        "host"
+    );
+}
+
+#[test]
+fn a_host_name_that_is_no_name_is_refused_only_where_it_is_used() {
+    let named = format!("node: lb2\n{}", router("priority: 1"));
+    assert_eq!(
+        accepted_for(&named, NodeName::HostName("(none)")).node,
+        "lb2"
+    );
+    let printed = parse(
+        "lb.yaml",
+        &router("priority: 1"),
+        NodeName::HostName("(none)"),
+    );
+    assert_snapshot!(printed.expect_err("no node has that name"), @r#"
+    error: the host's name, used for want of `node`, cannot be `(none)`
+     --> lb.yaml
+    help: a node's name is letters, digits, `.`, `_` and `-`
+    "#);
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_no_matter() {
+    let plain = router("priority: 1");
+    let text = format!("\u{feff}{}", plain.replace('\n', "\r\n"));
+    assert_eq!(accepted(&text), accepted(&plain));
+    let printed = errors(&text.replace("vrid: 51", "vrid: 0"));
+    assert!(printed.contains("lb.yaml:4:11"), "{printed}");
+}
+
+#[test]
+fn an_alias_means_what_its_anchor_says() {
+    let text = "virtual_routers:\n  a: {interface: eth0, vrid: 1, priority: &p {lb1: 9}, addresses: [192.0.2.1/24]}\n  \
+                b: {interface: eth1, vrid: 1, priority: *p, addresses: [198.51.100.1/24]}\n";
+    let config = accepted(text);
+    assert_eq!(config.virtual_routers[1].priority.get(), 9);
+    let printed = errors(&text.replace("lb1: 9", "lb1: 0"));
+    assert!(printed.contains("lb.yaml:2:"), "{printed}");
+    assert!(printed.contains("lb.yaml:3:"), "{printed}");
+}
+
+#[test]
+fn a_file_over_one_mebibyte_is_refused() {
+    let text = format!("{}# {}\n", router("priority: 1"), "x".repeat(1 << 20));
+    assert_snapshot!(errors(&text), @r#"
+    error: the file is larger than 1024 KiB
+     --> lb.yaml
+    "#);
+}
+
+#[test]
+fn many_errors_are_printed_in_little_time() {
+    let text = format!("listeners: {{{}}}\n", "a: 1, ".repeat(20_000));
+    let printed = errors(&text);
+    assert!(printed.matches("is here twice").count() == 19_999);
+}
+
+#[test]
+fn check_prints_what_a_node_would_run() {
+    let text = include_str!("../../config/examples/dual-stack.yaml");
+    assert_snapshot!(describe(&accepted(text)), @r#"
+    node lb1
+
+    VIRTUAL ROUTER  INTERFACE  VRID  PRIORITY  INTERVAL  PREEMPT    LEASE  ADDRESSES
+    web/ipv4        eth0       51    150       100ms     after 30s  2s     192.0.2.100/24, 192.0.2.101/24
+    web/ipv6        eth0       51    150       100ms     after 30s  2s     fe80::112:33/64, 2001:db8::100/64
+
+    LISTENER  TIED TO  POOL      ADDRESSES
+    http      web      webfarm   192.0.2.100:80, 192.0.2.101:80, [2001:db8::100]:80
+    intranet  web      intranet  192.0.2.101:8080
+
+    POOL      BALANCE        HEALTH CHECK                              BACKENDS
+    webfarm   random_of_two  http /health every 200ms, rise 2, fall 2  http1=192.0.2.110:80, http2=[2001:db8::111]:80, http3=[2001:db8::112]:80 weight 2
+    intranet  random_of_two  tcp every 500ms, rise 2, fall 2           app=192.0.2.120:8000
+    "#);
+}
+
+#[test]
+fn check_says_by_its_exit_code_whether_a_file_is_right() {
+    let dir = tempfile::tempdir().expect("a directory for the file");
+    let path = dir.path().join("evenkeel.yaml");
+    assert_eq!(check::run(&path, Some("lb1")), 1, "there is no file");
+    std::fs::write(&path, SHIPPED[0].1).expect("a file");
+    assert_eq!(check::run(&path, Some("lb1")), 0, "the file is right");
+    assert_eq!(check::run(&path, Some("lb9")), 78, "lb9 is not in it");
+    std::fs::write(&path, b"node: \xff\n").expect("a file");
+    assert_eq!(check::run(&path, None), 78, "it is no text");
+}
+
+/// Letters that matter in YAML and in our values, more often than others.
+fn odd_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        proptest::sample::select(KEYS).prop_map(|key| format!("{key}: ")),
+        proptest::sample::select(vec![
+            "\n",
+            "\n  ",
+            "\n    ",
+            "\n- ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            ": ",
+            "&a ",
+            "*a",
+            "!t ",
+            "? ",
+            "\"",
+            "'",
+            "|\n",
+            ">\n",
+            "#",
+            "---\n",
+            "...\n",
+            "<<: ",
+            "~",
+            "\t",
+            "\r",
+            "\u{85}",
+            "\u{2028}",
+            "\u{feff}",
+            "%YAML 1.2\n",
+            "192.0.2.1/24",
+            "\"[::1]:80\"",
+            "fe80::1/64",
+            "0x7",
+            "1e9",
+            ".nan",
+            ".inf",
+            "10ms",
+            "99999999999999999999999999999999999999999",
+            "-1",
+        ])
+        .prop_map(ToOwned::to_owned),
+        ".{0,6}",
+        "\\PC{0,6}",
+    ];
+    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_panics_and_the_answer_is_always_the_same(text in odd_text()) {
+        let first = parse("lb.yaml", &text, NodeName::Given("lb1"));
+        let again = parse("lb.yaml", &text, NodeName::Given("lb1"));
+        prop_assert_eq!(&first, &again);
+        if let Err(errors) = first {
+            prop_assert!(errors.len() >= 1);
+            prop_assert!(errors.iter().all(|error| error.starts_with("error: ")));
+        }
+    }
+
+    #[test]
+    fn no_mutation_of_a_shipped_file_panics(
+        file in 0..SHIPPED.len(),
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..12, odd_text()), 1..4),
+    ) {
+        let mut chars: Vec<char> =
+            if file == 0 { uncommented().chars().collect() } else { SHIPPED[file].1.chars().collect() };
+        for (index, len, insert) in cuts {
+            let at = index.index(chars.len() + 1);
+            let end = (at + len).min(chars.len());
+            chars.splice(at..end, insert.chars());
+        }
+        let text: String = chars.into_iter().collect();
+        if let Ok(config) = parse("lb.yaml", &text, NodeName::Given("lb2")) {
+            for router in &config.virtual_routers {
+                prop_assert!(!router.addresses.is_empty());
+                let link_local = matches!(
+                    router.addresses[0].address,
+                    IpAddr::V6(ip) if ip.is_unicast_link_local()
+                );
+                prop_assert!(link_local || router.addresses[0].address.is_ipv4());
+            }
+            prop_assert!(config.listeners.iter().all(|listener| !listener.binds.is_empty()));
+            prop_assert!(config.pools.iter().all(|pool| !pool.backends.is_empty()));
+            prop_assert!(!describe(&config).is_empty());
+        }
+    }
+}

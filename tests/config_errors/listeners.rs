@@ -1,0 +1,300 @@
+//! Errors in `listeners`.
+
+use insta::assert_snapshot;
+
+use super::{errors, listener};
+
+#[test]
+fn a_listener_needs_a_place() {
+    let text = listener("pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `http` listens nowhere
+     --> lb.yaml:6:3
+      |
+    6 |   http:
+      |   ^^^^
+    help: add `virtual_router: NAME` and `port: 80`, or `bind: ["192.0.2.1:80"]`
+    "#);
+}
+
+#[test]
+fn a_listener_with_virtual_router_needs_a_port() {
+    let text = listener("virtual_router: web\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `http` has no `port`
+     --> lb.yaml:6:3
+      |
+    6 |   http:
+      |   ^^^^
+    help: add `port: 80`
+    "#);
+}
+
+#[test]
+fn a_listener_with_a_port_needs_a_virtual_router() {
+    let text = listener("port: 80\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `http` has a `port` but no `virtual_router`
+     --> lb.yaml:7:5
+      |
+    7 |     port: 80
+      |     ^^^^
+    help: add `virtual_router: NAME`, or write `bind: ["192.0.2.1:80"]` instead
+    "#);
+}
+
+#[test]
+fn a_listener_has_bind_or_virtual_router_not_both() {
+    let text = listener(
+        "virtual_router: web\n    port: 80\n    bind: [\"192.0.2.100:80\"]\n    pool: farm",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: `http` has `bind` and also `virtual_router` or `port`: it is one or the other
+     --> lb.yaml:9:5
+      |
+    9 |     bind: ["192.0.2.100:80"]
+      |     ^^^^
+    help: keep `virtual_router` with `port`, or `bind`; a listener that binds a virtual address is tied to its virtual router by itself
+    "#);
+}
+
+#[test]
+fn a_listener_needs_a_pool() {
+    let text = listener("virtual_router: web\n    port: 80");
+    assert_snapshot!(errors(&text), @r#"
+    error: `http` has no `pool`
+     --> lb.yaml:6:3
+      |
+    6 |   http:
+      |   ^^^^
+    help: add `pool: NAME`
+    "#);
+}
+
+#[test]
+fn a_pool_that_is_not_there_gets_a_suggestion() {
+    let text = listener("virtual_router: web\n    port: 80\n    pool: fram");
+    assert_snapshot!(errors(&text), @r#"
+    error: there is no pool `fram`
+     --> lb.yaml:9:11
+      |
+    9 |     pool: fram
+      |           ^^^^
+    help: did you mean `farm`?
+    "#);
+}
+
+#[test]
+fn a_virtual_router_that_is_not_there_is_refused() {
+    let text = listener("virtual_router: inside\n    port: 80\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: there is no virtual router `inside`
+     --> lb.yaml:7:21
+      |
+    7 |     virtual_router: inside
+      |                     ^^^^^^
+    help: these are there: web
+    "#);
+}
+
+#[test]
+fn a_port_has_a_range() {
+    let text = listener("virtual_router: web\n    port: 65536\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: port must be between 1 and 65535
+     --> lb.yaml:8:11
+      |
+    8 |     port: 65536
+      |           ^^^^^
+    "#);
+}
+
+#[test]
+fn bind_is_a_list() {
+    let text = listener("bind: \"192.0.2.1:80\"\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: bind must be a list of addresses with ports
+     --> lb.yaml:7:11
+      |
+    7 |     bind: "192.0.2.1:80"
+      |           ^^^^^^^^^^^^^^
+    help: write `bind: ["192.0.2.1:80"]`
+    "#);
+}
+
+#[test]
+fn a_bind_address_needs_a_port() {
+    let text = listener("bind: [192.0.2.1]\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `192.0.2.1` is not an address with a port
+     --> lb.yaml:7:12
+      |
+    7 |     bind: [192.0.2.1]
+      |            ^^^^^^^^^
+    help: add the port: `"192.0.2.1:80"`
+    "#);
+}
+
+#[test]
+fn an_ipv6_bind_address_needs_brackets() {
+    let text = listener("bind: [\"2001:db8::1:80:80\", \"::1:80\"]\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `2001:db8::1:80:80` is not an address with a port
+     --> lb.yaml:7:12
+      |
+    7 |     bind: ["2001:db8::1:80:80", "::1:80"]
+      |            ^^^^^^^^^^^^^^^^^^^
+    help: put the address in brackets, then the port: `"[2001:db8::10]:80"`
+
+    error: `::1:80` is not an address with a port
+     --> lb.yaml:7:33
+      |
+    7 |     bind: ["2001:db8::1:80:80", "::1:80"]
+      |                                 ^^^^^^^^
+    help: put the address in brackets, then the port: `"[2001:db8::10]:80"`
+    "#);
+}
+
+#[test]
+fn a_bind_port_is_not_zero() {
+    let text = listener("bind: [\"192.0.2.1:0\"]\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `192.0.2.1:0`: the port must be between 1 and 65535
+     --> lb.yaml:7:12
+      |
+    7 |     bind: ["192.0.2.1:0"]
+      |            ^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_bind_address_is_not_multicast() {
+    let text = listener("bind: [\"224.0.0.18:80\"]\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `224.0.0.18:80`: a multicast address cannot be used here
+     --> lb.yaml:7:12
+      |
+    7 |     bind: ["224.0.0.18:80"]
+      |            ^^^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_bind_address_is_not_link_local() {
+    let text = listener("bind: [\"[fe80::1]:80\"]\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: `[fe80::1]:80`: a link-local address cannot be used here: it says nothing about the interface
+     --> lb.yaml:7:12
+      |
+    7 |     bind: ["[fe80::1]:80"]
+      |            ^^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_bind_address_twice_in_a_listener_is_refused() {
+    let text = listener("bind: [\"192.0.2.1:80\", \"192.0.2.1:80\"]\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: 192.0.2.1:80 is already taken, by this listener itself
+     --> lb.yaml:7:28
+      |
+    7 |     bind: ["192.0.2.1:80", "192.0.2.1:80"]
+      |                            ^^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn an_address_and_port_of_two_listeners_is_refused() {
+    let text = listener(
+        "bind: [\"192.0.2.100:80\"]\n    pool: farm\n  other: {virtual_router: web, port: 80, pool: farm}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: 192.0.2.100:80 is already taken, by `http`
+     --> lb.yaml:9:38
+      |
+    9 |   other: {virtual_router: web, port: 80, pool: farm}
+      |                                      ^^
+    "#);
+}
+
+#[test]
+fn a_wildcard_overlaps_on_the_same_port() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n  other: {bind: [\"0.0.0.0:80\"], pool: farm}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: 0.0.0.0:80 and 192.0.2.1:80, of `http`, overlap
+     --> lb.yaml:9:18
+      |
+    9 |   other: {bind: ["0.0.0.0:80"], pool: farm}
+      |                  ^^^^^^^^^^^^
+    help: `0.0.0.0` and `[::]` mean every address of their family; take another port than 80 or name the addresses one by one
+    "#);
+}
+
+#[test]
+fn a_listener_timeout_has_a_range() {
+    let text = listener(
+        "virtual_router: web\n    port: 80\n    pool: farm\n    timeouts: {request_head: 0s, idle: 25h}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: request_head must be between 1ms and 1h
+      --> lb.yaml:10:30
+       |
+    10 |     timeouts: {request_head: 0s, idle: 25h}
+       |                              ^^
+
+    error: idle must be between 1ms and 24h
+      --> lb.yaml:10:40
+       |
+    10 |     timeouts: {request_head: 0s, idle: 25h}
+       |                                        ^^^
+    "#);
+}
+
+#[test]
+fn a_backend_that_is_the_listener_itself_is_refused() {
+    let text = listener("bind: [\"192.0.2.10:80\"]\n    pool: farm");
+    assert_snapshot!(errors(&text), @r#"
+    error: 192.0.2.10:80 is where listener `http` itself listens
+     --> lb.yaml:4:24
+      |
+    4 |   farm: {backends: {a: "192.0.2.10:80"}}
+      |                        ^^^^^^^^^^^^^^^
+    help: a backend is another server
+    "#);
+}
+
+#[test]
+fn a_listener_needs_an_address_that_is_not_link_local() {
+    let text = r#"virtual_routers:
+  web: {interface: eth0, vrid: 51, addresses: ["fe80::1/64"]}
+listeners:
+  http: {virtual_router: web, port: 80, pool: farm}
+pools:
+  farm: {backends: {a: "192.0.2.10:80"}}
+"#;
+    assert_snapshot!(errors(text), @r#"
+    error: `web` has no address to listen on: link-local ones are left out
+     --> lb.yaml:4:26
+      |
+    4 |   http: {virtual_router: web, port: 80, pool: farm}
+      |                          ^^^
+    help: give `web` an address that clients can reach
+    "#);
+}
+
+#[test]
+fn without_any_pool_the_hint_is_to_add_one() {
+    let text = r#"listeners:
+  http: {bind: ["192.0.2.1:80"], pool: farm}
+"#;
+    assert_snapshot!(errors(text), @r#"
+    error: there is no pool `farm`
+     --> lb.yaml:2:40
+      |
+    2 |   http: {bind: ["192.0.2.1:80"], pool: farm}
+      |                                        ^^^^
+    help: add it under `pools`
+    "#);
+}

@@ -1,0 +1,316 @@
+//! Errors in `pools`.
+
+use insta::assert_snapshot;
+
+use super::{errors, pool};
+
+#[test]
+fn backends_are_needed() {
+    let text = pool("balance: round_robin");
+    assert_snapshot!(errors(&text), @r#"
+    error: `farm` has no `backends`
+     --> lb.yaml:4:3
+      |
+    4 |   farm:
+      |   ^^^^
+    help: add `backends: {b1: "192.0.2.10:80"}`
+    "#);
+}
+
+#[test]
+fn backends_are_not_empty() {
+    let text = pool("backends: {}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `backends` must not be empty
+     --> lb.yaml:5:15
+      |
+    5 |     backends: {}
+      |               ^
+    "#);
+}
+
+#[test]
+fn backends_are_a_map() {
+    let text = pool("backends: [\"192.0.2.10:80\"]");
+    assert_snapshot!(errors(&text), @r#"
+    error: `backends` must be a map of addresses by name, not a list
+     --> lb.yaml:5:15
+      |
+    5 |     backends: ["192.0.2.10:80"]
+      |               ^
+    "#);
+}
+
+#[test]
+fn a_backend_twice_is_refused() {
+    let text = pool("backends: {a: \"192.0.2.10:80\", a: \"192.0.2.11:80\"}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `a` is here twice
+     --> lb.yaml:5:36
+      |
+    5 |     backends: {a: "192.0.2.10:80", a: "192.0.2.11:80"}
+      |                                    ^
+    help: keep one of the two
+    "#);
+}
+
+#[test]
+fn a_backend_is_not_a_host_name() {
+    let text = pool("backends: {a: \"www.example.org:80\"}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `www.example.org:80` is not an address with a port
+     --> lb.yaml:5:19
+      |
+    5 |     backends: {a: "www.example.org:80"}
+      |                   ^^^^^^^^^^^^^^^^^^^^
+    help: this version takes addresses, not host names: `"192.0.2.10:80"`
+    "#);
+}
+
+#[test]
+fn a_backend_needs_a_port() {
+    let text = pool("backends: {a: 192.0.2.10}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `192.0.2.10` is not an address with a port
+     --> lb.yaml:5:19
+      |
+    5 |     backends: {a: 192.0.2.10}
+      |                   ^^^^^^^^^^
+    help: add the port: `"192.0.2.10:80"`
+    "#);
+}
+
+#[test]
+fn a_backend_port_has_a_range() {
+    let text = pool("backends: {a: \"192.0.2.10:70000\"}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `192.0.2.10:70000` is not an address with a port
+     --> lb.yaml:5:19
+      |
+    5 |     backends: {a: "192.0.2.10:70000"}
+      |                   ^^^^^^^^^^^^^^^^^^
+    help: the port must be between 1 and 65535
+    "#);
+}
+
+#[test]
+fn a_backend_is_not_a_wildcard() {
+    let text = pool("backends: {a: \"0.0.0.0:80\"}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `0.0.0.0:80`: a backend needs the address of one machine
+     --> lb.yaml:5:19
+      |
+    5 |     backends: {a: "0.0.0.0:80"}
+      |                   ^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_backend_that_is_a_map_needs_an_address() {
+    let text = pool("backends: {a: {weight: 2}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `a` has no `address`
+     --> lb.yaml:5:16
+      |
+    5 |     backends: {a: {weight: 2}}
+      |                ^
+    help: add `address: "192.0.2.10:80"`
+    "#);
+}
+
+#[test]
+fn a_weight_has_a_range() {
+    let text = pool("backends: {a: {address: \"192.0.2.10:80\", weight: 257}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: weight must be between 1 and 256
+     --> lb.yaml:5:54
+      |
+    5 |     backends: {a: {address: "192.0.2.10:80", weight: 257}}
+      |                                                      ^^^
+    "#);
+}
+
+#[test]
+fn balance_knows_two_ways() {
+    let text = pool("balance: round_robbin");
+    assert_snapshot!(errors(&text), @r#"
+    error: balance cannot be `round_robbin`
+     --> lb.yaml:6:14
+      |
+    6 |     balance: round_robbin
+      |              ^^^^^^^^^^^^
+    help: did you mean `round_robin`?
+    "#);
+}
+
+#[test]
+fn balance_of_a_later_version_is_unknown() {
+    let text = pool("balance: least_connections");
+    assert_snapshot!(errors(&text), @r#"
+    error: balance cannot be `least_connections`
+     --> lb.yaml:6:14
+      |
+    6 |     balance: least_connections
+      |              ^^^^^^^^^^^^^^^^^
+    help: this version knows random_of_two and round_robin
+    "#);
+}
+
+#[test]
+fn a_health_check_is_a_map_or_none() {
+    let text = pool("health_check: http");
+    assert_snapshot!(errors(&text), @r#"
+    error: health_check must be a map or `none`
+     --> lb.yaml:6:19
+      |
+    6 |     health_check: http
+      |                   ^^^^
+    help: write `{tcp: {}}`, `{http: {path: /}}` or `none`
+    "#);
+}
+
+#[test]
+fn a_health_check_says_what_it_does() {
+    let text = pool("health_check: {interval: 1s}");
+    assert_snapshot!(errors(&text), @r#"
+    error: health_check says neither `http` nor `tcp`
+     --> lb.yaml:6:5
+      |
+    6 |     health_check: {interval: 1s}
+      |     ^^^^^^^^^^^^
+    help: write `{tcp: {}}`, `{http: {path: /}}` or `none`
+    "#);
+}
+
+#[test]
+fn a_health_check_does_one_thing() {
+    let text = pool("health_check: {http: {path: /}, tcp: {}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: health_check is either `http` or `tcp`, not both
+     --> lb.yaml:6:37
+      |
+    6 |     health_check: {http: {path: /}, tcp: {}}
+      |                                     ^^^
+    help: keep one; a pool has one health check
+    "#);
+}
+
+#[test]
+fn a_tcp_check_has_no_keys() {
+    let text = pool("health_check: {tcp: {port: 80}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: unknown key `port`
+     --> lb.yaml:6:26
+      |
+    6 |     health_check: {tcp: {port: 80}}
+      |                          ^^^^
+    help: nothing can stand here
+    "#);
+}
+
+#[test]
+fn a_health_check_timeout_is_not_zero() {
+    let text = pool("health_check: {tcp: {}, timeout: 0s}");
+    assert_snapshot!(errors(&text), @r#"
+    error: timeout must be between 1ms and 1h
+     --> lb.yaml:6:38
+      |
+    6 |     health_check: {tcp: {}, timeout: 0s}
+      |                                      ^^
+    "#);
+}
+
+#[test]
+fn rise_and_fall_have_a_range() {
+    let text = pool("health_check: {tcp: {}, rise: 0, fall: 101}");
+    assert_snapshot!(errors(&text), @r#"
+    error: rise must be between 1 and 100
+     --> lb.yaml:6:35
+      |
+    6 |     health_check: {tcp: {}, rise: 0, fall: 101}
+      |                                   ^
+
+    error: fall must be between 1 and 100
+     --> lb.yaml:6:44
+      |
+    6 |     health_check: {tcp: {}, rise: 0, fall: 101}
+      |                                            ^^^
+    "#);
+}
+
+#[test]
+fn a_path_begins_with_a_slash() {
+    let text = pool("health_check: {http: {path: health}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: path cannot be `health`
+     --> lb.yaml:6:33
+      |
+    6 |     health_check: {http: {path: health}}
+      |                                 ^^^^^^
+    help: a path begins with `/` and has no spaces, control or non-ASCII characters, nor `#`; write those as %20 and so on
+    "#);
+}
+
+#[test]
+fn a_path_has_no_spaces() {
+    let text = pool("health_check: {http: {path: /a b}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: path cannot be `/a b`
+     --> lb.yaml:6:33
+      |
+    6 |     health_check: {http: {path: /a b}}
+      |                                 ^^^^
+    help: a path begins with `/` and has no spaces, control or non-ASCII characters, nor `#`; write those as %20 and so on
+    "#);
+}
+
+#[test]
+fn a_host_has_no_line_ends() {
+    let text = pool("health_check: {http: {host: \"a\\r\\nX: y\"}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: host cannot be `a��X: y`
+     --> lb.yaml:6:33
+      |
+    6 |     health_check: {http: {host: "a\r\nX: y"}}
+      |                                 ^^^^^^^^^^^
+    help: write a host name or an address, and a port where needed: `www.example.org`
+    "#);
+}
+
+#[test]
+fn expect_is_a_status() {
+    let text = pool("health_check: {http: {expect: 99}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: expect must be statuses between 100 and 599
+     --> lb.yaml:6:35
+      |
+    6 |     health_check: {http: {expect: 99}}
+      |                                   ^^
+    help: write 200, "200-399" or [200, "300-399"]
+    "#);
+}
+
+#[test]
+fn expect_is_a_range_that_goes_up() {
+    let text = pool("health_check: {http: {expect: [200, \"399-300\"]}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: expect must be statuses between 100 and 599
+     --> lb.yaml:6:41
+      |
+    6 |     health_check: {http: {expect: [200, "399-300"]}}
+      |                                         ^^^^^^^^^
+    help: write 200, "200-399" or [200, "300-399"]
+    "#);
+}
+
+#[test]
+fn a_pool_timeout_has_a_range() {
+    let text = pool("timeouts: {connect: 2h}");
+    assert_snapshot!(errors(&text), @r#"
+    error: connect must be between 1ms and 1h
+     --> lb.yaml:6:25
+      |
+    6 |     timeouts: {connect: 2h}
+      |                         ^^
+    "#);
+}
