@@ -284,6 +284,15 @@ mod tests {
                 "proxy-authorization",
                 None,
             ),
+        ] {
+            assert_eq!(prepared(&lines, name).as_deref(), hoped, "{lines:?} {name}");
+        }
+    }
+
+    #[test]
+    fn request_fields_that_mislead_follow_the_table() {
+        let host = ("Host", "a");
+        for (lines, name, hoped) in [
             (vec![host, ("Proxy", "http://evil")], "proxy", None),
             (
                 vec![host, ("X_Forwarded_For", "1.1.1.1")],

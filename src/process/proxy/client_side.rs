@@ -124,10 +124,11 @@ async fn linger(mut stream: TcpStream) {
     if stream.shutdown().await.is_err() {
         return;
     }
-    let mut waste = vec![0; 16 * 1024];
+    // Nearly all clients end their side without another byte.
+    let mut waste = vec![0; 64];
     loop {
         match tokio::time::timeout(LINGER_READ_TIMEOUT, stream.read(&mut waste)).await {
-            Ok(Ok(read)) if read > 0 => {}
+            Ok(Ok(read)) if read > 0 => waste.resize(16 * 1024, 0),
             Ok(_) | Err(_) => return,
         }
     }
