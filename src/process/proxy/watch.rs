@@ -1,7 +1,8 @@
 //! Who is waited for, and since when: one record for a client connection, swept by its data thread.
 //!
-//! No timer is armed per read. Every byte of a connection stores the thread's coarse clock in its record; four times a
-//! second the thread looks through all records and cuts the connections whose phase has lasted too long.
+//! No timer is armed per read. Every byte of a connection stores the thread's coarse clock in its
+//! record; four times a second the thread looks through all records and cuts the connections whose
+//! phase has lasted too long.
 
 use std::io;
 use std::pin::Pin;
