@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use evenkeel::ipc::message::FromProxy;
-use evenkeel::process::proxy::Drained;
+use evenkeel::process::proxy::{Drained, LentSocket, Proxy};
 
 use crate::common::{Backend, PATIENCE, wait_until};
-use crate::rig::{GET, OK, WEBSOCKET, rig, setup};
+use crate::rig::{GET, OK, Setup, WEBSOCKET, rig, setup};
 
 #[test]
 fn every_thread_beats_and_ready_is_said_once() {
@@ -111,4 +111,40 @@ fn drain_of_an_idle_proxy_is_quick() {
     let began_at = Instant::now();
     assert_eq!(rig.drain(PATIENCE), Drained { cut: 0 });
     assert!(began_at.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn sockets_must_fit_the_threads_and_the_listeners() {
+    let backend = Backend::saying(OK);
+    let Setup { config, .. } = setup(&[backend.address]);
+    for (listener, threads, hoped) in [
+        ("http", 2, "needs 2 sockets, 1 were lent"),
+        ("x", 1, "listener x"),
+    ] {
+        let sockets = crate::rig::sockets(1);
+        let bind = sockets[0].local_addr().unwrap();
+        let lent = vec![LentSocket {
+            listener: listener.to_owned(),
+            bind,
+            sockets,
+        }];
+        let error = Proxy::start(&config, threads, lent, &[], Arc::new(drop))
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains(hoped), "{error}");
+    }
+}
+
+#[test]
+fn dropping_the_proxy_ends_everything() {
+    let backend = Backend::saying(OK);
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    assert_eq!(client.ask(GET).status(), 200);
+    let address = rig.address;
+    drop(rig);
+    assert!(client.is_ended());
+    wait_until("the socket is closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
 }

@@ -125,7 +125,7 @@ impl Setup {
 }
 
 /// Opens one SO_REUSEPORT group, as the supervisor does.
-fn sockets(count: u16) -> Vec<TcpListener> {
+pub fn sockets(count: u16) -> Vec<TcpListener> {
     let mut at: SocketAddr = "127.0.0.1:0".parse().unwrap();
     (0..count)
         .map(|_| {
