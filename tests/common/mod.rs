@@ -1,6 +1,8 @@
-//! What integration tests share: waiting with a deadline, scripted backends and a client of raw bytes.
+//! What integration tests share: waiting with a deadline, scripted backends and a client of raw
+//! bytes.
 //!
-//! All blocking, on threads, so that nothing here shares a runtime (or its bugs) with what is tested.
+//! All blocking, on threads, so that nothing here shares a runtime (or its bugs) with what is
+//! tested.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

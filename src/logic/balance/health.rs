@@ -1,8 +1,9 @@
 //! When a backend is up: rise, fall, and the first verdict.
 //!
-//! Pure: it is told how each probe ended and knows no clock. A backend that was never probed takes the first verdict
-//! at once, so that a starting proxy is ready after one round of probes; from then on `rise` successes in a row bring
-//! it up and `fall` failures in a row take it down. Read `pick` next for who may be given a request.
+//! Pure: it is told how each probe ended and knows no clock. A backend that was never probed takes
+//! the first verdict at once, so that a starting proxy is ready after one round of probes; from
+//! then on `rise` successes in a row bring it up and `fall` failures in a row take it down. Read
+//! `pick` next for who may be given a request.
 
 /// Whether a backend may be given requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Who gets the next request.
 //!
-//! Pure: it is told who may be picked, how busy each is and, where chance is wanted, the random numbers. It refuses
-//! to know why a backend is usable (`health` and the caller's list of those already tried decide). Read `retry` next.
+//! Pure: it is told who may be picked, how busy each is and, where chance is wanted, the random
+//! numbers. It refuses to know why a backend is usable (`health` and the caller's list of those
+//! already tried decide). Read `retry` next.
 
 /// How the next backend is picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,11 @@ pub struct Candidate {
     pub usable: bool,
 }
 
-/// Returns the less busy, by weight, of two candidates that `chance` picks by weight; `None` if none is usable.
+/// Returns the less busy, by weight, of two candidates that `chance` picks by weight; `None` if
+/// none is usable.
 ///
-/// With one usable candidate it is that one. Both random numbers may be any; they are taken modulo the weights.
+/// With one usable candidate it is that one. Both random numbers may be any; they are taken modulo
+/// the weights.
 pub fn random_of_two(candidates: &[Candidate], chance: [u64; 2]) -> Option<usize> {
     let first = by_weight(candidates, chance[0], None)?;
     let Some(second) = by_weight(candidates, chance[1], Some(first)) else {
@@ -65,14 +68,16 @@ fn by_weight(candidates: &[Candidate], chance: u64, except: Option<usize>) -> Op
     None
 }
 
-/// Smooth weighted round robin: in each cycle everybody gets its weight, and no one gets it in a burst.
+/// Smooth weighted round robin: in each cycle everybody gets its weight, and no one gets it in a
+/// burst.
 #[derive(Clone, Debug)]
 pub struct RoundRobin {
     credit: Vec<i64>,
 }
 
 impl RoundRobin {
-    /// Returns a wheel for `weights` that is `offset` turns ahead, so that the data threads do not walk in step.
+    /// Returns a wheel for `weights` that is `offset` turns ahead, so that the data threads do not
+    /// walk in step.
     pub fn new(weights: &[u16], offset: usize) -> RoundRobin {
         let mut wheel = RoundRobin {
             credit: vec![0; weights.len()],

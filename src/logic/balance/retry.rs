@@ -1,8 +1,8 @@
 //! When a request is tried again, and where.
 //!
-//! The rule: a request that nobody can have acted on goes elsewhere; one that may have been acted on is repeated only
-//! where repeating it does no harm (idempotent by its method, RFC 9110 §9.2.2, no body to replay, no upgrade). Pure;
-//! the proxy tells how far an attempt got.
+//! The rule: a request that nobody can have acted on goes elsewhere; one that may have been acted
+//! on is repeated only where repeating it does no harm (idempotent by its method, RFC 9110 §9.2.2,
+//! no body to replay, no upgrade). Pure; the proxy tells how far an attempt got.
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,8 @@ pub enum Failure {
     Connect,
     /// The connection ended before a byte of the request was written; the request is still whole.
     Unsent(Connection),
-    /// The connection ended after the request was, at least in part, written and before its answer's head.
+    /// The connection ended after the request was, at least in part, written and before its
+    /// answer's head.
     Unanswered(Connection),
     /// No answer in time.
     Timeout,

@@ -1,8 +1,8 @@
 //! What is changed in a message's fields on its way through the proxy.
 //!
-//! Fields of one connection do not travel over the next (RFC 9110 §7.6.1), a client's claims about itself are
-//! extended or replaced by what we saw, and names that CGI-like backends confuse are dropped. Pure; `refusal` has
-//! already refused what must not pass.
+//! Fields of one connection do not travel over the next (RFC 9110 §7.6.1), a client's claims about
+//! itself are extended or replaced by what we saw, and names that CGI-like backends confuse are
+//! dropped. Pure; `refusal` has already refused what must not pass.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -60,11 +60,11 @@ pub fn upgrade_of(method: &Method, version: Version, fields: &HeaderMap) -> Upgr
 
 /// Makes a request's fields fit for a backend.
 ///
-/// Hop-by-hop fields go, those named by Connection among them (but never those that frame or route the message or
-/// say where it came from). `Proxy` and names with an underscore go, because CGI reads them as something else. Expect is
-/// ours: the proxy itself answers `100 Continue`. The rule for forwarding fields: X-Forwarded-For keeps what the
-/// client sent and gets the client's address appended at its right end; X-Forwarded-Proto and X-Forwarded-Host are
-/// replaced by what we saw.
+/// Hop-by-hop fields go, those named by Connection among them (but never those that frame or route
+/// the message or say where it came from). `Proxy` and names with an underscore go, because CGI
+/// reads them as something else. Expect is ours: the proxy itself answers `100 Continue`. The rule
+/// for forwarding fields: X-Forwarded-For keeps what the client sent and gets the client's address
+/// appended at its right end; X-Forwarded-Proto and X-Forwarded-Host are replaced by what we saw.
 pub fn prepare_request(fields: &mut HeaderMap, arrival: Arrival<'_>, upgrade: Upgrade) {
     let chunked = fields.contains_key(TRANSFER_ENCODING);
     let trailers = list(fields, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
@@ -125,8 +125,9 @@ fn set_forwarded(fields: &mut HeaderMap, arrival: Arrival<'_>) {
 
 /// Makes a response's fields fit for the client.
 ///
-/// Hop-by-hop fields go, so that a backend's `Connection: close` closes only its own connection; the transfer coding is
-/// chosen anew for the client; lengths written twice are written once. A 101 keeps its upgrade.
+/// Hop-by-hop fields go, so that a backend's `Connection: close` closes only its own connection;
+/// the transfer coding is chosen anew for the client; lengths written twice are written once. A 101
+/// keeps its upgrade.
 pub fn prepare_response(status: StatusCode, fields: &mut HeaderMap) {
     let length = single_length(fields);
     remove_hop_by_hop(fields);
@@ -284,6 +285,15 @@ mod tests {
                 "proxy-authorization",
                 None,
             ),
+        ] {
+            assert_eq!(prepared(&lines, name).as_deref(), hoped, "{lines:?} {name}");
+        }
+    }
+
+    #[test]
+    fn request_fields_that_mislead_follow_the_table() {
+        let host = ("Host", "a");
+        for (lines, name, hoped) in [
             (vec![host, ("Proxy", "http://evil")], "proxy", None),
             (
                 vec![host, ("X_Forwarded_For", "1.1.1.1")],

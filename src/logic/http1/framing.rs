@@ -1,9 +1,10 @@
 //! Finds requests that state their length in two ways, in the bytes of a connection.
 //!
-//! A request with both Content-Length and Transfer-Encoding is the commonest smuggling attempt (RFC 9112 §6.1). The
-//! parser behind this proxy reads it by its chunks and drops the other field before anybody can see it, which is
-//! safe, but we would rather refuse. So the bytes are scanned on their way in: line by line in heads, by count in bodies. Where
-//! the scan cannot follow it ends; the parser's own rule holds then. Pure.
+//! A request with both Content-Length and Transfer-Encoding is the commonest smuggling attempt (RFC
+//! 9112 §6.1). The parser behind this proxy reads it by its chunks and drops the other field before
+//! anybody can see it, which is safe, but we would rather refuse. So the bytes are scanned on their
+//! way in: line by line in heads, by count in bodies. Where the scan cannot follow it ends; the
+//! parser's own rule holds then. Pure.
 
 /// The scan of one client connection.
 #[derive(Debug)]
@@ -42,7 +43,8 @@ impl Default for FramingScan {
 }
 
 impl FramingScan {
-    /// Takes the next bytes; returns the number (from 0) of the first request that states its length in two ways, once.
+    /// Takes the next bytes; returns the number (from 0) of the first request that states its
+    /// length in two ways, once.
     pub fn handle_bytes(&mut self, mut bytes: &[u8]) -> Option<u64> {
         while !bytes.is_empty() {
             match self.state {

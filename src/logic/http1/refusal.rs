@@ -1,8 +1,9 @@
 //! Requests and responses that are never relayed.
 //!
-//! The parser has already refused what is not HTTP/1. Here is refused what two parsers could read in two ways (RFC
-//! 9112 §6.1, §6.3, RFC 9110 §7.2) and what a load balancer has no business relaying. When in doubt, refuse. Pure.
-//! Read `fields` next for what is changed in the messages that pass.
+//! The parser has already refused what is not HTTP/1. Here is refused what two parsers could read
+//! in two ways (RFC 9112 §6.1, §6.3, RFC 9110 §7.2) and what a load balancer has no business
+//! relaying. When in doubt, refuse. Pure. Read `fields` next for what is changed in the messages
+//! that pass.
 
 use hyper::header::{
     CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
@@ -145,9 +146,11 @@ fn check_framing(fields: &HeaderMap) -> Result<(), RequestRefusal> {
     Ok(())
 }
 
-/// Returns whether `text` is a registered name, an IPv4 or a bracketed IPv6 address, maybe with a port.
+/// Returns whether `text` is a registered name, an IPv4 or a bracketed IPv6 address, maybe with a
+/// port.
 ///
-/// Stricter than RFC 3986 §3.2.2: no sub-delimiters, which no real host has and some backends read as paths.
+/// Stricter than RFC 3986 §3.2.2: no sub-delimiters, which no real host has and some backends read
+/// as paths.
 pub fn is_host(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else {
         return false;
@@ -230,7 +233,8 @@ pub fn check_response(
     Ok(())
 }
 
-/// Returns the one number of all Content-Length lines; lists of equal numbers are one (RFC 9110 §8.6).
+/// Returns the one number of all Content-Length lines; lists of equal numbers are one (RFC 9110
+/// §8.6).
 pub fn single_length(fields: &HeaderMap) -> Option<u64> {
     let mut length = None;
     for part in list(fields, &CONTENT_LENGTH) {
@@ -254,7 +258,8 @@ fn is_chunked_alone(fields: &HeaderMap) -> bool {
         && codings.next().is_none()
 }
 
-/// Returns the elements of a comma-separated field over all its lines; an unreadable line is one empty element.
+/// Returns the elements of a comma-separated field over all its lines; an unreadable line is one
+/// empty element.
 pub fn list<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let text = |value: &'a HeaderValue| value.to_str().unwrap_or("");
     fields

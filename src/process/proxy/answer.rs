@@ -1,7 +1,7 @@
 //! The answers the proxy gives itself: a status and one line that says why.
 //!
-//! Plain text, never stored by caches. The line names what failed, the pool and the backend, and begins with one word
-//! that is the same every time, for people who search logs.
+//! Plain text, never stored by caches. The line names what failed, the pool and the backend, and
+//! begins with one word that is the same every time, for people who search logs.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Health checks: one probe after another for each backend, on a thread of their own.
 //!
-//! A probe uses a connection of its own and ends it. The verdict is `logic::balance::health`'s; here it is stored for
-//! the data threads and told to the supervisor. Checks end when the drain begins.
+//! A probe uses a connection of its own and ends it. The verdict is `logic::balance::health`'s;
+//! here it is stored for the data threads and told to the supervisor. Checks end when the drain
+//! begins.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,8 @@ use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};
 
-/// Probes all backends until the drain; tells first of the pools that need no probe or were known before.
+/// Probes all backends until the drain; tells first of the pools that need no probe or were known
+/// before.
 pub(super) fn run(table: Arc<Table>, mut stage: Receiver<Stage>, events: Events) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

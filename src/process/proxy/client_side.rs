@@ -1,7 +1,8 @@
 //! One client connection, from accept to the last byte.
 //!
-//! hyper reads requests and writes answers; here its end is watched over: the sweep's cut, the drain, the tunnel a
-//! request became, and a close that does not destroy the answer on its way (a reset would, where the client still sends).
+//! hyper reads requests and writes answers; here its end is watched over: the sweep's cut, the
+//! drain, the tunnel a request became, and a close that does not destroy the answer on its way (a
+//! reset would, where the client still sends).
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -83,7 +84,8 @@ pub(super) async fn serve(
     }
 }
 
-/// Waits until idle connections are to be closed: at the drain, or a little later where a request may be on its way.
+/// Waits until idle connections are to be closed: at the drain, or a little later where a request
+/// may be on its way.
 async fn drained(stage: &mut tokio::sync::watch::Receiver<Stage>, watch: &Watch) {
     if stage
         .wait_for(|stage| *stage != Stage::Serving)
@@ -118,16 +120,17 @@ async fn close(mut stream: TcpStream, watch: &Watch) {
     }
 }
 
-/// Ends our side, then reads what the client still sends until it ends its own: closing a socket with unread bytes
-/// resets the connection, and the client might never read the answer.
+/// Ends our side, then reads what the client still sends until it ends its own: closing a socket
+/// with unread bytes resets the connection, and the client might never read the answer.
 async fn linger(mut stream: TcpStream) {
     if stream.shutdown().await.is_err() {
         return;
     }
-    let mut waste = vec![0; 16 * 1024];
+    // Nearly all clients end their side without another byte.
+    let mut waste = vec![0; 64];
     loop {
         match tokio::time::timeout(LINGER_READ_TIMEOUT, stream.read(&mut waste)).await {
-            Ok(Ok(read)) if read > 0 => {}
+            Ok(Ok(read)) if read > 0 => waste.resize(16 * 1024, 0),
             Ok(_) | Err(_) => return,
         }
     }

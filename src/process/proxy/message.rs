@@ -1,7 +1,8 @@
 //! The messages that the parts of the proxy hand each other: a head and a stream of body.
 //!
-//! Today the heads and the streams are hyper's. A body knows what its end means: a request's body tells the relay that
-//! the backend has it all, a response's body gives the upstream connection back and frees the client connection.
+//! Today the heads and the streams are hyper's. A body knows what its end means: a request's body
+//! tells the relay that the backend has it all, a response's body gives the upstream connection
+//! back and frees the client connection.
 
 use std::cell::Cell;
 use std::pin::Pin;

@@ -1,7 +1,8 @@
-//! The way of one request: refused, or prepared, given to a backend, given to another if need be, and answered.
+//! The way of one request: refused, or prepared, given to a backend, given to another if need be,
+//! and answered.
 //!
-//! The decisions are `logic::http1`'s and `logic::balance`'s; here they are carried out. Every way out of `answer` is
-//! an answer with a status: nothing waits without a deadline.
+//! The decisions are `logic::http1`'s and `logic::balance`'s; here they are carried out. Every way
+//! out of `answer` is an answer with a status: nothing waits without a deadline.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -343,7 +344,8 @@ impl Exchange {
             ));
         }
         let (mut parts, incoming) = response.into_parts();
-        // The end of a HEAD's answer that states no length may be the end of the connection (proxies.md §3, 5).
+        // The end of a HEAD's answer that states no length may be the end of the connection
+        // (proxies.md §3, 5).
         let stated = parts.headers.contains_key(CONTENT_LENGTH)
             || parts.headers.contains_key(TRANSFER_ENCODING);
         let lease = (self.method != Method::HEAD || stated).then_some(lease);

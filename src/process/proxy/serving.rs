@@ -1,6 +1,7 @@
 //! The proxy as its owner sees it: started with sockets, asked for its status, drained.
 //!
-//! No global state and no exit of the process: the process's `run` and the tests use it alike. Read `worker` next.
+//! No global state and no exit of the process: the process's `run` and the tests use it alike. Read
+//! `worker` next.
 
 use std::io;
 use std::net::SocketAddr;
@@ -73,9 +74,11 @@ pub struct Drained {
 }
 
 impl Proxy {
-    /// Starts `threads` data threads and the health checks; returns when all threads accept on all their sockets.
+    /// Starts `threads` data threads and the health checks; returns when all threads accept on all
+    /// their sockets.
     ///
-    /// `initial_health` is what a predecessor last said: backends start so. `Ready` is sent before it returns.
+    /// `initial_health` is what a predecessor last said: backends start so. `Ready` is sent before
+    /// it returns.
     ///
     /// # Errors
     /// When the sockets do not fit the configuration, or the system refuses a thread.
@@ -135,8 +138,9 @@ impl Proxy {
         (self.table.listener_statuses(), self.table.pool_statuses())
     }
 
-    /// Stops accepting, answers with `Connection: close`, lets requests and tunnels end, and cuts what is left after
-    /// `within`. Completes when nothing is in flight and the data threads have ended.
+    /// Stops accepting, answers with `Connection: close`, lets requests and tunnels end, and cuts
+    /// what is left after `within`. Completes when nothing is in flight and the data threads have
+    /// ended.
     pub async fn drain(&self, within: Duration) -> Drained {
         self.stage.send_replace(Stage::Draining);
         let mut running = self.running.clone();

@@ -1,7 +1,8 @@
-//! What the threads of the proxy share: the table of listeners and pools, verdicts and counters, all in atomics.
+//! What the threads of the proxy share: the table of listeners and pools, verdicts and counters,
+//! all in atomics.
 //!
-//! Written by the data threads (counters) and by the health checks (verdicts), read by both and by `status`. All
-//! orderings are relaxed: each number stands for itself.
+//! Written by the data threads (counters) and by the health checks (verdicts), read by both and by
+//! `status`. All orderings are relaxed: each number stands for itself.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! A connection that has stopped being HTTP: bytes both ways until one side ends it, it falls silent, or it is cut.
+//! A connection that has stopped being HTTP: bytes both ways until one side ends it, it falls
+//! silent, or it is cut.
 //!
 //! Silence is measured by the client connection's watch, as for bodies. A tunnel is never retried.
 

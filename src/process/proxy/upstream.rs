@@ -1,7 +1,8 @@
 //! Connections to backends: opened, kept for the next request, and noticed when dead.
 //!
-//! One set a data thread, nothing shared. A kept connection has a task that reads on it, so its end is seen at once; a
-//! request that must not be sent twice also looks at the socket itself before it is entrusted to one.
+//! One set a data thread, nothing shared. A kept connection has a task that reads on it, so its end
+//! is seen at once; a request that must not be sent twice also looks at the socket itself before it
+//! is entrusted to one.
 
 use std::cell::RefCell;
 use std::io;
@@ -58,7 +59,8 @@ impl Upstreams {
         }
     }
 
-    /// Returns the connection used last that is still alive; with `looked_at`, its socket is looked at first.
+    /// Returns the connection used last that is still alive; with `looked_at`, its socket is looked
+    /// at first.
     pub(super) fn take(
         self: &Rc<Self>,
         pool: usize,
@@ -229,9 +231,9 @@ fn is_quiet(probe: &Probe) -> bool {
 
 /// A backend's socket whose end is learned by reading alone.
 ///
-/// A backend may answer early, and close, while a request's body is still being sent: the next write fails, though the
-/// answer lies in the socket, unread. Here what cannot be written is thrown away, so that hyper comes to read: the
-/// answer, or how the connection ended.
+/// A backend may answer early, and close, while a request's body is still being sent: the next
+/// write fails, though the answer lies in the socket, unread. Here what cannot be written is thrown
+/// away, so that hyper comes to read: the answer, or how the connection ended.
 struct PatientStream {
     stream: TcpStream,
     writes: Writes,
@@ -338,7 +340,8 @@ impl Drop for InFlight {
 const IDLE_MAX: usize = 64;
 /// How long a connection is kept unused; below what backends commonly allow.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection may take to be fit for the next request, after an answer that came before its request ended.
+/// How long a connection may take to be fit for the next request, after an answer that came before
+/// its request ended.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 /// A response's head; more is a bad answer.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

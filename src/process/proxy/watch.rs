@@ -1,7 +1,8 @@
 //! Who is waited for, and since when: one record for a client connection, swept by its data thread.
 //!
-//! No timer is armed per read. Every byte of a connection stores the thread's coarse clock in its record; four times a
-//! second the thread looks through all records and cuts the connections whose phase has lasted too long.
+//! No timer is armed per read. Every byte of a connection stores the thread's coarse clock in its
+//! record; four times a second the thread looks through all records and cuts the connections whose
+//! phase has lasted too long.
 
 use std::io;
 use std::pin::Pin;
@@ -126,7 +127,8 @@ impl Watch {
         let since = now.saturating_sub(self.since_ms.load(Relaxed));
         let silent = now.saturating_sub(self.last_ms.load(Relaxed));
         let cut = match self.phase() {
-            Phase::Idle if since >= self.head_ms => Cut::Silently,
+            // The tail of an answer may still be on its way to a slow client.
+            Phase::Idle if silent >= self.head_ms => Cut::Silently,
             Phase::Head if since >= self.head_ms => Cut::RequestTimeout,
             Phase::Uploading if silent >= self.idle_ms => Cut::RequestTimeout,
             Phase::Relaying if silent >= self.idle_ms => Cut::Silently,
@@ -228,5 +230,72 @@ impl AsyncWrite for WatchedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn watch() -> Watch {
+        let timeouts = ListenerTimeouts {
+            request_head: Duration::from_millis(100),
+            idle: Duration::from_millis(300),
+        };
+        Watch::new(CoarseClock::default(), timeouts)
+    }
+
+    fn swept_at(watch: &Watch, now_ms: u64) -> Cut {
+        watch.clock.store(now_ms, Relaxed);
+        watch.sweep();
+        watch.why_cut()
+    }
+
+    #[test]
+    fn every_phase_has_its_end() {
+        for (phase, last_hope_ms, over_ms, hoped) in [
+            (Phase::Idle, 99, 100, Cut::Silently),
+            (Phase::Head, 99, 100, Cut::RequestTimeout),
+            (Phase::Uploading, 299, 300, Cut::RequestTimeout),
+            (Phase::Relaying, 299, 300, Cut::Silently),
+            (Phase::Waiting, 299, 100_000, Cut::No),
+        ] {
+            let watch = watch();
+            watch.enter(phase);
+            assert_eq!(swept_at(&watch, last_hope_ms), Cut::No, "{phase:?}");
+            assert_eq!(swept_at(&watch, over_ms), hoped, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn heads_do_not_get_more_time_by_more_bytes() {
+        let watch = watch();
+        watch.saw_read(1);
+        assert_eq!(watch.phase(), Phase::Head);
+        watch.clock.store(90, Relaxed);
+        watch.saw_read(1);
+        assert_eq!(swept_at(&watch, 100), Cut::RequestTimeout);
+    }
+
+    #[test]
+    fn bytes_of_a_body_or_of_an_answers_tail_give_more_time() {
+        for phase in [Phase::Relaying, Phase::Uploading, Phase::Idle] {
+            let watch = watch();
+            watch.enter(phase);
+            watch.clock.store(90, Relaxed);
+            watch.saw_write();
+            assert_eq!(swept_at(&watch, 189), Cut::No, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn requests_from_the_ambiguous_one_on_are_refused() {
+        let watch = watch();
+        watch.ambiguous.store(1, Relaxed);
+        assert_eq!(watch.count_request(), Framing::Clear);
+        assert_eq!(watch.count_request(), Framing::Ambiguous);
+        assert_eq!(watch.count_request(), Framing::Ambiguous);
     }
 }

@@ -1,7 +1,7 @@
 //! A data thread: its runtime, listening sockets, connections, upstream connections and beat.
 //!
-//! Everything here lives and dies on one thread; only `Table` is shared. The beat comes from inside the runtime, so a
-//! thread that hangs stops beating. Read `client_side` next.
+//! Everything here lives and dies on one thread; only `Table` is shared. The beat comes from inside
+//! the runtime, so a thread that hangs stops beating. Read `client_side` next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -128,7 +128,8 @@ impl Thread {
         *self.stage.borrow() != Stage::Serving
     }
 
-    /// Returns who gets the next attempt: among those that are up or, if there is none, among the unprobed.
+    /// Returns who gets the next attempt: among those that are up or, if there is none, among the
+    /// unprobed.
     pub(super) fn pick(&self, pool_index: usize, tried: &[usize]) -> Option<usize> {
         let pool = &self.table.pools[pool_index];
         let mut candidates = self.candidates.borrow_mut();
@@ -267,7 +268,8 @@ async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
 
 fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: SocketAddr) {
     if thread.connections.borrow().len() >= CONNECTIONS_MAX {
-        // The answer is small and the socket's buffer is empty; where it does not fit, closing says enough.
+        // The answer is small and the socket's buffer is empty; where it does not fit, closing says
+        // enough.
         let _ = stream.try_write(TOO_MANY_CONNECTIONS);
         return;
     }
@@ -279,7 +281,8 @@ fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: Socket
     ));
 }
 
-/// Where descriptors or memory ran out, others must end first; anything else concerned one connection.
+/// Where descriptors or memory ran out, others must end first; anything else concerned one
+/// connection.
 fn pause_after(error: &io::Error) -> Duration {
     let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     match error.raw_os_error() {
@@ -293,7 +296,8 @@ const BEAT_INTERVAL: Duration = Duration::from_millis(50);
 const BEATS_A_SWEEP: u32 = 5;
 /// Client connections of one data thread; one more is answered 503 and closed.
 const CONNECTIONS_MAX: usize = 20_000;
-/// After the drain began, so that accepted connections are registered before the thread is found empty.
+/// After the drain began, so that accepted connections are registered before the thread is found
+/// empty.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
 /// How long cut connections may take to end.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,0 +1,248 @@
+//! Backends that fail at every point of an exchange, and clients that leave.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use evenkeel::config::ProbeKind;
+
+use crate::common::{Backend, refusing_address, wait_until};
+use crate::rig::{GET, OK, rig, setup};
+
+#[test]
+fn refused_connections_go_to_another_backend() {
+    let (_held, refusing) = refusing_address();
+    let backend = Backend::saying(OK);
+    let rig = setup(&[refusing, backend.address]).start();
+    let mut client = rig.client();
+    for _ in 0..4 {
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+        assert_eq!(
+            client.ask(post).status(),
+            200,
+            "nothing was sent, so even a POST goes on"
+        );
+    }
+    assert_eq!(backend.last_request().text(), "abc", "with its body");
+    let pool = rig.pool();
+    assert!(pool.retries_total >= 2, "{pool:?}");
+    assert_eq!(pool.backends[0].failures_total, pool.retries_total);
+    assert_eq!(pool.backends[1].failures_total, 0);
+}
+
+#[test]
+fn each_backend_is_tried_once_and_three_at_most() {
+    let addresses: Vec<_> = (0..5).map(|_| refusing_address()).collect();
+    let backends: Vec<_> = addresses.iter().map(|(_, address)| *address).collect();
+    let rig = setup(&backends).start();
+    let response = rig.ask(GET);
+    assert_eq!(response.status(), 502);
+    assert!(
+        response.text().starts_with("connect_failed: backend b"),
+        "{:?}",
+        response.text()
+    );
+    assert!(
+        response.text().contains("pool web"),
+        "{:?}",
+        response.text()
+    );
+    let tried: Vec<u64> = rig
+        .pool()
+        .backends
+        .iter()
+        .map(|b| b.failures_total)
+        .collect();
+    assert_eq!(tried.iter().sum::<u64>(), 3);
+    assert!(tried.iter().all(|&times| times <= 1));
+}
+
+#[test]
+fn requests_fail_fast_where_no_backend_is_up() {
+    let (_held, refusing) = refusing_address();
+    let rig = setup(&[refusing]).check(ProbeKind::Tcp, 1, 1).start();
+    wait_until("the backend is down", || {
+        rig.pool().backends[0].state == "down"
+    });
+    let began_at = Instant::now();
+    let response = rig.ask(GET);
+    assert_eq!(response.status(), 503);
+    assert!(
+        response.text().starts_with("no_backend_up"),
+        "{:?}",
+        response.text()
+    );
+    assert_eq!(response.field("cache-control").as_deref(), Some("no-store"));
+    assert!(began_at.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn answers_that_do_not_come_become_504() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        visit.wire.rest();
+    });
+    let rig = setup(&[backend.address])
+        .pool(|pool| pool.timeouts.response_head = Duration::from_millis(200))
+        .start();
+    let response = rig.ask(GET);
+    assert_eq!(response.status(), 504);
+    assert!(
+        response.text().starts_with("response_timeout"),
+        "{:?}",
+        response.text()
+    );
+    assert_eq!(
+        backend.requests().len(),
+        1,
+        "a slow backend is not asked twice"
+    );
+}
+
+#[test]
+fn slow_uploads_do_not_use_up_the_response_timeout() {
+    let backend = Backend::saying(OK);
+    let rig = setup(&[backend.address])
+        .pool(|pool| pool.timeouts.response_head = Duration::from_millis(200))
+        .start();
+    let mut client = rig.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n");
+    for byte in b"abcdefgh" {
+        client.send([*byte]);
+        // The pace of a slow client, not a wait for anything.
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    assert_eq!(client.response().status(), 200);
+}
+
+#[test]
+fn connections_that_died_while_kept_are_not_used() {
+    let backend = Backend::saying(OK);
+    let rig = rig(&[&backend]);
+    for method in ["GET", "POST", "GET", "POST"] {
+        let mut client = rig.client();
+        assert_eq!(client.ask(GET).status(), 200);
+        backend.hang_up();
+        let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.ask(&request).status(), 200, "{method}");
+    }
+}
+
+#[test]
+fn reused_connections_that_end_unanswered_are_replaced_for_harmless_requests() {
+    let backend = Backend::scripted(|mut visit| {
+        let answers = if visit.number == 0 { 1 } else { usize::MAX };
+        for _ in 0..answers {
+            if visit.request().is_none() {
+                return;
+            }
+            visit.wire.send(OK);
+        }
+        visit.request();
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    assert_eq!(client.ask(GET).status(), 200);
+    assert_eq!(
+        client.ask(GET).status(),
+        200,
+        "asked again on a fresh connection"
+    );
+    assert_eq!(backend.requests().len(), 3);
+    assert_eq!(backend.accepted(), 2);
+}
+
+#[test]
+fn requests_that_may_have_been_acted_on_are_not_repeated() {
+    let backend = Backend::scripted(|mut visit| drop(visit.request()));
+    let rig = setup(&[backend.address, backend.address]).start();
+    let response = rig.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_eq!(response.status(), 502);
+    assert!(
+        response.text().starts_with("connection_lost"),
+        "{:?}",
+        response.text()
+    );
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn harmless_requests_go_elsewhere_when_a_backend_dies_under_them() {
+    let dying = Backend::scripted(|mut visit| drop(visit.request()));
+    let living = Backend::saying(OK);
+    let rig = rig(&[&dying, &living]);
+    for _ in 0..4 {
+        assert_eq!(rig.ask(GET).status(), 200);
+    }
+    assert!(!dying.requests().is_empty());
+}
+
+#[test]
+fn backend_learns_that_the_client_has_gone() {
+    let gone: Arc<Mutex<bool>> = Arc::default();
+    let seen = Arc::clone(&gone);
+    let backend = Backend::scripted(move |mut visit| {
+        visit.request();
+        visit.wire.rest();
+        *seen.lock().unwrap() = true;
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    client.send(GET);
+    wait_until("the request arrives", || !backend.requests().is_empty());
+    drop(client);
+    wait_until("the upstream connection is closed", || {
+        *gone.lock().unwrap()
+    });
+    assert_eq!(rig.pool().backends[0].active_requests, 0);
+}
+
+#[test]
+fn abandoned_bodies_are_not_reused() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        visit
+            .wire
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+        let chunk = vec![b'x'; 100_000];
+        while std::io::Write::write_all(&mut visit.wire.stream, &chunk).is_ok() {}
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    client.send(GET);
+    client.head().unwrap();
+    drop(client);
+    wait_until("the exchange ends", || {
+        rig.pool().backends[0].active_requests == 0
+    });
+    let mut client = rig.client();
+    client.send(GET);
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(backend.accepted(), 2);
+}
+
+#[test]
+fn backends_that_do_not_accept_in_time_become_504() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    socket2::SockRef::from(&listener).listen(0).unwrap();
+    let filling: Vec<_> = (0..4)
+        .map(|_| {
+            let socket =
+                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address.into());
+            socket
+        })
+        .collect();
+    let rig = setup(&[address])
+        .pool(|pool| pool.timeouts.connect = Duration::from_millis(200))
+        .start();
+    let response = rig.ask(GET);
+    assert_eq!(response.status(), 504);
+    assert!(
+        response.text().starts_with("connect_timeout"),
+        "{:?}",
+        response.text()
+    );
+    drop(filling);
+}

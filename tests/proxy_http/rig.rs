@@ -1,0 +1,188 @@
+//! A proxy on loopback with one listener and one pool, to be changed by each test before it starts.
+//!
+//! Round robin, no health check and generous timeouts unless a test says otherwise.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::common::{Backend, Message, Wire};
+use evenkeel::config::{
+    BackendConfig, Balance, Config, HealthCheckConfig, ListenerConfig, ListenerTimeouts,
+    PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProxyConfig,
+};
+use evenkeel::ipc::control::PoolStatus;
+use evenkeel::ipc::message::{FromProxy, PoolHealth};
+use evenkeel::process::proxy::{Drained, LentSocket, Proxy};
+
+/// A proxy in this process, and what it has said.
+pub struct Rig {
+    pub proxy: Proxy,
+    pub address: SocketAddr,
+    pub events: Arc<Mutex<Vec<FromProxy>>>,
+}
+
+/// What a proxy is to be.
+pub struct Setup {
+    pub config: Config,
+    pub threads: u16,
+    pub health: Vec<PoolHealth>,
+}
+
+pub fn setup(backends: &[SocketAddr]) -> Setup {
+    let backends = backends
+        .iter()
+        .enumerate()
+        .map(|(index, &address)| BackendConfig {
+            name: format!("b{index}"),
+            address,
+            weight: 1,
+        });
+    let pool = PoolConfig {
+        name: "web".to_owned(),
+        backends: backends.collect(),
+        balance: Balance::RoundRobin,
+        health_check: HealthCheckConfig::None,
+        timeouts: PoolTimeouts {
+            connect: Duration::from_secs(2),
+            response_head: Duration::from_secs(5),
+        },
+    };
+    let listener = ListenerConfig {
+        name: "http".to_owned(),
+        virtual_router: None,
+        binds: Vec::new(),
+        pool: "web".to_owned(),
+        timeouts: ListenerTimeouts {
+            request_head: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+        },
+    };
+    let config = Config {
+        node: "lb1".to_owned(),
+        virtual_routers: Vec::new(),
+        listeners: vec![listener],
+        pools: vec![pool],
+        proxy: ProxyConfig { threads: None },
+    };
+    Setup {
+        config,
+        threads: 1,
+        health: Vec::new(),
+    }
+}
+
+impl Setup {
+    pub fn pool(mut self, change: impl FnOnce(&mut PoolConfig)) -> Setup {
+        change(&mut self.config.pools[0]);
+        self
+    }
+
+    pub fn client_timeouts(mut self, request_head_ms: u64, idle_ms: u64) -> Setup {
+        self.config.listeners[0].timeouts = ListenerTimeouts {
+            request_head: Duration::from_millis(request_head_ms),
+            idle: Duration::from_millis(idle_ms),
+        };
+        self
+    }
+
+    pub fn check(self, kind: ProbeKind, rise: u32, fall: u32) -> Setup {
+        self.pool(|pool| {
+            pool.health_check = HealthCheckConfig::Probe(ProbeConfig {
+                kind,
+                interval: Duration::from_millis(30),
+                timeout: Duration::from_millis(500),
+                rise,
+                fall,
+            });
+        })
+    }
+
+    pub fn start(self) -> Rig {
+        let Setup {
+            mut config,
+            threads,
+            health,
+        } = self;
+        let sockets = sockets(threads);
+        let address = sockets[0].local_addr().unwrap();
+        config.listeners[0].binds = vec![address];
+        let events: Arc<Mutex<Vec<FromProxy>>> = Arc::default();
+        let sink = Arc::clone(&events);
+        let lent = vec![LentSocket {
+            listener: "http".to_owned(),
+            bind: address,
+            sockets,
+        }];
+        let sink = Arc::new(move |event| sink.lock().unwrap().push(event));
+        let proxy = Proxy::start(&config, threads, lent, &health, sink).unwrap();
+        Rig {
+            proxy,
+            address,
+            events,
+        }
+    }
+}
+
+/// Opens one SO_REUSEPORT group, as the supervisor does.
+pub fn sockets(count: u16) -> Vec<TcpListener> {
+    let mut at: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    (0..count)
+        .map(|_| {
+            let socket =
+                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_reuse_port(true).unwrap();
+            socket.bind(&at.into()).unwrap();
+            socket.listen(128).unwrap();
+            let listener = TcpListener::from(socket);
+            at = listener.local_addr().unwrap();
+            listener
+        })
+        .collect()
+}
+
+pub fn rig(backends: &[&Backend]) -> Rig {
+    let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+    setup(&addresses).start()
+}
+
+impl Rig {
+    pub fn client(&self) -> Wire {
+        Wire::connect(self.address)
+    }
+
+    pub fn ask(&self, request: &str) -> Message {
+        self.client().ask(request)
+    }
+
+    pub fn pool(&self) -> PoolStatus {
+        self.proxy.status().1.remove(0)
+    }
+
+    pub fn healths(&self) -> Vec<PoolHealth> {
+        let events = self.events.lock().unwrap();
+        let healths = events.iter().filter_map(|event| match event {
+            FromProxy::Health(health) => Some(health.clone()),
+            FromProxy::Beat { .. }
+            | FromProxy::Ready
+            | FromProxy::Status { .. }
+            | FromProxy::Log(_)
+            | FromProxy::Drained => None,
+        });
+        healths.collect()
+    }
+
+    pub fn drain(&self, within: Duration) -> Drained {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(self.proxy.drain(within))
+    }
+}
+
+pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Asks for a WebSocket.
+pub const WEBSOCKET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n";
