@@ -163,6 +163,7 @@ fn every_key_is_in_the_shipped_file_and_in_the_manual() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one whole configuration")]
 fn defaults_are_those_of_the_manual() {
     let text = listener("virtual_router: web\n    port: 80\n    pool: farm");
     assert_snapshot!(format!("{:#?}", accepted(&text)), @r#"
