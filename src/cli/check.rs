@@ -11,7 +11,7 @@ use crate::config::{
     Balance, Config, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
     VirtualRouterConfig,
 };
-use crate::process::supervisor::{SupervisorError, read_config};
+use crate::process::supervisor::read_config;
 
 /// Checks the file at `path` and prints what `node` (default: the file's, then the host's name)
 /// would run; returns the exit code: 0, 1 if the file cannot be read, or 78 if it is wrong.
@@ -24,7 +24,7 @@ pub fn run(path: &Path, node: Option<&str>) -> i32 {
         },
         Err(error) => {
             print_error(&error);
-            if matches!(error, SupervisorError::Config(_)) {
+            if error.is_bad_config() {
                 EXIT_CONFIG
             } else {
                 EXIT_FAILED

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, print_error};
-use crate::process::supervisor::{self, Options, SupervisorError};
+use crate::process::supervisor::{self, Options};
 
 /// Runs the daemon until it is told to stop; returns the exit code.
 pub fn run(config: PathBuf, node: Option<String>, runtime_dir: PathBuf) -> i32 {
@@ -15,16 +15,10 @@ pub fn run(config: PathBuf, node: Option<String>, runtime_dir: PathBuf) -> i32 {
         Ok(()) => EXIT_DONE,
         Err(error) => {
             print_error(&error);
-            match error {
-                SupervisorError::Config(_) => EXIT_CONFIG,
-                SupervisorError::ReadConfig { .. }
-                | SupervisorError::RuntimeDir { .. }
-                | SupervisorError::AlreadyRunning(_)
-                | SupervisorError::Listen { .. }
-                | SupervisorError::Start { .. }
-                | SupervisorError::Confine(_)
-                | SupervisorError::Channel(_)
-                | SupervisorError::System { .. } => EXIT_FAILED,
+            if error.is_bad_config() {
+                EXIT_CONFIG
+            } else {
+                EXIT_FAILED
             }
         }
     }

@@ -34,6 +34,23 @@ pub struct Options {
     pub runtime_dir: PathBuf,
 }
 
+impl SupervisorError {
+    /// Returns whether the configuration is to blame, rather than the machine.
+    pub const fn is_bad_config(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::NotText(_) => true,
+            Self::ReadConfig { .. }
+            | Self::RuntimeDir { .. }
+            | Self::AlreadyRunning(_)
+            | Self::Listen { .. }
+            | Self::Start { .. }
+            | Self::Confine(_)
+            | Self::Channel(_)
+            | Self::System { .. } => false,
+        }
+    }
+}
+
 /// Why the daemon could not be started or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
@@ -45,6 +62,9 @@ pub enum SupervisorError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The file is no text.
+    #[error("{} is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
     /// The file is wrong.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
@@ -135,10 +155,11 @@ pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), 
         path: path.to_owned(),
         source,
     };
-    let mut yaml = String::new();
+    let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(CONFIG_BYTES_MAX).read_to_string(&mut yaml))
+        .and_then(|file| file.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes))
         .map_err(failed)?;
+    let yaml = String::from_utf8(bytes).map_err(|_| SupervisorError::NotText(path.to_owned()))?;
     let host = nix::unistd::gethostname().unwrap_or_default();
     let host = host.to_string_lossy();
     let name = node.map_or(NodeName::HostName(&host), NodeName::Given);
