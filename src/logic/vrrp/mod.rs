@@ -11,8 +11,8 @@
 //! - §6.4.1: an owner that is not ready to serve starts as Backup; readiness comes before
 //!   preemption.
 //! - §6.4.1, §6.4.2: `Initialize` and `Backup` may still hold the addresses for a moment
-//!   (`release_at`), mostly silent in ARP and neighbor discovery, so that requests in flight end:
-//!   make before break. A demoted router answers until a peer speaks.
+//!   (`release_at`), so that requests in flight end: make before break. They answer ARP and
+//!   neighbor discovery until a peer speaks, then they are silent.
 //! - §6.4.2: a router that could not install its addresses does not stand for some down intervals;
 //!   and one that is not ready defers to every Active, as if Preempt_Mode were false.
 //! - §6.4.2, §6.4.3: priority 0 is sent twice at once, since one lost packet would cost three

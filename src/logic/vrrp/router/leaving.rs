@@ -1,6 +1,6 @@
 //! The ways in which a virtual router gives its addresses up.
 //!
-//! To a living peer: make before break, silent until the peer has been heard for a moment. To
+//! To a living peer: make before break, silent from the moment the peer is heard. To
 //! nobody, or when we cannot hold them anyway: at once.
 
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use super::{Action, Cause, Holding, Lifecycle, State, VirtualRouter, interval};
 use crate::model::Priority;
 
 impl VirtualRouter {
-    /// Goes to Initialize because of a shutdown or a fault; addresses are kept, silent, until a
-    /// peer has them.
+    /// Goes to Initialize because of a shutdown or a fault; addresses are kept until a peer has
+    /// them, and answer until it is heard: whoever asks in between finds at least us.
     pub(super) fn step_down(&mut self, now: Instant, cause: Cause) {
         self.interrupted_announcements = None;
         let release_at = match self.state {
@@ -26,7 +26,6 @@ impl VirtualRouter {
             }
             State::Initialize { .. } => return self.drop_adoption(),
         };
-        self.silence_addresses();
         self.transition(now, State::Initialize { release_at }, cause);
     }
 
