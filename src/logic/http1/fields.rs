@@ -231,6 +231,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn request_fields_follow_the_table() {
         let host = ("Host", "a");
         for (lines, name, hoped) in [
