@@ -214,7 +214,7 @@ mod tests {
         let bound = Event::CutLink.bound(Duration::from_millis(100));
         assert_eq!(
             bound.gap_max,
-            Some(Duration::from_micros(360_937) + Duration::from_millis(200))
+            Some(Duration::from_nanos(360_937_500) + Duration::from_millis(200))
         );
     }
 
