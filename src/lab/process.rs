@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::{self, SigSet, Signal};
 use nix::unistd::Pid;
 
 use super::LabError;
@@ -40,9 +40,13 @@ impl Process {
             .map_err(LabError::system("make the log of a process"))?;
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         command.process_group(0);
-        // SAFETY: between fork and exec the closure makes one prctl call and allocates nothing.
+        // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
         unsafe {
-            command.pre_exec(|| prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
+            command.pre_exec(|| {
+                // What `interrupt` blocks for this program must not be blocked for others.
+                SigSet::empty().thread_set_mask()?;
+                prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from)
+            });
         }
         let child = command
             .spawn()

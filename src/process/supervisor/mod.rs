@@ -16,6 +16,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::SigSet;
 
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::ChannelError;
@@ -97,6 +98,13 @@ pub enum SupervisorError {
 /// Runs the daemon until it is told to stop.
 pub fn run(options: &Options) -> Result<(), SupervisorError> {
     role::confine(Role::Supervisor)?;
+    // Whoever started us may have blocked what we must hear.
+    SigSet::all()
+        .thread_unblock()
+        .map_err(|errno| SupervisorError::System {
+            what: "unblock signals",
+            source: errno.into(),
+        })?;
     let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
     let _lock = lock(&options.runtime_dir)?;
     let sockets = listeners::open(&config)?;

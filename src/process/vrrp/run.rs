@@ -616,6 +616,8 @@ impl<S: Supervisor> Process<S> {
         let router = &self.stations[index].config.name;
         let Transition { from, to, cause } = transition;
         info!(%router, %from, %to, %cause, "state changed");
+        // A death right now must find the supervisor knowing the role.
+        self.beat_at = now;
         self.outbox.push(FromVrrp::Transition(TransitionReport {
             router: router.clone(),
             from: from.to_owned(),
