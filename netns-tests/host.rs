@@ -5,26 +5,402 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::process::Command as Program;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
+mod daemon;
+mod namespace;
+
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel::config::{ConfigErrors, VirtualRouterConfig};
-use evenkeel::ipc::control::RouterStatus;
-use evenkeel::ipc::message::{ActiveRole, FromVrrp, SocketKey, ToVrrp};
+use evenkeel::ipc::message::{SocketKey, ToVrrp};
 use evenkeel::logic::vrrp::Preempt;
-use evenkeel::model::{AdverInterval, Family, Fitness, Priority, RouterName, VirtualAddress, Vrid};
+use evenkeel::model::{AdverInterval, Family, Priority, RouterName, VirtualAddress, Vrid};
 use evenkeel::process::vrrp::host::{Answer, Command, Event, Host, Leftovers, RouterSpec, What};
-use evenkeel::process::vrrp::run::{Error, serve};
 use evenkeel::process::vrrp::socket::VrrpSocket;
-use evenkeel::process::vrrp::{Received, Sent, Supervisor};
 
-mod cases;
+use daemon::Daemon;
+use namespace::Pair;
+
+#[test]
+fn the_higher_priority_becomes_active_and_holds_the_addresses() {
+    let pair = Pair::new();
+    let one = Daemon::start(&pair.one, 150);
+    let two = Daemon::start(&pair.two, 100);
+    for family in FAMILIES {
+        one.wait_for(family, "Active");
+        two.wait_for(family, "Backup");
+    }
+    pair.one.wait_for_address(VIRTUAL_V4, true);
+    pair.one.wait_for_address(VIRTUAL_V6, true);
+    assert!(
+        !pair.two.has(VIRTUAL_V4),
+        "the Backup does not have the address"
+    );
+    wait("the Backup to hear its peer", || {
+        two.status().iter().all(|router| router.peers.len() == 1)
+    });
+    let status = two.status();
+    let peer = &status[0].peers[0];
+    assert_eq!(
+        peer.address,
+        IpAddr::from([192, 0, 2, 1]),
+        "the Backup knows its peer"
+    );
+    assert_eq!(
+        (peer.priority, peer.checksum.as_str()),
+        (150, "rfc5798"),
+        "and what it said"
+    );
+    for router in &status {
+        assert_eq!(router.rejected.len(), 0, "nothing was rejected");
+        assert_eq!(
+            router.counters["active_transitions"], 0,
+            "it was never Active"
+        );
+    }
+    pair.two.wait_for_refusal(VIRTUAL_V4);
+    pair.two.wait_for_refusal(VIRTUAL_V6);
+}
+
+#[test]
+fn a_graceful_stop_hands_the_addresses_over() {
+    let pair = Pair::new();
+    let one = Daemon::start(&pair.one, 150);
+    let two = Daemon::start(&pair.two, 100);
+    for family in FAMILIES {
+        one.wait_for(family, "Active");
+        two.wait_for(family, "Backup");
+    }
+    one.say(ToVrrp::Stop);
+    let stopped_at = Instant::now();
+    for family in FAMILIES {
+        two.wait_for(family, "Active");
+    }
+    assert!(
+        stopped_at.elapsed() < Duration::from_millis(300),
+        "priority 0 shortens the wait"
+    );
+    one.wait_until_stopped();
+    assert!(
+        !pair.one.has(VIRTUAL_V4),
+        "the addresses are gone when the process says Stopped"
+    );
+    assert!(!pair.one.has(VIRTUAL_V6), "the same for IPv6");
+    pair.two.wait_for_address(VIRTUAL_V4, true);
+}
+
+#[test]
+fn losing_the_supervisor_gives_the_addresses_up() {
+    let pair = Pair::new();
+    let one = Daemon::start(&pair.one, 150);
+    one.wait_for(Family::Ipv4, "Active");
+    pair.one.wait_for_address(VIRTUAL_V4, true);
+    one.abandon();
+    assert!(
+        !pair.one.has(VIRTUAL_V4),
+        "nobody watches over the address, so it is not there"
+    );
+}
+
+#[test]
+fn an_address_that_somebody_removes_is_put_back_without_a_transition() {
+    let pair = Pair::new();
+    let one = Daemon::start(&pair.one, 150);
+    for family in FAMILIES {
+        one.wait_for(family, "Active");
+    }
+    for (address, len) in [(VIRTUAL_V4, 32), (VIRTUAL_V6, 128)] {
+        pair.one.wait_for_address(address, true);
+        let removed_at = Instant::now();
+        pair.one
+            .ip(&["addr", "del", &format!("{address}/{len}"), "dev", "eth0"]);
+        pair.one.wait_for_address(address, true);
+        assert!(
+            removed_at.elapsed() < Duration::from_millis(200),
+            "{address} is back at once"
+        );
+    }
+    let status = one.status();
+    for router in &status {
+        assert_eq!(router.state, "Active", "its role did not change");
+        assert_eq!(
+            router.counters["active_transitions"], 1,
+            "not even for a moment"
+        );
+        assert_eq!(router.counters["addresses_put_back"], 1, "it was counted");
+    }
+}
+
+#[test]
+fn a_link_that_goes_down_and_is_made_again_is_noticed() {
+    let pair = Pair::new();
+    let one = Daemon::start(&pair.one, 150);
+    one.wait_for(Family::Ipv4, "Active");
+    pair.two.ip(&["link", "set", "eth0", "down"]);
+    one.wait_for(Family::Ipv4, "Initialize");
+    pair.two.ip(&["link", "set", "eth0", "up"]);
+    one.wait_for(Family::Ipv4, "Active");
+    pair.one.ip(&["link", "del", "eth0"]);
+    one.wait_for(Family::Ipv4, "Initialize");
+    pair.join();
+    one.wait_for(Family::Ipv4, "Active");
+    one.wait_for(Family::Ipv6, "Active");
+    let two = Daemon::start(&pair.two, 100);
+    two.wait_for(Family::Ipv4, "Backup");
+    assert_eq!(
+        two.status()[0].state,
+        "Backup",
+        "the new socket of the other node sends"
+    );
+}
+
+#[test]
+fn the_kernel_ends_a_lease_that_nobody_renews() {
+    let pair = Pair::new();
+    let host = pair
+        .one
+        .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
+    for router in 0..2 {
+        host.command(command(router, 1, What::Install(LEASE)))
+            .unwrap();
+    }
+    let installed_at = Instant::now();
+    wait_for_event(&host, |event| {
+        matches!(event, Event::Applied(Answer { router: 1, .. }))
+    });
+    assert!(
+        pair.one.has(VIRTUAL_V4) && pair.one.has(VIRTUAL_V6),
+        "both are there"
+    );
+    pair.one.wait_for_address(VIRTUAL_V4, false);
+    pair.one.wait_for_address(VIRTUAL_V6, false);
+    let lived = installed_at.elapsed();
+    assert!(
+        lived >= LEASE - Duration::from_millis(100),
+        "they lived for the lease: {lived:?}"
+    );
+    assert!(
+        lived < LEASE + Duration::from_millis(500),
+        "and not much longer: {lived:?}"
+    );
+}
+
+#[test]
+fn a_silent_address_serves_those_who_know_it_and_answers_nobody_else() {
+    let pair = Pair::new();
+    let host = pair
+        .one
+        .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
+    for (router, address) in [(0, VIRTUAL_V4), (1, VIRTUAL_V6)] {
+        host.command(command(router, 1, What::Install(Duration::from_secs(60))))
+            .unwrap();
+        wait_for_event(&host, |event| matches!(event, Event::Applied(_)));
+        pair.two.wait_for_refusal(address);
+        host.command(command(router, 2, What::Silence)).unwrap();
+        host.command(command(router, 2, What::Renew(Duration::from_secs(60))))
+            .unwrap();
+        wait_for_event(&host, |event| matches!(event, Event::Renewed(_)));
+        assert_eq!(
+            pair.two.knock(address),
+            Some(libc::ECONNREFUSED),
+            "{address} is known there"
+        );
+        pair.two.ip(&["neigh", "flush", "all"]);
+        pair.two
+            .ip(&["neigh", "del", &address.to_string(), "dev", "eth0"]);
+        assert_ne!(
+            pair.two.knock(address),
+            Some(libc::ECONNREFUSED),
+            "{address} is not resolved"
+        );
+        host.command(command(router, 3, What::Install(Duration::from_secs(60))))
+            .unwrap();
+        wait_for_event(&host, |event| matches!(event, Event::Applied(_)));
+        pair.two.wait_for_refusal(address);
+    }
+    host.end(Duration::from_secs(1)).unwrap();
+    assert!(
+        !pair.one.has(VIRTUAL_V4),
+        "the end of the thread takes all away"
+    );
+}
+
+#[test]
+fn a_leftover_that_differs_is_replaced_and_one_of_ours_is_removed_at_the_start() {
+    let pair = Pair::new();
+    pair.one
+        .ip(&["addr", "add", "192.0.2.100/24", "dev", "eth0"]);
+    let former = IpAddr::from([192, 0, 2, 77]);
+    let addresses = [VirtualAddress {
+        address: former,
+        prefix_len: 24,
+    }]
+    .into();
+    let spec = RouterSpec {
+        interface: "eth0".into(),
+        addresses,
+        leftovers: Leftovers::Remove,
+    };
+    let before = pair.one.run(|| Host::start(vec![spec]).unwrap());
+    before
+        .command(command(0, 1, What::Install(Duration::from_secs(60))))
+        .unwrap();
+    wait_for_event(&before, |event| matches!(event, Event::Applied(_)));
+    assert!(pair.one.has(former), "it was installed");
+    let host = pair
+        .one
+        .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
+    wait_for_event(&host, |event| matches!(event, Event::Surveyed(_)));
+    assert!(!pair.one.has(former), "a former run's address is gone");
+    host.command(command(0, 1, What::Install(LEASE))).unwrap();
+    wait_for_event(&host, |event| matches!(event, Event::Applied(_)));
+    let shown = pair.one.ip(&["-o", "-4", "addr", "show", "dev", "eth0"]);
+    assert!(
+        shown.contains("192.0.2.100/32"),
+        "the lease is there: {shown}"
+    );
+    assert!(
+        !shown.contains("192.0.2.100/24"),
+        "the leftover is not: {shown}"
+    );
+}
+
+#[test]
+fn five_hundred_addresses_are_installed_at_once() {
+    let pair = Pair::new();
+    let addresses = (0..500_u16).map(|number| VirtualAddress {
+        address: IpAddr::from([10, 9, (number >> 8) as u8, number as u8]),
+        prefix_len: 16,
+    });
+    let interface = "eth0".to_owned();
+    let spec = RouterSpec {
+        interface,
+        addresses: addresses.collect(),
+        leftovers: Leftovers::Remove,
+    };
+    let host = pair.one.run(|| Host::start(vec![spec]).unwrap());
+    wait_for_event(&host, |event| matches!(event, Event::Surveyed(_)));
+    let asked_at = Instant::now();
+    host.command(command(0, 1, What::Install(LEASE))).unwrap();
+    wait_for_event(&host, |event| matches!(event, Event::Applied(_)));
+    let took = asked_at.elapsed();
+    println!("500 addresses in {took:?}");
+    assert!(took < Duration::from_millis(250), "they took {took:?}");
+}
+
+#[test]
+fn a_new_process_adopts_the_role_and_the_sockets_of_the_one_before() {
+    let pair = Pair::new();
+    let mut one = Daemon::start(&pair.one, 150);
+    let two = Daemon::start(&pair.two, 100);
+    for family in FAMILIES {
+        one.wait_for(family, "Active");
+        two.wait_for(family, "Backup");
+    }
+    pair.one.wait_for_address(VIRTUAL_V4, true);
+    pair.one.wait_for_address(VIRTUAL_V6, true);
+    one.wait_for_beat(2);
+    let (keys, kept) = one.kept();
+    let adopt = one.roles();
+    // It neither sends nor removes anything any more, as if it had been killed.
+    one.freeze();
+    let again = Daemon::start_after(&pair.one, 150, Some((keys, kept)), adopt);
+    for family in FAMILIES {
+        again.wait_for(family, "Active");
+    }
+    let status = again.status();
+    assert_eq!(
+        status[0].cause, "adopted from the process before",
+        "it took the role over"
+    );
+    assert_eq!(
+        status[1].cause, "adopted from the process before",
+        "the same for IPv6"
+    );
+    let peer = two.status();
+    assert_eq!(
+        peer[0].counters["active_transitions"], 0,
+        "the Backup noticed nothing"
+    );
+    one.thaw();
+}
+
+/// Behaviour 9: who wakes later than its peers wait is a Backup before it does anything else.
+#[test]
+fn an_active_that_slept_is_a_backup_when_it_wakes() {
+    let pair = Pair::new();
+    let mut one = Daemon::start(&pair.one, 150);
+    let two = Daemon::start(&pair.two, 100);
+    for family in FAMILIES {
+        one.wait_for(family, "Active");
+        two.wait_for(family, "Backup");
+    }
+    pair.one.wait_for_address(VIRTUAL_V4, true);
+    one.freeze();
+    for family in FAMILIES {
+        two.wait_for(family, "Active");
+    }
+    one.thaw();
+    pair.one.wait_for_address(VIRTUAL_V4, false);
+    let status = &one.status()[0];
+    assert_eq!(status.counters["stalls"], 1, "it noticed");
+    // It has the higher priority, so it comes back, but as any Backup does.
+    one.wait_for(Family::Ipv4, "Active");
+    assert_eq!(
+        one.status()[0].cause,
+        "the Active has a lower priority",
+        "it preempts"
+    );
+}
+
+#[test]
+fn rejected_packets_are_counted_by_reason_and_change_nothing() {
+    let pair = Pair::new();
+    let one = Daemon::start(&pair.one, 100);
+    one.wait_for(Family::Ipv4, "Active");
+    pair.two.run(|| {
+        let ifindex = nix::net::if_::if_nametoindex("eth0").unwrap();
+        let key = SocketKey {
+            interface: "eth0".into(),
+            ifindex,
+            family: Family::Ipv4,
+        };
+        let mut socket = VrrpSocket::open(key).unwrap();
+        let source = IpAddr::from([192, 0, 2, 2]);
+        let of_another_router = [0x31, 9, 254, 1, 0, 10, 0, 0, 192, 0, 2, 100];
+        let with_a_wrong_checksum = [0x31, 51, 254, 1, 0, 10, 0, 0, 192, 0, 2, 100];
+        let of_version_2 = [
+            0x21, 51, 254, 1, 0, 1, 0, 0, 192, 0, 2, 100, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let packets: [&[u8]; 4] = [
+            &of_another_router,
+            &with_a_wrong_checksum,
+            &of_version_2,
+            &[0x31],
+        ];
+        for packet in packets {
+            socket.send(source, packet).unwrap();
+        }
+    });
+    wait("all to be counted", || {
+        one.status()[0].rejected.values().sum::<u64>() == 4
+    });
+    let status = &one.status()[0];
+    let rejected: Vec<(&str, u64)> = status
+        .rejected
+        .iter()
+        .map(|(reason, count)| (reason.as_str(), *count))
+        .collect();
+    let expected = [("checksum", 1), ("length", 1), ("version", 1), ("vrid", 1)];
+    assert_eq!(rejected, expected, "each for its reason");
+    let last = status.last_rejected.as_ref().unwrap();
+    assert_eq!(last.source, IpAddr::from([192, 0, 2, 2]), "with its source");
+    assert_eq!(
+        (status.state.as_str(), status.peers.len()),
+        ("Active", 0),
+        "nothing else happened"
+    );
+}
 
 const VIRTUAL_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 100));
 const VIRTUAL_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100));
@@ -113,322 +489,5 @@ fn wait(what: &str, mut arrived: impl FnMut() -> bool) {
     while !arrived() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Two namespaces, `eth0` of one joined to `eth0` of the other.
-struct Pair {
-    one: Namespace,
-    two: Namespace,
-}
-
-impl Pair {
-    fn new() -> Self {
-        let pair = Self {
-            one: Namespace::new(),
-            two: Namespace::new(),
-        };
-        pair.join();
-        pair
-    }
-
-    fn join(&self) {
-        let other = self.two.thread_id.to_string();
-        self.one.ip(&[
-            "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", &other,
-        ]);
-        for (namespace, number) in [(&self.one, 1), (&self.two, 2)] {
-            namespace.ip(&[
-                "addr",
-                "add",
-                &format!("192.0.2.{number}/24"),
-                "dev",
-                "eth0",
-            ]);
-            let global = format!("2001:db8::{number}/64");
-            namespace.ip(&["addr", "add", &global, "dev", "eth0", "nodad"]);
-            namespace.ip(&[
-                "addr",
-                "add",
-                &format!("fe80::{number}/64"),
-                "dev",
-                "eth0",
-                "nodad",
-            ]);
-            namespace.ip(&["link", "set", "eth0", "up"]);
-        }
-    }
-}
-
-type Job = Box<dyn FnOnce() + Send>;
-
-/// A thread in a network namespace of its own, which does jobs.
-struct Namespace {
-    thread_id: i32,
-    jobs: Sender<Job>,
-}
-
-impl Namespace {
-    fn new() -> Self {
-        let (jobs, todo) = channel::<Job>();
-        let (report, ready) = channel();
-        std::thread::spawn(move || {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-            report.send(nix::unistd::gettid().as_raw()).unwrap();
-            while let Ok(job) = todo.recv() {
-                job();
-            }
-        });
-        let namespace = Self {
-            thread_id: ready.recv().unwrap(),
-            jobs,
-        };
-        namespace.ip(&["link", "set", "lo", "up"]);
-        namespace
-    }
-
-    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
-        let (report, done) = channel();
-        self.jobs
-            .send(Box::new(move || report.send(job()).unwrap()))
-            .unwrap();
-        done.recv_timeout(PATIENCE).expect("the job ends")
-    }
-
-    fn ip(&self, arguments: &[&str]) -> String {
-        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        self.run(move || {
-            let output = Program::new("ip").args(&arguments).output().unwrap();
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            let tolerated = arguments[0] == "neigh";
-            assert!(
-                output.status.success() || tolerated,
-                "ip {arguments:?}: {complaint}"
-            );
-            String::from_utf8(output.stdout).unwrap()
-        })
-    }
-
-    fn has(&self, address: IpAddr) -> bool {
-        let shown = self.ip(&["-o", "addr", "show"]);
-        shown.contains(&format!(" {address}/32 ")) || shown.contains(&format!(" {address}/128 "))
-    }
-
-    fn wait_for_address(&self, address: IpAddr, present: bool) {
-        wait(&format!("{address}, present: {present}"), || {
-            self.has(address) == present
-        });
-    }
-
-    /// Connects to a port where nobody listens and returns the errno.
-    fn knock(&self, address: IpAddr) -> Option<i32> {
-        self.run(move || {
-            let to = SocketAddr::new(address, 9);
-            let error = TcpStream::connect_timeout(&to, Duration::from_millis(300)).unwrap_err();
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => Some(libc::ECONNREFUSED),
-                _ => error.raw_os_error(),
-            }
-        })
-    }
-
-    /// Waits until the address answers, if only with a refusal.
-    fn wait_for_refusal(&self, address: IpAddr) {
-        wait(&format!("{address} to answer"), || {
-            self.knock(address) == Some(libc::ECONNREFUSED)
-        });
-    }
-}
-
-/// The protocol loop in a namespace.
-struct Daemon {
-    to: Sender<(ToVrrp, Vec<OwnedFd>)>,
-    wake: UnixStream,
-    said: Receiver<(FromVrrp, Vec<OwnedFd>)>,
-    heard: std::cell::RefCell<Vec<(FromVrrp, Vec<OwnedFd>)>>,
-    freeze: Sender<Receiver<()>>,
-    thaw: Option<Sender<()>>,
-    thread: JoinHandle<Result<(), Error>>,
-}
-
-impl Daemon {
-    fn start(namespace: &Namespace, priority: u8) -> Self {
-        Self::start_after(namespace, priority, None, Vec::new())
-    }
-
-    fn start_after(
-        namespace: &Namespace,
-        priority: u8,
-        kept: Option<(Vec<SocketKey>, Vec<OwnedFd>)>,
-        adopt: Vec<ActiveRole>,
-    ) -> Self {
-        let (to, inbox) = channel();
-        let (outbox, said) = channel();
-        let (wake, woken) = UnixStream::pair().unwrap();
-        woken.set_nonblocking(true).unwrap();
-        let (freeze, freezing) = channel();
-        let supervisor = Queue {
-            inbox,
-            outbox,
-            woken,
-            freezing,
-        };
-        let thread =
-            namespace.run(move || std::thread::spawn(move || serve(supervisor, read_config)));
-        let heard = std::cell::RefCell::default();
-        let daemon = Self {
-            to,
-            wake,
-            said,
-            heard,
-            freeze,
-            thaw: None,
-            thread,
-        };
-        if let Some((keys, descriptors)) = kept {
-            daemon.send(ToVrrp::KeptSockets(keys), descriptors);
-        }
-        let (yaml, node) = (priority.to_string(), String::new());
-        daemon.say(ToVrrp::Configure { yaml, node, adopt });
-        let fitness = Fitness::Ready(Priority::new(priority).unwrap());
-        daemon.say(ToVrrp::Fitness {
-            entry: "web".into(),
-            fitness,
-        });
-        daemon
-    }
-
-    fn say(&self, message: ToVrrp) {
-        self.send(message, Vec::new());
-    }
-
-    fn send(&self, message: ToVrrp, descriptors: Vec<OwnedFd>) {
-        self.to.send((message, descriptors)).unwrap();
-        (&self.wake).write_all(&[1]).unwrap();
-    }
-
-    fn status(&self) -> Vec<RouterStatus> {
-        let id = self.heard.borrow().len() as u64;
-        self.say(ToVrrp::ReportStatus { id });
-        let mut found = None;
-        wait("the status", || {
-            self.listen();
-            found = self
-                .heard
-                .borrow()
-                .iter()
-                .find_map(|(message, _)| match message {
-                    FromVrrp::Status {
-                        id: answered,
-                        routers,
-                    } if *answered == id => Some(routers.clone()),
-                    _ => None,
-                });
-            found.is_some()
-        });
-        found.unwrap()
-    }
-
-    fn wait_for(&self, family: Family, state: &str) {
-        wait(&format!("{family} to be {state}"), || {
-            self.status()
-                .iter()
-                .any(|router| router.name.family == family && router.state == state)
-        });
-    }
-
-    fn wait_for_beat(&self, roles: usize) {
-        wait("a beat", || self.roles().len() == roles);
-    }
-
-    /// The roles of the last beat.
-    fn roles(&self) -> Vec<ActiveRole> {
-        self.listen();
-        let heard = self.heard.borrow();
-        let beats = heard.iter().rev();
-        let mut roles = beats.filter_map(|(message, _)| match message {
-            FromVrrp::Beat { active } => Some(active.clone()),
-            _ => None,
-        });
-        roles.next().unwrap_or_default()
-    }
-
-    /// The sockets that the supervisor keeps.
-    fn kept(&self) -> (Vec<SocketKey>, Vec<OwnedFd>) {
-        self.listen();
-        let mut heard = self.heard.borrow_mut();
-        let mut kept = heard
-            .iter_mut()
-            .rev()
-            .filter_map(|(message, descriptors)| match message {
-                FromVrrp::KeepSockets(keys) => Some((keys.clone(), std::mem::take(descriptors))),
-                _ => None,
-            });
-        kept.next().expect("sockets were sent")
-    }
-
-    fn listen(&self) {
-        self.heard.borrow_mut().extend(self.said.try_iter());
-    }
-
-    /// Stops the loop in the middle of a turn, until `thaw`.
-    fn freeze(&mut self) {
-        let (thaw, until) = channel();
-        self.thaw = Some(thaw);
-        self.freeze.send(until).unwrap();
-        (&self.wake).write_all(&[1]).unwrap();
-    }
-
-    fn thaw(&mut self) {
-        self.thaw = None;
-    }
-
-    fn wait_until_stopped(self) {
-        wait("the process to stop", || {
-            self.listen();
-            self.heard
-                .borrow()
-                .iter()
-                .any(|(message, _)| *message == FromVrrp::Stopped)
-        });
-        self.thread.join().unwrap().unwrap();
-    }
-}
-
-/// A supervisor that is two queues.
-struct Queue {
-    inbox: Receiver<(ToVrrp, Vec<OwnedFd>)>,
-    outbox: Sender<(FromVrrp, Vec<OwnedFd>)>,
-    woken: UnixStream,
-    freezing: Receiver<Receiver<()>>,
-}
-
-impl Supervisor for Queue {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.woken.as_fd()
-    }
-
-    fn receive(&mut self) -> io::Result<Received> {
-        if let Ok(until) = self.freezing.try_recv() {
-            // It ends when the other end is dropped.
-            let _ = until.recv();
-        }
-        let _ = self.woken.read(&mut [0; 64]);
-        match self.inbox.try_recv() {
-            Ok((message, descriptors)) => Ok(Received::Message(message, descriptors)),
-            Err(TryRecvError::Empty) => Ok(Received::Nothing),
-            Err(TryRecvError::Disconnected) => Ok(Received::Closed),
-        }
-    }
-
-    fn send(&mut self, message: &FromVrrp, descriptors: &[BorrowedFd<'_>]) -> Sent {
-        let duplicates = descriptors
-            .iter()
-            .map(|fd| fd.try_clone_to_owned().unwrap())
-            .collect();
-        match self.outbox.send((message.clone(), duplicates)) {
-            Ok(()) => Sent::Done,
-            Err(_) => Sent::Closed,
-        }
     }
 }

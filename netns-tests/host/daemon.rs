@@ -1,0 +1,219 @@
+//! The protocol loop in a namespace, with a supervisor that is only two queues.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use evenkeel::ipc::control::RouterStatus;
+use evenkeel::ipc::message::{ActiveRole, FromVrrp, SocketKey, ToVrrp};
+use evenkeel::model::{Family, Fitness, Priority};
+use evenkeel::process::vrrp::run::{Error, serve};
+use evenkeel::process::vrrp::{Received, Sent, Supervisor};
+
+use super::namespace::Namespace;
+use super::{read_config, wait};
+
+/// The protocol loop in a namespace.
+pub struct Daemon {
+    to: SyncSender<(ToVrrp, Vec<OwnedFd>)>,
+    wake: UnixStream,
+    said: Receiver<(FromVrrp, Vec<OwnedFd>)>,
+    heard: std::cell::RefCell<Vec<(FromVrrp, Vec<OwnedFd>)>>,
+    freeze: SyncSender<Receiver<()>>,
+    thaw: Option<SyncSender<()>>,
+    thread: JoinHandle<Result<(), Error>>,
+}
+
+impl Daemon {
+    pub fn start(namespace: &Namespace, priority: u8) -> Self {
+        Self::start_after(namespace, priority, None, Vec::new())
+    }
+
+    pub fn start_after(
+        namespace: &Namespace,
+        priority: u8,
+        kept: Option<(Vec<SocketKey>, Vec<OwnedFd>)>,
+        adopt: Vec<ActiveRole>,
+    ) -> Self {
+        let (to, inbox) = sync_channel(MESSAGES_MAX);
+        let (outbox, said) = sync_channel(MESSAGES_MAX);
+        let (wake, woken) = UnixStream::pair().unwrap();
+        woken.set_nonblocking(true).unwrap();
+        let (freeze, freezing) = sync_channel(1);
+        let supervisor = Queue {
+            inbox,
+            outbox,
+            woken,
+            freezing,
+        };
+        let thread =
+            namespace.run(move || std::thread::spawn(move || serve(supervisor, read_config)));
+        let heard = std::cell::RefCell::default();
+        let daemon = Self {
+            to,
+            wake,
+            said,
+            heard,
+            freeze,
+            thaw: None,
+            thread,
+        };
+        if let Some((keys, descriptors)) = kept {
+            daemon.send(ToVrrp::KeptSockets(keys), descriptors);
+        }
+        let (yaml, node) = (priority.to_string(), String::new());
+        daemon.say(ToVrrp::Configure { yaml, node, adopt });
+        let fitness = Fitness::Ready(Priority::new(priority).unwrap());
+        daemon.say(ToVrrp::Fitness {
+            entry: "web".into(),
+            fitness,
+        });
+        daemon
+    }
+
+    pub fn say(&self, message: ToVrrp) {
+        self.send(message, Vec::new());
+    }
+
+    pub fn send(&self, message: ToVrrp, descriptors: Vec<OwnedFd>) {
+        self.to.send((message, descriptors)).unwrap();
+        (&self.wake).write_all(&[1]).unwrap();
+    }
+
+    pub fn status(&self) -> Vec<RouterStatus> {
+        let id = self.heard.borrow().len() as u64;
+        self.say(ToVrrp::ReportStatus { id });
+        let mut found = None;
+        wait("the status", || {
+            self.listen();
+            found = self.heard.borrow().iter().find_map(|(message, _)| {
+                let FromVrrp::Status {
+                    id: answered,
+                    routers,
+                } = message
+                else {
+                    return None;
+                };
+                (*answered == id).then(|| routers.clone())
+            });
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    pub fn wait_for(&self, family: Family, state: &str) {
+        wait(&format!("{family} to be {state}"), || {
+            self.status()
+                .iter()
+                .any(|router| router.name.family == family && router.state == state)
+        });
+    }
+
+    pub fn wait_for_beat(&self, roles: usize) {
+        wait("a beat", || self.roles().len() == roles);
+    }
+
+    /// The roles of the last beat.
+    pub fn roles(&self) -> Vec<ActiveRole> {
+        self.listen();
+        let heard = self.heard.borrow();
+        let beats = heard.iter().rev();
+        let mut roles = beats.filter_map(|(message, _)| {
+            let FromVrrp::Beat { active } = message else {
+                return None;
+            };
+            Some(active.clone())
+        });
+        roles.next().unwrap_or_default()
+    }
+
+    /// The sockets that the supervisor keeps.
+    pub fn kept(&self) -> (Vec<SocketKey>, Vec<OwnedFd>) {
+        self.listen();
+        let mut heard = self.heard.borrow_mut();
+        let mut kept = heard.iter_mut().rev().filter_map(|(message, descriptors)| {
+            let FromVrrp::KeepSockets(keys) = message else {
+                return None;
+            };
+            Some((keys.clone(), std::mem::take(descriptors)))
+        });
+        kept.next().expect("sockets were sent")
+    }
+
+    pub fn listen(&self) {
+        self.heard.borrow_mut().extend(self.said.try_iter());
+    }
+
+    /// Stops the loop in the middle of a turn, until `thaw`.
+    pub fn freeze(&mut self) {
+        let (thaw, until) = sync_channel(1);
+        self.thaw = Some(thaw);
+        self.freeze.send(until).unwrap();
+        (&self.wake).write_all(&[1]).unwrap();
+    }
+
+    pub fn thaw(&mut self) {
+        self.thaw = None;
+    }
+
+    /// Takes its supervisor away and waits for its end.
+    pub fn abandon(self) {
+        drop((self.to, self.wake));
+        self.thread.join().unwrap().unwrap();
+    }
+
+    pub fn wait_until_stopped(self) {
+        wait("the process to stop", || {
+            self.listen();
+            self.heard
+                .borrow()
+                .iter()
+                .any(|(message, _)| *message == FromVrrp::Stopped)
+        });
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+/// A supervisor that is two queues.
+struct Queue {
+    inbox: Receiver<(ToVrrp, Vec<OwnedFd>)>,
+    outbox: SyncSender<(FromVrrp, Vec<OwnedFd>)>,
+    woken: UnixStream,
+    freezing: Receiver<Receiver<()>>,
+}
+
+impl Supervisor for Queue {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.woken.as_fd()
+    }
+
+    fn receive(&mut self) -> io::Result<Received> {
+        if let Ok(until) = self.freezing.try_recv() {
+            // It ends when the other end is dropped.
+            let _ = until.recv();
+        }
+        let _ = self.woken.read(&mut [0; 64]);
+        match self.inbox.try_recv() {
+            Ok((message, descriptors)) => Ok(Received::Message(message, descriptors)),
+            Err(TryRecvError::Empty) => Ok(Received::Nothing),
+            Err(TryRecvError::Disconnected) => Ok(Received::Closed),
+        }
+    }
+
+    fn send(&mut self, message: &FromVrrp, descriptors: &[BorrowedFd<'_>]) -> Sent {
+        let duplicates = descriptors
+            .iter()
+            .map(|fd| fd.try_clone_to_owned().unwrap())
+            .collect();
+        match self.outbox.try_send((message.clone(), duplicates)) {
+            Ok(()) => Sent::Done,
+            Err(TrySendError::Full(_)) => Sent::Full,
+            Err(TrySendError::Disconnected(_)) => Sent::Closed,
+        }
+    }
+}
+
+/// More than a loop says in a minute, at 20 beats a second; what finds it full is lost, and the loop is told.
+const MESSAGES_MAX: usize = 2_000;

@@ -1,0 +1,180 @@
+//! Debian's Apache on a host of the lab: a few pages, a cookie, and a log of who asked.
+//!
+//! It runs as Debian's www-data. Where that user does not exist, as in a user namespace with a single user, it runs
+//! in a user namespace of its own, whose only user has www-data's number: Apache refuses to serve as root.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use evenkeel::lab::host::Host;
+use evenkeel::lab::process::Process;
+use evenkeel::lab::scratch::ScratchDir;
+
+/// A running Apache.
+#[derive(Debug)]
+pub struct Apache {
+    process: Process,
+    scratch: ScratchDir,
+}
+
+/// A line of its log about a page.
+#[derive(Debug)]
+pub struct Entry {
+    /// `X-Forwarded-For` of the request.
+    pub forwarded_for: String,
+    /// Where the connection came from.
+    pub peer: String,
+    /// The status of the answer.
+    pub status: String,
+    /// The visitor's cookie; `-` without one.
+    pub cookie: String,
+}
+
+impl Apache {
+    /// Starts an Apache with pages `/0.txt` and so on, each saying its number and the Apache's name.
+    pub fn start(host: &Host, name: &str, port: u16, pages: usize) -> Self {
+        require_apache();
+        let scratch = ScratchDir::new().expect("a directory");
+        let (documents, own) = (scratch.path().join("www"), scratch.path().join("own"));
+        for directory in [&documents, &own] {
+            fs::create_dir(directory).expect("a directory");
+        }
+        for page in 0..pages {
+            fs::write(
+                documents.join(format!("{page}.txt")),
+                format!("{page} {name}\n"),
+            )
+            .expect("a page");
+        }
+        fs::write(documents.join("index.html"), name).expect("a page");
+        let file = scratch.path().join("apache2.conf");
+        fs::write(&file, configuration(scratch.path(), port)).expect("a configuration");
+        host.set_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
+            .expect("an ordinary user may listen on port 80");
+        let command = command(&file, &own);
+        let process = host.spawn(command).expect("apache2 starts");
+        Self { process, scratch }
+    }
+
+    /// Stops it as an administrator does, and waits for its end.
+    pub fn stop(&mut self) {
+        self.process
+            .check_runs()
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.errors()));
+        self.process.terminate().expect("apache2 can be stopped");
+        self.process.wait(STOP_MAX).expect("apache2 stops");
+    }
+
+    /// Returns what its log says of pages; health checks ask for none.
+    pub fn pages(&self) -> Vec<Entry> {
+        let path = self.scratch.path().join("own/access.log");
+        let log = fs::read_to_string(path).unwrap_or_default();
+        // A line that is being written is no entry yet.
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        whole.lines().filter_map(entry).collect()
+    }
+
+    fn errors(&self) -> String {
+        fs::read_to_string(self.scratch.path().join("own/error.log")).unwrap_or_default()
+    }
+}
+
+/// Reads `192.0.2.9|192.0.2.1|GET /1.txt HTTP/1.1|200|visitor=t=1`.
+fn entry(line: &str) -> Option<Entry> {
+    let fields: Vec<&str> = line.split('|').collect();
+    let [forwarded_for, peer, request, status, cookie] = fields[..] else {
+        panic!("not a line of this log: {line}");
+    };
+    request.contains(".txt").then(|| Entry {
+        forwarded_for: forwarded_for.to_owned(),
+        peer: peer.to_owned(),
+        status: status.to_owned(),
+        cookie: cookie.to_owned(),
+    })
+}
+
+/// Fails with the package when it is missing.
+fn require_apache() {
+    match Command::new(APACHE).arg("-v").output() {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("`{APACHE}` is needed: install Debian's package apache2")
+        }
+        Err(error) => panic!("{APACHE}: {error}"),
+    }
+}
+
+/// Returns how to start it as www-data, who gets the directory.
+fn command(file: &Path, own: &Path) -> Command {
+    let mut command = if has_user(WWW_DATA) {
+        chown(own, Some(WWW_DATA), Some(WWW_DATA)).expect("a directory of www-data");
+        let mut command = Command::new(APACHE);
+        command.uid(WWW_DATA).gid(WWW_DATA);
+        command
+    } else {
+        let mut command = Command::new("unshare");
+        command.arg("--user");
+        command.arg(format!("--map-user={WWW_DATA}"));
+        command.arg(format!("--map-group={WWW_DATA}"));
+        command.arg(APACHE);
+        command
+    };
+    command.arg("-f").arg(file).arg("-DFOREGROUND");
+    command
+}
+
+/// Whether a user's number means anything in this user namespace.
+fn has_user(uid: u32) -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").expect("every kernel has it");
+    map.lines().any(|line| {
+        let mut numbers = line
+            .split_whitespace()
+            .map(|n| n.parse::<u64>().unwrap_or(0));
+        let (first, _, count) = (numbers.next(), numbers.next(), numbers.next());
+        let uid = u64::from(uid);
+        first
+            .zip(count)
+            .is_some_and(|(first, count)| (first..first + count).contains(&uid))
+    })
+}
+
+/// The least that serves files; every visitor gets a cookie and is told which one came.
+fn configuration(root: &Path, port: u16) -> String {
+    let root = root.display();
+    let modules: String = ["mpm_event", "authz_core", "dir", "mime", "headers"]
+        .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+        .concat();
+    format!(
+        r#"ServerRoot {root}
+ServerName localhost
+PidFile {root}/own/apache2.pid
+DefaultRuntimeDir {root}/own
+Mutex file:{root}/own
+ErrorLog {root}/own/error.log
+Listen {port}
+{modules}
+TypesConfig /dev/null
+DocumentRoot {root}/www
+DirectoryIndex index.html
+KeepAlive On
+MaxKeepAliveRequests 0
+StartServers 1
+ThreadsPerChild 25
+Header set Set-Cookie "visitor=%t; Path=/" "expr=-z %{{HTTP_COOKIE}}"
+Header set X-Seen-Cookie "expr=%{{HTTP_COOKIE}}" "expr=-n %{{HTTP_COOKIE}}"
+LogFormat "%{{X-Forwarded-For}}i|%h|%r|%>s|%{{Cookie}}i" visitors
+CustomLog {root}/own/access.log visitors
+"#
+    )
+}
+
+const APACHE: &str = "/usr/sbin/apache2";
+/// Debian's user and group for web servers, the same number everywhere.
+const WWW_DATA: u32 = 33;
+/// Apache waits some seconds for its children.
+const STOP_MAX: Duration = Duration::from_secs(10);
