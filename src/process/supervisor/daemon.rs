@@ -386,13 +386,16 @@ impl Daemon {
 
     async fn handle_proxy_end(&mut self, now: Instant) {
         self.proxy_ready = false;
-        self.tracker.handle_proxy_died(now);
         let Some(child) = &mut self.proxy else { return };
         let pid = child.pid();
         let ended = child.handle_end(now).await;
         match self.phase {
-            Phase::Running | Phase::HandingOver { .. } => {
+            Phase::Running => {
                 tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
+                self.tracker.handle_proxy_died(now);
+            }
+            Phase::HandingOver { .. } => {
+                tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
             }
             Phase::Draining { .. } | Phase::Over => self.phase = Phase::Over,
         }
