@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenkeel::ipc::control::{Response, Status};
+use evenkeel::ipc::control::{Request, Response, Status, ask};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -73,11 +73,13 @@ impl Daemon {
     }
 
     fn status(&self) -> Option<Status> {
-        let mut stream = UnixStream::connect(self.runtime_dir().join("control.sock")).ok()?;
-        stream.write_all(b"\"status\"\n").ok()?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).ok()?;
-        match serde_json::from_str(&line).ok()? {
+        match ask(
+            &self.runtime_dir(),
+            &Request::Status,
+            Duration::from_secs(3),
+        )
+        .ok()?
+        {
             Response::Status(status) => Some(*status),
             Response::Error(_) => None,
         }
@@ -188,6 +190,17 @@ fn daemon_serves_and_tells_its_state() {
         .unwrap();
     let json: Status = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json.node, "lb1");
+}
+
+#[test]
+fn nonsense_on_the_control_socket_is_answered_with_an_error() {
+    let daemon = Daemon::start();
+    let mut stream = UnixStream::connect(daemon.runtime_dir().join("control.sock")).unwrap();
+    stream.write_all(b"what?\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert!(line.starts_with(r#"{"error":"not a question"#), "{line}");
+    assert!(daemon.status().is_some(), "it answers others still");
 }
 
 #[test]

@@ -1,28 +1,26 @@
 //! `evenkeel status`: asks the running daemon and prints tables, or the JSON as it came.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
-use crate::ipc::control::{ListenerStatus, PoolStatus, Request, Response, RouterStatus, Status};
+use crate::ipc::control::{
+    self, ListenerStatus, PoolStatus, Request, Response, RouterStatus, Status,
+};
 
 /// Why there is no status.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    /// Nobody listens.
+    /// Nobody listens, or no answer came in time.
     #[error("failed to ask the daemon at {}: {source}\nhelp: is it running? its --runtime-dir must be the same", path.display())]
-    Connect {
+    Ask {
         /// The control socket.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
     },
-    /// It did not answer, or not in time.
-    #[error("failed to read the daemon's answer: {0}")]
-    Read(io::Error),
     /// It answered something else.
     #[error("the daemon refused: {0}")]
     Refused(String),
@@ -50,24 +48,13 @@ pub fn run(runtime_dir: &Path, output: Output) -> i32 {
 
 /// Returns the status of the daemon that uses this runtime directory.
 pub fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
-    let path = runtime_dir.join("control.sock");
-    let mut stream = UnixStream::connect(&path).map_err(|source| StatusError::Connect {
-        path: path.clone(),
-        source,
-    })?;
-    let mut exchange = || -> io::Result<Response> {
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-        let mut question = serde_json::to_vec(&Request::Status)?;
-        question.push(b'\n');
-        stream.write_all(&question)?;
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line)?;
-        Ok(serde_json::from_str(&line)?)
-    };
-    match exchange().map_err(StatusError::Read)? {
-        Response::Status(status) => Ok(*status),
-        Response::Error(why) => Err(StatusError::Refused(why)),
+    match control::ask(runtime_dir, &Request::Status, ANSWER_TIMEOUT) {
+        Ok(Response::Status(status)) => Ok(*status),
+        Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
+        Err(source) => Err(StatusError::Ask {
+            path: runtime_dir.join(control::SOCKET),
+            source,
+        }),
     }
 }
 

@@ -3,7 +3,11 @@
 //! The structures here are the JSON that `evenkeel status --json` prints: a public contract. Fields are only added.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -168,3 +172,21 @@ pub struct BackendStatus {
     /// Attempts that failed.
     pub failures_total: u64,
 }
+
+/// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most `within`.
+pub fn ask(runtime_dir: &Path, request: &Request, within: Duration) -> io::Result<Response> {
+    let mut stream = UnixStream::connect(runtime_dir.join(SOCKET))?;
+    stream.set_read_timeout(Some(within))?;
+    stream.set_write_timeout(Some(within))?;
+    let mut question = serde_json::to_vec(request)?;
+    question.push(b'\n');
+    stream.write_all(&question)?;
+    let mut line = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// The name of the control socket in the runtime directory.
+pub const SOCKET: &str = "control.sock";
+/// The longest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;

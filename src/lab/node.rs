@@ -4,8 +4,6 @@
 //! here is known of the daemon but its command line and the structures of [`crate::ipc::control`].
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -14,7 +12,7 @@ use super::LabError;
 use super::host::Host;
 use super::process::{self, Process};
 use super::scratch::ScratchDir;
-use crate::ipc::control::{Request, Response, Status};
+use crate::ipc::control::{self, Request, Response, Status};
 
 /// A running daemon; it is killed with all its processes on drop.
 #[derive(Debug)]
@@ -86,7 +84,10 @@ impl Node {
 
     /// Asks the daemon for its status; `None` when it does not answer within a second.
     pub fn status(&self) -> Option<Status> {
-        ask(&self.runtime_dir().join(CONTROL_SOCKET)).ok().flatten()
+        match control::ask(&self.runtime_dir(), &Request::Status, ANSWER_TIMEOUT) {
+            Ok(Response::Status(status)) => Some(*status),
+            Ok(Response::Error(_)) | Err(_) => None,
+        }
     }
 
     /// Waits until the status is as hoped; errs early, with the log, when the daemon ends.
@@ -130,52 +131,9 @@ impl Node {
     }
 }
 
-/// Asks for the status over a control socket; `None` for an answer that says an error.
-fn ask(socket: &Path) -> io::Result<Option<Status>> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    let mut question = serde_json::to_vec(&Request::Status)?;
-    question.push(b'\n');
-    stream.write_all(&question)?;
-    let mut line = String::new();
-    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut line)?;
-    match serde_json::from_str(&line)? {
-        Response::Status(status) => Ok(Some(*status)),
-        Response::Error(_) => Ok(None),
-    }
-}
-
 const CONFIG_FILE: &str = "evenkeel.yaml";
 const RUNTIME_DIR: &str = "run";
-const CONTROL_SOCKET: &str = "control.sock";
 /// The kernel shows so many bytes of a process name.
 const COMM_LEN: usize = 15;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[test]
-    fn answer_of_the_control_socket_is_read() {
-        let scratch = ScratchDir::new().unwrap();
-        let path = scratch.path().join(CONTROL_SOCKET);
-        let listener = UnixListener::bind(&path).unwrap();
-        let daemon = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut line = String::new();
-            BufReader::new(&stream).read_line(&mut line).unwrap();
-            let answer = r#"{"status":{"node":"lb1","version":"1","virtual_routers":[],"listeners":[],"pools":[],"processes":[],"warnings":[]}}"#;
-            writeln!(stream, "{answer}").unwrap();
-            line
-        });
-        assert_eq!(ask(&path).unwrap().unwrap().node, "lb1");
-        assert_eq!(daemon.join().unwrap(), "\"status\"\n");
-    }
-}

@@ -18,6 +18,7 @@ use super::control::{self, Question};
 use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
 use crate::config::Config;
+use crate::ipc;
 use crate::ipc::control::{
     BackendStatus, ListenerStatus, PoolStatus, ProcessStatus, Request, Response, RouterStatus,
     Status,
@@ -44,7 +45,7 @@ pub struct Setup {
 
 /// Runs until told to stop and everything is given up.
 pub async fn serve(setup: Setup, printer: &Printer) -> Result<(), SupervisorError> {
-    let path = setup.runtime_dir.join("control.sock");
+    let path = setup.runtime_dir.join(ipc::control::SOCKET);
     let listener = control::listen(&path).map_err(|source| SupervisorError::System {
         what: "open the control socket",
         source,
