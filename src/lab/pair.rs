@@ -231,10 +231,14 @@ impl Pair {
                 thread::sleep(self.settings.interval * 5 + Duration::from_secs(1));
                 self.settle()
             }
-            Event::LoseBackends
-            | Event::StopGracefully
-            | Event::CutLink
-            | Event::KillEverything => {
+            Event::StopGracefully => {
+                self.probe.wait_for_node(node_address(1), within)?;
+                // A daemon that still ends would not be started again.
+                self.active_node()?.process().wait(within)?;
+                thread::sleep(AFTERMATH);
+                Ok(())
+            }
+            Event::LoseBackends | Event::CutLink | Event::KillEverything => {
                 self.probe.wait_for_node(node_address(1), within)?;
                 thread::sleep(AFTERMATH);
                 if event == Event::StopGracefully {
