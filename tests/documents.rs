@@ -122,6 +122,23 @@ fn every_counter_and_reason_of_rejection_stands_in_the_manual() {
 }
 
 #[test]
+fn every_word_of_the_proxys_own_answers_stands_in_the_manual() {
+    let mut found = BTreeSet::new();
+    for file in ["src/process/proxy/relay.rs", "src/logic/http1/refusal.rs"] {
+        let text = read(file);
+        let quoted = text.split('"').skip(1).step_by(2).map(str::to_owned);
+        found.extend(quoted.filter(|word| {
+            word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        }));
+    }
+    assert!(
+        found.contains("no_backend_up") && found.contains("host_missing"),
+        "{found:?}"
+    );
+    require_names(&found, "words of the proxy's own answers");
+}
+
+#[test]
 fn every_key_of_the_commented_configuration_stands_in_the_manual() {
     let manual = read(CONFIG_MANUAL);
     let manual = words(&manual);

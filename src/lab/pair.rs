@@ -241,10 +241,6 @@ impl Pair {
             Event::LoseBackends | Event::CutLink | Event::KillEverything => {
                 self.probe.wait_for_node(node_address(1), within)?;
                 thread::sleep(AFTERMATH);
-                if event == Event::StopGracefully {
-                    // A daemon that still drains would be taken for one that runs.
-                    self.active_node()?.process().wait(END_TIMEOUT)?;
-                }
                 Ok(())
             }
             Event::Return => {
