@@ -51,6 +51,8 @@ pub enum FromVrrp {
     },
     /// Duplicates for the supervisor to keep, one descriptor each, in this order; replaces what it kept.
     KeepSockets(Vec<SocketKey>),
+    /// What the process should have, could not get, and works without; for people.
+    Lacking(Vec<String>),
     /// The configuration is applied: sockets open, routers started.
     Ready,
     /// A virtual router changed state.
@@ -144,6 +146,8 @@ pub enum FromProxy {
         /// 0 to threads - 1.
         thread: u16,
     },
+    /// What the process should have, could not get, and works without; for people.
+    Lacking(Vec<String>),
     /// Every data thread accepts on all its sockets.
     Ready,
     /// The health of a pool changed, or was first known.

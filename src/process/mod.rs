@@ -34,14 +34,14 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
     let lines = Channel::new(channel.try_clone()?);
     match role {
         Role::Supervisor => return Err("the supervisor is nobody's child".into()),
-        Role::Vrrp => log::to_supervisor(move |line| hand_over(&lines, &FromVrrp::Log(line))),
-        Role::Proxy => log::to_supervisor(move |line| hand_over(&lines, &FromProxy::Log(line))),
-    }
-    for shortcoming in shortcomings {
-        tracing::warn!(
-            cause = shortcoming,
-            "process is less confined than it could be"
-        );
+        Role::Vrrp => {
+            hand_over(&lines, &FromVrrp::Lacking(shortcomings));
+            log::to_supervisor(move |line| hand_over(&lines, &FromVrrp::Log(line)));
+        }
+        Role::Proxy => {
+            hand_over(&lines, &FromProxy::Lacking(shortcomings));
+            log::to_supervisor(move |line| hand_over(&lines, &FromProxy::Log(line)));
+        }
     }
     let result = match role {
         Role::Supervisor => Ok(()),
@@ -62,7 +62,7 @@ fn run_proxy(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
     Ok(proxy::run::run(channel)?)
 }
 
-/// Sends a line for the log; false when there was no room, or nobody to read it.
+/// Sends a message; false when there was no room, or nobody to read it.
 fn hand_over<T: serde::Serialize>(channel: &Channel, message: &T) -> bool {
     matches!(channel.send(message, &[]), Ok(Sent::Queued))
 }

@@ -164,6 +164,7 @@ impl Rig {
         let healths = events.iter().filter_map(|event| match event {
             FromProxy::Health(health) => Some(health.clone()),
             FromProxy::Beat { .. }
+            | FromProxy::Lacking(_)
             | FromProxy::Ready
             | FromProxy::Status { .. }
             | FromProxy::Log(_)

@@ -101,6 +101,8 @@ struct Daemon {
     kept_sockets: Vec<(SocketKey, OwnedFd)>,
     active: Vec<ActiveRole>,
     health: BTreeMap<String, PoolHealth>,
+    /// What the processes that run now should have and work without.
+    lacking: Vec<(Role, String)>,
     asked: Vec<Asked>,
     next_id: u64,
 }
@@ -150,6 +152,7 @@ impl Daemon {
             kept_sockets: Vec::new(),
             active: Vec::new(),
             health: BTreeMap::new(),
+            lacking: Vec::new(),
             asked: Vec::new(),
             next_id: 0,
         }
@@ -314,6 +317,7 @@ impl Daemon {
             FromVrrp::KeepSockets(keys) => {
                 self.kept_sockets = keys.into_iter().zip(descriptors).collect();
             }
+            FromVrrp::Lacking(what) => self.note_lacking(Role::Vrrp, what),
             FromVrrp::Ready => self.vrrp_ready = true,
             FromVrrp::Transition(report) => {
                 if report.to != "Active" {
@@ -363,6 +367,7 @@ impl Daemon {
                     child.handle_beat(usize::from(thread));
                 }
             }
+            FromProxy::Lacking(what) => self.note_lacking(Role::Proxy, what),
             FromProxy::Ready => {
                 self.proxy_ready = true;
                 self.tracker.handle_proxy_serving(now);
@@ -399,6 +404,21 @@ impl Daemon {
                 tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
             }
             Phase::Draining { .. } | Phase::Over => self.phase = Phase::Over,
+        }
+    }
+
+    fn note_lacking(&mut self, role: Role, what: Vec<String>) {
+        for what in what {
+            let child = role.profile().name;
+            // A restarted process lacks what the one before lacked; once is loud enough.
+            if !self.lacking.contains(&(role, what.clone())) {
+                tracing::warn!(
+                    child,
+                    cause = what,
+                    "process works without what it should have"
+                );
+                self.lacking.push((role, what));
+            }
         }
     }
 
@@ -527,16 +547,19 @@ impl Daemon {
     }
 
     fn answer(&self, asked: Asked) {
-        let mut warnings = Vec::new();
+        let lacking = self.lacking.iter();
+        let mut warnings: Vec<String> = lacking
+            .map(|(role, what)| format!("{}: {what}", role.profile().name))
+            .collect();
         let mut missing = |name| warnings.push(format!("{name} does not answer"));
         let mut virtual_routers = asked.routers.unwrap_or_else(|| {
             missing(Role::Vrrp.profile().name);
             Vec::new()
         });
         for router in &mut virtual_routers {
-            if let Some(verdict) = self.tracker.verdict(&router.name.entry)
-                && router.priority_reason.is_empty()
-            {
+            // Tracking knows why; the router itself knows only that it was told.
+            let verdict = self.tracker.verdict(&router.name.entry);
+            if let Some(verdict) = verdict.filter(|verdict| !verdict.reason.is_empty()) {
                 router.priority_reason.clone_from(&verdict.reason);
             }
         }

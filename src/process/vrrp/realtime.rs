@@ -4,18 +4,21 @@
 
 use std::io;
 
-use tracing::warn;
-
 /// Locks the memory of this process and gives the calling thread SCHED_RR, as far as it may.
 ///
-/// Threads that are started afterwards inherit it: the host thread too, because a takeover waits for it.
-pub fn enter() {
+/// Threads that are started afterwards inherit it: the host thread too, because a takeover waits for it. Returns
+/// what could not be had, for people.
+pub fn enter() -> Vec<String> {
+    let mut lacking = Vec::new();
     if let Err(error) = lock_memory() {
-        warn!(%error, "memory is not locked: under memory pressure advertisements may be late");
+        let risk = "memory is not locked, so under memory pressure advertisements may be late";
+        lacking.push(format!("{risk}: {error}"));
     }
     if let Err(error) = schedule(libc::SCHED_RR, PRIORITY) {
-        warn!(%error, "no realtime scheduling: on a busy machine advertisements may be late");
+        let risk = "no realtime scheduling, so on a busy machine advertisements may be late";
+        lacking.push(format!("{risk}: {error}"));
     }
+    lacking
 }
 
 fn lock_memory() -> io::Result<()> {

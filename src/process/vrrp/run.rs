@@ -52,7 +52,7 @@ pub enum Error {
 }
 
 /// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is given up.
-pub fn run(supervisor: impl Supervisor) -> Result<(), Error> {
+pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
     // A service manager or a terminal signals every process of the daemon; it is the supervisor that decides, and
     // addresses are handed over only if this process lives to do it.
     let mut signals = SigSet::empty();
@@ -62,7 +62,9 @@ pub fn run(supervisor: impl Supervisor) -> Result<(), Error> {
     signals
         .thread_block()
         .map_err(|errno| system("block signals", errno))?;
-    realtime::enter();
+    let lacking = realtime::enter();
+    // The first messages of a process always fit.
+    supervisor.send(&FromVrrp::Lacking(lacking), &[]);
     if let Err(error) = role::relinquish(Capability::CAP_SYS_NICE) {
         warn!(%error, "a right that is no longer needed stays");
     }
