@@ -126,6 +126,10 @@ pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
         prctl::set_name(&name).map_err(system("PR_SET_NAME"))?;
     }
     let fenced = profile.sandbox == Sandbox::Stranger;
+    if let Some(capabilities) = profile.capabilities {
+        // Before the user changes, because the change takes the right to do it.
+        bound(capabilities)?;
+    }
     if fenced && let Err(reason) = become_stranger() {
         shortcomings.push(format!("the process keeps its user id: {reason}"));
     }
@@ -154,7 +158,24 @@ pub fn relinquish(capability: Capability) -> Result<(), ConfineError> {
     Ok(())
 }
 
-/// Keeps of the capabilities of this thread those in `wanted` that it has, and no way to others.
+/// Takes all but `wanted` from what any later exec could give, where this process has the right to.
+fn bound(wanted: &[Capability]) -> Result<(), ConfineError> {
+    let refused = |source| ConfineError::Capabilities {
+        set: "bounding",
+        source,
+    };
+    if !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).map_err(refused)? {
+        return Ok(());
+    }
+    for capability in caps::runtime::thread_all_supported() {
+        if !wanted.contains(&capability) {
+            caps::drop(None, CapSet::Bounding, capability).map_err(refused)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps of the capabilities of this thread those in `wanted` that it has.
 fn keep(wanted: &[Capability]) -> Result<(), ConfineError> {
     let refused = |set| move |source| ConfineError::Capabilities { set, source };
     let held = caps::read(None, CapSet::Permitted).map_err(refused("permitted"))?;
@@ -164,13 +185,6 @@ fn keep(wanted: &[Capability]) -> Result<(), ConfineError> {
         .filter(|c| held.contains(c))
         .collect();
     caps::clear(None, CapSet::Ambient).map_err(refused("ambient"))?;
-    if held.contains(&Capability::CAP_SETPCAP) {
-        for capability in caps::runtime::thread_all_supported() {
-            if !kept.contains(&capability) {
-                caps::drop(None, CapSet::Bounding, capability).map_err(refused("bounding"))?;
-            }
-        }
-    }
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).map_err(refused("inheritable"))?;
     caps::set(None, CapSet::Effective, &kept).map_err(refused("effective"))?;
     caps::set(None, CapSet::Permitted, &kept).map_err(refused("permitted"))?;
