@@ -1,0 +1,169 @@
+//! What a failover costs a client: Evenkeel, and keepalived with HAProxy, in the same lab, one after the other.
+//!
+//! `cargo bench --bench failover` as root, with Debian's keepalived, haproxy and curl. Flags after `--`: `--rounds N`
+//! (5), `--interval 100ms|1s|both` (both). A round is one pair of each kind that suffers every event; rounds are
+//! interleaved, and medians are printed.
+
+mod peers;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use evenkeel::lab::LabError;
+use evenkeel::lab::events::{Event, Outcome};
+use evenkeel::lab::interrupt::clean_up_on_signals;
+use evenkeel::lab::pair::{Pair, Settings};
+
+use peers::{Peers, program};
+
+/// Outcomes by kind (0: Evenkeel) and event.
+type Outcomes = BTreeMap<(usize, usize), Vec<Outcome>>;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    let (rounds, intervals) = read(&arguments)?;
+    for (name, path) in [
+        ("keepalived", program("keepalived")),
+        ("haproxy", program("haproxy")),
+    ] {
+        if !path.exists() {
+            return Err(format!("{name} is missing: install Debian's package {name}").into());
+        }
+    }
+    clean_up_on_signals()?;
+    for interval in intervals {
+        let mut outcomes = Outcomes::new();
+        for round in 0..rounds {
+            eprintln!("interval {interval:?}, round {} of {rounds}", round + 1);
+            ours(interval, &mut outcomes)?;
+            theirs(interval, &mut outcomes)?;
+        }
+        print(interval, rounds, &outcomes);
+    }
+    Ok(())
+}
+
+fn read(arguments: &[String]) -> Result<(usize, Vec<Duration>), String> {
+    let (short, long) = (Duration::from_millis(100), Duration::from_secs(1));
+    let mut chosen = (5, vec![long, short]);
+    for pair in arguments.chunks(2) {
+        let usage = "flags: --rounds N, --interval 100ms|1s|both";
+        let [name, value] = pair else {
+            return Err(usage.into());
+        };
+        match (name.as_str(), value.as_str()) {
+            ("--rounds", n) => chosen.0 = n.parse().map_err(|_| usage)?,
+            ("--interval", "100ms") => chosen.1 = vec![short],
+            ("--interval", "1s") => chosen.1 = vec![long],
+            ("--interval", "both") => chosen.1 = vec![long, short],
+            _ => return Err(usage.into()),
+        }
+    }
+    Ok(chosen)
+}
+
+fn ours(interval: Duration, outcomes: &mut Outcomes) -> Result<(), LabError> {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
+    let mut pair = Pair::start(Settings { binary, interval })?;
+    for (index, event) in SCRIPT.into_iter().enumerate() {
+        let outcome = pair.suffer(event)?;
+        eprintln!(
+            "  evenkeel    {event}: {} ms, {} failed",
+            outcome.longest_gap_ms, outcome.failed
+        );
+        outcomes.entry((0, index)).or_default().push(outcome);
+    }
+    Ok(())
+}
+
+fn theirs(interval: Duration, outcomes: &mut Outcomes) -> Result<(), LabError> {
+    let mut peers = Peers::start(interval)?;
+    for (index, event) in SCRIPT.into_iter().enumerate() {
+        let outcome = peers.suffer(event)?;
+        eprintln!(
+            "  keepalived  {event}: {} ms, {} failed",
+            outcome.longest_gap_ms, outcome.failed
+        );
+        outcomes.entry((1, index)).or_default().push(outcome);
+    }
+    Ok(())
+}
+
+fn print(interval: Duration, rounds: usize, outcomes: &Outcomes) {
+    println!("\nadvertisement interval {interval:?}, medians of {rounds}");
+    println!(
+        "{:36} {:>12} {:>8} {:>6}   {:>14} {:>8} {:>6}",
+        "event on the active node",
+        "evenkeel",
+        "failed",
+        "moved",
+        "keepalived+HAP",
+        "failed",
+        "moved"
+    );
+    for (index, event) in SCRIPT.into_iter().enumerate() {
+        let cells: Vec<String> = [0, 1].map(|kind| cell(&outcomes[&(kind, index)])).to_vec();
+        println!("{:36} {}   {}", name(index, event), cells[0], cells[1]);
+    }
+    for (kind, name) in ["evenkeel", "keepalived + HAProxy"].into_iter().enumerate() {
+        let gone = outcomes
+            .iter()
+            .filter(|((k, _), _)| *k == kind)
+            .flat_map(|(_, all)| all);
+        let killed = gone.filter(|outcome| outcome.event == Event::KillEverything);
+        let spans: Vec<Option<u64>> = killed.map(|outcome| outcome.address_gone_ms).collect();
+        let text = match median(spans.iter().map(|span| span.unwrap_or(u64::MAX))) {
+            u64::MAX => "the whole watch of 10 s".to_owned(),
+            ms => format!("{ms} ms"),
+        };
+        println!("a killed node of {name} has the address for {text} (median)");
+    }
+}
+
+/// A return is named by what it comes back from.
+fn name(index: usize, event: Event) -> String {
+    match event {
+        Event::Return => format!("  back after {}", SCRIPT[index - 1]),
+        Event::KillVrrp
+        | Event::FreezeVrrp
+        | Event::KillProxy
+        | Event::FreezeProxy
+        | Event::LoseBackends
+        | Event::StopGracefully
+        | Event::CutLink
+        | Event::KillEverything => event.to_string(),
+    }
+}
+
+fn cell(outcomes: &[Outcome]) -> String {
+    let gap = median(outcomes.iter().map(|outcome| outcome.longest_gap_ms));
+    let failed = median(outcomes.iter().map(|outcome| outcome.failed));
+    let moved = outcomes.iter().filter(|outcome| outcome.moved).count();
+    format!("{:>9} ms {failed:>8} {moved:>3}/{}", gap, outcomes.len())
+}
+
+fn median(values: impl Iterator<Item = u64>) -> u64 {
+    let mut values: Vec<u64> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+/// What happens in a round, in this order.
+const SCRIPT: [Event; 12] = [
+    Event::KillVrrp,
+    Event::FreezeVrrp,
+    Event::KillProxy,
+    Event::FreezeProxy,
+    Event::LoseBackends,
+    Event::Return,
+    Event::StopGracefully,
+    Event::Return,
+    Event::CutLink,
+    Event::Return,
+    Event::KillEverything,
+    Event::Return,
+];
