@@ -3,14 +3,15 @@
 //! The main thread only talks to the supervisor. When the supervisor is gone the proxy finishes what is in flight and
 //! ends: whoever starts a new daemon finds no old one in its way.
 
+use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Events, LentSocket, Proxy, ProxyError};
 use crate::config::{self, ConfigErrors, check::NodeName};
-use crate::ipc::channel::{AsyncChannel, Channel, ChannelError};
+use crate::ipc::channel::{AsyncChannel, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
 
 /// Why the process ends by itself.
@@ -38,12 +39,12 @@ pub enum RunError {
 /// Runs the proxy until it is told to drain, or the supervisor is gone.
 pub fn run(channel: OwnedFd) -> Result<(), RunError> {
     let system = |what| move |source| RunError::System { what, source };
-    // The data threads speak for themselves: one descriptor, no lock, no queue of ours.
     let speaking = Channel::new(channel.try_clone().map_err(system("copy the channel"))?);
-    let events: Events = Arc::new(move |event| {
-        // A beat that does not fit is one of many; the supervisor that reads none of them is gone.
-        let _ = speaking.send(&event, &[]);
-    });
+    let outbox = Outbox {
+        channel: speaking,
+        waiting: Mutex::default(),
+    };
+    let events: Events = Arc::new(move |event| outbox.say(event));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -141,7 +142,89 @@ async fn drain(running: Option<(Proxy, u16)>, within: Duration) -> Result<(), Ru
     Ok(())
 }
 
+/// What the proxy's threads have to say, in order; nobody waits, and nothing but beats is lost.
+struct Outbox {
+    channel: Channel,
+    /// What did not fit. Bounded: there is one `Ready`, and of a pool's health only the last matters.
+    waiting: Mutex<VecDeque<FromProxy>>,
+}
+
+impl Outbox {
+    /// Sends an event after those that wait, or lets it wait for the next beat.
+    fn say(&self, event: FromProxy) {
+        // A thread that panicked here left the list whole.
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let FromProxy::Health(new) = &event {
+            waiting.retain(|old| !matches!(old, FromProxy::Health(old) if old.pool == new.pool));
+        }
+        let beat = matches!(event, FromProxy::Beat { .. });
+        if !beat || waiting.is_empty() {
+            waiting.push_back(event);
+        }
+        while let Some(next) = waiting.front() {
+            match self.channel.send(next, &[]) {
+                Ok(Sent::Full) => break,
+                // The main thread sees the end of the channel for itself.
+                Ok(Sent::Queued | Sent::Closed) | Err(_) => drop(waiting.pop_front()),
+            }
+        }
+        // A beat says "now"; a late one would be a lie.
+        waiting.retain(|event| !matches!(event, FromProxy::Beat { .. }));
+    }
+}
+
 /// As often as a data thread.
 const BEAT: Duration = Duration::from_millis(50);
 /// How long requests in flight may take when the supervisor is gone.
 const DRAIN_ALONE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use crate::ipc::channel::{self, Received};
+
+    fn health(pool: &str, up: bool) -> FromProxy {
+        let backends = [("a".to_owned(), up)].into();
+        FromProxy::Health(PoolHealth {
+            pool: pool.into(),
+            backends,
+            probed: true,
+        })
+    }
+
+    #[test]
+    fn health_outlives_a_full_channel_and_only_the_last_is_told() {
+        let (ours, theirs) = channel::pair().unwrap();
+        let theirs = Channel::new(theirs);
+        let outbox = Outbox {
+            channel: Channel::new(ours),
+            waiting: Mutex::default(),
+        };
+        let beat = FromProxy::Beat { thread: 0 };
+        while outbox.channel.send(&beat, &[]).unwrap() == Sent::Queued {}
+        outbox.say(health("p", true));
+        outbox.say(health("q", true));
+        outbox.say(health("p", false));
+        outbox.say(beat.clone());
+        let mut heard = Vec::new();
+        while let Received::Message(event, _) = theirs.receive::<FromProxy>().unwrap() {
+            heard.push(event);
+        }
+        assert!(
+            heard.iter().all(|event| *event == beat),
+            "the rest did not fit"
+        );
+        outbox.say(beat.clone());
+        let mut heard = Vec::new();
+        while let Received::Message(event, _) = theirs.receive::<FromProxy>().unwrap() {
+            heard.push(event);
+        }
+        assert_eq!(
+            heard,
+            [health("q", true), health("p", false)],
+            "told with the next beat"
+        );
+    }
+}

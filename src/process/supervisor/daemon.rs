@@ -463,6 +463,8 @@ impl Daemon {
     }
 
     fn drain_proxy(&mut self) -> Result<(), SupervisorError> {
+        // As long as they are open here the kernel goes on greeting clients that nobody will serve.
+        self.setup.sockets.clear();
         match &mut self.proxy {
             Some(child) if child.is_running() => {
                 let deadline_ms = u64::try_from(DRAIN_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
