@@ -18,6 +18,16 @@ pub enum Fitness {
     Ready(Priority),
 }
 
+impl fmt::Display for Fitness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(_) => f.write_str("fault"),
+            Self::Unready => f.write_str("unready"),
+            Self::Ready(priority) => write!(f, "priority {priority}"),
+        }
+    }
+}
+
 /// Why a virtual router is in fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -484,7 +484,7 @@ impl Daemon {
         while let Some((entry, verdict)) = self.tracker.poll_change() {
             tracing::info!(
                 entry,
-                fitness = ?verdict.fitness,
+                fitness = %verdict.fitness,
                 cause = verdict.reason,
                 "fitness changed"
             );
