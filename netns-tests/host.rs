@@ -420,6 +420,8 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             },
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
+            version: evenkeel::model::Version::V3,
+            authentication: evenkeel::config::Authentication::None,
             priority: Priority::new(priority).unwrap(),
             addresses: addresses(family),
             advertisement_interval: AdverInterval::from_centiseconds(10).unwrap(),

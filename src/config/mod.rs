@@ -13,10 +13,10 @@ mod report;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::model::{AdverInterval, Priority, RouterName, VirtualAddress, Vrid};
+use crate::model::{AdverInterval, Priority, RouterName, Version, VirtualAddress, Vrid};
 
 pub use crate::logic::balance::Balance;
-pub use crate::logic::vrrp::Preempt;
+pub use crate::logic::vrrp::{Authentication, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 
 /// A configuration that has passed every check.
@@ -43,6 +43,10 @@ pub struct VirtualRouterConfig {
     pub interface: String,
     /// The identifier on that link.
     pub vrid: Vrid,
+    /// The version that it and its peers speak.
+    pub version: Version,
+    /// What is in the authentication data of version 2.
+    pub authentication: Authentication,
     /// The base priority of this node.
     pub priority: Priority,
     /// At least one; for IPv6 the first is link-local (RFC 9568 §5.2.9), derived where none is given.

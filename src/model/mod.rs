@@ -8,6 +8,7 @@ mod adver_interval;
 mod fitness;
 mod names;
 mod priority;
+mod version;
 mod vrid;
 
 pub use address::{Family, VirtualAddress};
@@ -15,4 +16,5 @@ pub use adver_interval::AdverInterval;
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;
 pub use priority::Priority;
+pub use version::Version;
 pub use vrid::Vrid;

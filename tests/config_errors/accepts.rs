@@ -22,6 +22,10 @@ const SHIPPED: &[(&str, &str)] = &[
         include_str!("../../config/examples/pair.yaml"),
     ),
     (
+        "config/examples/beside-keepalived.yaml",
+        include_str!("../../config/examples/beside-keepalived.yaml"),
+    ),
+    (
         "config/examples/tutorial.yaml",
         include_str!("../../config/examples/tutorial.yaml"),
     ),
@@ -39,7 +43,10 @@ const KEYS: &[&str] = &[
     "vrid",
     "priority",
     "addresses",
+    "version",
     "advertisement_interval",
+    "authentication",
+    "password",
     "preempt",
     "delay",
     "lease",
@@ -179,6 +186,8 @@ fn defaults_are_those_of_the_manual() {
                 vrid: Vrid(
                     51,
                 ),
+                version: V3,
+                authentication: None,
                 priority: Priority(
                     100,
                 ),

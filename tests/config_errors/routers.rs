@@ -26,7 +26,7 @@ fn an_unknown_key_far_from_all_lists_the_known_ones() {
       |
     6 |     track: []
       |     ^^^^^
-    help: known keys here: interface, vrid, priority, addresses, advertisement_interval, preempt, lease
+    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, authentication, preempt, lease
     "#);
 }
 
@@ -303,6 +303,58 @@ fn preempt_with_a_map_needs_a_delay() {
     6 |     preempt: {}
       |     ^^^^^^^
     help: add `delay: 30s`
+    "#);
+}
+
+#[test]
+fn version_2_has_no_ipv6() {
+    let text = router("version: 2\n    addresses: [192.0.2.100/24, \"2001:db8::100/64\"]");
+    assert_snapshot!(errors(&text), @r#"
+    error: version 2 has no IPv6
+     --> lb.yaml:5:14
+      |
+    5 |     version: 2
+      |              ^
+    help: put the IPv6 addresses into an entry of their own, with version 3
+    "#);
+}
+
+#[test]
+fn version_2_counts_whole_seconds() {
+    let text = router("version: 2\n    advertisement_interval: 1.5s");
+    assert_snapshot!(errors(&text), @r#"
+    error: advertisement_interval is in whole seconds with version 2
+     --> lb.yaml:7:29
+      |
+    7 |     advertisement_interval: 1.5s
+      |                             ^^^^
+    help: write 1s, or use version 3
+    "#);
+}
+
+#[test]
+fn version_3_has_no_authentication() {
+    let text = router("authentication: {password: s3cret}");
+    assert_snapshot!(errors(&text), @r#"
+    error: version 3 has no authentication
+     --> lb.yaml:6:21
+      |
+    6 |     authentication: {password: s3cret}
+      |                     ^
+    help: it came with version 2 and protects nothing: the password travels in the clear
+    "#);
+}
+
+#[test]
+fn a_password_has_at_most_eight_bytes() {
+    let text = router("version: 2\n    authentication: {password: overlong1}");
+    assert_snapshot!(errors(&text), @r#"
+    error: a password has 1 to 8 bytes
+     --> lb.yaml:7:32
+      |
+    7 |     authentication: {password: overlong1}
+      |                                ^^^^^^^^^
+    help: keepalived cuts longer ones; write its first eight
     "#);
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use evenkeel::logic::vrrp::{
     Action, Advertisement, Envelope, LinkState, Parameters, Preempt, State, VirtualRouter,
 };
-use evenkeel::model::{AdverInterval, Fitness, Priority, Vrid};
+use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
 /// A router at 192.0.2.100, with its clock.
 pub struct Bench {
@@ -23,6 +23,7 @@ impl Bench {
         let priority = Priority::from_wire(priority);
         let mut router = VirtualRouter::new(Parameters {
             vrid: Vrid::new(51).expect("not 0"),
+            version: Version::V3,
             priority,
             addresses: vec![ip("192.0.2.10")],
             advertisement_interval: interval(100),

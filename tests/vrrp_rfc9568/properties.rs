@@ -9,7 +9,7 @@ use evenkeel::logic::vrrp::router::ACTIONS_MAX;
 use evenkeel::logic::vrrp::{
     Advertisement, ChecksumForm, Envelope, Failure, LinkState, Preempt, State,
 };
-use evenkeel::model::{AdverInterval, FaultCause, Fitness, Priority, Vrid};
+use evenkeel::model::{AdverInterval, FaultCause, Fitness, Priority, Version, Vrid};
 use proptest::prelude::*;
 
 use super::bench::{Bench, SECOND, envelope, envelope_ipv6, interval, ipv4, summed};
@@ -206,16 +206,19 @@ impl Bench {
             ..
         } = router.state()
         {
-            let most = active_down_interval(Priority::MIN, active_adver_interval) * 24;
-            let longest = active_down_interval(Priority::MIN, AdverInterval::MAX) * 24;
+            let most = active_down_interval(Version::V3, Priority::MIN, active_adver_interval) * 24;
+            let longest = active_down_interval(Version::V3, Priority::MIN, AdverInterval::MAX) * 24;
             assert!(
                 active_down_at <= self.now + most.max(longest),
                 "waits with an end: {step:?}"
             );
         }
         assert!(
-            skew_time(router.effective_priority(), router.active_adver_interval())
-                < router.active_adver_interval().duration(),
+            skew_time(
+                Version::V3,
+                router.effective_priority(),
+                router.active_adver_interval()
+            ) < router.active_adver_interval().duration(),
             "a skew is less than an interval"
         );
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use evenkeel::logic::vrrp::{
     Action, Advertisement, Failure, LinkState, Parameters, Preempt, State, VirtualRouter,
 };
-use evenkeel::model::{AdverInterval, Fitness, Priority, Vrid};
+use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
 /// Chance that can be had again: splitmix64.
 pub struct Chance(pub u64);
@@ -144,6 +144,7 @@ impl World {
                 let source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, at as u8 + 1));
                 let parameters = Parameters {
                     vrid: Vrid::new(51).expect("not 0"),
+                    version: Version::V3,
                     priority: Priority::from_wire(priorities[at]),
                     addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100))],
                     advertisement_interval: interval,

@@ -9,8 +9,8 @@ use crate::config::VirtualRouterConfig;
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
-use crate::logic::vrrp::Preempt;
-use crate::model::{AdverInterval, Family, Priority, RouterName, VirtualAddress, Vrid};
+use crate::logic::vrrp::{Authentication, Preempt};
+use crate::model::{AdverInterval, Family, Priority, RouterName, Version, VirtualAddress, Vrid};
 
 /// One entry of the section, as far as it is right.
 #[derive(Debug)]
@@ -131,8 +131,17 @@ fn check_entry<'a>(
     let interval = check_advertisement_interval(&fields, problems);
     let preempt = check_preempt(&fields, problems);
     let lease = check_lease(&fields, problems);
+    let wire = check_wire(&fields, interval, problems);
     let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
+    let speaks_v2 = wire.is_some_and(|(version, _)| version == Version::V2);
+    if let (true, Some(families), Some(at)) = (speaks_v2, &families, fields.get("version"))
+        && families.iter().any(|(family, _)| *family == Family::Ipv6)
+    {
+        let help = "put the IPv6 addresses into an entry of their own, with version 3";
+        at.wrong_with_help("version 2 has no IPv6", help, problems);
+        return broken;
+    }
     if let (Some(interface), Some(vrid), Some(families)) = (interface, vrid, &families) {
         let link = Link {
             entry: entry.name,
@@ -153,6 +162,7 @@ fn check_entry<'a>(
     let routers = (|| {
         let (interface, vrid, priority) = (interface?, vrid?, priority?);
         let (advertisement_interval, preempt, lease) = (interval?, preempt?, lease?);
+        let (version, authentication) = wire?;
         let router = |(family, addresses)| VirtualRouterConfig {
             name: RouterName {
                 entry: entry.name.to_owned(),
@@ -160,6 +170,8 @@ fn check_entry<'a>(
             },
             interface: interface.to_owned(),
             vrid,
+            version,
+            authentication,
             priority,
             addresses,
             advertisement_interval,
@@ -262,6 +274,53 @@ fn check_advertisement_interval(
         return None;
     }
     AdverInterval::from_centiseconds(u16::try_from(interval.as_millis() / 10).ok()?)
+}
+
+/// The version, and what only version 2 has.
+fn check_wire(
+    fields: &Fields<'_>,
+    interval: Option<AdverInterval>,
+    problems: &mut Problems,
+) -> Option<(Version, Authentication)> {
+    let version = match fields
+        .get("version")
+        .map(|value| value.number(2, 3, problems))
+    {
+        None | Some(Some(3)) => Version::V3,
+        Some(Some(_)) => Version::V2,
+        Some(None) => return None,
+    };
+    let authentication = match fields.get("authentication") {
+        None => Some(Authentication::None),
+        Some(value) if version == Version::V3 => {
+            let help =
+                "it came with version 2 and protects nothing: the password travels in the clear";
+            value.wrong_with_help("version 3 has no authentication", help, problems);
+            None
+        }
+        Some(value) => check_authentication(value, problems),
+    };
+    let fraction = interval.is_some_and(|interval| interval.centiseconds() % 100 != 0);
+    if let (Version::V2, true, Some(value)) =
+        (version, fraction, fields.get("advertisement_interval"))
+    {
+        let message = "advertisement_interval is in whole seconds with version 2";
+        value.wrong_with_help(message, "write 1s, or use version 3", problems);
+        return None;
+    }
+    Some((version, authentication?))
+}
+
+fn check_authentication(value: Value<'_>, problems: &mut Problems) -> Option<Authentication> {
+    let fields = value.fields(&["password"], problems)?;
+    let password = fields.need("password", "s3cret", problems)?;
+    let text = password.text("a password", problems)?;
+    let authentication = Authentication::password(text);
+    if authentication.is_none() {
+        let help = "keepalived cuts longer ones; write its first eight";
+        password.wrong_with_help("a password has 1 to 8 bytes", help, problems);
+    }
+    authentication
 }
 
 fn check_preempt(fields: &Fields<'_>, problems: &mut Problems) -> Option<Preempt> {
@@ -478,7 +537,9 @@ const KEYS: &[&str] = &[
     "vrid",
     "priority",
     "addresses",
+    "version",
     "advertisement_interval",
+    "authentication",
     "preempt",
     "lease",
 ];

@@ -52,6 +52,8 @@ counters! {
     vrid_errors,
     /// Rejected: TTL or hop limit (`ip-ttl-errors`).
     ip_ttl_errors,
+    /// Rejected: version 2 with another authentication or password.
+    authentication_errors,
     /// Ignored: sent from our own address.
     own_source_received,
     /// IPv6 advertisements that do not begin with a link-local address, accepted.
@@ -81,8 +83,11 @@ impl Counters {
             Rejection::Checksum => &mut self.checksum_errors,
             Rejection::Vrid => &mut self.vrid_errors,
             Rejection::CountZero => &mut self.address_list_errors,
-            Rejection::IntervalZero => &mut self.interval_errors,
+            Rejection::IntervalZero | Rejection::IntervalMismatch => &mut self.interval_errors,
             Rejection::OwnSource => &mut self.own_source_received,
+            Rejection::AuthenticationType | Rejection::AuthenticationData => {
+                &mut self.authentication_errors
+            }
         };
         *counter += 1;
     }

@@ -6,20 +6,24 @@
 
 use std::time::Duration;
 
-use crate::model::{AdverInterval, Priority};
+use crate::model::{AdverInterval, Priority, Version};
 
 /// Returns Skew_Time: `(256 - priority) * interval / 256`, rounded down to a microsecond.
 ///
 /// RFC 9568 §6.1. Nearly a whole interval for priority 1, 1/256 of it for the address owner.
-pub const fn skew_time(priority: Priority, interval: AdverInterval) -> Duration {
-    Duration::from_micros(skew_micros(priority, interval))
+pub const fn skew_time(version: Version, priority: Priority, interval: AdverInterval) -> Duration {
+    Duration::from_micros(skew_micros(version, priority, interval))
 }
 
 /// Returns Active_Down_Interval: `3 * interval + Skew_Time`.
 ///
 /// RFC 9568 §6.1. A Backup that has heard nothing for so long becomes Active.
-pub const fn active_down_interval(priority: Priority, interval: AdverInterval) -> Duration {
-    Duration::from_micros(3 * interval.micros() + skew_micros(priority, interval))
+pub const fn active_down_interval(
+    version: Version,
+    priority: Priority,
+    interval: AdverInterval,
+) -> Duration {
+    Duration::from_micros(3 * interval.micros() + skew_micros(version, priority, interval))
 }
 
 /// Returns the least time between two advertisements sent as an answer to a peer: a tenth of the
@@ -30,8 +34,13 @@ pub const fn answer_interval(interval: AdverInterval) -> Duration {
     Duration::from_micros(interval.micros() / 10)
 }
 
-const fn skew_micros(priority: Priority, interval: AdverInterval) -> u64 {
-    (256 - priority.get() as u64) * interval.micros() / 256
+const fn skew_micros(version: Version, priority: Priority, interval: AdverInterval) -> u64 {
+    let base_us = match version {
+        // RFC 3768 §6.1: of a second, whatever the interval.
+        Version::V2 => 1_000_000,
+        Version::V3 => interval.micros(),
+    };
+    (256 - priority.get() as u64) * base_us / 256
 }
 
 #[cfg(test)]
@@ -63,12 +72,12 @@ mod tests {
             let interval = AdverInterval::from_centiseconds(centiseconds).expect("in range");
             let row = format!("priority {priority}, {centiseconds} cs");
             assert_eq!(
-                skew_time(priority, interval).as_micros(),
+                skew_time(Version::V3, priority, interval).as_micros(),
                 u128::from(skew),
                 "{row}"
             );
             assert_eq!(
-                active_down_interval(priority, interval).as_micros(),
+                active_down_interval(Version::V3, priority, interval).as_micros(),
                 u128::from(down),
                 "{row}"
             );
@@ -82,10 +91,32 @@ mod tests {
             for raw in 1..=254 {
                 let (lower, higher) = (Priority::from_wire(raw), Priority::from_wire(raw + 1));
                 assert!(
-                    skew_time(lower, interval) > skew_time(higher, interval),
+                    skew_time(Version::V3, lower, interval)
+                        > skew_time(Version::V3, higher, interval),
                     "priority {raw} and the next must not share a skew at {interval}"
                 );
             }
+        }
+    }
+
+    /// RFC 3768 §6.1: priority, seconds, Skew_Time and Master_Down_Interval in microseconds.
+    #[test]
+    fn skew_of_version_2_does_not_know_the_interval() {
+        for (priority, seconds, skew, down) in [
+            (100, 1, 609_375, 3_609_375),
+            (254, 1, 7_812, 3_007_812),
+            (1, 1, 996_093, 3_996_093),
+            (100, 3, 609_375, 9_609_375),
+            (200, 10, 218_750, 30_218_750),
+        ] {
+            let priority = Priority::from_wire(priority);
+            let interval = AdverInterval::from_centiseconds(seconds * 100).expect("in range");
+            let micros = |span: Duration| span.as_micros();
+            assert_eq!(micros(skew_time(Version::V2, priority, interval)), skew);
+            assert_eq!(
+                micros(active_down_interval(Version::V2, priority, interval)),
+                down
+            );
         }
     }
 }

@@ -31,11 +31,13 @@ pub mod announce;
 pub mod counters;
 pub mod interval;
 pub mod packet;
+pub mod packet_v2;
 pub mod router;
 pub mod state;
 
 pub use counters::Counters;
 pub use packet::{Advertisement, ChecksumForm, Envelope, Rejection};
+pub use packet_v2::Authentication;
 pub use router::VirtualRouter;
 pub use state::{
     Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition,

@@ -66,7 +66,7 @@ pub struct Envelope {
 pub enum Rejection {
     /// It has crossed a router: TTL or hop limit is not 255.
     HopLimit,
-    /// Not version 3.
+    /// Not the version that we speak.
     Version,
     /// Not an advertisement.
     Type,
@@ -82,11 +82,17 @@ pub enum Rejection {
     IntervalZero,
     /// Sent from one of our own addresses; found by the caller.
     OwnSource,
+    /// Version 2: authenticated otherwise than we are.
+    AuthenticationType,
+    /// Version 2: another password.
+    AuthenticationData,
+    /// Version 2: another interval than ours, which both ends must agree on.
+    IntervalMismatch,
 }
 
 impl Rejection {
     /// Every reason, in the order of the checks.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::HopLimit,
         Self::Version,
         Self::Type,
@@ -96,6 +102,9 @@ impl Rejection {
         Self::CountZero,
         Self::IntervalZero,
         Self::OwnSource,
+        Self::AuthenticationType,
+        Self::AuthenticationData,
+        Self::IntervalMismatch,
     ];
 
     /// Returns the stable name used in status and metrics.
@@ -110,6 +119,9 @@ impl Rejection {
             Self::CountZero => "count_zero",
             Self::IntervalZero => "interval_zero",
             Self::OwnSource => "own_source",
+            Self::AuthenticationType => "authentication_type",
+            Self::AuthenticationData => "authentication_data",
+            Self::IntervalMismatch => "interval_mismatch",
         }
     }
 }
@@ -118,7 +130,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::HopLimit => "the hop limit is not 255",
-            Self::Version => "the version is not 3",
+            Self::Version => "the version is not ours",
             Self::Type => "the type is not advertisement",
             Self::Length => "the length does not fit the address count",
             Self::Checksum => "the checksum is wrong",
@@ -126,6 +138,9 @@ impl fmt::Display for Rejection {
             Self::CountZero => "it lists no address",
             Self::IntervalZero => "its interval is zero",
             Self::OwnSource => "it was sent from an address of our own",
+            Self::AuthenticationType => "it is not authenticated as we are",
+            Self::AuthenticationData => "its password is not ours",
+            Self::IntervalMismatch => "its interval is not ours, as version 2 demands",
         })
     }
 }
@@ -137,6 +152,8 @@ pub enum ChecksumForm {
     Rfc5798,
     /// The message alone (IPv4, RFC 9568 §5.2.8).
     Rfc9568,
+    /// The only form of version 2 (RFC 3768 §5.3.8).
+    Rfc3768,
 }
 
 impl ChecksumForm {
@@ -145,6 +162,7 @@ impl ChecksumForm {
         match self {
             Self::Rfc5798 => "rfc5798",
             Self::Rfc9568 => "rfc9568",
+            Self::Rfc3768 => "rfc3768",
         }
     }
 }

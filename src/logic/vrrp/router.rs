@@ -461,7 +461,11 @@ impl VirtualRouter {
             return self.become_active(now, Cause::OwnerStartup);
         }
         let own_interval = self.parameters.advertisement_interval;
-        let patience = interval::active_down_interval(self.effective_priority, own_interval);
+        let patience = interval::active_down_interval(
+            self.parameters.version,
+            self.effective_priority,
+            own_interval,
+        );
         self.stand_cause = Cause::ActiveSilent;
         let to = State::Backup {
             active_down_at: self.not_too_early(now + patience),
@@ -590,7 +594,11 @@ impl VirtualRouter {
 
     fn own_down_interval(&self) -> Duration {
         let own_interval = self.parameters.advertisement_interval;
-        interval::active_down_interval(self.effective_priority, own_interval)
+        interval::active_down_interval(
+            self.parameters.version,
+            self.effective_priority,
+            own_interval,
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::announce::Announcements;
-use crate::model::{AdverInterval, FaultCause, Priority, Vrid};
+use crate::model::{AdverInterval, FaultCause, Priority, Version, Vrid};
 
 /// Whether a higher-priority Backup replaces a lower-priority Active (Preempt_Mode, RFC 9568 §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Preempt {
 pub struct Parameters {
     /// Its identifier on the link.
     pub vrid: Vrid,
+    /// The version that it and its peers speak.
+    pub version: Version,
     /// The base priority; the effective one comes by `set_fitness`. 255 makes it the address owner.
     pub priority: Priority,
     /// The virtual addresses in the order of the advertisement, all of one family.

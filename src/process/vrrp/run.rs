@@ -238,7 +238,7 @@ impl<S: Supervisor> Process<S> {
         if station.link.local.contains(&envelope.source) {
             return station.reject(now, envelope.source, Rejection::OwnSource);
         }
-        match packet::parse(envelope, message) {
+        match station.parse(envelope, message) {
             Ok((advertisement, form)) => {
                 station.note_peer(now, envelope.source, advertisement.priority, form);
                 station
@@ -573,7 +573,7 @@ impl<S: Supervisor> Process<S> {
             return;
         };
         let socket = &mut self.ports[port].socket;
-        packet::build(&advertisement, source, socket.group(), &mut self.message);
+        station.build(&advertisement, source, socket.group(), &mut self.message);
         match socket.send(source, &self.message) {
             Ok(()) if priority == Priority::LEAVING => {}
             Ok(()) => station.advertised_at = Some(now),

@@ -12,8 +12,11 @@ use tracing::warn;
 
 use super::host::{Answer, Command, RouterLink, What};
 use crate::config::VirtualRouterConfig;
-use crate::logic::vrrp::{ChecksumForm, LinkState, Parameters, Rejection, State, VirtualRouter};
-use crate::model::{Family, Priority};
+use crate::logic::vrrp::{
+    Advertisement, ChecksumForm, Envelope, LinkState, Parameters, Rejection, State, VirtualRouter,
+    packet, packet_v2,
+};
+use crate::model::{Family, Priority, Version};
 
 /// A virtual router at its place.
 pub struct Station {
@@ -49,6 +52,7 @@ impl Station {
     pub fn new(number: usize, config: VirtualRouterConfig, now: Instant) -> Self {
         let parameters = Parameters {
             vrid: config.vrid,
+            version: config.version,
             priority: config.priority,
             addresses: config
                 .addresses
@@ -106,6 +110,36 @@ impl Station {
     /// Returns whether it holds nothing any more, and the host has confirmed it.
     pub fn is_released(&self) -> bool {
         self.machine.is_released() && self.owed.is_none() && !self.removal_unanswered
+    }
+
+    /// Reads a message that bears its VRID, in the version it speaks.
+    pub fn parse(
+        &self,
+        envelope: &Envelope,
+        message: &[u8],
+    ) -> Result<(Advertisement, ChecksumForm), Rejection> {
+        match self.config.version {
+            Version::V2 => {
+                let interval = self.config.advertisement_interval;
+                packet_v2::parse(envelope, message, interval, self.config.authentication)
+                    .map(|advertisement| (advertisement, ChecksumForm::Rfc3768))
+            }
+            Version::V3 => packet::parse(envelope, message),
+        }
+    }
+
+    /// Writes a message in the version it speaks.
+    pub fn build(
+        &self,
+        advertisement: &Advertisement,
+        source: IpAddr,
+        destination: IpAddr,
+        out: &mut Vec<u8>,
+    ) {
+        match self.config.version {
+            Version::V2 => packet_v2::build(advertisement, self.config.authentication, out),
+            Version::V3 => packet::build(advertisement, source, destination, out),
+        }
     }
 
     /// Returns whether the VRRP socket with this interface and family is its own.
@@ -269,6 +303,8 @@ mod tests {
             },
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
+            version: Version::V3,
+            authentication: crate::config::Authentication::None,
             priority: Priority::DEFAULT,
             addresses: vec![VirtualAddress {
                 address: [192, 0, 2, 100].into(),

@@ -10,7 +10,7 @@ use super::{
     interval,
 };
 use crate::logic::vrrp::packet::Advertisement;
-use crate::model::{AdverInterval, Fitness, Priority};
+use crate::model::{AdverInterval, Fitness, Priority, Version};
 
 impl VirtualRouter {
     /// Hears an advertisement that passed every check of `packet::parse` and bears our VRID.
@@ -113,12 +113,14 @@ impl VirtualRouter {
     pub(super) fn wait(
         &mut self,
         now: Instant,
-        formula: fn(Priority, AdverInterval) -> Duration,
+        formula: fn(Version, Priority, AdverInterval) -> Duration,
         learned: AdverInterval,
         cause: Cause,
     ) {
         self.stand_cause = cause;
-        let at = self.not_too_early(now + formula(self.effective_priority, learned));
+        let at = self.not_too_early(
+            now + formula(self.parameters.version, self.effective_priority, learned),
+        );
         let hold = learned.duration() + super::leaving::RELEASE_MARGIN;
         let awaits_successor = self.successor.is_none();
         if let State::Backup {
@@ -161,7 +163,11 @@ impl VirtualRouter {
         self.silence_addresses();
         self.successor = Some(source);
         self.stand_cause = Cause::ActiveSilent;
-        let patience = interval::active_down_interval(self.effective_priority, learned);
+        let patience = interval::active_down_interval(
+            self.parameters.version,
+            self.effective_priority,
+            learned,
+        );
         let to = State::Backup {
             active_down_at: now + patience,
             active_adver_interval: learned,
@@ -176,14 +182,21 @@ impl VirtualRouter {
     fn contradict(&mut self, now: Instant, adver_at: Instant) {
         self.counters.lower_priority_received += 1;
         if self.may_answer(now) {
-            self.send(self.effective_priority);
+            match self.parameters.version {
+                // RFC 3768 §6.4.3 discards; the next advertisement says it soon enough.
+                Version::V2 => {}
+                Version::V3 => self.send(self.effective_priority),
+            }
             self.announce_again(now);
             return;
         }
         let answer_at = self
             .answered_at
             .map_or(now, |at| at + self.answer_interval());
-        self.set_adver_at(adver_at.min(answer_at));
+        match self.parameters.version {
+            Version::V2 => {}
+            Version::V3 => self.set_adver_at(adver_at.min(answer_at)),
+        }
         if let State::Active { announcements, .. } = &mut self.state {
             *announcements = announcements.restarted(now, answer_at);
         }
@@ -256,7 +269,11 @@ impl VirtualRouter {
         let Some(peer) = self.peer else {
             return;
         };
-        let patience = interval::active_down_interval(self.effective_priority, peer.interval);
+        let patience = interval::active_down_interval(
+            self.parameters.version,
+            self.effective_priority,
+            peer.interval,
+        );
         let alive = now.saturating_duration_since(peer.heard_at) < patience;
         if alive && peer.priority >= self.effective_priority {
             self.lower_active_since = None;

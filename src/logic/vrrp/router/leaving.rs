@@ -65,7 +65,12 @@ impl VirtualRouter {
         self.interrupted_announcements = Some(announcements);
         self.stand_cause = Cause::ReElected;
         let own_interval = self.parameters.advertisement_interval;
-        let active_down_at = now + interval::skew_time(self.effective_priority, own_interval);
+        let active_down_at = now
+            + interval::skew_time(
+                self.parameters.version,
+                self.effective_priority,
+                own_interval,
+            );
         let to = State::Backup {
             active_down_at,
             active_adver_interval: own_interval,

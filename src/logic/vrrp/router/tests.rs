@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::logic::vrrp::packet::Advertisement;
-use crate::model::{FaultCause, Vrid};
+use crate::model::{FaultCause, Version, Vrid};
 
 const LEAVING: Action = Action::SendAdvertisement {
     priority: Priority::LEAVING,
@@ -184,6 +184,45 @@ fn yielding_active_says_so_once_and_stays_silent_for_a_moment() {
         "lets go 200 ms later"
     );
     assert!(!bench.router.holds_addresses());
+}
+
+/// RFC 3768 §6.4.3: an advertisement that must yield is discarded, without an answer.
+#[test]
+fn version_2_announces_again_but_does_not_answer_a_lower_priority() {
+    let mut bench = Bench::started(Parameters {
+        version: Version::V2,
+        ..parameters()
+    });
+    bench.run_until_active();
+    bench.router.handle_applied(bench.now);
+    bench.take();
+    let before = bench.router.poll_timeout();
+    bench.hear(200, 1);
+    let actions = bench.take();
+    assert!(
+        actions.contains(&Action::Announce),
+        "hosts may have heard the other"
+    );
+    let sent = |action: &Action| matches!(action, Action::SendAdvertisement { .. });
+    assert!(!actions.iter().any(sent), "{actions:?}");
+    bench.hear(200, 1);
+    assert!(!bench.take().iter().any(sent), "nor a second time");
+    assert!(
+        bench.router.poll_timeout() <= before,
+        "and its own rhythm stays"
+    );
+}
+
+/// RFC 3768 §6.1: Skew_Time is a part of a second, whatever the interval.
+#[test]
+fn version_2_waits_for_a_skew_of_seconds() {
+    let bench = Bench::started(Parameters {
+        version: Version::V2,
+        advertisement_interval: AdverInterval::from_centiseconds(300).expect("in range"),
+        ..parameters()
+    });
+    let down_at = bench.router.poll_timeout().expect("it waits");
+    assert_eq!((down_at - bench.now).as_micros(), 9_609_375);
 }
 
 #[test]
@@ -617,6 +656,7 @@ impl Bench {
 fn parameters() -> Parameters {
     Parameters {
         vrid: Vrid::new(51).expect("not 0"),
+        version: Version::V3,
         priority: Priority::DEFAULT,
         addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))],
         advertisement_interval: AdverInterval::DEFAULT,
