@@ -37,8 +37,23 @@ const IPV6: [u8; 40] = [
 #[test]
 fn advertisement_is_written_byte_for_byte() {
     let mut out = vec![0xee; 3];
-    build(&ipv4(100, 100), ip("192.0.2.1"), ip("224.0.0.18"), &mut out);
+    let (source, group) = (ip("192.0.2.1"), ip("224.0.0.18"));
+    build(
+        &ipv4(100, 100),
+        source,
+        group,
+        ChecksumForm::Rfc5798,
+        &mut out,
+    );
     assert_eq!(out, IPV4_RFC5798);
+    build(
+        &ipv4(100, 100),
+        source,
+        group,
+        ChecksumForm::Rfc9568,
+        &mut out,
+    );
+    assert_eq!(out, IPV4_RFC9568);
 }
 
 /// RFC 9568 §5.2: and is read from there.
@@ -167,6 +182,7 @@ fn reserved_bits_are_sent_as_zero_and_ignored() {
         &ipv4(100, 4095),
         ip("192.0.2.1"),
         ip("224.0.0.18"),
+        ChecksumForm::Rfc5798,
         &mut out,
     );
     assert_eq!(
@@ -194,7 +210,13 @@ fn ipv6_advertisement_is_written_and_read_byte_for_byte() {
     let mut wire = IPV6;
     wire[6..8].copy_from_slice(&[0xda, 0x1a]);
     let mut out = Vec::new();
-    build(&ipv6(), ip("fe80::1"), ip("ff02::12"), &mut out);
+    build(
+        &ipv6(),
+        ip("fe80::1"),
+        ip("ff02::12"),
+        ChecksumForm::Rfc5798,
+        &mut out,
+    );
     assert_eq!(out, wire);
     assert_eq!(
         parse(&envelope_ipv6(), &wire),
@@ -229,6 +251,7 @@ fn every_priority_crosses_the_wire() {
             &ipv4(priority, 100),
             ip("192.0.2.1"),
             ip("224.0.0.18"),
+            ChecksumForm::Rfc5798,
             &mut out,
         );
         assert_eq!(out[2], priority);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::model::{AdverInterval, Priority, RouterName, Version, VirtualAddress, Vrid};
 
 pub use crate::logic::balance::Balance;
-pub use crate::logic::vrrp::{Authentication, Preempt};
+pub use crate::logic::vrrp::{Authentication, ChecksumForm, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 
 /// A configuration that has passed every check.
@@ -45,6 +45,8 @@ pub struct VirtualRouterConfig {
     pub vrid: Vrid,
     /// The version that it and its peers speak.
     pub version: Version,
+    /// The form of the checksum that is sent with version 3 and IPv4; both are accepted.
+    pub checksum: ChecksumForm,
     /// What is in the authentication data of version 2.
     pub authentication: Authentication,
     /// The base priority of this node.

@@ -45,6 +45,7 @@ const KEYS: &[&str] = &[
     "addresses",
     "version",
     "advertisement_interval",
+    "checksum",
     "authentication",
     "password",
     "preempt",
@@ -187,6 +188,7 @@ fn defaults_are_those_of_the_manual() {
                     51,
                 ),
                 version: V3,
+                checksum: Rfc5798,
                 authentication: None,
                 priority: Priority(
                     100,

@@ -26,7 +26,7 @@ fn an_unknown_key_far_from_all_lists_the_known_ones() {
       |
     6 |     track: []
       |     ^^^^^
-    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, authentication, preempt, lease
+    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, checksum, authentication, preempt, lease
     "#);
 }
 
@@ -355,6 +355,18 @@ fn a_password_has_at_most_eight_bytes() {
     7 |     authentication: {password: overlong1}
       |                                ^^^^^^^^^
     help: keepalived cuts longer ones; write its first eight
+    "#);
+}
+
+#[test]
+fn a_checksum_has_one_of_two_forms() {
+    let text = router("checksum: rfc2338");
+    assert_snapshot!(errors(&text), @r#"
+    error: checksum must be rfc5798 or rfc9568, not `rfc2338`
+     --> lb.yaml:6:15
+      |
+    6 |     checksum: rfc2338
+      |               ^^^^^^^
     "#);
 }
 

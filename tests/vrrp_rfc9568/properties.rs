@@ -40,7 +40,9 @@ proptest! {
         centiseconds in 1..=4095_u16,
         tails in proptest::collection::vec(any::<u32>(), 1..=255),
         six in any::<bool>(),
+        bare in any::<bool>(),
     ) {
+        let form = if bare { ChecksumForm::Rfc9568 } else { ChecksumForm::Rfc5798 };
         let envelope = if six { envelope_ipv6() } else { envelope() };
         let addresses = tails.into_iter().map(|tail| {
             if six { IpAddr::from((u128::from(tail) << 7).to_be_bytes()) } else { IpAddr::from(tail.to_be_bytes()) }
@@ -52,8 +54,12 @@ proptest! {
             addresses: addresses.collect(),
         };
         let mut wire = Vec::new();
-        build(&advertisement, envelope.source, envelope.destination, &mut wire);
-        prop_assert_eq!(parse(&envelope, &wire), Ok((advertisement, ChecksumForm::Rfc5798)));
+        build(&advertisement, envelope.source, envelope.destination, form, &mut wire);
+        let parsed = parse(&envelope, &wire);
+        // IPv6 has one form; and once in 65,535 both forms of IPv4 fit.
+        let told = parsed.as_ref().map_or(form, |(_, told)| *told);
+        prop_assert!(told == form || told == ChecksumForm::Rfc5798);
+        prop_assert_eq!(parsed, Ok((advertisement, told)));
     }
 
     #[test]

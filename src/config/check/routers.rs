@@ -9,7 +9,7 @@ use crate::config::VirtualRouterConfig;
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
-use crate::logic::vrrp::{Authentication, Preempt};
+use crate::logic::vrrp::{Authentication, ChecksumForm, Preempt};
 use crate::model::{AdverInterval, Family, Priority, RouterName, Version, VirtualAddress, Vrid};
 
 /// One entry of the section, as far as it is right.
@@ -132,14 +132,10 @@ fn check_entry<'a>(
     let preempt = check_preempt(&fields, problems);
     let lease = check_lease(&fields, problems);
     let wire = check_wire(&fields, interval, problems);
+    let checksum = check_checksum(&fields, problems);
     let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
-    let speaks_v2 = wire.is_some_and(|(version, _)| version == Version::V2);
-    if let (true, Some(families), Some(at)) = (speaks_v2, &families, fields.get("version"))
-        && families.iter().any(|(family, _)| *family == Family::Ipv6)
-    {
-        let help = "put the IPv6 addresses into an entry of their own, with version 3";
-        at.wrong_with_help("version 2 has no IPv6", help, problems);
+    if !fits_version(wire, families.as_deref(), &fields, problems) {
         return broken;
     }
     if let (Some(interface), Some(vrid), Some(families)) = (interface, vrid, &families) {
@@ -163,14 +159,17 @@ fn check_entry<'a>(
         let (interface, vrid, priority) = (interface?, vrid?, priority?);
         let (advertisement_interval, preempt, lease) = (interval?, preempt?, lease?);
         let (version, authentication) = wire?;
+        let checksum = checksum?;
+        let named = |family| RouterName {
+            entry: entry.name.to_owned(),
+            family,
+        };
         let router = |(family, addresses)| VirtualRouterConfig {
-            name: RouterName {
-                entry: entry.name.to_owned(),
-                family,
-            },
+            name: named(family),
             interface: interface.to_owned(),
             vrid,
             version,
+            checksum,
             authentication,
             priority,
             addresses,
@@ -309,6 +308,42 @@ fn check_wire(
         return None;
     }
     Some((version, authentication?))
+}
+
+/// Returns whether the version has the families of the addresses.
+fn fits_version(
+    wire: Option<(Version, Authentication)>,
+    families: Option<&[(Family, Vec<VirtualAddress>)]>,
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> bool {
+    let is_v2 = wire.is_some_and(|(version, _)| version == Version::V2);
+    let mut families = families.into_iter().flatten();
+    let has_ipv6 = families.any(|(family, _)| *family == Family::Ipv6);
+    if let (true, true, Some(at)) = (is_v2, has_ipv6, fields.get("version")) {
+        let help = "put the IPv6 addresses into an entry of their own, with version 3";
+        at.wrong_with_help("version 2 has no IPv6", help, problems);
+    }
+    !(is_v2 && has_ipv6)
+}
+
+/// The form that is sent; what arrives may have either.
+fn check_checksum(fields: &Fields<'_>, problems: &mut Problems) -> Option<ChecksumForm> {
+    let Some(value) = fields.get("checksum") else {
+        return Some(ChecksumForm::Rfc5798);
+    };
+    match value.text("rfc5798 or rfc9568", problems)? {
+        "rfc5798" => Some(ChecksumForm::Rfc5798),
+        "rfc9568" => Some(ChecksumForm::Rfc9568),
+        other => {
+            let message = format!(
+                "checksum must be rfc5798 or rfc9568, not `{}`",
+                shown(other)
+            );
+            value.wrong(message, problems);
+            None
+        }
+    }
 }
 
 fn check_authentication(value: Value<'_>, problems: &mut Problems) -> Option<Authentication> {
@@ -539,6 +574,7 @@ const KEYS: &[&str] = &[
     "addresses",
     "version",
     "advertisement_interval",
+    "checksum",
     "authentication",
     "preempt",
     "lease",

@@ -211,7 +211,7 @@ pub fn parse(
     Ok((advertisement, form))
 }
 
-/// Writes the VRRP message with its checksum (IPv4: RFC 5798 form; IPv6: RFC 8200 pseudo-header).
+/// Writes the VRRP message with its checksum, for IPv4 in this form; IPv6 has only one (RFC 8200 pseudo-header).
 ///
 /// `out` is emptied first. Addresses of the other family than the source's are left out, and so is
 /// what the count cannot express, beyond 255.
@@ -219,6 +219,7 @@ pub fn build(
     advertisement: &Advertisement,
     source: IpAddr,
     destination: IpAddr,
+    form: ChecksumForm,
     out: &mut Vec<u8>,
 ) {
     let [interval_high, interval_low] = advertisement.interval.centiseconds().to_be_bytes();
@@ -247,10 +248,14 @@ pub fn build(
         count += 1;
     }
     out[COUNT_AT] = count;
-    let checksum = pseudo_header(source, destination, out.len())
-        .add_slice(out)
-        .ones_complement()
-        .to_ne_bytes();
+    let start = match (form, Family::of(source)) {
+        (ChecksumForm::Rfc9568, Family::Ipv4) => Sum16BitWords::new(),
+        (ChecksumForm::Rfc9568, Family::Ipv6)
+        | (ChecksumForm::Rfc5798 | ChecksumForm::Rfc3768, _) => {
+            pseudo_header(source, destination, out.len())
+        }
+    };
+    let checksum = start.add_slice(out).ones_complement().to_ne_bytes();
     out[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&checksum);
 }
 

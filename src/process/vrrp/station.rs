@@ -138,7 +138,15 @@ impl Station {
     ) {
         match self.config.version {
             Version::V2 => packet_v2::build(advertisement, self.config.authentication, out),
-            Version::V3 => packet::build(advertisement, source, destination, out),
+            Version::V3 => {
+                packet::build(
+                    advertisement,
+                    source,
+                    destination,
+                    self.config.checksum,
+                    out,
+                );
+            }
         }
     }
 
@@ -304,6 +312,7 @@ mod tests {
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
             version: Version::V3,
+            checksum: ChecksumForm::Rfc5798,
             authentication: crate::config::Authentication::None,
             priority: Priority::DEFAULT,
             addresses: vec![VirtualAddress {
