@@ -379,7 +379,7 @@ fn rejected_packets_are_counted_by_reason_and_change_nothing() {
             &[0x31],
         ];
         for packet in packets {
-            socket.send(source, packet).unwrap();
+            socket.send(source, socket.group(), packet).unwrap();
         }
     });
     wait("all to be counted", || {
@@ -421,6 +421,7 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
             version: evenkeel::model::Version::V3,
+            peers: Vec::new(),
             checksum: evenkeel::config::ChecksumForm::Rfc5798,
             authentication: evenkeel::config::Authentication::None,
             priority: Priority::new(priority).unwrap(),

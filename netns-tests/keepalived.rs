@@ -7,17 +7,20 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::fs;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::host::Host;
+use evenkeel::lab::netlink;
 use evenkeel::lab::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::is_all;
 use evenkeel::lab::process::Process;
+use evenkeel::logic::vrrp::{Advertisement, ChecksumForm, packet};
+use evenkeel::model::{AdverInterval, Priority, Vrid};
 
 /// Two machines: `ours` runs Evenkeel, `theirs` keepalived.
 struct Link {
@@ -35,6 +38,8 @@ struct Link {
 enum Wire {
     /// Version 3, both families.
     V3,
+    /// Version 3 by unicast, IPv4.
+    Unicast,
     /// Version 2.
     V2,
     /// Version 2 with a password, ours and theirs.
@@ -44,7 +49,7 @@ enum Wire {
 impl Wire {
     fn interval(self) -> Duration {
         match self {
-            Self::V3 => Duration::from_millis(100),
+            Self::V3 | Self::Unicast => Duration::from_millis(100),
             Self::V2 | Self::V2Password(..) => Duration::from_secs(1),
         }
     }
@@ -52,7 +57,7 @@ impl Wire {
     fn addresses(self) -> &'static [&'static str] {
         match self {
             Self::V3 => &[V4, V6],
-            Self::V2 | Self::V2Password(..) => &[V4],
+            Self::Unicast | Self::V2 | Self::V2Password(..) => &[V4],
         }
     }
 
@@ -71,6 +76,10 @@ impl Wire {
             Self::V3 => {
                 format!("addresses: [{V4}/24, \"{V6}/64\"]\n    advertisement_interval: 100ms")
             }
+            Self::Unicast => format!(
+                "addresses: [{V4}/24]\n    advertisement_interval: 100ms\n    \
+                 peers: [192.0.2.1, 192.0.2.2]"
+            ),
             Self::V2 => format!("addresses: [{V4}/24]\n    version: 2"),
             Self::V2Password(ours, _) => format!(
                 "addresses: [{V4}/24]\n    version: 2\n    authentication: {{password: {ours}}}"
@@ -98,6 +107,13 @@ impl Wire {
                 format!(
                     "global_defs {{\n  vrrp_version 3\n}}\n{}",
                     instances.concat()
+                )
+            }
+            Self::Unicast => {
+                let lines = "advert_int 0.1\n  version 3\n  unicast_peer {\n    192.0.2.1\n  }";
+                format!(
+                    "global_defs {{\n  vrrp_version 3\n}}\n{}",
+                    instance("four", lines, &four)
                 )
             }
             Self::V2 => instance("four", "advert_int 1", &four),
@@ -333,6 +349,61 @@ fn version_3_before_keepalived() {
 #[test]
 fn version_3_behind_keepalived() {
     story_of_the_one_behind(Wire::V3);
+}
+
+#[test]
+fn unicast_before_keepalived() {
+    story_of_the_better_one(Wire::Unicast);
+}
+
+#[test]
+fn unicast_behind_keepalived() {
+    story_of_the_one_behind(Wire::Unicast);
+}
+
+/// One such packet makes keepalived's default give its addresses up for minutes.
+#[test]
+fn forged_unicast_packets_have_no_effect() {
+    let mut link = Link::new(Wire::Unicast);
+    link.start_ours(100);
+    link.wait_for_takeover(Side::Ours);
+    let forged = Advertisement {
+        vrid: Vrid::new(51).unwrap(),
+        priority: Priority::OWNER,
+        interval: AdverInterval::MAX,
+        addresses: vec![V4.parse().unwrap()],
+    };
+    // From an address that is no peer, and by multicast from one that is.
+    for (source, to) in [("192.0.2.9", "192.0.2.1"), ("192.0.2.2", "224.0.0.18")] {
+        let (from, to): (IpAddr, IpAddr) = (source.parse().unwrap(), to.parse().unwrap());
+        let mut message = Vec::new();
+        packet::build(&forged, from, to, ChecksumForm::Rfc5798, &mut message);
+        let host = link.host(Side::Theirs);
+        host.run(move || {
+            netlink::add_address("eth0", "192.0.2.9".parse().unwrap(), 24).ok();
+            let protocol = Some(socket2::Protocol::from(112));
+            let socket =
+                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, protocol).unwrap();
+            socket.set_ttl_v4(255).unwrap();
+            socket.set_multicast_ttl_v4(255).unwrap();
+            socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+            socket
+                .send_to(&message, &SocketAddr::new(to, 0).into())
+                .unwrap();
+        })
+        .unwrap();
+    }
+    let ours = link.ours.as_mut().unwrap();
+    ours.wait_for("both refusals", PATIENCE, |status| {
+        let rejected = &status.virtual_routers[0].rejected;
+        rejected.get("peer") == Some(&1) && rejected.get("destination") == Some(&1)
+    })
+    .unwrap();
+    let router = &ours.status().unwrap().virtual_routers[0];
+    assert_eq!(
+        (router.state.as_str(), router.counters["active_transitions"]),
+        ("Active", 1)
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod place;
 mod reader;
 mod report;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::model::{AdverInterval, Priority, RouterName, Version, VirtualAddress, Vrid};
@@ -45,6 +45,9 @@ pub struct VirtualRouterConfig {
     pub vrid: Vrid,
     /// The version that it and its peers speak.
     pub version: Version,
+    /// To whom advertisements go instead of the group, and from whom alone they are taken; empty: multicast. One's
+    /// own address may be among them.
+    pub peers: Vec<IpAddr>,
     /// The form of the checksum that is sent with version 3 and IPv4; both are accepted.
     pub checksum: ChecksumForm,
     /// What is in the authentication data of version 2.

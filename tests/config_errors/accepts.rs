@@ -45,6 +45,7 @@ const KEYS: &[&str] = &[
     "addresses",
     "version",
     "advertisement_interval",
+    "peers",
     "checksum",
     "authentication",
     "password",
@@ -188,6 +189,7 @@ fn defaults_are_those_of_the_manual() {
                     51,
                 ),
                 version: V3,
+                peers: [],
                 checksum: Rfc5798,
                 authentication: None,
                 priority: Priority(

@@ -26,7 +26,7 @@ fn an_unknown_key_far_from_all_lists_the_known_ones() {
       |
     6 |     track: []
       |     ^^^^^
-    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, checksum, authentication, preempt, lease
+    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, checksum, authentication, peers, preempt, lease
     "#);
 }
 
@@ -367,6 +367,51 @@ fn a_checksum_has_one_of_two_forms() {
       |
     6 |     checksum: rfc2338
       |               ^^^^^^^
+    "#);
+}
+
+#[test]
+fn peers_are_of_the_families_of_the_addresses() {
+    let text = router("peers: [fe80::1]");
+    assert_snapshot!(errors(&text), @r#"
+    error: no peer is of ipv4, but an address is
+     --> lb.yaml:6:5
+      |
+    6 |     peers: [fe80::1]
+      |     ^^^^^
+    help: name the peers of both families, or make an entry for each
+    "#);
+}
+
+#[test]
+fn peers_are_addresses_of_routers() {
+    let text = router("peers: [lb2, 224.0.0.18, \"2001:db8::1\", 192.0.2.1, 192.0.2.1]");
+    assert_snapshot!(errors(&text), @r#"
+    error: `lb2` is not an address
+     --> lb.yaml:6:13
+      |
+    6 |     peers: [lb2, 224.0.0.18, "2001:db8::1", 192.0.2.1, 192.0.2.1]
+      |             ^^^
+    help: write it as 192.0.2.1
+
+    error: 224.0.0.18 cannot be the address of a router
+     --> lb.yaml:6:18
+      |
+    6 |     peers: [lb2, 224.0.0.18, "2001:db8::1", 192.0.2.1, 192.0.2.1]
+      |                  ^^^^^^^^^^
+
+    error: 2001:db8::1 is not link-local
+     --> lb.yaml:6:30
+      |
+    6 |     peers: [lb2, 224.0.0.18, "2001:db8::1", 192.0.2.1, 192.0.2.1]
+      |                              ^^^^^^^^^^^^^
+    help: advertisements are sent from link-local addresses (RFC 9568); write the peer's, fe80::...
+
+    error: 192.0.2.1 is here twice
+     --> lb.yaml:6:56
+      |
+    6 |     peers: [lb2, 224.0.0.18, "2001:db8::1", 192.0.2.1, 192.0.2.1]
+      |                                                        ^^^^^^^^^
     "#);
 }
 

@@ -132,10 +132,9 @@ fn check_entry<'a>(
     let preempt = check_preempt(&fields, problems);
     let lease = check_lease(&fields, problems);
     let wire = check_wire(&fields, interval, problems);
-    let checksum = check_checksum(&fields, problems);
     let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
-    if !fits_version(wire, families.as_deref(), &fields, problems) {
+    if !fits_families(wire.as_ref(), families.as_deref(), &fields, problems) {
         return broken;
     }
     if let (Some(interface), Some(vrid), Some(families)) = (interface, vrid, &families) {
@@ -158,8 +157,7 @@ fn check_entry<'a>(
     let routers = (|| {
         let (interface, vrid, priority) = (interface?, vrid?, priority?);
         let (advertisement_interval, preempt, lease) = (interval?, preempt?, lease?);
-        let (version, authentication) = wire?;
-        let checksum = checksum?;
+        let wire = wire?;
         let named = |family| RouterName {
             entry: entry.name.to_owned(),
             family,
@@ -168,9 +166,10 @@ fn check_entry<'a>(
             name: named(family),
             interface: interface.to_owned(),
             vrid,
-            version,
-            checksum,
-            authentication,
+            version: wire.version,
+            peers: of_family(&wire.peers, family),
+            checksum: wire.checksum,
+            authentication: wire.authentication,
             priority,
             addresses,
             advertisement_interval,
@@ -275,20 +274,33 @@ fn check_advertisement_interval(
     AdverInterval::from_centiseconds(u16::try_from(interval.as_millis() / 10).ok()?)
 }
 
-/// The version, and what only version 2 has.
+/// How advertisements are written, and to whom.
+#[derive(Clone, Debug)]
+struct Wire {
+    version: Version,
+    checksum: ChecksumForm,
+    authentication: Authentication,
+    /// Of both families.
+    peers: Vec<IpAddr>,
+}
+
+/// The version and what belongs to it, and the peers.
 fn check_wire(
     fields: &Fields<'_>,
     interval: Option<AdverInterval>,
     problems: &mut Problems,
-) -> Option<(Version, Authentication)> {
+) -> Option<Wire> {
     let version = match fields
         .get("version")
         .map(|value| value.number(2, 3, problems))
     {
-        None | Some(Some(3)) => Version::V3,
-        Some(Some(_)) => Version::V2,
-        Some(None) => return None,
+        None | Some(Some(3)) => Some(Version::V3),
+        Some(Some(_)) => Some(Version::V2),
+        Some(None) => None,
     };
+    let checksum = check_checksum(fields, problems);
+    let peers = check_peers(fields, problems);
+    let version = version?;
     let authentication = match fields.get("authentication") {
         None => Some(Authentication::None),
         Some(value) if version == Version::V3 => {
@@ -307,24 +319,89 @@ fn check_wire(
         value.wrong_with_help(message, "write 1s, or use version 3", problems);
         return None;
     }
-    Some((version, authentication?))
+    Some(Wire {
+        version,
+        checksum: checksum?,
+        authentication: authentication?,
+        peers: peers?,
+    })
 }
 
-/// Returns whether the version has the families of the addresses.
-fn fits_version(
-    wire: Option<(Version, Authentication)>,
+fn of_family(peers: &[IpAddr], family: Family) -> Vec<IpAddr> {
+    peers
+        .iter()
+        .copied()
+        .filter(|peer| Family::of(*peer) == family)
+        .collect()
+}
+
+/// Unicast instead of multicast: the same list on every node.
+fn check_peers(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<IpAddr>> {
+    let Some(value) = fields.get("peers") else {
+        return Some(Vec::new());
+    };
+    let items = value.items("addresses", problems)?;
+    let mut peers = Vec::new();
+    let count = items.len();
+    for item in items {
+        let Some(peer) = check_peer(item, problems) else {
+            continue;
+        };
+        if peers.contains(&peer) {
+            item.wrong(format!("{peer} is here twice"), problems);
+        }
+        peers.push(peer);
+    }
+    (peers.len() == count).then_some(peers)
+}
+
+fn check_peer(item: Value<'_>, problems: &mut Problems) -> Option<IpAddr> {
+    let text = item.text("the address of a router", problems)?;
+    let Ok(peer) = text.parse::<IpAddr>() else {
+        let message = format!("`{}` is not an address", shown(text));
+        item.wrong_with_help(message, "write it as 192.0.2.1", problems);
+        return None;
+    };
+    if peer.is_multicast() || peer.is_unspecified() || peer.is_loopback() {
+        item.wrong(
+            format!("{peer} cannot be the address of a router"),
+            problems,
+        );
+        return None;
+    }
+    if peer.is_ipv6() && !is_link_local(peer) {
+        let help = "advertisements are sent from link-local addresses (RFC 9568); write the peer's, fe80::...";
+        item.wrong_with_help(format!("{peer} is not link-local"), help, problems);
+        return None;
+    }
+    Some(peer)
+}
+
+/// Returns whether what is on the wire has the families of the addresses.
+fn fits_families(
+    wire: Option<&Wire>,
     families: Option<&[(Family, Vec<VirtualAddress>)]>,
     fields: &Fields<'_>,
     problems: &mut Problems,
 ) -> bool {
-    let is_v2 = wire.is_some_and(|(version, _)| version == Version::V2);
-    let mut families = families.into_iter().flatten();
-    let has_ipv6 = families.any(|(family, _)| *family == Family::Ipv6);
-    if let (true, true, Some(at)) = (is_v2, has_ipv6, fields.get("version")) {
-        let help = "put the IPv6 addresses into an entry of their own, with version 3";
-        at.wrong_with_help("version 2 has no IPv6", help, problems);
+    let mut fits = true;
+    for (family, _) in families.into_iter().flatten() {
+        let Some(wire) = wire else { continue };
+        if let (Version::V2, Family::Ipv6, Some(at)) = (wire.version, family, fields.get("version"))
+        {
+            let help = "put the IPv6 addresses into an entry of their own, with version 3";
+            at.wrong_with_help("version 2 has no IPv6", help, problems);
+            fits = false;
+        }
+        let has_peer = wire.peers.iter().any(|peer| Family::of(*peer) == *family);
+        if let (false, Some(at)) = (has_peer, fields.get("peers")) {
+            let message = format!("no peer is of {family}, but an address is");
+            let help = "name the peers of both families, or make an entry for each";
+            problems.add_with_help(at.key, message, help);
+            fits = false;
+        }
     }
-    !(is_v2 && has_ipv6)
+    fits
 }
 
 /// The form that is sent; what arrives may have either.
@@ -576,6 +653,7 @@ const KEYS: &[&str] = &[
     "advertisement_interval",
     "checksum",
     "authentication",
+    "peers",
     "preempt",
     "lease",
 ];

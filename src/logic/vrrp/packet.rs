@@ -88,11 +88,15 @@ pub enum Rejection {
     AuthenticationData,
     /// Version 2: another interval than ours, which both ends must agree on.
     IntervalMismatch,
+    /// Sent to the group where peers are spoken to one by one, or the other way round; found by the caller.
+    Destination,
+    /// Unicast: not from one of our peers; found by the caller.
+    Peer,
 }
 
 impl Rejection {
     /// Every reason, in the order of the checks.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::HopLimit,
         Self::Version,
         Self::Type,
@@ -105,6 +109,8 @@ impl Rejection {
         Self::AuthenticationType,
         Self::AuthenticationData,
         Self::IntervalMismatch,
+        Self::Destination,
+        Self::Peer,
     ];
 
     /// Returns the stable name used in status and metrics.
@@ -122,6 +128,8 @@ impl Rejection {
             Self::AuthenticationType => "authentication_type",
             Self::AuthenticationData => "authentication_data",
             Self::IntervalMismatch => "interval_mismatch",
+            Self::Destination => "destination",
+            Self::Peer => "peer",
         }
     }
 }
@@ -141,6 +149,8 @@ impl fmt::Display for Rejection {
             Self::AuthenticationType => "it is not authenticated as we are",
             Self::AuthenticationData => "its password is not ours",
             Self::IntervalMismatch => "its interval is not ours, as version 2 demands",
+            Self::Destination => "it is multicast where we are unicast, or the other way round",
+            Self::Peer => "its sender is not one of our peers",
         })
     }
 }

@@ -573,13 +573,23 @@ impl<S: Supervisor> Process<S> {
             return;
         };
         let socket = &mut self.ports[port].socket;
-        station.build(&advertisement, source, socket.group(), &mut self.message);
-        match socket.send(source, &self.message) {
-            Ok(()) if priority == Priority::LEAVING => {}
-            Ok(()) => station.advertised_at = Some(now),
-            Err(error) => {
-                station.send_failures += 1;
-                debug!(router = %station.config.name, %error, "advertisement not sent");
+        // Its own address among the peers is what lets all nodes have the same list.
+        let peers = station
+            .config
+            .peers
+            .iter()
+            .copied()
+            .filter(|peer| *peer != source);
+        let group = station.config.peers.is_empty().then(|| socket.group());
+        for destination in group.into_iter().chain(peers) {
+            station.build(&advertisement, source, destination, &mut self.message);
+            match socket.send(source, destination, &self.message) {
+                Ok(()) if priority == Priority::LEAVING => {}
+                Ok(()) => station.advertised_at = Some(now),
+                Err(error) => {
+                    station.send_failures += 1;
+                    debug!(router = %station.config.name, %error, "advertisement not sent");
+                }
             }
         }
     }

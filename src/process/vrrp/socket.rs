@@ -1,7 +1,7 @@
-//! The raw sockets of protocol 112: one for each interface and family, multicast only.
+//! The raw sockets of protocol 112: one for each interface and family.
 //!
-//! A socket is bound to its interface and to the VRRP group, so that the kernel hands it nothing else, and it hears
-//! no copy of what it sends. IPv4 headers are written here, because the source must be the primary address and
+//! A socket is bound to its interface and has joined the VRRP group there; it hears what is sent to the group or to an
+//! address of ours, and no copy of what it sends. IPv4 headers are written here, because the source must be the primary address and
 //! nothing else; etherparse checks the headers that arrive. It refuses to know virtual routers: see `station`.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -66,11 +66,14 @@ impl VrrpSocket {
         group(self.key.family)
     }
 
-    /// Sends a VRRP message from `source`, an address of the socket's family, to the group.
-    pub fn send(&mut self, source: IpAddr, message: &[u8]) -> io::Result<()> {
-        match source {
-            IpAddr::V4(source) => self.send_v4(source, message),
-            IpAddr::V6(source) => self.send_v6(source, message),
+    /// Sends a VRRP message from `source` to `destination`, the group or a peer; both are of the socket's family.
+    pub fn send(&mut self, source: IpAddr, destination: IpAddr, message: &[u8]) -> io::Result<()> {
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(to)) => self.send_v4(source, to, message),
+            (IpAddr::V6(source), IpAddr::V6(to)) => self.send_v6(source, to, message),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                Err(io::ErrorKind::InvalidInput.into())
+            }
         }
     }
 
@@ -89,31 +92,26 @@ impl VrrpSocket {
         }
     }
 
-    fn send_v4(&mut self, source: Ipv4Addr, message: &[u8]) -> io::Result<()> {
+    fn send_v4(&mut self, source: Ipv4Addr, to: Ipv4Addr, message: &[u8]) -> io::Result<()> {
         let too_long = |_| io::Error::from(io::ErrorKind::InvalidInput);
         let len = u16::try_from(message.len()).map_err(|_| too_long(()))?;
-        let mut header = Ipv4Header::new(
-            len,
-            HOP_LIMIT,
-            IpNumber::VRRP,
-            source.octets(),
-            GROUP_V4.octets(),
-        )
-        .map_err(|_| too_long(()))?;
+        let mut header =
+            Ipv4Header::new(len, HOP_LIMIT, IpNumber::VRRP, source.octets(), to.octets())
+                .map_err(|_| too_long(()))?;
         header.dscp = IpDscp::CS6;
         header.dont_fragment = false;
         header.identification = self.identification;
         self.identification = self.identification.checked_add(1).unwrap_or(1);
         header.header_checksum = header.calc_header_checksum();
         let head = header.to_bytes();
-        let to = SockAddr::from(SocketAddrV4::new(GROUP_V4, 0));
+        let to = SockAddr::from(SocketAddrV4::new(to, 0));
         self.socket
             .send_to_vectored(&[IoSlice::new(&head), IoSlice::new(message)], &to)?;
         Ok(())
     }
 
-    fn send_v6(&self, source: Ipv6Addr, message: &[u8]) -> io::Result<()> {
-        let to = SockaddrIn6::from(SocketAddrV6::new(GROUP_V6, 0, 0, self.key.ifindex));
+    fn send_v6(&self, source: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> io::Result<()> {
+        let to = SockaddrIn6::from(SocketAddrV6::new(to, 0, 0, self.key.ifindex));
         let from = libc::in6_pktinfo {
             ipi6_addr: libc::in6_addr {
                 s6_addr: source.octets(),
@@ -245,7 +243,6 @@ fn open_v4(key: &SocketKey) -> io::Result<Socket> {
     socket.set_multicast_all_v4(false)?;
     socket.set_multicast_loop_v4(false)?;
     socket.set_multicast_ttl_v4(HOP_LIMIT.into())?;
-    socket.bind(&SockAddr::from(SocketAddrV4::new(GROUP_V4, 0)))?;
     socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(key.ifindex))?;
     Ok(socket)
 }
@@ -260,12 +257,6 @@ fn open_v6(key: &SocketKey) -> io::Result<Socket> {
     socket.set_unicast_hops_v6(HOP_LIMIT.into())?;
     socket.set_multicast_if_v6(key.ifindex)?;
     socket.set_tclass_v6(TRAFFIC_CLASS)?;
-    socket.bind(&SockAddr::from(SocketAddrV6::new(
-        GROUP_V6,
-        0,
-        0,
-        key.ifindex,
-    )))?;
     socket.join_multicast_v6(&GROUP_V6, key.ifindex)?;
     Ok(socket)
 }

@@ -118,6 +118,14 @@ impl Station {
         envelope: &Envelope,
         message: &[u8],
     ) -> Result<(Advertisement, ChecksumForm), Rejection> {
+        // Strangers first: nothing they send deserves more work.
+        let peers = &self.config.peers;
+        if peers.is_empty() != envelope.destination.is_multicast() {
+            return Err(Rejection::Destination);
+        }
+        if !peers.is_empty() && !peers.contains(&envelope.source) {
+            return Err(Rejection::Peer);
+        }
         match self.config.version {
             Version::V2 => {
                 let interval = self.config.advertisement_interval;
@@ -312,6 +320,7 @@ mod tests {
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
             version: Version::V3,
+            peers: Vec::new(),
             checksum: ChecksumForm::Rfc5798,
             authentication: crate::config::Authentication::None,
             priority: Priority::DEFAULT,
