@@ -6,10 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use evenkeel::ipc::control::Event as Told;
 use evenkeel::lab::events::Event;
 use evenkeel::lab::pair::{LEASE, Pair, Settings, has_address, node_address};
+use evenkeel::model::Family;
 
 fn pair() -> Pair {
     pair_with(Duration::from_millis(100))
@@ -62,7 +65,30 @@ fn node_without_backends_gives_the_addresses_to_the_one_that_has_some() {
 
 #[test]
 fn graceful_stop_and_return_lose_nothing() {
-    suffer(&mut pair(), &[Event::StopGracefully, Event::Return]);
+    let mut pair = pair();
+    suffer(&mut pair, &[Event::StopGracefully, Event::Return]);
+    let other = pair.node(1).unwrap().runtime_dir();
+    let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(["events", "--json", "--runtime-dir"])
+        .arg(other)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let events = text
+        .lines()
+        .map(|line| serde_json::from_str::<Told>(line).unwrap());
+    let four: Vec<Told> = events.filter(|e| e.router.family == Family::Ipv4).collect();
+    let causes: Vec<&str> = four.iter().map(|event| event.cause.as_str()).collect();
+    let story = [
+        "startup",
+        "priority 0 from the Active",
+        "peer with higher priority",
+    ];
+    assert_eq!(causes, story, "what lb2 lived through, in order");
+    assert!(
+        four.is_sorted_by(|a, b| a.epoch < b.epoch && a.at_ms <= b.at_ms),
+        "{four:?}"
+    );
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Daemon {
         .ok()?
         {
             Response::Status(status) => Some(*status),
-            Response::Error(_) => None,
+            Response::Events(_) | Response::Error(_) => None,
         }
     }
 
@@ -190,6 +190,28 @@ fn daemon_serves_and_tells_its_state() {
         .unwrap();
     let json: Status = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json.node, "lb1");
+}
+
+#[test]
+fn events_of_a_daemon_without_virtual_routers_are_none() {
+    let daemon = Daemon::start();
+    let output = evenkeel()
+        .args(["events", "--runtime-dir"])
+        .arg(daemon.runtime_dir())
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = evenkeel()
+        .args(["events", "--follow", "--runtime-dir"])
+        .arg(elsewhere.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "who begins to follow nobody is told so"
+    );
 }
 
 #[test]

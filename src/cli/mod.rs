@@ -6,27 +6,33 @@
 pub mod check;
 mod daemon;
 pub mod demo;
+mod events;
 mod status;
 
 use std::path::PathBuf;
+
+use events::Until;
 
 /// What `evenkeel --help` prints; the manual has the same flags.
 pub const USAGE: &str = "\
 usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
        evenkeel check [--config FILE] [--node NAME]
        evenkeel status [--json] [--runtime-dir DIR]
+       evenkeel events [--json] [--follow] [--runtime-dir DIR]
        evenkeel demo [--json]
        evenkeel --version | --help
 
   run     run the daemon in the foreground until SIGTERM
   check   say what a configuration means for this node, or all that is wrong with it
-  status  ask the running daemon
+  status  ask the running daemon how everything is
+  events  print every change of state, in order, with its cause
   demo    build a failover pair in network namespaces, break it, and measure
 
   --config FILE      the configuration (/etc/evenkeel/evenkeel.yaml)
   --node NAME        who this machine is (the key `node`, else the host name)
   --runtime-dir DIR  where the control socket lives (/run/evenkeel)
   --json             print JSON
+  --follow           go on printing what happens
 ";
 
 /// A command, as asked for.
@@ -35,6 +41,7 @@ enum Command {
     Run(Flags),
     Check(Flags),
     Status(Flags),
+    Events(Flags),
     Demo(Flags),
     Version,
     Help,
@@ -47,6 +54,7 @@ struct Flags {
     node: Option<String>,
     runtime_dir: PathBuf,
     output: Output,
+    until: Until,
 }
 
 /// How an answer is printed.
@@ -64,6 +72,7 @@ pub fn run(arguments: &[String]) -> i32 {
         Ok(Command::Run(flags)) => daemon::run(flags.config, flags.node, flags.runtime_dir),
         Ok(Command::Check(flags)) => check::run(&flags.config, flags.node.as_deref()),
         Ok(Command::Status(flags)) => status::run(&flags.runtime_dir, flags.output),
+        Ok(Command::Events(flags)) => events::run(&flags.runtime_dir, flags.output, flags.until),
         Ok(Command::Demo(flags)) => demo::run(flags.output),
         Ok(Command::Version) => {
             println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
@@ -88,6 +97,7 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         "run" => flags(rest, &["--config", "--node", "--runtime-dir"]).map(Command::Run),
         "check" => flags(rest, &["--config", "--node"]).map(Command::Check),
         "status" => flags(rest, &["--json", "--runtime-dir"]).map(Command::Status),
+        "events" => flags(rest, &["--json", "--follow", "--runtime-dir"]).map(Command::Events),
         "demo" => flags(rest, &["--json"]).map(Command::Demo),
         "--version" | "-V" => Ok(Command::Version),
         "--help" | "-h" | "help" => Ok(Command::Help),
@@ -101,6 +111,7 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         node: None,
         runtime_dir: DEFAULT_RUNTIME_DIR.into(),
         output: Output::Text,
+        until: Until::Now,
     };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -111,11 +122,14 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         if !allowed.contains(&name) {
             return Err(format!("this command does not take {argument:?}"));
         }
-        if name == "--json" {
+        if matches!(name, "--json" | "--follow") {
             if attached.is_some() {
-                return Err("--json takes no value".into());
+                return Err(format!("{name} takes no value"));
             }
-            flags.output = Output::Json;
+            match name {
+                "--json" => flags.output = Output::Json,
+                _ => flags.until = Until::Interrupted,
+            }
             continue;
         }
         let value = attached

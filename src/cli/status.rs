@@ -50,6 +50,7 @@ pub fn run(runtime_dir: &Path, output: Output) -> i32 {
 pub fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
     match control::ask(runtime_dir, &Request::Status, ANSWER_TIMEOUT) {
         Ok(Response::Status(status)) => Ok(*status),
+        Ok(Response::Events(_)) => Err(StatusError::Refused("it answered something else".into())),
         Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
         Err(source) => Err(StatusError::Ask {
             path: runtime_dir.join(control::SOCKET),

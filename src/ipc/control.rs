@@ -19,6 +19,11 @@ use crate::model::RouterName;
 pub enum Request {
     /// The state of everything.
     Status,
+    /// The transitions after this epoch; 0: all that are remembered.
+    Events {
+        /// The epoch of the last one that the operator has seen.
+        after: u64,
+    },
 }
 
 /// An answer.
@@ -27,8 +32,27 @@ pub enum Request {
 pub enum Response {
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Events`, in order.
+    Events(Vec<Event>),
     /// The question could not be answered: why.
     Error(String),
+}
+
+/// One change of state of one virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// A number that only grows, also from one start of the daemon to the next.
+    pub epoch: u64,
+    /// When, milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// Which virtual router.
+    pub router: RouterName,
+    /// `Initialize`, `Backup` or `Active`.
+    pub from: String,
+    /// The same.
+    pub to: String,
+    /// Why, as a fragment for people.
+    pub cause: String,
 }
 
 /// The state of everything.

@@ -177,7 +177,8 @@ impl Visit for Collected {
 }
 
 /// A moment as RFC 3339 writes it, UTC, with milliseconds.
-struct Rfc3339(SystemTime);
+#[derive(Clone, Copy, Debug)]
+pub struct Rfc3339(pub SystemTime);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -86,7 +86,7 @@ impl Node {
     pub fn status(&self) -> Option<Status> {
         match control::ask(&self.runtime_dir(), &Request::Status, ANSWER_TIMEOUT) {
             Ok(Response::Status(status)) => Some(*status),
-            Ok(Response::Error(_)) | Err(_) => None,
+            Ok(Response::Events(_) | Response::Error(_)) | Err(_) => None,
         }
     }
 

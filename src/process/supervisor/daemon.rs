@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -15,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::SupervisorError;
 use super::child::{Child, TICK};
 use super::control::{self, Question};
+use super::journal::Journal;
 use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
 use crate::config::Config;
@@ -103,6 +105,7 @@ struct Daemon {
     health: BTreeMap<String, PoolHealth>,
     /// What the processes that run now should have and work without.
     lacking: Vec<(Role, String)>,
+    journal: Journal,
     asked: Vec<Asked>,
     next_id: u64,
 }
@@ -153,6 +156,7 @@ impl Daemon {
             active: Vec::new(),
             health: BTreeMap::new(),
             lacking: Vec::new(),
+            journal: Journal::new(SystemTime::now()),
             asked: Vec::new(),
             next_id: 0,
         }
@@ -326,6 +330,8 @@ impl Daemon {
                 }
                 self.notifier
                     .send(&format!("STATUS={} is {}", report.router, report.to));
+                self.journal
+                    .note(SystemTime::now(), age(report.at_ns), report);
             }
             FromVrrp::Status { id, routers } => {
                 self.fill(id, |asked| asked.routers = Some(routers));
@@ -513,6 +519,12 @@ impl Daemon {
 
     fn handle_question(&mut self, question: Question) -> Result<(), SupervisorError> {
         match question.request {
+            Request::Events { after } => {
+                // Who asked and left needs no answer.
+                let _ = question
+                    .reply
+                    .send(Response::Events(self.journal.after(after)));
+            }
             Request::Status => {
                 self.next_id += 1;
                 let id = self.next_id;
@@ -675,6 +687,14 @@ fn tracked(config: &Config) -> Vec<Tracked> {
         });
     }
     all
+}
+
+/// Returns how long ago a time of CLOCK_MONOTONIC was.
+fn age(at_ns: u64) -> Duration {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map(Duration::from)
+        .unwrap_or_default();
+    now.saturating_sub(Duration::from_nanos(at_ns))
 }
 
 fn pool_state(health: &PoolHealth) -> PoolState {

@@ -8,6 +8,7 @@
 mod child;
 mod control;
 mod daemon;
+mod journal;
 mod listeners;
 mod notify;
 
