@@ -421,6 +421,7 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
             version: evenkeel::model::Version::V3,
+            notify: Vec::new(),
             peers: Vec::new(),
             checksum: evenkeel::config::ChecksumForm::Rfc5798,
             authentication: evenkeel::config::Authentication::None,

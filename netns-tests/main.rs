@@ -8,5 +8,6 @@ mod failover;
 mod host;
 mod keepalived;
 mod lab;
+mod notify;
 mod privileges;
 mod tutorial;

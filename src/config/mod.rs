@@ -11,6 +11,7 @@ mod reader;
 mod report;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::{AdverInterval, Priority, RouterName, Version, VirtualAddress, Vrid};
@@ -58,6 +59,8 @@ pub struct VirtualRouterConfig {
     pub addresses: Vec<VirtualAddress>,
     /// Between two advertisements.
     pub advertisement_interval: AdverInterval,
+    /// Programs that are run, in this order, on every change of state; absolute paths.
+    pub notify: Vec<PathBuf>,
     /// When a lower-priority Active is replaced.
     pub preempt: Preempt,
     /// Kernel lifetime of the addresses, renewed every quarter of it while Active; at least 1 s.

@@ -193,10 +193,8 @@ fn keep(wanted: &[Capability]) -> Result<(), ConfineError> {
 
 /// Becomes a user that owns nothing, or says why not.
 fn become_stranger() -> Result<(), String> {
-    let user = STRANGERS
-        .iter()
-        .find_map(|name| User::from_name(name).ok().flatten())
-        .ok_or_else(|| format!("none of the users {} exists", STRANGERS.join(", ")))?;
+    let user =
+        stranger().ok_or_else(|| format!("none of the users {} exists", STRANGERS.join(", ")))?;
     if user.uid == Uid::effective() {
         return Err(format!("it was started as {}", user.name));
     }
@@ -215,6 +213,48 @@ fn set_ids(gid: Gid, uid: Uid) -> nix::Result<()> {
         // Half a change would be neither user; going back can only fail where going was already refused.
         let _ = setresgid(was.0, was.1, was.0);
     })
+}
+
+/// Makes a program that operators bring run as a user that owns nothing, without a capability and any way to one.
+///
+/// Where this process may not change its user, the program runs as the same user.
+pub fn run_as_stranger(command: &mut Command) {
+    let may_change = [Capability::CAP_SETUID, Capability::CAP_SETGID]
+        .into_iter()
+        .all(|right| caps::has_cap(None, CapSet::Effective, right).unwrap_or(false))
+        && std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "allow");
+    let user = may_change
+        .then(stranger)
+        .flatten()
+        .map(|user| (user.gid.as_raw(), user.uid.as_raw()));
+    let become_it = move || {
+        let checked = |result: libc::c_int| match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        if let Some((gid, uid)) = user {
+            // SAFETY: an empty list is not read; the others take numbers.
+            checked(unsafe { libc::setgroups(0, std::ptr::null()) })?;
+            // SAFETY: numbers only.
+            checked(unsafe { libc::setresgid(gid, gid, gid) })?;
+            // SAFETY: numbers only.
+            checked(unsafe { libc::setresuid(uid, uid, uid) })?;
+        }
+        let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL;
+        // SAFETY: numbers only.
+        checked(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) })?;
+        // SAFETY: numbers only.
+        checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+    };
+    // SAFETY: between fork and exec the closure makes system calls only and allocates nothing.
+    unsafe { command.pre_exec(become_it) };
+}
+
+/// Returns a user that owns nothing.
+fn stranger() -> Option<User> {
+    STRANGERS
+        .iter()
+        .find_map(|name| User::from_name(name).ok().flatten())
 }
 
 /// Returns the channel that the supervisor gave this child as its standard input.

@@ -52,6 +52,7 @@ const KEYS: &[&str] = &[
     "preempt",
     "delay",
     "lease",
+    "notify",
     "listeners",
     "virtual_router",
     "port",
@@ -204,6 +205,7 @@ fn defaults_are_those_of_the_manual() {
                 advertisement_interval: AdverInterval(
                     100,
                 ),
+                notify: [],
                 preempt: Always,
                 lease: 2s,
             },

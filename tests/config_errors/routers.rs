@@ -26,7 +26,7 @@ fn an_unknown_key_far_from_all_lists_the_known_ones() {
       |
     6 |     track: []
       |     ^^^^^
-    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, checksum, authentication, peers, preempt, lease
+    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, checksum, authentication, peers, preempt, lease, notify
     "#);
 }
 
@@ -412,6 +412,19 @@ fn peers_are_addresses_of_routers() {
       |
     6 |     peers: [lb2, 224.0.0.18, "2001:db8::1", 192.0.2.1, 192.0.2.1]
       |                                                        ^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_notify_program_is_an_absolute_path() {
+    let text = router("notify: [notify.sh]");
+    assert_snapshot!(errors(&text), @r#"
+    error: `notify.sh` is not an absolute path
+     --> lb.yaml:6:14
+      |
+    6 |     notify: [notify.sh]
+      |              ^^^^^^^^^
+    help: a program is named by its path, without arguments: /etc/evenkeel/notify.sh
     "#);
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::{duration, duration_or};
@@ -132,6 +133,7 @@ fn check_entry<'a>(
     let preempt = check_preempt(&fields, problems);
     let lease = check_lease(&fields, problems);
     let wire = check_wire(&fields, interval, problems);
+    let notify = check_notify(&fields, problems);
     let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
     if !fits_families(wire.as_ref(), families.as_deref(), &fields, problems) {
@@ -157,7 +159,7 @@ fn check_entry<'a>(
     let routers = (|| {
         let (interface, vrid, priority) = (interface?, vrid?, priority?);
         let (advertisement_interval, preempt, lease) = (interval?, preempt?, lease?);
-        let wire = wire?;
+        let (wire, notify) = (wire?, notify?);
         let named = |family| RouterName {
             entry: entry.name.to_owned(),
             family,
@@ -174,6 +176,7 @@ fn check_entry<'a>(
             addresses,
             advertisement_interval,
             preempt,
+            notify: notify.clone(),
             lease,
         };
         Some(families?.into_iter().map(router).collect())
@@ -282,6 +285,38 @@ struct Wire {
     authentication: Authentication,
     /// Of both families.
     peers: Vec<IpAddr>,
+}
+
+/// The programs to be run on every change of state; whether they can be is for who runs them to see.
+fn check_notify(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<PathBuf>> {
+    let Some(value) = fields.get("notify") else {
+        return Some(Vec::new());
+    };
+    let mut programs = Some(Vec::new());
+    for item in value.items("programs", problems)? {
+        let path = item
+            .text("the path of a program", problems)
+            .map(PathBuf::from);
+        match path {
+            Some(path) if path.is_absolute() => {
+                if let Some(programs) = &mut programs {
+                    programs.push(path);
+                }
+            }
+            Some(path) => {
+                let message = format!(
+                    "`{}` is not an absolute path",
+                    shown(&path.to_string_lossy())
+                );
+                let help =
+                    "a program is named by its path, without arguments: /etc/evenkeel/notify.sh";
+                item.wrong_with_help(message, help, problems);
+                programs = None;
+            }
+            None => programs = None,
+        }
+    }
+    programs
 }
 
 /// The version and what belongs to it, and the peers.
@@ -656,6 +691,7 @@ const KEYS: &[&str] = &[
     "peers",
     "preempt",
     "lease",
+    "notify",
 ];
 
 /// What the count of one byte allows.

@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::SupervisorError;
 use super::child::{Child, TICK};
 use super::control::{self, Question};
+use super::hooks::Hooks;
 use super::journal::Journal;
 use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
@@ -30,6 +31,7 @@ use crate::ipc::message::{
     ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey, ToProxy, ToVrrp,
 };
 use crate::logic::track::{PoolState, Tracked, Tracker};
+use crate::model::{Fitness, RouterName};
 use crate::process::role::Role;
 
 /// What the daemon starts with.
@@ -106,6 +108,7 @@ struct Daemon {
     /// What the processes that run now should have and work without.
     lacking: Vec<(Role, String)>,
     journal: Journal,
+    hooks: Hooks,
     asked: Vec<Asked>,
     next_id: u64,
 }
@@ -139,6 +142,7 @@ impl Daemon {
         let now = Instant::now();
         let threads = listeners::threads(&setup.config);
         let tracker = Tracker::new(now, tracked(&setup.config));
+        let hooks = Hooks::new(&setup.config);
         let wanted = |role, empty: bool| (!empty).then(|| Child::new(role, now));
         Self {
             vrrp: wanted(Role::Vrrp, setup.config.virtual_routers.is_empty()),
@@ -157,6 +161,7 @@ impl Daemon {
             health: BTreeMap::new(),
             lacking: Vec::new(),
             journal: Journal::new(SystemTime::now()),
+            hooks,
             asked: Vec::new(),
             next_id: 0,
         }
@@ -188,6 +193,7 @@ impl Daemon {
                 _ = signals.hang_up.recv() => tracing::warn!("SIGHUP ignored: this version does not reload, restart it"),
                 message = receive::<FromVrrp>(&self.vrrp) => self.handle_vrrp(message).await?,
                 message = receive::<FromProxy>(&self.proxy) => self.handle_proxy(message).await?,
+                () = self.hooks.next_finished() => {}
                 Some(question) = questions.recv() => self.handle_question(question)?,
                 () = tokio::time::sleep_until(due.into()) => {}
                 _ = tick.tick() => self.handle_tick(),
@@ -196,7 +202,7 @@ impl Daemon {
             self.spread_verdicts()?;
             self.announce_ready();
         }
-        self.notifier.send("STOPPING=1");
+        self.hooks.finish(HOOKS_TIMEOUT).await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -330,8 +336,10 @@ impl Daemon {
                 }
                 self.notifier
                     .send(&format!("STATUS={} is {}", report.router, report.to));
-                self.journal
-                    .note(SystemTime::now(), age(report.at_ns), report);
+                let priority = self.priority_of(&report.router);
+                let ago = age(report.at_ns);
+                let event = self.journal.note(SystemTime::now(), ago, report);
+                self.hooks.handle_event(&event, priority);
             }
             FromVrrp::Status { id, routers } => {
                 self.fill(id, |asked| asked.routers = Some(routers));
@@ -410,6 +418,26 @@ impl Daemon {
                 tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
             }
             Phase::Draining { .. } | Phase::Over => self.phase = Phase::Over,
+        }
+    }
+
+    /// Returns the priority a virtual router has after tracking, 0 in fault.
+    fn priority_of(&self, router: &RouterName) -> u8 {
+        let of_router = self
+            .setup
+            .config
+            .virtual_routers
+            .iter()
+            .find(|r| r.name == *router);
+        let base = of_router.map_or(0, |router| router.priority.get());
+        match self
+            .tracker
+            .verdict(&router.entry)
+            .map(|verdict| &verdict.fitness)
+        {
+            Some(Fitness::Fault(_)) => 0,
+            Some(Fitness::Ready(priority)) => priority.get(),
+            Some(Fitness::Unready) | None => base,
         }
     }
 
@@ -713,6 +741,8 @@ const QUESTIONS_MAX: usize = 16;
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 /// What a child may take longer than it should before it is killed.
 const HAND_OVER_SPARE: Duration = Duration::from_secs(2);
+/// How long the last notify programs may take when the daemon stops.
+const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests in flight may take when the daemon stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many kept sockets go into one message.

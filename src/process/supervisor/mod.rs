@@ -8,6 +8,7 @@
 mod child;
 mod control;
 mod daemon;
+mod hooks;
 mod journal;
 mod listeners;
 mod notify;
@@ -39,7 +40,7 @@ impl SupervisorError {
     /// Returns whether the configuration is to blame, rather than the machine.
     pub const fn is_bad_config(&self) -> bool {
         match self {
-            Self::Config(_) | Self::NotText(_) => true,
+            Self::Config(_) | Self::NotText(_) | Self::Notify { .. } => true,
             Self::ReadConfig { .. }
             | Self::RuntimeDir { .. }
             | Self::AlreadyRunning(_)
@@ -69,6 +70,16 @@ pub enum SupervisorError {
     /// The file is wrong.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// A notify program cannot be trusted, or run.
+    #[error("virtual router {entry}: notify program {} cannot be used: {why}\nhelp: it must be an executable file of root that nobody else may write to", program.display())]
+    Notify {
+        /// The entry of `virtual_routers`.
+        entry: String,
+        /// Which program.
+        program: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The directory cannot be used.
     #[error("failed to use the runtime directory {}: {source}\nhelp: name another with --runtime-dir", path.display())]
     RuntimeDir {
@@ -165,6 +176,18 @@ pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), 
     let host = host.to_string_lossy();
     let name = node.map_or(NodeName::HostName(&host), NodeName::Given);
     let config = config::parse(&path.display().to_string(), &yaml, name)?;
+    for router in &config.virtual_routers {
+        for program in &router.notify {
+            if let Some(why) = hooks::objection(program) {
+                let (entry, program) = (router.name.entry.clone(), program.clone());
+                return Err(SupervisorError::Notify {
+                    entry,
+                    program,
+                    why,
+                });
+            }
+        }
+    }
     Ok((yaml, config))
 }
 

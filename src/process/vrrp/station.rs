@@ -320,6 +320,7 @@ mod tests {
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
             version: Version::V3,
+            notify: Vec::new(),
             peers: Vec::new(),
             checksum: ChecksumForm::Rfc5798,
             authentication: crate::config::Authentication::None,
