@@ -5,6 +5,7 @@
 
 mod demo;
 mod failover;
+mod frr;
 mod host;
 mod keepalived;
 mod lab;
