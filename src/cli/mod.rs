@@ -93,6 +93,9 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
     let Some((name, rest)) = arguments.split_first() else {
         return Err("a command is missing".into());
     };
+    if rest.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
+        return Ok(Command::Help);
+    }
     match name.as_str() {
         "run" => flags(rest, &["--config", "--node", "--runtime-dir"]).map(Command::Run),
         "check" => flags(rest, &["--config", "--node"]).map(Command::Check),
@@ -207,6 +210,13 @@ mod tests {
             (flags.config, flags.node),
             (PathBuf::from("a.yaml"), Some("lb1".into()))
         );
+    }
+
+    #[test]
+    fn help_is_given_wherever_it_is_asked_for() {
+        for line in ["--help", "-h", "help", "run --help", "status --json -h"] {
+            assert_eq!(parsed(line), Ok(Command::Help), "{line}");
+        }
     }
 
     #[test]
