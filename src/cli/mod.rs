@@ -93,7 +93,10 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
     let Some((name, rest)) = arguments.split_first() else {
         return Err("a command is missing".into());
     };
-    if rest.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
+    if rest
+        .iter()
+        .any(|argument| matches!(argument.as_str(), "--help" | "-h"))
+    {
         return Ok(Command::Help);
     }
     match name.as_str() {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::downstream::watch::Watch;
 use super::message::{Answer, AnswerBody};
-use super::watch::Watch;
 
 /// An answer of our own.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Request, Response};
 
+use super::downstream::watch::{Phase, Watch};
 use super::upstream::{InFlight, Lease};
-use super::watch::{Phase, Watch};
 
 /// A request on its way to a backend.
 pub(super) type ClientRequest = Request<RequestBody>;

@@ -21,11 +21,11 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
 use super::answer::{Own, Then};
+use super::downstream::tunnel::Tunnel;
+use super::downstream::watch::{Framing, Phase, Watch};
 use super::message::{Answer, AnswerBody, ClientRequest, RequestBody, Upload};
 use super::shared::{Backend, Listener, Pool};
-use super::tunnel::Tunnel;
 use super::upstream::{InFlight, Lease, LookedAt, OpenError};
-use super::watch::{Framing, Phase, Watch};
 use super::worker::Thread;
 use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat};
 use crate::logic::http1::fields::{
@@ -345,7 +345,7 @@ impl Exchange {
         }
         let (mut parts, incoming) = response.into_parts();
         // The end of a HEAD's answer that states no length may be the end of the connection
-        // (proxies.md §3, 5).
+        // (proxies.md §3).
         let stated = parts.headers.contains_key(CONTENT_LENGTH)
             || parts.headers.contains_key(TRANSFER_ENCODING);
         let lease = (self.method != Method::HEAD || stated).then_some(lease);

@@ -1,7 +1,7 @@
 //! A data thread: its runtime, listening sockets, connections, upstream connections and beat.
 //!
 //! Everything here lives and dies on one thread; only `Table` is shared. The beat comes from inside
-//! the runtime, so a thread that hangs stops beating. Read `client_side` next.
+//! the runtime, so a thread that hangs stops beating. Read `downstream` next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -19,11 +19,11 @@ use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
 
 use super::answer::TOO_MANY_CONNECTIONS;
-use super::client_side;
+use super::downstream::connection;
+use super::downstream::watch::{CoarseClock, Cut, Watch};
 use super::serving::Events;
 use super::shared::Table;
 use super::upstream::Upstreams;
-use super::watch::{CoarseClock, Cut, Watch};
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
@@ -273,7 +273,7 @@ fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: Socket
         let _ = stream.try_write(TOO_MANY_CONNECTIONS);
         return;
     }
-    tokio::task::spawn_local(client_side::serve(
+    tokio::task::spawn_local(connection::serve(
         Rc::clone(thread),
         listener,
         stream,

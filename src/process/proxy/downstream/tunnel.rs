@@ -9,18 +9,22 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional_with_sizes;
 
-use super::upstream::InFlight;
 use super::watch::{Phase, Watch};
+use crate::process::proxy::upstream::InFlight;
 
 /// The two ends of a tunnel, on their way from HTTP.
-pub(super) struct Tunnel {
+pub(in crate::process::proxy) struct Tunnel {
     client: OnUpgrade,
     upstream: OnUpgrade,
     _in_flight: InFlight,
 }
 
 impl Tunnel {
-    pub(super) fn new(client: OnUpgrade, upstream: OnUpgrade, in_flight: InFlight) -> Tunnel {
+    pub(in crate::process::proxy) fn new(
+        client: OnUpgrade,
+        upstream: OnUpgrade,
+        in_flight: InFlight,
+    ) -> Tunnel {
         Tunnel {
             client,
             upstream,
@@ -29,7 +33,7 @@ impl Tunnel {
     }
 
     /// Relays until the end.
-    pub(super) async fn run(self, watch: &Watch) {
+    pub(in crate::process::proxy) async fn run(self, watch: &Watch) {
         let both = async { tokio::try_join!(self.client, self.upstream) };
         let Ok(Ok((client, upstream))) = tokio::time::timeout(UPGRADE_TIMEOUT, both).await else {
             return;

@@ -16,14 +16,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::answer::REQUEST_TIMEOUT;
-use super::relay::{self, ClientConnection};
 use super::watch::{Cut, Phase, Watch, WatchedStream};
-use super::worker::{Stage, Thread};
 use crate::logic::http1::framing::FramingScan;
+use crate::process::proxy::answer::REQUEST_TIMEOUT;
+use crate::process::proxy::relay::{self, ClientConnection};
+use crate::process::proxy::worker::{Stage, Thread};
 
 /// Serves a connection to its end.
-pub(super) async fn serve(
+pub(in crate::process::proxy) async fn serve(
     thread: Rc<Thread>,
     listener: usize,
     stream: TcpStream,

@@ -14,16 +14,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::shared::millis;
 use crate::config::ListenerTimeouts;
 use crate::logic::http1::framing::FramingScan;
+use crate::process::proxy::shared::millis;
 
 /// Milliseconds since its thread began, renewed every 50 ms.
-pub(super) type CoarseClock = Arc<AtomicU64>;
+pub(in crate::process::proxy) type CoarseClock = Arc<AtomicU64>;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::process::proxy) enum Phase {
     /// Between two requests.
     Idle,
     /// A head has begun.
@@ -38,7 +38,7 @@ pub(super) enum Phase {
 
 /// Why a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(in crate::process::proxy) enum Cut {
     /// Not cut.
     No,
     /// Idle between requests, or in the middle of a relayed response: closed without a word.
@@ -51,7 +51,7 @@ pub(super) enum Cut {
 
 /// Whether a request states its length in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::process::proxy) enum Framing {
     /// One way, or none.
     Clear,
     /// Two ways.
@@ -59,7 +59,7 @@ pub(super) enum Framing {
 }
 
 /// The record of one client connection.
-pub(super) struct Watch {
+pub(in crate::process::proxy) struct Watch {
     clock: CoarseClock,
     phase: AtomicU8,
     /// When the phase began.
@@ -74,11 +74,11 @@ pub(super) struct Watch {
     /// The number of the first request that states its length in two ways.
     ambiguous: AtomicU64,
     /// Woken when `cut` is set.
-    pub(super) wake: Notify,
+    pub(in crate::process::proxy) wake: Notify,
 }
 
 impl Watch {
-    pub(super) fn new(clock: CoarseClock, timeouts: ListenerTimeouts) -> Watch {
+    pub(in crate::process::proxy) fn new(clock: CoarseClock, timeouts: ListenerTimeouts) -> Watch {
         let now = clock.load(Relaxed);
         Watch {
             clock,
@@ -94,7 +94,7 @@ impl Watch {
         }
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(in crate::process::proxy) fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             p if p == Phase::Idle as u8 => Phase::Idle,
             p if p == Phase::Head as u8 => Phase::Head,
@@ -104,7 +104,7 @@ impl Watch {
         }
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(in crate::process::proxy) fn enter(&self, phase: Phase) {
         let now = self.clock.load(Relaxed);
         self.phase.store(phase as u8, Relaxed);
         self.since_ms.store(now, Relaxed);
@@ -112,7 +112,7 @@ impl Watch {
     }
 
     /// Counts a request; returns whether it states its length in two ways.
-    pub(super) fn count_request(&self) -> Framing {
+    pub(in crate::process::proxy) fn count_request(&self) -> Framing {
         let number = self.handled.fetch_add(1, Relaxed);
         if number >= self.ambiguous.load(Relaxed) {
             Framing::Ambiguous
@@ -122,7 +122,7 @@ impl Watch {
     }
 
     /// Cuts the connection if its phase has lasted too long.
-    pub(super) fn sweep(&self) {
+    pub(in crate::process::proxy) fn sweep(&self) {
         let now = self.clock.load(Relaxed);
         let since = now.saturating_sub(self.since_ms.load(Relaxed));
         let silent = now.saturating_sub(self.last_ms.load(Relaxed));
@@ -141,12 +141,12 @@ impl Watch {
         }
     }
 
-    pub(super) fn cut(&self, why: Cut) {
+    pub(in crate::process::proxy) fn cut(&self, why: Cut) {
         self.cut.store(why as u8, Relaxed);
         self.wake.notify_one();
     }
 
-    pub(super) fn why_cut(&self) -> Cut {
+    pub(in crate::process::proxy) fn why_cut(&self) -> Cut {
         match self.cut.load(Relaxed) {
             c if c == Cut::No as u8 => Cut::No,
             c if c == Cut::Silently as u8 => Cut::Silently,
@@ -172,10 +172,10 @@ impl Watch {
 }
 
 /// A client's socket that keeps its record up to date.
-pub(super) struct WatchedStream {
-    pub(super) stream: TcpStream,
-    pub(super) watch: Arc<Watch>,
-    pub(super) scan: FramingScan,
+pub(in crate::process::proxy) struct WatchedStream {
+    pub(in crate::process::proxy) stream: TcpStream,
+    pub(in crate::process::proxy) watch: Arc<Watch>,
+    pub(in crate::process::proxy) scan: FramingScan,
 }
 
 impl AsyncRead for WatchedStream {
