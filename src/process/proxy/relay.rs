@@ -344,8 +344,7 @@ impl Exchange {
             ));
         }
         let (mut parts, incoming) = response.into_parts();
-        // The end of a HEAD's answer that states no length may be the end of the connection
-        // (proxies.md §3).
+        // The end of a HEAD's answer that states no length may be the end of the connection.
         let stated = parts.headers.contains_key(CONTENT_LENGTH)
             || parts.headers.contains_key(TRANSFER_ENCODING);
         let lease = (self.method != Method::HEAD || stated).then_some(lease);
