@@ -79,12 +79,12 @@ fn graceful_stop_and_return_lose_nothing() {
         .map(|line| serde_json::from_str::<Told>(line).unwrap());
     let four: Vec<Told> = events.filter(|e| e.router.family == Family::Ipv4).collect();
     let causes: Vec<&str> = four.iter().map(|event| event.cause.as_str()).collect();
-    let story = [
-        "startup",
-        "priority 0 from the Active",
-        "peer with higher priority",
-    ];
-    assert_eq!(causes, story, "what lb2 lived through, in order");
+    // Whichever started first may have been Active for a moment before.
+    let story = ["priority 0 from the Active", "peer with higher priority"];
+    assert!(
+        causes.ends_with(&story),
+        "what lb2 lived through, in order: {causes:?}"
+    );
     assert!(
         four.is_sorted_by(|a, b| a.epoch < b.epoch && a.at_ms <= b.at_ms),
         "{four:?}"
