@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::events::{Event, Outcome};
+use evenkeel::lab::events::{Event, Outcome, SCRIPT};
 use evenkeel::lab::interrupt::clean_up_on_signals;
 use evenkeel::lab::pair::{Pair, Settings};
 
@@ -151,19 +151,3 @@ fn median(values: impl Iterator<Item = u64>) -> u64 {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or(0)
 }
-
-/// What happens in a round, in this order.
-const SCRIPT: [Event; 12] = [
-    Event::KillVrrp,
-    Event::FreezeVrrp,
-    Event::KillProxy,
-    Event::FreezeProxy,
-    Event::LoseBackends,
-    Event::Return,
-    Event::StopGracefully,
-    Event::Return,
-    Event::CutLink,
-    Event::Return,
-    Event::KillEverything,
-    Event::Return,
-];

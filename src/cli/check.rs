@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::status::table;
-use super::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, print_error};
+use super::{EXIT_DONE, EXIT_FAILED, refuse};
 use crate::config::{
     Balance, Config, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
     VirtualRouterConfig,
@@ -22,14 +22,7 @@ pub fn run(path: &Path, node: Option<&str>) -> i32 {
             Ok(()) => EXIT_DONE,
             Err(_) => EXIT_FAILED,
         },
-        Err(error) => {
-            print_error(&error);
-            if error.is_bad_config() {
-                EXIT_CONFIG
-            } else {
-                EXIT_FAILED
-            }
-        }
+        Err(error) => refuse(&error),
     }
 }
 

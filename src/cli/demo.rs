@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::status::table;
 use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::lab::LabError;
-use crate::lab::events::{Event, Outcome};
+use crate::lab::events::{Outcome, SCRIPT};
 use crate::lab::interrupt::clean_up_on_signals;
 use crate::lab::pair::{Pair, Settings, own_binary};
 use crate::lab::user_namespace::enter_user_namespace_if_needed;
@@ -142,18 +142,3 @@ fn render(document: &Document) -> String {
 
 /// Between two advertisements of the demo's nodes.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// What happens, in this order.
-const SCRIPT: [Event; 12] = [
-    Event::KillVrrp,
-    Event::FreezeVrrp,
-    Event::KillProxy,
-    Event::FreezeProxy,
-    Event::LoseBackends,
-    Event::Return,
-    Event::StopGracefully,
-    Event::Return,
-    Event::CutLink,
-    Event::Return,
-    Event::KillEverything,
-    Event::Return,
-];

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 
 use events::Until;
 
+use crate::process::supervisor::SupervisorError;
+
 /// What `evenkeel --help` prints; the manual has the same flags.
 pub const USAGE: &str = "\
 usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
@@ -149,6 +151,16 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         }
     }
     Ok(flags)
+}
+
+/// Prints why the daemon cannot run, or a file is wrong; returns the exit code.
+fn refuse(error: &SupervisorError) -> i32 {
+    print_error(error);
+    if error.is_bad_config() {
+        EXIT_CONFIG
+    } else {
+        EXIT_FAILED
+    }
 }
 
 /// Prints an error and all its causes, once.

@@ -197,6 +197,21 @@ impl Bound {
     }
 }
 
+/// Every event, in an order in which each that takes something from lb1 is followed by its return.
+pub const SCRIPT: [Event; 12] = [
+    Event::KillVrrp,
+    Event::FreezeVrrp,
+    Event::KillProxy,
+    Event::FreezeProxy,
+    Event::LoseBackends,
+    Event::Return,
+    Event::StopGracefully,
+    Event::Return,
+    Event::CutLink,
+    Event::Return,
+    Event::KillEverything,
+    Event::Return,
+];
 /// What two shared, busy cores may add to a takeover: a few time slices on both nodes and in the client.
 pub const NOISE: Duration = Duration::from_millis(150);
 /// The kernel takes an expired address away at its next sweep.

@@ -186,16 +186,7 @@ pub fn parse(
     envelope: &Envelope,
     message: &[u8],
 ) -> Result<(Advertisement, ChecksumForm), Rejection> {
-    if envelope.hop_limit != HOP_LIMIT {
-        return Err(Rejection::HopLimit);
-    }
-    let &version_and_type = message.first().ok_or(Rejection::Length)?;
-    if version_and_type >> 4 != VERSION {
-        return Err(Rejection::Version);
-    }
-    if version_and_type & 0x0f != TYPE_ADVERTISEMENT {
-        return Err(Rejection::Type);
-    }
+    check_beginning(envelope, message, VERSION)?;
     let (header, body) = message
         .split_first_chunk::<HEADER_LEN>()
         .ok_or(Rejection::Length)?;
@@ -282,6 +273,25 @@ pub fn family(advertisement: &Advertisement) -> Family {
         .map_or(Family::Ipv4, |address| Family::of(*address))
 }
 
+/// Checks what both versions begin with: hop limit, version and type (RFC 9568 §7.1, RFC 3768 §7.1).
+pub(super) fn check_beginning(
+    envelope: &Envelope,
+    message: &[u8],
+    version: u8,
+) -> Result<(), Rejection> {
+    if envelope.hop_limit != HOP_LIMIT {
+        return Err(Rejection::HopLimit);
+    }
+    let &version_and_type = message.first().ok_or(Rejection::Length)?;
+    if version_and_type >> 4 != version {
+        return Err(Rejection::Version);
+    }
+    if version_and_type & 0x0f != TYPE_ADVERTISEMENT {
+        return Err(Rejection::Type);
+    }
+    Ok(())
+}
+
 /// Sums everything and expects all ones, so that a checksum of zero may arrive as either zero.
 fn verify(envelope: &Envelope, message: &[u8]) -> Result<ChecksumForm, Rejection> {
     let whole = pseudo_header(envelope.source, envelope.destination, message.len());
@@ -341,7 +351,7 @@ pub const HOP_LIMIT: u8 = 255;
 /// The protocol number, or next header, of VRRP (RFC 9568 §5.1.1.4).
 pub const PROTOCOL: u8 = 112;
 const VERSION: u8 = 3;
-const TYPE_ADVERTISEMENT: u8 = 1;
+pub(super) const TYPE_ADVERTISEMENT: u8 = 1;
 const HEADER_LEN: usize = 8;
 const COUNT_AT: usize = 3;
 const CHECKSUM_AT: usize = 6;

@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::checksum::Sum16BitWords;
 
-use super::packet::{Advertisement, Envelope, HOP_LIMIT, Rejection};
+use super::packet::{Advertisement, Envelope, Rejection, TYPE_ADVERTISEMENT, check_beginning};
 use crate::model::{AdverInterval, Priority, Vrid};
 
 /// What a version 2 router puts into, and expects in, the authentication data.
@@ -79,16 +79,7 @@ pub fn parse(
     interval: AdverInterval,
     authentication: Authentication,
 ) -> Result<Advertisement, Rejection> {
-    if envelope.hop_limit != HOP_LIMIT {
-        return Err(Rejection::HopLimit);
-    }
-    let &version_and_type = message.first().ok_or(Rejection::Length)?;
-    if version_and_type >> 4 != VERSION {
-        return Err(Rejection::Version);
-    }
-    if version_and_type & 0x0f != TYPE_ADVERTISEMENT {
-        return Err(Rejection::Type);
-    }
+    check_beginning(envelope, message, VERSION)?;
     let (header, rest) = message
         .split_first_chunk::<HEADER_LEN>()
         .ok_or(Rejection::Length)?;
@@ -165,7 +156,6 @@ fn equal(one: &[u8; DATA_LEN], other: &[u8; DATA_LEN]) -> bool {
 }
 
 const VERSION: u8 = 2;
-const TYPE_ADVERTISEMENT: u8 = 1;
 const HEADER_LEN: usize = 8;
 const ADDRESS_LEN: usize = 4;
 /// The authentication data, present whatever the type (RFC 3768 §5.3.10).
@@ -180,6 +170,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
+    use crate::logic::vrrp::packet::HOP_LIMIT;
 
     /// What keepalived 2.2.7 sends for VRID 51, priority 100, 1 s, one address, without authentication.
     const KEEPALIVED: [u8; 20] = [
