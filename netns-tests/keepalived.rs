@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::cell::RefCell;
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -426,14 +427,16 @@ fn wrong_password_is_refused_counted_and_moves_no_timer() {
     link.wait_for_takeover(Side::Theirs);
     let ours = link.ours.as_mut().unwrap();
     // One is all there is: what keepalived refuses restarts its own timer, so that ours silence it for good.
+    let seen = RefCell::new(None);
     ours.wait_for("a refusal", PATIENCE, |status| {
-        status.virtual_routers[0]
+        let refused = status.virtual_routers[0]
             .rejected
-            .get("authentication_data")
-            .is_some_and(|n| *n >= 1)
+            .contains_key("authentication_data");
+        seen.replace(refused.then(|| status.clone()));
+        refused
     })
     .unwrap();
-    let status = ours.status().unwrap();
+    let status = seen.into_inner().unwrap();
     let router = &status.virtual_routers[0];
     assert_eq!(
         router.state, "Active",
@@ -443,6 +446,8 @@ fn wrong_password_is_refused_counted_and_moves_no_timer() {
         router.last_rejected.as_ref().unwrap().reason,
         "authentication_data"
     );
+    let note = "advertisements of 192.0.2.2 are being rejected: authentication_data";
+    assert_eq!(router.notes, [note]);
     assert!(
         router.counters["advertisements_sent"] >= 3,
         "it goes on advertising"

@@ -23,6 +23,7 @@ use evenkeel::ipc::control::{
 };
 use evenkeel::logic::vrrp::{Counters, Rejection};
 use evenkeel::model::{Family, RouterName};
+use evenkeel::process::vrrp::status::SHELL_COUNTERS;
 
 /// The capabilities the unit gives, as house.md's table of processes adds them up.
 const UNIT_CAPABILITIES: [&str; 8] = [
@@ -114,6 +115,8 @@ fn every_counter_and_reason_of_rejection_stands_in_the_manual() {
         .map(|(name, _)| name.to_owned())
         .collect();
     require_names(&counters, "counters");
+    let of_the_shell = SHELL_COUNTERS.map(str::to_owned).into();
+    require_names(&of_the_shell, "counters of the shell");
     let reasons = Rejection::ALL
         .iter()
         .map(|reason| reason.as_str().to_owned())
@@ -572,5 +575,6 @@ fn sample_router() -> RouterStatus {
             reason: String::from("checksum"),
             since_ms: 1,
         }),
+        notes: vec![String::from("a note")],
     }
 }

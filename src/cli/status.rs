@@ -131,6 +131,9 @@ fn router_details(text: &mut String, router: &RouterStatus) {
     if !router.priority_reason.is_empty() {
         let _ = writeln!(text, "  priority: {}", router.priority_reason);
     }
+    for note in &router.notes {
+        let _ = writeln!(text, "  note: {note}");
+    }
     for peer in &router.peers {
         let _ = writeln!(
             text,

@@ -124,6 +124,9 @@ pub struct RouterStatus {
     pub rejected: BTreeMap<String, u64>,
     /// The last rejected packet.
     pub last_rejected: Option<RejectedStatus>,
+    /// What an administrator should look at, in words; empty when all is well.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A router heard on the link.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::station::{Rejections, Station};
 use crate::ipc::control::{PeerStatus, RejectedStatus, RouterStatus};
 use crate::logic::vrrp::{LinkState, State};
-use crate::model::Fitness;
+use crate::model::{Fitness, Priority};
 
 /// Describes a station; `unclaimed` are the refusals of its socket that no virtual router was meant by.
 pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant) -> RouterStatus {
@@ -28,6 +28,7 @@ pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant)
         Fitness::Fault(_) | Fitness::Unready => 0,
     };
     let (rejected, last_rejected) = rejections(station, unclaimed, now);
+    let notes = notes(station, last_rejected.as_ref(), now);
     RouterStatus {
         name: config.name.clone(),
         interface: config.interface.clone(),
@@ -47,7 +48,35 @@ pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant)
         counters: counters(station),
         rejected,
         last_rejected,
+        notes,
     }
+}
+
+/// What the numbers mean that administrators ask about most.
+fn notes(station: &Station, last: Option<&RejectedStatus>, now: Instant) -> Vec<String> {
+    let patience = station.config.advertisement_interval.duration() * 3;
+    let mut notes = Vec::new();
+    if let Some(last) = last.filter(|last| u128::from(last.since_ms) < patience.as_millis()) {
+        let (source, reason) = (last.source, &last.reason);
+        notes.push(format!(
+            "advertisements of {source} are being rejected: {reason}"
+        ));
+    }
+    if station.machine.counters().address_list_errors > 0 {
+        let risk = "keepalived 2.2.7 ignores our advertisements then, and both are Active";
+        notes.push(format!(
+            "a peer has listed other addresses than ours: {risk}"
+        ));
+    }
+    if station.is_active() {
+        let alive = |peer: &&super::station::HeardPeer| {
+            now.saturating_duration_since(peer.heard_at) < patience
+                && peer.priority != Priority::LEAVING
+        };
+        let other = station.peers.iter().find(alive);
+        notes.extend(other.map(|peer| format!("{} advertises as Active too", peer.address)));
+    }
+    notes
 }
 
 fn priority_reason(station: &Station) -> String {
@@ -84,10 +113,9 @@ fn peers(station: &Station, now: Instant) -> Vec<PeerStatus> {
 }
 
 fn counters(station: &Station) -> BTreeMap<String, u64> {
-    let own = [
-        ("addresses_put_back", station.put_back),
-        ("advertisement_send_failures", station.send_failures),
-    ];
+    let own = SHELL_COUNTERS
+        .into_iter()
+        .zip([station.put_back, station.send_failures]);
     let machine = station.machine.counters();
     machine
         .iter()
@@ -121,6 +149,10 @@ fn rejections(
     });
     (rejected, last)
 }
+
+/// What the shell counts beside the virtual router: addresses that somebody else removed and that were put back, and
+/// advertisements that the kernel did not take.
+pub const SHELL_COUNTERS: [&str; 2] = ["addresses_put_back", "advertisement_send_failures"];
 
 fn since_ms(now: Instant, at: Instant) -> u64 {
     ms(now.saturating_duration_since(at))
