@@ -15,7 +15,9 @@ use evenkeel::config::{ConfigErrors, VirtualRouterConfig};
 use evenkeel::ipc::message::{SocketKey, ToVrrp};
 use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{AdverInterval, Family, Priority, RouterName, VirtualAddress, Vrid};
-use evenkeel::process::vrrp::host::{Answer, Command, Event, Host, Leftovers, RouterSpec, What};
+use evenkeel::process::vrrp::host::{
+    Acceptance, Answer, Command, Event, Host, Leftovers, Ownership, RouterSpec, What,
+};
 use evenkeel::process::vrrp::socket::VrrpSocket;
 
 use daemon::Daemon;
@@ -239,6 +241,9 @@ fn a_leftover_that_differs_is_replaced_and_one_of_ours_is_removed_at_the_start()
     let spec = RouterSpec {
         interface: "eth0".into(),
         addresses,
+        virtual_mac: None,
+        ownership: Ownership::Lease,
+        acceptance: Acceptance::Accept,
         leftovers: Leftovers::Remove,
     };
     let before = pair.one.run(|| Host::start(vec![spec]).unwrap());
@@ -276,6 +281,9 @@ fn five_hundred_addresses_are_installed_at_once() {
     let spec = RouterSpec {
         interface,
         addresses: addresses.collect(),
+        virtual_mac: None,
+        ownership: Ownership::Lease,
+        acceptance: Acceptance::Accept,
         leftovers: Leftovers::Remove,
     };
     let host = pair.one.run(|| Host::start(vec![spec]).unwrap());
@@ -430,6 +438,12 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             advertisement_interval: AdverInterval::from_centiseconds(10).unwrap(),
             preempt: Preempt::Always,
             lease: LEASE,
+            group: "web".into(),
+            down_multiplier: 3,
+            announcements: evenkeel::config::AnnouncementPlan::default(),
+            announcement_pace: Duration::ZERO,
+            accept: true,
+            virtual_mac: false,
         })
         .into()
 }
@@ -463,6 +477,9 @@ fn specs(leftovers: Leftovers) -> Vec<RouterSpec> {
         .map(|family| RouterSpec {
             interface: "eth0".into(),
             addresses: addresses(family).into(),
+            virtual_mac: None,
+            ownership: Ownership::Lease,
+            acceptance: Acceptance::Accept,
             leftovers,
         })
         .into()

@@ -12,3 +12,5 @@ mod lab;
 mod notify;
 mod privileges;
 mod tutorial;
+mod virtual_mac;
+mod wire;

@@ -331,7 +331,7 @@ fn backup_becomes_active_at_the_microsecond() {
         [advertises(100), Action::InstallAddresses]
     );
     bench.router.handle_applied(bench.now);
-    assert_eq!(bench.actions()[0], Action::Announce);
+    assert_eq!(bench.actions()[0], Action::Announce { rounds: 5 });
     assert_eq!(
         bench.next_advertisement(),
         SECOND,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::model::{AdverInterval, Priority, RouterName, Version, VirtualAddress, Vrid};
 
 pub use crate::logic::balance::Balance;
-pub use crate::logic::vrrp::{Authentication, ChecksumForm, Preempt};
+pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 
 /// A configuration that has passed every check.
@@ -40,6 +40,8 @@ pub struct Config {
 pub struct VirtualRouterConfig {
     /// Shown as `web/ipv4`.
     pub name: RouterName,
+    /// Virtual routers of the same group move together: the families of an entry, and what `synchronize_with` names.
+    pub group: String,
     /// The interface whose link the addresses belong to.
     pub interface: String,
     /// The identifier on that link.
@@ -53,12 +55,22 @@ pub struct VirtualRouterConfig {
     pub checksum: ChecksumForm,
     /// What is in the authentication data of version 2.
     pub authentication: Authentication,
-    /// The base priority of this node.
+    /// The base priority of this node; 255 makes it the address owner.
     pub priority: Priority,
     /// At least one; for IPv6 the first is link-local (RFC 9568 §5.2.9), derived where none is given.
     pub addresses: Vec<VirtualAddress>,
     /// Between two advertisements.
     pub advertisement_interval: AdverInterval,
+    /// After how many intervals without an advertisement the Active is down; 1 to 100, 3 by the standard.
+    pub down_multiplier: u8,
+    /// When it is announced where the addresses are.
+    pub announcements: AnnouncementPlan,
+    /// Between two frames of announcements; zero: as fast as they go.
+    pub announcement_pace: Duration,
+    /// Accept_Mode (RFC 9568 §6.1): what is sent to the addresses is delivered here although we do not own them.
+    pub accept: bool,
+    /// The addresses have 00:00:5e:00:01:VRID (IPv6: 00:00:5e:00:02:VRID) as their hardware address.
+    pub virtual_mac: bool,
     /// Programs that are run, in this order, on every change of state; absolute paths.
     pub notify: Vec<PathBuf>,
     /// When a lower-priority Active is replaced.

@@ -147,6 +147,19 @@ impl<'a> Value<'a> {
         Some(values)
     }
 
+    /// Returns what stands under a key of the map below, without a word about the others.
+    pub(super) fn find(self, key: &str) -> Option<Value<'a>> {
+        let Kind::Map(entries) = &self.node.kind else {
+            return None;
+        };
+        let (key, node) = entries.iter().find(|(found, _)| found.text == key)?;
+        Some(Value {
+            name: &key.text,
+            key: key.id,
+            node,
+        })
+    }
+
     /// Returns the map below, whose keys are all in `known`.
     pub(super) fn fields(
         self,

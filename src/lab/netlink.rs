@@ -182,9 +182,5 @@ fn family(address: IpAddr) -> AddressFamily {
 
 /// A socket for each request: it belongs to the namespace in which it was opened.
 fn execute(request: Request) -> io::Result<()> {
-    let outcomes = Netlink::open()?.execute(vec![request])?;
-    outcomes
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))
+    Netlink::open()?.execute_one(request)
 }

@@ -7,6 +7,7 @@ mod accepts;
 mod listeners;
 mod pools;
 mod routers;
+mod together;
 mod whole_file;
 
 use evenkeel::config::{NodeName, parse};

@@ -26,7 +26,7 @@ fn an_unknown_key_far_from_all_lists_the_known_ones() {
       |
     6 |     track: []
       |     ^^^^^
-    help: known keys here: interface, vrid, priority, addresses, version, advertisement_interval, checksum, authentication, peers, preempt, lease, notify
+    help: known keys here: interface, vrid, priority, owner, addresses, version, advertisement_interval, down_multiplier, checksum, authentication, peers, preempt, lease, announcements, accept, virtual_mac, synchronize_with, notify
     "#);
 }
 
@@ -176,7 +176,7 @@ fn the_priority_of_the_owner_has_a_hint() {
       |
     6 |     priority: 255
       |               ^^^
-    help: 255 belongs to the address owner (`owner: true`), which this version does not support yet
+    help: 255 belongs to the address owner; write `owner: true` instead
     "#);
 }
 
@@ -189,7 +189,7 @@ fn the_priority_of_another_node_is_checked_too() {
       |
     6 |     priority: {lb1: 150, lb2: 255}
       |                               ^^^
-    help: 255 belongs to the address owner (`owner: true`), which this version does not support yet
+    help: 255 belongs to the address owner; write `owner: true` instead
     "#);
 }
 

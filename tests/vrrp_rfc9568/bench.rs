@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel::logic::vrrp::{
-    Action, Advertisement, Envelope, LinkState, Parameters, Preempt, State, VirtualRouter,
+    Action, Advertisement, AnnouncementPlan, Envelope, LinkState, Parameters, Preempt, State,
+    VirtualRouter,
 };
 use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
@@ -29,6 +30,9 @@ impl Bench {
             advertisement_interval: interval(100),
             preempt,
             lease: 2 * SECOND,
+            down_multiplier: 3,
+            announcements: AnnouncementPlan::default(),
+            synchronized: false,
         });
         let now = Instant::now() + 1000 * SECOND;
         router.handle_link(

@@ -212,8 +212,10 @@ impl Bench {
             ..
         } = router.state()
         {
-            let most = active_down_interval(Version::V3, Priority::MIN, active_adver_interval) * 24;
-            let longest = active_down_interval(Version::V3, Priority::MIN, AdverInterval::MAX) * 24;
+            let most =
+                active_down_interval(Version::V3, Priority::MIN, active_adver_interval, 3) * 24;
+            let longest =
+                active_down_interval(Version::V3, Priority::MIN, AdverInterval::MAX, 3) * 24;
             assert!(
                 active_down_at <= self.now + most.max(longest),
                 "waits with an end: {step:?}"

@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use evenkeel::logic::vrrp::{
-    Action, Advertisement, Failure, LinkState, Parameters, Preempt, State, VirtualRouter,
+    Action, Advertisement, AnnouncementPlan, Failure, LinkState, Parameters, Preempt, State,
+    VirtualRouter,
 };
 use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
@@ -150,6 +151,9 @@ impl World {
                     advertisement_interval: interval,
                     preempt: preempt[at],
                     lease: Duration::from_secs(2),
+                    down_multiplier: 3,
+                    announcements: AnnouncementPlan::default(),
+                    synchronized: false,
                 };
                 let router = VirtualRouter::new(parameters.clone());
                 Node {
@@ -436,7 +440,7 @@ impl World {
                     self.broadcast(at, priority.get());
                     continue;
                 }
-                Action::Announce => continue,
+                Action::Announce { .. } => continue,
                 Action::Report(transition) => {
                     self.note(at, &format!("{transition:?}"));
                     continue;

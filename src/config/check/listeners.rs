@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::addresses::is_link_local;
 use super::pools::Pools;
-use super::routers::{Entry, is_link_local};
+use super::routers::Entry;
 use super::values::{self, Use, duration_or};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};

@@ -5,10 +5,14 @@
 //! that it belongs to. Each section has its file; `values` has what they share: durations,
 //! addresses, names.
 
+mod addresses;
 mod listeners;
+mod parameters;
 mod pools;
 mod routers;
+mod synchronize;
 mod values;
+mod wire;
 
 use super::file::{self, Key, Kind, Node, NodeId};
 use super::reader::{Fields, Value, is_name};

@@ -45,6 +45,7 @@ impl fmt::Display for Dur {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secs = self.0.as_secs();
         match (self.0.subsec_nanos(), secs) {
+            (0, 0) => f.write_str("0s"),
             (0, 1..) if secs.is_multiple_of(3600) => write!(f, "{}h", secs / 3600),
             (0, 1..) if secs.is_multiple_of(60) => write!(f, "{}m", secs / 60),
             _ => write!(f, "{:?}", self.0),
@@ -118,6 +119,65 @@ pub(super) fn number_or(
     match fields.get(key) {
         None => Some(default),
         Some(value) => value.number(*range.start(), *range.end(), problems),
+    }
+}
+
+/// Returns the truth value under a key, or its default where the key is absent.
+pub(super) fn flag(
+    fields: &Fields<'_>,
+    key: &str,
+    default: bool,
+    problems: &mut Problems,
+) -> Option<bool> {
+    fields
+        .get(key)
+        .map_or(Some(default), |value| truth(value, problems))
+}
+
+/// Returns the truth value of `node`: one for all, or one by the name of each node, where this one must not be missing.
+pub(super) fn flag_by_node(
+    value: Value<'_>,
+    node: Option<&str>,
+    problems: &mut Problems,
+) -> Option<bool> {
+    match &value.node.kind {
+        Kind::Map(_) => {}
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_) => {
+            return truth(value, problems);
+        }
+    }
+    let entries = value.entries("true or false by node", problems)?;
+    let mut found = None;
+    for entry in &entries {
+        let this = truth(*entry, problems);
+        if Some(entry.name) == node {
+            found = Some(this);
+        }
+    }
+    if let (None, Some(node)) = (found, node) {
+        let message = format!("{} says nothing of this node, `{node}`", value.name);
+        problems.add_with_help(value.key, message, format!("add `{node}: false`"));
+    }
+    found?
+}
+
+fn truth(value: Value<'_>, problems: &mut Problems) -> Option<bool> {
+    match &value.node.kind {
+        Kind::Bool(truth) => Some(*truth),
+        Kind::Null
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_)
+        | Kind::Map(_) => {
+            value.expected("true or false", problems);
+            None
+        }
     }
 }
 

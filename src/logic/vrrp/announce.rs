@@ -7,6 +7,27 @@
 
 use std::time::{Duration, Instant};
 
+/// How much an administrator wants to have announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnnouncementPlan {
+    /// Rounds at once when the addresses are installed; at least 1.
+    pub repeat: u8,
+    /// One more round so long after them, when everything has settled.
+    pub delay: Duration,
+    /// Between rounds for ever after that, for switches that forget; `None`: no more.
+    pub refresh: Option<Duration>,
+}
+
+impl Default for AnnouncementPlan {
+    fn default() -> Self {
+        Self {
+            repeat: 5,
+            delay: Duration::from_secs(5),
+            refresh: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
 /// The schedule of the announcements of one Active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announcements {
@@ -19,8 +40,8 @@ pub enum Announcements {
     Running {
         /// When the burst was.
         started_at: Instant,
-        /// When the next one is due.
-        next_at: Instant,
+        /// When the next one is due; `None`: never again.
+        next_at: Option<Instant>,
     },
 }
 
@@ -36,25 +57,25 @@ impl Announcements {
     pub fn begun(now: Instant) -> Self {
         Self::Running {
             started_at: now,
-            next_at: now + QUICK_INTERVAL,
+            next_at: Some(now + QUICK_INTERVAL),
         }
     }
 
     /// Returns the schedule after an announcement at `now`; `lease` is how long another owner's may
     /// live.
     #[must_use]
-    pub fn advanced(self, now: Instant, lease: Duration) -> Self {
+    pub fn advanced(self, now: Instant, lease: Duration, plan: AnnouncementPlan) -> Self {
         match self {
             Self::AwaitApplied { .. } => self,
             Self::Running { started_at, .. } => {
                 let quick_at = now + QUICK_INTERVAL;
-                let later_at = started_at + LATER;
+                let later_at = started_at + plan.delay;
                 let next_at = if quick_at <= started_at + lease + QUICK_MARGIN {
-                    quick_at
+                    Some(quick_at)
                 } else if now < later_at {
-                    later_at
+                    Some(later_at)
                 } else {
-                    now + SLOW_INTERVAL
+                    plan.refresh.map(|refresh| now + refresh)
                 };
                 Self::Running {
                     started_at,
@@ -73,7 +94,7 @@ impl Announcements {
                 next_at: due_at, ..
             } => Self::Running {
                 started_at: now,
-                next_at: due_at.min(next_at),
+                next_at: Some(due_at.map_or(next_at, |due_at| due_at.min(next_at))),
             },
         }
     }
@@ -89,22 +110,20 @@ impl Announcements {
                 next_at,
             } => Self::Running {
                 started_at,
-                next_at: next_at.max(now + QUICK_INTERVAL),
+                next_at: next_at.map(|at| at.max(now + QUICK_INTERVAL)),
             },
         }
     }
 
-    /// Returns when `handle_timeout` is wanted.
-    pub const fn due_at(self) -> Instant {
+    /// Returns when `handle_timeout` is wanted, if ever.
+    pub const fn due_at(self) -> Option<Instant> {
         match self {
-            Self::AwaitApplied { deadline_at } => deadline_at,
+            Self::AwaitApplied { deadline_at } => Some(deadline_at),
             Self::Running { next_at, .. } => next_at,
         }
     }
 }
 
-/// Announcements at once when the addresses are installed.
-pub const BURST: usize = 5;
 /// The host's deadline for installing the addresses; beyond it the router gives up.
 pub const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between announcements while an earlier owner may still answer.
@@ -112,10 +131,6 @@ const QUICK_INTERVAL: Duration = Duration::from_millis(250);
 /// How far beyond the lease the quick announcements go: what a kernel needs to notice the end of
 /// one.
 const QUICK_MARGIN: Duration = Duration::from_millis(500);
-/// One more when everything has settled.
-const LATER: Duration = Duration::from_secs(5);
-/// Between announcements for ever, for switches that forget.
-const SLOW_INTERVAL: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -128,9 +143,9 @@ mod tests {
         let mut schedule = Announcements::begun(start);
         let mut offsets = Vec::new();
         for _ in 0..13 {
-            let due_at = schedule.due_at();
+            let due_at = schedule.due_at().expect("there is always another");
             offsets.push((due_at - start).as_millis());
-            schedule = schedule.advanced(due_at, lease);
+            schedule = schedule.advanced(due_at, lease, AnnouncementPlan::default());
         }
         let hoped = [
             250, 500, 750, 1000, 1250, 1500, 1750, 2000, 2250, 2500, 5000, 65_000, 125_000,
@@ -146,12 +161,13 @@ mod tests {
         let start = Instant::now();
         let schedule = Announcements::Running {
             started_at: start,
-            next_at: start,
+            next_at: Some(start),
         };
-        let next = schedule.advanced(start + Duration::from_secs(11), Duration::from_secs(10));
+        let at = start + Duration::from_secs(11);
+        let next = schedule.advanced(at, Duration::from_secs(10), AnnouncementPlan::default());
         assert_eq!(
             next.due_at(),
-            start + Duration::from_secs(71),
+            Some(start + Duration::from_secs(71)),
             "the slow phase comes at once"
         );
     }
@@ -160,11 +176,30 @@ mod tests {
     fn schedule_that_ran_late_does_not_catch_up() {
         let start = Instant::now();
         let late = start + Duration::from_millis(1300);
-        let next = Announcements::begun(start).advanced(late, Duration::from_secs(2));
+        let plan = AnnouncementPlan::default();
+        let next = Announcements::begun(start).advanced(late, Duration::from_secs(2), plan);
         assert_eq!(
             next.due_at(),
-            late + Duration::from_millis(250),
+            Some(late + Duration::from_millis(250)),
             "one announcement, not four"
         );
+    }
+
+    #[test]
+    fn schedule_without_a_refresh_ends_after_the_delayed_round() {
+        let start = Instant::now();
+        let plan = AnnouncementPlan {
+            delay: Duration::from_secs(7),
+            refresh: None,
+            ..AnnouncementPlan::default()
+        };
+        let lease = Duration::from_secs(1);
+        let mut schedule = Announcements::begun(start);
+        let mut last = start;
+        while let Some(due_at) = schedule.due_at() {
+            last = due_at;
+            schedule = schedule.advanced(due_at, lease, plan);
+        }
+        assert_eq!(last, start + plan.delay, "the delayed round is the last");
     }
 }

@@ -15,15 +15,18 @@ pub const fn skew_time(version: Version, priority: Priority, interval: AdverInte
     Duration::from_micros(skew_micros(version, priority, interval))
 }
 
-/// Returns Active_Down_Interval: `3 * interval + Skew_Time`.
+/// Returns Active_Down_Interval: `multiplier * interval + Skew_Time`.
 ///
-/// RFC 9568 §6.1. A Backup that has heard nothing for so long becomes Active.
+/// RFC 9568 §6.1, where the multiplier is [`DOWN_MULTIPLIER`]. A Backup that has heard nothing for so long becomes
+/// Active.
 pub const fn active_down_interval(
     version: Version,
     priority: Priority,
     interval: AdverInterval,
+    multiplier: u8,
 ) -> Duration {
-    Duration::from_micros(3 * interval.micros() + skew_micros(version, priority, interval))
+    let silence_us = multiplier as u64 * interval.micros();
+    Duration::from_micros(silence_us + skew_micros(version, priority, interval))
 }
 
 /// Returns the least time between two advertisements sent as an answer to a peer: a tenth of the
@@ -33,6 +36,9 @@ pub const fn active_down_interval(
 pub const fn answer_interval(interval: AdverInterval) -> Duration {
     Duration::from_micros(interval.micros() / 10)
 }
+
+/// The standard's factor in Active_Down_Interval.
+pub const DOWN_MULTIPLIER: u8 = 3;
 
 const fn skew_micros(version: Version, priority: Priority, interval: AdverInterval) -> u64 {
     let base_us = match version {
@@ -77,7 +83,7 @@ mod tests {
                 "{row}"
             );
             assert_eq!(
-                active_down_interval(Version::V3, priority, interval).as_micros(),
+                active_down_interval(Version::V3, priority, interval, 3).as_micros(),
                 u128::from(down),
                 "{row}"
             );
@@ -114,7 +120,7 @@ mod tests {
             let micros = |span: Duration| span.as_micros();
             assert_eq!(micros(skew_time(Version::V2, priority, interval)), skew);
             assert_eq!(
-                micros(active_down_interval(Version::V2, priority, interval)),
+                micros(active_down_interval(Version::V2, priority, interval, 3)),
                 down
             );
         }

@@ -1,6 +1,6 @@
 //! The virtual router of RFC 9568 (VRRP version 3, IPv4 and IPv6), without a socket or a clock.
 //!
-//! Read `interval`, `packet`, `state`, `announce`, then `router`.
+//! Read `interval`, `packet`, `state`, `announce`, then `router` and `group`.
 //!
 //! # Departures from RFC 9568
 //!
@@ -25,20 +25,24 @@
 //!   a limited answer is sent at the end of that time instead.
 //! - §6.4.3: an Active that wakes later than its own Active_Down_Interval is a Backup before all
 //!   else.
+//! - §6.4.2: a virtual router that is synchronized with others becomes Active when all of them would, and leaves when
+//!   one of them does; the RFC knows no groups.
 //! - §8.3.1: an advertisement from our own address is ignored, also in a tie.
 
 pub mod announce;
 pub mod counters;
+pub mod group;
 pub mod interval;
 pub mod packet;
 pub mod packet_v2;
 pub mod router;
 pub mod state;
 
+pub use announce::AnnouncementPlan;
 pub use counters::Counters;
 pub use packet::{Advertisement, ChecksumForm, Envelope, Rejection};
 pub use packet_v2::Authentication;
 pub use router::VirtualRouter;
 pub use state::{
-    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition,
+    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition, Wish,
 };

@@ -8,8 +8,10 @@
 //! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our
 //! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
 //!
-//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up.
+//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up, `company` what moving with
+//! other virtual routers adds.
 
+mod company;
 mod hearing;
 mod leaving;
 #[cfg(test)]
@@ -21,10 +23,10 @@ use std::time::{Duration, Instant};
 
 pub use super::counters::Counters;
 pub use super::state::{
-    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition,
+    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition, Wish,
 };
 
-use super::announce::{self, Announcements};
+use super::announce::Announcements;
 use super::interval;
 use super::packet::Rejection;
 use crate::model::{AdverInterval, Fitness, Priority};
@@ -41,6 +43,10 @@ pub struct VirtualRouter {
     holding: Holding,
     /// What the timer of a Backup will have meant when it expires.
     stand_cause: Cause,
+    /// The timer of a Backup has expired, but its group does not yet let it become Active.
+    standing: bool,
+    /// Another virtual router of the group cannot take part.
+    held_back: bool,
     /// A Backup does not stand before: the host failed us a moment ago.
     stand_not_before: Option<Instant>,
     /// Failures to install since the last success; they lengthen the wait.
@@ -71,6 +77,8 @@ impl VirtualRouter {
             state: State::Initialize { release_at: None },
             holding: Holding::Absent,
             stand_cause: Cause::ActiveSilent,
+            standing: false,
+            held_back: false,
             stand_not_before: None,
             failures: 0,
             last_failure: None,
@@ -137,8 +145,8 @@ impl VirtualRouter {
                 release_at,
                 ..
             } => {
-                if active_down_at <= now {
-                    self.become_active(now, self.stand_cause);
+                if active_down_at <= now && !self.standing {
+                    self.handle_silence(now);
                 } else {
                     self.release_if_due(now, release_at);
                 }
@@ -150,7 +158,7 @@ impl VirtualRouter {
                 if adver_at <= now {
                     self.advertise_on_time(now, adver_at);
                 }
-                if announcements.due_at() <= now {
+                if announcements.due_at().is_some_and(|at| at <= now) {
                     self.announce_on_time(now, announcements);
                 }
             }
@@ -178,7 +186,7 @@ impl VirtualRouter {
             match announcements {
                 Announcements::AwaitApplied { .. } => {
                     *announcements = Announcements::begun(now);
-                    self.announce(announce::BURST);
+                    self.announce(self.parameters.announcements.repeat);
                 }
                 Announcements::Running { .. } => {}
             }
@@ -268,11 +276,17 @@ impl VirtualRouter {
                 active_down_at,
                 release_at,
                 ..
-            } => Some(release_at.map_or(active_down_at, |at| at.min(active_down_at))),
+            } => {
+                let stand_at = (!self.standing).then_some(active_down_at);
+                stand_at.into_iter().chain(release_at).min()
+            }
             State::Active {
                 adver_at,
                 announcements,
-            } => Some(adver_at.min(announcements.due_at())),
+            } => {
+                let announce_at = announcements.due_at();
+                Some(announce_at.map_or(adver_at, |at| at.min(adver_at)))
+            }
         };
         state_at.into_iter().chain(renew_at).min()
     }
@@ -343,11 +357,8 @@ impl VirtualRouter {
             Lifecycle::New | Lifecycle::Stopped => return None,
             Lifecycle::Running | Lifecycle::Adopting { .. } => {}
         }
-        match (&self.fitness, self.link) {
-            (Fitness::Fault(cause), _) => Some(Obstacle::Fault(*cause)),
-            (Fitness::Unready | Fitness::Ready(_), LinkState::Down) => Some(Obstacle::LinkDown),
-            (Fitness::Unready | Fitness::Ready(_), LinkState::Up { .. }) => None,
-        }
+        self.own_obstacle()
+            .or_else(|| self.held_back.then_some(Obstacle::Companion))
     }
 
     /// Returns the last change of state and when it was.
@@ -393,6 +404,7 @@ impl VirtualRouter {
     /// The only line that assigns the state. Moving a timer within a state does not come here.
     fn transition(&mut self, now: Instant, to: State, cause: Cause) {
         let from = std::mem::replace(&mut self.state, to);
+        self.standing = false;
         match (from, to) {
             (State::Initialize { .. } | State::Backup { .. }, State::Active { .. }) => {
                 self.counters.active_transitions += 1;
@@ -440,7 +452,7 @@ impl VirtualRouter {
             return;
         };
         match self.obstacle() {
-            Some(Obstacle::Fault(_)) => return self.drop_adoption(),
+            Some(Obstacle::Fault(_) | Obstacle::Companion) => return self.drop_adoption(),
             // An adoption waits for the link, but not for the end of a fault.
             Some(Obstacle::LinkDown) => return,
             None => {}
@@ -457,16 +469,16 @@ impl VirtualRouter {
             }
         }
         let may_stand = self.not_too_early(now) == now && self.fitness != Fitness::Unready;
-        if self.is_owner() && may_stand {
-            return self.become_active(now, Cause::OwnerStartup);
-        }
         let own_interval = self.parameters.advertisement_interval;
-        let patience = interval::active_down_interval(
-            self.parameters.version,
-            self.effective_priority,
-            own_interval,
-        );
+        let mut patience = self.patience(own_interval);
         self.stand_cause = Cause::ActiveSilent;
+        if self.is_owner() && may_stand {
+            if !self.parameters.synchronized {
+                return self.become_active(now, Cause::OwnerStartup);
+            }
+            self.stand_cause = Cause::OwnerStartup;
+            patience = Duration::ZERO;
+        }
         let to = State::Backup {
             active_down_at: self.not_too_early(now + patience),
             active_adver_interval: own_interval,
@@ -523,9 +535,9 @@ impl VirtualRouter {
         match schedule {
             Announcements::AwaitApplied { .. } => self.abandon(now, Cause::ApplyTimedOut),
             Announcements::Running { .. } => {
-                let lease = self.parameters.lease;
+                let (lease, plan) = (self.parameters.lease, self.parameters.announcements);
                 if let State::Active { announcements, .. } = &mut self.state {
-                    *announcements = schedule.advanced(now, lease);
+                    *announcements = schedule.advanced(now, lease, plan);
                 }
                 self.announce(1);
             }
@@ -547,11 +559,9 @@ impl VirtualRouter {
             .push_back(Action::SendAdvertisement { priority });
     }
 
-    fn announce(&mut self, times: usize) {
-        for _ in 0..times {
-            self.counters.announcements_sent += 1;
-            self.actions.push_back(Action::Announce);
-        }
+    fn announce(&mut self, rounds: u8) {
+        self.counters.announcements_sent += u64::from(rounds);
+        self.actions.push_back(Action::Announce { rounds });
     }
 
     fn renew_if_due(&mut self, now: Instant) {
@@ -593,12 +603,22 @@ impl VirtualRouter {
     }
 
     fn own_down_interval(&self) -> Duration {
-        let own_interval = self.parameters.advertisement_interval;
+        self.patience(self.parameters.advertisement_interval)
+    }
+
+    /// Active_Down_Interval with a learned interval.
+    fn patience(&self, learned: AdverInterval) -> Duration {
         interval::active_down_interval(
             self.parameters.version,
             self.effective_priority,
-            own_interval,
+            learned,
+            self.parameters.down_multiplier,
         )
+    }
+
+    /// Skew_Time with a learned interval.
+    const fn skew(&self, learned: AdverInterval) -> Duration {
+        interval::skew_time(self.parameters.version, self.effective_priority, learned)
     }
 }
 
@@ -640,6 +660,6 @@ impl Holding {
 
 /// The most actions one event causes; the queue between the router and the shell is empty before
 /// each event.
-pub const ACTIONS_MAX: usize = 16;
+pub const ACTIONS_MAX: usize = 12;
 /// How often a lease is renewed within its time.
 const RENEWALS_PER_LEASE: u32 = 4;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::announce::Announcements;
+use super::announce::{AnnouncementPlan, Announcements};
 use crate::model::{AdverInterval, FaultCause, Priority, Version, Vrid};
 
 /// Whether a higher-priority Backup replaces a lower-priority Active (Preempt_Mode, RFC 9568 §6.1).
@@ -38,6 +38,29 @@ pub struct Parameters {
     pub preempt: Preempt,
     /// Kernel lifetime of the addresses.
     pub lease: Duration,
+    /// After how many intervals of silence the Active is down; 3 in the standard.
+    pub down_multiplier: u8,
+    /// When it is announced where the addresses are.
+    pub announcements: AnnouncementPlan,
+    /// It moves with others: it becomes Active when told to by `stand`, and `wish` says when it would.
+    pub synchronized: bool,
+}
+
+/// What a synchronized virtual router says to its group; see `group`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It was not started, or was stopped: it has no say.
+    Nothing,
+    /// It cannot take part.
+    Blocked,
+    /// It could take part, but is held back.
+    HeldBack,
+    /// It is Backup and hears, or still waits for, an Active.
+    Following,
+    /// It is Backup and would be Active were it alone.
+    Standing,
+    /// It is Active.
+    Leading,
 }
 
 /// Whether advertisements can be sent, and from where.
@@ -133,6 +156,10 @@ pub enum Cause {
     ApplyFailed,
     /// The host did not say whether it installed the addresses.
     ApplyTimedOut,
+    /// Another virtual router of its group left Active, or cannot take part.
+    Companion,
+    /// Every virtual router of its group can take part again.
+    CompanionsBack,
 }
 
 impl fmt::Display for Cause {
@@ -156,6 +183,8 @@ impl fmt::Display for Cause {
             Self::Stalled => "slept longer than the active down interval",
             Self::ApplyFailed => "the addresses could not be installed",
             Self::ApplyTimedOut => "the addresses were not installed in time",
+            Self::Companion => "it moves with another virtual router",
+            Self::CompanionsBack => "every virtual router of its group takes part again",
         };
         f.write_str(fragment)
     }
@@ -190,8 +219,11 @@ pub enum Action {
     SilenceAddresses,
     /// Take every address away; also ends a silence.
     RemoveAddresses,
-    /// Send one gratuitous ARP or unsolicited neighbor advertisement for every address, now.
-    Announce,
+    /// Send one gratuitous ARP or unsolicited neighbor advertisement for every address in each round, beginning now.
+    Announce {
+        /// At least 1.
+        rounds: u8,
+    },
     /// Tell people.
     Report(Transition),
 }
@@ -223,4 +255,6 @@ pub enum Obstacle {
     Fault(FaultCause),
     /// No usable interface.
     LinkDown,
+    /// Another virtual router of its group cannot take part.
+    Companion,
 }

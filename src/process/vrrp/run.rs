@@ -3,9 +3,10 @@
 //! Every turn drains all sockets first and only then acts on due timers, so that an advertisement that waited in a
 //! socket counts before a timer that it would have moved. Nothing here waits for the host thread, a file or the log.
 
+mod acting;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,9 @@ use tracing::{debug, error, info, warn};
 
 use super::boundary::{Received, Sent, Supervisor};
 use super::clock::Clock;
-use super::host::{Answer, Event, Host, Leftovers, RouterLink, RouterSpec, What};
+use super::host::{
+    Acceptance, Answer, Event, Host, Leftovers, Ownership, RouterLink, RouterSpec, VirtualMac, What,
+};
 use super::outbox::Outbox;
 use super::port::Port;
 use super::socket::{Packet, RECEIVE_BYTES, VrrpSocket};
@@ -26,9 +29,9 @@ use super::station::Station;
 use super::{realtime, status};
 use crate::config::{self, ConfigErrors, VirtualRouterConfig};
 use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey, ToVrrp, TransitionReport};
-use crate::logic::vrrp::packet::{self, Advertisement};
+use crate::logic::vrrp::packet;
 use crate::logic::vrrp::router::Failure;
-use crate::logic::vrrp::{Action, Envelope, LinkState, Rejection, Transition};
+use crate::logic::vrrp::{Envelope, LinkState, Rejection, Transition};
 use crate::model::{Fitness, Priority};
 use crate::process::role;
 
@@ -123,6 +126,8 @@ struct Process<S> {
     sockets_changed: bool,
     /// A socket could not be opened; it is tried again then.
     open_at: Option<Instant>,
+    /// The virtual router whose announcements come first in the next turn.
+    announced_first: usize,
     beat_at: Instant,
     buf: Vec<u8>,
     message: Vec<u8>,
@@ -145,6 +150,7 @@ impl<S: Supervisor> Process<S> {
             outbox: Outbox::default(),
             sockets_changed: false,
             open_at: None,
+            announced_first: 0,
             beat_at: Instant::now(),
             buf: vec![0; RECEIVE_BYTES],
             message: Vec::with_capacity(RECEIVE_BYTES),
@@ -153,10 +159,14 @@ impl<S: Supervisor> Process<S> {
 
     /// Waits for a packet, a message, the host thread, or the next timer.
     fn wait(&self) -> Result<(), Error> {
-        let timers = self
-            .stations
-            .iter()
-            .filter_map(|station| station.machine.poll_timeout());
+        let timers = self.stations.iter().flat_map(|station| {
+            let announce_at = station.announce_at();
+            station
+                .machine
+                .poll_timeout()
+                .into_iter()
+                .chain(announce_at)
+        });
         let wake_at = timers
             .chain(self.open_at)
             .chain(self.stop_deadline())
@@ -181,6 +191,7 @@ impl<S: Supervisor> Process<S> {
         self.hear_supervisor()?;
         self.hear_host()?;
         self.act_on_timers();
+        self.announce_what_is_due();
         self.pay_owed();
         self.report();
         Ok(())
@@ -299,23 +310,32 @@ impl<S: Supervisor> Process<S> {
         };
         let routers = (self.read_config)(yaml, node)?;
         let now = Instant::now();
-        let spec = |router: &VirtualRouterConfig| RouterSpec {
-            interface: router.interface.clone(),
-            addresses: router.addresses.clone().into(),
-            leftovers: if adopt.iter().any(|role| role.router == router.name) {
-                Leftovers::Keep
-            } else {
-                Leftovers::Remove
-            },
+        let spec = |router: &VirtualRouterConfig| {
+            let adopted = adopt.iter().any(|role| role.router == router.name);
+            host_spec(
+                router,
+                if adopted {
+                    Leftovers::Keep
+                } else {
+                    Leftovers::Remove
+                },
+            )
         };
         let host = Host::start(routers.iter().map(spec).collect());
         self.host = Some(host.map_err(|error| Error::System {
             what: "start a thread",
             error,
         })?);
+        let groups: Vec<String> = routers.iter().map(|router| router.group.clone()).collect();
+        let mates = |number: usize| {
+            let others = (0..groups.len()).filter(|other| *other != number);
+            others
+                .filter(|other| groups[*other] == groups[number])
+                .collect()
+        };
         let numbered = routers.into_iter().enumerate();
         self.stations = numbered
-            .map(|(number, router)| Station::new(number, router, now))
+            .map(|(number, router)| Station::new(number, router, mates(number), now))
             .collect();
         for station in &mut self.stations {
             if let Some(fitness) = self.fitness.get(&station.config.name.entry) {
@@ -329,14 +349,11 @@ impl<S: Supervisor> Process<S> {
 
     fn set_fitness(&mut self, entry: String, fitness: &Fitness) {
         let now = Instant::now();
-        for index in 0..self.stations.len() {
-            if self.stations[index].config.name.entry == entry {
-                self.stations[index]
-                    .machine
-                    .set_fitness(now, fitness.clone());
-                self.perform(index, now);
-            }
+        let concerned = |station: &&mut Station| station.config.name.entry == entry;
+        for station in self.stations.iter_mut().filter(concerned) {
+            station.machine.set_fitness(now, fitness.clone());
         }
+        self.perform_all(now);
         self.fitness.insert(entry, fitness.clone());
     }
 
@@ -346,10 +363,10 @@ impl<S: Supervisor> Process<S> {
             Phase::Waiting => self.phase = Phase::Over,
             Phase::Surveying | Phase::Running => {
                 let now = Instant::now();
-                for index in 0..self.stations.len() {
-                    self.stations[index].machine.handle_shutdown(now);
-                    self.perform(index, now);
+                for station in &mut self.stations {
+                    station.machine.handle_shutdown(now);
                 }
+                self.perform_all(now);
                 let intervals = self
                     .stations
                     .iter()
@@ -393,6 +410,11 @@ impl<S: Supervisor> Process<S> {
             }),
             Event::Renewed(answer) | Event::Removed(answer) => self.answered(answer, now, |_| {}),
             Event::AddressesLost { router } => self.put_back(router, now),
+            Event::PlaceRefused { router, why } => {
+                let station = &mut self.stations[router];
+                let router = &station.config.name;
+                error!(%router, error = %why, "the virtual MAC cannot be had");
+            }
             Event::SilenceRefused(why) => warn!(
                 error = %why,
                 "no nftables: addresses that are given up are released at once, not silenced"
@@ -444,9 +466,7 @@ impl<S: Supervisor> Process<S> {
         }
         // What was said while nobody listened comes before anything that an adopted role would say.
         self.drain_sockets();
-        for index in 0..self.stations.len() {
-            self.perform(index, now);
-        }
+        self.perform_all(now);
         self.kept.clear();
         self.outbox.push(FromVrrp::Ready);
     }
@@ -467,7 +487,7 @@ impl<S: Supervisor> Process<S> {
             key.interface != interface || key.family != family || Some(key.ifindex) == ifindex
         });
         self.sockets_changed |= before != self.ports.len();
-        let mut state = station.link.state;
+        let mut trouble = None;
         if let (Some(ifindex), None) = (ifindex, self.port_of(index)) {
             match self.open(SocketKey {
                 interface,
@@ -478,13 +498,17 @@ impl<S: Supervisor> Process<S> {
                     self.ports.push(port);
                     self.sockets_changed = true;
                 }
-                Err(error) => {
-                    let router = &self.stations[index].config.name;
-                    warn!(%router, %error, "the VRRP socket cannot be opened");
-                    state = LinkState::Down;
-                    self.open_at = Some(now + OPEN_AGAIN);
-                }
+                Err(error) => trouble = Some(error),
             }
+        }
+        let station = &mut self.stations[index];
+        trouble = trouble.or(station.open_outlet().err());
+        let mut state = station.link.state;
+        if let Some(error) = trouble {
+            let router = &station.config.name;
+            warn!(%router, %error, "the VRRP socket cannot be opened");
+            state = LinkState::Down;
+            self.open_at = Some(now + OPEN_AGAIN);
         }
         self.stations[index].machine.handle_link(now, state);
         self.perform(index, now);
@@ -519,7 +543,7 @@ impl<S: Supervisor> Process<S> {
         if self.open_at.is_some_and(|at| at <= now) {
             self.open_at = None;
             for index in 0..self.stations.len() {
-                if self.port_of(index).is_none() {
+                if self.port_of(index).is_none() || !self.stations[index].has_outlet() {
                     self.connect(index, now);
                 }
             }
@@ -539,88 +563,6 @@ impl<S: Supervisor> Process<S> {
             error!(router = %station.config.name, error = %what, "the addresses cannot be held");
             station.machine.handle_apply_failed(now, Failure { what });
             self.perform(index, now);
-        }
-    }
-
-    /// Does all that a virtual router asks for.
-    fn perform(&mut self, index: usize, now: Instant) {
-        while let Some(action) = self.stations[index].machine.poll_action() {
-            let lease = self.stations[index].machine.parameters().lease;
-            match action {
-                Action::SendAdvertisement { priority } => self.advertise(index, priority, now),
-                Action::InstallAddresses => self.command(index, What::Install(lease), now),
-                Action::RenewAddresses => self.command(index, What::Renew(lease), now),
-                Action::SilenceAddresses => self.command(index, What::Silence, now),
-                Action::RemoveAddresses => self.command(index, What::Remove, now),
-                Action::Announce => self.announce(index),
-                Action::Report(transition) => self.tell(index, transition, now),
-            }
-        }
-    }
-
-    fn advertise(&mut self, index: usize, priority: Priority, now: Instant) {
-        let port = self.port_of(index);
-        let station = &mut self.stations[index];
-        let parameters = station.machine.parameters();
-        let advertisement = Advertisement {
-            vrid: parameters.vrid,
-            priority,
-            interval: parameters.advertisement_interval,
-            addresses: parameters.addresses.clone(),
-        };
-        let (Some(port), Some(source)) = (port, station.primary()) else {
-            station.send_failures += 1;
-            return;
-        };
-        let socket = &mut self.ports[port].socket;
-        // Its own address among the peers is what lets all nodes have the same list.
-        let peers = station
-            .config
-            .peers
-            .iter()
-            .copied()
-            .filter(|peer| *peer != source);
-        let group = station.config.peers.is_empty().then(|| socket.group());
-        for destination in group.into_iter().chain(peers) {
-            station.build(&advertisement, source, destination, &mut self.message);
-            match socket.send(source, destination, &self.message) {
-                Ok(()) if priority == Priority::LEAVING => {}
-                Ok(()) => station.advertised_at = Some(now),
-                Err(error) => {
-                    station.send_failures += 1;
-                    debug!(router = %station.config.name, %error, "advertisement not sent");
-                }
-            }
-        }
-    }
-
-    fn announce(&mut self, index: usize) {
-        let port = self.port_of(index);
-        let station = &self.stations[index];
-        if let (Some(port), Some(mac)) = (port, station.link.mac) {
-            let addresses: &[IpAddr] = &station.machine.parameters().addresses;
-            self.ports[port].announce(mac, addresses);
-        }
-    }
-
-    fn command(&mut self, index: usize, what: What, now: Instant) {
-        if let Some(command) = self.stations[index].command(what, now) {
-            self.hand_over(index, command);
-        }
-    }
-
-    /// Tries again what did not fit in the host's queue.
-    fn pay_owed(&mut self) {
-        for index in 0..self.stations.len() {
-            if let Some(command) = self.stations[index].take_owed() {
-                self.hand_over(index, command);
-            }
-        }
-    }
-
-    fn hand_over(&mut self, index: usize, command: super::host::Command) {
-        if let Some(Err(command)) = self.host.as_ref().map(|host| host.command(command)) {
-            self.stations[index].owe(command);
         }
     }
 
@@ -716,6 +658,30 @@ impl<S: Supervisor> Process<S> {
             std::thread::sleep(GOODBYE_PAUSE);
         }
         Ok(())
+    }
+}
+
+/// Says what the host thread must know of a virtual router.
+fn host_spec(router: &VirtualRouterConfig, leftovers: Leftovers) -> RouterSpec {
+    let virtual_mac = VirtualMac {
+        family: router.name.family,
+        vrid: router.vrid,
+    };
+    RouterSpec {
+        interface: router.interface.clone(),
+        virtual_mac: router.virtual_mac.then_some(virtual_mac),
+        addresses: router.addresses.clone().into(),
+        ownership: if router.priority == Priority::OWNER {
+            Ownership::Owner
+        } else {
+            Ownership::Lease
+        },
+        acceptance: if router.accept || router.priority == Priority::OWNER {
+            Acceptance::Accept
+        } else {
+            Acceptance::Refuse
+        },
+        leftovers,
     }
 }
 

@@ -14,7 +14,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg, setsockopt,
     sockopt,
 };
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockFilter, Socket, Type};
 
 use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{Envelope, Rejection};
@@ -40,6 +40,26 @@ impl VrrpSocket {
         if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
             socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
         }
+        Ok(Self {
+            key,
+            socket,
+            identification: 1,
+        })
+    }
+
+    /// Opens a socket that only sends, on a macvlan: it is in no group, because a report of membership from there would
+    /// teach switches the virtual MAC at the wrong machine, and it hears nothing.
+    pub fn open_for_sending(key: SocketKey) -> io::Result<Self> {
+        let socket = match key.family {
+            Family::Ipv4 => raw_v4(&key)?,
+            Family::Ipv6 => {
+                let socket = raw_v6(&key)?;
+                // The source is a link-local address of the interface below.
+                socket.set_freebind_v6(true)?;
+                socket
+            }
+        };
+        socket.attach_filter(&[SockFilter::new(BPF_RET, 0, 0, 0)])?;
         Ok(Self {
             key,
             socket,
@@ -237,17 +257,28 @@ fn read_v4(packet: &[u8]) -> Packet<'_> {
 }
 
 fn open_v4(key: &SocketKey) -> io::Result<Socket> {
+    let socket = raw_v4(key)?;
+    socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(key.ifindex))?;
+    Ok(socket)
+}
+
+fn open_v6(key: &SocketKey) -> io::Result<Socket> {
+    let socket = raw_v6(key)?;
+    socket.join_multicast_v6(&GROUP_V6, key.ifindex)?;
+    Ok(socket)
+}
+
+fn raw_v4(key: &SocketKey) -> io::Result<Socket> {
     let socket = open_raw(Domain::IPV4, key)?;
     socket.set_header_included_v4(true)?;
     socket.set_tos_v4(TRAFFIC_CLASS)?;
     socket.set_multicast_all_v4(false)?;
     socket.set_multicast_loop_v4(false)?;
     socket.set_multicast_ttl_v4(HOP_LIMIT.into())?;
-    socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(key.ifindex))?;
     Ok(socket)
 }
 
-fn open_v6(key: &SocketKey) -> io::Result<Socket> {
+fn raw_v6(key: &SocketKey) -> io::Result<Socket> {
     let socket = open_raw(Domain::IPV6, key)?;
     setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
     setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
@@ -257,7 +288,6 @@ fn open_v6(key: &SocketKey) -> io::Result<Socket> {
     socket.set_unicast_hops_v6(HOP_LIMIT.into())?;
     socket.set_multicast_if_v6(key.ifindex)?;
     socket.set_tclass_v6(TRAFFIC_CLASS)?;
-    socket.join_multicast_v6(&GROUP_V6, key.ifindex)?;
     Ok(socket)
 }
 
@@ -272,6 +302,8 @@ fn open_raw(domain: Domain, key: &SocketKey) -> io::Result<Socket> {
 /// Room for the longest packet: IPv6 with 255 addresses is 4088 bytes, IPv4 with options 1088.
 pub const RECEIVE_BYTES: usize = 4608;
 const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
+/// A filter of this one instruction takes 0 bytes of every packet.
+const BPF_RET: u16 = 0x06;
 const PROTOCOL: i32 = 112;
 const HOP_LIMIT: u8 = 255;
 /// DSCP CS6, internetwork control.

@@ -4,14 +4,18 @@
 //! source addresses are our own, who was heard and what was rejected. Read `run`, which drives it, next.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::host::{Answer, Command, RouterLink, What};
+use super::frames::Announcer;
+use super::host::{Answer, Command, Outlet, RouterLink, What};
+use super::socket::VrrpSocket;
 use crate::config::VirtualRouterConfig;
+use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{
     Advertisement, ChecksumForm, Envelope, LinkState, Parameters, Rejection, State, VirtualRouter,
     packet, packet_v2,
@@ -38,6 +42,12 @@ pub struct Station {
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
     pub send_failures: u64,
+    /// The numbers of the other virtual routers of its group.
+    pub mates: Vec<usize>,
+    /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
+    pub outlet: Option<VrrpSocket>,
+    announcer: Option<(Outlet, Announcer)>,
+    announcing: Option<Announcing>,
     number: usize,
     generation: u64,
     /// A command for which the queue had no room; a later one replaces it.
@@ -48,8 +58,13 @@ pub struct Station {
 }
 
 impl Station {
-    /// Makes the router with this number in the host's list.
-    pub fn new(number: usize, config: VirtualRouterConfig, now: Instant) -> Self {
+    /// Makes the router with this number in the host's list, which moves together with others.
+    pub fn new(
+        number: usize,
+        config: VirtualRouterConfig,
+        mates: Vec<usize>,
+        now: Instant,
+    ) -> Self {
         let parameters = Parameters {
             vrid: config.vrid,
             version: config.version,
@@ -62,12 +77,15 @@ impl Station {
             advertisement_interval: config.advertisement_interval,
             preempt: config.preempt,
             lease: config.lease,
+            down_multiplier: config.down_multiplier,
+            announcements: config.announcements,
+            synchronized: !mates.is_empty(),
         };
         Self {
             machine: VirtualRouter::new(parameters),
             link: RouterLink {
                 ifindex: None,
-                mac: None,
+                outlet: None,
                 state: LinkState::Down,
                 local: Arc::default(),
             },
@@ -78,6 +96,10 @@ impl Station {
             rejections: Rejections::default(),
             put_back: 0,
             send_failures: 0,
+            mates,
+            outlet: None,
+            announcer: None,
+            announcing: None,
             number,
             generation: 0,
             owed: None,
@@ -110,6 +132,88 @@ impl Station {
     /// Returns whether it holds nothing any more, and the host has confirmed it.
     pub fn is_released(&self) -> bool {
         self.machine.is_released() && self.owed.is_none() && !self.removal_unanswered
+    }
+
+    /// Opens the socket that sends with the virtual MAC, if one is wanted and there is where.
+    pub fn open_outlet(&mut self) -> io::Result<()> {
+        let wanted = match &self.link.outlet {
+            Some(outlet) if self.config.virtual_mac => SocketKey {
+                interface: outlet.interface.clone(),
+                ifindex: outlet.ifindex,
+                family: self.family(),
+            },
+            Some(_) | None => {
+                self.outlet = None;
+                return Ok(());
+            }
+        };
+        if self.outlet.as_ref().map(VrrpSocket::key) != Some(&wanted) {
+            self.outlet = None;
+            self.outlet = Some(VrrpSocket::open_for_sending(wanted)?);
+        }
+        Ok(())
+    }
+
+    /// Returns whether it can send as its configuration wants it, or there is nowhere to send yet.
+    pub const fn has_outlet(&self) -> bool {
+        !self.config.virtual_mac || self.link.outlet.is_none() || self.outlet.is_some()
+    }
+
+    /// Begins so many rounds of announcements; what remained of earlier ones is left out.
+    pub fn begin_announcing(&mut self, rounds: u8, now: Instant) {
+        let before = self.announcing.map_or(0, |announcing| announcing.rounds);
+        self.announcing = Some(Announcing {
+            rounds: rounds.max(before),
+            next: 0,
+            due_at: now,
+        });
+    }
+
+    /// Ends what remains to be announced.
+    pub const fn end_announcing(&mut self) {
+        self.announcing = None;
+    }
+
+    /// Returns when the next announcement is due.
+    pub fn announce_at(&self) -> Option<Instant> {
+        self.announcing.map(|announcing| announcing.due_at)
+    }
+
+    /// Sends the announcements that are due, at most so many, and returns how many more it might have sent.
+    ///
+    /// After a failure the rest is left out: the schedule brings another round.
+    pub fn announce(&mut self, now: Instant, mut frames: usize) -> usize {
+        while let Some(announcing) = self.announcing
+            && announcing.due_at <= now
+            && frames > 0
+        {
+            frames -= 1;
+            let addresses = &self.machine.parameters().addresses;
+            let address = addresses[announcing.next % addresses.len()];
+            let count = addresses.len();
+            self.announcing = announcing.after_one(count, now, self.config.announcement_pace);
+            let sent = self
+                .announcer()
+                .and_then(|announcer| announcer.announce(address));
+            if let Err(error) = sent {
+                debug!(router = %self.config.name, %error, "announcement not sent");
+                self.announcing = None;
+            }
+        }
+        frames
+    }
+
+    fn announcer(&mut self) -> io::Result<&mut Announcer> {
+        let outlet = self.link.outlet.clone();
+        let outlet = outlet.ok_or(io::ErrorKind::NotConnected)?;
+        let open = match self.announcer.take() {
+            Some(open) if open.0 == outlet => open,
+            Some(_) | None => {
+                let announcer = Announcer::open(&outlet.interface, outlet.ifindex, outlet.mac)?;
+                (outlet, announcer)
+            }
+        };
+        Ok(&mut self.announcer.insert(open).1)
     }
 
     /// Reads a message that bears its VRID, in the version it speaks.
@@ -255,6 +359,30 @@ impl Station {
     }
 }
 
+/// Rounds of announcements under way.
+#[derive(Clone, Copy, Debug)]
+struct Announcing {
+    /// This one and those that follow it.
+    rounds: u8,
+    /// The place of the next address.
+    next: usize,
+    due_at: Instant,
+}
+
+impl Announcing {
+    /// What remains after one of `count` addresses was announced.
+    fn after_one(mut self, count: usize, now: Instant, pace: Duration) -> Option<Self> {
+        self.next += 1;
+        if self.next >= count {
+            self.next = 0;
+            self.rounds = self.rounds.saturating_sub(1);
+        }
+        // What is late is caught up, but not more than one turn's worth.
+        self.due_at = (self.due_at + pace).max(now.checked_sub(LATENESS_MIN).unwrap_or(now));
+        (self.rounds > 0).then_some(self)
+    }
+}
+
 /// Somebody who advertises.
 #[derive(Clone, Copy, Debug)]
 pub struct HeardPeer {
@@ -317,6 +445,12 @@ mod tests {
                 entry: "web".into(),
                 family: Family::Ipv4,
             },
+            group: "web".into(),
+            down_multiplier: 3,
+            announcements: crate::config::AnnouncementPlan::default(),
+            announcement_pace: Duration::ZERO,
+            accept: true,
+            virtual_mac: false,
             interface: "eth0".into(),
             vrid: Vrid::new(51).unwrap(),
             version: Version::V3,
@@ -333,7 +467,7 @@ mod tests {
             preempt: Preempt::Always,
             lease: LEASE,
         };
-        Station::new(7, config, now)
+        Station::new(7, config, Vec::new(), now)
     }
 
     #[test]

@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::{
-    Action, Announcements, Cause, LinkState, Peer, Preempt, State, VirtualRouter, announce,
-    interval,
+    Action, Announcements, Cause, LinkState, Peer, Preempt, State, VirtualRouter, interval,
 };
 use crate::logic::vrrp::packet::Advertisement;
 use crate::model::{AdverInterval, Fitness, Priority, Version};
@@ -35,12 +34,8 @@ impl VirtualRouter {
             } => {
                 if advertisement.priority == Priority::LEAVING {
                     self.lower_active_since = None;
-                    self.wait(
-                        now,
-                        interval::skew_time,
-                        active_adver_interval,
-                        Cause::ActiveLeft,
-                    );
+                    let learned = active_adver_interval;
+                    self.wait(now + self.skew(learned), learned, Cause::ActiveLeft);
                 } else {
                     self.hear_in_backup(now, source, advertisement);
                 }
@@ -74,12 +69,7 @@ impl VirtualRouter {
             return;
         }
         let learned = advertisement.interval;
-        self.wait(
-            now,
-            interval::active_down_interval,
-            learned,
-            Cause::ActiveSilent,
-        );
+        self.wait(now + self.patience(learned), learned, Cause::ActiveSilent);
         if self.holds_addresses() {
             self.hear_successor(now, source);
         }
@@ -108,19 +98,11 @@ impl VirtualRouter {
         }
     }
 
-    /// Sets the timer of a Backup: Skew_Time or Active_Down_Interval of the learned interval, from
-    /// now.
-    pub(super) fn wait(
-        &mut self,
-        now: Instant,
-        formula: fn(Version, Priority, AdverInterval) -> Duration,
-        learned: AdverInterval,
-        cause: Cause,
-    ) {
+    /// Sets the timer of a Backup, with Skew_Time or Active_Down_Interval of the learned interval.
+    pub(super) fn wait(&mut self, at: Instant, learned: AdverInterval, cause: Cause) {
         self.stand_cause = cause;
-        let at = self.not_too_early(
-            now + formula(self.parameters.version, self.effective_priority, learned),
-        );
+        self.standing = false;
+        let at = self.not_too_early(at);
         let hold = learned.duration() + super::leaving::RELEASE_MARGIN;
         let awaits_successor = self.successor.is_none();
         if let State::Backup {
@@ -163,11 +145,7 @@ impl VirtualRouter {
         self.silence_addresses();
         self.successor = Some(source);
         self.stand_cause = Cause::ActiveSilent;
-        let patience = interval::active_down_interval(
-            self.parameters.version,
-            self.effective_priority,
-            learned,
-        );
+        let patience = self.patience(learned);
         let to = State::Backup {
             active_down_at: now + patience,
             active_adver_interval: learned,
@@ -208,7 +186,7 @@ impl VirtualRouter {
                 Announcements::AwaitApplied { .. } => {}
                 Announcements::Running { .. } => {
                     *announcements = Announcements::begun(now);
-                    self.announce(announce::BURST);
+                    self.announce(self.parameters.announcements.repeat);
                 }
             }
         }
@@ -269,21 +247,11 @@ impl VirtualRouter {
         let Some(peer) = self.peer else {
             return;
         };
-        let patience = interval::active_down_interval(
-            self.parameters.version,
-            self.effective_priority,
-            peer.interval,
-        );
+        let patience = self.patience(peer.interval);
         let alive = now.saturating_duration_since(peer.heard_at) < patience;
         if alive && peer.priority >= self.effective_priority {
             self.lower_active_since = None;
-            let cause = Cause::ActiveSilent;
-            self.wait(
-                peer.heard_at,
-                interval::active_down_interval,
-                peer.interval,
-                cause,
-            );
+            self.wait(peer.heard_at + patience, peer.interval, Cause::ActiveSilent);
         }
     }
 

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::{Action, Cause, Holding, Lifecycle, State, VirtualRouter, interval};
+use super::{Action, Cause, Holding, Lifecycle, State, VirtualRouter};
 use crate::model::Priority;
 
 impl VirtualRouter {
@@ -46,13 +46,12 @@ impl VirtualRouter {
         self.transition(now, State::Initialize { release_at: None }, Cause::LinkDown);
     }
 
-    /// Stands again with the lower priority, as if it had received its own priority 0; the
-    /// addresses stay and answer until somebody better speaks.
+    /// Stands again with the lower priority.
     pub(super) fn demote(&mut self, now: Instant) {
         let too_soon = self
             .demoted_at
             .is_some_and(|at| now.saturating_duration_since(at) < DEMOTION_INTERVAL);
-        let State::Active { announcements, .. } = self.state else {
+        let State::Active { .. } = self.state else {
             return;
         };
         if too_soon || self.is_owner() {
@@ -60,24 +59,28 @@ impl VirtualRouter {
         }
         self.demoted_at = Some(now);
         self.counters.demotions += 1;
+        self.stand_again(now, Cause::Demoted);
+    }
+
+    /// Leaves Active as if it had received its own priority 0; the addresses stay and answer until somebody better
+    /// speaks.
+    pub(super) fn stand_again(&mut self, now: Instant, cause: Cause) {
+        let State::Active { announcements, .. } = self.state else {
+            return;
+        };
         self.send_leaving();
         self.successor = None;
         self.interrupted_announcements = Some(announcements);
         self.stand_cause = Cause::ReElected;
         let own_interval = self.parameters.advertisement_interval;
-        let active_down_at = now
-            + interval::skew_time(
-                self.parameters.version,
-                self.effective_priority,
-                own_interval,
-            );
+        let active_down_at = now + self.skew(own_interval);
         let to = State::Backup {
             active_down_at,
             active_adver_interval: own_interval,
             // Beyond its own skew: it never lets go before it may stand again.
             release_at: Some(active_down_at + own_interval.duration() + RELEASE_MARGIN),
         };
-        self.transition(now, to, Cause::Demoted);
+        self.transition(now, to, cause);
     }
 
     /// Gives up because the host cannot hold the addresses, and lets others try for a while.

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::logic::vrrp::AnnouncementPlan;
 use crate::logic::vrrp::packet::Advertisement;
 use crate::model::{FaultCause, Version, Vrid};
 
@@ -74,7 +75,7 @@ fn takeover_advertises_installs_and_announces_once_installed() {
     bench.router.handle_applied(bench.now);
     assert_eq!(
         bench.take(),
-        vec![Action::Announce; 5],
+        vec![Action::Announce { rounds: 5 }],
         "a burst, not before"
     );
 }
@@ -154,7 +155,7 @@ fn winner_of_two_actives_answers_and_announces_at_most_ten_times_an_interval() {
     let mut bench = Bench::active();
     bench.hear(1, 50);
     let mut hoped = vec![SENDS_100];
-    hoped.extend(vec![Action::Announce; 5]);
+    hoped.extend(vec![Action::Announce { rounds: 5 }]);
     assert_eq!(bench.take(), hoped, "at once");
     for _ in 0..1000 {
         bench.hear(1, 50);
@@ -164,7 +165,7 @@ fn winner_of_two_actives_answers_and_announces_at_most_ten_times_an_interval() {
     bench.router.handle_timeout(bench.now);
     assert_eq!(
         bench.take()[..2],
-        [SENDS_100, Action::Announce],
+        [SENDS_100, Action::Announce { rounds: 1 }],
         "but once at its end"
     );
 }
@@ -200,7 +201,7 @@ fn version_2_announces_again_but_does_not_answer_a_lower_priority() {
     bench.hear(200, 1);
     let actions = bench.take();
     assert!(
-        actions.contains(&Action::Announce),
+        actions.contains(&Action::Announce { rounds: 5 }),
         "hosts may have heard the other"
     );
     let sent = |action: &Action| matches!(action, Action::SendAdvertisement { .. });
@@ -582,7 +583,7 @@ impl Bench {
                 | Action::RenewAddresses
                 | Action::SilenceAddresses
                 | Action::RemoveAddresses
-                | Action::Announce => None,
+                | Action::Announce { .. } => None,
             })
             .collect()
     }
@@ -635,7 +636,7 @@ impl Bench {
             } => format!(
                 "Active adver {} announce {}",
                 at(Some(adver_at)),
-                at(Some(announcements.due_at()))
+                at(announcements.due_at())
             ),
         };
         let actions: Vec<String> = std::iter::from_fn(|| self.router.poll_action())
@@ -645,7 +646,7 @@ impl Bench {
                 Action::RenewAddresses => "renew".to_owned(),
                 Action::SilenceAddresses => "silence".to_owned(),
                 Action::RemoveAddresses => "remove".to_owned(),
-                Action::Announce => "announce".to_owned(),
+                Action::Announce { rounds } => format!("announce {rounds}"),
                 Action::Report(transition) => format!("report: {}", transition.cause),
             })
             .collect();
@@ -662,6 +663,9 @@ fn parameters() -> Parameters {
         advertisement_interval: AdverInterval::DEFAULT,
         preempt: Preempt::Always,
         lease: Duration::from_secs(2),
+        down_multiplier: 3,
+        announcements: AnnouncementPlan::default(),
+        synchronized: false,
     }
 }
 

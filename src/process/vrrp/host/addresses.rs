@@ -15,25 +15,29 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::Ownership;
 use super::monitor::{Address, Link};
 use super::netlink::{Netlink, Request};
 
 /// IFA_PROTO of every address we install. The kernel's own are 1 to 3; any other number is free.
 pub const TAG: u8 = 0x45;
 
-/// Installs or renews addresses on a link, all in one batch.
+/// Installs or renews addresses on a link, all in one batch; an owner's that the host has anyway are left alone.
 ///
 /// Errs with the first refusal; what was installed until then stays, and ends with its lease.
 pub fn install(
     netlink: &mut Netlink,
-    ifindex: u32,
-    link: &Link,
+    (ifindex, link): (u32, &Link),
     addresses: &[IpAddr],
+    ownership: Ownership,
     lease: Duration,
 ) -> Result<(), Refusal> {
     let mut requests = Vec::with_capacity(addresses.len());
     let mut subjects = Vec::with_capacity(addresses.len());
     for &address in addresses {
+        if ownership == Ownership::Owner && is_of_host(link, address) {
+            continue;
+        }
         for found in link
             .addresses
             .iter()
@@ -71,12 +75,18 @@ pub fn is_ours(found: &Address) -> bool {
         && found.flags.contains(AddressFlags::Noprefixroute)
 }
 
-/// Returns whether a link has every one of these addresses as ours.
-pub fn all_installed(link: &Link, addresses: &[IpAddr]) -> bool {
+/// Returns whether a link has an address from somebody else.
+pub fn is_of_host(link: &Link, address: IpAddr) -> bool {
+    let foreign = |found: &&Address| found.address == address && found.protocol != TAG;
+    link.addresses.iter().any(|found| foreign(&found))
+}
+
+/// Returns whether a link has every one of these addresses as ours; an owner's may be the host's.
+pub fn all_installed(link: &Link, addresses: &[IpAddr], ownership: Ownership) -> bool {
     addresses.iter().all(|address| {
-        link.addresses
-            .iter()
-            .any(|found| found.address == *address && is_ours(found))
+        let ours = |found: &Address| found.address == *address && is_ours(found);
+        link.addresses.iter().any(ours)
+            || ownership == Ownership::Owner && is_of_host(link, *address)
     })
 }
 
@@ -194,26 +204,33 @@ fn full_len(address: IpAddr) -> u8 {
     }
 }
 
-/// Chooses the source of advertisements among the addresses of a link, leaving out every virtual address.
+/// Chooses the source of advertisements among the addresses of a link, leaving out every virtual address, but for an
+/// owner's own `addresses` when the link has no other.
 ///
-/// IPv4: an address in whose network `kin` lies, or else any. IPv6: a link-local address that has passed duplicate
-/// detection. Among several the one in use stays, because peers know us by it; or else it is the first.
+/// IPv4: an address in whose network the first of `addresses` lies, or else any. IPv6: a link-local address that has
+/// passed duplicate detection. Among several the one in use stays, because peers know us by it; or else it is the
+/// first.
 pub fn primary(
     link: &Link,
     virtual_addresses: &[IpAddr],
-    kin: IpAddr,
+    addresses: &[IpAddr],
+    ownership: Ownership,
     in_use: Option<IpAddr>,
 ) -> Option<IpAddr> {
+    let kin = *addresses.first()?;
+    let moves = |found: &Address| virtual_addresses.contains(&found.address);
     let rank = |found: &&Address| {
         let related = match (found.address, kin) {
             (IpAddr::V4(address), IpAddr::V4(kin)) => in_network(kin, address, found.prefix_len),
             (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
         };
-        (related, Some(found.address) == in_use)
+        (!moves(found), related, Some(found.address) == in_use)
     };
+    let is_owned =
+        |found: &Address| ownership == Ownership::Owner && addresses.contains(&found.address);
     let usable = |found: &&Address| {
         found.protocol != TAG
-            && !virtual_addresses.contains(&found.address)
+            && (!moves(found) || is_owned(found))
             && match kin {
                 IpAddr::V4(_) => found.address.is_ipv4(),
                 IpAddr::V6(_) => is_usable_link_local(found),
@@ -260,8 +277,9 @@ mod tests {
         Link {
             name: "eth0".into(),
             up: true,
-            mac: None,
+            set_up: true,
             addresses,
+            ..Link::default()
         }
     }
 
@@ -270,7 +288,7 @@ mod tests {
             .iter()
             .map(|text| text.parse().unwrap())
             .collect();
-        primary(link, &all, all[0], None)
+        primary(link, &all, &all, Ownership::Lease, None)
     }
 
     const NONE: AddressFlags = AddressFlags::empty();
@@ -322,11 +340,44 @@ mod tests {
     fn primary_address_stays_when_another_appears() {
         let one = address("fe80::1", 64, NONE, 0);
         let two = address("fe80::2", 64, NONE, 3);
-        let kin = "fe80::112:33".parse().unwrap();
-        let choice = primary(&link(vec![two, one]), &[kin], kin, Some(one.address));
-        assert_eq!(choice, Some(one.address), "peers know us by it");
-        let choice = primary(&link(vec![two]), &[kin], kin, Some(one.address));
+        let kin = ["fe80::112:33".parse().unwrap()];
+        let in_use = Some(one.address);
+        let choose = |link: &Link| primary(link, &kin, &kin, Ownership::Lease, in_use);
+        assert_eq!(choose(&link(vec![two, one])), in_use, "peers know us by it");
+        let choice = choose(&link(vec![two]));
         assert_eq!(choice, Some(two.address), "unless it is gone");
+    }
+
+    #[test]
+    fn an_owner_without_another_address_advertises_from_its_own() {
+        let own = address("192.0.2.100", 24, NONE, 0);
+        let other = address("192.0.2.7", 24, NONE, 0);
+        let choose = |addresses, ownership| {
+            let virtual_addresses = [own.address];
+            primary(
+                &link(addresses),
+                &virtual_addresses,
+                &virtual_addresses,
+                ownership,
+                None,
+            )
+        };
+        assert_eq!(
+            choose(vec![own], Ownership::Lease),
+            None,
+            "it would move away"
+        );
+        assert_eq!(
+            choose(vec![own], Ownership::Owner),
+            Some(own.address),
+            "it stays"
+        );
+        let choice = choose(vec![own, other], Ownership::Owner);
+        assert_eq!(
+            choice,
+            Some(other.address),
+            "peers tell two owners apart by it"
+        );
     }
 
     #[test]

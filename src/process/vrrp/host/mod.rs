@@ -5,12 +5,17 @@
 //! never decides by itself that an address belongs here: one that was removed by somebody else is reported, and put
 //! back by command.
 //!
-//! Read `monitor` (what the host has), `addresses` (what we install), `nftables` (silence), then `netlink`.
+//! Read `monitor` (what the host has), `addresses` (what we install), `places` and `macvlan` (where), `silence` and
+//! `acceptance` (nftables), then `netlink`.
 
+pub mod acceptance;
 pub mod addresses;
+pub mod macvlan;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;
+mod places;
+pub mod silence;
 mod thread;
 
 use std::io::{self, Read, Write};
@@ -21,18 +26,44 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
+pub use self::macvlan::VirtualMac;
 use crate::logic::vrrp::LinkState;
 use crate::model::VirtualAddress;
 
 /// One virtual router as the host thread knows it; its number is its place in the list.
 #[derive(Clone, Debug)]
 pub struct RouterSpec {
-    /// The interface of its addresses.
+    /// The interface of its link.
     pub interface: String,
+    /// Its addresses are on a macvlan with this hardware address.
+    pub virtual_mac: Option<VirtualMac>,
     /// All of one family, at least one.
     pub addresses: Arc<[VirtualAddress]>,
+    /// Its addresses may be the host's own: those are left where they are.
+    pub ownership: Ownership,
+    /// What is sent to its addresses is dropped.
+    pub acceptance: Acceptance,
     /// Addresses that are already there, complete and tagged as ours, are kept at the start.
     pub leftovers: Leftovers,
+}
+
+/// Whether addresses that somebody else has given the host are in our way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// We install every address, as a lease; another entry of the same address is replaced.
+    Lease,
+    /// The virtual router owns its addresses (RFC 9568 §1.7): what the host has is neither replaced nor removed, but
+    /// silent while it is not Active.
+    Owner,
+}
+
+/// Accept_Mode of RFC 9568 §6.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// Packets to the addresses are delivered.
+    Accept,
+    /// They are dropped, but for neighbor discovery and what the host sends to itself.
+    Refuse,
 }
 
 /// What happens to the addresses of a former process.
@@ -96,6 +127,13 @@ pub enum Event {
         /// The number of the virtual router.
         router: usize,
     },
+    /// A virtual router has no place for its addresses: its macvlan cannot be made. Said when it changes.
+    PlaceRefused {
+        /// The number of the virtual router.
+        router: usize,
+        /// Why, for people.
+        why: String,
+    },
     /// The kernel does not let us silence an address; they are released at once instead. Said once.
     SilenceRefused(String),
     /// The thread has ended, because it was told to, or because netlink failed.
@@ -116,8 +154,8 @@ pub struct Answer {
 pub struct RouterLink {
     /// `None` while there is no such interface; another number after it was made again.
     pub ifindex: Option<u32>,
-    /// Its hardware address.
-    pub mac: Option<[u8; 6]>,
+    /// Where announcements leave, and advertisements that are not unicast.
+    pub outlet: Option<Outlet>,
     /// Whether advertisements can be sent, and from where.
     pub state: LinkState,
     /// Every address of this host but virtual ones: packets from there are our own.
@@ -132,6 +170,17 @@ impl RouterLink {
             LinkState::Down => None,
         }
     }
+}
+
+/// The link that bears the hardware address of the virtual addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlet {
+    /// The interface of the virtual router, or its macvlan.
+    pub interface: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// Its hardware address.
+    pub mac: [u8; 6],
 }
 
 /// The protocol thread's end.

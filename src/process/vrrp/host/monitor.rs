@@ -111,8 +111,14 @@ pub struct Link {
     pub name: String,
     /// It is set up, has carrier, and the kernel has taken note of that.
     pub up: bool,
+    /// It is set up, whether it has carrier or not.
+    pub set_up: bool,
     /// Its hardware address, where it has one of Ethernet's size.
     pub mac: Option<[u8; 6]>,
+    /// The index of the link on which it stands, for a macvlan.
+    pub parent: Option<u32>,
+    /// What somebody wrote beside it.
+    pub alias: String,
     /// In the order of the kernel.
     pub addresses: Vec<Address>,
 }
@@ -137,6 +143,11 @@ impl View {
             .iter()
             .find(|(_, link)| link.name == name)
             .map(|(index, link)| (*index, link))
+    }
+
+    /// Returns a link by its index.
+    pub fn link(&self, index: u32) -> Option<&Link> {
+        self.links.get(&index)
     }
 
     /// Returns every link with its index.
@@ -175,14 +186,28 @@ impl View {
         };
         // With carrier alone the kernel has not yet made the routes of IPv6 multicast.
         link.up = flags.contains(LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running);
+        link.set_up = flags.contains(LinkFlags::Up);
         for attribute in &message.attributes {
             if let LinkAttribute::IfName(name) = attribute {
                 link.name.clone_from(name);
             } else if let LinkAttribute::Address(mac) = attribute {
                 link.mac = <[u8; 6]>::try_from(mac.as_slice()).ok();
+            } else if let LinkAttribute::Link(parent) = attribute {
+                link.parent = Some(*parent);
+            } else if let LinkAttribute::IfAlias(alias) = attribute {
+                link.alias.clone_from(alias);
             }
         }
-        let changed = (&link.name, link.up, link.mac) != (&entry.name, entry.up, entry.mac);
+        let seen = |link: &Link| {
+            (
+                link.name.clone(),
+                link.up,
+                link.set_up,
+                link.mac,
+                link.parent,
+            )
+        };
+        let changed = seen(&link) != seen(entry);
         *entry = link;
         changed
     }

@@ -50,6 +50,15 @@ impl Netlink {
         Ok(outcomes)
     }
 
+    /// Executes one request.
+    pub fn execute_one(&mut self, request: Request) -> io::Result<()> {
+        let outcomes = self.execute(vec![request])?;
+        outcomes
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+
     /// Reads all links.
     pub fn links(&mut self) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))

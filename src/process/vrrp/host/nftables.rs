@@ -1,16 +1,8 @@
-//! Silence: an address that stays on the host, for requests in flight, while ARP and neighbor discovery for it end.
+//! The language of nftables on netlink: tables that end with their socket, sets of addresses, chains and rules.
 //!
-//! Two nftables tables named `evenkeel`, one for ARP and one for IPv6, each a set of addresses and a chain on output
-//! that drops what would claim one of them. The tables are owned by our netlink socket: the kernel deletes them when
-//! the process ends, however it ends. Announcements leave through a packet socket and do not pass here.
-//!
-//! ```text
-//! table arp evenkeel { set silent { type ipv4_addr }      chain output { arp saddr ip @silent drop } }
-//! table ip6 evenkeel { set silent { type ipv6_addr }      chain output { neighbor advert, target @silent: drop
-//!                                                                        neighbor solicit, saddr @silent: drop } }
-//! ```
+//! A [`Tables`] owns its tables: the kernel deletes them when the process ends, however it ends. Every change is one
+//! transaction. What the tables are for is the matter of `silence` and `acceptance`.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
@@ -18,62 +10,41 @@ use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::netlink::open_socket;
-use crate::model::Family;
 
-/// The tables of both families.
+/// A socket and the tables that live as long as it does.
 #[derive(Debug)]
-pub struct Silence {
+pub struct Tables {
     socket: Socket,
     sequence: u32,
-    silent: BTreeSet<IpAddr>,
 }
 
-impl Silence {
-    /// Makes the tables. Errs when the kernel does not let us, or does not know nftables.
+impl Tables {
+    /// Opens the socket.
     pub fn open() -> io::Result<Self> {
-        let socket = open_socket(NETLINK_NETFILTER)?;
-        let mut silence = Self {
-            socket,
+        Ok(Self {
+            socket: open_socket(NETLINK_NETFILTER)?,
             sequence: 0,
-            silent: BTreeSet::new(),
-        };
-        for family in [Family::Ipv4, Family::Ipv6] {
-            silence.commit(&table_messages(family))?;
-        }
-        Ok(silence)
+        })
     }
 
-    /// Ends the answers for these addresses, all of one family.
-    pub fn begin(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
-        let new: Vec<IpAddr> = addresses
-            .iter()
-            .copied()
-            .filter(|address| !self.silent.contains(address))
-            .collect();
-        self.change(MSG_NEWSETELEM, NLM_F_CREATE, &new)?;
-        self.silent.extend(new);
-        Ok(())
+    /// Makes a table with all that is in it. Errs when the kernel does not let us, or does not know nftables.
+    pub fn make(&mut self, table: &Table) -> io::Result<()> {
+        self.commit(&table.messages())
     }
 
-    /// Lets the host answer for these addresses, all of one family, again.
-    pub fn end(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
-        let known: Vec<IpAddr> = addresses
-            .iter()
-            .copied()
-            .filter(|address| self.silent.contains(address))
-            .collect();
-        self.change(MSG_DELSETELEM, 0, &known)?;
-        self.silent.retain(|address| !known.contains(address));
-        Ok(())
-    }
-
-    fn change(&mut self, kind: u16, flags: u16, addresses: &[IpAddr]) -> io::Result<()> {
-        let Some(family) = addresses.first().map(|address| Family::of(*address)) else {
+    /// Adds addresses to a set, or takes them out; none at all is no transaction.
+    pub fn change(
+        &mut self,
+        change: Change,
+        (family, table, set): (u8, &str, &str),
+        addresses: &[IpAddr],
+    ) -> io::Result<()> {
+        if addresses.is_empty() {
             return Ok(());
-        };
+        }
         let mut body = Attributes::default();
-        body.text(1, TABLE);
-        body.text(2, SET);
+        body.text(1, table);
+        body.text(2, set);
         body.nest(3, |elements| {
             for address in addresses {
                 elements.nest(LIST_ELEM, |element| {
@@ -81,6 +52,10 @@ impl Silence {
                 });
             }
         });
+        let (kind, flags) = match change {
+            Change::Add => (MSG_NEWSETELEM, NLM_F_CREATE),
+            Change::Remove => (MSG_DELSETELEM, 0),
+        };
         self.commit(&[Message {
             kind,
             flags,
@@ -96,7 +71,7 @@ impl Silence {
         let first = self.sequence.wrapping_add(1);
         for message in messages {
             let kind = SUBSYSTEM << 8 | message.kind;
-            let head = [protocol_family(message.family), 0, 0, 0];
+            let head = [message.family, 0, 0, 0];
             self.append(
                 &mut bytes,
                 kind,
@@ -138,11 +113,169 @@ impl Silence {
     }
 }
 
+/// What becomes of elements of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// They are added.
+    Add,
+    /// They are taken out.
+    Remove,
+}
+
+/// A table with its sets, one chain, and the rules of that.
+pub struct Table {
+    /// NFPROTO_*.
+    pub family: u8,
+    /// Its name.
+    pub name: &'static str,
+    /// Sets of addresses.
+    pub sets: &'static [Set],
+    /// The name of the chain.
+    pub chain: &'static str,
+    /// NF_*: where it is hooked.
+    pub hook: u32,
+    /// In their order.
+    pub rules: &'static [fn(&mut Rule)],
+}
+
+/// A set of addresses.
+pub struct Set {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number within the transaction, from 1.
+    pub id: u32,
+    /// The type that nft(8) shows for its keys: 7 for IPv4 addresses, 8 for IPv6.
+    pub key_type: u32,
+    /// The length of a key in bytes.
+    pub key_len: u32,
+}
+
+impl Table {
+    /// The transaction that makes it.
+    fn messages(&self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let mut push = |kind, flags, fill: &dyn Fn(&mut Attributes)| {
+            let mut body = Attributes::default();
+            fill(&mut body);
+            messages.push(Message {
+                kind,
+                flags: NLM_F_CREATE | flags,
+                family: self.family,
+                body: body.0,
+            });
+        };
+        push(MSG_NEWTABLE, NLM_F_EXCL, &|table| {
+            table.text(1, self.name);
+            table.number(2, TABLE_OWNED);
+        });
+        for wanted in self.sets {
+            push(MSG_NEWSET, 0, &|set| {
+                set.text(1, self.name);
+                set.text(2, wanted.name);
+                set.number(3, 0);
+                set.number(4, wanted.key_type);
+                set.number(5, wanted.key_len);
+                set.number(10, wanted.id);
+            });
+        }
+        push(MSG_NEWCHAIN, 0, &|chain| {
+            chain.text(1, self.name);
+            chain.text(3, self.chain);
+            chain.nest(4, |hook| {
+                hook.number(1, self.hook);
+                hook.number(2, 0);
+            });
+            chain.text(7, "filter");
+        });
+        for write in self.rules {
+            push(MSG_NEWRULE, NLM_F_APPEND, &|message| {
+                message.text(1, self.name);
+                message.text(2, self.chain);
+                message.nest(4, |expressions| write(&mut Rule(expressions)));
+            });
+        }
+        messages
+    }
+}
+
+/// A rule under construction: a list of expressions, of which each may end it.
+pub struct Rule<'a>(&'a mut Attributes);
+
+impl Rule<'_> {
+    /// Loads a part of the packet into register 1.
+    pub fn load(&mut self, base: u32, offset: u32, len: u32) {
+        self.expression("payload", |payload| {
+            payload.number(1, REGISTER_1);
+            payload.number(2, base);
+            payload.number(3, offset);
+            payload.number(4, len);
+        });
+    }
+
+    /// Loads what the kernel knows of the packet into register 1.
+    pub fn load_meta(&mut self, key: u32) {
+        self.expression("meta", |meta| {
+            meta.number(1, REGISTER_1);
+            meta.number(2, key);
+        });
+    }
+
+    /// Ends the rule unless register 1 begins with these bytes.
+    pub fn expect(&mut self, bytes: &[u8]) {
+        self.expression("cmp", |cmp| {
+            cmp.number(1, REGISTER_1);
+            cmp.number(2, 0);
+            cmp.nest(3, |value| value.bytes(1, bytes));
+        });
+    }
+
+    /// Ends the rule unless register 1 is in the set.
+    pub fn expect_in(&mut self, set: &Set) {
+        self.expression("lookup", |lookup| {
+            lookup.text(1, set.name);
+            lookup.number(2, REGISTER_1);
+            lookup.number(4, set.id);
+        });
+    }
+
+    /// Drops the packet.
+    pub fn drop_packet(&mut self) {
+        self.verdict(VERDICT_DROP);
+    }
+
+    /// Lets the packet pass.
+    pub fn accept_packet(&mut self) {
+        self.verdict(VERDICT_ACCEPT);
+    }
+
+    /// Ends the rule unless the packet is ICMPv6 of a type.
+    pub fn expect_icmpv6(&mut self, kind: u8) {
+        self.load_meta(META_L4PROTO);
+        self.expect(&[58]);
+        self.load(BASE_TRANSPORT, 0, 1);
+        self.expect(&[kind]);
+    }
+
+    fn verdict(&mut self, verdict: u32) {
+        self.expression("immediate", |immediate| {
+            immediate.number(1, REGISTER_VERDICT);
+            immediate.nest(2, |data| data.nest(2, |inner| inner.number(1, verdict)));
+        });
+    }
+
+    fn expression(&mut self, name: &str, fill: impl FnOnce(&mut Attributes)) {
+        self.0.nest(LIST_ELEM, |element| {
+            element.text(1, name);
+            element.nest(2, fill);
+        });
+    }
+}
+
 /// One message of a transaction.
 struct Message {
     kind: u16,
     flags: u16,
-    family: Family,
+    family: u8,
     body: Vec<u8>,
 }
 
@@ -174,128 +307,6 @@ impl Attributes {
         fill(&mut inner);
         self.bytes(kind | NLA_F_NESTED, &inner.0);
     }
-
-    /// One expression of a rule.
-    fn expression(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
-        self.nest(LIST_ELEM, |element| {
-            element.text(1, name);
-            element.nest(2, fill);
-        });
-    }
-
-    /// Loads a part of the packet into register 1.
-    fn load(&mut self, base: u32, offset: u32, len: u32) {
-        self.expression("payload", |payload| {
-            payload.number(1, REGISTER_1);
-            payload.number(2, base);
-            payload.number(3, offset);
-            payload.number(4, len);
-        });
-    }
-
-    /// Ends the rule unless register 1 begins with this byte.
-    fn expect(&mut self, byte: u8) {
-        self.expression("cmp", |cmp| {
-            cmp.number(1, REGISTER_1);
-            cmp.number(2, 0);
-            cmp.nest(3, |value| value.bytes(1, &[byte]));
-        });
-    }
-
-    /// Ends the rule unless register 1 is in the set; drops the packet otherwise.
-    fn drop_if_silent(&mut self) {
-        self.expression("lookup", |lookup| {
-            lookup.text(1, SET);
-            lookup.number(2, REGISTER_1);
-            lookup.number(4, SET_ID);
-        });
-        self.expression("immediate", |immediate| {
-            immediate.number(1, REGISTER_VERDICT);
-            immediate.nest(2, |data| {
-                data.nest(2, |verdict| verdict.number(1, VERDICT_DROP))
-            });
-        });
-    }
-}
-
-/// The transaction that makes the table of a family.
-fn table_messages(family: Family) -> Vec<Message> {
-    let mut messages = Vec::new();
-    let mut push = |kind, flags, fill: &dyn Fn(&mut Attributes)| {
-        let mut body = Attributes::default();
-        fill(&mut body);
-        messages.push(Message {
-            kind,
-            flags: NLM_F_CREATE | flags,
-            family,
-            body: body.0,
-        });
-    };
-    push(MSG_NEWTABLE, NLM_F_EXCL, &|table| {
-        table.text(1, TABLE);
-        table.number(2, TABLE_OWNED);
-    });
-    push(MSG_NEWSET, 0, &|set| {
-        let (kind, len) = key(family);
-        set.text(1, TABLE);
-        set.text(2, SET);
-        set.number(3, 0);
-        set.number(4, kind);
-        set.number(5, len);
-        set.number(10, SET_ID);
-    });
-    push(MSG_NEWCHAIN, 0, &|chain| {
-        chain.text(1, TABLE);
-        chain.text(3, CHAIN);
-        chain.nest(4, |hook| {
-            hook.number(1, hook_number(family));
-            hook.number(2, 0);
-        });
-        chain.text(7, "filter");
-    });
-    for rule in rules(family) {
-        push(MSG_NEWRULE, NLM_F_APPEND, &|message| {
-            message.text(1, TABLE);
-            message.text(2, CHAIN);
-            message.nest(4, rule);
-        });
-    }
-    messages
-}
-
-/// The rules of a family, each a list of expressions.
-fn rules(family: Family) -> &'static [fn(&mut Attributes)] {
-    match family {
-        Family::Ipv4 => &[|rule| {
-            // The sender's protocol address.
-            rule.load(BASE_NETWORK, 14, 4);
-            rule.drop_if_silent();
-        }],
-        Family::Ipv6 => &[
-            |rule| {
-                icmpv6_of_type(rule, 136);
-                // The target of a neighbor advertisement.
-                rule.load(BASE_TRANSPORT, 8, 16);
-                rule.drop_if_silent();
-            },
-            |rule| {
-                icmpv6_of_type(rule, 135);
-                // The IPv6 source of a neighbor solicitation, beside which stands our link-layer address.
-                rule.load(BASE_NETWORK, 8, 16);
-                rule.drop_if_silent();
-            },
-        ],
-    }
-}
-
-fn icmpv6_of_type(rule: &mut Attributes, kind: u8) {
-    rule.expression("meta", |meta| {
-        meta.number(1, REGISTER_1);
-        meta.number(2, META_L4PROTO);
-    });
-    rule.expect(58);
-    rule.load(BASE_TRANSPORT, 0, 1);
-    rule.expect(kind);
 }
 
 /// The errno of every acknowledgement in a datagram, by sequence number.
@@ -325,37 +336,19 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// NFPROTO_ARP and NFPROTO_IPV6.
-const fn protocol_family(family: Family) -> u8 {
-    match family {
-        Family::Ipv4 => 3,
-        Family::Ipv6 => 10,
-    }
-}
+/// The network header.
+pub const BASE_NETWORK: u32 = 1;
+/// The transport header.
+pub const BASE_TRANSPORT: u32 = 2;
+/// The protocol of the transport header.
+const META_L4PROTO: u32 = 16;
+/// The name of the interface on which the packet came.
+pub const META_IIFNAME: u32 = 6;
+/// NFPROTO_* of the packet, in a table of both families.
+pub const META_NFPROTO: u32 = 15;
 
-/// NF_ARP_OUT and NF_INET_LOCAL_OUT.
-const fn hook_number(family: Family) -> u32 {
-    match family {
-        Family::Ipv4 => 1,
-        Family::Ipv6 => 3,
-    }
-}
-
-/// The type that nft(8) shows for the keys of the set, and their length.
-const fn key(family: Family) -> (u32, u32) {
-    match family {
-        Family::Ipv4 => (7, 4),
-        Family::Ipv6 => (8, 16),
-    }
-}
-
-const TABLE: &str = "evenkeel";
-const SET: &str = "silent";
-const CHAIN: &str = "output";
-const SET_ID: u32 = 1;
 /// NFT_TABLE_F_OWNER: the table lives as long as our socket.
 const TABLE_OWNED: u32 = 2;
-
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
@@ -378,6 +371,4 @@ const LIST_ELEM: u16 = 1;
 const REGISTER_VERDICT: u32 = 0;
 const REGISTER_1: u32 = 1;
 const VERDICT_DROP: u32 = 0;
-const BASE_NETWORK: u32 = 1;
-const BASE_TRANSPORT: u32 = 2;
-const META_L4PROTO: u32 = 16;
+const VERDICT_ACCEPT: u32 = 1;

@@ -14,10 +14,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
 use super::addresses::{self, Refusal};
-use super::monitor::Monitor;
+use super::monitor::{Link, Monitor, View};
 use super::netlink::Netlink;
-use super::nftables::Silence;
-use super::{Answer, Command, Event, Leftovers, RouterLink, RouterSpec, What, clear, wake};
+use super::silence::Silence;
+use super::{
+    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec,
+    VirtualMac, What, acceptance::Refusals, clear, places, wake,
+};
 use crate::logic::vrrp::LinkState;
 
 /// The host thread's end of the queues.
@@ -58,15 +61,58 @@ struct Worker<'a> {
     monitor: Monitor,
     /// `None` where the kernel does not let us.
     silence: Option<Silence>,
+    /// What is sent to these is dropped, or why that cannot be done; `None` where nobody asks for it.
+    refusals: Option<Result<Refusals, String>>,
 }
 
 /// A virtual router as the host has it.
 struct Router {
     interface: String,
+    virtual_mac: Option<VirtualMac>,
     addresses: Vec<IpAddr>,
+    ownership: Ownership,
+    acceptance: Acceptance,
     held: Held,
     /// The last that was reported.
     link: Option<RouterLink>,
+    /// Why it has no place, as last reported.
+    homeless: Option<String>,
+}
+
+impl Router {
+    fn new(spec: RouterSpec) -> Self {
+        Self {
+            addresses: spec
+                .addresses
+                .iter()
+                .map(|virtual_| virtual_.address)
+                .collect(),
+            interface: spec.interface,
+            virtual_mac: spec.virtual_mac,
+            ownership: spec.ownership,
+            acceptance: spec.acceptance,
+            held: Held::Absent,
+            link: None,
+            homeless: None,
+        }
+    }
+
+    /// Returns where its addresses belong, if that is there.
+    fn place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
+        places::find(view, &self.interface, self.virtual_mac)
+    }
+
+    /// Returns those of its addresses that the host has from somebody else, and that stay: it is their owner.
+    fn own_of_host(&self, view: &View) -> Vec<IpAddr> {
+        let place = match self.ownership {
+            Ownership::Lease => None,
+            Ownership::Owner => self.place(view),
+        };
+        let addresses = self.addresses.iter().copied();
+        let kept =
+            |address: &IpAddr| place.is_some_and(|(_, link)| addresses::is_of_host(link, *address));
+        addresses.filter(kept).collect()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,19 +135,7 @@ impl<'a> Worker<'a> {
             }
         };
         let keep: Vec<Leftovers> = specs.iter().map(|spec| spec.leftovers).collect();
-        let routers: Vec<Router> = specs
-            .into_iter()
-            .map(|spec| Router {
-                addresses: spec
-                    .addresses
-                    .iter()
-                    .map(|virtual_| virtual_.address)
-                    .collect(),
-                interface: spec.interface,
-                held: Held::Absent,
-                link: None,
-            })
-            .collect();
+        let routers: Vec<Router> = specs.into_iter().map(Router::new).collect();
         let virtual_addresses: BTreeSet<IpAddr> = routers
             .iter()
             .flat_map(|router| router.addresses.iter().copied())
@@ -109,12 +143,15 @@ impl<'a> Worker<'a> {
         let virtual_addresses = virtual_addresses.into_iter().collect();
         let mut worker = Self {
             line,
+            refusals: refuse(&routers),
             routers,
             virtual_addresses,
             netlink,
             monitor,
             silence,
         };
+        worker.clear_places();
+        worker.make_places();
         worker.survey(&keep);
         Ok(worker)
     }
@@ -127,10 +164,9 @@ impl<'a> Worker<'a> {
             .iter()
             .zip(leftovers)
             .map(|(router, leftovers)| {
-                *leftovers == Leftovers::Keep
-                    && view
-                        .named(&router.interface)
-                        .is_some_and(|(_, link)| addresses::all_installed(link, &router.addresses))
+                let installed =
+                    |(_, link)| addresses::all_installed(link, &router.addresses, router.ownership);
+                *leftovers == Leftovers::Keep && router.place(view).is_some_and(installed)
             })
             .collect();
         for (router, kept) in self.routers.iter_mut().zip(&kept) {
@@ -140,7 +176,9 @@ impl<'a> Worker<'a> {
             let of_kept = |address: &IpAddr| {
                 self.routers.iter().any(|router| {
                     router.held == Held::Present
-                        && router.interface == link.name
+                        && router
+                            .place(view)
+                            .is_some_and(|(place, _)| place == ifindex)
                         && router.addresses.contains(address)
                 })
             };
@@ -153,8 +191,54 @@ impl<'a> Worker<'a> {
                 warn!(interface = %link.name, %error, "addresses of a former run remain");
             }
         }
+        for index in 0..self.routers.len() {
+            if self.routers[index].held == Held::Absent {
+                self.silence_own(index);
+            }
+        }
         self.report_links();
         self.line.report(Event::Surveyed(kept));
+    }
+
+    /// Deletes the macvlans of former processes that no virtual router of ours needs.
+    fn clear_places(&mut self) {
+        let routers = &self.routers;
+        let view = self.monitor.view().clone();
+        let needed = |ifindex: u32, _: &Link| {
+            let place = |router: &Router| router.place(&view).map(|(place, _)| place);
+            routers
+                .iter()
+                .any(|router| router.virtual_mac.is_some() && place(router) == Some(ifindex))
+        };
+        places::clear(&mut self.netlink, &mut self.monitor, needed);
+    }
+
+    /// Makes the macvlans that are missing, and puts in order those that are there; what is in the way is reported once.
+    fn make_places(&mut self) {
+        for index in 0..self.routers.len() {
+            let router = &self.routers[index];
+            let Some(virtual_mac) = router.virtual_mac else {
+                continue;
+            };
+            let usable = |(_, link): (u32, &Link)| link.set_up;
+            let view = self.monitor.view();
+            let there = router.place(view).is_some_and(usable);
+            if there && router.link.is_some() && router.homeless.is_none() {
+                continue;
+            }
+            let made = places::make(
+                &mut self.netlink,
+                &mut self.monitor,
+                &router.interface,
+                virtual_mac,
+            );
+            let router = &mut self.routers[index];
+            if let (Err(why), true) = (&made, router.homeless.as_ref() != made.as_ref().err()) {
+                let why = why.clone();
+                self.line.report(Event::PlaceRefused { router: index, why });
+            }
+            router.homeless = made.err();
+        }
     }
 
     fn work(&mut self) -> io::Result<()> {
@@ -175,7 +259,9 @@ impl<'a> Worker<'a> {
             if !open {
                 return Ok(());
             }
-            if self.monitor.catch_up(&mut self.netlink)? {
+            let changed = self.monitor.catch_up(&mut self.netlink)?;
+            if changed || self.routers.iter().any(|router| router.homeless.is_some()) {
+                self.make_places();
                 self.report_links();
                 self.report_losses()?;
             }
@@ -230,11 +316,34 @@ impl<'a> Worker<'a> {
             return Err("the host thread was late".into());
         }
         let router = &self.routers[command.router];
-        let Some((ifindex, link)) = self.monitor.view().named(&router.interface) else {
+        let Some((ifindex, link)) = router.place(self.monitor.view()) else {
             return Err(format!("no interface {}", router.interface));
         };
-        let outcome =
-            addresses::install(&mut self.netlink, ifindex, link, &router.addresses, lease);
+        if let (Acceptance::Refuse, Some(Err(why))) = (router.acceptance, &self.refusals) {
+            return Err(format!(
+                "accept: false needs nftables, which refuses: {why}"
+            ));
+        }
+        if let (Some(_), Some((_, parent))) = (
+            router.virtual_mac,
+            self.monitor.view().named(&router.interface),
+        ) {
+            let own = |address: &&IpAddr| addresses::is_of_host(parent, **address);
+            if let Some(address) = router.addresses.iter().find(own) {
+                let interface = &router.interface;
+                return Err(format!(
+                    "{address} is an address of {interface} itself, which answers for it with its own \
+                     hardware address: take it away there, or leave out virtual_mac"
+                ));
+            }
+        }
+        let outcome = addresses::install(
+            &mut self.netlink,
+            (ifindex, link),
+            &router.addresses,
+            router.ownership,
+            lease,
+        );
         outcome.map_err(|refusal| explain(&refusal))
     }
 
@@ -268,15 +377,35 @@ impl<'a> Worker<'a> {
     }
 
     fn remove(&mut self, index: usize) {
-        let router = &mut self.routers[index];
-        router.held = Held::Absent;
-        if let Some((ifindex, _)) = self.monitor.view().named(&router.interface) {
+        self.routers[index].held = Held::Absent;
+        let router = &self.routers[index];
+        let view = self.monitor.view();
+        let own = router.own_of_host(view);
+        if let Some((ifindex, _)) = router.place(view) {
             let addresses = router.addresses.iter().copied();
-            if let Err(error) = addresses::remove(&mut self.netlink, ifindex, addresses) {
+            let leased = addresses.filter(|address| !own.contains(address));
+            if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased) {
                 warn!(interface = %router.interface, %error, "addresses end with their lease only");
             }
         }
         self.end_silence(index);
+        self.silence_own(index);
+    }
+
+    /// An owner that is not Active keeps its addresses, but does not answer for them: somebody else may.
+    fn silence_own(&mut self, index: usize) {
+        let own = self.routers[index].own_of_host(self.monitor.view());
+        if own.is_empty() {
+            return;
+        }
+        let refused = match &mut self.silence {
+            Some(silence) => silence.begin(&own).err(),
+            None => Some(io::ErrorKind::Unsupported.into()),
+        };
+        if let Some(error) = refused {
+            let interface = &self.routers[index].interface;
+            warn!(%interface, %error, "an owner that is not Active goes on answering for its addresses");
+        }
     }
 
     fn remove_everything(&mut self) {
@@ -285,6 +414,7 @@ impl<'a> Worker<'a> {
                 self.remove(index);
             }
         }
+        places::clear(&mut self.netlink, &mut self.monitor, |_, _| false);
     }
 
     fn report_links(&mut self) {
@@ -298,15 +428,28 @@ impl<'a> Worker<'a> {
             .map(|found| found.address)
             .collect();
         for (index, router) in self.routers.iter_mut().enumerate() {
-            let place = view.named(&router.interface);
-            let primary = place.filter(|(_, link)| link.up).and_then(|(_, link)| {
-                let kin = *router.addresses.first()?;
+            let interface = view.named(&router.interface);
+            let place = router.place(view).filter(|(_, link)| link.up);
+            let primary = interface.filter(|(_, link)| link.up).and_then(|(_, link)| {
                 let in_use = router.link.as_ref().and_then(RouterLink::primary);
-                addresses::primary(link, &self.virtual_addresses, kin, in_use)
+                addresses::primary(
+                    link,
+                    &self.virtual_addresses,
+                    &router.addresses,
+                    router.ownership,
+                    in_use,
+                )
             });
+            let primary = primary.filter(|_| place.is_some() && router.homeless.is_none());
             let link = RouterLink {
-                ifindex: place.map(|(ifindex, _)| ifindex),
-                mac: place.and_then(|(_, link)| link.mac),
+                ifindex: interface.map(|(ifindex, _)| ifindex),
+                outlet: router.place(view).and_then(|(ifindex, link)| {
+                    Some(Outlet {
+                        interface: link.name.clone(),
+                        ifindex,
+                        mac: link.mac?,
+                    })
+                }),
                 state: primary.map_or(LinkState::Down, |primary| LinkState::Up { primary }),
                 local: Arc::clone(&local),
             };
@@ -336,10 +479,21 @@ impl<'a> Worker<'a> {
     }
 
     fn has_lost(&self, router: &Router) -> bool {
-        let installed = |link| addresses::all_installed(link, &router.addresses);
-        let place = self.monitor.view().named(&router.interface);
+        let installed = |link| addresses::all_installed(link, &router.addresses, router.ownership);
+        let place = router.place(self.monitor.view());
         router.held == Held::Present && !place.is_some_and(|(_, link)| installed(link))
     }
+}
+
+/// Begins to refuse what is sent to addresses that are not to be accepted, if there are any.
+fn refuse(routers: &[Router]) -> Option<Result<Refusals, String>> {
+    let refusing = routers
+        .iter()
+        .filter(|router| router.acceptance == Acceptance::Refuse);
+    let addresses: Vec<IpAddr> = refusing
+        .flat_map(|router| router.addresses.iter().copied())
+        .collect();
+    (!addresses.is_empty()).then(|| Refusals::open(&addresses).map_err(|error| error.to_string()))
 }
 
 /// Adds what a person can do where the errno alone does not say it.

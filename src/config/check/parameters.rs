@@ -1,0 +1,224 @@
+//! What a virtual router is told about the election: priority, intervals, preemption, lease, announcements.
+
+use std::time::Duration;
+
+use super::values::{duration, duration_or, flag_by_node, number_or};
+use crate::config::file::Kind;
+use crate::config::reader::{Fields, Value};
+use crate::config::report::{Problems, shown};
+use crate::logic::vrrp::{AnnouncementPlan, Preempt};
+use crate::model::{AdverInterval, Priority};
+
+/// What the state machine is told.
+#[derive(Clone, Debug)]
+pub(super) struct Election {
+    pub(super) priority: Priority,
+    pub(super) advertisement_interval: AdverInterval,
+    pub(super) down_multiplier: u8,
+    pub(super) preempt: Preempt,
+    pub(super) lease: Duration,
+    pub(super) announcements: AnnouncementPlan,
+    pub(super) announcement_pace: Duration,
+}
+
+/// Checks all that concerns the election.
+pub(super) fn check_election(
+    fields: &Fields<'_>,
+    node: Option<&str>,
+    problems: &mut Problems,
+) -> Option<Election> {
+    let priority = check_rank(fields, node, problems);
+    let advertisement_interval = check_advertisement_interval(fields, problems);
+    let missed = 1..=DOWN_MULTIPLIER_MAX;
+    let down_multiplier = number_or(fields, "down_multiplier", 3, missed, problems);
+    let preempt = check_preempt(fields, problems);
+    let lease = check_lease(fields, problems);
+    let announcements = check_announcements(fields, problems);
+    let (announcements, announcement_pace) = announcements?;
+    Some(Election {
+        priority: priority?,
+        advertisement_interval: advertisement_interval?,
+        down_multiplier: u8::try_from(down_multiplier?).ok()?,
+        preempt: preempt?,
+        lease: lease?,
+        announcements,
+        announcement_pace,
+    })
+}
+
+/// The owner's priority is 255; everybody else's is the configured one.
+fn check_rank(
+    fields: &Fields<'_>,
+    node: Option<&str>,
+    problems: &mut Problems,
+) -> Option<Priority> {
+    let Some(owner) = fields.get("owner") else {
+        return check_priority(fields, node, problems);
+    };
+    // What is wrong with it is said where it is read as a property of the host.
+    let owns = flag_by_node(owner, node, &mut Problems::default());
+    if let (Kind::Bool(true), Some(priority)) = (&owner.node.kind, fields.get("priority")) {
+        let help = "the owner's priority is 255; where only one node owns the addresses, write \
+                    `owner: {lb1: true, lb2: false}`";
+        priority.wrong_with_help(
+            "`owner: true` and `priority` exclude each other",
+            help,
+            problems,
+        );
+        return None;
+    }
+    if owns == Some(true) {
+        return Some(Priority::OWNER);
+    }
+    check_priority(fields, node, problems)
+}
+
+/// One number for every node, or a number by the name of the node; all of them are checked.
+fn check_priority(
+    fields: &Fields<'_>,
+    node: Option<&str>,
+    problems: &mut Problems,
+) -> Option<Priority> {
+    let Some(value) = fields.get("priority") else {
+        return Some(Priority::DEFAULT);
+    };
+    if !matches!(value.node.kind, Kind::Map(_)) {
+        return check_priority_number(value, problems);
+    }
+    let nodes = value.entries("priorities by node", problems)?;
+    let mut found = None;
+    for entry in &nodes {
+        let priority = check_priority_number(*entry, problems);
+        if Some(entry.name) == node {
+            found = Some(priority);
+        }
+    }
+    match (found, node) {
+        (Some(priority), _) => priority,
+        (None, None) => None,
+        (None, Some(node)) => {
+            let names: Vec<_> = nodes.iter().map(|entry| shown(entry.name)).collect();
+            let message = format!("priority has no number for this node, `{node}`");
+            let help = format!(
+                "add `{node}: 100`, or say with --node or `node:` which of these this is: {}",
+                names.join(", "),
+            );
+            problems.add_with_help(value.key, message, help);
+            None
+        }
+    }
+}
+
+fn check_priority_number(value: Value<'_>, problems: &mut Problems) -> Option<Priority> {
+    if value.node.kind == Kind::Int(255) {
+        let help = "255 belongs to the address owner; write `owner: true` instead";
+        value.wrong_with_help("priority must be between 1 and 254", help, problems);
+        return None;
+    }
+    let value = Value {
+        name: "priority",
+        ..value
+    };
+    Priority::new(u8::try_from(value.number(1, 254, problems)?).ok()?)
+}
+
+fn check_advertisement_interval(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<AdverInterval> {
+    let Some(value) = fields.get("advertisement_interval") else {
+        return Some(AdverInterval::DEFAULT);
+    };
+    let range = AdverInterval::MIN.duration()..=AdverInterval::MAX.duration();
+    let interval = duration(value, range, problems)?;
+    if !interval.as_nanos().is_multiple_of(10_000_000) {
+        value.wrong(
+            "advertisement_interval must be a multiple of 10ms",
+            problems,
+        );
+        return None;
+    }
+    AdverInterval::from_centiseconds(u16::try_from(interval.as_millis() / 10).ok()?)
+}
+
+fn check_preempt(fields: &Fields<'_>, problems: &mut Problems) -> Option<Preempt> {
+    let Some(value) = fields.get("preempt") else {
+        return Some(Preempt::Always);
+    };
+    match &value.node.kind {
+        Kind::Bool(true) => Some(Preempt::Always),
+        Kind::Bool(false) => Some(Preempt::Never),
+        Kind::Map(_) => {
+            let fields = value.fields(&["delay"], problems)?;
+            let delay = fields.need("delay", "30s", problems)?;
+            duration(delay, PREEMPT_DELAY_MIN..=HOUR, problems).map(Preempt::After)
+        }
+        Kind::Null | Kind::Int(_) | Kind::Float(_) | Kind::Text(_) | Kind::List(_) => {
+            value.expected("true, false or `{delay: 30s}`", problems);
+            None
+        }
+    }
+}
+
+/// How often, when and how fast it is said where the addresses are.
+fn check_announcements(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<(AnnouncementPlan, Duration)> {
+    let default = AnnouncementPlan::default();
+    let Some(value) = fields.get("announcements") else {
+        return Some((default, Duration::ZERO));
+    };
+    let fields = value.fields(&["repeat", "delay", "refresh", "pace"], problems)?;
+    let repeat = number_or(
+        &fields,
+        "repeat",
+        default.repeat.into(),
+        1..=REPEAT_MAX,
+        problems,
+    );
+    let range = Duration::ZERO..=HOUR;
+    let delay = duration_or(&fields, "delay", default.delay, range, problems);
+    let refresh = match fields.get("refresh") {
+        None => Some(default.refresh),
+        Some(value) if value.node.kind == Kind::Text("never".into()) => Some(None),
+        Some(value) => duration(value, REFRESH_MIN..=24 * HOUR, problems).map(Some),
+    };
+    let pace = duration_or(
+        &fields,
+        "pace",
+        Duration::ZERO,
+        Duration::ZERO..=PACE_MAX,
+        problems,
+    );
+    let plan = AnnouncementPlan {
+        repeat: u8::try_from(repeat?).ok()?,
+        delay: delay?,
+        refresh: refresh?,
+    };
+    Some((plan, pace?))
+}
+
+/// The kernel counts the lifetimes of addresses in whole seconds.
+fn check_lease(fields: &Fields<'_>, problems: &mut Problems) -> Option<Duration> {
+    let lease = duration_or(fields, "lease", LEASE, LEASE_MIN..=HOUR, problems)?;
+    match fields.get("lease") {
+        Some(value) if lease.subsec_nanos() != 0 => {
+            value.wrong("lease must be whole seconds", problems);
+            None
+        }
+        Some(_) | None => Some(lease),
+    }
+}
+
+const LEASE: Duration = Duration::from_secs(2);
+const LEASE_MIN: Duration = Duration::from_secs(1);
+const PREEMPT_DELAY_MIN: Duration = Duration::from_millis(10);
+const HOUR: Duration = Duration::from_secs(3600);
+/// As many as keepalived's down_timer_adverts.
+const DOWN_MULTIPLIER_MAX: u32 = 100;
+/// Of the first burst of announcements.
+const REPEAT_MAX: u32 = 20;
+const REFRESH_MIN: Duration = Duration::from_secs(1);
+/// Five hundred addresses then take five seconds a round.
+const PACE_MAX: Duration = Duration::from_millis(10);

@@ -1,0 +1,93 @@
+//! `accept: false`: what others send to a virtual address is dropped, as RFC 9568 §6.4.3 asks of a router that is not
+//! its owner.
+//!
+//! ```text
+//! table inet evenkeel_accept { set refused4 { type ipv4_addr }   chain input { iifname "lo" accept
+//!                              set refused6 { type ipv6_addr }                 neighbor solicit, advert: accept
+//!                                                                              ip daddr @refused4 drop
+//!                                                                              ip6 daddr @refused6 drop } }
+//! ```
+
+use std::io;
+use std::net::IpAddr;
+
+use super::nftables::{BASE_NETWORK, Change, META_IIFNAME, META_NFPROTO, Set, Table, Tables};
+
+/// The table, as long as it lives.
+#[derive(Debug)]
+pub struct Refusals {
+    _tables: Tables,
+}
+
+impl Refusals {
+    /// Refuses what is sent to these addresses, from now until this is dropped.
+    pub fn open(addresses: &[IpAddr]) -> io::Result<Self> {
+        let mut tables = Tables::open()?;
+        tables.make(&TABLE)?;
+        let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) =
+            addresses.iter().copied().partition(IpAddr::is_ipv4);
+        for (set, addresses) in SETS.iter().zip([ipv4, ipv6]) {
+            tables.change(
+                Change::Add,
+                (TABLE.family, TABLE.name, set.name),
+                &addresses,
+            )?;
+        }
+        Ok(Self { _tables: tables })
+    }
+}
+
+static SETS: [Set; 2] = [
+    Set {
+        name: "refused4",
+        id: 1,
+        key_type: 7,
+        key_len: 4,
+    },
+    Set {
+        name: "refused6",
+        id: 2,
+        key_type: 8,
+        key_len: 16,
+    },
+];
+/// NFPROTO_INET, NF_INET_LOCAL_IN.
+static TABLE: Table = Table {
+    family: 1,
+    name: "evenkeel_accept",
+    sets: &SETS,
+    chain: "input",
+    hook: 1,
+    rules: &[
+        |rule| {
+            rule.load_meta(META_IIFNAME);
+            rule.expect(b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+            rule.accept_packet();
+        },
+        // An Active must not drop neighbor discovery (RFC 9568 §6.4.3).
+        |rule| {
+            rule.expect_icmpv6(135);
+            rule.accept_packet();
+        },
+        |rule| {
+            rule.expect_icmpv6(136);
+            rule.accept_packet();
+        },
+        |rule| {
+            rule.load_meta(META_NFPROTO);
+            rule.expect(&[NFPROTO_IPV4]);
+            rule.load(BASE_NETWORK, 16, 4);
+            rule.expect_in(&SETS[0]);
+            rule.drop_packet();
+        },
+        |rule| {
+            rule.load_meta(META_NFPROTO);
+            rule.expect(&[NFPROTO_IPV6]);
+            rule.load(BASE_NETWORK, 24, 16);
+            rule.expect_in(&SETS[1]);
+            rule.drop_packet();
+        },
+    ],
+};
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
