@@ -1,0 +1,415 @@
+//! Virtual routers that move together, lived through with a virtual clock: two or three nodes, each with one router on
+//! either of two segments, seeded troubles on one segment at a time.
+//!
+//! A failure prints its seed; `EVENKEEL_SEED=<seed> cargo test --test vrrp_groups` lives it again.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use evenkeel::logic::vrrp::group::{self, ORDERS_MAX, Order};
+use evenkeel::logic::vrrp::{
+    Action, Advertisement, AnnouncementPlan, LinkState, Parameters, Preempt, VirtualRouter,
+};
+use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
+
+/// Whichever node is best has everything, after the troubles are over.
+#[test]
+fn all_of_a_group_are_on_one_node_soon_after_the_troubles_end() {
+    for seed in seeds(400) {
+        let mut world = World::new(seed);
+        world.live(MS * 3000, true);
+        world.make_peace();
+        // The longest way: a delay of preemption, a last silence, a re-election.
+        world.live(MS * 2500, false);
+        for _ in 0..100 {
+            world.live(MS * 10, false);
+            let active = world.active();
+            let whole: Vec<usize> = (0..active.len())
+                .filter(|node| active[*node] == [true; 2])
+                .collect();
+            let halves = active.iter().any(|pair| pair[0] != pair[1]);
+            assert!(
+                whole.len() == 1 && !halves,
+                "seed {seed}: one node has both, and nobody half: {active:?}\n{}",
+                world.story.join("\n")
+            );
+        }
+    }
+}
+
+/// A node that loses one of two segments gives the other up too, within a skew time and not after a silence.
+#[test]
+fn who_loses_one_gives_the_other_up_at_once() {
+    let mut world = World::of(&[200, 150], 1);
+    world.live(MS * 2000, false);
+    assert_eq!(
+        world.active(),
+        [[true; 2], [false; 2]],
+        "the better has both"
+    );
+    world.set_link(0, 1, false);
+    let until = world.now + MS * 400;
+    while world.now < until && world.active()[1] != [true; 2] {
+        world.live(MS, false);
+    }
+    assert_eq!(
+        world.active(),
+        [[false; 2], [true; 2]],
+        "the other has both when the silence of the lost segment is over\n{}",
+        world.story.join("\n")
+    );
+    world.set_link(0, 1, true);
+    world.live(MS * 2000, false);
+    assert_eq!(
+        world.active(),
+        [[true; 2], [false; 2]],
+        "and gives both back"
+    );
+}
+
+/// Whoever hears an Active on one segment and nobody on the other does not take the other alone.
+#[test]
+fn one_silent_segment_moves_nothing() {
+    let mut world = World::of(&[200, 150], 2);
+    world.live(MS * 2000, false);
+    world.silent_segment = Some(1);
+    world.live(MS * 3000, false);
+    assert_eq!(
+        world.active(),
+        [[true; 2], [false; 2]],
+        "both stay where they are heard from\n{}",
+        world.story.join("\n")
+    );
+}
+
+/// A group whose nodes have equal priorities and crossed addresses comes to rest.
+#[test]
+fn crossed_addresses_with_equal_priorities_come_to_rest() {
+    for seed in seeds(50) {
+        let mut world = World::of(&[100, 100], seed);
+        world.live(MS * 2000, false);
+        world.silent_segment = Some(0);
+        world.live(MS * 1000, false);
+        world.make_peace();
+        world.live(MS * 3000, false);
+        let active = world.active();
+        let whole = active.iter().filter(|pair| **pair == [true; 2]).count();
+        let none = active.iter().filter(|pair| **pair == [false; 2]).count();
+        assert_eq!(
+            (whole, none),
+            (1, 1),
+            "seed {seed}: {active:?}\n{}",
+            world.story.join("\n")
+        );
+    }
+}
+
+struct World {
+    now: Instant,
+    begun: Instant,
+    nodes: Vec<Node>,
+    flying: Vec<Packet>,
+    applied: Vec<(Instant, usize, usize)>,
+    chance: u64,
+    silent_segment: Option<usize>,
+    loss_percent: u64,
+    story: Vec<String>,
+}
+
+struct Node {
+    routers: [VirtualRouter; 2],
+    /// Nothing happens there until then.
+    frozen_until: Instant,
+}
+
+struct Packet {
+    at: Instant,
+    to: usize,
+    segment: usize,
+    source: IpAddr,
+    advertisement: Advertisement,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let priorities: &[u8] = if seed.is_multiple_of(3) {
+            &[200, 150, 100]
+        } else {
+            &[200, 150]
+        };
+        Self::of(priorities, seed)
+    }
+
+    fn of(priorities: &[u8], seed: u64) -> Self {
+        let begun = Instant::now();
+        let mut world = Self {
+            now: begun,
+            begun,
+            nodes: Vec::new(),
+            flying: Vec::new(),
+            applied: Vec::new(),
+            chance: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            silent_segment: None,
+            loss_percent: 0,
+            story: Vec::new(),
+        };
+        for (number, priority) in priorities.iter().enumerate() {
+            let preempt = match world.below(3) {
+                0 => Preempt::Never,
+                1 => Preempt::After(MS * 300),
+                _ => Preempt::Always,
+            };
+            let preempt = if seed < 3 { Preempt::Always } else { preempt };
+            let router = |segment| {
+                let mut router = VirtualRouter::new(parameters(*priority, segment, preempt));
+                let primary = source(number, segment, priorities.len());
+                router.handle_link(begun, LinkState::Up { primary });
+                router.set_fitness(
+                    begun,
+                    Fitness::Ready(Priority::new(*priority).expect("in range")),
+                );
+                router
+            };
+            world.nodes.push(Node {
+                routers: [router(0), router(1)],
+                frozen_until: begun,
+            });
+        }
+        for node in 0..world.nodes.len() {
+            for segment in 0..2 {
+                let now = world.now;
+                world.nodes[node].routers[segment].handle_startup(now);
+            }
+            world.settle(node);
+        }
+        world
+    }
+
+    /// Lives for a while in steps of a millisecond.
+    fn live(&mut self, span: Duration, troubled: bool) {
+        let until = self.now + span;
+        while self.now < until {
+            self.now += MS;
+            if troubled && self.below(100) == 0 {
+                self.trouble();
+            }
+            self.deliver();
+            for node in 0..self.nodes.len() {
+                self.turn(node);
+            }
+        }
+    }
+
+    fn turn(&mut self, node: usize) {
+        if self.nodes[node].frozen_until > self.now {
+            return;
+        }
+        let now = self.now;
+        for segment in 0..2 {
+            let router = &mut self.nodes[node].routers[segment];
+            if router.poll_timeout().is_some_and(|at| at <= now) {
+                router.handle_timeout(now);
+                self.settle(node);
+            }
+        }
+        let due: Vec<_> = self
+            .applied
+            .extract_if(.., |(at, whose, _)| *at <= now && *whose == node)
+            .collect();
+        for (_, _, segment) in due {
+            self.nodes[node].routers[segment].handle_applied(now);
+            self.settle(node);
+        }
+    }
+
+    fn deliver(&mut self) {
+        let now = self.now;
+        let frozen: Vec<bool> = self
+            .nodes
+            .iter()
+            .map(|node| node.frozen_until > now)
+            .collect();
+        let due: Vec<Packet> = self
+            .flying
+            .extract_if(.., |packet| packet.at <= now && !frozen[packet.to])
+            .collect();
+        for packet in due {
+            let router = &mut self.nodes[packet.to].routers[packet.segment];
+            router.handle_advertisement(now, packet.source, &packet.advertisement);
+            self.settle(packet.to);
+        }
+    }
+
+    /// As the shell does it: the router's actions, then its group's orders.
+    fn settle(&mut self, node: usize) {
+        self.perform(node);
+        for _ in 0..ORDERS_MAX {
+            let routers = &self.nodes[node].routers;
+            let order = group::decide(routers.iter().map(VirtualRouter::wish));
+            if order == Order::Nothing {
+                return;
+            }
+            self.tell(format!("node {node}: {order:?}"));
+            for segment in 0..2 {
+                let now = self.now;
+                order.tell(&mut self.nodes[node].routers[segment], now);
+            }
+            self.perform(node);
+        }
+        let wishes = self.nodes[node].routers.each_ref().map(VirtualRouter::wish);
+        let order = group::decide(wishes.into_iter());
+        assert_eq!(
+            order,
+            Order::Nothing,
+            "a group is at rest after so many orders: {wishes:?}"
+        );
+    }
+
+    fn perform(&mut self, node: usize) {
+        for segment in 0..2 {
+            while let Some(action) = self.nodes[node].routers[segment].poll_action() {
+                match action {
+                    Action::SendAdvertisement { priority } => self.send(node, segment, priority),
+                    Action::InstallAddresses => {
+                        self.applied.push((self.now + 2 * MS, node, segment))
+                    }
+                    Action::Report(transition) => self.tell(format!(
+                        "node {node} segment {segment}: {} ({})",
+                        transition.to, transition.cause
+                    )),
+                    Action::RenewAddresses
+                    | Action::SilenceAddresses
+                    | Action::RemoveAddresses
+                    | Action::Announce { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, segment: usize, priority: Priority) {
+        let router = &self.nodes[from].routers[segment];
+        let LinkState::Up { primary } = router.link() else {
+            return;
+        };
+        if self.silent_segment == Some(segment) {
+            return;
+        }
+        let parameters = router.parameters();
+        let advertisement = Advertisement {
+            vrid: parameters.vrid,
+            priority,
+            interval: parameters.advertisement_interval,
+            addresses: parameters.addresses.clone(),
+        };
+        for to in 0..self.nodes.len() {
+            let up = matches!(self.nodes[to].routers[segment].link(), LinkState::Up { .. });
+            if to == from || !up || self.below(100) < self.loss_percent {
+                continue;
+            }
+            let at = self.now + MS * (1 + self.below(3) as u32);
+            self.flying.push(Packet {
+                at,
+                to,
+                segment,
+                source: primary,
+                advertisement: advertisement.clone(),
+            });
+        }
+    }
+
+    fn trouble(&mut self) {
+        let node = self.below(self.nodes.len() as u64) as usize;
+        let segment = self.below(2) as usize;
+        match self.below(6) {
+            0 => self.set_link(node, segment, false),
+            1 => self.set_link(node, segment, true),
+            2 => self.silent_segment = Some(segment),
+            3 => self.silent_segment = None,
+            4 => self.loss_percent = self.below(30),
+            _ => {
+                let span = MS * self.below(900) as u32;
+                self.tell(format!("node {node} freezes for {span:?}"));
+                self.nodes[node].frozen_until = self.now + span;
+            }
+        }
+    }
+
+    fn make_peace(&mut self) {
+        self.silent_segment = None;
+        self.loss_percent = 0;
+        for node in 0..self.nodes.len() {
+            self.nodes[node].frozen_until = self.now;
+            for segment in 0..2 {
+                self.set_link(node, segment, true);
+            }
+        }
+        self.tell("peace".into());
+    }
+
+    fn set_link(&mut self, node: usize, segment: usize, up: bool) {
+        if self.nodes[node].frozen_until > self.now {
+            return;
+        }
+        self.tell(format!("node {node} segment {segment}: link up {up}"));
+        let primary = source(node, segment, self.nodes.len());
+        let link = if up {
+            LinkState::Up { primary }
+        } else {
+            LinkState::Down
+        };
+        let now = self.now;
+        self.nodes[node].routers[segment].handle_link(now, link);
+        self.settle(node);
+    }
+
+    fn active(&self) -> Vec<[bool; 2]> {
+        let active = |router: &VirtualRouter| router.state().is_active();
+        self.nodes
+            .iter()
+            .map(|node| node.routers.each_ref().map(active))
+            .collect()
+    }
+
+    fn tell(&mut self, what: String) {
+        let ms = (self.now - self.begun).as_millis();
+        self.story.push(format!("{ms} ms: {what}"));
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        self.chance % bound
+    }
+}
+
+fn parameters(priority: u8, segment: usize, preempt: Preempt) -> Parameters {
+    Parameters {
+        vrid: Vrid::new(51 + segment as u8).expect("in range"),
+        version: Version::V3,
+        priority: Priority::new(priority).expect("in range"),
+        addresses: vec![IpAddr::from([192, 0, 2, 100 + segment as u8])],
+        advertisement_interval: AdverInterval::from_centiseconds(10).expect("in range"),
+        preempt,
+        lease: Duration::from_secs(2),
+        down_multiplier: 3,
+        announcements: AnnouncementPlan::default(),
+        synchronized: true,
+    }
+}
+
+/// On the second segment the order of the addresses is the other way round.
+fn source(node: usize, segment: usize, nodes: usize) -> IpAddr {
+    let number = if segment == 0 { node } else { nodes - node };
+    IpAddr::from([198, 51, 100 + segment as u8, number as u8 + 1])
+}
+
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    match std::env::var("EVENKEEL_SEED").map(|seed| seed.parse::<u64>()) {
+        Ok(Ok(seed)) => seed..seed + 1,
+        Ok(Err(error)) => panic!("EVENKEEL_SEED is a number: {error}"),
+        Err(_) => 0..count,
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
