@@ -18,8 +18,8 @@ use std::process::{Command, Output};
 use evenkeel::cli::USAGE;
 use evenkeel::config::{self, check::NodeName};
 use evenkeel::ipc::control::{
-    BackendStatus, ListenerStatus, PeerStatus, PoolStatus, ProcessStatus, RejectedStatus,
-    RouterStatus, Status,
+    ActiveStatus, BackendStatus, ListenerStatus, PeerStatus, PoolStatus, ProcessStatus,
+    RejectedStatus, RouterSettings, RouterStatus, Status, TimerStatus,
 };
 use evenkeel::logic::vrrp::{Counters, Rejection};
 use evenkeel::model::{Family, RouterName};
@@ -540,6 +540,7 @@ fn sample_status() -> Status {
             restarts: 0,
         }],
         warnings: Vec::new(),
+        statistics: BTreeMap::from([(String::from("virtual_routers"), 1)]),
     }
 }
 
@@ -567,6 +568,9 @@ fn sample_router() -> RouterStatus {
             priority: 100,
             heard_ms: 1,
             checksum: String::from("rfc5798"),
+            checksums: BTreeMap::from([(String::from("rfc5798"), 1)]),
+            interval_ms: 1000,
+            addresses: vec!["192.0.2.100".parse().unwrap()],
         }],
         counters: BTreeMap::from([(String::from("advertisements_sent"), 1)]),
         rejected: BTreeMap::from([(String::from("checksum"), 1)]),
@@ -576,5 +580,13 @@ fn sample_router() -> RouterStatus {
             since_ms: 1,
         }),
         notes: vec![String::from("a note")],
+        active: Some(ActiveStatus {
+            address: "192.0.2.2".parse().unwrap(),
+            priority: 100,
+        }),
+        last_event: String::from("startup"),
+        new_active_reason: String::from("not-master"),
+        timers: TimerStatus::default(),
+        settings: RouterSettings::default(),
     }
 }

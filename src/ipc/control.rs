@@ -72,6 +72,9 @@ pub struct Status {
     pub processes: Vec<ProcessStatus>,
     /// What is wrong now, for people: a process that does not answer, a right that is missing.
     pub warnings: Vec<String>,
+    /// Counters of all virtual routers together, RFC 8347 §3, and of packets that were for none of them.
+    #[serde(default)]
+    pub statistics: BTreeMap<String, u64>,
 }
 
 /// One process.
@@ -127,6 +130,69 @@ pub struct RouterStatus {
     /// What an administrator should look at, in words; empty when all is well.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The Active as far as known: this node, or the one last heard.
+    #[serde(default)]
+    pub active: Option<ActiveStatus>,
+    /// What the last transition is called in RFC 8347 (`last-event`).
+    #[serde(default)]
+    pub last_event: String,
+    /// Why this node is Active, as RFC 8347 has it (`new-master-reason`): `priority`, `preempted`, `no-response`, or
+    /// `not-master`.
+    #[serde(default)]
+    pub new_active_reason: String,
+    /// Its timers.
+    #[serde(default)]
+    pub timers: TimerStatus,
+    /// How it is configured.
+    #[serde(default)]
+    pub settings: RouterSettings,
+}
+
+/// Who has the addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveStatus {
+    /// The source of its advertisements.
+    pub address: IpAddr,
+    /// What it advertises.
+    pub priority: u8,
+}
+
+/// The timers of a virtual router.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerStatus {
+    /// Skew_Time, microseconds.
+    pub skew_time_us: u64,
+    /// Active_Down_Interval, milliseconds.
+    pub active_down_interval_ms: u64,
+    /// Milliseconds until the next advertisement of an Active, or until a Backup would be Active; `None` elsewhere.
+    pub next_ms: Option<u64>,
+}
+
+/// What the configuration says of a virtual router, and is not shown elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterSettings {
+    /// The version of the protocol, 2 or 3.
+    pub version: u8,
+    /// Whether it owns the addresses.
+    pub owner: bool,
+    /// `always`, `never`, or `after 30s`.
+    pub preempt: String,
+    /// Accept_Mode.
+    pub accept: bool,
+    /// The form of the checksum that is sent.
+    pub checksum: String,
+    /// `none` or `password`.
+    pub authentication: String,
+    /// To whom advertisements go; empty: to the group.
+    pub unicast_peers: Vec<IpAddr>,
+    /// 00:00:5e:00:01:33; `None` where the interface's own address is used.
+    pub virtual_mac: Option<String>,
+    /// Virtual routers of the same group move together.
+    pub group: String,
+    /// The lifetime of the addresses, milliseconds.
+    pub lease_ms: u64,
+    /// Intervals of silence after which the Active is down.
+    pub down_multiplier: u8,
 }
 
 /// A router heard on the link.
@@ -140,6 +206,15 @@ pub struct PeerStatus {
     pub heard_ms: u64,
     /// `rfc5798` or `rfc9568`: how it computes its checksum.
     pub checksum: String,
+    /// How many advertisements came in each form.
+    #[serde(default)]
+    pub checksums: BTreeMap<String, u64>,
+    /// The interval it last advertised, milliseconds.
+    #[serde(default)]
+    pub interval_ms: u64,
+    /// The addresses it last listed.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A packet that was refused.

@@ -63,6 +63,8 @@ pub enum FromVrrp {
         id: u64,
         /// In the order of the configuration.
         routers: Vec<RouterStatus>,
+        /// Counters of all of them together.
+        statistics: BTreeMap<String, u64>,
     },
     /// A line for the log.
     Log(LogLine),

@@ -77,6 +77,11 @@ counters! {
 impl Counters {
     /// Counts a packet that was rejected; this is all that a rejected packet does.
     pub fn count_rejection(&mut self, rejection: Rejection) {
+        self.count_rejections(rejection, 1);
+    }
+
+    /// Counts so many packets that were rejected for the same reason.
+    pub fn count_rejections(&mut self, rejection: Rejection, count: u64) {
         let counter = match rejection {
             Rejection::HopLimit => &mut self.ip_ttl_errors,
             Rejection::Version => &mut self.version_errors,
@@ -92,7 +97,7 @@ impl Counters {
                 &mut self.authentication_errors
             }
         };
-        *counter += 1;
+        *counter += count;
     }
 }
 

@@ -385,6 +385,12 @@ impl VirtualRouter {
         }
     }
 
+    /// Returns Skew_Time and Active_Down_Interval as they are now.
+    pub fn intervals(&self) -> (Duration, Duration) {
+        let learned = self.active_adver_interval();
+        (self.skew(learned), self.patience(learned))
+    }
+
     /// Returns the last that was heard of a peer which is or wants to be Active.
     pub const fn peer(&self) -> Option<Peer> {
         self.peer

@@ -162,6 +162,55 @@ pub enum Cause {
     CompanionsBack,
 }
 
+impl Cause {
+    /// Returns what RFC 8347 §3 calls the event (`last-event`); `none` for what it does not know.
+    pub const fn rfc8347_event(self) -> &'static str {
+        match self {
+            Self::Startup | Self::OwnerStartup | Self::Adopted => "startup",
+            Self::ActiveSilent | Self::ActiveLeft | Self::ReElected => "master-timeout",
+            Self::Preempting => "lower-priority-master",
+            Self::HigherPriority | Self::HigherAddress => "higher-priority-backup",
+            Self::LinkUp => "interface-up",
+            Self::LinkDown => "interface-down",
+            Self::Shutdown => "shutdown",
+            Self::Demoted
+            | Self::Fault(_)
+            | Self::FaultOver
+            | Self::Stalled
+            | Self::ApplyFailed
+            | Self::ApplyTimedOut
+            | Self::Companion
+            | Self::CompanionsBack => "none",
+        }
+    }
+
+    /// Returns why a router became Active, in the words of RFC 8347 §3 (`new-master-reason`).
+    pub const fn rfc8347_reason(self, active: bool) -> &'static str {
+        match self {
+            _ if !active => "not-master",
+            Self::Preempting => "preempted",
+            Self::ActiveSilent | Self::ActiveLeft => "no-response",
+            Self::Startup
+            | Self::OwnerStartup
+            | Self::Adopted
+            | Self::ReElected
+            | Self::HigherPriority
+            | Self::HigherAddress
+            | Self::Demoted
+            | Self::Fault(_)
+            | Self::FaultOver
+            | Self::LinkUp
+            | Self::LinkDown
+            | Self::Shutdown
+            | Self::Stalled
+            | Self::ApplyFailed
+            | Self::ApplyTimedOut
+            | Self::Companion
+            | Self::CompanionsBack => "priority",
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fragment = match self {

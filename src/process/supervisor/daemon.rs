@@ -133,7 +133,7 @@ struct Asked {
     id: u64,
     reply: oneshot::Sender<Response>,
     until: Instant,
-    routers: Option<Vec<RouterStatus>>,
+    routers: Option<(Vec<RouterStatus>, BTreeMap<String, u64>)>,
     proxy: Option<(Vec<ListenerStatus>, Vec<PoolStatus>)>,
 }
 
@@ -341,9 +341,11 @@ impl Daemon {
                 let event = self.journal.note(SystemTime::now(), ago, report);
                 self.hooks.handle_event(&event, priority);
             }
-            FromVrrp::Status { id, routers } => {
-                self.fill(id, |asked| asked.routers = Some(routers));
-            }
+            FromVrrp::Status {
+                id,
+                routers,
+                statistics,
+            } => self.fill(id, |asked| asked.routers = Some((routers, statistics))),
             FromVrrp::Log(line) => drop(self.printer.print(Role::Vrrp.profile().name, &line)),
             FromVrrp::Stopped => self.drain_proxy()?,
         }
@@ -560,7 +562,7 @@ impl Daemon {
                     id,
                     reply: question.reply,
                     until: Instant::now() + STATUS_TIMEOUT,
-                    routers: self.vrrp.is_none().then(Vec::new),
+                    routers: self.vrrp.is_none().then(Default::default),
                     proxy: self.proxy.is_none().then(Default::default),
                 };
                 self.asked.push(asked);
@@ -594,9 +596,9 @@ impl Daemon {
             .map(|(role, what)| format!("{}: {what}", role.profile().name))
             .collect();
         let mut missing = |name| warnings.push(format!("{name} does not answer"));
-        let mut virtual_routers = asked.routers.unwrap_or_else(|| {
+        let (mut virtual_routers, statistics) = asked.routers.unwrap_or_else(|| {
             missing(Role::Vrrp.profile().name);
-            Vec::new()
+            Default::default()
         });
         for router in &mut virtual_routers {
             // Tracking knows why; the router itself knows only that it was told.
@@ -630,6 +632,7 @@ impl Daemon {
             pools,
             processes: std::iter::once(own).chain(children).collect(),
             warnings,
+            statistics,
         };
         // Who asked and left needs no answer.
         let _ = asked.reply.send(Response::Status(Box::new(status)));

@@ -251,7 +251,7 @@ impl<S: Supervisor> Process<S> {
         }
         match station.parse(envelope, message) {
             Ok((advertisement, form)) => {
-                station.note_peer(now, envelope.source, advertisement.priority, form);
+                station.note_peer(now, envelope.source, &advertisement, form);
                 station
                     .machine
                     .handle_advertisement(now, envelope.source, &advertisement);
@@ -295,7 +295,13 @@ impl<S: Supervisor> Process<S> {
             ToVrrp::Fitness { entry, fitness } => self.set_fitness(entry, &fitness),
             ToVrrp::ReportStatus { id } => {
                 let routers = self.describe();
-                self.outbox.push(FromVrrp::Status { id, routers });
+                let elsewhere = self.ports.iter().map(|port| &port.rejections);
+                let statistics = status::statistics(&self.stations, elsewhere);
+                self.outbox.push(FromVrrp::Status {
+                    id,
+                    routers,
+                    statistics,
+                });
             }
             ToVrrp::Stop => self.stop(),
         }

@@ -20,7 +20,7 @@ use crate::logic::vrrp::{
     Advertisement, ChecksumForm, Envelope, LinkState, Parameters, Rejection, State, VirtualRouter,
     packet, packet_v2,
 };
-use crate::model::{Family, Priority, Version};
+use crate::model::{AdverInterval, Family, Priority, Version};
 
 /// A virtual router at its place.
 pub struct Station {
@@ -327,20 +327,17 @@ impl Station {
         &mut self,
         now: Instant,
         address: IpAddr,
-        priority: Priority,
+        advertisement: &Advertisement,
         form: ChecksumForm,
     ) {
-        self.peers.retain(|peer| peer.address != address);
+        let known = self.peers.iter().position(|peer| peer.address == address);
+        let mut peer = match known {
+            Some(at) => self.peers.remove(at),
+            None => HeardPeer::new(address, now),
+        };
+        peer.hear(now, advertisement, form);
         self.peers.truncate(PEERS_MAX - 1);
-        self.peers.insert(
-            0,
-            HeardPeer {
-                address,
-                priority,
-                heard_at: now,
-                form,
-            },
-        );
+        self.peers.insert(0, peer);
     }
 
     /// Counts a packet that bore its VRID and was refused.
@@ -384,16 +381,47 @@ impl Announcing {
 }
 
 /// Somebody who advertises.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HeardPeer {
     /// Its source address.
     pub address: IpAddr,
     /// What it last advertised.
     pub priority: Priority,
+    /// The interval it last advertised.
+    pub interval: Option<AdverInterval>,
+    /// The addresses it last listed.
+    pub addresses: Vec<IpAddr>,
     /// When.
     pub heard_at: Instant,
-    /// How it computes its checksum.
+    /// How it last computed its checksum.
     pub form: ChecksumForm,
+    /// How many advertisements came in each form.
+    pub forms: BTreeMap<&'static str, u64>,
+}
+
+impl HeardPeer {
+    const fn new(address: IpAddr, now: Instant) -> Self {
+        Self {
+            address,
+            priority: Priority::LEAVING,
+            interval: None,
+            addresses: Vec::new(),
+            heard_at: now,
+            form: ChecksumForm::Rfc5798,
+            forms: BTreeMap::new(),
+        }
+    }
+
+    fn hear(&mut self, now: Instant, advertisement: &Advertisement, form: ChecksumForm) {
+        self.priority = advertisement.priority;
+        self.interval = Some(advertisement.interval);
+        if self.addresses != advertisement.addresses {
+            self.addresses.clone_from(&advertisement.addresses);
+        }
+        self.heard_at = now;
+        self.form = form;
+        *self.forms.entry(form.as_str()).or_default() += 1;
+    }
 }
 
 /// Refused packets by reason.
@@ -435,7 +463,7 @@ const LATENESS_MIN: Duration = Duration::from_millis(500);
 mod tests {
     use super::*;
     use crate::logic::vrrp::Preempt;
-    use crate::model::{AdverInterval, RouterName, VirtualAddress, Vrid};
+    use crate::model::{RouterName, VirtualAddress, Vrid};
 
     const LEASE: Duration = Duration::from_secs(2);
 
@@ -543,13 +571,41 @@ mod tests {
         assert!(station.is_forsaken(now + LEASE), "the lease is over");
     }
 
+    fn advertisement() -> Advertisement {
+        Advertisement {
+            vrid: Vrid::new(51).unwrap(),
+            priority: Priority::DEFAULT,
+            interval: AdverInterval::DEFAULT,
+            addresses: vec![[192, 0, 2, 100].into()],
+        }
+    }
+
+    #[test]
+    fn the_forms_of_checksums_are_counted_by_peer() {
+        let now = Instant::now();
+        let mut station = station(now);
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        for (peer, form) in [
+            (one, ChecksumForm::Rfc5798),
+            (other, ChecksumForm::Rfc9568),
+            (one, ChecksumForm::Rfc9568),
+            (one, ChecksumForm::Rfc5798),
+        ] {
+            station.note_peer(now, peer, &advertisement(), form);
+        }
+        let forms = |at: usize| station.peers[at].forms.clone();
+        assert_eq!(station.peers[0].address, one, "the last heard comes first");
+        assert_eq!(forms(0), BTreeMap::from([("rfc5798", 2), ("rfc9568", 1)]));
+        assert_eq!(forms(1), BTreeMap::from([("rfc9568", 1)]));
+    }
+
     #[test]
     fn only_the_last_heard_peers_are_remembered() {
         let now = Instant::now();
         let mut station = station(now);
         for number in 1..=20 {
             let peer = IpAddr::from([192, 0, 2, number]);
-            station.note_peer(now, peer, Priority::DEFAULT, ChecksumForm::Rfc5798);
+            station.note_peer(now, peer, &advertisement(), ChecksumForm::Rfc5798);
         }
         assert_eq!(station.peers.len(), PEERS_MAX, "the list has a bound");
         assert_eq!(

@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::station::{Rejections, Station};
-use crate::ipc::control::{PeerStatus, RejectedStatus, RouterStatus};
-use crate::logic::vrrp::{LinkState, State};
-use crate::model::{Fitness, Priority};
+use super::host::VirtualMac;
+use super::station::{HeardPeer, Rejections, Station};
+use crate::ipc::control::{
+    ActiveStatus, PeerStatus, RejectedStatus, RouterSettings, RouterStatus, TimerStatus,
+};
+use crate::logic::vrrp::{
+    Authentication, ChecksumForm, Counters, LinkState, Preempt, Rejection, State,
+};
+use crate::model::{Fitness, Priority, Version};
 
 /// Describes a station; `unclaimed` are the refusals of its socket that no virtual router was meant by.
 pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant) -> RouterStatus {
@@ -29,6 +34,13 @@ pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant)
     };
     let (rejected, last_rejected) = rejections(station, unclaimed, now);
     let notes = notes(station, last_rejected.as_ref(), now);
+    let (event, reason) = match machine.last_transition() {
+        Some((_, transition)) => (
+            transition.cause.rfc8347_event(),
+            transition.cause.rfc8347_reason(station.is_active()),
+        ),
+        None => ("none", "not-master"),
+    };
     RouterStatus {
         name: config.name.clone(),
         interface: config.interface.clone(),
@@ -49,7 +61,103 @@ pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant)
         rejected,
         last_rejected,
         notes,
+        active: active(station),
+        last_event: event.to_owned(),
+        new_active_reason: reason.to_owned(),
+        timers: timers(station, now),
+        settings: settings(station),
     }
+}
+
+fn active(station: &Station) -> Option<ActiveStatus> {
+    let machine = &station.machine;
+    let priority = if station.is_active() {
+        machine.effective_priority()
+    } else {
+        machine.peer()?.priority
+    };
+    Some(ActiveStatus {
+        address: machine.active_source()?,
+        priority: priority.get(),
+    })
+}
+
+fn timers(station: &Station, now: Instant) -> TimerStatus {
+    let machine = &station.machine;
+    let next_at = match machine.state() {
+        State::Initialize { .. } => None,
+        State::Backup { active_down_at, .. } => Some(active_down_at),
+        State::Active { adver_at, .. } => Some(adver_at),
+    };
+    let (skew_time, active_down_interval) = machine.intervals();
+    TimerStatus {
+        skew_time_us: u64::try_from(skew_time.as_micros()).unwrap_or(u64::MAX),
+        active_down_interval_ms: ms(active_down_interval),
+        next_ms: next_at.map(|at| ms(at.saturating_duration_since(now))),
+    }
+}
+
+fn settings(station: &Station) -> RouterSettings {
+    let config = &station.config;
+    let virtual_mac = VirtualMac {
+        family: station.family(),
+        vrid: config.vrid,
+    };
+    RouterSettings {
+        version: config.version.get(),
+        owner: station.machine.is_owner(),
+        preempt: match config.preempt {
+            Preempt::Always => "always".to_owned(),
+            Preempt::Never => "never".to_owned(),
+            Preempt::After(delay) => format!("after {delay:?}"),
+        },
+        accept: config.accept,
+        checksum: match config.version {
+            Version::V2 => ChecksumForm::Rfc3768,
+            Version::V3 => config.checksum,
+        }
+        .as_str()
+        .to_owned(),
+        authentication: match config.authentication {
+            Authentication::None => "none",
+            Authentication::Password(_) => "password",
+        }
+        .to_owned(),
+        unicast_peers: config.peers.clone(),
+        virtual_mac: config.virtual_mac.then(|| {
+            virtual_mac
+                .octets()
+                .map(|octet| format!("{octet:02x}"))
+                .join(":")
+        }),
+        group: config.group.clone(),
+        lease_ms: ms(config.lease),
+        down_multiplier: config.down_multiplier,
+    }
+}
+
+/// Sums up: RFC 8347 §3 has checksum, version, VRID and TTL errors for all virtual routers together, and most of what
+/// they count is for none of them.
+pub fn statistics<'a>(
+    stations: &[Station],
+    elsewhere: impl Iterator<Item = &'a Rejections>,
+) -> BTreeMap<String, u64> {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    let mut of_nobody = Counters::default();
+    for (reason, count) in elsewhere.flat_map(|rejections| &rejections.by_reason) {
+        let mut known = Rejection::ALL.into_iter();
+        if let Some(reason) = known.find(|known| known.as_str() == *reason) {
+            of_nobody.count_rejections(reason, *count);
+        }
+    }
+    let all = stations.iter().map(|station| station.machine.counters());
+    for counters in all.chain([of_nobody]) {
+        for (name, value) in counters.iter() {
+            *sums.entry(name.to_owned()).or_default() += value;
+        }
+    }
+    sums.insert("virtual_routers".to_owned(), stations.len() as u64);
+    sums
 }
 
 /// What the numbers mean that administrators ask about most.
@@ -62,14 +170,29 @@ fn notes(station: &Station, last: Option<&RejectedStatus>, now: Instant) -> Vec<
             "advertisements of {source} are being rejected: {reason}"
         ));
     }
-    if station.machine.counters().address_list_errors > 0 {
+    let ours = &station.machine.parameters().addresses;
+    let differs = |peer: &&HeardPeer| {
+        peer.addresses.len() != ours.len()
+            || !peer.addresses.iter().all(|address| ours.contains(address))
+    };
+    if let Some(peer) = station.peers.iter().find(differs) {
         let risk = "keepalived 2.2.7 ignores our advertisements then, and both are Active";
         notes.push(format!(
-            "a peer has listed other addresses than ours: {risk}"
+            "{} lists other addresses than ours: {risk}",
+            peer.address
         ));
     }
+    if station.machine.counters().own_source_received > 0 {
+        let meaning = "another router has our source address, or the link has a loop";
+        notes.push(format!(
+            "advertisements came from our own address: {meaning}"
+        ));
+    }
+    if station.machine.counters().owner_conflicts > 0 {
+        notes.push("another router says that it owns the addresses too".to_owned());
+    }
     if station.is_active() {
-        let alive = |peer: &&super::station::HeardPeer| {
+        let alive = |peer: &&HeardPeer| {
             now.saturating_duration_since(peer.heard_at) < patience
                 && peer.priority != Priority::LEAVING
         };
@@ -103,11 +226,18 @@ fn priority_reason(station: &Station) -> String {
 }
 
 fn peers(station: &Station, now: Instant) -> Vec<PeerStatus> {
-    let describe = |peer: &super::station::HeardPeer| PeerStatus {
+    let describe = |peer: &HeardPeer| PeerStatus {
         address: peer.address,
         priority: peer.priority.get(),
         heard_ms: since_ms(now, peer.heard_at),
         checksum: peer.form.as_str().to_owned(),
+        checksums: peer
+            .forms
+            .iter()
+            .map(|(form, count)| ((*form).to_owned(), *count))
+            .collect(),
+        interval_ms: peer.interval.map_or(0, |interval| ms(interval.duration())),
+        addresses: peer.addresses.clone(),
     };
     station.peers.iter().map(describe).collect()
 }
