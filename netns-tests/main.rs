@@ -7,6 +7,7 @@ mod demo;
 mod failover;
 mod frr;
 mod host;
+mod interop;
 mod keepalived;
 mod lab;
 mod notify;

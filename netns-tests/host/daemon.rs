@@ -92,6 +92,7 @@ impl Daemon {
                 let FromVrrp::Status {
                     id: answered,
                     routers,
+                    ..
                 } = message
                 else {
                     return None;
