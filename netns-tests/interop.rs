@@ -10,6 +10,7 @@
 
 mod cell;
 mod client;
+mod forged;
 mod nodes;
 mod story;
 mod table;

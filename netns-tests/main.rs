@@ -5,10 +5,8 @@
 
 mod demo;
 mod failover;
-mod frr;
 mod host;
 mod interop;
-mod keepalived;
 mod lab;
 mod notify;
 mod privileges;

@@ -167,6 +167,12 @@ impl<'a> Link<'a> {
                 for process in &mut self.theirs {
                     process.kill_family().unwrap();
                 }
+                // A dead vrrpd leaves its macvlans answering; a dead machine, of which this tells, does not.
+                if self.cell.peer == Peer::Frr {
+                    for name in MACVLANS {
+                        self.their_ip(&protodown(name));
+                    }
+                }
             }
         }
     }
@@ -184,10 +190,21 @@ impl<'a> Link<'a> {
                 .map(|status| format!("{:#?}", status.virtual_routers));
             format!("{}\n{}", node.log(), status.unwrap_or_default())
         });
+        let ask = |host: &Host, what: &str| {
+            let mut command = Command::new("/usr/sbin/ip");
+            command.args([what, "show"]);
+            let mut process = host.spawn(command).unwrap();
+            process.wait(PATIENCE).unwrap();
+            process.log()
+        };
+        let addresses = self.hosts.each_ref().map(|host| ask(host, "address"));
         format!(
-            "ours:\n{}\ntheirs:\n{}",
+            "ours:\n{}\n{}\ntheirs:\n{}\n{}\nthe client's neighbors:\n{}",
             ours.unwrap_or_default(),
-            theirs.join("\n")
+            addresses[0],
+            theirs.join("\n"),
+            addresses[1],
+            ask(&self.client, "neighbor"),
         )
     }
 
@@ -281,8 +298,14 @@ impl<'a> Link<'a> {
 
     /// Makes what FRR's administrator makes: macvlans with the virtual MACs, and settings that let nobody else answer.
     fn make_macvlans(&self) {
-        for (key, value) in [("arp_ignore", "1"), ("arp_announce", "2")] {
-            let key = format!("net/ipv4/conf/all/{key}");
+        // vrrpd takes the macvlans of a Backup down, and with them IPv6 addresses would go.
+        for (key, value) in [
+            ("ipv4/conf/all/arp_ignore", "1"),
+            ("ipv4/conf/all/arp_announce", "2"),
+            ("ipv6/conf/default/accept_dad", "0"),
+            ("ipv6/conf/all/keep_addr_on_down", "1"),
+        ] {
+            let key = format!("net/{key}");
             self.hosts[1].set_sysctl(&key, value).unwrap();
         }
         let mut lines = Vec::new();
@@ -304,14 +327,19 @@ impl<'a> Link<'a> {
                 lines.push(format!("addr add {address}/{len} dev {name}{nodad}"));
             }
             lines.push(format!("link set dev {name} up"));
+            lines.push(protodown(name));
         }
         for line in lines {
-            let mut command = Command::new("/usr/sbin/ip");
-            command.args(line.split(' '));
-            let mut process = self.hosts[1].spawn(command).unwrap();
-            let status = process.wait(PATIENCE).unwrap();
-            assert!(status.success(), "ip {line}: {}", process.log());
+            self.their_ip(&line);
         }
+    }
+
+    fn their_ip(&self, line: &str) {
+        let mut command = Command::new("/usr/sbin/ip");
+        command.args(line.split(' '));
+        let mut process = self.hosts[1].spawn(command).unwrap();
+        let status = process.wait(PATIENCE).unwrap();
+        assert!(status.success(), "ip {line}: {}", process.log());
     }
 
     fn start_frr(&mut self, priority: u8) {
@@ -364,6 +392,12 @@ impl Rank {
     }
 }
 
+/// As FRR does with the macvlans of a Backup: it keeps its addresses, and answers for none.
+fn protodown(name: &str) -> String {
+    format!("link set dev {name} protodown on")
+}
+
+const MACVLANS: [&str; 2] = ["vrrp4", "vrrp6"];
 const OURS: &str = "ours";
 const THEIRS: &str = "theirs";
 const THIRD: &str = "third";
