@@ -172,6 +172,10 @@ impl Process {
             return Ok(());
         }
         let family = self.halt_family()?;
+        // Descendants first: the kernel lets stopped orphans go on, and they would say that they are leaving.
+        for pid in family.iter().rev() {
+            send(*pid, Signal::SIGKILL)?;
+        }
         // Not reaped yet, so the number still means this group. Orphans are in it and in no family.
         if let Ok(group) = i32::try_from(self.pid()) {
             match signal::killpg(Pid::from_raw(group), Signal::SIGKILL) {
@@ -182,9 +186,6 @@ impl Process {
                     );
                 }
             }
-        }
-        for pid in &family {
-            send(*pid, Signal::SIGKILL)?;
         }
         self.wait(KILL_TIMEOUT)?;
         let deadline = Instant::now() + KILL_TIMEOUT;
