@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod daemon;
+mod links;
 mod namespace;
 
 use std::net::IpAddr;
@@ -380,7 +381,10 @@ fn rejected_packets_are_counted_by_reason_and_change_nothing() {
         let of_version_2 = [
             0x21, 51, 254, 1, 0, 1, 0, 0, 192, 0, 2, 100, 0, 0, 0, 0, 0, 0, 0, 0,
         ];
-        let packets: [&[u8]; 4] = [
+        let mut carp = [0; 36];
+        carp[..4].copy_from_slice(&[0x21, 51, 0, 7]);
+        let packets: [&[u8]; 5] = [
+            &carp,
             &of_another_router,
             &with_a_wrong_checksum,
             &of_version_2,
@@ -391,7 +395,7 @@ fn rejected_packets_are_counted_by_reason_and_change_nothing() {
         }
     });
     wait("all to be counted", || {
-        one.status()[0].rejected.values().sum::<u64>() == 4
+        one.status()[0].rejected.values().sum::<u64>() == 5
     });
     let status = &one.status()[0];
     let rejected: Vec<(&str, u64)> = status
@@ -399,7 +403,7 @@ fn rejected_packets_are_counted_by_reason_and_change_nothing() {
         .iter()
         .map(|(reason, count)| (reason.as_str(), *count))
         .collect();
-    let expected = [("checksum", 1), ("length", 1), ("version", 1), ("vrid", 1)];
+    let expected = ["carp", "checksum", "length", "version", "vrid"].map(|reason| (reason, 1));
     assert_eq!(rejected, expected, "each for its reason");
     let last = status.last_rejected.as_ref().unwrap();
     assert_eq!(last.source, IpAddr::from([192, 0, 2, 2]), "with its source");

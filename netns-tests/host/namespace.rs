@@ -79,6 +79,10 @@ impl Namespace {
         namespace
     }
 
+    pub const fn thread_id(&self) -> i32 {
+        self.thread_id
+    }
+
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (report, done) = sync_channel(1);
         self.jobs

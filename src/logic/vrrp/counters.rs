@@ -56,6 +56,8 @@ counters! {
     authentication_errors,
     /// Rejected: from no peer of ours, or by multicast where peers are unicast, or the other way round.
     stranger_errors,
+    /// Rejected: CARP, another protocol with VRRP's number.
+    carp_received,
     /// Ignored: sent from our own address.
     own_source_received,
     /// IPv6 advertisements that do not begin with a link-local address, accepted.
@@ -92,6 +94,7 @@ impl Counters {
             Rejection::CountZero => &mut self.address_list_errors,
             Rejection::IntervalZero | Rejection::IntervalMismatch => &mut self.interval_errors,
             Rejection::OwnSource => &mut self.own_source_received,
+            Rejection::Carp => &mut self.carp_received,
             Rejection::Destination | Rejection::Peer => &mut self.stranger_errors,
             Rejection::AuthenticationType | Rejection::AuthenticationData => {
                 &mut self.authentication_errors

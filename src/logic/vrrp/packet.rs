@@ -92,11 +92,13 @@ pub enum Rejection {
     Destination,
     /// Unicast: not from one of our peers; found by the caller.
     Peer,
+    /// CARP, another protocol with the same number and group; found by the caller with [`is_carp`].
+    Carp,
 }
 
 impl Rejection {
     /// Every reason, in the order of the checks.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::HopLimit,
         Self::Version,
         Self::Type,
@@ -111,6 +113,7 @@ impl Rejection {
         Self::IntervalMismatch,
         Self::Destination,
         Self::Peer,
+        Self::Carp,
     ];
 
     /// Returns the stable name used in status and metrics.
@@ -130,6 +133,7 @@ impl Rejection {
             Self::IntervalMismatch => "interval_mismatch",
             Self::Destination => "destination",
             Self::Peer => "peer",
+            Self::Carp => "carp",
         }
     }
 }
@@ -151,6 +155,7 @@ impl fmt::Display for Rejection {
             Self::IntervalMismatch => "its interval is not ours, as version 2 demands",
             Self::Destination => "it is multicast where we are unicast, or the other way round",
             Self::Peer => "its sender is not one of our peers",
+            Self::Carp => "it is CARP, which shares VRRP's protocol number and hardware addresses",
         })
     }
 }
@@ -265,6 +270,19 @@ pub fn peek_vrid(message: &[u8]) -> Option<u8> {
     message.get(1).copied()
 }
 
+/// Returns whether a message is an advertisement of CARP (OpenBSD, UCarp), which has protocol 112 and the group too.
+///
+/// It begins as VRRP version 2 does and would have seven addresses, but is too short for them:
+///
+/// ```text
+/// 0x21 | VHID | advskew | 7 | demotion | advbase | checksum 2 | counter 8 | SHA-1 20     36 bytes
+/// ```
+pub fn is_carp(message: &[u8]) -> bool {
+    message.len() == CARP_LEN
+        && message.first() == Some(&0x21)
+        && message.get(3) == Some(&CARP_AUTHENTICATION_WORDS)
+}
+
 /// The family of an advertisement's addresses.
 pub fn family(advertisement: &Advertisement) -> Family {
     advertisement
@@ -352,6 +370,8 @@ pub const HOP_LIMIT: u8 = 255;
 pub const PROTOCOL: u8 = 112;
 const VERSION: u8 = 3;
 pub(super) const TYPE_ADVERTISEMENT: u8 = 1;
+const CARP_LEN: usize = 36;
+const CARP_AUTHENTICATION_WORDS: u8 = 7;
 const HEADER_LEN: usize = 8;
 const COUNT_AT: usize = 3;
 const CHECKSUM_AT: usize = 6;

@@ -170,7 +170,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
-    use crate::logic::vrrp::packet::HOP_LIMIT;
+    use crate::logic::vrrp::packet::{HOP_LIMIT, is_carp};
 
     /// What keepalived 2.2.7 sends for VRID 51, priority 100, 1 s, one address, without authentication.
     const KEEPALIVED: [u8; 20] = [
@@ -281,12 +281,15 @@ mod tests {
         assert_eq!(refused, Err(Rejection::HopLimit));
     }
 
-    /// A CARP advertisement shares protocol, group and first byte; it must end as a length error.
+    /// A CARP advertisement shares protocol, group and first byte; it must end as an error of its own.
     #[test]
-    fn carp_is_a_length_error() {
+    fn carp_is_known_and_no_advertisement() {
         let mut carp = [0_u8; 36];
         carp[..4].copy_from_slice(&[0x21, 1, 0, 7]);
         assert_eq!(parsed(&carp, Authentication::None), Err(Rejection::Length));
+        assert!(is_carp(&carp), "it is known for what it is");
+        let seven_addresses = [&carp[..], &[0; 8]].concat();
+        assert!(!is_carp(&seven_addresses), "seven addresses are longer");
     }
 
     proptest::proptest! {

@@ -231,6 +231,9 @@ impl<S: Supervisor> Process<S> {
             Packet::Message { envelope, message } => (envelope, *message),
             Packet::Malformed { source, reason } => return port.reject(now, *source, *reason),
         };
+        if packet::is_carp(message) {
+            return port.reject(now, Some(envelope.source), Rejection::Carp);
+        }
         let Some(vrid) = packet::peek_vrid(message) else {
             return port.reject(now, Some(envelope.source), Rejection::Length);
         };

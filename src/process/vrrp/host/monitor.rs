@@ -16,6 +16,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
+use tracing::debug;
 
 use super::netlink::{Messages, Netlink, RECEIVE_BUFFER_BYTES};
 
@@ -24,6 +25,7 @@ use super::netlink::{Messages, Netlink, RECEIVE_BUFFER_BYTES};
 pub struct Monitor {
     socket: Socket,
     view: View,
+    overruns: u64,
 }
 
 impl Monitor {
@@ -37,6 +39,7 @@ impl Monitor {
         let mut monitor = Self {
             socket,
             view: View::default(),
+            overruns: 0,
         };
         monitor.read_all(netlink)?;
         Ok(monitor)
@@ -45,6 +48,11 @@ impl Monitor {
     /// Returns what is known.
     pub const fn view(&self) -> &View {
         &self.view
+    }
+
+    /// Returns how often the kernel said that events were lost.
+    pub const fn overruns(&self) -> u64 {
+        self.overruns
     }
 
     /// Takes in all events that wait, and returns whether they changed anything.
@@ -63,7 +71,7 @@ impl Monitor {
                                 changed |= self.view.apply(event)
                             }
                             NetlinkPayload::Overrun(_) => {
-                                self.read_all(netlink)?;
+                                self.make_up_for_loss(netlink)?;
                                 changed = true;
                             }
                             _ => {}
@@ -73,12 +81,21 @@ impl Monitor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(changed),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                    self.read_all(netlink)?;
+                    self.make_up_for_loss(netlink)?;
                     changed = true;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn make_up_for_loss(&mut self, netlink: &mut Netlink) -> io::Result<()> {
+        self.overruns += 1;
+        debug!(
+            overruns = self.overruns,
+            "netlink events were lost; reading everything again"
+        );
+        self.read_all(netlink)
     }
 
     /// Reads everything again. Events that still wait are taken in later, although they are older.
