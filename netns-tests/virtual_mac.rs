@@ -214,6 +214,39 @@ fn a_virtual_mac_of_an_address_that_the_interface_has_is_refused() {
     .unwrap();
 }
 
+/// RFC 9568 §6.4.3 knows no two owners: the higher source address wins, and both say what is wrong.
+#[test]
+fn two_owners_end_with_one_active_and_both_say_so() {
+    let segment = Segment::new();
+    let mut first = segment.start(0, "owner: true");
+    wait(&mut first, "Active");
+    let mut second = segment.start(1, "owner: true");
+    wait(&mut second, "Active");
+    wait(&mut first, "Backup");
+    for node in [&mut first, &mut second] {
+        let note = "another router says that it owns the addresses too";
+        node.wait_for("a note", PATIENCE, |status| {
+            let mut routers = status.virtual_routers.iter();
+            routers.any(|router| router.notes.iter().any(|found| found == note))
+        })
+        .unwrap();
+    }
+    for address in [V4, V6] {
+        until("the one that is Active answers", || {
+            segment.reaches(address)
+        });
+    }
+    second.process().kill_family().unwrap();
+    wait(&mut first, "Active");
+    assert!(
+        first
+            .log()
+            .contains("another router says that it owns the addresses too"),
+        "the log says it as well: {}",
+        first.log()
+    );
+}
+
 #[test]
 fn what_is_not_accepted_is_dropped_and_neighbors_are_still_answered() {
     let segment = Segment::new();

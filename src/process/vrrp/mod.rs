@@ -15,6 +15,7 @@ pub mod host;
 pub mod realtime;
 pub mod outbox;
 pub mod port;
+pub mod oddities;
 pub mod run;
 pub mod socket;
 pub mod station;

@@ -255,9 +255,15 @@ impl<S: Supervisor> Process<S> {
         match station.parse(envelope, message) {
             Ok((advertisement, form)) => {
                 station.note_peer(now, envelope.source, &advertisement, form);
+                let before = station.machine.counters();
                 station
                     .machine
                     .handle_advertisement(now, envelope.source, &advertisement);
+                let after = station.machine.counters();
+                for cause in station.oddities.of(&before, &after, now) {
+                    let router = &station.config.name;
+                    warn!(%router, peer = %envelope.source, cause, "odd advertisements, accepted");
+                }
                 self.perform(index, now);
             }
             Err(reason) => station.reject(now, envelope.source, reason),

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use super::frames::Announcer;
 use super::host::{Answer, Command, Outlet, RouterLink, What};
+use super::oddities::Oddities;
 use super::socket::VrrpSocket;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
@@ -38,6 +39,8 @@ pub struct Station {
     pub peers: Vec<HeardPeer>,
     /// What was refused of what bore its VRID.
     pub rejections: Rejections,
+    /// What was said of advertisements that were accepted.
+    pub oddities: Oddities,
     /// Addresses that somebody else removed and that were put back.
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
@@ -94,6 +97,7 @@ impl Station {
             made_at: now,
             peers: Vec::new(),
             rejections: Rejections::default(),
+            oddities: Oddities::default(),
             put_back: 0,
             send_failures: 0,
             mates,
@@ -597,6 +601,22 @@ mod tests {
         assert_eq!(station.peers[0].address, one, "the last heard comes first");
         assert_eq!(forms(0), BTreeMap::from([("rfc5798", 2), ("rfc9568", 1)]));
         assert_eq!(forms(1), BTreeMap::from([("rfc9568", 1)]));
+    }
+
+    #[test]
+    fn rejections_are_all_counted_and_logged_once_a_minute() {
+        let now = Instant::now();
+        let source = Some(IpAddr::from([192, 0, 2, 9]));
+        let mut rejections = Rejections::default();
+        let mut logged = |seconds| {
+            let at = now + Duration::from_secs(seconds);
+            rejections.count(at, source, Rejection::Carp)
+        };
+        assert_eq!(
+            [0, 1, 59, 60, 61].map(&mut logged),
+            [true, false, false, true, false]
+        );
+        assert_eq!(rejections.by_reason, BTreeMap::from([("carp", 5)]));
     }
 
     #[test]
