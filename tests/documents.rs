@@ -22,7 +22,7 @@ use evenkeel::ipc::control::{
     RejectedStatus, RouterSettings, RouterStatus, Status, TimerStatus,
 };
 use evenkeel::logic::vrrp::{Counters, Rejection};
-use evenkeel::model::{Family, RouterName};
+use evenkeel::model::{Family, FaultCause, RouterName};
 use evenkeel::process::vrrp::status::SHELL_COUNTERS;
 
 /// The capabilities the unit gives, as house.md's table of processes adds them up.
@@ -588,5 +588,44 @@ fn sample_router() -> RouterStatus {
         new_active_reason: String::from("not-master"),
         timers: TimerStatus::default(),
         settings: RouterSettings::default(),
+    }
+}
+
+#[test]
+fn manual_explains_every_cause_of_a_transition() {
+    use evenkeel::logic::vrrp::Cause::*;
+    let manual = std::fs::read_to_string("man/evenkeel.8").expect("the manual is there");
+    let faults = [FaultCause::ProxyNotServing, FaultCause::ProxyKeepsDying].map(Fault);
+    let others = [
+        Startup,
+        OwnerStartup,
+        Adopted,
+        ActiveSilent,
+        ActiveLeft,
+        Preempting,
+        ReElected,
+        HigherPriority,
+        HigherAddress,
+        Demoted,
+        FaultOver,
+        LinkUp,
+        LinkDown,
+        Shutdown,
+        Stalled,
+        ApplyFailed,
+        ApplyTimedOut,
+        Companion,
+        CompanionsBack,
+    ];
+    for cause in faults.into_iter().chain(others) {
+        let text = cause.to_string();
+        let explained = manual.lines().any(|line| {
+            line.strip_prefix(".It ")
+                .is_some_and(|line| line.split(" ; ").any(|cause| cause == text))
+        });
+        assert!(
+            explained,
+            "man/evenkeel.8 has an item {text:?} in DIAGNOSTICS"
+        );
     }
 }

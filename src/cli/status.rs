@@ -134,12 +134,23 @@ fn router_details(text: &mut String, router: &RouterStatus) {
     for note in &router.notes {
         let _ = writeln!(text, "  note: {note}");
     }
+    let own = ago(router.advertisement_interval_ms);
+    let learned = router.active_adver_interval_ms.map(ago);
+    let learned = learned.filter(|learned| *learned != own);
+    let learned = learned.map_or_else(String::new, |learned| format!(", learned {learned}"));
+    let _ = writeln!(
+        text,
+        "  interval {own}{learned}, skew time {}, active down interval {}",
+        ago(router.timers.skew_time_us / 1000),
+        ago(router.timers.active_down_interval_ms)
+    );
     for peer in &router.peers {
         let _ = writeln!(
             text,
-            "  peer {}: priority {}, heard {} ago, checksum {}",
+            "  peer {}: priority {}, interval {}, heard {} ago, checksum {}",
             peer.address,
             peer.priority,
+            ago(peer.interval_ms),
             ago(peer.heard_ms),
             peer.checksum
         );
@@ -281,5 +292,35 @@ mod tests {
         ] {
             assert_eq!(ago(ms), text);
         }
+    }
+
+    #[test]
+    fn virtual_router_shows_what_it_learned_and_what_is_wrong() {
+        let router: RouterStatus = serde_json::from_value(serde_json::json!({
+            "name": {"entry": "web", "family": "ipv4"}, "interface": "eth0", "vrid": 51,
+            "state": "Backup", "since_ms": 90_000, "cause": "startup", "base_priority": 100,
+            "effective_priority": 100, "priority_reason": "", "addresses": ["192.0.2.100"],
+            "holds_addresses": false, "advertisement_interval_ms": 1_000,
+            "active_adver_interval_ms": 300, "primary_address": "192.0.2.1",
+            "peers": [{"address": "192.0.2.2", "priority": 150, "interval_ms": 300,
+                       "heard_ms": 20, "checksum": "rfc5798"}],
+            "counters": {"active_transitions": 0, "advertisements_received": 300},
+            "rejected": {"carp": 7},
+            "last_rejected": {"source": "192.0.2.3", "reason": "carp", "since_ms": 500},
+            "notes": ["advertisements of 192.0.2.3 are being rejected: carp"],
+            "timers": {"skew_time_us": 182_812, "active_down_interval_ms": 1_082, "next_ms": 900},
+        }))
+        .expect("the fields are those of a status");
+        let mut text = String::new();
+        router_details(&mut text, &router);
+        let hoped = "
+web/ipv4: 192.0.2.100 (not here)
+  note: advertisements of 192.0.2.3 are being rejected: carp
+  interval 1.0s, learned 300ms, skew time 182ms, active down interval 1.0s
+  peer 192.0.2.2: priority 150, interval 300ms, heard 20ms ago, checksum rfc5798
+  advertisements_received 300
+  rejected 7, last from 192.0.2.3 500ms ago: carp
+";
+        assert_eq!(text, hoped);
     }
 }
