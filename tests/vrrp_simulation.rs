@@ -159,7 +159,8 @@ fn health_driven_handover_takes_the_skew_of_the_best_peer() {
         let mut world = World::new(Chance(seed), &[200, 150], &[Preempt::Always; 2], 100);
         world.start(0, false);
         world.start(1, false);
-        world.run(13_000_000 + seed % 1_000_000, |_| {});
+        let settled_at = 13_000_000 + world.chance.below(1_000_000);
+        world.run(settled_at, |_| {});
         world.set_fitness(0, Fitness::Ready(Priority::from_wire(100)));
         // Skew_Time of 150 is 414,063 µs by its own clock; beyond it only the segment's delays and the host's
         // latency.
@@ -174,13 +175,59 @@ fn lone_router_that_is_demoted_never_stops_answering() {
     for_seeds(10, |seed| {
         let mut world = World::new(Chance(seed), &[200], &[Preempt::Always], 1000);
         world.start(0, false);
-        world.run(50_000_000 + seed % 10_000_000, |_| {});
+        let settled_at = 50_000_000 + world.chance.below(10_000_000);
+        world.run(settled_at, |_| {});
         world.set_fitness(0, Fitness::Ready(Priority::MIN));
         let end = world.now + 60_000_000;
         world.run(end, |world| {
             assert_eq!(world.answering(), [0], "in spite of it\n{}", world.story());
         });
         assert_eq!(world.active(), [0], "and it is Active again");
+    });
+}
+
+/// RFC 9568 §6.4.3: whoever of two Actives speaks first ends it, if they have not just answered each other.
+#[test]
+fn two_that_were_apart_are_one_as_soon_as_one_of_them_speaks() {
+    for_seeds(4, |seed| {
+        let mut world = World::new(Chance(seed), &[200, 150], &[Preempt::Always; 2], 100);
+        world.start(0, false);
+        world.start(1, false);
+        world.open = vec![vec![false; 2]; 2];
+        let settled_at = 13_000_000 + world.chance.below(1_000_000);
+        world.run(settled_at, |_| {});
+        assert_eq!(world.active(), [0, 1], "both");
+        let sent = |world: &World| -> u64 {
+            let counters = world.nodes.iter().map(|node| node.router().counters());
+            counters.map(|counters| counters.advertisements_sent).sum()
+        };
+        world.open = vec![vec![true; 2]; 2];
+        let before = sent(&world);
+        while sent(&world) == before {
+            let next_at = world.now + 1000;
+            world.run(next_at, |_| {});
+        }
+        let end = world.now + 2 * world.delay_max;
+        world.run(end, |_| {});
+        assert_eq!(world.active(), [0], "the better one\n{}", world.story());
+    });
+}
+
+#[test]
+fn backup_that_was_frozen_reads_what_waited_before_it_stands() {
+    for_seeds(4, |seed| {
+        let mut world = World::new(Chance(seed), &[200, 150], &[Preempt::Always; 2], 100);
+        world.start(0, false);
+        world.start(1, false);
+        let settled_at = 13_000_000 + world.chance.below(1_000_000);
+        world.run(settled_at, |_| {});
+        let span = 3_700_000 + world.chance.below(6_000_000);
+        world.stall(1, span);
+        let end = world.now + span + 10_000_000;
+        world.run(end, |_| {});
+        let counters = world.nodes[1].router().counters();
+        let said = (counters.active_transitions, counters.advertisements_sent);
+        assert_eq!(said, (0, 0), "it never stands\n{}", world.story());
     });
 }
 
@@ -191,7 +238,8 @@ fn active_that_was_frozen_does_not_throw_its_successor_out_without_preemption() 
         world.start(0, false);
         world.run(4_000_000, |_| {});
         world.start(1, false);
-        world.run(8_000_000 + seed % 1_000_000, |_| {});
+        let settled_at = 8_000_000 + world.chance.below(1_000_000);
+        world.run(settled_at, |_| {});
         assert_eq!(world.active(), [0], "the first");
         // Beyond both patiences; what the socket kept is sometimes lost.
         let span = 3_700_000 + world.chance.below(6_000_000);
@@ -217,7 +265,8 @@ fn adopted_router_moves_nothing() {
         let mut world = World::new(Chance(seed), &[200, 150], &[Preempt::Always; 2], 100);
         world.start(0, false);
         world.start(1, false);
-        world.run(13_000_000 + seed % 1_000_000, |_| {});
+        let settled_at = 13_000_000 + world.chance.below(1_000_000);
+        world.run(settled_at, |_| {});
         let transitions = world.nodes[1].router().counters().active_transitions;
         world.crash(0);
         let back_at = world.now + world.chance.below(1_500_000);

@@ -49,8 +49,8 @@ fn best_router_is_active_in_the_end_beside_keepalived() {
 fn keepalived_that_wakes_or_starts_again_moves_nothing_among_ours_that_preempt() {
     for_seeds(5, |seed| {
         let (mut world, interval) = pair(seed, Version::V3, 200, 150, 100);
-        let settled_at = Bounds::of(&world).settled;
-        world.run(settled_at + seed % interval, |_| {});
+        let settled_at = Bounds::of(&world).settled + world.chance.below(interval);
+        world.run(settled_at, |_| {});
         assert_eq!(world.active(), [0], "the better one");
         let transitions = world.nodes[0].router().counters().active_transitions;
         let end = match seed % 3 {
@@ -88,8 +88,8 @@ fn keepalived_that_wakes_or_starts_again_moves_nothing_among_ours_that_preempt()
 fn keepalived_that_was_frozen_as_master_meets_its_successor_for_a_moment_only() {
     for_seeds(5, |seed| {
         let (mut world, interval) = pair(seed, Version::V3, 150, 200, 100);
-        let settled_at = Bounds::of(&world).settled;
-        world.run(settled_at + seed % interval, |_| {});
+        let settled_at = Bounds::of(&world).settled + world.chance.below(interval);
+        world.run(settled_at, |_| {});
         assert_eq!(world.active(), [1], "the better one");
         let span = world.patience() + interval + world.chance.below(3 * interval);
         world.stall(1, span);
