@@ -164,6 +164,18 @@ impl Node {
         u64::from(self.parameters.down_multiplier) * learned + skew_most
     }
 
+    /// Until when the host may still extend a lease that is asked for now.
+    pub fn not_after(&self, now: Micros) -> Micros {
+        match &self.program {
+            Program::Evenkeel(router) => {
+                let (_, patience) = router.intervals();
+                self.clock
+                    .reaches(self.clock.shows(now) + patience.min(LEASE))
+            }
+            Program::Keepalived(_) => Micros::MAX,
+        }
+    }
+
     pub fn due_at(&self) -> Option<Instant> {
         match &self.program {
             Program::Evenkeel(router) => router.poll_timeout(),

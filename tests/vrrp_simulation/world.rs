@@ -55,6 +55,8 @@ pub enum Event {
         node: usize,
         life: u64,
         step: HostStep,
+        /// What extends a lease is not done later: the process has slept.
+        not_after: Micros,
     },
     Wake {
         node: usize,
@@ -425,18 +427,23 @@ impl World {
                 }
                 self.nodes[at].handle_timeout(now);
             }
-            Event::HostDone { life, step, .. } => {
+            Event::HostDone {
+                life,
+                step,
+                not_after,
+                ..
+            } => {
                 if life != self.nodes[at].life {
                     return;
                 }
-                self.host_done(at, step);
+                self.host_done(at, step, self.now > not_after);
             }
             Event::Wake { .. } => return,
         }
         self.after(at);
     }
 
-    fn host_done(&mut self, at: usize, step: HostStep) {
+    fn host_done(&mut self, at: usize, step: HostStep, late: bool) {
         let fails = match (self.nodes[at].kind, step) {
             (Kind::Evenkeel, HostStep::Install | HostStep::Renew) => {
                 self.chance.percent(self.weather.apply_failure_percent)
@@ -446,7 +453,8 @@ impl World {
         let node = &mut self.nodes[at];
         let now = node.clock.shows(self.now);
         let until = match &mut node.program {
-            Program::Evenkeel(router) if fails => {
+            Program::Evenkeel(_) if late && step == HostStep::Renew => return,
+            Program::Evenkeel(router) if fails || (late && step == HostStep::Install) => {
                 let what = "chance".to_owned();
                 return router.handle_apply_failed(now, Failure { what });
             }
@@ -476,7 +484,8 @@ impl World {
                 Wanted::Send(priority) => self.broadcast(at, priority),
                 Wanted::Tell(transition) => self.note(at, Note::Changes(transition)),
                 Wanted::Host(step) => {
-                    let life = self.nodes[at].life;
+                    let node = &self.nodes[at];
+                    let (life, not_after) = (node.life, node.not_after(self.now));
                     let done_at = self.now + self.host_latency;
                     self.push(
                         done_at,
@@ -484,6 +493,7 @@ impl World {
                             node: at,
                             life,
                             step,
+                            not_after,
                         },
                     );
                 }
