@@ -9,6 +9,8 @@
 mod bench;
 #[path = "vrrp_rfc9568/properties.rs"]
 mod properties;
+#[path = "vrrp_rfc9568/steps.rs"]
+mod steps;
 
 use std::time::Duration;
 

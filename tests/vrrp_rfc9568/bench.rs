@@ -96,10 +96,6 @@ impl Bench {
             .collect()
     }
 
-    pub fn actions_and_reports(&mut self) -> usize {
-        std::iter::from_fn(|| self.router.poll_action()).count()
-    }
-
     /// Returns the rest of Active_Down_Timer and Active_Adver_Interval, in Backup.
     pub fn backup_timers(&self) -> Option<(Duration, AdverInterval)> {
         match self.router.state() {

@@ -1,48 +1,25 @@
-//! A segment with virtual routers on it, under a virtual clock and a seeded chance.
+//! A segment with virtual routers on it, ours and such as keepalived's, under a virtual clock and a seeded chance.
 //!
 //! The shell of each router is modelled roughly: one host thread with a fixed latency, a kernel
 //! that ends leases, a socket that queues while the process is frozen. Everything that happens is
-//! an event in one queue.
+//! an event in one queue; each node has a clock of its own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use evenkeel::logic::vrrp::router::ACTIONS_MAX;
 use evenkeel::logic::vrrp::{
-    Action, Advertisement, AnnouncementPlan, Failure, LinkState, Parameters, Preempt, State,
-    VirtualRouter,
+    Action, Advertisement, Failure, LinkState, Preempt, Transition, VirtualRouter,
 };
-use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
+use evenkeel::model::{Fitness, Priority};
 
-/// Chance that can be had again: splitmix64.
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Returns a number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    pub fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
-
-/// Microseconds since the beginning.
-pub type Micros = u64;
+use crate::chance::Chance;
+use crate::clock::{DRIFT_MAX_PPM, Micros, at_most};
+use crate::keepalived::{Deed, Keepalived};
+use crate::node::{Kernel, Kind, LEASE, Node, Process, Program, Setting};
 
 /// The troubles of a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +27,17 @@ pub struct Weather {
     pub loss_percent: u64,
     pub duplicate_percent: u64,
     pub apply_failure_percent: u64,
+    /// Packets of one sender may overtake each other.
+    pub reorders: bool,
+}
+
+impl Weather {
+    pub const FAIR: Self = Self {
+        loss_percent: 0,
+        duplicate_percent: 0,
+        apply_failure_percent: 0,
+        reorders: false,
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +55,8 @@ pub enum Event {
         node: usize,
         life: u64,
         step: HostStep,
+        /// What extends a lease is not done later: the process has slept.
+        not_after: Micros,
     },
     Wake {
         node: usize,
@@ -81,41 +71,21 @@ pub enum HostStep {
     Remove,
 }
 
-/// What a kernel has of the virtual addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kernel {
-    Nothing,
-    Answers { until: Micros },
-    Silent { until: Micros },
+/// One line of the story.
+#[derive(Clone, Copy, Debug)]
+enum Note {
+    Word(&'static str),
+    Sends(Priority),
+    Changes(Transition),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Process {
-    Running,
-    /// Frozen: what arrives waits.
-    Stalled,
-    /// Dead; the supervisor keeps the socket, and what arrives waits.
-    Dead,
-}
-
-pub struct Node {
-    pub router: VirtualRouter,
-    pub parameters: Parameters,
-    pub process: Process,
-    pub kernel: Kernel,
-    pub source: IpAddr,
-    pub link_up: bool,
-    pub fitness: Fitness,
-    advertised_at: Option<Micros>,
-    waiting: VecDeque<Event>,
-    generation: u64,
-    /// Counts the processes this node has had; the host thread of a dead one does nothing more.
-    life: u64,
-}
-
-impl Node {
-    pub fn is_active(&self) -> bool {
-        self.process != Process::Dead && matches!(self.router.state(), State::Active { .. })
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(word) => f.write_str(word),
+            Self::Sends(priority) => write!(f, "sends {priority}"),
+            Self::Changes(Transition { from, to, cause }) => write!(f, "{from} -> {to}: {cause}"),
+        }
     }
 }
 
@@ -123,77 +93,71 @@ pub struct World {
     pub now: Micros,
     pub nodes: Vec<Node>,
     pub weather: Weather,
-    pub interval: AdverInterval,
     /// `open[from][to]`.
     pub open: Vec<Vec<bool>>,
     pub delay_max: Micros,
     pub chance: Chance,
-    pub log: Vec<String>,
+    /// `arrives_last[from][to]`: when the packet sent last arrives.
+    arrives_last: Vec<Vec<Micros>>,
+    /// The last that happened.
+    log: VecDeque<(Micros, usize, Note)>,
     host_latency: Micros,
     queue: BinaryHeap<Reverse<(Micros, u64, Event)>>,
     sequence: u64,
-    epoch: Instant,
 }
 
 impl World {
+    /// Makes a world of our own routers, version 3, with clocks as chance will have them.
     pub fn new(mut chance: Chance, priorities: &[u8], preempt: &[Preempt], centi: u16) -> Self {
-        let interval = AdverInterval::from_centiseconds(centi).expect("in range");
-        let epoch = Instant::now() + Duration::from_secs(1000);
-        let count = priorities.len();
-        let nodes = (0..count)
-            .map(|at| {
-                let source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, at as u8 + 1));
-                let parameters = Parameters {
-                    vrid: Vrid::new(51).expect("not 0"),
-                    version: Version::V3,
-                    priority: Priority::from_wire(priorities[at]),
-                    addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100))],
-                    advertisement_interval: interval,
-                    preempt: preempt[at],
-                    lease: Duration::from_secs(2),
-                    down_multiplier: 3,
-                    announcements: AnnouncementPlan::default(),
-                    synchronized: false,
-                };
-                let router = VirtualRouter::new(parameters.clone());
-                Node {
-                    router,
-                    fitness: Fitness::Ready(parameters.priority),
-                    parameters,
-                    process: Process::Dead,
-                    kernel: Kernel::Nothing,
-                    source,
-                    link_up: true,
-                    advertised_at: None,
-                    waiting: VecDeque::new(),
-                    generation: 0,
-                    life: 0,
-                }
+        let settings: Vec<Setting> = priorities
+            .iter()
+            .zip(preempt)
+            .map(|(priority, preempt)| Setting {
+                drift_ppm: drift(&mut chance),
+                ..Setting::new(Kind::Evenkeel, *priority, *preempt, centi)
             })
             .collect();
-        let host_latency = chance.below(interval.micros().min(40_000) / 10) + 1;
+        Self::of(chance, &settings)
+    }
+
+    pub fn of(mut chance: Chance, settings: &[Setting]) -> Self {
+        let epoch = Instant::now() + Duration::from_secs(1000);
+        let nodes: Vec<Node> = (1..)
+            .zip(settings)
+            .map(|(host, setting)| Node::new(setting, IpAddr::from([192, 0, 2, host]), epoch))
+            .collect();
+        let shortest = nodes.iter().map(Node::interval).min().unwrap_or_default();
+        let host_latency = chance.below(shortest.min(40_000) / 10) + 1;
         Self {
             now: 0,
+            weather: Weather::FAIR,
+            open: vec![vec![true; nodes.len()]; nodes.len()],
+            arrives_last: vec![vec![0; nodes.len()]; nodes.len()],
             nodes,
-            weather: Weather {
-                loss_percent: 0,
-                duplicate_percent: 0,
-                apply_failure_percent: 0,
-            },
-            interval,
-            open: vec![vec![true; count]; count],
-            delay_max: chance.below(interval.micros() / 20) + 2,
+            delay_max: chance.below(shortest / 20) + 2,
             chance,
-            log: Vec::new(),
+            log: VecDeque::with_capacity(STORY_LINES),
             host_latency,
             queue: BinaryHeap::new(),
             sequence: 0,
-            epoch,
         }
     }
 
-    pub fn instant(&self) -> Instant {
-        self.epoch + Duration::from_micros(self.now)
+    /// The longest interval of any node, in the time of the world.
+    pub fn interval(&self) -> Micros {
+        at_most(self.longest_interval())
+    }
+
+    /// The longest that any node waits for an Active, whoever that is, in the time of the world.
+    pub fn patience(&self) -> Micros {
+        let learned = self.longest_interval();
+        let patience = self.nodes.iter().map(|node| node.patience(learned));
+        at_most(patience.max().unwrap_or_default())
+    }
+
+    fn longest_interval(&self) -> Micros {
+        let intervals = self.nodes.iter().map(Node::interval);
+        intervals.max().unwrap_or_default()
     }
 
     /// Runs until `end`, calling `check` after every event.
@@ -220,47 +184,53 @@ impl World {
         check(self);
     }
 
-    /// Starts a process on a node, adopting what the one before left if it is asked to.
+    /// Starts a process on a node; ours adopts what the one before left if it is asked to.
     pub fn start(&mut self, at: usize, adopting: bool) {
-        let now = self.instant();
+        let world_now = self.now;
         let node = &mut self.nodes[at];
         if node.process != Process::Dead {
             return;
         }
+        let now = node.clock.shows(world_now);
         node.life += 1;
         node.process = Process::Running;
-        node.router = VirtualRouter::new(node.parameters.clone());
+        node.program = Node::program(node.kind, &node.parameters, node.source);
         let primary = node.source;
-        if node.link_up {
-            node.router.handle_link(now, LinkState::Up { primary });
-        }
         let lease_lives = !matches!(node.kernel, Kernel::Nothing);
-        match node.advertised_at.take() {
-            Some(advertised_at) if adopting && lease_lives => {
-                let advertised_at = self.epoch + Duration::from_micros(advertised_at);
-                self.nodes[at].router.handle_adoption(now, advertised_at);
-            }
-            _ => {
-                node.kernel = Kernel::Nothing;
-                node.waiting.clear();
-                node.router.handle_startup(now);
-            }
+        let advertised_at = node
+            .advertised_at
+            .take()
+            .filter(|_| adopting && lease_lives);
+        if advertised_at.is_none() || node.kind == Kind::Keepalived {
+            node.kernel = Kernel::Nothing;
+            node.waiting.clear();
         }
-        let fitness = self.nodes[at].fitness.clone();
-        self.nodes[at].router.set_fitness(now, fitness);
+        match &mut node.program {
+            Program::Evenkeel(router) => {
+                if node.link_up {
+                    router.handle_link(now, LinkState::Up { primary });
+                }
+                match advertised_at {
+                    Some(advertised_at) => router.handle_adoption(now, advertised_at),
+                    None => router.handle_startup(now),
+                }
+                router.set_fitness(now, node.fitness.clone());
+            }
+            Program::Keepalived(peer) => peer.start(now, node.link_up),
+        }
         self.note(
             at,
-            if adopting {
+            Note::Word(if adopting {
                 "starts, adopting"
             } else {
                 "starts"
-            },
+            }),
         );
         self.after(at);
         self.drain_waiting(at);
     }
 
-    /// The process dies; the kernel keeps the addresses until the lease ends.
+    /// The process dies; the kernel keeps the addresses until the lease ends, if they have one.
     pub fn crash(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         if !node.is_active() {
@@ -268,13 +238,13 @@ impl World {
         }
         node.process = Process::Dead;
         node.waiting.clear();
-        self.note(at, "crashes");
+        self.note(at, Note::Word("crashes"));
     }
 
     pub fn stall(&mut self, at: usize, span: Micros) {
         if self.nodes[at].process == Process::Running {
             self.nodes[at].process = Process::Stalled;
-            self.note(at, "stalls");
+            self.note(at, Note::Word("stalls"));
             self.push(self.now + span, Event::Wake { node: at });
         }
     }
@@ -284,19 +254,38 @@ impl World {
         self.nodes[at].waiting.clear();
     }
 
-    /// Applies a command to a router, if its process runs.
+    /// Applies a command to a router of ours, if its process runs.
     pub fn command(
         &mut self,
         at: usize,
-        what: &str,
+        what: &'static str,
         command: impl FnOnce(&mut VirtualRouter, Instant),
     ) {
-        if self.nodes[at].process == Process::Running {
-            let now = self.instant();
-            self.note(at, what);
-            command(&mut self.nodes[at].router, now);
-            self.after(at);
+        let node = &mut self.nodes[at];
+        let now = node.clock.shows(self.now);
+        match (&mut node.program, node.process) {
+            (Program::Evenkeel(router), Process::Running) => command(router, now),
+            (Program::Keepalived(_), _) | (_, Process::Stalled | Process::Dead) => return,
         }
+        self.note(at, Note::Word(what));
+        self.after(at);
+    }
+
+    /// Applies a command to a peer, if its process runs.
+    fn command_peer(
+        &mut self,
+        at: usize,
+        what: &'static str,
+        command: impl FnOnce(&mut Keepalived, Instant),
+    ) {
+        let node = &mut self.nodes[at];
+        let now = node.clock.shows(self.now);
+        match (&mut node.program, node.process) {
+            (Program::Keepalived(peer), Process::Running) => command(peer, now),
+            (Program::Evenkeel(_), _) | (_, Process::Stalled | Process::Dead) => return,
+        }
+        self.note(at, Note::Word(what));
+        self.after(at);
     }
 
     pub fn set_link(&mut self, at: usize, up: bool) {
@@ -309,12 +298,29 @@ impl World {
         };
         let what = if up { "link up" } else { "link down" };
         self.command(at, what, |router, now| router.handle_link(now, link));
+        self.command_peer(at, what, |peer, now| peer.set_link(now, up));
     }
 
     pub fn set_fitness(&mut self, at: usize, fitness: Fitness) {
         self.nodes[at].fitness = fitness.clone();
-        let what = format!("fitness {fitness:?}");
-        self.command(at, &what, |router, now| router.set_fitness(now, fitness));
+        let what = match fitness {
+            Fitness::Fault(_) => "fault",
+            Fitness::Unready => "unready",
+            Fitness::Ready(_) => "ready",
+        };
+        self.command(at, what, |router, now| router.set_fitness(now, fitness));
+    }
+
+    pub fn stop(&mut self, at: usize) {
+        self.command(at, "stops", |router, now| router.handle_shutdown(now));
+        self.command_peer(at, "stops", |peer, _| peer.stop());
+    }
+
+    /// Starts again what was stopped and not killed.
+    pub fn start_again(&mut self, at: usize) {
+        let link_up = self.nodes[at].link_up;
+        self.command(at, "starts again", |router, now| router.handle_startup(now));
+        self.command_peer(at, "starts again", |peer, now| peer.start(now, link_up));
     }
 
     /// Returns whether both hear each other, in so far as the segment and the processes go.
@@ -323,9 +329,42 @@ impl World {
         self.open[one][other] && self.open[other][one] && up(one) && up(other)
     }
 
+    /// Returns the nodes of which this holds.
+    pub fn which(&self, holds: impl Fn(&Node) -> bool) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|at| holds(&self.nodes[*at]))
+            .collect()
+    }
+
+    pub fn active(&self) -> Vec<usize> {
+        self.which(Node::is_active)
+    }
+
+    pub fn answering(&self) -> Vec<usize> {
+        self.which(Node::answers)
+    }
+
     pub fn story(&self) -> String {
-        let first = self.log.len().saturating_sub(80);
-        self.log[first..].join("\n")
+        let mut story = String::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let parameters = &node.parameters;
+            story.push_str(&format!(
+                "node {at}: {:?}, {:?}, priority {}, every {}, down after {}, {:?}, {:?}\n",
+                node.kind,
+                parameters.version,
+                parameters.priority,
+                parameters.advertisement_interval,
+                parameters.down_multiplier,
+                parameters.preempt,
+                node.clock,
+            ));
+        }
+        for (now, at, note) in &self.log {
+            story.push_str(&format!("{now:>10} node {at}: {note}\n"));
+        }
+        let kernels: Vec<Kernel> = self.nodes.iter().map(|node| node.kernel).collect();
+        story.push_str(&format!("{:>10} now; the kernels: {kernels:?}", self.now));
+        story
     }
 
     fn happen(&mut self, event: Event) {
@@ -334,12 +373,7 @@ impl World {
             Event::Timer { node, .. } | Event::HostDone { node, .. } | Event::Wake { node } => node,
         };
         match (self.nodes[node].process, event) {
-            (Process::Stalled, Event::Wake { .. }) => {
-                self.nodes[node].process = Process::Running;
-                self.note(node, "wakes");
-                self.drain_waiting(node);
-                self.command(node, "timers", |router, now| router.handle_timeout(now));
-            }
+            (Process::Stalled, Event::Wake { .. }) => self.wake(node),
             (Process::Running, event) => self.happen_at(node, event),
             (Process::Stalled | Process::Dead, Event::Deliver { .. })
             | (Process::Stalled, Event::HostDone { .. }) => {
@@ -349,8 +383,29 @@ impl World {
         }
     }
 
+    /// Ours drains its socket before it looks at a timer; keepalived see there.
+    fn wake(&mut self, at: usize) {
+        self.nodes[at].process = Process::Running;
+        self.note(at, Note::Word("wakes"));
+        match self.nodes[at].kind {
+            Kind::Evenkeel => {
+                self.drain_waiting(at);
+                self.command(at, "timers", |router, now| router.handle_timeout(now));
+            }
+            Kind::Keepalived => {
+                if !self.nodes[at].is_active()
+                    && let Some(event) = self.nodes[at].waiting.pop_front()
+                {
+                    self.happen_at(at, event);
+                }
+                self.command_peer(at, "timers", |peer, now| peer.handle_timeout(now));
+                self.drain_waiting(at);
+            }
+        }
+    }
+
     fn happen_at(&mut self, at: usize, event: Event) {
-        let now = self.instant();
+        let now = self.nodes[at].clock.shows(self.now);
         match event {
             Event::Deliver { from, priority, .. } => {
                 if !self.nodes[at].link_up {
@@ -364,53 +419,48 @@ impl World {
                     interval: sender.parameters.advertisement_interval,
                     addresses: sender.parameters.addresses.clone(),
                 };
-                self.nodes[at]
-                    .router
-                    .handle_advertisement(now, source, &advertisement);
+                self.nodes[at].hear(now, source, &advertisement);
             }
             Event::Timer { generation, .. } => {
                 if generation != self.nodes[at].generation {
                     return;
                 }
-                self.nodes[at].router.handle_timeout(now);
-                if let Some(next) = self.nodes[at].router.poll_timeout() {
-                    assert!(
-                        next > now,
-                        "no timer stays due: {:?}",
-                        self.nodes[at].router.state()
-                    );
-                }
+                self.nodes[at].handle_timeout(now);
             }
-            Event::HostDone { life, step, .. } => {
+            Event::HostDone {
+                life,
+                step,
+                not_after,
+                ..
+            } => {
                 if life != self.nodes[at].life {
                     return;
                 }
-                self.host_done(at, step);
+                self.host_done(at, step, self.now > not_after);
             }
             Event::Wake { .. } => return,
         }
         self.after(at);
     }
 
-    fn host_done(&mut self, at: usize, step: HostStep) {
-        let now = self.instant();
-        let until = self.now + 2_000_000;
-        let fails = match step {
-            HostStep::Install | HostStep::Renew => {
+    fn host_done(&mut self, at: usize, step: HostStep, late: bool) {
+        let fails = match (self.nodes[at].kind, step) {
+            (Kind::Evenkeel, HostStep::Install | HostStep::Renew) => {
                 self.chance.percent(self.weather.apply_failure_percent)
             }
-            HostStep::Silence | HostStep::Remove => false,
+            (Kind::Evenkeel, HostStep::Silence | HostStep::Remove) | (Kind::Keepalived, _) => false,
         };
         let node = &mut self.nodes[at];
-        if fails {
-            node.router.handle_apply_failed(
-                now,
-                Failure {
-                    what: "chance".to_owned(),
-                },
-            );
-            return;
-        }
+        let now = node.clock.shows(self.now);
+        let until = match &mut node.program {
+            Program::Evenkeel(_) if late && step == HostStep::Renew => return,
+            Program::Evenkeel(router) if fails || (late && step == HostStep::Install) => {
+                let what = "chance".to_owned();
+                return router.handle_apply_failed(now, Failure { what });
+            }
+            Program::Evenkeel(_) => node.clock.reaches(now + LEASE),
+            Program::Keepalived(_) => Micros::MAX,
+        };
         node.kernel = match (step, node.kernel) {
             (HostStep::Install, _) => Kernel::Answers { until },
             (HostStep::Renew, Kernel::Silent { .. }) => Kernel::Silent { until },
@@ -421,52 +471,41 @@ impl World {
             (HostStep::Silence, kernel) => kernel,
             (HostStep::Remove, _) => Kernel::Nothing,
         };
-        if step == HostStep::Install {
-            node.router.handle_applied(now);
+        match &mut node.program {
+            Program::Evenkeel(router) if step == HostStep::Install => router.handle_applied(now),
+            Program::Evenkeel(_) | Program::Keepalived(_) => {}
         }
     }
 
     /// What a shell does after every event.
     fn after(&mut self, at: usize) {
-        let mut count = 0;
-        while let Some(action) = self.nodes[at].router.poll_action() {
-            count += 1;
-            assert!(
-                count <= evenkeel::logic::vrrp::router::ACTIONS_MAX,
-                "too many actions"
-            );
-            let step = match action {
-                Action::SendAdvertisement { priority } => {
-                    self.broadcast(at, priority.get());
-                    continue;
+        for what in self.wanted(at) {
+            match what {
+                Wanted::Send(priority) => self.broadcast(at, priority),
+                Wanted::Tell(transition) => self.note(at, Note::Changes(transition)),
+                Wanted::Host(step) => {
+                    let node = &self.nodes[at];
+                    let (life, not_after) = (node.life, node.not_after(self.now));
+                    let done_at = self.now + self.host_latency;
+                    self.push(
+                        done_at,
+                        Event::HostDone {
+                            node: at,
+                            life,
+                            step,
+                            not_after,
+                        },
+                    );
                 }
-                Action::Announce { .. } => continue,
-                Action::Report(transition) => {
-                    self.note(at, &format!("{transition:?}"));
-                    continue;
-                }
-                Action::InstallAddresses => HostStep::Install,
-                Action::RenewAddresses => HostStep::Renew,
-                Action::SilenceAddresses => HostStep::Silence,
-                Action::RemoveAddresses => HostStep::Remove,
-            };
-            let life = self.nodes[at].life;
-            self.push(
-                self.now + self.host_latency,
-                Event::HostDone {
-                    node: at,
-                    life,
-                    step,
-                },
-            );
+            }
         }
-        self.nodes[at].generation += 1;
-        let generation = self.nodes[at].generation;
-        if let Some(due) = self.nodes[at].router.poll_timeout() {
-            let due = due.saturating_duration_since(self.epoch).as_micros() as Micros;
+        let node = &mut self.nodes[at];
+        node.generation += 1;
+        let generation = node.generation;
+        if let Some(due_at) = node.due_at().map(|due_at| node.clock.reaches(due_at)) {
             // A timer of an operating system is never early.
             self.push(
-                due.max(self.now) + 1,
+                due_at.max(self.now) + 1,
                 Event::Timer {
                     node: at,
                     generation,
@@ -475,9 +514,31 @@ impl World {
         }
     }
 
-    fn broadcast(&mut self, from: usize, priority: u8) {
-        self.nodes[from].advertised_at = Some(self.now);
-        self.note(from, &format!("sends {priority}"));
+    fn wanted(&mut self, at: usize) -> Vec<Wanted> {
+        match &mut self.nodes[at].program {
+            Program::Evenkeel(router) => {
+                let actions = std::iter::from_fn(|| router.poll_action());
+                let actions: Vec<Action> = actions.collect();
+                assert!(
+                    actions.len() <= ACTIONS_MAX,
+                    "too many actions: {actions:?}"
+                );
+                actions.into_iter().filter_map(Wanted::of).collect()
+            }
+            Program::Keepalived(peer) => std::iter::from_fn(|| peer.poll_deed())
+                .map(|deed| match deed {
+                    Deed::Advertise(priority) => Wanted::Send(priority),
+                    Deed::TakeAddresses => Wanted::Host(HostStep::Install),
+                    Deed::DropAddresses => Wanted::Host(HostStep::Remove),
+                })
+                .collect(),
+        }
+    }
+
+    fn broadcast(&mut self, from: usize, priority: Priority) {
+        let node = &mut self.nodes[from];
+        node.advertised_at = Some(node.clock.shows(self.now));
+        self.note(from, Note::Sends(priority));
         for to in 0..self.nodes.len() {
             if to == from || !self.open[from][to] || !self.nodes[from].link_up {
                 continue;
@@ -485,7 +546,13 @@ impl World {
             let copies = 1 + u64::from(self.chance.percent(self.weather.duplicate_percent));
             for _ in 0..copies {
                 if !self.chance.percent(self.weather.loss_percent) {
-                    let at = self.now + 1 + self.chance.below(self.delay_max - 1);
+                    let mut at = self.now + 1 + self.chance.below(self.delay_max - 1);
+                    let last_at = &mut self.arrives_last[from][to];
+                    if !self.weather.reorders {
+                        at = at.max(*last_at);
+                    }
+                    *last_at = at;
+                    let priority = priority.get();
                     self.push(at, Event::Deliver { to, from, priority });
                 }
             }
@@ -504,10 +571,8 @@ impl World {
     }
 
     fn next_lease_end(&self) -> Option<Micros> {
-        self.nodes
-            .iter()
-            .filter_map(|node| lease_end(node.kernel))
-            .min()
+        let ends = self.nodes.iter().filter_map(|node| lease_end(node.kernel));
+        ends.min()
     }
 
     fn end_leases(&mut self) {
@@ -518,10 +583,38 @@ impl World {
         }
     }
 
-    fn note(&mut self, at: usize, what: &str) {
-        let line = format!("{:>10} node {at}: {what}", self.now);
-        self.log.push(line);
+    fn note(&mut self, at: usize, note: Note) {
+        if self.log.len() == STORY_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back((self.now, at, note));
     }
+}
+
+/// What a program wants done, whichever it is.
+enum Wanted {
+    Send(Priority),
+    Tell(Transition),
+    Host(HostStep),
+}
+
+impl Wanted {
+    fn of(action: Action) -> Option<Self> {
+        Some(match action {
+            Action::SendAdvertisement { priority } => Self::Send(priority),
+            Action::Report(transition) => Self::Tell(transition),
+            Action::InstallAddresses => Self::Host(HostStep::Install),
+            Action::RenewAddresses => Self::Host(HostStep::Renew),
+            Action::SilenceAddresses => Self::Host(HostStep::Silence),
+            Action::RemoveAddresses => Self::Host(HostStep::Remove),
+            Action::Announce { .. } => return None,
+        })
+    }
+}
+
+/// Half of the clocks are exact, some drift as bad hardware does, some as far as the bounds allow.
+pub fn drift(chance: &mut Chance) -> i64 {
+    chance.pick(&[0, 0, 0, 0, 50, -50, DRIFT_MAX_PPM, -DRIFT_MAX_PPM])
 }
 
 fn lease_end(kernel: Kernel) -> Option<Micros> {
@@ -530,3 +623,6 @@ fn lease_end(kernel: Kernel) -> Option<Micros> {
         Kernel::Answers { until } | Kernel::Silent { until } => Some(until),
     }
 }
+
+/// How much of the past a failure tells.
+const STORY_LINES: usize = 80;

@@ -108,8 +108,9 @@ impl VirtualRouter {
         }
     }
 
-    /// Instead of `handle_startup`: the process before us died as Active, having advertised last at
-    /// `advertised_at`, and the addresses are still installed.
+    /// Instead of the first `handle_startup`: the process before us died as Active, having advertised last at
+    /// `advertised_at`, and the addresses are still installed. A router that was stopped starts as any other: what is
+    /// installed then is its own.
     ///
     /// Within three intervals of that advertisement the router is Active at once, or when the link
     /// is told to it; later, it removes the addresses and starts as any other. Advertisements that
@@ -118,10 +119,11 @@ impl VirtualRouter {
     pub fn handle_adoption(&mut self, now: Instant, advertised_at: Instant) {
         self.notice_stall(now);
         match self.lifecycle {
-            Lifecycle::New | Lifecycle::Stopped => {
+            Lifecycle::New => {
                 self.lifecycle = Lifecycle::Adopting { advertised_at };
                 self.start(now, Cause::Startup);
             }
+            Lifecycle::Stopped => self.handle_startup(now),
             Lifecycle::Running | Lifecycle::Adopting { .. } => {}
         }
     }

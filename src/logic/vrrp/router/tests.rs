@@ -439,6 +439,18 @@ fn adoption_keeps_the_rhythm_and_a_stale_one_starts_afresh() {
 }
 
 #[test]
+fn stopped_router_has_nobody_to_adopt_from_and_starts_with_what_it_holds() {
+    let mut bench = Bench::active();
+    bench.router.handle_shutdown(bench.now);
+    bench.take();
+    let long_ago = bench.now - Duration::from_secs(9);
+    bench.router.handle_adoption(bench.now, long_ago);
+    assert_eq!(bench.take(), [], "what it holds is its own");
+    assert_eq!(bench.router.state().name(), "Backup");
+    assert!(bench.router.holds_addresses(), "as the host does");
+}
+
+#[test]
 fn adoption_waits_for_the_link() {
     let mut bench = Bench::new(parameters());
     bench.router.handle_adoption(bench.now, bench.now);
