@@ -1,0 +1,388 @@
+//! The proxies as a careful administrator sets them up for speed, all before the same backend.
+//!
+//! For all: no access log, connections kept alive on both sides, the client's address handed on in X-Forwarded-For,
+//! no health checks, one thread (or two). Everything else is the packages' default, but for what a comment says.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use evenkeel::lab::LabError;
+use evenkeel::lab::host::Host;
+use evenkeel::lab::node::Node;
+use evenkeel::lab::process::Process;
+use evenkeel::lab::scratch::ScratchDir;
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::measure::{Place, pin};
+use crate::wire::Template;
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The backend itself: how far generator and backend are from being what is measured.
+    Direct,
+    /// This program.
+    Evenkeel,
+    /// Debian's HAProxy.
+    Haproxy,
+    /// Debian's nginx.
+    Nginx,
+    /// Debian's Perlbal.
+    Perlbal,
+}
+
+impl Kind {
+    /// Everybody, in the order of the tables.
+    pub const ALL: [Self; 5] = [
+        Self::Direct,
+        Self::Evenkeel,
+        Self::Haproxy,
+        Self::Nginx,
+        Self::Perlbal,
+    ];
+
+    /// Returns its name in flags and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Evenkeel => "evenkeel",
+            Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
+            Self::Perlbal => "perlbal",
+        }
+    }
+
+    /// Returns where it listens.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Direct => BACKEND_PORT,
+            Self::Evenkeel => 8001,
+            Self::Haproxy => 8002,
+            Self::Nginx => 8003,
+            Self::Perlbal => 8004,
+        }
+    }
+
+    /// Returns the program and Debian's package that has it, where it is not ours.
+    pub const fn program(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Direct | Self::Evenkeel => None,
+            Self::Haproxy => Some(("/usr/sbin/haproxy", "haproxy")),
+            Self::Nginx => Some(("/usr/sbin/nginx", "nginx-light")),
+            Self::Perlbal => Some(("/usr/bin/perlbal", "perlbal")),
+        }
+    }
+}
+
+/// How many threads or workers a proxy has, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// One, on a core of its own.
+    One,
+    /// Two, wherever the scheduler puts them.
+    Two,
+}
+
+impl Threads {
+    const fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+
+    /// Returns where the proxy's threads run.
+    pub const fn proxy_place(self) -> Place {
+        match self {
+            Self::One => Place::ProxyCore,
+            Self::Two => Place::Anywhere,
+        }
+    }
+
+    /// Returns where generator and backend run.
+    pub const fn load_place(self) -> Place {
+        match self {
+            Self::One => Place::LoadCore,
+            Self::Two => Place::Anywhere,
+        }
+    }
+}
+
+/// A running proxy; it ends on drop.
+pub struct Peer {
+    /// Who it is.
+    pub kind: Kind,
+    running: Running,
+}
+
+enum Running {
+    Nobody,
+    Node(Box<Node>),
+    Process(
+        Process,
+        #[expect(dead_code, reason = "removed with the process")] ScratchDir,
+    ),
+}
+
+impl Peer {
+    /// Starts it on a host, and waits until it answers a request.
+    pub fn start(
+        host: &Host,
+        kind: Kind,
+        threads: Threads,
+        backends: &[u16],
+    ) -> Result<Self, LabError> {
+        let place = threads.proxy_place();
+        // What the host's thread starts inherits where it runs.
+        host.run(move || pin(place))?;
+        let running = match kind {
+            Kind::Direct => Running::Nobody,
+            Kind::Evenkeel => Running::Node(Box::new(evenkeel(host, threads, backends)?)),
+            Kind::Haproxy => debian(host, kind, &haproxy(threads, backends), &["-db", "-f"])?,
+            Kind::Nginx => debian(host, kind, &nginx(threads, backends), &["-c"])?,
+            Kind::Perlbal => debian(host, kind, &perlbal(backends), &["-c"])?,
+        };
+        let mut peer = Self { kind, running };
+        peer.wait_until_it_answers(host)?;
+        Ok(peer)
+    }
+
+    /// Returns its processes.
+    pub fn pids(&mut self) -> Result<Vec<u32>, LabError> {
+        match &mut self.running {
+            Running::Nobody => Ok(Vec::new()),
+            Running::Node(node) => node.process().family(),
+            Running::Process(process, _) => process.family(),
+        }
+    }
+
+    /// Returns what it printed.
+    pub fn log(&self) -> String {
+        match &self.running {
+            Running::Nobody => String::new(),
+            Running::Node(node) => node.log(),
+            Running::Process(process, _) => process.log(),
+        }
+    }
+
+    fn check_runs(&mut self) -> Result<(), LabError> {
+        match &mut self.running {
+            Running::Nobody => Ok(()),
+            Running::Node(node) => node.process().check_runs(),
+            Running::Process(process, _) => process.check_runs(),
+        }
+    }
+
+    fn wait_until_it_answers(&mut self, host: &Host) -> Result<(), LabError> {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.kind.port()));
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if host.run(move || answers(address).unwrap_or(false))? {
+                return Ok(());
+            }
+            self.check_runs()?;
+            if Instant::now() >= deadline {
+                return Err(LabError::Deadline {
+                    what: format!("the first answer of {}", self.kind.name()),
+                    within: START_TIMEOUT,
+                    seen: format!("; its log:\n{}", self.log()),
+                });
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+}
+
+/// Asks once; listening alone says nothing, since sockets may be open before those who serve on them.
+fn answers(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    stream.write_all(Template::new(64, 0, true).with(1))?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    Ok(start.ends_with(b" 200"))
+}
+
+/// Returns the packages that are missing for these.
+pub fn missing_packages(kinds: &[Kind]) -> Vec<&'static str> {
+    let programs = kinds.iter().filter_map(|kind| kind.program());
+    programs
+        .filter(|(path, _)| !Path::new(path).exists())
+        .map(|(_, package)| package)
+        .collect()
+}
+
+fn debian(host: &Host, kind: Kind, config: &str, flags: &[&str]) -> Result<Running, LabError> {
+    let scratch = ScratchDir::new()?;
+    let directory = scratch.path().display().to_string();
+    let path = scratch.path().join("config");
+    fs::write(&path, config.replace("@DIR@", &directory))
+        .map_err(LabError::system("write a configuration"))?;
+    let Some((program, _)) = kind.program() else {
+        return Ok(Running::Nobody);
+    };
+    let mut command = Command::new(program);
+    command.args(flags).arg(path).env("TMPDIR", &directory);
+    Ok(Running::Process(host.spawn(command)?, scratch))
+}
+
+/// Starts our own, which has an idle time of its own between requests in later versions.
+fn evenkeel(host: &Host, threads: Threads, backends: &[u16]) -> Result<Node, LabError> {
+    let binary = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let newer = evenkeel_yaml(threads, backends, "request_head: 10m, keep_alive: 10m");
+    let older = evenkeel_yaml(threads, backends, "request_head: 10m");
+    let scratch = ScratchDir::new()?;
+    let path = scratch.path().join("evenkeel.yaml");
+    fs::write(&path, &newer).map_err(LabError::system("write a configuration"))?;
+    let checked = Command::new(binary)
+        .arg("check")
+        .arg("--config")
+        .arg(&path)
+        .args(["--node", "bench"])
+        .output();
+    let knows = checked
+        .map_err(LabError::system("run evenkeel check"))?
+        .status
+        .success();
+    Node::start(host, if knows { &newer } else { &older }, "bench", binary)
+}
+
+fn evenkeel_yaml(threads: Threads, backends: &[u16], timeouts: &str) -> String {
+    let named = |port: &u16| format!("b{port}: \"127.0.0.1:{port}\"");
+    let list: Vec<String> = backends.iter().map(named).collect();
+    format!(
+        "listeners:
+  bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}}}
+pools:
+  bench: {{backends: {{{}}}, health_check: none}}
+proxy: {{threads: {}}}
+",
+        Kind::Evenkeel.port(),
+        list.join(", "),
+        threads.count()
+    )
+}
+
+/// How many descriptors a process may have here: HAProxy would not start
+/// where that is less than it could need, which is twice its clients.
+fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(_, hard)| hard)
+}
+
+/// The pool ratios keep HAProxy from closing idle server connections when many clients hold descriptors.
+fn haproxy(threads: Threads, backends: &[u16]) -> String {
+    let lines: String = backends
+        .iter()
+        .map(|port| format!("  server b{port} 127.0.0.1:{port}\n"))
+        .collect();
+    format!(
+        "global
+  nbthread {}
+  maxconn 12000
+  ulimit-n {}
+  no strict-limits
+  tune.pool-low-fd-ratio 100
+  tune.pool-high-fd-ratio 100
+defaults
+  mode http
+  option http-keep-alive
+  option forwardfor
+  http-reuse always
+  timeout connect 5s
+  timeout client 10m
+  timeout server 10m
+  timeout http-keep-alive 10m
+frontend bench
+  bind 0.0.0.0:{}
+  default_backend bench
+backend bench
+  default-server pool-max-conn -1 pool-purge-delay 10m
+{lines}",
+        threads.count(),
+        descriptors(),
+        Kind::Haproxy.port()
+    )
+}
+
+/// Bodies stay in memory: its defaults would write a 64 KiB upload, and a 1 MiB response, to a file.
+fn nginx(threads: Threads, backends: &[u16]) -> String {
+    let lines: String = backends
+        .iter()
+        .map(|port| format!("    server 127.0.0.1:{port};\n"))
+        .collect();
+    format!(
+        "daemon off;
+worker_processes {};
+worker_rlimit_nofile 20000;
+pid @DIR@/pid;
+error_log stderr crit;
+events {{
+  worker_connections 15000;
+  multi_accept on;
+}}
+http {{
+  access_log off;
+  keepalive_timeout 600s;
+  keepalive_requests 1000000000;
+  client_max_body_size 0;
+  client_body_buffer_size 128k;
+  proxy_max_temp_file_size 0;
+  client_body_temp_path @DIR@/body;
+  proxy_temp_path @DIR@/proxy;
+  fastcgi_temp_path @DIR@/fastcgi;
+  uwsgi_temp_path @DIR@/uwsgi;
+  scgi_temp_path @DIR@/scgi;
+  upstream bench {{
+{lines}    keepalive 512;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+  }}
+  server {{
+    listen 0.0.0.0:{} backlog=4096;
+    location / {{
+      proxy_pass http://bench;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    }}
+  }}
+}}
+",
+        threads.count(),
+        Kind::Nginx.port()
+    )
+}
+
+/// One process whatever is asked for. Its default keeps two idle connections to all backends together.
+fn perlbal(backends: &[u16]) -> String {
+    let lines: String = backends
+        .iter()
+        .map(|port| format!("POOL farm ADD 127.0.0.1:{port}\n"))
+        .collect();
+    format!(
+        "SERVER aio_mode = none
+CREATE POOL farm
+{lines}CREATE SERVICE bench
+SET listen = 0.0.0.0:{}
+SET role = reverse_proxy
+SET pool = farm
+SET persist_client = on
+SET persist_backend = on
+SET backend_persist_cache = 64
+SET verify_backend = off
+ENABLE bench
+",
+        Kind::Perlbal.port()
+    )
+}
+
+/// Where the backend listens.
+pub const BACKEND_PORT: u16 = 9000;
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);

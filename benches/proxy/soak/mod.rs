@@ -1,0 +1,228 @@
+//! The soak: all kinds of clients and backends at once, for long, and never an answer for somebody else.
+//!
+//! Three backends stand behind the proxy: one that is steady, one that dies and returns every few seconds, one that
+//! answers garbage half of the time. Every answer bears the token of its request. An error of the proxy's own and an
+//! answer that is visibly cut are allowed, since backends die; an answer that belongs to another request, or is
+//! complete and wrong, is not. Memory and descriptors of the proxy are sampled, and must not grow.
+
+mod backends;
+mod client;
+mod garbage;
+mod message;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use evenkeel::lab::LabError;
+use evenkeel::lab::host::Host;
+
+use crate::measure::{Memory, descriptors};
+use crate::peers::{Kind, Peer, Threads};
+use backends::{Backends, PORTS};
+use client::Habit;
+
+/// What clients and backends count, by name; what begins with `WRONG` must never be.
+#[derive(Default)]
+pub struct Tally {
+    counts: Mutex<BTreeMap<String, u64>>,
+    stop: AtomicBool,
+}
+
+impl Tally {
+    /// Counts one, and returns how many there are now.
+    pub fn count(&self, what: &str) -> u64 {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(what.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Returns whether the soak is over.
+    pub fn is_over(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    fn snapshot(&self) -> BTreeMap<String, u64> {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn wrong(&self) -> u64 {
+        self.snapshot()
+            .iter()
+            .filter(|(what, _)| what.starts_with(WRONG))
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+/// What the proxy's processes hold at one moment.
+#[derive(Clone, Copy)]
+struct Held {
+    memory: Memory,
+    descriptors: usize,
+}
+
+type Value = fn(&Held) -> f64;
+
+/// Soaks these proxies, one after the other; returns whether ours came through.
+pub fn run(host: &Host, span: Duration, kinds: &[Kind]) -> Result<bool, LabError> {
+    let mut passed = true;
+    // Without a choice only ours: the others are for finding out whether the soak itself is right.
+    let chosen: Vec<Kind> = kinds
+        .iter()
+        .copied()
+        .filter(|kind| *kind != Kind::Direct)
+        .collect();
+    let chosen = if kinds.len() == Kind::ALL.len() {
+        vec![Kind::Evenkeel]
+    } else {
+        chosen
+    };
+    for kind in chosen {
+        let right = soak(host, kind, span)?;
+        passed &= right || kind != Kind::Evenkeel;
+    }
+    Ok(passed)
+}
+
+fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
+    let tally = Arc::new(Tally::default());
+    let backends = Backends::start(host, &tally)?;
+    let mut peer = Peer::start(host, kind, Threads::Two, &PORTS)?;
+    println!(
+        "\nsoak of {}, {} s; two threads",
+        kind.name(),
+        span.as_secs()
+    );
+    println!(
+        "{:>6} {:>10} {:>8} {:>8} {:>8} {:>6} {:>7}",
+        "second", "answers", "errors", "RSS MB", "PSS MB", "fds", "wrong"
+    );
+    let mut clients = Vec::new();
+    for (habit, count) in Habit::CROWD {
+        for number in 0..count {
+            let (tally, port) = (Arc::clone(&tally), kind.port());
+            let name = format!("client-{number}");
+            clients.push(host.thread(&name, move || client::live(habit, port, &tally))?);
+        }
+    }
+    let began = Instant::now();
+    let every = (span / 40).clamp(Duration::from_secs(1), Duration::from_secs(10));
+    let mut samples = Vec::new();
+    let mut died = false;
+    while began.elapsed() < span && !died {
+        std::thread::sleep(every.min(span.saturating_sub(began.elapsed())));
+        let pids = peer.pids()?;
+        died = pids.is_empty();
+        samples.push(sample(&pids));
+        print_line(began.elapsed(), &tally, samples.last());
+    }
+    tally.stop.store(true, Relaxed);
+    for client in clients {
+        died |= client.join().is_err();
+    }
+    std::thread::sleep(AFTER);
+    let last = sample(&peer.pids()?);
+    println!(
+        "clients gone: {} descriptors, {:.1} MB",
+        last.descriptors,
+        last.memory.pss as f64 / 1e6
+    );
+    if died {
+        println!(
+            "  FAIL: the proxy or a client ended early; its log:\n{}",
+            peer.log()
+        );
+    }
+    drop(peer);
+    drop(backends);
+    Ok(verdict(&tally, &samples) && !died)
+}
+
+fn sample(pids: &[u32]) -> Held {
+    Held {
+        memory: Memory::of(pids),
+        descriptors: descriptors(pids),
+    }
+}
+
+fn print_line(at: Duration, tally: &Tally, held: Option<&Held>) {
+    let Some(held) = held else { return };
+    let counts = tally.snapshot();
+    let sum = |begin: &str| -> u64 {
+        counts
+            .iter()
+            .filter(|(what, _)| what.starts_with(begin))
+            .map(|(_, count)| count)
+            .sum()
+    };
+    println!(
+        "{:>6} {:>10} {:>8} {:>8.1} {:>8.1} {:>6} {:>7}",
+        at.as_secs(),
+        sum("answered"),
+        sum("error") + sum("cut"),
+        held.memory.rss as f64 / 1e6,
+        held.memory.pss as f64 / 1e6,
+        held.descriptors,
+        sum(WRONG),
+    );
+}
+
+fn verdict(tally: &Tally, samples: &[Held]) -> bool {
+    for (what, count) in tally.snapshot() {
+        println!("  {what:60} {count:>9}");
+    }
+    let wrong = tally.wrong();
+    println!("  answers that were wrong: {wrong} {}", word(wrong == 0));
+    let counts = tally.snapshot();
+    let of = |what| counts.get(what).copied().unwrap_or(0);
+    let watches = of(TAKEN) * 50 <= of(SPOKEN);
+    println!(
+        "  unasked answers taken for a request's own: {} of {} {}",
+        of(TAKEN),
+        of(SPOKEN),
+        word(watches)
+    );
+    let wrong = wrong + u64::from(!watches);
+    let quarter = samples.len() / 4;
+    if quarter == 0 {
+        println!("  flat: not measured, too few samples");
+        return wrong == 0;
+    }
+    let most = |part: &[Held], value: Value| part.iter().map(value).fold(0.0, f64::max);
+    let mut flat = true;
+    let values: [(&str, f64, Value); 2] = [
+        ("memory, MB", 2.0, |held| held.memory.pss as f64 / 1e6),
+        ("descriptors", 16.0, |held| held.descriptors as f64),
+    ];
+    for (name, slack, value) in values {
+        let early = most(&samples[quarter..2 * quarter], value);
+        let late = most(&samples[samples.len() - quarter..], value);
+        let is_flat = late <= early * FLAT + slack;
+        flat &= is_flat;
+        println!(
+            "  {name}: most in the second quarter {early:.1}, in the last {late:.1} {}",
+            word(is_flat)
+        );
+    }
+    wrong == 0 && flat
+}
+
+const fn word(right: bool) -> &'static str {
+    if right { "PASS" } else { "FAIL" }
+}
+
+/// What the names of events begin with that must never be.
+pub const WRONG: &str = "WRONG";
+/// What a backend said while nobody had asked, on a connection that seemed idle.
+const SPOKEN: &str = "unasked answers written";
+/// An unasked answer that a request got: a race that no proxy can win always, and that one which watches its idle
+/// connections loses hardly ever.
+const TAKEN: &str = "unasked answers taken";
+const FLAT: f64 = 1.15;
+const AFTER: Duration = Duration::from_secs(2);

@@ -1,0 +1,206 @@
+//! The workloads of the issue, and what each of them has to show.
+
+use crate::load::{Pace, Reuse};
+use crate::peers::{Kind, Threads};
+
+/// A workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// 64 B keep-alive GET, 64 connections, one thread.
+    W1,
+    /// The same, two threads.
+    Two,
+    /// The same, at a fixed rate.
+    Open,
+    /// 16 KiB responses.
+    W2,
+    /// 1 MiB responses.
+    W3,
+    /// A new connection for every request.
+    W4,
+    /// POST of 64 KiB.
+    W5,
+    /// 5,000 idle connections.
+    W6,
+    /// 10,000 idle and 64 busy connections.
+    W8,
+}
+
+/// What a workload sends, and through whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// One line for the tables.
+    pub title: &'static str,
+    /// Threads of the proxies.
+    pub threads: Threads,
+    /// Connections that are busy.
+    pub busy: usize,
+    /// Connections that are idle.
+    pub idle: usize,
+    /// When requests are sent.
+    pub pace: Pace,
+    /// Bytes of a response.
+    pub response_bytes: usize,
+    /// Bytes of a request's body.
+    pub request_bytes: usize,
+    /// What becomes of connections.
+    pub reuse: Reuse,
+    /// Whether every round begins with new processes, because their memory is what counts.
+    pub fresh: bool,
+    /// Whether Perlbal takes part.
+    pub perlbal: bool,
+}
+
+/// What a goal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// CPU per request, as a ratio to this peer's of the same round.
+    CpuRatio(Kind),
+    /// Bytes of memory per idle connection.
+    BytesPerIdle,
+    /// Megabytes of memory of the whole proxy.
+    MegabytesInAll,
+}
+
+/// A goal of the issue.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal {
+    /// What it is about.
+    pub measure: Measure,
+    /// At most this.
+    pub must: f64,
+    /// And rather this.
+    pub aim: f64,
+}
+
+impl Workload {
+    /// All, in the order of the issue.
+    pub const ALL: [Self; 9] = [
+        Self::W1,
+        Self::Two,
+        Self::Open,
+        Self::W2,
+        Self::W3,
+        Self::W4,
+        Self::W5,
+        Self::W6,
+        Self::W8,
+    ];
+
+    /// Returns its name in the arguments.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::W1 => "w1",
+            Self::Two => "two",
+            Self::Open => "open",
+            Self::W2 => "w2",
+            Self::W3 => "w3",
+            Self::W4 => "w4",
+            Self::W5 => "w5",
+            Self::W6 => "w6",
+            Self::W8 => "w8",
+        }
+    }
+
+    /// Returns what it does; `rate` replaces its own rate, where it has one.
+    pub fn shape(self, rate: Option<f64>) -> Shape {
+        let base = Shape {
+            title: "64 B keep-alive GET, 64 connections, one thread",
+            threads: Threads::One,
+            busy: 64,
+            idle: 0,
+            pace: Pace::Closed,
+            response_bytes: 64,
+            request_bytes: 0,
+            reuse: Reuse::KeepAlive,
+            fresh: false,
+            perlbal: false,
+        };
+        let open = |usual: f64| Pace::Open {
+            rate: rate.unwrap_or(usual),
+        };
+        match self {
+            Self::W1 => Shape {
+                perlbal: true,
+                ..base
+            },
+            Self::Two => Shape {
+                title: "64 B keep-alive GET, 64 connections, two threads",
+                threads: Threads::Two,
+                ..base
+            },
+            Self::Open => Shape {
+                title: "64 B keep-alive GET, open loop",
+                pace: open(15_000.0),
+                ..base
+            },
+            Self::W2 => Shape {
+                title: "16 KiB response",
+                response_bytes: 16 << 10,
+                perlbal: true,
+                ..base
+            },
+            Self::W3 => Shape {
+                title: "1 MiB response, 32 connections",
+                busy: 32,
+                response_bytes: 1 << 20,
+                ..base
+            },
+            Self::W4 => Shape {
+                title: "new connection per request",
+                reuse: Reuse::Close,
+                perlbal: true,
+                ..base
+            },
+            Self::W5 => Shape {
+                title: "POST of 64 KiB",
+                request_bytes: 64 << 10,
+                perlbal: true,
+                ..base
+            },
+            Self::W6 => Shape {
+                title: "5,000 idle keep-alive connections",
+                busy: 0,
+                idle: 5_000,
+                fresh: true,
+                ..base
+            },
+            Self::W8 => Shape {
+                title: "10,000 idle + 64 busy, open loop",
+                idle: 10_000,
+                pace: open(12_000.0),
+                fresh: true,
+                ..base
+            },
+        }
+    }
+
+    /// Returns what the issue wants of it.
+    pub fn goals(self) -> Vec<Goal> {
+        let to = |peer, must, aim| Goal {
+            measure: Measure::CpuRatio(peer),
+            must,
+            aim,
+        };
+        let haproxy = |must, aim| vec![to(Kind::Haproxy, must, aim)];
+        match self {
+            Self::W1 => vec![to(Kind::Haproxy, 0.85, 0.72), to(Kind::Nginx, 0.90, 0.80)],
+            Self::Two => haproxy(0.85, 0.70),
+            Self::Open => haproxy(0.90, 0.80),
+            Self::W2 => haproxy(0.75, 0.60),
+            Self::W3 => haproxy(0.60, 0.45),
+            Self::W4 => haproxy(1.00, 0.85),
+            Self::W5 => haproxy(0.85, 0.70),
+            Self::W6 => vec![Goal {
+                measure: Measure::BytesPerIdle,
+                must: 3_000.0,
+                aim: 1_500.0,
+            }],
+            Self::W8 => vec![Goal {
+                measure: Measure::MegabytesInAll,
+                must: 45.0,
+                aim: 30.0,
+            }],
+        }
+    }
+}
