@@ -69,6 +69,11 @@ pub fn set_down(name: &str) -> io::Result<()> {
     set_flags(name, LinkFlags::empty())
 }
 
+/// Deletes a link; a pair goes with either of its ends.
+pub fn delete_link(name: &str) -> io::Result<()> {
+    execute((RouteNetlinkMessage::DelLink(indexed(name)?), 0))
+}
+
 /// Makes a link a port of a bridge, or of none.
 pub fn set_bridge(name: &str, bridge: Option<&str>) -> io::Result<()> {
     let index = bridge.map(link_index).transpose()?.unwrap_or(0);

@@ -50,18 +50,13 @@ impl Lab {
         let host = Arc::new(Host::new(name)?);
         let serial = u16::try_from(self.members.len() + 1)
             .map_err(|_| LabError::BadName(name.to_owned()))?;
-        self.connect(&host, mac(serial))?;
-        let installed = addresses.clone();
-        host.try_run("set eth0 up", move || {
-            netlink::set_up(INTERFACE)?;
-            for (address, prefix_len) in installed {
-                netlink::add_address(INTERFACE, address, prefix_len)?;
-            }
-            Ok(())
-        })?;
+        let mac = mac(serial);
+        self.connect(&host, mac)?;
+        dress(&host, addresses.clone())?;
         self.members.push(Member {
             host: Arc::clone(&host),
-            addresses: addresses.iter().map(|(address, _)| *address).collect(),
+            mac,
+            addresses,
         });
         Ok(host)
     }
@@ -86,6 +81,14 @@ impl Lab {
         self.at_port(name, "restore the link of", netlink::set_up)
     }
 
+    /// Takes the host's interface away, with all that lay on it, and gives it a new one of the same name and addresses.
+    pub fn replace(&self, name: &str) -> Result<(), LabError> {
+        let member = self.member(name)?;
+        self.at_port(name, "take the interface of", netlink::delete_link)?;
+        self.connect(&member.host, member.mac)?;
+        dress(&member.host, member.addresses.clone())
+    }
+
     /// Loses all frames from and to the host, whose carrier stays: a fault somewhere in the switch.
     pub fn isolate(&self, name: &str) -> Result<(), LabError> {
         self.at_port(name, "isolate", |port| netlink::set_bridge(port, None))
@@ -106,7 +109,8 @@ impl Lab {
         let addresses = self.member(target)?.addresses.clone();
         self.host(name)?
             .try_run(format!("block {target}"), move || {
-                addresses.into_iter().try_for_each(netlink::add_blackhole)
+                let mut addresses = addresses.into_iter();
+                addresses.try_for_each(|(address, _)| netlink::add_blackhole(address))
             })
     }
 
@@ -116,7 +120,7 @@ impl Lab {
         self.host(name)?
             .try_run(format!("unblock {target}"), move || {
                 let absent = |error: &io::Error| error.raw_os_error() == Some(libc::ESRCH);
-                addresses.into_iter().try_for_each(|address| {
+                addresses.into_iter().try_for_each(|(address, _)| {
                     netlink::delete_blackhole(address)
                         .or_else(|error| if absent(&error) { Ok(()) } else { Err(error) })
                 })
@@ -154,8 +158,20 @@ impl Lab {
 #[derive(Debug)]
 struct Member {
     host: Arc<Host>,
-    /// Those it was added with.
-    addresses: Vec<IpAddr>,
+    mac: [u8; 6],
+    /// Those it was added with, and their prefix lengths.
+    addresses: Vec<(IpAddr, u8)>,
+}
+
+/// Sets the interface of a host up and gives it its addresses.
+fn dress(host: &Host, addresses: Vec<(IpAddr, u8)>) -> Result<(), LabError> {
+    host.try_run("set eth0 up", move || {
+        netlink::set_up(INTERFACE)?;
+        for (address, prefix_len) in addresses {
+            netlink::add_address(INTERFACE, address, prefix_len)?;
+        }
+        Ok(())
+    })
 }
 
 /// Parses an address with its prefix length.

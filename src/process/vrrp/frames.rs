@@ -1,6 +1,6 @@
 //! The frames that tell a link where a virtual address is now: gratuitous ARP and unsolicited neighbor advertisement.
 //!
-//! pnet_packet builds them, and a pnet channel on a socket of our own sends them. The socket has protocol 0, so no
+//! pnet_packet builds them, and pnet channels on one socket of our own send them. The socket has protocol 0, so no
 //! frame is ever cloned to it, and is closed on exec. Nothing is received here.
 
 use std::io;
@@ -18,9 +18,51 @@ use pnet_packet::icmpv6::ndp::{
 use pnet_packet::icmpv6::{self, Icmpv6Code, Icmpv6Packet, Icmpv6Types};
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv6::MutableIpv6Packet;
+use socket2::{Domain, Socket, Type};
+
+use super::host::Outlet;
 
 /// A hardware address of Ethernet.
 pub type Mac = [u8; 6];
+
+/// The announcers of all links, on one socket.
+///
+/// Closing a packet socket waits for a grace period of the kernel, 10 ms and more on a busy machine. With one socket
+/// for each of 250 virtual routers a killed process took 2 to 4 s to end, and the next came too late to adopt its role.
+#[derive(Default)]
+pub struct Announcers {
+    socket: Option<Socket>,
+    open: Vec<(Outlet, Announcer)>,
+}
+
+impl Announcers {
+    /// Returns the announcer of a link, opened if need be.
+    pub fn of(&mut self, outlet: &Outlet) -> io::Result<&mut Announcer> {
+        if let Some(at) = self.find(outlet) {
+            return Ok(&mut self.open[at].1);
+        }
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => Socket::new(Domain::PACKET, Type::RAW, None)?,
+        };
+        let socket = self.socket.insert(socket);
+        let announcer = Announcer::open(socket, outlet)?;
+        self.open.push((outlet.clone(), announcer));
+        Ok(&mut self.open.last_mut().expect("one was just added").1)
+    }
+
+    /// Closes the announcer of a link that nobody uses any more.
+    pub fn close(&mut self, outlet: &Outlet) {
+        if let Some(at) = self.find(outlet) {
+            self.open.swap_remove(at);
+        }
+    }
+
+    fn find(&self, outlet: &Outlet) -> Option<usize> {
+        let same = |open: &Outlet| open.ifindex == outlet.ifindex && open == outlet;
+        self.open.iter().position(|(open, _)| same(open))
+    }
+}
 
 /// Sends announcements on one interface.
 pub struct Announcer {
@@ -29,13 +71,14 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Opens the channel on an interface.
-    pub fn open(interface: &str, ifindex: u32, mac: Mac) -> io::Result<Self> {
-        let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, None)?;
+    /// Opens the channel of a link; every frame names its interface, so that all may share the socket.
+    fn open(socket: &Socket, outlet: &Outlet) -> io::Result<Self> {
+        let mac = outlet.mac;
+        let socket = socket.try_clone()?;
         let place = NetworkInterface {
-            name: interface.to_owned(),
+            name: outlet.interface.clone(),
             description: String::new(),
-            index: ifindex,
+            index: outlet.ifindex,
             mac: Some(MacAddr::from(mac)),
             ips: Vec::new(),
             flags: 0,
@@ -47,6 +90,9 @@ impl Announcer {
             channel_type: ChannelType::Layer3(0),
             promiscuous: false,
             write_timeout: Some(WRITE_TIMEOUT),
+            // Frames are built outside of it, and nothing is received.
+            write_buffer_size: 0,
+            read_buffer_size: 0,
             ..datalink::Config::default()
         };
         match datalink::channel(&place, config)? {

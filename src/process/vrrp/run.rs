@@ -19,6 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use super::boundary::{Received, Sent, Supervisor};
 use super::clock::Clock;
+use super::frames::Announcers;
 use super::host::{
     Acceptance, Answer, Event, Host, Leftovers, Ownership, RouterLink, RouterSpec, VirtualMac, What,
 };
@@ -126,6 +127,7 @@ struct Process<S> {
     sockets_changed: bool,
     /// A socket could not be opened; it is tried again then.
     open_at: Option<Instant>,
+    announcers: Announcers,
     /// The virtual router whose announcements come first in the next turn.
     announced_first: usize,
     beat_at: Instant,
@@ -150,6 +152,7 @@ impl<S: Supervisor> Process<S> {
             outbox: Outbox::default(),
             sockets_changed: false,
             open_at: None,
+            announcers: Announcers::default(),
             announced_first: 0,
             beat_at: Instant::now(),
             buf: vec![0; RECEIVE_BYTES],
@@ -487,7 +490,15 @@ impl<S: Supervisor> Process<S> {
     }
 
     fn set_link(&mut self, index: usize, link: RouterLink, now: Instant) {
-        self.stations[index].link = link;
+        let before = std::mem::replace(&mut self.stations[index].link, link).outlet;
+        if let Some(outlet) = before
+            && !self
+                .stations
+                .iter()
+                .any(|other| other.link.outlet.as_ref() == Some(&outlet))
+        {
+            self.announcers.close(&outlet);
+        }
         self.connect(index, now);
     }
 

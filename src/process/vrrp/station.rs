@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::frames::Announcer;
-use super::host::{Answer, Command, Outlet, RouterLink, What};
+use super::frames::Announcers;
+use super::host::{Answer, Command, RouterLink, What};
 use super::oddities::Oddities;
 use super::socket::VrrpSocket;
 use crate::config::VirtualRouterConfig;
@@ -49,7 +49,6 @@ pub struct Station {
     pub mates: Vec<usize>,
     /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
     pub outlet: Option<VrrpSocket>,
-    announcer: Option<(Outlet, Announcer)>,
     announcing: Option<Announcing>,
     number: usize,
     generation: u64,
@@ -102,7 +101,6 @@ impl Station {
             send_failures: 0,
             mates,
             outlet: None,
-            announcer: None,
             announcing: None,
             number,
             generation: 0,
@@ -186,7 +184,7 @@ impl Station {
     /// Sends the announcements that are due, at most so many, and returns how many more it might have sent.
     ///
     /// After a failure the rest is left out: the schedule brings another round.
-    pub fn announce(&mut self, now: Instant, mut frames: usize) -> usize {
+    pub fn announce(&mut self, on: &mut Announcers, now: Instant, mut frames: usize) -> usize {
         while let Some(announcing) = self.announcing
             && announcing.due_at <= now
             && frames > 0
@@ -196,28 +194,16 @@ impl Station {
             let address = addresses[announcing.next % addresses.len()];
             let count = addresses.len();
             self.announcing = announcing.after_one(count, now, self.config.announcement_pace);
-            let sent = self
-                .announcer()
-                .and_then(|announcer| announcer.announce(address));
+            let sent = match &self.link.outlet {
+                Some(outlet) => on.of(outlet).and_then(|link| link.announce(address)),
+                None => Err(io::ErrorKind::NotConnected.into()),
+            };
             if let Err(error) = sent {
                 debug!(router = %self.config.name, %error, "announcement not sent");
                 self.announcing = None;
             }
         }
         frames
-    }
-
-    fn announcer(&mut self) -> io::Result<&mut Announcer> {
-        let outlet = self.link.outlet.clone();
-        let outlet = outlet.ok_or(io::ErrorKind::NotConnected)?;
-        let open = match self.announcer.take() {
-            Some(open) if open.0 == outlet => open,
-            Some(_) | None => {
-                let announcer = Announcer::open(&outlet.interface, outlet.ifindex, outlet.mac)?;
-                (outlet, announcer)
-            }
-        };
-        Ok(&mut self.announcer.insert(open).1)
     }
 
     /// Reads a message that bears its VRID, in the version it speaks.

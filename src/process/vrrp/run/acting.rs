@@ -109,7 +109,7 @@ impl<S: Supervisor> Process<S> {
         let count = self.stations.len();
         for step in 0..count {
             let index = (self.announced_first + step) % count;
-            frames = self.stations[index].announce(now, frames);
+            frames = self.stations[index].announce(&mut self.announcers, now, frames);
             if frames == 0 {
                 self.announced_first = index + 1;
                 return;
