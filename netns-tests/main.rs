@@ -4,6 +4,7 @@
 //! peer that is not installed is a failure that says which package has it.
 
 mod demo;
+mod endurance;
 mod failover;
 mod frr;
 mod host;
