@@ -13,81 +13,108 @@ mod rig;
 
 use std::time::Duration;
 
+use evenkeel::lab::LabError;
+
 use experiments::{bogus, churn, frozen, many, partition, slow};
 use rig::daemon::Kind;
 use rig::report::{Finding, Kibibytes, Permille};
 
 #[test]
 fn bogus_packets_move_nothing_and_are_counted() {
-    keep(&bogus::run(&bogus::Plan {
-        kinds: OURS.to_vec(),
-        cases: vec![(3, TENTH)],
-        span: Duration::from_secs(10),
-        slack: BUSY,
-    }));
+    keep(|| {
+        bogus::run(&bogus::Plan {
+            kinds: OURS.to_vec(),
+            cases: vec![(3, TENTH)],
+            span: Duration::from_secs(10),
+            slack: BUSY,
+        })
+    });
 }
 
 #[test]
 fn a_thawed_node_is_a_backup_before_it_says_anything() {
-    keep(&frozen::run(&frozen::Plan {
-        kinds: OURS.to_vec(),
-        intervals: vec![TENTH],
-        span: Duration::from_secs(3),
-    }));
+    keep(|| {
+        frozen::run(&frozen::Plan {
+            kinds: OURS.to_vec(),
+            intervals: vec![TENTH],
+            span: Duration::from_secs(3),
+        })
+    });
 }
 
 #[test]
 fn a_client_does_not_notice_that_a_partition_heals() {
-    keep(&partition::run(&partition::Plan {
-        kinds: OURS.to_vec(),
-        intervals: vec![TENTH],
-        phases: 4,
-        slack: TENTH + BUSY,
-    }));
+    keep(|| {
+        partition::run(&partition::Plan {
+            kinds: OURS.to_vec(),
+            intervals: vec![TENTH],
+            phases: 4,
+            slack: TENTH + BUSY,
+        })
+    });
 }
 
 #[test]
 fn nothing_piles_up_while_interfaces_come_and_go() {
-    keep(&churn::run(&churn::Plan {
-        events: 20,
-        first_look: 6,
-        growth_max: Permille(100),
-    }));
+    keep(|| {
+        churn::run(&churn::Plan {
+            events: 20,
+            first_look: 6,
+            growth_max: Permille(100),
+        })
+    });
 }
 
 #[test]
 fn a_log_that_nobody_reads_delays_no_advertisement() {
-    keep(&slow::run(&slow::Plan {
-        span: Duration::from_secs(5),
-        troubles: vec![slow::Trouble::BlockedLog],
-        slack: BUSY,
-    }));
+    keep(|| {
+        slow::run(&slow::Plan {
+            span: Duration::from_secs(5),
+            troubles: vec![slow::Trouble::BlockedLog],
+            slack: BUSY,
+        })
+    });
 }
 
 #[test]
 fn many_virtual_routers_cost_little_and_survive_a_crash() {
-    keep(&many::run(&many::Plan {
-        kinds: OURS.to_vec(),
-        routers: 250,
-        span: Duration::from_secs(5),
-        share_max: Permille(250),
-        memory_max: Kibibytes(20 << 10),
-        crashes: 3,
-        rounds: 1,
-        announced_max: BUSY,
-    }));
+    keep(|| {
+        many::run(&many::Plan {
+            kinds: OURS.to_vec(),
+            routers: 250,
+            span: Duration::from_secs(5),
+            share_max: Permille(250),
+            memory_max: Kibibytes(20 << 10),
+            crashes: 3,
+            rounds: 1,
+            announced_max: BUSY,
+        })
+    });
 }
 
-/// Fails with every finding that is not as it should be.
-fn keep(findings: &Result<Vec<Finding>, evenkeel::lab::LabError>) {
-    let findings = findings.as_ref().unwrap();
+/// Fails with every finding that is not as it should be. What a moment of a busy machine breaks must hold twice in a row
+/// then: a fault of ours breaks it every time.
+fn keep(live: impl Fn() -> Result<Vec<Finding>, LabError>) {
+    let first = broken(&live);
+    if first.is_empty() {
+        return;
+    }
+    println!("once more, and twice:\n{}", first.join("\n"));
+    for _ in 0..2 {
+        let again = broken(&live);
+        assert!(
+            again.is_empty(),
+            "every bound is kept:\n{}\nbefore:\n{}",
+            again.join("\n"),
+            first.join("\n")
+        );
+    }
+}
+
+fn broken(live: &impl Fn() -> Result<Vec<Finding>, LabError>) -> Vec<String> {
+    let findings = live().unwrap();
     let broken = findings.iter().filter(|finding| !finding.kept);
-    let lines: Vec<String> = broken.map(Finding::line).collect();
-    assert!(
-        lines.is_empty(),
-        "every bound is kept:\n{}",
-        lines.join("\n")
-    );
+    broken.map(Finding::line).collect()
 }
 
 const OURS: [Kind; 1] = [Kind::Evenkeel];

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::cell::{Better, Cell};
-use super::story::Told;
+use super::story::{self, Told};
 
 /// One life of one cell.
 pub struct Row {
@@ -13,6 +13,7 @@ pub struct Row {
     better: Better,
     bounds: (Duration, Duration),
     told: Result<Told, String>,
+    again: bool,
 }
 
 impl Row {
@@ -23,7 +24,14 @@ impl Row {
             better,
             bounds: (cell.skew_max(), cell.down_max()),
             told,
+            again: false,
         }
+    }
+
+    /// Lives through the same once more; what is told then counts.
+    pub fn live_again(&mut self, cells: &[Cell]) {
+        self.told = story::live(&cells[self.number], self.better);
+        self.again = true;
     }
 
     pub fn failure(&self) -> Option<&str> {
@@ -68,6 +76,8 @@ pub fn print(rows: &[Row]) -> String {
             column(|told| told.back),
             if failed > 0 {
                 format!("   FAILED {failed} of {}", lives.len())
+            } else if lives.iter().any(|row| row.again) {
+                "   again".to_owned()
             } else {
                 String::new()
             }

@@ -89,7 +89,9 @@ impl Link {
 
     /// Waits until this node alone has advertised every virtual router for some intervals.
     pub fn settle(&mut self, node: usize) -> Result<(), LabError> {
-        let deadline = Instant::now() + PATIENCE;
+        // That others do not come to rest is a finding too, and no reason to end.
+        let ours = self.settings.kind == Kind::Evenkeel;
+        let deadline = Instant::now() + if ours { PATIENCE } else { PATIENCE_WITH_OTHERS };
         let span =
             self.settings.active_down_interval(1 - node) + 3 * self.settings.interval + SETTLE_MIN;
         let mut seen = String::new();
@@ -103,8 +105,7 @@ impl Link {
                 Some(vrid) => seen = format!(", but {:?} of {vrid}", trace.advertisers(vrid)),
             }
         }
-        // That others do not come to rest is a finding too, and no reason to end.
-        if self.settings.kind != Kind::Evenkeel {
+        if !ours {
             return Ok(());
         }
         for daemon in self.daemons.iter().flatten() {
@@ -159,6 +160,7 @@ impl Link {
 
 /// How long anything may take to be as it should.
 const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(10);
 /// Enough of a log to explain an error.
 const LOG_LINES: usize = 40;
 /// A single look is at least so long.
