@@ -5,8 +5,12 @@ use std::fs;
 use std::net::IpAddr;
 
 use evenkeel::model::Family;
+use evenkeel::process::vrrp::frames::Announcers;
+use evenkeel::process::vrrp::host::Outlet;
 use evenkeel::process::vrrp::host::monitor::Monitor;
 use evenkeel::process::vrrp::host::netlink::Netlink;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::daemon::Daemon;
 use super::namespace::{Namespace, Pair};
@@ -154,6 +158,48 @@ fn lost_events_are_made_up_for_by_reading_everything_again() {
         let found = lo.addresses.iter().filter(|found| found.prefix_len == 32);
         assert_eq!(found.count(), ADDRESSES, "every address is known");
     });
+}
+
+/// With 250 virtual MACs the daemon has more than 1,024 descriptors.
+#[test]
+fn announcements_leave_on_many_links_and_beside_many_descriptors() {
+    let namespace = Namespace::new();
+    let announced = namespace.run(|| {
+        // Descriptors of its own: those of the other tests stay low.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert!(
+            most > 2_000,
+            "the limit of open files is {most}, and more than 2000 is needed"
+        );
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+        let mut announcers = Announcers::open().unwrap();
+        let null: Vec<fs::File> = (0..1_100)
+            .map(|_| fs::File::open("/dev/null").unwrap())
+            .collect();
+        let mut announced = 0;
+        for _ in 0..3 {
+            for number in 0..100 {
+                let outlet = Outlet {
+                    interface: "lo".to_owned(),
+                    ifindex: 1,
+                    mac: [2, 0, 0, 0, 0, number],
+                };
+                announcers
+                    .of(&outlet)
+                    .unwrap()
+                    .announce(VIRTUAL_V4)
+                    .unwrap();
+                announced += 1;
+                if number % 7 == 0 {
+                    announcers.close(&outlet);
+                }
+            }
+        }
+        drop(null);
+        announced
+    });
+    assert_eq!(announced, 300, "every one");
 }
 
 fn groups(namespace: &Namespace) -> String {

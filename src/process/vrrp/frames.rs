@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 use pnet::datalink::{self, ChannelType, DataLinkSender, MacAddr, NetworkInterface};
@@ -29,32 +29,72 @@ pub type Mac = [u8; 6];
 ///
 /// Closing a packet socket waits for a grace period of the kernel, 10 ms and more on a busy machine. With one socket
 /// for each of 250 virtual routers a killed process took 2 to 4 s to end, and the next came too late to adopt its role.
+///
+/// pnet waits with `pselect`, which knows no descriptor above 1023: its duplicates of the socket are made first of all
+/// and few, and whoever announces next takes the one that was used least recently.
 #[derive(Default)]
 pub struct Announcers {
-    socket: Option<Socket>,
+    /// `None` where the kernel has none for us: nothing is announced then.
+    socket: Option<OwnedFd>,
+    duplicates: Vec<OwnedFd>,
+    /// The most recently used last; at most `OPEN_MAX`.
     open: Vec<(Outlet, Announcer)>,
 }
 
 impl Announcers {
+    /// Opens the socket; early, while descriptors are low.
+    pub fn open() -> io::Result<Self> {
+        let socket = OwnedFd::from(Socket::new(Domain::PACKET, Type::RAW, None)?);
+        let mut announcers = Self {
+            duplicates: Vec::with_capacity(OPEN_MAX),
+            open: Vec::with_capacity(OPEN_MAX),
+            socket: Some(socket),
+        };
+        for _ in 0..OPEN_MAX {
+            announcers.duplicate();
+        }
+        Ok(announcers)
+    }
+
     /// Returns the announcer of a link, opened if need be.
     pub fn of(&mut self, outlet: &Outlet) -> io::Result<&mut Announcer> {
-        if let Some(at) = self.find(outlet) {
-            return Ok(&mut self.open[at].1);
-        }
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => Socket::new(Domain::PACKET, Type::RAW, None)?,
+        let known = match self.find(outlet) {
+            Some(at) => self.open.remove(at),
+            None => {
+                if self.open.len() == OPEN_MAX {
+                    self.close_at(0);
+                }
+                if self.duplicates.is_empty() {
+                    self.duplicate();
+                }
+                let socket = self.duplicates.pop();
+                let socket = socket.ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))?;
+                (outlet.clone(), Announcer::open(socket, outlet)?)
+            }
         };
-        let socket = self.socket.insert(socket);
-        let announcer = Announcer::open(socket, outlet)?;
-        self.open.push((outlet.clone(), announcer));
+        self.open.push(known);
         Ok(&mut self.open.last_mut().expect("one was just added").1)
     }
 
     /// Closes the announcer of a link that nobody uses any more.
     pub fn close(&mut self, outlet: &Outlet) {
         if let Some(at) = self.find(outlet) {
-            self.open.swap_remove(at);
+            self.close_at(at);
+        }
+    }
+
+    fn close_at(&mut self, at: usize) {
+        drop(self.open.remove(at));
+        self.duplicate();
+    }
+
+    /// Makes one more duplicate of the socket, if it is low enough: as a rule what was closed a moment ago.
+    fn duplicate(&mut self) {
+        let another = self.socket.as_ref().map(OwnedFd::try_clone);
+        if let Some(Ok(another)) = another
+            && another.as_raw_fd() < PSELECT_MAX
+        {
+            self.duplicates.push(another);
         }
     }
 
@@ -72,9 +112,8 @@ pub struct Announcer {
 
 impl Announcer {
     /// Opens the channel of a link; every frame names its interface, so that all may share the socket.
-    fn open(socket: &Socket, outlet: &Outlet) -> io::Result<Self> {
+    fn open(socket: OwnedFd, outlet: &Outlet) -> io::Result<Self> {
         let mac = outlet.mac;
-        let socket = socket.try_clone()?;
         let place = NetworkInterface {
             name: outlet.interface.clone(),
             description: String::new(),
@@ -186,6 +225,10 @@ fn ethernet(frame: &mut [u8], source: Mac, to: MacAddr, kind: pnet_packet::ether
     head.set_ethertype(kind);
 }
 
+/// So many links are announced on without opening anything.
+const OPEN_MAX: usize = 32;
+/// FD_SETSIZE.
+const PSELECT_MAX: i32 = 1024;
 const ETHERNET_LEN: usize = 14;
 const IPV6_LEN: usize = 40;
 const NA_LEN: usize = 32;

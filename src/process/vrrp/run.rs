@@ -152,7 +152,10 @@ impl<S: Supervisor> Process<S> {
             outbox: Outbox::default(),
             sockets_changed: false,
             open_at: None,
-            announcers: Announcers::default(),
+            announcers: Announcers::open().unwrap_or_else(|error| {
+                error!(%error, "no packet socket: addresses cannot be announced");
+                Announcers::default()
+            }),
             announced_first: 0,
             beat_at: Instant::now(),
             buf: vec![0; RECEIVE_BYTES],
