@@ -28,10 +28,10 @@ use super::shared::{Backend, Listener, Pool};
 use super::upstream::{InFlight, Lease, LookedAt, OpenError};
 use super::worker::Thread;
 use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat};
-use crate::logic::http1::fields::{
+use crate::logic::http1::hyper_fields::{
     Arrival, Upgrade, prepare_request, prepare_response, upgrade_of,
 };
-use crate::logic::http1::refusal::{RequestRefusal, check_request, check_response};
+use crate::logic::http1::hyper_refusal::{RequestRefusal, check_request, check_response};
 
 /// What the requests of one client connection have in common.
 pub(super) struct ClientConnection {

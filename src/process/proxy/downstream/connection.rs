@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::watch::{Cut, Phase, Watch, WatchedStream};
-use crate::logic::http1::framing::FramingScan;
+use crate::logic::http1::hyper_framing::FramingScan;
 use crate::process::proxy::answer::REQUEST_TIMEOUT;
 use crate::process::proxy::relay::{self, ClientConnection};
 use crate::process::proxy::worker::{Stage, Thread};

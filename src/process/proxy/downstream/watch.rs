@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::config::ListenerTimeouts;
-use crate::logic::http1::framing::FramingScan;
+use crate::logic::http1::hyper_framing::FramingScan;
 use crate::process::proxy::shared::millis;
 
 /// Milliseconds since its thread began, renewed every 50 ms.

@@ -13,7 +13,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode, Version};
 
-use super::refusal::{list, single_length};
+use super::hyper_refusal::{list, single_length};
 
 /// Another protocol that a request asks for and that is relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
