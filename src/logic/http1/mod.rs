@@ -21,6 +21,3 @@ pub mod chunked;
 pub mod body;
 pub mod own;
 pub mod date;
-pub mod hyper_refusal;
-pub mod hyper_fields;
-pub mod hyper_framing;

@@ -4,23 +4,25 @@
 //! the runtime, so a thread that hangs stops beating. Read `downstream` next.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
 
 use super::answer::TOO_MANY_CONNECTIONS;
+use super::buffers::Buffers;
 use super::downstream::connection;
-use super::downstream::watch::{CoarseClock, Cut, Watch};
+use super::downstream::watch::{CoarseClock, Interrupt, Phase, Watch};
 use super::serving::Events;
 use super::shared::Table;
 use super::upstream::Upstreams;
@@ -28,6 +30,7 @@ use crate::ipc::message::FromProxy;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::{Candidate, RoundRobin, random_of_two};
+use crate::logic::http1::date::{DATE_BYTES, http_date};
 
 /// How far the proxy's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +56,55 @@ pub(super) struct Plan {
 /// What the connections of one data thread share.
 pub(super) struct Thread {
     pub(super) table: Arc<Table>,
-    pub(super) upstreams: Rc<Upstreams>,
+    pub(super) upstreams: Upstreams,
+    pub(super) buffers: Buffers,
     pub(super) clock: CoarseClock,
-    pub(super) stage: Receiver<Stage>,
+    /// The date, for answers that have none.
+    pub(super) date: Cell<[u8; DATE_BYTES]>,
+    /// No more requests are expected on a connection.
+    pub(super) draining: Cell<bool>,
+    stage: Receiver<Stage>,
     wheels: Vec<RefCell<RoundRobin>>,
     candidates: RefCell<Vec<Candidate>>,
     chance: RefCell<fastrand::Rng>,
-    connections: RefCell<HashMap<u64, Arc<Watch>>>,
-    next_connection: Cell<u64>,
+    connections: RefCell<Connections>,
     emptied: Notify,
+}
+
+/// The connections of a data thread, each in a slot that is used again.
+#[derive(Default)]
+struct Connections {
+    slots: Vec<Option<Rc<Watch>>>,
+    free: Vec<usize>,
+}
+
+impl Connections {
+    fn insert(&mut self, watch: &Rc<Watch>) -> usize {
+        let watch = Some(Rc::clone(watch));
+        match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = watch;
+                slot
+            }
+            None => {
+                self.slots.push(watch);
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, slot: usize) {
+        self.slots[slot] = None;
+        self.free.push(slot);
+    }
+
+    fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Rc<Watch>> {
+        self.slots.iter().flatten()
+    }
 }
 
 /// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
@@ -87,8 +130,10 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
     } = plan;
     let mut listening = Vec::with_capacity(sockets.len());
     for (listener, socket) in sockets {
-        let socket = socket
-            .set_nonblocking(true)
+        // Accepted sockets inherit it: one system call less for each.
+        let socket = SockRef::from(&socket)
+            .set_tcp_nodelay(true)
+            .and_then(|()| socket.set_nonblocking(true))
             .and_then(|()| TcpListener::from_std(socket));
         match socket {
             Ok(socket) => listening.push((listener, socket)),
@@ -110,22 +155,21 @@ impl Thread {
             let weights: Vec<u16> = pool.backends.iter().map(|backend| backend.weight).collect();
             RefCell::new(RoundRobin::new(&weights, number))
         });
+        let clock = CoarseClock::default();
         Thread {
-            upstreams: Rc::new(Upstreams::new(&table)),
+            upstreams: Upstreams::new(&table, Rc::clone(&clock)),
+            buffers: Buffers::default(),
             wheels: wheels.collect(),
             table,
-            clock: CoarseClock::default(),
+            clock,
+            date: Cell::new(date_now()),
+            draining: Cell::new(false),
             stage,
             candidates: RefCell::default(),
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
-            next_connection: Cell::new(0),
             emptied: Notify::new(),
         }
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        *self.stage.borrow() != Stage::Serving
     }
 
     /// Returns who gets the next attempt: among those that are up or, if there is none, among the
@@ -160,22 +204,20 @@ impl Thread {
     }
 
     /// Watches a connection until the guard is dropped.
-    pub(super) fn register(self: &Rc<Self>, listener: usize, watch: &Arc<Watch>) -> Registered {
-        let key = self.next_connection.get();
-        self.next_connection.set(key + 1);
-        self.connections.borrow_mut().insert(key, Arc::clone(watch));
+    pub(super) fn register(self: &Rc<Self>, listener: usize, watch: &Rc<Watch>) -> Registered {
+        let slot = self.connections.borrow_mut().insert(watch);
         self.table.listeners[listener]
             .connections
             .fetch_add(1, Relaxed);
         Registered {
             thread: Rc::clone(self),
             listener,
-            key,
+            slot,
         }
     }
 
     fn sweep(&self) {
-        for watch in self.connections.borrow().values() {
+        for watch in self.connections.borrow().iter() {
             watch.sweep();
         }
         self.upstreams.sweep();
@@ -185,22 +227,33 @@ impl Thread {
         let mut stage = self.stage.clone();
         // An error means that the handle is gone, and with it everybody who could ask for more.
         let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+        self.draining.set(true);
         // Accepting ends with what the kernel has already accepted.
         tokio::task::yield_now().await;
         tokio::time::sleep(ACCEPT_REST).await;
+        let finish = async {
+            // A request may be on its way on an idle connection.
+            tokio::time::sleep(DRAIN_GRACE).await;
+            for watch in self.connections.borrow().iter() {
+                if watch.phase() == Phase::Idle {
+                    watch.interrupt(Interrupt::Drain);
+                }
+            }
+            self.until_empty().await;
+        };
         tokio::select! {
-            () = self.until_empty() => {}
+            () = finish => {}
             _ = stage.wait_for(|stage| *stage == Stage::Cutting) => {}
         }
-        for watch in self.connections.borrow().values() {
-            watch.cut(Cut::Drained);
+        for watch in self.connections.borrow().iter() {
+            watch.interrupt(Interrupt::Cut);
         }
         let _ = tokio::time::timeout(CUT_TIMEOUT, self.until_empty()).await;
         self.upstreams.clear();
     }
 
     async fn until_empty(&self) {
-        while !self.connections.borrow().is_empty() {
+        while self.connections.borrow().len() > 0 {
             self.emptied.notified().await;
         }
     }
@@ -210,7 +263,7 @@ impl Thread {
 pub(super) struct Registered {
     thread: Rc<Thread>,
     listener: usize,
-    key: u64,
+    slot: usize,
 }
 
 impl Drop for Registered {
@@ -219,8 +272,8 @@ impl Drop for Registered {
             .connections
             .fetch_sub(1, Relaxed);
         let mut connections = self.thread.connections.borrow_mut();
-        connections.remove(&self.key);
-        if connections.is_empty() {
+        connections.remove(self.slot);
+        if connections.len() == 0 {
             self.thread.emptied.notify_one();
         }
     }
@@ -234,13 +287,19 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
     loop {
         ticks.tick().await;
         let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        AtomicU64::store(&thread.clock, now_ms, Relaxed);
+        thread.clock.set(now_ms);
         events(FromProxy::Beat { thread: number });
         beats = beats.wrapping_add(1);
         if beats.is_multiple_of(BEATS_A_SWEEP) {
+            thread.date.set(date_now());
             thread.sweep();
         }
     }
+}
+
+fn date_now() -> [u8; DATE_BYTES] {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    http_date(since.map_or(0, |since| since.as_secs()))
 }
 
 async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
@@ -249,21 +308,38 @@ async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
         let accepted = tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage != Stage::Serving) => break,
-            accepted = socket.accept() => accepted,
+            accepted = accept_some(&thread, listener, &socket) => accepted,
         };
-        match accepted {
-            Ok((stream, client)) => admit(&thread, listener, stream, client),
-            Err(error) => {
-                tracing::debug!(%error, "connection not accepted");
-                tokio::time::sleep(pause_after(&error)).await;
-            }
+        if let Err(error) = accepted {
+            tracing::debug!(%error, "connection not accepted");
+            tokio::time::sleep(pause_after(&error)).await;
         }
     }
     // What the kernel has already accepted for this socket is served, then the socket is let go.
-    let waiting = || std::future::poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
+    let waiting = || poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
     while let Poll::Ready(Ok((stream, client))) = waiting().await {
         admit(&thread, listener, stream, client);
     }
+}
+
+/// Accepts what waits, but no more at a time than others can bear.
+async fn accept_some(thread: &Rc<Thread>, listener: usize, socket: &TcpListener) -> io::Result<()> {
+    let mut accepted = 0;
+    poll_fn(|cx| {
+        while accepted < ACCEPTS_MAX {
+            match socket.poll_accept(cx) {
+                Poll::Ready(Ok((stream, client))) => {
+                    admit(thread, listener, stream, client);
+                    accepted += 1;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if accepted == 0 => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
 }
 
 fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: SocketAddr) {
@@ -291,6 +367,8 @@ fn pause_after(error: &io::Error) -> Duration {
     }
 }
 
+/// Connections accepted before others have their turn.
+const ACCEPTS_MAX: usize = 32;
 const BEAT_INTERVAL: Duration = Duration::from_millis(50);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
 const BEATS_A_SWEEP: u32 = 5;
@@ -299,5 +377,7 @@ const CONNECTIONS_MAX: usize = 20_000;
 /// After the drain began, so that accepted connections are registered before the thread is found
 /// empty.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
+/// How long an idle connection is still served when the drain begins.
+const DRAIN_GRACE: Duration = Duration::from_millis(80);
 /// How long cut connections may take to end.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);

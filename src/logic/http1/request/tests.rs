@@ -187,95 +187,97 @@ fn targets_and_hosts_follow_the_table() {
 }
 
 /// RFC 9112 §6.1, §6.2, §6.3.
+const FRAMINGS: &[(&str, &str, &str)] = &[
+    ("1.1", "Content-Length: 5\r\n", "accepted"),
+    ("1.1", "Content-Length: 0\r\n", "accepted"),
+    ("1.1", "Content-Length: 005\r\n", "accepted"),
+    (
+        "1.1",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "content_length",
+    ),
+    (
+        "1.1",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "content_length",
+    ),
+    ("1.1", "Content-Length: 5, 5\r\n", "content_length"),
+    ("1.1", "Content-Length: +5\r\n", "content_length"),
+    ("1.1", "Content-Length: -5\r\n", "content_length"),
+    ("1.1", "Content-Length: 0x5\r\n", "content_length"),
+    ("1.1", "Content-Length: 5 6\r\n", "content_length"),
+    ("1.1", "Content-Length: 5.0\r\n", "content_length"),
+    ("1.1", "Content-Length:\r\n", "content_length"),
+    (
+        "1.1",
+        "Content-Length: 18446744073709551616\r\n",
+        "content_length",
+    ),
+    ("1.1", "Transfer-Encoding: chunked\r\n", "accepted"),
+    ("1.1", "Transfer-Encoding: Chunked\r\n", "accepted"),
+    (
+        "1.1",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "transfer_coding",
+    ),
+    (
+        "1.1",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "transfer_coding",
+    ),
+    (
+        "1.1",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "transfer_coding",
+    ),
+    ("1.1", "Transfer-Encoding: identity\r\n", "transfer_coding"),
+    ("1.1", "Transfer-Encoding: gzip\r\n", "transfer_coding"),
+    ("1.1", "Transfer-Encoding: xchunked\r\n", "transfer_coding"),
+    ("1.1", "Transfer-Encoding: \x0bchunked\r\n", "head_invalid"),
+    (
+        "1.1",
+        "Transfer-Encoding: chunked;q=1\r\n",
+        "transfer_coding",
+    ),
+    (
+        "1.1",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "transfer_coding",
+    ),
+    ("1.1", "Transfer-Encoding:\r\n", "transfer_coding"),
+    (
+        "1.1",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "transfer_coding",
+    ),
+    (
+        "1.1",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "transfer_coding",
+    ),
+    (
+        "1.1",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "both_framings",
+    ),
+    (
+        "1.1",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "both_framings",
+    ),
+    (
+        "1.0",
+        "Transfer-Encoding: chunked\r\n",
+        "coding_in_http_1_0",
+    ),
+    ("1.0", "Content-Length: 5\r\n", "accepted"),
+];
+
 #[test]
 fn framings_follow_the_table() {
-    for (version, lines, hoped) in [
-        ("1.1", "Content-Length: 5\r\n", "accepted"),
-        ("1.1", "Content-Length: 0\r\n", "accepted"),
-        ("1.1", "Content-Length: 005\r\n", "accepted"),
-        (
-            "1.1",
-            "Content-Length: 5\r\nContent-Length: 5\r\n",
-            "content_length",
-        ),
-        (
-            "1.1",
-            "Content-Length: 5\r\nContent-Length: 6\r\n",
-            "content_length",
-        ),
-        ("1.1", "Content-Length: 5, 5\r\n", "content_length"),
-        ("1.1", "Content-Length: +5\r\n", "content_length"),
-        ("1.1", "Content-Length: -5\r\n", "content_length"),
-        ("1.1", "Content-Length: 0x5\r\n", "content_length"),
-        ("1.1", "Content-Length: 5 6\r\n", "content_length"),
-        ("1.1", "Content-Length: 5.0\r\n", "content_length"),
-        ("1.1", "Content-Length:\r\n", "content_length"),
-        (
-            "1.1",
-            "Content-Length: 18446744073709551616\r\n",
-            "content_length",
-        ),
-        ("1.1", "Transfer-Encoding: chunked\r\n", "accepted"),
-        ("1.1", "Transfer-Encoding: Chunked\r\n", "accepted"),
-        (
-            "1.1",
-            "Transfer-Encoding: gzip, chunked\r\n",
-            "transfer_coding",
-        ),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked, chunked\r\n",
-            "transfer_coding",
-        ),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked, identity\r\n",
-            "transfer_coding",
-        ),
-        ("1.1", "Transfer-Encoding: identity\r\n", "transfer_coding"),
-        ("1.1", "Transfer-Encoding: gzip\r\n", "transfer_coding"),
-        ("1.1", "Transfer-Encoding: xchunked\r\n", "transfer_coding"),
-        ("1.1", "Transfer-Encoding: \x0bchunked\r\n", "head_invalid"),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked;q=1\r\n",
-            "transfer_coding",
-        ),
-        (
-            "1.1",
-            "Transfer-Encoding: \"chunked\"\r\n",
-            "transfer_coding",
-        ),
-        ("1.1", "Transfer-Encoding:\r\n", "transfer_coding"),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-            "transfer_coding",
-        ),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-            "transfer_coding",
-        ),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-            "both_framings",
-        ),
-        (
-            "1.1",
-            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-            "both_framings",
-        ),
-        (
-            "1.0",
-            "Transfer-Encoding: chunked\r\n",
-            "coding_in_http_1_0",
-        ),
-        ("1.0", "Content-Length: 5\r\n", "accepted"),
-    ] {
+    for (version, lines, hoped) in FRAMINGS {
         let text = format!("POST / HTTP/{version}\r\nHost: a\r\n{lines}\r\n");
-        assert_eq!(refused(text.as_bytes()), Some(hoped), "{text:?}");
+        assert_eq!(refused(text.as_bytes()), Some(*hoped), "{text:?}");
     }
 }
 
@@ -414,101 +416,133 @@ fn heads_go_on_in_their_order_and_case() {
     }
 }
 
+const WEBSOCKET: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n";
+
 /// RFC 9110 §7.8, RFC 9112 §9.3, RFC 9110 §10.1.1.
+const WANTS: &[(&str, &str, Persistence, Upgrade, Expectation)] = &[
+    (
+        "GET / HTTP/1.1",
+        "",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.1",
+        "Connection: Close\r\n",
+        Persistence::Close,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.1",
+        "Connection: keep-alive, close\r\n",
+        Persistence::Close,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.0",
+        "",
+        Persistence::Close,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.0",
+        "Connection: Keep-Alive\r\n",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.0",
+        "Connection: keep-alive, close\r\n",
+        Persistence::Close,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.1",
+        WEBSOCKET,
+        Persistence::Keep,
+        Upgrade::WebSocket,
+        Expectation::None,
+    ),
+    (
+        "POST / HTTP/1.1",
+        WEBSOCKET,
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.0",
+        WEBSOCKET,
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.1",
+        "Upgrade: websocket\r\n",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.1",
+        "Connection: upgrade\r\nUpgrade: WEBSOCKET, h2c\r\n",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.1",
+        "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "GET / HTTP/1.1",
+        "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "POST / HTTP/1.1",
+        "Expect: 100-Continue\r\nContent-Length: 5\r\n",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::Continue,
+    ),
+    (
+        "POST / HTTP/1.0",
+        "Expect: 100-continue\r\nContent-Length: 5\r\n",
+        Persistence::Close,
+        Upgrade::None,
+        Expectation::None,
+    ),
+    (
+        "POST / HTTP/1.1",
+        "Expect: other\r\n",
+        Persistence::Keep,
+        Upgrade::None,
+        Expectation::None,
+    ),
+];
+
 #[test]
 fn what_a_request_wants_follows_the_table() {
-    use {Expectation as E, Persistence as P, Upgrade as U};
-    let websocket = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n";
-    for (line, lines, persistence, upgrade, expectation) in [
-        ("GET / HTTP/1.1", "", P::Keep, U::None, E::None),
-        (
-            "GET / HTTP/1.1",
-            "Connection: Close\r\n",
-            P::Close,
-            U::None,
-            E::None,
-        ),
-        (
-            "GET / HTTP/1.1",
-            "Connection: keep-alive, close\r\n",
-            P::Close,
-            U::None,
-            E::None,
-        ),
-        ("GET / HTTP/1.0", "", P::Close, U::None, E::None),
-        (
-            "GET / HTTP/1.0",
-            "Connection: Keep-Alive\r\n",
-            P::Keep,
-            U::None,
-            E::None,
-        ),
-        (
-            "GET / HTTP/1.0",
-            "Connection: keep-alive, close\r\n",
-            P::Close,
-            U::None,
-            E::None,
-        ),
-        ("GET / HTTP/1.1", websocket, P::Keep, U::WebSocket, E::None),
-        ("POST / HTTP/1.1", websocket, P::Keep, U::None, E::None),
-        ("GET / HTTP/1.0", websocket, P::Keep, U::None, E::None),
-        (
-            "GET / HTTP/1.1",
-            "Upgrade: websocket\r\n",
-            P::Keep,
-            U::None,
-            E::None,
-        ),
-        (
-            "GET / HTTP/1.1",
-            "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n",
-            P::Keep,
-            U::None,
-            E::None,
-        ),
-        (
-            "GET / HTTP/1.1",
-            "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
-            P::Keep,
-            U::None,
-            E::None,
-        ),
-        (
-            "GET / HTTP/1.1",
-            "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n",
-            P::Keep,
-            U::None,
-            E::None,
-        ),
-        (
-            "POST / HTTP/1.1",
-            "Expect: 100-Continue\r\nContent-Length: 5\r\n",
-            P::Keep,
-            U::None,
-            E::Continue,
-        ),
-        (
-            "POST / HTTP/1.0",
-            "Expect: 100-continue\r\nContent-Length: 5\r\n",
-            P::Close,
-            U::None,
-            E::None,
-        ),
-        (
-            "POST / HTTP/1.1",
-            "Expect: other\r\n",
-            P::Keep,
-            U::None,
-            E::None,
-        ),
-    ] {
+    for (line, lines, persistence, upgrade, expectation) in WANTS {
         let text = format!("{line}\r\nHost: a\r\n{lines}\r\n");
         let mut slots = Slots::new();
         let head = RequestHead::parse(text.as_bytes(), &mut slots, &limits());
         let head = head.expect("it is accepted").expect("it is whole");
         let got = (head.persistence, head.upgrade, head.expectation);
-        assert_eq!(got, (persistence, upgrade, expectation), "{text:?}");
+        assert_eq!(got, (*persistence, *upgrade, *expectation), "{text:?}");
         assert_eq!(head.len, text.len());
     }
 }

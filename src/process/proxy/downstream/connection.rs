@@ -1,148 +1,266 @@
 //! One client connection, from accept to the last byte.
 //!
-//! hyper reads requests and writes answers; here its end is watched over: the sweep's cut, the
-//! drain, the tunnel a request became, and a close that does not destroy the answer on its way (a
-//! reset would, where the client still sends).
+//! Heads are read and judged here, one after another; each request that may be relayed is handed to
+//! `relay`. An idle connection holds no buffer. It is closed so that no answer on its way is
+//! destroyed: a reset would do that, where the client still sends.
 
-use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::server::conn::http1::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::watch::{Cut, Phase, Watch, WatchedStream};
-use crate::logic::http1::hyper_framing::FramingScan;
-use crate::process::proxy::answer::REQUEST_TIMEOUT;
-use crate::process::proxy::relay::{self, ClientConnection};
-use crate::process::proxy::worker::{Stage, Thread};
+use super::watch::{Interrupt, Phase, Watch};
+use crate::logic::balance::retry::Repeat;
+use crate::logic::http1::head::{
+    Framing, HeadLimits, Persistence, Slots, Upgrade, Version, head_may_end,
+};
+use crate::logic::http1::refusal::RequestRefusal;
+use crate::logic::http1::request::{Arrival, RequestHead, Target};
+use crate::logic::http1::response::{AskedFor, AskedMethod};
+use crate::process::proxy::buffers::Held;
+use crate::process::proxy::relay::{self, After, Request};
+use crate::process::proxy::shared::Listener;
+use crate::process::proxy::stream;
+use crate::process::proxy::worker::Thread;
+
+/// A client's connection.
+pub(in crate::process::proxy) struct Client {
+    pub(in crate::process::proxy) thread: Rc<Thread>,
+    pub(in crate::process::proxy) listener: usize,
+    pub(in crate::process::proxy) address: SocketAddr,
+    pub(in crate::process::proxy) stream: TcpStream,
+    pub(in crate::process::proxy) watch: Rc<Watch>,
+    /// What it has sent and nobody has used.
+    pub(in crate::process::proxy) ahead: Held,
+}
+
+/// How the wait for a request has ended.
+enum Read {
+    /// With a request.
+    Request(Request),
+    /// With one that is not relayed.
+    Refused(RequestRefusal),
+    /// It did not come to its end.
+    Late,
+    /// Nothing was asked for too long, or the client has ended.
+    Over,
+    /// The drain has begun.
+    Drained,
+}
 
 /// Serves a connection to its end.
 pub(in crate::process::proxy) async fn serve(
     thread: Rc<Thread>,
     listener: usize,
     stream: TcpStream,
-    client: SocketAddr,
+    address: SocketAddr,
 ) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
-    let timeouts = thread.table.listeners[listener].timeouts;
-    let watch = Arc::new(Watch::new(Arc::clone(&thread.clock), timeouts));
+    let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
     let _registered = thread.register(listener, &watch);
-    let connection = Rc::new(ClientConnection {
-        thread: Rc::clone(&thread),
+    let mut client = Client {
+        thread,
         listener,
-        client,
-        local: local.to_string(),
-        watch: Arc::clone(&watch),
-        tunnel: RefCell::new(None),
-    });
-    let shared = Rc::clone(&connection);
-    let service = service_fn(move |request| relay::answer(Rc::clone(&shared), request));
-    let stream = WatchedStream {
+        address,
         stream,
-        watch: Arc::clone(&watch),
-        scan: FramingScan::default(),
+        watch,
+        ahead: Held::default(),
     };
-    let mut http = Builder::new()
-        .max_header_size(HEAD_BYTES_MAX)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut stage = thread.stage.clone();
-    let mut warned = false;
-    loop {
-        tokio::select! {
-            biased;
-            // hyper has answered what it refused; how the connection ended is the client's affair.
-            _ = &mut http => break,
-            () = watch.wake.notified() => break,
-            () = drained(&mut stage, &watch), if !warned => {
-                warned = true;
-                std::pin::Pin::new(&mut http).graceful_shutdown();
+    let after = loop {
+        let after = match client.read().await {
+            Read::Request(request) => relay::answer(&mut client, request).await,
+            Read::Refused(refusal) => client.refuse(refusal).await,
+            Read::Late => client.say_late().await,
+            Read::Over => After::Close,
+            Read::Drained => After::Linger,
+        };
+        match after {
+            After::Keep if client.thread.draining.get() && client.ahead.is_empty() => {
+                break After::Linger;
+            }
+            After::Keep => {}
+            After::Close | After::Linger | After::Reset => break after,
+        }
+    };
+    match after {
+        After::Linger => client.linger().await,
+        // Where it fails the connection has gone already.
+        After::Reset => drop(SockRef::from(&client.stream).set_linger(Some(Duration::ZERO))),
+        After::Close | After::Keep => {}
+    }
+}
+
+impl Client {
+    pub(in crate::process::proxy) fn listener(&self) -> &Listener {
+        &self.thread.table.listeners[self.listener]
+    }
+
+    async fn read(&mut self) -> Read {
+        let within = self.listener().timeouts.request_head;
+        let phase = if self.ahead.is_empty() {
+            Phase::Idle
+        } else {
+            Phase::Head
+        };
+        self.watch.enter(phase, within);
+        let mut searched = None;
+        poll_fn(|cx| self.poll_request(cx, &mut searched)).await
+    }
+
+    /// Reads until a head has come; `searched` is how far it was searched for its end.
+    fn poll_request(&mut self, cx: &mut Context<'_>, searched: &mut Option<usize>) -> Poll<Read> {
+        if let Poll::Ready(interrupt) = self.watch.poll_interrupt(cx) {
+            return Poll::Ready(match (interrupt, self.watch.phase()) {
+                (Interrupt::Drain, _) => Read::Drained,
+                (Interrupt::Overdue, Phase::Head) => Read::Late,
+                (Interrupt::Overdue | Interrupt::Cut, _) => Read::Over,
+            });
+        }
+        loop {
+            if !self.ahead.is_empty()
+                && let Some(read) = self.parse(searched)
+            {
+                return Poll::Ready(read);
+            }
+            let buffers = &self.thread.buffers;
+            let mut buffer = buffers.large();
+            match stream::poll_read(&mut self.stream, cx, &mut buffer[..HEAD_READ_BYTES]) {
+                Poll::Ready(Ok(len @ 1..)) => {
+                    if self.ahead.is_empty() {
+                        self.ahead = Held::new(buffer, len);
+                    } else {
+                        self.ahead.append(&buffer[..len], buffers);
+                        buffers.give_back(buffer);
+                    }
+                    if self.watch.phase() == Phase::Idle {
+                        let within = self.listener().timeouts.request_head;
+                        self.watch.enter(Phase::Head, within);
+                    }
+                }
+                Poll::Ready(Ok(_) | Err(_)) => {
+                    buffers.give_back(buffer);
+                    return Poll::Ready(Read::Over);
+                }
+                Poll::Pending => {
+                    buffers.give_back(buffer);
+                    self.ahead.shrink(buffers);
+                    return Poll::Pending;
+                }
             }
         }
     }
-    let tunnel = connection.tunnel.take();
-    match http.into_parts() {
-        Some(parts) => close(parts.io.into_inner().stream, &watch).await,
-        None => {
-            if let Some(tunnel) = tunnel {
-                tunnel.run(&watch).await;
+
+    fn parse(&mut self, searched: &mut Option<usize>) -> Option<Read> {
+        let limits = HeadLimits::default();
+        let bytes = self.ahead.bytes();
+        if let Some(from) = *searched {
+            *searched = head_may_end(bytes, from);
+            if searched.is_some() && bytes.len() < limits.head_bytes {
+                return None;
             }
         }
-    }
-}
-
-/// Waits until idle connections are to be closed: at the drain, or a little later where a request
-/// may be on its way.
-async fn drained(stage: &mut tokio::sync::watch::Receiver<Stage>, watch: &Watch) {
-    if stage
-        .wait_for(|stage| *stage != Stage::Serving)
-        .await
-        .is_err()
-    {
-        // Nobody is left to end the drain; the thread is about to end.
-        return;
-    }
-    if watch.phase() == Phase::Idle {
-        tokio::time::sleep(DRAIN_GRACE).await;
-    }
-}
-
-async fn close(mut stream: TcpStream, watch: &Watch) {
-    match watch.why_cut() {
-        Cut::Silently | Cut::Drained => return,
-        Cut::RequestTimeout => {
-            let writing = stream.write_all(REQUEST_TIMEOUT);
-            if !matches!(
-                tokio::time::timeout(LINGER_READ_TIMEOUT, writing).await,
-                Ok(Ok(()))
-            ) {
-                return;
+        let mut slots = Slots::new();
+        let head = match RequestHead::parse(bytes, &mut slots, &limits) {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                *searched = head_may_end(bytes, 0);
+                return None;
             }
-        }
-        Cut::No => {}
+            Err(refusal) => return Some(Read::Refused(refusal)),
+        };
+        let request = self.request(&head);
+        let len = head.len;
+        self.ahead.consume(len, &self.thread.buffers);
+        Some(Read::Request(request))
     }
-    tokio::select! {
-        _ = tokio::time::timeout(LINGER_TIMEOUT, linger(stream)) => {}
-        () = watch.wake.notified() => {}
+
+    fn request(&self, head: &RequestHead<'_, '_>) -> Request {
+        let local = match (head.host, head.target) {
+            (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
+            (None, Target::Origin(_) | Target::Asterisk) => {
+                let local = self.stream.local_addr();
+                local.map_or_else(|_| "localhost".to_owned(), |local| local.to_string())
+            }
+        };
+        let arrival = Arrival {
+            client: self.address.ip(),
+            scheme: "http",
+            fallback_host: &local,
+        };
+        let mut out = self.thread.buffers.small();
+        head.write(&arrival, &mut out);
+        let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
+        let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
+        Request {
+            head: out,
+            framing: head.framing,
+            expectation: head.expectation,
+            asked: AskedFor {
+                method: match head.method {
+                    "HEAD" => AskedMethod::Head,
+                    _ => AskedMethod::Other,
+                },
+                version: head.version,
+                upgrade: head.upgrade,
+                persistence: head.persistence,
+            },
+            repeat: if harmless {
+                Repeat::Harmless
+            } else {
+                Repeat::Risky
+            },
+        }
+    }
+
+    async fn refuse(&mut self, refusal: RequestRefusal) -> After {
+        relay::say(self, &relay::refused(refusal), UNKNOWN, Persistence::Close).await
+    }
+
+    async fn say_late(&mut self) -> After {
+        relay::say(self, &relay::late(), UNKNOWN, Persistence::Close).await
+    }
+
+    /// Ends our side, then reads what the client still sends until it ends its own: closing a
+    /// socket with unread bytes resets the connection, and the client might never read the answer.
+    async fn linger(&mut self) {
+        stream::shut(&self.stream);
+        self.ahead.clear(&self.thread.buffers);
+        self.watch.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
+        let began_ms = self.thread.clock.get();
+        poll_fn(|cx| {
+            let lasted_ms = self.thread.clock.get().saturating_sub(began_ms);
+            if self.watch.poll_interrupt(cx).is_ready() || lasted_ms >= LINGER_MS_MAX {
+                return Poll::Ready(());
+            }
+            let buffers = &self.thread.buffers;
+            let mut buffer = buffers.large();
+            let poll = loop {
+                match stream::poll_read(&mut self.stream, cx, &mut buffer) {
+                    Poll::Ready(Ok(1..)) => self.watch.touch(),
+                    Poll::Ready(Ok(_) | Err(_)) => break Poll::Ready(()),
+                    Poll::Pending => break Poll::Pending,
+                }
+            };
+            buffers.give_back(buffer);
+            poll
+        })
+        .await;
     }
 }
 
-/// Ends our side, then reads what the client still sends until it ends its own: closing a socket
-/// with unread bytes resets the connection, and the client might never read the answer.
-async fn linger(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    // Nearly all clients end their side without another byte.
-    let mut waste = vec![0; 64];
-    loop {
-        match tokio::time::timeout(LINGER_READ_TIMEOUT, stream.read(&mut waste)).await {
-            Ok(Ok(read)) if read > 0 => waste.resize(16 * 1024, 0),
-            Ok(_) | Err(_) => return,
-        }
-    }
-}
-
-/// A request's head; more is answered 431.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Read ahead of a slow backend; then the client waits.
-const BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// How long a client's last bytes are read after an answer that closes the connection.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may be silent meanwhile.
+/// What is assumed of a request that could not be read.
+const UNKNOWN: AskedFor = AskedFor {
+    method: AskedMethod::Other,
+    version: Version::Http11,
+    upgrade: Upgrade::None,
+    persistence: Persistence::Close,
+};
+/// A read while a head is expected.
+const HEAD_READ_BYTES: usize = 64 * 1024;
+/// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an idle connection is still served when the drain begins.
-const DRAIN_GRACE: Duration = Duration::from_millis(100);
+/// How long a client's last bytes are read after it, in all.
+const LINGER_MS_MAX: u64 = 5000;
