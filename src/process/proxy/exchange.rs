@@ -117,8 +117,21 @@ pub(super) enum Relayed {
     Whole,
     /// The backend broke off.
     Truncated,
-    /// The client has gone, one side fell silent, or everything ends.
-    Abandoned,
+    /// The client has gone.
+    ClientGone,
+    /// One side fell silent.
+    Silent,
+    /// Everything ends.
+    Cut,
+}
+
+impl Relayed {
+    fn of(interrupt: Interrupt) -> Relayed {
+        match interrupt {
+            Interrupt::Overdue => Relayed::Silent,
+            Interrupt::Drain | Interrupt::Cut => Relayed::Cut,
+        }
+    }
 }
 
 enum Parsed {
@@ -160,6 +173,16 @@ impl Exchange {
     /// Returns whether the backend was sent anything of the request.
     pub(super) fn has_sent(&self) -> bool {
         self.upload.written() > 0
+    }
+
+    /// Returns the bytes sent to the backend and to the client.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.upload.written(), self.download.written())
+    }
+
+    /// Returns the request's first line, as the backend is sent it.
+    pub(super) fn first_line(&self) -> &[u8] {
+        self.upload.first_line()
     }
 
     /// Returns whether the whole request has been taken from the client.
@@ -430,8 +453,8 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
     ) -> Poll<Relayed> {
-        if sides.watch.poll_interrupt(cx).is_ready() {
-            return Poll::Ready(Relayed::Abandoned);
+        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
+            return Poll::Ready(Relayed::of(interrupt));
         }
         if self.uploading == Uploading::Going {
             let mut ends = Ends {
@@ -452,7 +475,7 @@ impl Exchange {
         self.poll_download(cx, sides).map(|result| match result {
             Ok(()) => Relayed::Whole,
             Err(FlowError::Body(_) | FlowError::Source) => Relayed::Truncated,
-            Err(FlowError::Sink) => Relayed::Abandoned,
+            Err(FlowError::Sink) => Relayed::ClientGone,
         })
     }
 
@@ -483,9 +506,9 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
         down: &mut Direction,
-    ) -> Poll<()> {
-        if sides.watch.poll_interrupt(cx).is_ready() {
-            return Poll::Ready(());
+    ) -> Poll<Relayed> {
+        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
+            return Poll::Ready(Relayed::of(interrupt));
         }
         if self.uploading == Uploading::Going {
             let mut ends = Ends {
@@ -499,7 +522,7 @@ impl Exchange {
                     self.uploading = Uploading::Done;
                     stream::shut(sides.upstream);
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
                 Poll::Pending => {}
             }
         }
@@ -509,12 +532,12 @@ impl Exchange {
                     *down = Direction::Ended;
                     stream::shut(sides.client);
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
                 Poll::Pending => {}
             }
         }
         match (self.uploading, *down) {
-            (Uploading::Done, Direction::Ended) => Poll::Ready(()),
+            (Uploading::Done, Direction::Ended) => Poll::Ready(Relayed::Whole),
             (_, Direction::Open | Direction::Ended) => Poll::Pending,
         }
     }

@@ -98,9 +98,10 @@ impl Flow {
         self.read_bytes = self.read_bytes.min(bytes);
     }
 
-    /// Returns what a head may be appended to: the bytes that are written next.
+    /// Returns what a head may be appended to: the bytes that are written next. What has been written
+    /// is kept, for another attempt and for the log, but for the sizes of chunks.
     pub(super) fn prefix(&mut self) -> &mut Vec<u8> {
-        if self.prefix_from == self.prefix.len() {
+        if self.prefix_from == self.prefix.len() && self.carry == Carry::Chunked {
             self.prefix.clear();
             self.prefix_from = 0;
         }
@@ -111,6 +112,14 @@ impl Flow {
     pub(super) fn rewind(&mut self) {
         self.prefix_from = 0;
         self.written = 0;
+    }
+
+    /// Returns the first line of the head, without its end.
+    pub(super) fn first_line(&self) -> &[u8] {
+        self.prefix
+            .split(|&byte| byte == b'\r')
+            .next()
+            .unwrap_or_default()
     }
 
     /// Returns the bytes written since the beginning, or since the last `rewind`.

@@ -12,6 +12,7 @@ mod buffers;
 mod stream;
 mod answer;
 mod downstream;
+mod record;
 mod relay;
 mod exchange;
 mod flow;

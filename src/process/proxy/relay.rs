@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::downstream::connection::Client;
 use super::downstream::watch::Phase;
 use super::exchange::{Answered, Direction, Ending, Exchange, Relayed, Sides, Waited};
+use super::record::{self, Moments, Record, Termination};
 use super::shared::{Backend, Listener, Pool};
 use super::stream;
 use super::upstream::{self, InFlight, LookedAt, OpenError};
@@ -30,6 +31,7 @@ pub(super) struct Request {
     pub(super) expectation: Expectation,
     pub(super) asked: AskedFor,
     pub(super) repeat: Repeat,
+    pub(super) moments: Moments,
 }
 
 /// What becomes of the client's connection.
@@ -53,7 +55,10 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
         expectation,
         asked,
         repeat,
+        moments,
     } = request;
+    let mut record = Record::new(client.address, client.listener);
+    record.moments = moments;
     let ahead = std::mem::take(&mut client.ahead);
     let exchange = Exchange::new(head, ahead, framing, asked, expectation);
     let mut attempts = Attempts {
@@ -64,6 +69,7 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
         repeat,
         tried: [usize::MAX; BACKENDS_TRIED_MAX],
         tried_count: 0,
+        record,
     };
     let after = match attempts.run().await {
         Ok(after) => after,
@@ -72,16 +78,23 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     let Attempts {
         client,
         mut exchange,
+        mut record,
         ..
     } = attempts;
+    let (up, down) = exchange.bytes();
+    record.request_bytes = up;
+    // An answer of our own has been counted already.
+    record.response_bytes += down;
+    record.moments.ended_at = client.thread.moment();
+    record::ended(&client.thread, &record, exchange.first_line());
     client.ahead = exchange.end(&client.thread);
     after
 }
 
 /// An answer of our own, or the word that there is nobody to tell.
 enum Own {
-    Answer(OwnAnswer),
-    Nobody,
+    Answer(OwnAnswer, Termination),
+    Nobody(Termination),
 }
 
 struct Attempts<'c> {
@@ -92,6 +105,7 @@ struct Attempts<'c> {
     repeat: Repeat,
     tried: [usize; BACKENDS_TRIED_MAX],
     tried_count: usize,
+    record: Record,
 }
 
 impl Attempts<'_> {
@@ -116,8 +130,11 @@ impl Attempts<'_> {
         let mut on = Connection::Reused;
         loop {
             let in_flight = InFlight::new(&self.client.thread, self.pool_index(), backend);
+            self.record.backend = Some(backend);
+            self.record.moments.picked_at = self.client.thread.moment();
             let (failure, own) = match self.lease(backend, on).await {
                 Ok((mut stream, on)) => {
+                    self.record.moments.connected_at = self.client.thread.moment();
                     let waited = self.wait(&mut stream).await;
                     if let Waited::Answered(answered) = waited {
                         return Ok(self.relay(backend, answered, stream, in_flight).await);
@@ -143,6 +160,7 @@ impl Attempts<'_> {
                 },
                 Next::GiveUp => return Err(own),
             };
+            self.record.retries += 1;
             self.exchange.rewind(&self.client.thread);
         }
     }
@@ -209,6 +227,8 @@ impl Attempts<'_> {
     ) -> After {
         let listener = self.client.listener();
         listener.count_response(answered.status);
+        self.record.status = answered.status;
+        self.record.moments.answered_at = self.client.thread.moment();
         let idle = listener.timeouts.idle;
         let pool = listener.pool;
         let pool_timeouts = self.pool().timeouts;
@@ -230,15 +250,30 @@ impl Attempts<'_> {
             sides.watch.enter(Phase::Tunnel, idle);
             exchange.begin_tunnel();
             let mut down = Direction::Open;
-            poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
+            let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
+            self.record.termination = match ended {
+                Relayed::Silent => Termination::TunnelTimeout,
+                Relayed::Cut => Termination::DrainTimeout,
+                Relayed::Whole | Relayed::Truncated | Relayed::ClientGone => Termination::Complete,
+            };
             return After::Close;
         }
         sides.watch.enter(Phase::Relaying, idle);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
-        match relayed {
-            Relayed::Whole => {}
-            Relayed::Truncated if answered.ends == Ending::Close => return After::Reset,
-            Relayed::Truncated | Relayed::Abandoned => return After::Close,
+        self.record.termination = match relayed {
+            Relayed::Whole => Termination::Complete,
+            Relayed::Truncated => Termination::ResponseTruncated,
+            Relayed::ClientGone => Termination::ClientGone,
+            Relayed::Silent => Termination::IdleTimeout,
+            Relayed::Cut => Termination::DrainTimeout,
+        };
+        match (relayed, answered.ends) {
+            (Relayed::Whole, _) => {}
+            (Relayed::Truncated | Relayed::Silent | Relayed::Cut, Ending::Close) => {
+                return After::Reset;
+            }
+            (Relayed::Truncated | Relayed::Silent | Relayed::Cut, Ending::Stated)
+            | (Relayed::ClientGone, _) => return After::Close,
         }
         if !exchange.has_uploaded() {
             return After::Linger;
@@ -261,20 +296,29 @@ impl Attempts<'_> {
         on: Connection,
         waited: Waited,
     ) -> Result<(Failure, Own), Own> {
-        let (failure, status, token, what) = match waited {
-            // Relayed before anybody asks.
-            Waited::Answered(_) | Waited::ClientGone | Waited::Cut => return Err(Own::Nobody),
-            Waited::BrokenBody(error) => {
-                return Err(Own::refusal(RequestRefusal::Body(error)));
+        let (failure, own) = match waited {
+            // A head is relayed before anybody asks.
+            Waited::Answered(_) | Waited::ClientGone => {
+                return Err(Own::Nobody(Termination::ClientGone));
             }
-            Waited::ClientSilent => return Err(Own::late()),
+            Waited::Cut => return Err(Own::Nobody(Termination::DrainTimeout)),
+            Waited::BrokenBody(error) => {
+                let answer = refused(RequestRefusal::Body(error));
+                return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
+            }
+            Waited::ClientSilent => {
+                return Err(Own::Answer(late(), Termination::RequestBodyTimeout));
+            }
             Waited::BackendSilent => {
-                let what = "did not answer in time".to_owned();
-                (Failure::Timeout, 504, "response_timeout", what)
+                let what = "did not answer in time";
+                let own = self.own(504, "response_timeout", backend, what);
+                let own = Own::Answer(own, Termination::ResponseHeadTimeout);
+                (Failure::Timeout, own)
             }
             Waited::Bad(refusal) => {
                 let what = format!("sent an answer that is not relayed: {refusal}");
-                (Failure::BadAnswer, 502, "bad_answer", what)
+                let own = self.own(502, "bad_answer", backend, &what);
+                (Failure::BadAnswer, Own::Answer(own, Termination::BadAnswer))
             }
             Waited::Lost => {
                 let failure = if self.exchange.has_sent() {
@@ -282,14 +326,15 @@ impl Attempts<'_> {
                 } else {
                     Failure::Unsent(on)
                 };
-                let what = "closed the connection before it answered".to_owned();
-                (failure, 502, "connection_lost", what)
+                let what = "closed the connection before it answered";
+                let own = self.own(502, "connection_lost", backend, what);
+                (failure, Own::Answer(own, Termination::ConnectionLost))
             }
         };
-        Ok((failure, self.own(status, token, backend, &what)))
+        Ok((failure, own))
     }
 
-    fn own(&self, status: u16, token: &'static str, backend: usize, what: &str) -> Own {
+    fn own(&self, status: u16, token: &'static str, backend: usize, what: &str) -> OwnAnswer {
         let backend = self.backend(backend);
         let why = format!(
             "backend {} ({}) of pool {} {what}",
@@ -297,19 +342,21 @@ impl Attempts<'_> {
             backend.address,
             self.pool().name
         );
-        Own::Answer(OwnAnswer { status, token, why })
+        OwnAnswer { status, token, why }
     }
 
     fn no_connection(&self, backend: usize, error: OpenError) -> Result<Own, Own> {
         match error {
-            OpenError::Cut => Err(Own::Nobody),
+            OpenError::Cut => Err(Own::Nobody(Termination::DrainTimeout)),
             OpenError::TimedOut => {
                 let what = "did not accept the connection in time";
-                Ok(self.own(504, "connect_timeout", backend, what))
+                let own = self.own(504, "connect_timeout", backend, what);
+                Ok(Own::Answer(own, Termination::ConnectTimeout))
             }
             OpenError::Refused(error) => {
                 let what = format!("cannot be connected to: {error}");
-                Ok(self.own(502, "connect_failed", backend, &what))
+                let own = self.own(502, "connect_failed", backend, &what);
+                Ok(Own::Answer(own, Termination::ConnectFailed))
             }
         }
     }
@@ -321,17 +368,25 @@ impl Attempts<'_> {
             pool.backends.len(),
             pool.name
         );
-        Own::Answer(OwnAnswer {
+        let own = OwnAnswer {
             status: 503,
             token: "no_backend_up",
             why,
-        })
+        };
+        Own::Answer(own, Termination::NoBackendUp)
     }
 
     /// Gives an answer of our own; the connection is kept where the request is over.
     async fn say(&mut self, own: Own) -> After {
-        let Own::Answer(own) = own else {
-            return After::Close;
+        let own = match own {
+            Own::Answer(own, termination) => {
+                self.record.termination = termination;
+                own
+            }
+            Own::Nobody(termination) => {
+                self.record.termination = termination;
+                return After::Close;
+            }
         };
         let bodyless = matches!(self.framing, Framing::None | Framing::Length(0));
         let over = bodyless || self.exchange.has_uploaded();
@@ -340,17 +395,7 @@ impl Attempts<'_> {
             Persistence::Keep if keep => Persistence::Keep,
             Persistence::Keep | Persistence::Close => Persistence::Close,
         };
-        say(self.client, &own, self.asked, persistence).await
-    }
-}
-
-impl Own {
-    fn refusal(refusal: RequestRefusal) -> Own {
-        Own::Answer(refused(refusal))
-    }
-
-    fn late() -> Own {
-        Own::Answer(late())
+        say(self.client, &own, self.asked, persistence, &mut self.record).await
     }
 }
 
@@ -378,6 +423,7 @@ pub(super) async fn say(
     own: &OwnAnswer,
     asked: AskedFor,
     persistence: Persistence,
+    record: &mut Record,
 ) -> After {
     let persistence = if client.thread.draining.get() {
         Persistence::Close
@@ -386,6 +432,7 @@ pub(super) async fn say(
     };
     let listener = client.listener();
     listener.count_response(own.status);
+    record.status = own.status;
     client.watch.enter(Phase::Relaying, listener.timeouts.idle);
     let mut text = client.thread.buffers.small();
     let date = client.thread.date.get();
@@ -406,6 +453,7 @@ pub(super) async fn say(
     })
     .await;
     client.thread.buffers.give_back(text);
+    record.response_bytes += written as u64;
     match (whole, persistence) {
         (false, _) => After::Close,
         (true, Persistence::Keep) => After::Keep,

@@ -172,6 +172,16 @@ impl Thread {
         }
     }
 
+    /// Returns whether somebody reads when requests came how far.
+    pub(super) fn takes_moments(&self) -> bool {
+        tracing::enabled!(tracing::Level::TRACE)
+    }
+
+    /// Returns the time, where somebody reads it.
+    pub(super) fn moment(&self) -> Option<Instant> {
+        self.takes_moments().then(Instant::now)
+    }
+
     /// Returns who gets the next attempt: among those that are up or, if there is none, among the
     /// unprobed.
     pub(super) fn pick(&self, pool_index: usize, tried: &[usize]) -> Option<usize> {

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -18,10 +18,12 @@ use crate::logic::balance::retry::Repeat;
 use crate::logic::http1::head::{
     Framing, HeadLimits, Persistence, Slots, Upgrade, Version, head_may_end,
 };
+use crate::logic::http1::own::OwnAnswer;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{Arrival, RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::buffers::Held;
+use crate::process::proxy::record::{self, Moments, Record, Termination};
 use crate::process::proxy::relay::{self, After, Request};
 use crate::process::proxy::shared::Listener;
 use crate::process::proxy::stream;
@@ -36,6 +38,13 @@ pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) watch: Rc<Watch>,
     /// What it has sent and nobody has used.
     pub(in crate::process::proxy) ahead: Held,
+}
+
+/// How far the reading of a head has come.
+struct Reading {
+    /// So far it was searched for its end.
+    searched: Option<usize>,
+    began_at: Option<Instant>,
 }
 
 /// How the wait for a request has ended.
@@ -106,12 +115,18 @@ impl Client {
             Phase::Head
         };
         self.watch.enter(phase, within);
-        let mut searched = None;
-        poll_fn(|cx| self.poll_request(cx, &mut searched)).await
+        let mut reading = Reading {
+            searched: None,
+            began_at: None,
+        };
+        if !self.ahead.is_empty() {
+            reading.began_at = self.thread.moment();
+        }
+        poll_fn(|cx| self.poll_request(cx, &mut reading)).await
     }
 
-    /// Reads until a head has come; `searched` is how far it was searched for its end.
-    fn poll_request(&mut self, cx: &mut Context<'_>, searched: &mut Option<usize>) -> Poll<Read> {
+    /// Reads until a head has come.
+    fn poll_request(&mut self, cx: &mut Context<'_>, reading: &mut Reading) -> Poll<Read> {
         if let Poll::Ready(interrupt) = self.watch.poll_interrupt(cx) {
             return Poll::Ready(match (interrupt, self.watch.phase()) {
                 (Interrupt::Drain, _) => Read::Drained,
@@ -121,7 +136,7 @@ impl Client {
         }
         loop {
             if !self.ahead.is_empty()
-                && let Some(read) = self.parse(searched)
+                && let Some(read) = self.parse(reading)
             {
                 return Poll::Ready(read);
             }
@@ -138,6 +153,7 @@ impl Client {
                     if self.watch.phase() == Phase::Idle {
                         let within = self.listener().timeouts.request_head;
                         self.watch.enter(Phase::Head, within);
+                        reading.began_at = self.thread.moment();
                     }
                 }
                 Poll::Ready(Ok(_) | Err(_)) => {
@@ -153,12 +169,12 @@ impl Client {
         }
     }
 
-    fn parse(&mut self, searched: &mut Option<usize>) -> Option<Read> {
+    fn parse(&mut self, reading: &mut Reading) -> Option<Read> {
         let limits = HeadLimits::default();
         let bytes = self.ahead.bytes();
-        if let Some(from) = *searched {
-            *searched = head_may_end(bytes, from);
-            if searched.is_some() && bytes.len() < limits.head_bytes {
+        if let Some(from) = reading.searched {
+            reading.searched = head_may_end(bytes, from);
+            if reading.searched.is_some() && bytes.len() < limits.head_bytes {
                 return None;
             }
         }
@@ -166,12 +182,13 @@ impl Client {
         let head = match RequestHead::parse(bytes, &mut slots, &limits) {
             Ok(Some(head)) => head,
             Ok(None) => {
-                *searched = head_may_end(bytes, 0);
+                reading.searched = head_may_end(bytes, 0);
                 return None;
             }
             Err(refusal) => return Some(Read::Refused(refusal)),
         };
-        let request = self.request(&head);
+        let mut request = self.request(&head);
+        request.moments.began_at = reading.began_at;
         let len = head.len;
         self.ahead.consume(len, &self.thread.buffers);
         Some(Read::Request(request))
@@ -212,15 +229,31 @@ impl Client {
             } else {
                 Repeat::Risky
             },
+            moments: Moments {
+                head_at: self.thread.moment(),
+                ..Moments::default()
+            },
         }
     }
 
     async fn refuse(&mut self, refusal: RequestRefusal) -> After {
-        relay::say(self, &relay::refused(refusal), UNKNOWN, Persistence::Close).await
+        let answer = relay::refused(refusal);
+        self.say(&answer, Termination::RequestRefused).await
     }
 
     async fn say_late(&mut self) -> After {
-        relay::say(self, &relay::late(), UNKNOWN, Persistence::Close).await
+        self.say(&relay::late(), Termination::RequestHeadTimeout)
+            .await
+    }
+
+    /// Answers a request that was not read.
+    async fn say(&mut self, answer: &OwnAnswer, termination: Termination) -> After {
+        let mut record = Record::new(self.address, self.listener);
+        record.termination = termination;
+        let after = relay::say(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
+        record.moments.ended_at = self.thread.moment();
+        record::ended(&self.thread, &record, b"");
+        after
     }
 
     /// Ends our side, then reads what the client still sends until it ends its own: closing a
