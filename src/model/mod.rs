@@ -5,6 +5,7 @@
 
 mod address;
 mod adver_interval;
+mod calendar;
 mod fitness;
 mod names;
 mod priority;
@@ -13,6 +14,7 @@ mod vrid;
 
 pub use address::{Family, VirtualAddress};
 pub use adver_interval::AdverInterval;
+pub use calendar::date_of_day;
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;
 pub use priority::Priority;

@@ -2,6 +2,8 @@
 //!
 //! Pure: it is told the seconds since 1970. The data thread keeps the text for a second.
 
+use crate::model::date_of_day;
+
 /// A date's length in bytes.
 pub const DATE_BYTES: usize = 29;
 
@@ -9,7 +11,7 @@ pub const DATE_BYTES: usize = 29;
 pub fn http_date(seconds: u64) -> [u8; DATE_BYTES] {
     let days = seconds / 86_400;
     let rest = seconds % 86_400;
-    let (year, month, day) = civil(days);
+    let (year, month, day) = date_of_day(days);
     let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
     let weekday = usize::try_from((days + 4) % 7).unwrap_or(0) * 3;
     text[..3].copy_from_slice(&b"SunMonTueWedThuFriSat"[weekday..weekday + 3]);
@@ -28,26 +30,6 @@ pub fn http_date(seconds: u64) -> [u8; DATE_BYTES] {
     two(20, rest / 60 % 60);
     two(23, rest % 60);
     text
-}
-
-/// Returns year, month and day of the day that is so many days after the first of 1970, by counting
-/// in eras of 400 years that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
