@@ -10,12 +10,14 @@ mod place;
 mod reader;
 mod report;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::{AdverInterval, Priority, RouterName, Version, VirtualAddress, Vrid};
 
+pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
@@ -33,6 +35,8 @@ pub struct Config {
     pub pools: Vec<PoolConfig>,
     /// The proxy as a whole.
     pub proxy: ProxyConfig,
+    /// A line for each request; `None`: no such log.
+    pub access_log: Option<AccessLogConfig>,
 }
 
 /// One virtual router: one entry of `virtual_routers` in one family.
@@ -92,6 +96,8 @@ pub struct ListenerConfig {
     pub pool: String,
     /// How long clients may take.
     pub timeouts: ListenerTimeouts,
+    /// Whether its requests are in the access log, where there is one.
+    pub access_log: bool,
 }
 
 /// How long a client may take.
@@ -183,4 +189,34 @@ pub struct PoolTimeouts {
 pub struct ProxyConfig {
     /// Data threads; `None`: the cores it may run on.
     pub threads: Option<u16>,
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    /// Where it goes.
+    pub to: AccessLogTarget,
+    /// How its lines look.
+    pub format: Format,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// To a file, or a named pipe; an absolute path.
+    File(PathBuf),
+    /// To the standard output of the daemon.
+    StandardOutput,
+    /// To journald, in its own protocol.
+    Journald,
+}
+
+impl fmt::Display for AccessLogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccessLogTarget::File(path) => write!(f, "{}", path.display()),
+            AccessLogTarget::StandardOutput => f.write_str("stdout"),
+            AccessLogTarget::Journald => f.write_str("journald"),
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    Balance, Config, HealthCheckConfig, NodeName, Preempt, ProbeKind, VirtualRouterConfig, parse,
+    AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
+    VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -38,6 +39,9 @@ const SHIPPED: &[(&str, &str)] = &[
 /// Every key, with a text that the manual has about it.
 const KEYS: &[&str] = &[
     "node",
+    "access_log",
+    "to",
+    "format",
     "virtual_routers",
     "interface",
     "vrid",
@@ -158,6 +162,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
         .listeners
         .retain(|listener| listener.name != "local");
     with_all.proxy = as_shipped.proxy;
+    with_all.access_log = None;
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
         && let ProbeKind::Http { host, .. } = &mut probe.kind
     {
@@ -245,6 +250,7 @@ fn defaults_are_those_of_the_manual() {
                     request_head: 10s,
                     idle: 60s,
                 },
+                access_log: true,
             },
         ],
         pools: [
@@ -276,6 +282,7 @@ fn defaults_are_those_of_the_manual() {
         proxy: ProxyConfig {
             threads: None,
         },
+        access_log: None,
     }
     "#);
 }
@@ -315,6 +322,42 @@ fn everything_can_be_said() {
             expect
         }
     );
+}
+
+#[test]
+fn access_logs_go_where_they_are_sent() {
+    let log = |lines: &str| {
+        let text = listener("bind: [\"192.0.2.1:80\"]\n    pool: farm");
+        accepted(&format!("{text}access_log: {lines}\n")).access_log
+    };
+    let to = |to: &str| log(to).map(|log| (log.to, log.format));
+    let file = AccessLogTarget::File("/var/log/a".into());
+    assert_eq!(to("{to: /var/log/a}"), Some((file, Format::Json)));
+    let stdout = AccessLogTarget::StandardOutput;
+    assert_eq!(
+        to("{to: stdout, format: json}"),
+        Some((stdout, Format::Json))
+    );
+    let text = Format::parse("{client} {{}} {status}").ok();
+    let journald = Some(AccessLogTarget::Journald).zip(text);
+    assert_eq!(
+        to("{to: journald, format: \"{client} {{}} {status}\"}"),
+        journald
+    );
+}
+
+#[test]
+fn a_listener_can_be_left_out_of_the_access_log() {
+    let lines = "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    access_log: false";
+    let text = listener(lines);
+    assert!(
+        !accepted(&text).listeners[0].access_log,
+        "also where there is none"
+    );
+    let with = format!("{text}access_log: {{to: stdout}}\n");
+    assert!(!accepted(&with).listeners[0].access_log);
+    let with = with.replace("access_log: false", "access_log: true");
+    assert!(accepted(&with).listeners[0].access_log);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! the snapshot holds that error alone. What is accepted, and that nothing panics, is in `accepts`.
 
 mod accepts;
+mod access_log;
 mod listeners;
 mod pools;
 mod routers;

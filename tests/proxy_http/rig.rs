@@ -57,6 +57,7 @@ pub fn setup(backends: &[SocketAddr]) -> Setup {
             request_head: Duration::from_secs(30),
             idle: Duration::from_secs(30),
         },
+        access_log: true,
     };
     let config = Config {
         node: "lb1".to_owned(),
@@ -64,6 +65,7 @@ pub fn setup(backends: &[SocketAddr]) -> Setup {
         listeners: vec![listener],
         pools: vec![pool],
         proxy: ProxyConfig { threads: None },
+        access_log: None,
     };
     Setup {
         config,

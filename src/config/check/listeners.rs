@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::addresses::is_link_local;
 use super::pools::Pools;
 use super::routers::Entry;
-use super::values::{self, Use, duration_or};
+use super::values::{self, Use, duration_or, flag};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
@@ -18,18 +18,26 @@ pub(super) fn check(
     section: Value<'_>,
     entries: Option<&[Entry]>,
     pools: Option<&Pools>,
+    log: Log,
     problems: &mut Problems,
 ) -> Option<Vec<ListenerConfig>> {
     let mut taken: Vec<Bind<'_>> = Vec::new();
     let mut listeners = Some(Vec::new());
     for listener in section.entries("listeners by name", problems)? {
-        let checked = check_listener(listener, entries, pools, &mut taken, problems);
+        let checked = check_listener(listener, entries, pools, log, &mut taken, problems);
         listeners = listeners.zip(checked).map(|(mut listeners, listener)| {
             listeners.push(listener);
             listeners
         });
     }
     listeners
+}
+
+/// Whether the file has an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Log {
+    Here,
+    None,
 }
 
 /// An address that a listener has taken.
@@ -51,14 +59,23 @@ fn check_listener<'a>(
     listener: Value<'a>,
     entries: Option<&[Entry]>,
     pools: Option<&Pools>,
+    log: Log,
     taken: &mut Vec<Bind<'a>>,
     problems: &mut Problems,
 ) -> Option<ListenerConfig> {
-    let known = &["virtual_router", "port", "bind", "pool", "timeouts"];
+    let known = &[
+        "virtual_router",
+        "port",
+        "bind",
+        "pool",
+        "timeouts",
+        "access_log",
+    ];
     let fields = listener.fields(known, problems)?;
     let binds = check_binds(listener, &fields, entries, problems);
     let pool = check_pool(&fields, pools, problems);
     let timeouts = check_timeouts(&fields, problems);
+    let access_log = check_access_log(&fields, log, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
             check_free(
@@ -82,6 +99,7 @@ fn check_listener<'a>(
         binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
         pool: pool?.to_owned(),
         timeouts: timeouts?,
+        access_log: access_log?,
     })
 }
 
@@ -319,6 +337,19 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<Listen
         request_head: request_head?,
         idle: idle?,
     })
+}
+
+fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> Option<bool> {
+    let wanted = flag(fields, "access_log", true, problems)?;
+    if let Some(value) = fields.get("access_log")
+        && wanted
+        && log == Log::None
+    {
+        let help = "add a section `access_log: {to: /var/log/evenkeel/access.log}`";
+        value.wrong_with_help("there is no access log to write to", help, problems);
+        return None;
+    }
+    Some(wanted)
 }
 
 /// A longer list of names helps nobody.

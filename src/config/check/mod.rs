@@ -5,6 +5,7 @@
 //! that it belongs to. Each section has its file; `values` has what they share: durations,
 //! addresses, names.
 
+mod access_log;
 mod addresses;
 mod listeners;
 mod parameters;
@@ -14,6 +15,7 @@ mod synchronize;
 mod values;
 mod wire;
 
+use self::listeners::Log;
 use super::file::{self, Key, Kind, Node, NodeId};
 use super::reader::{Fields, Value, is_name};
 use super::report::{Problems, shown};
@@ -73,8 +75,15 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         .get("pools")
         .map(|section| pools::check(section, problems));
     let pools = pools.unwrap_or_else(|| Some(pools::Pools::default()));
+    let access_log = file
+        .get("access_log")
+        .map(|section| access_log::check(section, problems));
+    let log = match access_log {
+        Some(_) => Log::Here,
+        None => Log::None,
+    };
     let listeners = file.get("listeners").map_or(Some(Vec::new()), |section| {
-        listeners::check(section, entries.as_deref(), pools.as_ref(), problems)
+        listeners::check(section, entries.as_deref(), pools.as_ref(), log, problems)
     });
     let proxy = file
         .get("proxy")
@@ -88,6 +97,10 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         listeners: listeners?,
         pools: pools?.checked?,
         proxy: proxy?,
+        access_log: match access_log {
+            Some(checked) => Some(checked?),
+            None => None,
+        },
     })
 }
 
@@ -148,7 +161,14 @@ fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<ProxyConfi
     })
 }
 
-const SECTIONS: &[&str] = &["node", "virtual_routers", "listeners", "pools", "proxy"];
+const SECTIONS: &[&str] = &[
+    "node",
+    "virtual_routers",
+    "listeners",
+    "pools",
+    "proxy",
+    "access_log",
+];
 
 const SECTIONS_HELP: &str =
     "write `virtual_routers:` or `listeners:`; evenkeel.yaml(5) shows a whole file";

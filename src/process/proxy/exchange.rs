@@ -180,9 +180,14 @@ impl Exchange {
         (self.upload.written(), self.download.written())
     }
 
-    /// Returns the request's first line, as the backend is sent it.
-    pub(super) fn first_line(&self) -> &[u8] {
-        self.upload.first_line()
+    /// Returns the request's head, as the backend is sent it, and maybe more.
+    pub(super) fn head(&self) -> &[u8] {
+        self.upload.head()
+    }
+
+    /// Returns whether the client has not taken all that was sent to it.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.download.awaits_sink()
     }
 
     /// Returns whether the whole request has been taken from the client.

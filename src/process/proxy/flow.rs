@@ -114,12 +114,9 @@ impl Flow {
         self.written = 0;
     }
 
-    /// Returns the first line of the head, without its end.
-    pub(super) fn first_line(&self) -> &[u8] {
-        self.prefix
-            .split(|&byte| byte == b'\r')
-            .next()
-            .unwrap_or_default()
+    /// Returns the head, and the trailers where they have been written.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.prefix
     }
 
     /// Returns the bytes written since the beginning, or since the last `rewind`.

@@ -1,13 +1,16 @@
-//! What is known of a request when it has ended, for the access log.
+//! What is known of a request when it has ended, for the access log (`logic::access`).
 //!
 //! Plain values, filled in while the request goes its way; `ended` is called once for every request
 //! that was answered, or would have been. Moments are taken only where somebody will read them: a
 //! look at the clock is not free.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::worker::Thread;
+use crate::logic::access::{Awaited, Line, Phase, Timers};
+
+pub(super) use crate::logic::access::Termination;
 
 /// One request, from its first byte to the last of its answer.
 #[derive(Clone, Debug)]
@@ -28,8 +31,14 @@ pub(super) struct Record {
     pub(super) retries: u16,
     /// When what happened.
     pub(super) moments: Moments,
+    /// The client's version; `None` where its request was not read.
+    pub(super) protocol: Option<&'static str>,
     /// How it ended.
     pub(super) termination: Termination,
+    /// How far it had come by then.
+    pub(super) phase: Phase,
+    /// Who was waited for when an answer stood still.
+    pub(super) awaited: Awaited,
 }
 
 /// When a request came how far; `None` where it did not, or where nobody will read it.
@@ -50,80 +59,18 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Returns how long the head, the pick, the connection, the response's head and everything took;
-    /// `None` for what did not happen.
-    pub(super) fn spans(&self) -> [Option<Duration>; 5] {
+    /// Returns how long each part took.
+    fn timers(&self) -> Timers {
         let span = |from: Option<Instant>, to: Option<Instant>| {
             let (from, to) = from.zip(to)?;
             Some(to.saturating_duration_since(from))
         };
-        [
-            span(self.began_at, self.head_at),
-            span(self.head_at, self.picked_at),
-            span(self.picked_at, self.connected_at),
-            span(self.connected_at, self.answered_at),
-            span(self.began_at, self.ended_at),
-        ]
-    }
-}
-
-/// Who ended a request, and in which phase of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Termination {
-    /// The answer was relayed to its end.
-    Complete,
-    /// The request is not one that is relayed.
-    RequestRefused,
-    /// The head did not come to its end in time.
-    RequestHeadTimeout,
-    /// The body did not go on in time.
-    RequestBodyTimeout,
-    /// The body is malformed, broke off, or is too long.
-    RequestBodyInvalid,
-    /// The client left before it had its answer.
-    ClientGone,
-    /// No backend is up.
-    NoBackendUp,
-    /// No connection to a backend.
-    ConnectFailed,
-    /// No connection to a backend in time.
-    ConnectTimeout,
-    /// A backend ended its connection before it answered.
-    ConnectionLost,
-    /// A backend sent what is not relayed.
-    BadAnswer,
-    /// A backend did not answer in time.
-    ResponseHeadTimeout,
-    /// A backend ended its connection in the middle of its answer.
-    ResponseTruncated,
-    /// Nothing was sent or taken for too long in the middle of an answer.
-    IdleTimeout,
-    /// Nothing was sent for too long on an upgraded connection.
-    TunnelTimeout,
-    /// The drain's deadline passed.
-    DrainTimeout,
-}
-
-impl Termination {
-    /// Returns the word for the log; those of timeouts are their keys and `_timeout`.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Termination::Complete => "complete",
-            Termination::RequestRefused => "request_refused",
-            Termination::RequestHeadTimeout => "request_head_timeout",
-            Termination::RequestBodyTimeout => "request_body_timeout",
-            Termination::RequestBodyInvalid => "request_body_invalid",
-            Termination::ClientGone => "client_gone",
-            Termination::NoBackendUp => "no_backend_up",
-            Termination::ConnectFailed => "connect_failed",
-            Termination::ConnectTimeout => "connect_timeout",
-            Termination::ConnectionLost => "connection_lost",
-            Termination::BadAnswer => "bad_answer",
-            Termination::ResponseHeadTimeout => "response_head_timeout",
-            Termination::ResponseTruncated => "response_truncated",
-            Termination::IdleTimeout => "idle_timeout",
-            Termination::TunnelTimeout => "tunnel_timeout",
-            Termination::DrainTimeout => "drain_timeout",
+        Timers {
+            head: span(self.began_at, self.head_at),
+            queue: span(self.head_at, self.picked_at),
+            connect: span(self.picked_at, self.connected_at),
+            response: span(self.connected_at, self.answered_at),
+            total: span(self.began_at, self.ended_at),
         }
     }
 }
@@ -139,25 +86,44 @@ impl Record {
             response_bytes: 0,
             retries: 0,
             moments: Moments::default(),
+            protocol: None,
             termination: Termination::Complete,
+            phase: Phase::RequestHead,
+            awaited: Awaited::Backend,
         }
     }
 }
 
-/// Takes note of a request that has ended. `line` is the request's first line as the backend was sent
-/// it, without its end; empty where the request was not read.
-pub(super) fn ended(thread: &Thread, record: &Record, line: &[u8]) {
-    if thread.takes_moments() {
-        tracing::trace!(
-            client = %record.client,
-            listener = %thread.table.listeners[record.listener].name,
-            status = record.status,
-            cause = record.termination.as_str(),
-            bytes = record.response_bytes,
-            attempt = record.retries + 1,
-            duration_ms = ?record.moments.spans(),
-            path = %String::from_utf8_lossy(line),
-            "request ended"
-        );
+/// Takes note of a request that has ended: a line in the access log. `head` is the request's head as the
+/// backend was sent it or, where the request was not read, what there was of it.
+pub(super) fn ended(thread: &Thread, record: &Record, head: &[u8]) {
+    let listener = &thread.table.listeners[record.listener];
+    if let Some(lines) = &thread.lines
+        && listener.logged
+    {
+        let mut lines = lines.borrow_mut();
+        let moments = &record.moments;
+        let pool = &thread.table.pools[listener.pool];
+        let began_at = moments.began_at.or(moments.ended_at);
+        let began_ms = lines.unix_ms(began_at.unwrap_or_else(Instant::now));
+        lines.write(&Line {
+            began_ms,
+            client: record.client,
+            listener: &listener.name,
+            pool: &pool.name,
+            backend: record
+                .backend
+                .map(|index| pool.backends[index].name.as_str()),
+            head,
+            protocol: record.protocol,
+            status: (record.status > 0).then_some(record.status),
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            timers: moments.timers(),
+            retries: record.retries,
+            termination: record.termination,
+            phase: record.phase,
+            awaited: record.awaited,
+        });
     }
 }

@@ -16,8 +16,9 @@ use super::record::{self, Moments, Record, Termination};
 use super::shared::{Backend, Listener, Pool};
 use super::stream;
 use super::upstream::{self, InFlight, LookedAt, OpenError};
+use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat};
-use crate::logic::http1::head::{Framing, Persistence};
+use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::own::OwnAnswer;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::Expectation;
@@ -59,6 +60,7 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     } = request;
     let mut record = Record::new(client.address, client.listener);
     record.moments = moments;
+    record.protocol = Some(protocol(asked.version));
     let ahead = std::mem::take(&mut client.ahead);
     let exchange = Exchange::new(head, ahead, framing, asked, expectation);
     let mut attempts = Attempts {
@@ -71,7 +73,9 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
         tried_count: 0,
         record,
     };
-    let after = match attempts.run().await {
+    let result = attempts.run().await;
+    attempts.note_progress();
+    let after = match result {
         Ok(after) => after,
         Err(own) => attempts.say(own).await,
     };
@@ -86,7 +90,7 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     // An answer of our own has been counted already.
     record.response_bytes += down;
     record.moments.ended_at = client.thread.moment();
-    record::ended(&client.thread, &record, exchange.first_line());
+    record::ended(&client.thread, &record, exchange.head());
     client.ahead = exchange.end(&client.thread);
     after
 }
@@ -132,6 +136,7 @@ impl Attempts<'_> {
             let in_flight = InFlight::new(&self.client.thread, self.pool_index(), backend);
             self.record.backend = Some(backend);
             self.record.moments.picked_at = self.client.thread.moment();
+            self.record.moments.connected_at = None;
             let (failure, own) = match self.lease(backend, on).await {
                 Ok((mut stream, on)) => {
                     self.record.moments.connected_at = self.client.thread.moment();
@@ -162,6 +167,21 @@ impl Attempts<'_> {
             };
             self.record.retries += 1;
             self.exchange.rewind(&self.client.thread);
+        }
+    }
+
+    /// Notes how far the request has come, before any answer of our own.
+    fn note_progress(&mut self) {
+        self.record.phase = match self.client.watch.phase() {
+            Phase::Idle | Phase::Head => access::Phase::Queue,
+            Phase::Connecting => access::Phase::Connect,
+            Phase::Uploading => access::Phase::RequestBody,
+            Phase::Waiting => access::Phase::ResponseHead,
+            Phase::Relaying | Phase::Lingering => access::Phase::ResponseBody,
+            Phase::Tunnel => access::Phase::Tunnel,
+        };
+        if self.exchange.awaits_client() {
+            self.record.awaited = Awaited::Client;
         }
     }
 
@@ -396,6 +416,13 @@ impl Attempts<'_> {
             Persistence::Keep | Persistence::Close => Persistence::Close,
         };
         say(self.client, &own, self.asked, persistence, &mut self.record).await
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
     }
 }
 

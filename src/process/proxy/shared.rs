@@ -27,6 +27,8 @@ pub(super) struct Listener {
     pub(super) binds: Vec<SocketAddr>,
     pub(super) pool: usize,
     pub(super) timeouts: ListenerTimeouts,
+    /// Whether its requests are in the access log, where there is one.
+    pub(super) logged: bool,
     pub(super) connections: AtomicU64,
     pub(super) requests: AtomicU64,
     classes: [AtomicU64; 5],
@@ -98,6 +100,7 @@ impl Table {
                 binds: listener.binds.clone(),
                 pool,
                 timeouts: listener.timeouts,
+                logged: listener.access_log,
                 connections: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
                 classes: Default::default(),

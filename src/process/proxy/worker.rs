@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
 
+use super::access::Lines;
 use super::answer::TOO_MANY_CONNECTIONS;
 use super::buffers::Buffers;
 use super::downstream::connection;
@@ -51,6 +52,8 @@ pub(super) struct Plan {
     pub(super) sockets: Vec<(usize, std::net::TcpListener)>,
     pub(super) stage: Receiver<Stage>,
     pub(super) events: Events,
+    /// Where its part of the access log goes, where there is one.
+    pub(super) lines: Option<Lines>,
 }
 
 /// What the connections of one data thread share.
@@ -63,6 +66,8 @@ pub(super) struct Thread {
     pub(super) date: Cell<[u8; DATE_BYTES]>,
     /// No more requests are expected on a connection.
     pub(super) draining: Cell<bool>,
+    /// Its part of the access log, where there is one.
+    pub(super) lines: Option<RefCell<Lines>>,
     stage: Receiver<Stage>,
     wheels: Vec<RefCell<RoundRobin>>,
     candidates: RefCell<Vec<Candidate>>,
@@ -127,6 +132,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
         sockets,
         stage,
         events,
+        lines,
     } = plan;
     let mut listening = Vec::with_capacity(sockets.len());
     for (listener, socket) in sockets {
@@ -140,7 +146,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
             Err(error) => return started(Err(error)),
         }
     }
-    let thread = Rc::new(Thread::new(table, stage, usize::from(number)));
+    let thread = Rc::new(Thread::new(table, stage, usize::from(number), lines));
     tokio::task::spawn_local(beat(Rc::clone(&thread), number, events));
     for (listener, socket) in listening {
         tokio::task::spawn_local(accept(Rc::clone(&thread), listener, socket));
@@ -150,7 +156,12 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
 }
 
 impl Thread {
-    fn new(table: Arc<Table>, stage: Receiver<Stage>, number: usize) -> Thread {
+    fn new(
+        table: Arc<Table>,
+        stage: Receiver<Stage>,
+        number: usize,
+        lines: Option<Lines>,
+    ) -> Thread {
         let wheels = table.pools.iter().map(|pool| {
             let weights: Vec<u16> = pool.backends.iter().map(|backend| backend.weight).collect();
             RefCell::new(RoundRobin::new(&weights, number))
@@ -164,6 +175,7 @@ impl Thread {
             clock,
             date: Cell::new(date_now()),
             draining: Cell::new(false),
+            lines: lines.map(RefCell::new),
             stage,
             candidates: RefCell::default(),
             chance: RefCell::new(fastrand::Rng::new()),
@@ -173,8 +185,8 @@ impl Thread {
     }
 
     /// Returns whether somebody reads when requests came how far.
-    pub(super) fn takes_moments(&self) -> bool {
-        tracing::enabled!(tracing::Level::TRACE)
+    fn takes_moments(&self) -> bool {
+        self.lines.is_some()
     }
 
     /// Returns the time, where somebody reads it.
@@ -299,6 +311,9 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
         let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         thread.clock.set(now_ms);
         events(FromProxy::Beat { thread: number });
+        if let Some(lines) = &thread.lines {
+            lines.borrow_mut().handle_beat();
+        }
         beats = beats.wrapping_add(1);
         if beats.is_multiple_of(BEATS_A_SWEEP) {
             thread.date.set(date_now());

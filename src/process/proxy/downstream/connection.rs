@@ -47,14 +47,23 @@ struct Reading {
     began_at: Option<Instant>,
 }
 
+impl Reading {
+    fn moments(&self) -> Moments {
+        Moments {
+            began_at: self.began_at,
+            ..Moments::default()
+        }
+    }
+}
+
 /// How the wait for a request has ended.
 enum Read {
     /// With a request.
     Request(Request),
     /// With one that is not relayed.
-    Refused(RequestRefusal),
+    Refused(RequestRefusal, Moments),
     /// It did not come to its end.
-    Late,
+    Late(Moments),
     /// Nothing was asked for too long, or the client has ended.
     Over,
     /// The drain has begun.
@@ -81,8 +90,8 @@ pub(in crate::process::proxy) async fn serve(
     let after = loop {
         let after = match client.read().await {
             Read::Request(request) => relay::answer(&mut client, request).await,
-            Read::Refused(refusal) => client.refuse(refusal).await,
-            Read::Late => client.say_late().await,
+            Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
+            Read::Late(moments) => client.say_late(moments).await,
             Read::Over => After::Close,
             Read::Drained => After::Linger,
         };
@@ -130,7 +139,7 @@ impl Client {
         if let Poll::Ready(interrupt) = self.watch.poll_interrupt(cx) {
             return Poll::Ready(match (interrupt, self.watch.phase()) {
                 (Interrupt::Drain, _) => Read::Drained,
-                (Interrupt::Overdue, Phase::Head) => Read::Late,
+                (Interrupt::Overdue, Phase::Head) => Read::Late(reading.moments()),
                 (Interrupt::Overdue | Interrupt::Cut, _) => Read::Over,
             });
         }
@@ -185,7 +194,7 @@ impl Client {
                 reading.searched = head_may_end(bytes, 0);
                 return None;
             }
-            Err(refusal) => return Some(Read::Refused(refusal)),
+            Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
         let mut request = self.request(&head);
         request.moments.began_at = reading.began_at;
@@ -236,23 +245,30 @@ impl Client {
         }
     }
 
-    async fn refuse(&mut self, refusal: RequestRefusal) -> After {
+    async fn refuse(&mut self, refusal: RequestRefusal, moments: Moments) -> After {
         let answer = relay::refused(refusal);
-        self.say(&answer, Termination::RequestRefused).await
+        self.say(&answer, Termination::RequestRefused, moments)
+            .await
     }
 
-    async fn say_late(&mut self) -> After {
-        self.say(&relay::late(), Termination::RequestHeadTimeout)
+    async fn say_late(&mut self, moments: Moments) -> After {
+        self.say(&relay::late(), Termination::RequestHeadTimeout, moments)
             .await
     }
 
     /// Answers a request that was not read.
-    async fn say(&mut self, answer: &OwnAnswer, termination: Termination) -> After {
+    async fn say(
+        &mut self,
+        answer: &OwnAnswer,
+        termination: Termination,
+        moments: Moments,
+    ) -> After {
         let mut record = Record::new(self.address, self.listener);
         record.termination = termination;
+        record.moments = moments;
         let after = relay::say(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
         record.moments.ended_at = self.thread.moment();
-        record::ended(&self.thread, &record, b"");
+        record::ended(&self.thread, &record, self.ahead.bytes());
         after
     }
 
