@@ -11,7 +11,7 @@ mod priority;
 mod version;
 mod vrid;
 
-pub use address::{Family, VirtualAddress};
+pub use address::{Family, Network, VirtualAddress};
 pub use adver_interval::AdverInterval;
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;

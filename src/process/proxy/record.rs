@@ -4,7 +4,7 @@
 //! that was answered, or would have been. Moments are taken only where somebody will read them: a
 //! look at the clock is not free.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::worker::Thread;
@@ -12,8 +12,10 @@ use super::worker::Thread;
 /// One request, from its first byte to the last of its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
-    /// The client's address and port.
+    /// Who has connected.
     pub(super) client: SocketAddr,
+    /// The client's own address, by the word of the trusted proxies before us.
+    pub(super) origin: IpAddr,
     /// Index of the listener; its pool answers.
     pub(super) listener: usize,
     /// Index of the backend that was tried last.
@@ -132,6 +134,7 @@ impl Record {
     pub(super) fn new(client: SocketAddr, listener: usize) -> Record {
         Record {
             client,
+            origin: client.ip(),
             listener,
             backend: None,
             status: 0,
@@ -149,7 +152,8 @@ impl Record {
 pub(super) fn ended(thread: &Thread, record: &Record, line: &[u8]) {
     if thread.takes_moments() {
         tracing::trace!(
-            client = %record.client,
+            client = %record.origin,
+            peer = %record.client,
             listener = %thread.table.listeners[record.listener].name,
             status = record.status,
             cause = record.termination.as_str(),

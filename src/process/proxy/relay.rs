@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::net::TcpStream;
@@ -19,12 +20,14 @@ use super::upstream::{self, InFlight, LookedAt, OpenError};
 use crate::logic::balance::retry::{self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat};
 use crate::logic::http1::head::{Framing, Persistence};
 use crate::logic::http1::own::OwnAnswer;
-use crate::logic::http1::refusal::RequestRefusal;
+use crate::logic::http1::refusal::{BodyError, RequestRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::AskedFor;
 
 /// A request that may be relayed.
 pub(super) struct Request {
+    /// The client's own address.
+    pub(super) origin: IpAddr,
     /// As the backend is sent it.
     pub(super) head: Vec<u8>,
     pub(super) framing: Framing,
@@ -50,6 +53,7 @@ pub(super) enum After {
 /// Answers one request, in any case but that of a client that has gone.
 pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     let Request {
+        origin,
         head,
         framing,
         expectation,
@@ -59,8 +63,14 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     } = request;
     let mut record = Record::new(client.address, client.listener);
     record.moments = moments;
+    record.origin = origin;
     let ahead = std::mem::take(&mut client.ahead);
-    let exchange = Exchange::new(head, ahead, framing, asked, expectation);
+    let mut exchange = Exchange::new(head, ahead, framing, asked, expectation);
+    let body_bytes = client.listener().limits.body_bytes;
+    exchange.limit(
+        client.thread.table.connection_bytes,
+        body_bytes.map_or(u64::MAX, u64::from),
+    );
     let mut attempts = Attempts {
         client,
         exchange,
@@ -205,7 +215,7 @@ impl Attempts<'_> {
             watch,
             ..
         } = &mut *self.client;
-        watch.enter(Phase::Uploading, client_timeouts.idle);
+        watch.enter(Phase::Uploading, client_timeouts.request_body);
         let exchange = &mut self.exchange;
         let mut sides = Sides {
             client: stream,
@@ -229,7 +239,7 @@ impl Attempts<'_> {
         listener.count_response(answered.status);
         self.record.status = answered.status;
         self.record.moments.answered_at = self.client.thread.moment();
-        let idle = listener.timeouts.idle;
+        let timeouts = listener.timeouts;
         let pool = listener.pool;
         let pool_timeouts = self.pool().timeouts;
         let Client {
@@ -247,7 +257,7 @@ impl Attempts<'_> {
             pool_timeouts,
         };
         if answered.status == 101 {
-            sides.watch.enter(Phase::Tunnel, idle);
+            sides.watch.enter(Phase::Tunnel, timeouts.tunnel);
             exchange.begin_tunnel();
             let mut down = Direction::Open;
             let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
@@ -258,7 +268,7 @@ impl Attempts<'_> {
             };
             return After::Close;
         }
-        sides.watch.enter(Phase::Relaying, idle);
+        sides.watch.enter(Phase::Relaying, timeouts.idle);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
         self.record.termination = match relayed {
             Relayed::Whole => Termination::Complete,
@@ -302,6 +312,10 @@ impl Attempts<'_> {
                 return Err(Own::Nobody(Termination::ClientGone));
             }
             Waited::Cut => return Err(Own::Nobody(Termination::DrainTimeout)),
+            Waited::BrokenBody(BodyError::TooLong) => {
+                let answer = refused(RequestRefusal::BodyTooLarge);
+                return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
+            }
             Waited::BrokenBody(error) => {
                 let answer = refused(RequestRefusal::Body(error));
                 return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
@@ -390,7 +404,7 @@ impl Attempts<'_> {
         };
         let bodyless = matches!(self.framing, Framing::None | Framing::Length(0));
         let over = bodyless || self.exchange.has_uploaded();
-        let keep = over && own.status != 400 && own.status != 408;
+        let keep = over && own.status >= 500;
         let persistence = match self.asked.persistence {
             Persistence::Keep if keep => Persistence::Keep,
             Persistence::Keep | Persistence::Close => Persistence::Close,
