@@ -17,7 +17,9 @@ use super::record::{self, Moments, Record, Termination};
 use super::shared::{Backend, Listener, Pool};
 use super::stream;
 use super::upstream::{self, InFlight, LookedAt, OpenError};
-use crate::logic::balance::retry::{self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat};
+use crate::logic::balance::retry::{
+    self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat, Spending,
+};
 use crate::logic::http1::head::{Framing, Persistence};
 use crate::logic::http1::own::OwnAnswer;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal};
@@ -136,6 +138,7 @@ impl Attempts<'_> {
     }
 
     async fn run(&mut self) -> Result<After, Own> {
+        self.client.thread.count_request(self.pool_index());
         let mut backend = self.pick().ok_or_else(|| self.nobody_up())?;
         let mut on = Connection::Reused;
         loop {
@@ -158,21 +161,34 @@ impl Attempts<'_> {
             if next != Next::SameBackend {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
-            on = match next {
-                Next::SameBackend => Connection::Fresh,
-                Next::OtherBackend => match self.pick() {
-                    Some(other) => {
-                        backend = other;
-                        self.pool().retries.fetch_add(1, Relaxed);
-                        Connection::Reused
-                    }
-                    None => return Err(own),
-                },
-                Next::GiveUp => return Err(own),
+            let again = match next {
+                Next::SameBackend => Some((backend, Connection::Fresh)),
+                Next::OtherBackend => self.pick().map(|other| (other, Connection::Reused)),
+                Next::GiveUp => None,
             };
+            let Some(again) = again else {
+                return Err(own);
+            };
+            // A dead connection that was kept costs its backend nothing.
+            let free = failure == Failure::Unsent(Connection::Reused);
+            if !free && self.spend_retry() == Spending::Exhausted {
+                return Err(own);
+            }
+            if next == Next::OtherBackend {
+                self.pool().retries.fetch_add(1, Relaxed);
+            }
+            (backend, on) = again;
             self.record.retries += 1;
             self.exchange.rewind(&self.client.thread);
         }
+    }
+
+    fn spend_retry(&self) -> Spending {
+        let spending = self.client.thread.spend_retry(self.pool_index());
+        if spending == Spending::Exhausted {
+            tracing::debug!(pool = %self.pool().name, "retry budget exhausted");
+        }
+        spending
     }
 
     fn pick(&mut self) -> Option<usize> {

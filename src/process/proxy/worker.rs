@@ -30,6 +30,7 @@ use crate::ipc::message::FromProxy;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::{Candidate, RoundRobin, random_of_two};
+use crate::logic::balance::retry::{RetryBudget, Spending};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
 
@@ -65,6 +66,8 @@ pub(super) struct Thread {
     /// No more requests are expected on a connection.
     pub(super) draining: Cell<bool>,
     stage: Receiver<Stage>,
+    /// By pool.
+    budgets: Vec<Cell<RetryBudget>>,
     wheels: Vec<RefCell<RoundRobin>>,
     candidates: RefCell<Vec<Candidate>>,
     chance: RefCell<fastrand::Rng>,
@@ -161,6 +164,11 @@ impl Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             wheels: wheels.collect(),
+            budgets: table
+                .pools
+                .iter()
+                .map(|_| Cell::new(RetryBudget::new(0)))
+                .collect(),
             table,
             clock,
             date: Cell::new(date_now()),
@@ -171,6 +179,21 @@ impl Thread {
             connections: RefCell::default(),
             emptied: Notify::new(),
         }
+    }
+
+    /// Counts a request to a pool.
+    pub(super) fn count_request(&self, pool: usize) {
+        let mut budget = self.budgets[pool].get();
+        budget.handle_request();
+        self.budgets[pool].set(budget);
+    }
+
+    /// Takes a retry from a pool's budget.
+    pub(super) fn spend_retry(&self, pool: usize) -> Spending {
+        let mut budget = self.budgets[pool].get();
+        let spending = budget.spend(self.clock.get());
+        self.budgets[pool].set(budget);
+        spending
     }
 
     /// Returns a name for a request.
