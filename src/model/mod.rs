@@ -12,7 +12,7 @@ mod priority;
 mod version;
 mod vrid;
 
-pub use address::{Family, VirtualAddress};
+pub use address::{Family, Network, VirtualAddress};
 pub use adver_interval::AdverInterval;
 pub use calendar::date_of_day;
 pub use fitness::{FaultCause, Fitness};

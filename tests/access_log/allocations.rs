@@ -94,10 +94,12 @@ fn logged_requests_of_kept_connections_allocate_nothing() {
         beats.load(Relaxed) > 0
     });
     let before = ALLOCATIONS.load(Relaxed);
+    assert!(beats.load(Relaxed) > 1, "allocations are counted");
     ask(REQUESTS);
     let allocations = ALLOCATIONS.load(Relaxed) - before;
+    // Where the writer is late the log makes another buffer, up to 32 for good.
     assert!(
-        allocations * 100 < REQUESTS,
+        allocations <= 32,
         "{allocations} allocations in {REQUESTS} requests"
     );
     wait_until("all are written", || {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use evenkeel::config::ProbeKind;
+use evenkeel::model::Network;
 use serde_json::json;
 
 use crate::common::{Backend, refusing_address, wait_until};
@@ -23,7 +24,7 @@ fn answered_requests_are_complete() {
     require(
         &line,
         &json!({
-            "client": "127.0.0.1", "client_port": port, "listener": "http", "pool": "web", "backend": "b0",
+            "client": "127.0.0.1", "client_port": port, "via": null, "listener": "http", "pool": "web", "backend": "b0",
             "method": "GET", "host": "www", "path": "/a?b=c", "protocol": "HTTP/1.1", "status": 200,
             "retries": 0, "termination": "complete", "ended_by": null, "phase": "response_body",
             "referer": "http://x/", "user_agent": "\"me\"",
@@ -372,6 +373,25 @@ fn texts_are_as_the_operator_chose_them() {
     assert_eq!(
         logged.text(),
         r#"127.0.0.1 "GET /?a\x5cb" 200 x\x22 200 -\x09forged - response_body"#
+    );
+}
+
+#[test]
+fn clients_behind_a_trusted_proxy_are_said_with_it() {
+    let backend = Backend::saying(OK);
+    let mut setup = setup(&[backend.address]);
+    let trusted = Network {
+        address: "127.0.0.0".parse().unwrap(),
+        prefix_len: 8,
+    };
+    setup.config.listeners[0].forwarding.trusted_proxies = vec![trusted];
+    let logged = Logged::start(setup);
+    let asked =
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nX-Request-Id: 7f\r\n\r\n";
+    logged.rig.ask(asked);
+    require(
+        &logged.line(),
+        &json!({"client": "203.0.113.9", "client_port": null, "via": "127.0.0.1", "request_id": "7f"}),
     );
 }
 

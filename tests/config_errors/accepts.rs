@@ -73,7 +73,22 @@ const KEYS: &[&str] = &[
     "pool",
     "timeouts",
     "request_head",
+    "keep_alive",
+    "request_body",
     "idle",
+    "tunnel",
+    "limits",
+    "head_bytes",
+    "fields",
+    "target_bytes",
+    "body_bytes",
+    "connections",
+    "connections_per_client",
+    "trusted_proxies",
+    "forwarded",
+    "request_id",
+    "drain",
+    "connection_bytes",
     "pools",
     "backends",
     "address",
@@ -161,7 +176,12 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all
         .listeners
         .retain(|listener| listener.name != "local");
-    with_all.proxy = as_shipped.proxy;
+    with_all.proxy.threads = as_shipped.proxy.threads;
+    let limits = &mut with_all.listeners[0].limits;
+    limits.body_bytes = None;
+    limits.connections = None;
+    limits.connections_per_client = None;
+    with_all.listeners[0].forwarding.trusted_proxies.clear();
     with_all.access_log = None;
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
         && let ProbeKind::Http { host, .. } = &mut probe.kind
@@ -248,7 +268,23 @@ fn defaults_are_those_of_the_manual() {
                 pool: "farm",
                 timeouts: ListenerTimeouts {
                     request_head: 10s,
+                    keep_alive: 60s,
+                    request_body: 30s,
                     idle: 60s,
+                    tunnel: 3600s,
+                },
+                limits: ListenerLimits {
+                    head_bytes: 32768,
+                    fields: 100,
+                    target_bytes: 8192,
+                    body_bytes: None,
+                    connections: None,
+                    connections_per_client: None,
+                },
+                forwarding: ForwardingConfig {
+                    trusted_proxies: [],
+                    forwarded: No,
+                    request_id: Yes,
                 },
                 access_log: true,
             },
@@ -281,6 +317,9 @@ fn defaults_are_those_of_the_manual() {
         ],
         proxy: ProxyConfig {
             threads: None,
+            drain: 5s,
+            connections: 20000,
+            connection_bytes: 262144,
         },
         access_log: None,
     }

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use evenkeel::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
 use evenkeel::logic::http1::date::http_date;
+use evenkeel::logic::http1::forwarding::{Arrival, Trust, Writes};
 use evenkeel::logic::http1::head::{Fields, Framing, HeadLimits, Slots, head_may_end};
-use evenkeel::logic::http1::request::{Arrival, RequestHead};
+use evenkeel::logic::http1::request::RequestHead;
 use evenkeel::logic::http1::response::{AskedFor, Carry, Departure, ResponseHead};
 
 use crate::Meaning;
@@ -23,9 +24,13 @@ pub enum Outcome {
 }
 
 const ARRIVAL: Arrival<'static> = Arrival {
-    client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)),
+    peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)),
+    trust: Trust::Trusted,
     scheme: "http",
+    port: 80,
     fallback_host: "192.0.2.100:80",
+    forwarded: Writes::Yes,
+    request_id: Some([b'a'; 32]),
 };
 
 /// Yields growing ends of the input.

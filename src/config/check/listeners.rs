@@ -2,16 +2,16 @@
 //! pool answers.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::addresses::is_link_local;
+use super::clients;
 use super::pools::Pools;
 use super::routers::Entry;
-use super::values::{self, Use, duration_or, flag};
+use super::values::{self, Use, flag};
+use crate::config::ListenerConfig;
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
-use crate::config::{ListenerConfig, ListenerTimeouts};
 
 /// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
 pub(super) fn check(
@@ -63,18 +63,12 @@ fn check_listener<'a>(
     taken: &mut Vec<Bind<'a>>,
     problems: &mut Problems,
 ) -> Option<ListenerConfig> {
-    let known = &[
-        "virtual_router",
-        "port",
-        "bind",
-        "pool",
-        "timeouts",
-        "access_log",
-    ];
-    let fields = listener.fields(known, problems)?;
+    let fields = listener.fields(KEYS, problems)?;
     let binds = check_binds(listener, &fields, entries, problems);
     let pool = check_pool(&fields, pools, problems);
-    let timeouts = check_timeouts(&fields, problems);
+    let timeouts = clients::check_timeouts(&fields, problems);
+    let limits = clients::check_limits(&fields, problems);
+    let forwarding = clients::check_forwarding(&fields, problems);
     let access_log = check_access_log(&fields, log, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
@@ -99,6 +93,8 @@ fn check_listener<'a>(
         binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
         pool: pool?.to_owned(),
         timeouts: timeouts?,
+        limits: limits?,
+        forwarding: forwarding?,
         access_log: access_log?,
     })
 }
@@ -316,29 +312,6 @@ fn check_loop(listener: &str, binds: &Binds, pool: &str, pools: &Pools, problems
     }
 }
 
-fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<ListenerTimeouts> {
-    let default = ListenerTimeouts {
-        request_head: REQUEST_HEAD,
-        idle: IDLE,
-    };
-    let Some(value) = fields.get("timeouts") else {
-        return Some(default);
-    };
-    let fields = value.fields(&["request_head", "idle"], problems)?;
-    let request_head = duration_or(
-        &fields,
-        "request_head",
-        REQUEST_HEAD,
-        TIMEOUT_MIN..=HOUR,
-        problems,
-    );
-    let idle = duration_or(&fields, "idle", IDLE, TIMEOUT_MIN..=DAY, problems);
-    Some(ListenerTimeouts {
-        request_head: request_head?,
-        idle: idle?,
-    })
-}
-
 fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> Option<bool> {
     let wanted = flag(fields, "access_log", true, problems)?;
     if let Some(value) = fields.get("access_log")
@@ -355,8 +328,16 @@ fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> O
 /// A longer list of names helps nobody.
 const NAMES_SHOWN_MAX: usize = 10;
 
-const REQUEST_HEAD: Duration = Duration::from_secs(10);
-const IDLE: Duration = Duration::from_secs(60);
-const TIMEOUT_MIN: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// The last five are read by `clients`.
+const KEYS: &[&str] = &[
+    "virtual_router",
+    "port",
+    "bind",
+    "pool",
+    "timeouts",
+    "limits",
+    "trusted_proxies",
+    "forwarded",
+    "request_id",
+    "access_log",
+];

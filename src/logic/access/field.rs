@@ -20,6 +20,7 @@ pub enum Field {
     Time,
     Client,
     ClientPort,
+    Via,
     Listener,
     Pool,
     Backend,
@@ -39,6 +40,7 @@ pub enum Field {
     Termination,
     EndedBy,
     Phase,
+    RequestId,
     Referer,
     UserAgent,
 }
@@ -58,10 +60,11 @@ enum Value<'a> {
 
 impl Field {
     /// Every field, in the order of a JSON line.
-    pub const ALL: [Field; 24] = [
+    pub const ALL: [Field; 26] = [
         Field::Time,
         Field::Client,
         Field::ClientPort,
+        Field::Via,
         Field::Listener,
         Field::Pool,
         Field::Backend,
@@ -81,6 +84,7 @@ impl Field {
         Field::Termination,
         Field::EndedBy,
         Field::Phase,
+        Field::RequestId,
         Field::Referer,
         Field::UserAgent,
     ];
@@ -91,6 +95,7 @@ impl Field {
             Field::Time => "time",
             Field::Client => "client",
             Field::ClientPort => "client_port",
+            Field::Via => "via",
             Field::Listener => "listener",
             Field::Pool => "pool",
             Field::Backend => "backend",
@@ -110,6 +115,7 @@ impl Field {
             Field::Termination => "termination",
             Field::EndedBy => "ended_by",
             Field::Phase => "phase",
+            Field::RequestId => "request_id",
             Field::Referer => "referer",
             Field::UserAgent => "user_agent",
         }
@@ -146,10 +152,13 @@ impl Field {
         let word = |word: Option<&'a str>| word.map_or(Value::Absent, Value::Word);
         let span = |span: Option<Duration>| span.map_or(Value::Absent, Value::Span);
         let header = |name| head::field(line.head, name);
+        let is_direct = line.peer.ip().to_canonical() == line.client.to_canonical();
         match self {
             Field::Time => Value::Time(line.began_ms),
-            Field::Client => Value::Address(line.client.ip()),
-            Field::ClientPort => Value::Number(u64::from(line.client.port())),
+            Field::Client => Value::Address(line.client),
+            Field::ClientPort if is_direct => Value::Number(u64::from(line.peer.port())),
+            Field::Via if !is_direct => Value::Address(line.peer.ip()),
+            Field::ClientPort | Field::Via => Value::Absent,
             Field::Listener => Value::Word(line.listener),
             Field::Pool => Value::Word(line.pool),
             Field::Backend => word(line.backend),
@@ -171,6 +180,7 @@ impl Field {
             Field::Termination => Value::Word(line.termination.as_str()),
             Field::EndedBy => word(line.termination.ended_by(line.awaited).as_str()),
             Field::Phase => Value::Word(line.phase.as_str()),
+            Field::RequestId => foreign(header("x-request-id"), REQUEST_ID_BYTES_MAX),
             Field::Referer => foreign(header("referer"), REFERER_BYTES_MAX),
             Field::UserAgent => foreign(header("user-agent"), USER_AGENT_BYTES_MAX),
         }
@@ -218,5 +228,6 @@ const METHOD_BYTES_MAX: usize = 32;
 const HOST_BYTES_MAX: usize = 261;
 /// Longer targets are attacks or accidents; what they begin with says which.
 pub(super) const PATH_BYTES_MAX: usize = 2048;
+const REQUEST_ID_BYTES_MAX: usize = 128;
 const REFERER_BYTES_MAX: usize = 1024;
 const USER_AGENT_BYTES_MAX: usize = 512;

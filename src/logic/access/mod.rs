@@ -14,7 +14,7 @@ pub use field::Field;
 pub use format::{Format, FormatError, LINE_BYTES_MAX, TEXT_BYTES_MAX};
 pub use termination::{EndedBy, Phase, Termination};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// All that can be said of a request.
@@ -22,8 +22,10 @@ use std::time::Duration;
 pub struct Line<'a> {
     /// When its first byte was read, milliseconds since 1970-01-01 UTC.
     pub began_ms: u64,
-    /// The client's address and port.
-    pub client: SocketAddr,
+    /// Who has connected.
+    pub peer: SocketAddr,
+    /// The client's own address, by the word of the trusted proxies before us.
+    pub client: IpAddr,
     /// The key under `listeners`.
     pub listener: &'a str,
     /// The key under `pools`.

@@ -19,5 +19,6 @@ pub mod request;
 pub mod response;
 pub mod chunked;
 pub mod body;
+pub mod forwarding;
 pub mod own;
 pub mod date;

@@ -163,6 +163,9 @@ pub enum BodyError {
     /// RFC 9112 §7.1.2: trailers are malformed, or more than are allowed.
     #[error("the trailers are malformed or too long")]
     Trailers,
+    /// RFC 9110 §15.5.14: longer than is allowed.
+    #[error("it is too long")]
+    TooLong,
     /// RFC 9112 §8: the connection ended first.
     #[error("it broke off")]
     Truncated,

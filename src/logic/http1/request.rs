@@ -4,10 +4,9 @@
 //! itself are extended or replaced by what we saw, and names that CGI-like backends confuse are
 //! dropped. Pure; `refusal` lists what is not relayed at all.
 
-use std::net::IpAddr;
-
 use httparse::Status;
 
+use super::forwarding::Arrival;
 use super::head::{
     ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
     lines_end_in_crlf, syntax, write_number,
@@ -61,17 +60,6 @@ pub enum Expectation {
     None,
     /// It waits for `100 Continue`.
     Continue,
-}
-
-/// What the proxy knows of the way a request came.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    /// The client's address.
-    pub client: IpAddr,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// The Host for requests of HTTP/1.0 that have none: the address the client connected to.
-    pub fallback_host: &'a str,
 }
 
 impl<'s, 'b> RequestHead<'s, 'b> {
@@ -181,8 +169,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     /// Hop-by-hop fields go, those named by Connection among them (but never those that frame or
     /// route the message or say where it came from). `Proxy` and names with an underscore go,
     /// because CGI reads them as something else. Expect is ours: the proxy itself answers `100
-    /// Continue`. X-Forwarded-For keeps what the client sent and gets the client's address appended
-    /// at its right end; X-Forwarded-Proto and X-Forwarded-Host are replaced by what we saw.
+    /// Continue`. What is said of the client is `forwarding`'s.
     pub fn write(&self, arrival: &Arrival<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method.as_bytes());
         out.push(b' ');
@@ -215,21 +202,8 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             }
             Upgrade::None => {}
         }
-        self.write_forwarded(arrival, host, out);
+        arrival.write(self.fields.all(), host, out);
         out.extend_from_slice(b"\r\n");
-    }
-
-    fn write_forwarded(&self, arrival: &Arrival<'_>, host: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        for field in self.fields.all() {
-            if Name::of(field.name.as_bytes()) == Name::XForwardedFor && !field.value.is_empty() {
-                out.extend_from_slice(field.value);
-                out.extend_from_slice(b", ");
-            }
-        }
-        write_address(out, arrival.client);
-        write_field(out, b"\r\nX-Forwarded-Proto: ", arrival.scheme.as_bytes());
-        write_field(out, b"X-Forwarded-Host: ", host);
     }
 
     /// Returns whether doing it twice is as good as once (RFC 9110 §9.2.2).
@@ -334,7 +308,6 @@ impl<'b> Seen<'b> {
         match Name::of(field.name.as_bytes()) {
             Name::Other if field.name.as_bytes().contains(&b'_') => return Ok(Travels::No),
             Name::Other | Name::Date | Name::Trailer | Name::ProxyAuthenticate => {}
-            Name::Forwarded | Name::XForwardedPort | Name::XRequestId => {}
             Name::Host => match self.host {
                 None => self.host = Some(value),
                 Some(_) => return Err(RequestRefusal::HostRepeated),
@@ -380,13 +353,16 @@ impl<'b> Seen<'b> {
                 });
                 return Ok(Travels::No);
             }
-            Name::KeepAlive
+            Name::Forwarded
+            | Name::KeepAlive
             | Name::Proxy
             | Name::ProxyAuthorization
             | Name::ProxyConnection
             | Name::XForwardedFor
             | Name::XForwardedHost
-            | Name::XForwardedProto => return Ok(Travels::No),
+            | Name::XForwardedPort
+            | Name::XForwardedProto
+            | Name::XRequestId => return Ok(Travels::No),
         }
         Ok(Travels::Yes)
     }
@@ -485,28 +461,6 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-fn write_address(out: &mut Vec<u8>, address: IpAddr) {
-    let address = match address {
-        IpAddr::V6(six) => six.to_ipv4_mapped().map_or(address, IpAddr::V4),
-        IpAddr::V4(_) => address,
-    };
-    match address {
-        IpAddr::V4(four) => {
-            for (index, octet) in four.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                write_number(out, u64::from(octet));
-            }
-        }
-        IpAddr::V6(six) => {
-            use std::io::Write as _;
-            // Writing to a vector cannot fail.
-            let _ = write!(out, "{six}");
-        }
-    }
 }
 
 /// Empty lines before a request that are skipped.

@@ -162,6 +162,13 @@ impl Exchange {
         }
     }
 
+    /// Bounds what is held for each direction, and the request's body.
+    pub(super) fn limit(&mut self, connection_bytes: usize, body_bytes: u64) {
+        self.upload.limit_reads(connection_bytes);
+        self.download.limit_reads(connection_bytes);
+        self.upload.limit_body(body_bytes);
+    }
+
     /// Prepares for another attempt: the request is sent from its beginning.
     pub(super) fn rewind(&mut self, thread: &Thread) {
         self.upload.rewind();

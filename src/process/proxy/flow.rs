@@ -37,6 +37,7 @@ pub(super) struct Flow {
     read_bytes: usize,
     /// and the largest there may be.
     read_bytes_max: usize,
+    body_bytes_max: u64,
     written: u64,
 }
 
@@ -81,6 +82,7 @@ impl Flow {
             tail: Tail::Done,
             read_bytes: LARGE_BYTES,
             read_bytes_max: LARGE_BYTES,
+            body_bytes_max: u64::MAX,
             written: 0,
         }
     }
@@ -96,6 +98,11 @@ impl Flow {
     pub(super) fn limit_reads(&mut self, bytes: usize) {
         self.read_bytes_max = bytes;
         self.read_bytes = self.read_bytes.min(bytes);
+    }
+
+    /// Bounds the content of the body.
+    pub(super) fn limit_body(&mut self, bytes: u64) {
+        self.body_bytes_max = bytes;
     }
 
     /// Returns what a head may be appended to: the bytes that are written next. What has been written
@@ -182,6 +189,9 @@ impl Flow {
 
     fn next_run(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
         let run = self.body.handle_bytes(self.input.bytes())?;
+        if self.body.content_bytes() > self.body_bytes_max {
+            return Err(BodyError::TooLong);
+        }
         if run.pass == 0 {
             self.input.consume(run.skip, buffers);
             return Ok(());

@@ -4,7 +4,7 @@
 //! that was answered, or would have been. Moments are taken only where somebody will read them: a
 //! look at the clock is not free.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::worker::Thread;
@@ -15,8 +15,10 @@ pub(super) use crate::logic::access::Termination;
 /// One request, from its first byte to the last of its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
-    /// The client's address and port.
+    /// Who has connected.
     pub(super) client: SocketAddr,
+    /// The client's own address, by the word of the trusted proxies before us.
+    pub(super) origin: IpAddr,
     /// Index of the listener; its pool answers.
     pub(super) listener: usize,
     /// Index of the backend that was tried last.
@@ -79,6 +81,7 @@ impl Record {
     pub(super) fn new(client: SocketAddr, listener: usize) -> Record {
         Record {
             client,
+            origin: client.ip(),
             listener,
             backend: None,
             status: 0,
@@ -108,7 +111,8 @@ pub(super) fn ended(thread: &Thread, record: &Record, head: &[u8]) {
         let began_ms = lines.unix_ms(began_at.unwrap_or_else(Instant::now));
         lines.write(&Line {
             began_ms,
-            client: record.client,
+            peer: record.client,
+            client: record.origin,
             listener: &listener.name,
             pool: &pool.name,
             backend: record

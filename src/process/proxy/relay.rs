@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::net::TcpStream;
@@ -17,15 +18,19 @@ use super::shared::{Backend, Listener, Pool};
 use super::stream;
 use super::upstream::{self, InFlight, LookedAt, OpenError};
 use crate::logic::access::{self, Awaited};
-use crate::logic::balance::retry::{self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat};
+use crate::logic::balance::retry::{
+    self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat, Spending,
+};
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::own::OwnAnswer;
-use crate::logic::http1::refusal::RequestRefusal;
+use crate::logic::http1::refusal::{BodyError, RequestRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::AskedFor;
 
 /// A request that may be relayed.
 pub(super) struct Request {
+    /// The client's own address.
+    pub(super) origin: IpAddr,
     /// As the backend is sent it.
     pub(super) head: Vec<u8>,
     pub(super) framing: Framing,
@@ -51,6 +56,7 @@ pub(super) enum After {
 /// Answers one request, in any case but that of a client that has gone.
 pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     let Request {
+        origin,
         head,
         framing,
         expectation,
@@ -60,9 +66,15 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     } = request;
     let mut record = Record::new(client.address, client.listener);
     record.moments = moments;
+    record.origin = origin;
     record.protocol = Some(protocol(asked.version));
     let ahead = std::mem::take(&mut client.ahead);
-    let exchange = Exchange::new(head, ahead, framing, asked, expectation);
+    let mut exchange = Exchange::new(head, ahead, framing, asked, expectation);
+    let body_bytes = client.listener().limits.body_bytes;
+    exchange.limit(
+        client.thread.table.connection_bytes,
+        body_bytes.map_or(u64::MAX, u64::from),
+    );
     let mut attempts = Attempts {
         client,
         exchange,
@@ -130,6 +142,7 @@ impl Attempts<'_> {
     }
 
     async fn run(&mut self) -> Result<After, Own> {
+        self.client.thread.count_request(self.pool_index());
         let mut backend = self.pick().ok_or_else(|| self.nobody_up())?;
         let mut on = Connection::Reused;
         loop {
@@ -153,18 +166,23 @@ impl Attempts<'_> {
             if next != Next::SameBackend {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
-            on = match next {
-                Next::SameBackend => Connection::Fresh,
-                Next::OtherBackend => match self.pick() {
-                    Some(other) => {
-                        backend = other;
-                        self.pool().retries.fetch_add(1, Relaxed);
-                        Connection::Reused
-                    }
-                    None => return Err(own),
-                },
-                Next::GiveUp => return Err(own),
+            let again = match next {
+                Next::SameBackend => Some((backend, Connection::Fresh)),
+                Next::OtherBackend => self.pick().map(|other| (other, Connection::Reused)),
+                Next::GiveUp => None,
             };
+            let Some(again) = again else {
+                return Err(own);
+            };
+            // A dead connection that was kept costs its backend nothing.
+            let free = failure == Failure::Unsent(Connection::Reused);
+            if !free && self.spend_retry() == Spending::Exhausted {
+                return Err(own);
+            }
+            if next == Next::OtherBackend {
+                self.pool().retries.fetch_add(1, Relaxed);
+            }
+            (backend, on) = again;
             self.record.retries += 1;
             self.exchange.rewind(&self.client.thread);
         }
@@ -183,6 +201,14 @@ impl Attempts<'_> {
         if self.exchange.awaits_client() {
             self.record.awaited = Awaited::Client;
         }
+    }
+
+    fn spend_retry(&self) -> Spending {
+        let spending = self.client.thread.spend_retry(self.pool_index());
+        if spending == Spending::Exhausted {
+            tracing::debug!(pool = %self.pool().name, "retry budget exhausted");
+        }
+        spending
     }
 
     fn pick(&mut self) -> Option<usize> {
@@ -225,7 +251,7 @@ impl Attempts<'_> {
             watch,
             ..
         } = &mut *self.client;
-        watch.enter(Phase::Uploading, client_timeouts.idle);
+        watch.enter(Phase::Uploading, client_timeouts.request_body);
         let exchange = &mut self.exchange;
         let mut sides = Sides {
             client: stream,
@@ -249,7 +275,7 @@ impl Attempts<'_> {
         listener.count_response(answered.status);
         self.record.status = answered.status;
         self.record.moments.answered_at = self.client.thread.moment();
-        let idle = listener.timeouts.idle;
+        let timeouts = listener.timeouts;
         let pool = listener.pool;
         let pool_timeouts = self.pool().timeouts;
         let Client {
@@ -267,7 +293,7 @@ impl Attempts<'_> {
             pool_timeouts,
         };
         if answered.status == 101 {
-            sides.watch.enter(Phase::Tunnel, idle);
+            sides.watch.enter(Phase::Tunnel, timeouts.tunnel);
             exchange.begin_tunnel();
             let mut down = Direction::Open;
             let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
@@ -278,7 +304,7 @@ impl Attempts<'_> {
             };
             return After::Close;
         }
-        sides.watch.enter(Phase::Relaying, idle);
+        sides.watch.enter(Phase::Relaying, timeouts.idle);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
         self.record.termination = match relayed {
             Relayed::Whole => Termination::Complete,
@@ -322,6 +348,10 @@ impl Attempts<'_> {
                 return Err(Own::Nobody(Termination::ClientGone));
             }
             Waited::Cut => return Err(Own::Nobody(Termination::DrainTimeout)),
+            Waited::BrokenBody(BodyError::TooLong) => {
+                let answer = refused(RequestRefusal::BodyTooLarge);
+                return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
+            }
             Waited::BrokenBody(error) => {
                 let answer = refused(RequestRefusal::Body(error));
                 return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
@@ -410,7 +440,7 @@ impl Attempts<'_> {
         };
         let bodyless = matches!(self.framing, Framing::None | Framing::Length(0));
         let over = bodyless || self.exchange.has_uploaded();
-        let keep = over && own.status != 400 && own.status != 408;
+        let keep = over && own.status >= 500;
         let persistence = match self.asked.persistence {
             Persistence::Keep if keep => Persistence::Keep,
             Persistence::Keep | Persistence::Close => Persistence::Close,

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,13 +25,15 @@ use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::watch::{CoarseClock, Interrupt, Phase, Watch};
 use super::serving::Events;
-use super::shared::Table;
+use super::shared::{Admission, Table};
 use super::upstream::Upstreams;
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::{Candidate, RoundRobin, random_of_two};
+use crate::logic::balance::retry::{RetryBudget, Spending};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
+use crate::logic::http1::forwarding::{RequestId, request_id};
 
 /// How far the proxy's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub(super) struct Thread {
     /// Its part of the access log, where there is one.
     pub(super) lines: Option<RefCell<Lines>>,
     stage: Receiver<Stage>,
+    /// By pool.
+    budgets: Vec<Cell<RetryBudget>>,
     wheels: Vec<RefCell<RoundRobin>>,
     candidates: RefCell<Vec<Candidate>>,
     chance: RefCell<fastrand::Rng>,
@@ -171,6 +175,11 @@ impl Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             wheels: wheels.collect(),
+            budgets: table
+                .pools
+                .iter()
+                .map(|_| Cell::new(RetryBudget::new(0)))
+                .collect(),
             table,
             clock,
             date: Cell::new(date_now()),
@@ -182,6 +191,27 @@ impl Thread {
             connections: RefCell::default(),
             emptied: Notify::new(),
         }
+    }
+
+    /// Counts a request to a pool.
+    pub(super) fn count_request(&self, pool: usize) {
+        let mut budget = self.budgets[pool].get();
+        budget.handle_request();
+        self.budgets[pool].set(budget);
+    }
+
+    /// Takes a retry from a pool's budget.
+    pub(super) fn spend_retry(&self, pool: usize) -> Spending {
+        let mut budget = self.budgets[pool].get();
+        let spending = budget.spend(self.clock.get());
+        self.budgets[pool].set(budget);
+        spending
+    }
+
+    /// Returns a name for a request.
+    pub(super) fn request_id(&self) -> RequestId {
+        let mut chance = self.chance.borrow_mut();
+        request_id([chance.u64(..), chance.u64(..)])
     }
 
     /// Returns whether somebody reads when requests came how far.
@@ -226,15 +256,17 @@ impl Thread {
     }
 
     /// Watches a connection until the guard is dropped.
-    pub(super) fn register(self: &Rc<Self>, listener: usize, watch: &Rc<Watch>) -> Registered {
-        let slot = self.connections.borrow_mut().insert(watch);
-        self.table.listeners[listener]
-            .connections
-            .fetch_add(1, Relaxed);
+    pub(super) fn register(
+        self: &Rc<Self>,
+        listener: usize,
+        client: IpAddr,
+        watch: &Rc<Watch>,
+    ) -> Registered {
         Registered {
+            slot: self.connections.borrow_mut().insert(watch),
             thread: Rc::clone(self),
             listener,
-            slot,
+            client,
         }
     }
 
@@ -285,14 +317,13 @@ impl Thread {
 pub(super) struct Registered {
     thread: Rc<Thread>,
     listener: usize,
+    client: IpAddr,
     slot: usize,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.thread.table.listeners[self.listener]
-            .connections
-            .fetch_sub(1, Relaxed);
+        self.thread.table.release(self.listener, self.client);
         let mut connections = self.thread.connections.borrow_mut();
         connections.remove(self.slot);
         if connections.len() == 0 {
@@ -327,13 +358,18 @@ fn date_now() -> [u8; DATE_BYTES] {
     http_date(since.map_or(0, |since| since.as_secs()))
 }
 
+/// A listener by index, and the port of one of its sockets.
+type Door = (usize, u16);
+
 async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
+    let port = socket.local_addr().map_or(0, |address| address.port());
+    let door = (listener, port);
     let mut stage = thread.stage.clone();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage != Stage::Serving) => break,
-            accepted = accept_some(&thread, listener, &socket) => accepted,
+            accepted = accept_some(&thread, door, &socket) => accepted,
         };
         if let Err(error) = accepted {
             tracing::debug!(%error, "connection not accepted");
@@ -343,18 +379,18 @@ async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
     // What the kernel has already accepted for this socket is served, then the socket is let go.
     let waiting = || poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
     while let Poll::Ready(Ok((stream, client))) = waiting().await {
-        admit(&thread, listener, stream, client);
+        admit(&thread, door, stream, client);
     }
 }
 
 /// Accepts what waits, but no more at a time than others can bear.
-async fn accept_some(thread: &Rc<Thread>, listener: usize, socket: &TcpListener) -> io::Result<()> {
+async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &TcpListener) -> io::Result<()> {
     let mut accepted = 0;
     poll_fn(|cx| {
         while accepted < ACCEPTS_MAX {
             match socket.poll_accept(cx) {
                 Poll::Ready(Ok((stream, client))) => {
-                    admit(thread, listener, stream, client);
+                    admit(thread, door, stream, client);
                     accepted += 1;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -367,11 +403,11 @@ async fn accept_some(thread: &Rc<Thread>, listener: usize, socket: &TcpListener)
     .await
 }
 
-fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: SocketAddr) {
-    if thread.connections.borrow().len() >= CONNECTIONS_MAX {
+fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: TcpStream, client: SocketAddr) {
+    if thread.table.admit(listener, client.ip()) == Admission::Refused {
         // The answer is small and the socket's buffer is empty; where it does not fit, closing says
         // enough.
-        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        let _ = SockRef::from(&stream).send(TOO_MANY_CONNECTIONS);
         return;
     }
     tokio::task::spawn_local(connection::serve(
@@ -379,6 +415,7 @@ fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: Socket
         listener,
         stream,
         client,
+        port,
     ));
 }
 
@@ -397,8 +434,6 @@ const ACCEPTS_MAX: usize = 32;
 const BEAT_INTERVAL: Duration = Duration::from_millis(50);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
 const BEATS_A_SWEEP: u32 = 5;
-/// Client connections of one data thread; one more is answered 503 and closed.
-const CONNECTIONS_MAX: usize = 20_000;
 /// After the drain began, so that accepted connections are registered before the thread is found
 /// empty.
 const ACCEPT_REST: Duration = Duration::from_millis(20);

@@ -536,9 +536,10 @@ impl Daemon {
         self.setup.sockets.clear();
         match &mut self.proxy {
             Some(child) if child.is_running() => {
-                let deadline_ms = u64::try_from(DRAIN_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+                let drain = self.setup.config.proxy.drain;
+                let deadline_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
                 self.phase = Phase::Draining {
-                    until: Instant::now() + DRAIN_TIMEOUT + HAND_OVER_SPARE,
+                    until: Instant::now() + drain + HAND_OVER_SPARE,
                 };
                 child.send(&ToProxy::Drain { deadline_ms }, &[])
             }
@@ -783,7 +784,5 @@ const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 const HAND_OVER_SPARE: Duration = Duration::from_secs(2);
 /// How long the last notify programs may take when the daemon stops.
 const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long requests in flight may take when the daemon stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many kept sockets go into one message.
 const DESCRIPTORS_A_MESSAGE: usize = 200;

@@ -14,7 +14,8 @@ fn line(head: &[u8]) -> Line<'_> {
     let ms = |millis| Some(Duration::from_millis(millis));
     Line {
         began_ms: 1_795_514_096_789,
-        client: "192.0.2.7:40312".parse().unwrap(),
+        peer: "192.0.2.7:40312".parse().unwrap(),
+        client: "192.0.2.7".parse().unwrap(),
         listener: "http",
         pool: "webfarm",
         backend: Some("http1"),
@@ -48,12 +49,12 @@ fn json_says_everything_in_one_line() {
     assert_eq!(
         rendered("json", &line(HEAD)),
         concat!(
-            r#"{"time":"2026-11-24T09:54:56.789Z","client":"192.0.2.7","client_port":40312,"#,
+            r#"{"time":"2026-11-24T09:54:56.789Z","client":"192.0.2.7","client_port":40312,"via":null,"#,
             r#""listener":"http","pool":"webfarm","backend":"http1","method":"GET","#,
             r#""host":"www.example.org","path":"/a?b=\"c","protocol":"HTTP/1.1","status":200,"#,
             r#""request_bytes":120,"response_bytes":5120,"head_ms":0.041,"queue_ms":0.000,"#,
             r#""connect_ms":null,"response_ms":12.000,"total_ms":1012.345,"retries":1,"#,
-            r#""termination":"complete","ended_by":null,"phase":"response_body","referer":null,"#,
+            r#""termination":"complete","ended_by":null,"phase":"response_body","request_id":null,"referer":null,"#,
             r#""user_agent":"probe/1"}"#,
             "\n"
         )
@@ -63,7 +64,7 @@ fn json_says_everything_in_one_line() {
 #[test]
 fn requests_that_were_not_read_say_what_they_can() {
     let mut line = line(b"\x16\x03\x01\n");
-    line.client = "[::ffff:192.0.2.7]:1".parse().unwrap();
+    line.peer = "[::ffff:192.0.2.7]:1".parse().unwrap();
     (line.backend, line.protocol, line.status) = (None, None, None);
     line.termination = Termination::RequestRefused;
     line.phase = Phase::RequestHead;
@@ -81,6 +82,16 @@ fn requests_that_were_not_read_say_what_they_can() {
     assert_eq!(
         rendered(text, &line),
         "192.0.2.7:1 - \"\\x16\\x03\\x01 -\" - client/request_head\n"
+    );
+}
+
+#[test]
+fn clients_behind_a_trusted_proxy_are_said_with_the_proxy() {
+    let mut line = line(b"GET / HTTP/1.1\r\nX-Request-Id: 7f\r\n\r\n");
+    line.client = "198.51.100.1".parse().unwrap();
+    assert_eq!(
+        rendered("{client} {client_port} {via} {request_id}", &line),
+        "198.51.100.1 - 192.0.2.7 7f\n"
     );
 }
 
@@ -126,11 +137,12 @@ fn the_worst_line_fits() {
     let name = "n".repeat(64);
     let worst = "\u{1}".repeat(40_000);
     let head = format!(
-        "{worst} {worst} x\r\nHost: \"{worst}\r\nReferer: \"{worst}\r\nUser-Agent: \"{worst}\r\n\r\n"
+        "{worst} {worst} x\r\nHost: \"{worst}\r\nReferer: \"{worst}\r\nUser-Agent: \"{worst}\r\nX-Request-Id: \"{worst}\r\n\r\n"
     );
     let head = head.into_bytes();
     let mut line = line(&head);
-    line.client = "[2001:db8:1111:1111:1111:1111:1111:1111]:65535"
+    line.client = "2001:db8:2222:1111:1111:1111:1111:1111".parse().unwrap();
+    line.peer = "[2001:db8:1111:1111:1111:1111:1111:1111]:65535"
         .parse()
         .unwrap();
     (line.listener, line.pool, line.backend) = (&name, &name, Some(name.as_str()));

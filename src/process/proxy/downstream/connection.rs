@@ -15,12 +15,11 @@ use tokio::net::TcpStream;
 
 use super::watch::{Interrupt, Phase, Watch};
 use crate::logic::balance::retry::Repeat;
-use crate::logic::http1::head::{
-    Framing, HeadLimits, Persistence, Slots, Upgrade, Version, head_may_end,
-};
+use crate::logic::http1::forwarding::{Arrival, Trust, Writes, origin};
+use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
 use crate::logic::http1::own::OwnAnswer;
 use crate::logic::http1::refusal::RequestRefusal;
-use crate::logic::http1::request::{Arrival, RequestHead, Target};
+use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::buffers::Held;
 use crate::process::proxy::record::{self, Moments, Record, Termination};
@@ -34,10 +33,20 @@ pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) thread: Rc<Thread>,
     pub(in crate::process::proxy) listener: usize,
     pub(in crate::process::proxy) address: SocketAddr,
+    /// The port it has connected to.
+    port: u16,
     pub(in crate::process::proxy) stream: TcpStream,
     pub(in crate::process::proxy) watch: Rc<Watch>,
     /// What it has sent and nobody has used.
     pub(in crate::process::proxy) ahead: Held,
+    age: Age,
+}
+
+/// Whether a connection has carried a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    New,
+    Kept,
 }
 
 /// How far the reading of a head has come.
@@ -76,16 +85,19 @@ pub(in crate::process::proxy) async fn serve(
     listener: usize,
     stream: TcpStream,
     address: SocketAddr,
+    port: u16,
 ) {
     let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
-    let _registered = thread.register(listener, &watch);
+    let _registered = thread.register(listener, address.ip(), &watch);
     let mut client = Client {
         thread,
         listener,
         address,
+        port,
         stream,
         watch,
         ahead: Held::default(),
+        age: Age::New,
     };
     let after = loop {
         let after = match client.read().await {
@@ -99,7 +111,7 @@ pub(in crate::process::proxy) async fn serve(
             After::Keep if client.thread.draining.get() && client.ahead.is_empty() => {
                 break After::Linger;
             }
-            After::Keep => {}
+            After::Keep => client.age = Age::Kept,
             After::Close | After::Linger | After::Reset => break after,
         }
     };
@@ -117,13 +129,12 @@ impl Client {
     }
 
     async fn read(&mut self) -> Read {
-        let within = self.listener().timeouts.request_head;
-        let phase = if self.ahead.is_empty() {
-            Phase::Idle
-        } else {
-            Phase::Head
-        };
-        self.watch.enter(phase, within);
+        let timeouts = self.listener().timeouts;
+        match (self.ahead.is_empty(), self.age) {
+            (true, Age::New) => self.watch.enter(Phase::Idle, timeouts.request_head),
+            (true, Age::Kept) => self.watch.enter(Phase::Idle, timeouts.keep_alive),
+            (false, _) => self.watch.enter(Phase::Head, timeouts.request_head),
+        }
         let mut reading = Reading {
             searched: None,
             began_at: None,
@@ -179,7 +190,7 @@ impl Client {
     }
 
     fn parse(&mut self, reading: &mut Reading) -> Option<Read> {
-        let limits = HeadLimits::default();
+        let limits = self.listener().heads;
         let bytes = self.ahead.bytes();
         if let Some(from) = reading.searched {
             reading.searched = head_may_end(bytes, from);
@@ -196,6 +207,13 @@ impl Client {
             }
             Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
+        let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
+        if self.listener().limits.body_bytes.is_some_and(too_long) {
+            return Some(Read::Refused(
+                RequestRefusal::BodyTooLarge,
+                reading.moments(),
+            ));
+        }
         let mut request = self.request(&head);
         request.moments.began_at = reading.began_at;
         let len = head.len;
@@ -211,16 +229,32 @@ impl Client {
                 local.map_or_else(|_| "localhost".to_owned(), |local| local.to_string())
             }
         };
+        let listener = self.listener();
+        let peer = self.address.ip();
+        let trusted = &listener.forwarding.trusted_proxies;
+        let origin = origin(peer, head.fields.all(), trusted);
         let arrival = Arrival {
-            client: self.address.ip(),
+            peer,
+            trust: if trusted.iter().any(|network| network.contains(peer)) {
+                Trust::Trusted
+            } else {
+                Trust::Untrusted
+            },
             scheme: "http",
+            port: self.port,
             fallback_host: &local,
+            forwarded: listener.forwarding.forwarded,
+            request_id: match listener.forwarding.request_id {
+                Writes::Yes => Some(self.thread.request_id()),
+                Writes::No => None,
+            },
         };
         let mut out = self.thread.buffers.small();
         head.write(&arrival, &mut out);
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
         Request {
+            origin,
             head: out,
             framing: head.framing,
             expectation: head.expectation,
