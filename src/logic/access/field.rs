@@ -2,12 +2,13 @@
 //!
 //! One list for both manners, so that a JSON key and a placeholder of the same name say the same.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Line;
 use super::escape::{Escaping, write_escaped};
-use super::{Line, head};
+use super::head::Parts;
+use super::number::{write_address, write_digits, write_number};
 use crate::model::date_of_day;
 
 /// One thing that a line says.
@@ -90,40 +91,46 @@ impl Field {
     ];
 
     /// Returns its key in JSON and its placeholder in a text.
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
+        let key = self.key();
+        &key[2..key.len() - 2]
+    }
+
+    /// Returns what stands before its value in JSON, where it is not the first.
+    pub(super) const fn key(self) -> &'static str {
         match self {
-            Field::Time => "time",
-            Field::Client => "client",
-            Field::ClientPort => "client_port",
-            Field::Via => "via",
-            Field::Listener => "listener",
-            Field::Pool => "pool",
-            Field::Backend => "backend",
-            Field::Method => "method",
-            Field::Host => "host",
-            Field::Path => "path",
-            Field::Protocol => "protocol",
-            Field::Status => "status",
-            Field::RequestBytes => "request_bytes",
-            Field::ResponseBytes => "response_bytes",
-            Field::HeadMs => "head_ms",
-            Field::QueueMs => "queue_ms",
-            Field::ConnectMs => "connect_ms",
-            Field::ResponseMs => "response_ms",
-            Field::TotalMs => "total_ms",
-            Field::Retries => "retries",
-            Field::Termination => "termination",
-            Field::EndedBy => "ended_by",
-            Field::Phase => "phase",
-            Field::RequestId => "request_id",
-            Field::Referer => "referer",
-            Field::UserAgent => "user_agent",
+            Field::Time => ",\"time\":",
+            Field::Client => ",\"client\":",
+            Field::ClientPort => ",\"client_port\":",
+            Field::Via => ",\"via\":",
+            Field::Listener => ",\"listener\":",
+            Field::Pool => ",\"pool\":",
+            Field::Backend => ",\"backend\":",
+            Field::Method => ",\"method\":",
+            Field::Host => ",\"host\":",
+            Field::Path => ",\"path\":",
+            Field::Protocol => ",\"protocol\":",
+            Field::Status => ",\"status\":",
+            Field::RequestBytes => ",\"request_bytes\":",
+            Field::ResponseBytes => ",\"response_bytes\":",
+            Field::HeadMs => ",\"head_ms\":",
+            Field::QueueMs => ",\"queue_ms\":",
+            Field::ConnectMs => ",\"connect_ms\":",
+            Field::ResponseMs => ",\"response_ms\":",
+            Field::TotalMs => ",\"total_ms\":",
+            Field::Retries => ",\"retries\":",
+            Field::Termination => ",\"termination\":",
+            Field::EndedBy => ",\"ended_by\":",
+            Field::Phase => ",\"phase\":",
+            Field::RequestId => ",\"request_id\":",
+            Field::Referer => ",\"referer\":",
+            Field::UserAgent => ",\"user_agent\":",
         }
     }
 
     /// Appends its value as JSON; `null` where there is none.
-    pub(super) fn write_json(self, line: &Line<'_>, out: &mut Vec<u8>) {
-        let value = self.value(line);
+    pub(super) fn write_json(self, line: &Line<'_>, parts: &Parts<'_>, out: &mut Vec<u8>) {
+        let value = self.value(line, parts);
         match value {
             Value::Absent => out.extend_from_slice(b"null"),
             Value::Number(_) | Value::Span(_) => value.write(out, Escaping::Json),
@@ -136,8 +143,8 @@ impl Field {
     }
 
     /// Appends its value as a text; `-` where there is none.
-    pub(super) fn write_text(self, line: &Line<'_>, out: &mut Vec<u8>) {
-        let value = self.value(line);
+    pub(super) fn write_text(self, line: &Line<'_>, parts: &Parts<'_>, out: &mut Vec<u8>) {
+        let value = self.value(line, parts);
         if matches!(value, Value::Absent | Value::Foreign(b"", _)) {
             out.push(b'-');
         } else {
@@ -145,13 +152,12 @@ impl Field {
         }
     }
 
-    fn value<'a>(self, line: &Line<'a>) -> Value<'a> {
+    fn value<'a>(self, line: &Line<'a>, parts: &Parts<'a>) -> Value<'a> {
         let foreign = |bytes: Option<&'a [u8]>, bytes_max| {
             bytes.map_or(Value::Absent, |bytes| Value::Foreign(bytes, bytes_max))
         };
         let word = |word: Option<&'a str>| word.map_or(Value::Absent, Value::Word);
         let span = |span: Option<Duration>| span.map_or(Value::Absent, Value::Span);
-        let header = |name| head::field(line.head, name);
         let is_direct = line.peer.ip().to_canonical() == line.client.to_canonical();
         match self {
             Field::Time => Value::Time(line.began_ms),
@@ -162,9 +168,9 @@ impl Field {
             Field::Listener => Value::Word(line.listener),
             Field::Pool => Value::Word(line.pool),
             Field::Backend => word(line.backend),
-            Field::Method => foreign(head::method_and_target(line.head).0, METHOD_BYTES_MAX),
-            Field::Host => foreign(header("host"), HOST_BYTES_MAX),
-            Field::Path => foreign(head::method_and_target(line.head).1, PATH_BYTES_MAX),
+            Field::Method => foreign(parts.method, METHOD_BYTES_MAX),
+            Field::Host => foreign(parts.host, HOST_BYTES_MAX),
+            Field::Path => foreign(parts.target, PATH_BYTES_MAX),
             Field::Protocol => word(line.protocol),
             Field::Status => line
                 .status
@@ -180,46 +186,51 @@ impl Field {
             Field::Termination => Value::Word(line.termination.as_str()),
             Field::EndedBy => word(line.termination.ended_by(line.awaited).as_str()),
             Field::Phase => Value::Word(line.phase.as_str()),
-            Field::RequestId => foreign(header("x-request-id"), REQUEST_ID_BYTES_MAX),
-            Field::Referer => foreign(header("referer"), REFERER_BYTES_MAX),
-            Field::UserAgent => foreign(header("user-agent"), USER_AGENT_BYTES_MAX),
+            Field::RequestId => foreign(parts.request_id, REQUEST_ID_BYTES_MAX),
+            Field::Referer => foreign(parts.referer, REFERER_BYTES_MAX),
+            Field::UserAgent => foreign(parts.user_agent, USER_AGENT_BYTES_MAX),
         }
     }
 }
 
 impl Value<'_> {
     fn write(&self, out: &mut Vec<u8>, how: Escaping) {
-        // Writing to a vector cannot fail.
-        let _ = match self {
-            Value::Absent => Ok(()),
-            Value::Number(number) => write!(out, "{number}"),
+        match self {
+            Value::Absent => {}
+            Value::Number(number) => write_number(out, *number),
             Value::Time(at_ms) => write_time(out, *at_ms),
             Value::Span(span) => {
-                let micros = span.as_micros();
-                write!(out, "{}.{:03}", micros / 1000, micros % 1000)
+                let millis = span.as_secs().saturating_mul(1000);
+                let micros = u64::from(span.subsec_micros());
+                write_number(out, millis.saturating_add(micros / 1000));
+                out.push(b'.');
+                write_digits(out, micros % 1000, 3);
             }
-            Value::Address(address) => write!(out, "{}", address.to_canonical()),
-            Value::Word(word) => out.write_all(word.as_bytes()),
-            Value::Foreign(bytes, bytes_max) => {
-                write_escaped(out, bytes, *bytes_max, how);
-                Ok(())
-            }
-        };
+            Value::Address(address) => write_address(out, *address),
+            Value::Word(word) => out.extend_from_slice(word.as_bytes()),
+            Value::Foreign(bytes, bytes_max) => write_escaped(out, bytes, *bytes_max, how),
+        }
     }
 }
 
 /// RFC 3339, in UTC.
-fn write_time(out: &mut Vec<u8>, at_ms: u64) -> std::io::Result<()> {
+fn write_time(out: &mut Vec<u8>, at_ms: u64) {
     let seconds = at_ms / 1000;
     let (year, month, day) = date_of_day(seconds / 86_400);
-    write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        seconds / 3600 % 24,
-        seconds / 60 % 60,
-        seconds % 60,
-        at_ms % 1000,
-    )
+    write_digits(out, year, 4);
+    for (before, number) in [
+        (b'-', month),
+        (b'-', day),
+        (b'T', seconds / 3600 % 24),
+        (b':', seconds / 60 % 60),
+        (b':', seconds % 60),
+    ] {
+        out.push(before);
+        write_digits(out, number, 2);
+    }
+    out.push(b'.');
+    write_digits(out, at_ms % 1000, 3);
+    out.push(b'Z');
 }
 
 /// No registered method is as long.

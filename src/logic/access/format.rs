@@ -4,6 +4,7 @@
 
 use super::Line;
 use super::field::Field;
+use super::head::Parts;
 
 /// The look of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,21 +104,23 @@ impl Format {
 
     /// Appends a line and its end: at most [`LINE_BYTES_MAX`] bytes.
     pub fn render(&self, line: &Line<'_>, out: &mut Vec<u8>) {
+        let parts = Parts::of(line.head);
         match self {
             Format::Json => {
-                for (index, field) in Field::ALL.into_iter().enumerate() {
-                    out.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
-                    out.extend_from_slice(field.name().as_bytes());
-                    out.extend_from_slice(b"\":");
-                    field.write_json(line, out);
+                let from = out.len();
+                for field in Field::ALL {
+                    out.extend_from_slice(field.key().as_bytes());
+                    field.write_json(line, &parts, out);
                 }
+                // Every key begins with a comma.
+                out[from] = b'{';
                 out.extend_from_slice(b"}\n");
             }
             Format::Text(pieces) => {
                 for piece in pieces {
                     match piece {
                         Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                        Piece::Field(field) => field.write_text(line, out),
+                        Piece::Field(field) => field.write_text(line, &parts, out),
                     }
                 }
                 out.push(b'\n');

@@ -7,6 +7,7 @@
 mod termination;
 mod head;
 mod escape;
+mod number;
 mod field;
 mod format;
 

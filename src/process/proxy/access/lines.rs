@@ -18,6 +18,8 @@ pub(in crate::process::proxy) struct Lines {
     free: Receiver<Vec<u8>>,
     /// Being filled; without capacity where there is none.
     current: Vec<u8>,
+    /// How many lines it has.
+    count: u64,
     /// How many buffers have been made.
     made: usize,
     clock: WallClock,
@@ -36,6 +38,7 @@ impl Lines {
             jobs,
             free,
             current: Vec::new(),
+            count: 0,
             made: 0,
             clock: WallClock::now(),
         }
@@ -48,6 +51,7 @@ impl Lines {
             return;
         }
         self.shared.format.render(line, &mut self.current);
+        self.count += 1;
         if self.current.capacity() - self.current.len() < LINE_BYTES_MAX {
             self.hand_over();
         }
@@ -78,14 +82,13 @@ impl Lines {
         if self.current.is_empty() {
             return;
         }
-        let lines = std::mem::take(&mut self.current);
-        let count = count_lines(&lines);
-        let thread = self.thread;
-        if self
-            .jobs
-            .try_send(Job::Write(Filled { lines, thread }))
-            .is_err()
-        {
+        let filled = Filled {
+            lines: std::mem::take(&mut self.current),
+            count: std::mem::take(&mut self.count),
+            thread: self.thread,
+        };
+        let count = filled.count;
+        if self.jobs.try_send(Job::Write(filled)).is_err() {
             // There is room for every buffer, so the writer has ended; and so will this thread.
             self.shared.dropped.fetch_add(count, Relaxed);
             self.made = self.made.saturating_sub(1);
@@ -124,11 +127,6 @@ impl WallClock {
         let after = self.unix_ms.saturating_add(millis(self.at, at));
         after.saturating_sub(millis(at, self.at))
     }
-}
-
-/// Returns how many lines there are; each has its end.
-pub(super) fn count_lines(lines: &[u8]) -> u64 {
-    lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ enum Job {
 /// A buffer of whole lines.
 struct Filled {
     lines: Vec<u8>,
+    /// So many.
+    count: u64,
     /// Whose it is.
     thread: usize,
 }

@@ -16,7 +16,6 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
 
-use super::lines::count_lines;
 use super::{Filled, Job, Shared};
 use crate::config::AccessLogTarget;
 
@@ -74,12 +73,12 @@ impl Writer {
     pub(super) fn run(&mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Write(Filled { mut lines, thread }) => {
-                    self.write(&lines);
-                    lines.clear();
-                    if let Some(owner) = self.returns.get(thread) {
+                Job::Write(mut filled) => {
+                    self.write(&filled);
+                    filled.lines.clear();
+                    if let Some(owner) = self.returns.get(filled.thread) {
                         // It may have ended.
-                        let _ = owner.try_send(lines);
+                        let _ = owner.try_send(filled.lines);
                     }
                 }
                 Job::Look => drop(self.look()),
@@ -102,21 +101,25 @@ impl Writer {
         true
     }
 
-    fn write(&mut self, lines: &[u8]) {
-        let mut written = 0;
-        let result = self.write_from(lines, &mut written);
-        // A line that was written in part is not written.
-        let whole = line_start(lines, written);
-        self.shared
-            .written
-            .fetch_add(count_lines(&lines[..whole]), Relaxed);
-        self.shared
-            .dropped
-            .fetch_add(count_lines(&lines[whole..]), Relaxed);
+    fn write(&mut self, filled: &Filled) {
+        let lines = filled.lines.as_slice();
+        let mut reached = 0;
+        let result = self.write_from(lines, &mut reached);
+        let (written, whole) = match result {
+            Ok(()) => (filled.count, lines.len()),
+            // A line that was written in part is not written.
+            Err(_) => {
+                let whole = line_start(lines, reached);
+                (count_lines(&lines[..whole]), whole)
+            }
+        };
+        let dropped = filled.count.saturating_sub(written);
+        self.shared.written.fetch_add(written, Relaxed);
+        self.shared.dropped.fetch_add(dropped, Relaxed);
         match result {
             Ok(()) => self.note_success(),
             Err(Failure::Refused(errno)) => {
-                self.torn |= written > whole;
+                self.torn |= reached > whole;
                 self.note_failure(errno);
             }
             Err(Failure::Closing) => {}
@@ -207,6 +210,11 @@ fn kind_of(descriptor: &OwnedFd) -> Kind {
         SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
     });
     if is_file { Kind::File } else { Kind::Stream }
+}
+
+/// Returns how many lines there are; each has its end.
+fn count_lines(lines: &[u8]) -> u64 {
+    lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
 /// Returns where the line begins that has come so far.
