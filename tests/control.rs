@@ -26,10 +26,16 @@ struct Daemon {
 
 impl Daemon {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one whose configuration has these lines besides; `DIR` is its directory.
+    fn start_with(lines: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listen = free_address();
+        let lines = lines.replace("DIR", directory.path().to_str().unwrap());
         let config = format!(
-            "listeners:\n  http:\n    bind: [\"{listen}\"]\n    pool: webfarm\n\
+            "{lines}listeners:\n  http:\n    bind: [\"{listen}\"]\n    pool: webfarm\n\
              pools:\n  webfarm:\n    backends: {{one: \"{}\"}}\n    health_check: {{tcp: {{}}, interval: 100ms}}\n\
              proxy: {{threads: 2}}\n",
             backend()
@@ -41,6 +47,7 @@ impl Daemon {
             .arg(directory.path().join("evenkeel.yaml"))
             .args(["--node", "lb1", "--runtime-dir"])
             .arg(directory.path().join("run"))
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -83,6 +90,18 @@ impl Daemon {
             Response::Status(status) => Some(*status),
             Response::Events(_) | Response::Error(_) => None,
         }
+    }
+
+    /// Sends a signal to the supervisor.
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap());
+        kill(pid, signal).unwrap();
+    }
+
+    /// Returns the lines of a file in its directory; none where it is not there.
+    fn lines(&self, file: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.directory.path().join(file)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     fn pid(&self, name: &str) -> Option<Pid> {
@@ -252,8 +271,7 @@ fn frozen_proxy_is_killed_and_replaced() {
 fn sigterm_stops_everything_and_leaves_no_socket() {
     let mut daemon = Daemon::start();
     let proxy = daemon.pid("evenkeel-proxy").unwrap();
-    let pid = Pid::from_raw(i32::try_from(daemon.process.id()).unwrap());
-    kill(pid, Signal::SIGTERM).unwrap();
+    daemon.signal(Signal::SIGTERM);
     let deadline = Instant::now() + Duration::from_secs(10);
     let code = loop {
         if let Some(status) = daemon.process.try_wait().unwrap() {
@@ -290,6 +308,131 @@ fn supervisor_that_dies_takes_the_proxy_with_it() {
         assert!(Instant::now() < deadline, "the proxy lives on");
         thread::park_timeout(Duration::from_millis(10));
     }
+}
+
+const ACCESS_LOG: &str = "access_log: {to: DIR/access.log, format: \"{path} {status}\"}\n";
+
+#[test]
+fn access_log_is_opened_anew_on_sigusr1_and_no_line_is_lost() {
+    let daemon = Daemon::start_with(ACCESS_LOG);
+    let moved = ["access.log.1", "access.log.2", "access.log.3"];
+    let mut answered = 1; // the one that `start` waits for
+    for name in moved {
+        for _ in 0..20 {
+            answered += usize::from(daemon.get().is_some());
+        }
+        let path = |name| daemon.directory.path().join(name);
+        fs::rename(path("access.log"), path(name)).unwrap();
+        for _ in 0..20 {
+            answered += usize::from(daemon.get().is_some());
+        }
+        daemon.signal(Signal::SIGUSR1);
+        daemon.wait("the log is there again", |daemon| {
+            daemon.directory.path().join("access.log").exists()
+        });
+    }
+    answered += usize::from(daemon.get().is_some());
+    let all = |daemon: &Daemon| -> Vec<String> {
+        let files = moved.iter().chain(&["access.log"]);
+        files.flat_map(|name| daemon.lines(name)).collect()
+    };
+    daemon.wait("every answer has its line", |daemon| {
+        all(daemon).len() == answered
+    });
+    let all = all(&daemon);
+    assert!(all.iter().all(|line| line == "/ 200"), "{all:?}");
+    let log = |daemon: &Daemon| daemon.status().unwrap().access_log.unwrap();
+    daemon.wait("every line is counted", |daemon| {
+        log(daemon).lines_written_total == u64::try_from(answered).unwrap()
+    });
+    let log = log(&daemon);
+    assert_eq!((log.lines_dropped_total, log.error.as_str()), (0, ""));
+}
+
+#[test]
+fn access_log_outlives_the_proxy_and_a_directory_that_is_gone() {
+    let daemon = Daemon::start_with(ACCESS_LOG);
+    daemon.wait("a line is written", |daemon| {
+        !daemon.lines("access.log").is_empty()
+    });
+    let first = daemon.pid("evenkeel-proxy").unwrap();
+    // Meant for the supervisor; a child does not die of it.
+    kill(first, Signal::SIGUSR1).unwrap();
+    kill(first, Signal::SIGHUP).unwrap();
+    assert!(daemon.get().is_some());
+    assert_eq!(daemon.pid("evenkeel-proxy"), Some(first));
+    kill(first, Signal::SIGKILL).unwrap();
+    daemon.wait("another proxy serves", |daemon| {
+        daemon.get().is_some() && daemon.pid("evenkeel-proxy").is_some_and(|pid| pid != first)
+    });
+    let before = daemon.lines("access.log").len();
+    let log = daemon.directory.path().join("access.log");
+    let kept = daemon.directory.path().join("kept.log");
+    fs::rename(&log, &kept).unwrap();
+    fs::create_dir(&log).unwrap();
+    daemon.signal(Signal::SIGUSR1);
+    assert!(daemon.get().is_some());
+    daemon.wait("the old file stays in use", |daemon| {
+        daemon.lines("kept.log").len() > before
+    });
+}
+
+#[test]
+fn stopping_daemon_writes_its_last_lines() {
+    let mut daemon = Daemon::start_with(ACCESS_LOG);
+    for _ in 0..10 {
+        assert!(daemon.get().is_some());
+    }
+    daemon.signal(Signal::SIGTERM);
+    daemon.process.wait().unwrap();
+    assert_eq!(daemon.lines("access.log").len(), 11);
+}
+
+#[test]
+fn access_log_that_cannot_be_opened_is_an_error_that_says_how_to_mend_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evenkeel.yaml");
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let missing = directory.path().join("no/access.log");
+    for (to, hoped) in [
+        (&missing, "help: its directory is not there"),
+        (&pipe, "help: nobody reads the pipe"),
+    ] {
+        let to = to.display();
+        let listen = free_address();
+        let config = format!(
+            "access_log: {{to: {to}}}\nlisteners: {{http: {{bind: [\"{listen}\"], pool: p}}}}\n\
+             pools: {{p: {{backends: {{a: \"127.0.0.1:9\"}}, health_check: none}}}}\n"
+        );
+        fs::write(&file, config).unwrap();
+        let refused = evenkeel()
+            .args(["run", "--config"])
+            .arg(&file)
+            .args(["--runtime-dir"])
+            .arg(directory.path().join("run"))
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        let complaint = String::from_utf8(refused.stderr).unwrap();
+        let what = format!("failed to open the access log {to}");
+        assert!(
+            complaint.contains(&what) && complaint.contains(hoped),
+            "{complaint}"
+        );
+    }
+}
+
+#[test]
+fn access_log_on_standard_output_is_one_line_a_request() {
+    let mut daemon =
+        Daemon::start_with("access_log: {to: stdout, format: \"{method} {status}\"}\n");
+    assert!(daemon.get().is_some());
+    daemon.signal(Signal::SIGTERM);
+    let mut text = String::new();
+    let stdout = daemon.process.stdout.as_mut().unwrap();
+    stdout.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "GET 200\nGET 200\n");
 }
 
 #[test]

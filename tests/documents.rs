@@ -18,9 +18,10 @@ use std::process::{Command, Output};
 use evenkeel::cli::USAGE;
 use evenkeel::config::{self, check::NodeName};
 use evenkeel::ipc::control::{
-    ActiveStatus, BackendStatus, ListenerStatus, PeerStatus, PoolStatus, ProcessStatus,
-    RejectedStatus, RouterSettings, RouterStatus, Status, TimerStatus,
+    AccessLogStatus, ActiveStatus, BackendStatus, ListenerStatus, PeerStatus, PoolStatus,
+    ProcessStatus, RejectedStatus, RouterSettings, RouterStatus, Status, TimerStatus,
 };
+use evenkeel::logic::access::{Field, Phase, Termination};
 use evenkeel::logic::vrrp::{Counters, Rejection};
 use evenkeel::model::{Family, FaultCause, RouterName};
 use evenkeel::process::vrrp::status::SHELL_COUNTERS;
@@ -139,6 +140,16 @@ fn every_word_of_the_proxys_own_answers_stands_in_the_manual() {
         "{found:?}"
     );
     require_names(&found, "words of the proxy's own answers");
+}
+
+#[test]
+fn every_word_of_the_access_log_stands_in_the_manual() {
+    let fields = Field::ALL.map(|field| field.name().to_owned()).into();
+    require_names(&fields, "fields of the access log");
+    let ends = Termination::ALL.map(|end| end.as_str().to_owned()).into();
+    require_names(&ends, "terminations");
+    let phases = Phase::ALL.map(|phase| phase.as_str().to_owned()).into();
+    require_names(&phases, "phases");
 }
 
 #[test]
@@ -541,6 +552,12 @@ fn sample_status() -> Status {
         }],
         warnings: Vec::new(),
         statistics: BTreeMap::from([(String::from("virtual_routers"), 1)]),
+        access_log: Some(AccessLogStatus {
+            to: String::from("stdout"),
+            lines_written_total: 1,
+            lines_dropped_total: 0,
+            error: String::new(),
+        }),
     }
 }
 

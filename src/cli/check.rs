@@ -8,7 +8,7 @@ use std::path::Path;
 use super::status::table;
 use super::{EXIT_DONE, EXIT_FAILED, refuse};
 use crate::config::{
-    Balance, Config, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
+    Balance, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
     VirtualRouterConfig,
 };
 use crate::process::supervisor::read_config;
@@ -52,6 +52,15 @@ pub fn describe(config: &Config) -> String {
     if !config.pools.is_empty() {
         let head = ["POOL", "BALANCE", "HEALTH CHECK", "BACKENDS"];
         text.push_str(&section(head, config.pools.iter().map(pool_row)));
+    }
+    if let Some(log) = &config.access_log {
+        let format = match log.format {
+            Format::Json => "json",
+            Format::Text(_) => "text",
+        };
+        let row = [log.to.to_string(), format.to_owned()];
+        let head = ["ACCESS LOG", "FORMAT"];
+        text.push_str(&section(head, std::iter::once(row)));
     }
     text
 }

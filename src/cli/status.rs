@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::ipc::control::{
-    self, ListenerStatus, PoolStatus, Request, Response, RouterStatus, Status,
+    self, AccessLogStatus, ListenerStatus, PoolStatus, Request, Response, RouterStatus, Status,
 };
 
 /// Why there is no status.
@@ -78,6 +78,10 @@ fn render(status: &Status) -> String {
     if !status.pools.is_empty() {
         text.push('\n');
         text.push_str(&pools(&status.pools));
+    }
+    if let Some(log) = &status.access_log {
+        text.push('\n');
+        text.push_str(&access_log(log));
     }
     let mut rows = vec![row(["PROCESS", "PID", "RESTARTS"])];
     rows.extend(status.processes.iter().map(|process| {
@@ -174,6 +178,23 @@ fn router_details(text: &mut String, router: &RouterStatus) {
             last.reason
         );
     }
+}
+
+fn access_log(log: &AccessLogStatus) -> String {
+    let error = if log.error.is_empty() {
+        "-"
+    } else {
+        log.error.as_str()
+    };
+    table(&[
+        row(["ACCESS LOG", "WRITTEN", "DROPPED", "ERROR"]),
+        vec![
+            log.to.clone(),
+            log.lines_written_total.to_string(),
+            log.lines_dropped_total.to_string(),
+            error.to_owned(),
+        ],
+    ])
 }
 
 fn listeners(listeners: &[ListenerStatus]) -> String {

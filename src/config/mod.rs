@@ -10,12 +10,15 @@ mod place;
 mod reader;
 mod report;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{AdverInterval, Priority, RouterName, Version, VirtualAddress, Vrid};
+use crate::logic::http1::forwarding::Writes;
+use crate::model::{AdverInterval, Network, Priority, RouterName, Version, VirtualAddress, Vrid};
 
+pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
@@ -33,6 +36,8 @@ pub struct Config {
     pub pools: Vec<PoolConfig>,
     /// The proxy as a whole.
     pub proxy: ProxyConfig,
+    /// A line for each request; `None`: no such log.
+    pub access_log: Option<AccessLogConfig>,
 }
 
 /// One virtual router: one entry of `virtual_routers` in one family.
@@ -92,15 +97,90 @@ pub struct ListenerConfig {
     pub pool: String,
     /// How long clients may take.
     pub timeouts: ListenerTimeouts,
+    /// How much they may send.
+    pub limits: ListenerLimits,
+    /// What backends are told of them.
+    pub forwarding: ForwardingConfig,
+    /// Whether its requests are in the access log, where there is one.
+    pub access_log: bool,
 }
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerTimeouts {
-    /// From the first byte to the end of a request's head; also between two requests of a connection.
+    /// From the first byte to the end of a request's head; also from the connection to that byte.
     pub request_head: Duration,
-    /// Without a byte in either direction, while a body or an upgraded connection is relayed.
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// Without a byte of a request's body, while nothing is answered.
+    pub request_body: Duration,
+    /// Without a byte in either direction, while a response is relayed.
     pub idle: Duration,
+    /// The same on an upgraded connection.
+    pub tunnel: Duration,
+}
+
+impl Default for ListenerTimeouts {
+    fn default() -> ListenerTimeouts {
+        ListenerTimeouts {
+            request_head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            request_body: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// How much a client may send, and how many there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Of a request's head.
+    pub head_bytes: u32,
+    /// In a request's head.
+    pub fields: u32,
+    /// Of a request's target.
+    pub target_bytes: u32,
+    /// Of a request's body; `None`: any.
+    pub body_bytes: Option<u32>,
+    /// Open at once; `None`: as many as the whole proxy may have.
+    pub connections: Option<u32>,
+    /// Open at once from one address; `None`: any.
+    pub connections_per_client: Option<u32>,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> ListenerLimits {
+        ListenerLimits {
+            head_bytes: 32 * 1024,
+            fields: 100,
+            target_bytes: 8 * 1024,
+            body_bytes: None,
+            connections: None,
+            connections_per_client: None,
+        }
+    }
+}
+
+/// What backends are told of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardingConfig {
+    /// Whose word about the way before them is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether the field of RFC 7239 is written besides X-Forwarded-*.
+    pub forwarded: Writes,
+    /// Whether requests without a name that is believed get one.
+    pub request_id: Writes,
+}
+
+impl Default for ForwardingConfig {
+    fn default() -> ForwardingConfig {
+        ForwardingConfig {
+            trusted_proxies: Vec::new(),
+            forwarded: Writes::No,
+            request_id: Writes::Yes,
+        }
+    }
 }
 
 /// Backends that can answer the same requests.
@@ -183,4 +263,51 @@ pub struct PoolTimeouts {
 pub struct ProxyConfig {
     /// Data threads; `None`: the cores it may run on.
     pub threads: Option<u16>,
+    /// How long requests in flight may take when the daemon stops.
+    pub drain: Duration,
+    /// Client connections open at once, over all listeners.
+    pub connections: u32,
+    /// Held for one direction of a connection whose reader is slower than its writer.
+    pub connection_bytes: u32,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> ProxyConfig {
+        ProxyConfig {
+            threads: None,
+            drain: Duration::from_secs(5),
+            connections: 20_000,
+            connection_bytes: 256 * 1024,
+        }
+    }
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    /// Where it goes.
+    pub to: AccessLogTarget,
+    /// How its lines look.
+    pub format: Format,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// To a file, or a named pipe; an absolute path.
+    File(PathBuf),
+    /// To the standard output of the daemon.
+    StandardOutput,
+    /// To journald, in its own protocol.
+    Journald,
+}
+
+impl fmt::Display for AccessLogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccessLogTarget::File(path) => write!(f, "{}", path.display()),
+            AccessLogTarget::StandardOutput => f.write_str("stdout"),
+            AccessLogTarget::Journald => f.write_str("journald"),
+        }
+    }
 }

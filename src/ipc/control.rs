@@ -75,6 +75,22 @@ pub struct Status {
     /// Counters of all virtual routers together, RFC 8347 §3, and of packets that were for none of them.
     #[serde(default)]
     pub statistics: BTreeMap<String, u64>,
+    /// The access log; `None` where there is none or the proxy does not answer.
+    #[serde(default)]
+    pub access_log: Option<AccessLogStatus>,
+}
+
+/// How the access log fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLogStatus {
+    /// A path, `stdout` or `journald`.
+    pub to: String,
+    /// Lines written since the proxy started.
+    pub lines_written_total: u64,
+    /// Lines dropped, because they could not be written or had to wait too long.
+    pub lines_dropped_total: u64,
+    /// Why the last lines could not be written; empty where they could.
+    pub error: String,
 }
 
 /// One process.

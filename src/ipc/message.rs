@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::control::{ListenerStatus, PoolStatus, RouterStatus};
+use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus};
 use crate::model::{Family, Fitness, RouterName};
 
 /// Supervisor to vrrp.
@@ -117,6 +117,9 @@ pub enum ToProxy {
         /// The address they listen on.
         bind: SocketAddr,
     },
+    /// What the access log is written to from now on, one descriptor; sent before `Configure`, and again when it was
+    /// opened anew.
+    AccessLog,
     /// Begin.
     Configure {
         /// The text of the configuration.
@@ -162,6 +165,8 @@ pub enum FromProxy {
         listeners: Vec<ListenerStatus>,
         /// In the order of the configuration.
         pools: Vec<PoolStatus>,
+        /// Where there is one.
+        access_log: Option<AccessLogStatus>,
     },
     /// A line for the log.
     Log(LogLine),

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, a file, a socket or chance. The folders do not import each other.
 
+pub mod access;
 pub mod balance;
 pub mod http1;
 pub mod track;

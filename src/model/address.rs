@@ -45,6 +45,33 @@ pub struct VirtualAddress {
     pub prefix_len: u8,
 }
 
+/// The addresses that have their first bits in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Any of them.
+    pub address: IpAddr,
+    /// How many bits: 0 to 32 or 0 to 128.
+    pub prefix_len: u8,
+}
+
+impl Network {
+    /// Returns whether an address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let len = u32::from(self.prefix_len);
+        match (self.address, address) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => {
+                let differ = one.to_bits() ^ other.to_bits();
+                differ.checked_shr(32 - len.min(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(one), IpAddr::V6(other)) => {
+                let differ = one.to_bits() ^ other.to_bits();
+                differ.checked_shr(128 - len.min(128)).unwrap_or(0) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
 impl fmt::Display for VirtualAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix_len)

@@ -5,14 +5,16 @@
 
 mod address;
 mod adver_interval;
+mod calendar;
 mod fitness;
 mod names;
 mod priority;
 mod version;
 mod vrid;
 
-pub use address::{Family, VirtualAddress};
+pub use address::{Family, Network, VirtualAddress};
 pub use adver_interval::AdverInterval;
+pub use calendar::date_of_day;
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;
 pub use priority::Priority;

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
 /// A process of the daemon.
@@ -125,6 +126,9 @@ pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
     if let Ok(name) = CString::new(profile.name) {
         prctl::set_name(&name).map_err(system("PR_SET_NAME"))?;
     }
+    if role != Role::Supervisor {
+        ignore_operators()?;
+    }
     let fenced = profile.sandbox == Sandbox::Stranger;
     if let Some(capabilities) = profile.capabilities {
         // Before the user changes, because the change takes the right to do it.
@@ -143,6 +147,15 @@ pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
         }
     }
     Ok(shortcomings)
+}
+
+/// Makes a child deaf to the signals by which operators tell the supervisor something: `systemctl kill` and `killall`
+/// send them to every process of the daemon.
+fn ignore_operators() -> Result<(), ConfineError> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGHUP);
+    signals.add(Signal::SIGUSR1);
+    signals.thread_block().map_err(system("pthread_sigmask"))
 }
 
 /// Gives up a capability that was only needed at the start; a capability that is not held is no error.

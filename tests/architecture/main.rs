@@ -41,7 +41,7 @@ const SYSTEM_CALL_FILES: [&str; 6] = [
 
 /// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's namespaces) alone; the vrrp
 /// process has no runtime; HTTP stays with the proxy.
-const CRATE_HOMES: [(&str, &[&str]); 9] = [
+const CRATE_HOMES: [(&str, &[&str]); 10] = [
     (
         "netlink_packet_core",
         &["src/process/vrrp/host/", "src/lab/"],
@@ -57,11 +57,9 @@ const CRATE_HOMES: [(&str, &[&str]); 9] = [
         "etherparse",
         &["src/logic/vrrp/", "src/process/vrrp/", "src/lab/"],
     ),
-    (
-        "hyper",
-        &["src/logic/http1/", "src/process/proxy/", "src/lab/"],
-    ),
-    ("hyper_util", &["src/process/proxy/", "src/lab/"]),
+    ("httparse", &["src/logic/http1/"]),
+    ("hyper", &["src/process/proxy/checks.rs", "src/lab/"]),
+    ("hyper_util", &["src/process/proxy/checks.rs", "src/lab/"]),
     (
         "tokio",
         &[

@@ -1,18 +1,17 @@
-//! What is accepted and what it becomes; the shipped files; and that no text makes the check panic.
+//! What is accepted and what it becomes; and the shipped files.
 
 use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    Balance, Config, HealthCheckConfig, NodeName, Preempt, ProbeKind, VirtualRouterConfig, parse,
+    AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
+    VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
-use proptest::prelude::*;
 
-use super::invariants::check_text;
 use super::{errors, listener, pool, router};
 
-const SHIPPED: &[(&str, &str)] = &[
+pub const SHIPPED: &[(&str, &str)] = &[
     (
         "config/evenkeel.yaml",
         include_str!("../../config/evenkeel.yaml"),
@@ -36,8 +35,11 @@ const SHIPPED: &[(&str, &str)] = &[
 ];
 
 /// Every key, with a text that the manual has about it.
-const KEYS: &[&str] = &[
+pub const KEYS: &[&str] = &[
     "node",
+    "access_log",
+    "to",
+    "format",
     "virtual_routers",
     "interface",
     "vrid",
@@ -69,7 +71,22 @@ const KEYS: &[&str] = &[
     "pool",
     "timeouts",
     "request_head",
+    "keep_alive",
+    "request_body",
     "idle",
+    "tunnel",
+    "limits",
+    "head_bytes",
+    "fields",
+    "target_bytes",
+    "body_bytes",
+    "connections",
+    "connections_per_client",
+    "trusted_proxies",
+    "forwarded",
+    "request_id",
+    "drain",
+    "connection_bytes",
     "pools",
     "backends",
     "address",
@@ -103,7 +120,7 @@ fn accepted_for(text: &str, node: NodeName<'_>) -> Config {
 }
 
 /// Returns the shipped configuration with every commented key in force.
-fn uncommented() -> String {
+pub fn uncommented() -> String {
     let text = SHIPPED[0].1;
     let lines = text.lines().map(|line| {
         let bare = line.trim_start();
@@ -157,7 +174,13 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all
         .listeners
         .retain(|listener| listener.name != "local");
-    with_all.proxy = as_shipped.proxy;
+    with_all.proxy.threads = as_shipped.proxy.threads;
+    let limits = &mut with_all.listeners[0].limits;
+    limits.body_bytes = None;
+    limits.connections = None;
+    limits.connections_per_client = None;
+    with_all.listeners[0].forwarding.trusted_proxies.clear();
+    with_all.access_log = None;
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
         && let ProbeKind::Http { host, .. } = &mut probe.kind
     {
@@ -243,8 +266,25 @@ fn defaults_are_those_of_the_manual() {
                 pool: "farm",
                 timeouts: ListenerTimeouts {
                     request_head: 10s,
+                    keep_alive: 60s,
+                    request_body: 30s,
                     idle: 60s,
+                    tunnel: 3600s,
                 },
+                limits: ListenerLimits {
+                    head_bytes: 32768,
+                    fields: 100,
+                    target_bytes: 8192,
+                    body_bytes: None,
+                    connections: None,
+                    connections_per_client: None,
+                },
+                forwarding: ForwardingConfig {
+                    trusted_proxies: [],
+                    forwarded: No,
+                    request_id: Yes,
+                },
+                access_log: true,
             },
         ],
         pools: [
@@ -275,7 +315,11 @@ fn defaults_are_those_of_the_manual() {
         ],
         proxy: ProxyConfig {
             threads: None,
+            drain: 5s,
+            connections: 20000,
+            connection_bytes: 262144,
         },
+        access_log: None,
     }
     "#);
 }
@@ -315,6 +359,42 @@ fn everything_can_be_said() {
             expect
         }
     );
+}
+
+#[test]
+fn access_logs_go_where_they_are_sent() {
+    let log = |lines: &str| {
+        let text = listener("bind: [\"192.0.2.1:80\"]\n    pool: farm");
+        accepted(&format!("{text}access_log: {lines}\n")).access_log
+    };
+    let to = |to: &str| log(to).map(|log| (log.to, log.format));
+    let file = AccessLogTarget::File("/var/log/a".into());
+    assert_eq!(to("{to: /var/log/a}"), Some((file, Format::Json)));
+    let stdout = AccessLogTarget::StandardOutput;
+    assert_eq!(
+        to("{to: stdout, format: json}"),
+        Some((stdout, Format::Json))
+    );
+    let text = Format::parse("{client} {{}} {status}").ok();
+    let journald = Some(AccessLogTarget::Journald).zip(text);
+    assert_eq!(
+        to("{to: journald, format: \"{client} {{}} {status}\"}"),
+        journald
+    );
+}
+
+#[test]
+fn a_listener_can_be_left_out_of_the_access_log() {
+    let lines = "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    access_log: false";
+    let text = listener(lines);
+    assert!(
+        !accepted(&text).listeners[0].access_log,
+        "also where there is none"
+    );
+    let with = format!("{text}access_log: {{to: stdout}}\n");
+    assert!(!accepted(&with).listeners[0].access_log);
+    let with = with.replace("access_log: false", "access_log: true");
+    assert!(accepted(&with).listeners[0].access_log);
 }
 
 #[test]
@@ -562,162 +642,4 @@ fn check_says_by_its_exit_code_whether_a_file_is_right() {
     assert_eq!(check::run(&path, Some("lb9")), 78, "lb9 is not in it");
     std::fs::write(&path, b"node: \xff\n").expect("a file");
     assert_eq!(check::run(&path, None), 78, "it is no text");
-}
-
-/// What could stand for any value.
-fn odd_value() -> impl Strategy<Value = String> {
-    let known = proptest::sample::select(vec![
-        "true",
-        "false",
-        "~",
-        "0",
-        "1",
-        "-1",
-        "255",
-        "256",
-        "4294967296",
-        "1.5",
-        ".nan",
-        "1ms",
-        "1s",
-        "40.95s",
-        "41s",
-        "24h",
-        "99999999999999999h",
-        "192.0.2.1",
-        "192.0.2.1/24",
-        "\"::1\"",
-        "\"[::1]:80\"",
-        "\"fe80::1/64\"",
-        "[]",
-        "{}",
-        "[1, [2]]",
-        "{lb1: 1}",
-        "{lb1: 1, lb2: 300}",
-        "{delay: 1s}",
-        "{password: s3cret}",
-        "&a [*a]",
-        "!!str 1",
-        "web",
-        "\"\"",
-    ]);
-    prop_oneof![
-        3 => known.prop_map(ToOwned::to_owned),
-        1 => any::<u32>().prop_map(|number| number.to_string()),
-        1 => "[a-z0-9./:-]{0,8}",
-    ]
-}
-
-/// Changes the file as somebody would by mistake: a value, an indentation, a line lost, doubled or moved.
-fn change_line(lines: &mut Vec<String>, at: usize, kind: u8, value: &str) {
-    let Some(line) = lines.get_mut(at) else {
-        return;
-    };
-    match kind {
-        0..=2 => {
-            let key = line.split_once(": ").map_or(line.as_str(), |(key, _)| key);
-            *line = format!("{}: {value}", key.trim_end_matches(':'));
-        }
-        3 => line.insert_str(0, "  "),
-        4 => {
-            lines.remove(at);
-        }
-        _ => {
-            let line = line.clone();
-            lines.insert(at / 2, line);
-        }
-    }
-}
-
-/// Letters that matter in YAML and in our values, more often than others.
-fn odd_text() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        proptest::sample::select(KEYS).prop_map(|key| format!("{key}: ")),
-        proptest::sample::select(vec![
-            "\n",
-            "\n  ",
-            "\n    ",
-            "\n- ",
-            "{",
-            "}",
-            "[",
-            "]",
-            ", ",
-            ": ",
-            "&a ",
-            "*a",
-            "!t ",
-            "? ",
-            "\"",
-            "'",
-            "|\n",
-            ">\n",
-            "#",
-            "---\n",
-            "...\n",
-            "<<: ",
-            "~",
-            "\t",
-            "\r",
-            "\u{85}",
-            "\u{2028}",
-            "\u{feff}",
-            "%YAML 1.2\n",
-            "192.0.2.1/24",
-            "\"[::1]:80\"",
-            "fe80::1/64",
-            "0x7",
-            "1e9",
-            ".nan",
-            ".inf",
-            "10ms",
-            "99999999999999999999999999999999999999999",
-            "-1",
-        ])
-        .prop_map(ToOwned::to_owned),
-        ".{0,6}",
-        "\\PC{0,6}",
-    ];
-    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_panics_and_the_answer_is_always_the_same(text in odd_text()) {
-        check_text(&text);
-    }
-
-    #[test]
-    fn no_other_value_or_order_of_a_shipped_file_panics(
-        file in 0..SHIPPED.len(),
-        changes in proptest::collection::vec((any::<prop::sample::Index>(), 0..6_u8, odd_value()), 1..4),
-    ) {
-        let text = if file == 0 { uncommented() } else { SHIPPED[file].1.to_owned() };
-        let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        for (index, kind, value) in changes {
-            change_line(&mut lines, index.index(text.lines().count()), kind, &value);
-        }
-        check_text(&lines.join("\n"));
-    }
-
-    #[test]
-    fn no_mutation_of_a_shipped_file_panics(
-        file in 0..SHIPPED.len(),
-        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..12, odd_text()), 1..4),
-    ) {
-        let mut chars: Vec<char> =
-            if file == 0 { uncommented().chars().collect() } else { SHIPPED[file].1.chars().collect() };
-        for (index, len, insert) in cuts {
-            let at = index.index(chars.len() + 1);
-            let end = (at + len).min(chars.len());
-            chars.splice(at..end, insert.chars());
-        }
-        let text: String = chars.into_iter().collect();
-        check_text(&text);
-        if let Ok(config) = parse("lb.yaml", &text, NodeName::Given("lb2")) {
-            prop_assert!(!describe(&config).is_empty());
-        }
-    }
 }

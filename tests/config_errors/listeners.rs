@@ -298,3 +298,69 @@ fn without_any_pool_the_hint_is_to_add_one() {
     help: add it under `pools`
     "#);
 }
+
+#[test]
+fn limits_and_proxies_are_checked() {
+    let text = listener(
+        "virtual_router: web\n    port: 80\n    pool: farm\n    limits: {head_bytes: 0, fields: 129, body_bytes: x}\n    \
+         trusted_proxies: [10.0.0.0/33, lb0]\n    forwarded: 1",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: head_bytes must be between 1 and 65536
+      --> lb.yaml:10:26
+       |
+    10 |     limits: {head_bytes: 0, fields: 129, body_bytes: x}
+       |                          ^
+
+    error: fields must be between 1 and 128
+      --> lb.yaml:10:37
+       |
+    10 |     limits: {head_bytes: 0, fields: 129, body_bytes: x}
+       |                                     ^^^
+
+    error: `body_bytes` must be a number between 1 and 4294967295, not text
+      --> lb.yaml:10:54
+       |
+    10 |     limits: {head_bytes: 0, fields: 129, body_bytes: x}
+       |                                                      ^
+
+    error: `10.0.0.0/33` is neither an address nor a network
+      --> lb.yaml:11:23
+       |
+    11 |     trusted_proxies: [10.0.0.0/33, lb0]
+       |                       ^^^^^^^^^^^
+    help: write `192.0.2.1`, `10.0.0.0/8` or `"2001:db8::/32"`
+
+    error: `lb0` is neither an address nor a network
+      --> lb.yaml:11:36
+       |
+    11 |     trusted_proxies: [10.0.0.0/33, lb0]
+       |                                    ^^^
+    help: write `192.0.2.1`, `10.0.0.0/8` or `"2001:db8::/32"`
+
+    error: `forwarded` must be true or false, not a number
+      --> lb.yaml:12:16
+       |
+    12 |     forwarded: 1
+       |                ^
+    "#);
+}
+
+#[test]
+fn limits_and_proxies_can_be_said() {
+    let text = listener(
+        "virtual_router: web\n    port: 80\n    pool: farm\n    limits: {head_bytes: 65536, fields: 128, body_bytes: 1}\n    \
+         trusted_proxies: [10.0.0.0/8, \"2001:db8::1\"]\n    forwarded: true\n    request_id: false",
+    );
+    let config =
+        evenkeel::config::parse("lb.yaml", &text, evenkeel::config::NodeName::Given("lb1"));
+    let listener = config.expect("it is right").listeners.remove(0);
+    assert_eq!(listener.limits.body_bytes, Some(1));
+    let lens: Vec<u8> = listener
+        .forwarding
+        .trusted_proxies
+        .iter()
+        .map(|network| network.prefix_len)
+        .collect();
+    assert_eq!(lens, [8, 128]);
+}

@@ -1,12 +1,14 @@
 //! What `evenkeel check` says about each kind of error, in full, and what it accepts.
 //!
 //! One test an error, a module a section of the file: the text around an error is right, so that
-//! the snapshot holds that error alone. What is accepted, and that nothing panics, is in `accepts`.
+//! the snapshot holds that error alone. What is accepted is in `accepts`, that nothing panics in `properties`.
 
 mod accepts;
+mod access_log;
 mod invariants;
 mod listeners;
 mod pools;
+mod properties;
 mod routers;
 mod together;
 mod whole_file;

@@ -170,7 +170,7 @@ admin: {listen: "127.0.0.1:8404"}
       |
     3 | admin: {listen: "127.0.0.1:8404"}
       | ^^^^^
-    help: known keys here: node, virtual_routers, listeners, pools, proxy
+    help: known keys here: node, virtual_routers, listeners, pools, proxy, access_log
     "#);
 }
 
@@ -186,7 +186,7 @@ fn a_merge_key_is_an_unknown_key() {
       |
     3 | <<: {node: lb1}
       | ^^
-    help: known keys here: node, virtual_routers, listeners, pools, proxy
+    help: known keys here: node, virtual_routers, listeners, pools, proxy, access_log
     "#);
 }
 
@@ -382,5 +382,33 @@ pools:
     1 | ...80", "192.0.2.26:80", "192.0.2.27:80", "192.0.2.28:80", "192.0.2.29:80"], pool: nowhere}}
       |                                                                                    ^^^^^^^
     help: these are there: farm
+    "#);
+}
+
+#[test]
+fn the_proxys_times_and_limits_are_checked() {
+    let text = "proxy:\n  timeouts: {drain: 1m}\n  limits: {connections: 0, connection_bytes: 1}\n";
+    assert_snapshot!(errors(text), @r#"
+    error: neither `virtual_routers` nor `listeners` is here: nothing to do
+     --> lb.yaml
+    help: write `virtual_routers:` or `listeners:`; evenkeel.yaml(5) shows a whole file
+
+    error: drain must be between 1ms and 30s
+     --> lb.yaml:2:21
+      |
+    2 |   timeouts: {drain: 1m}
+      |                     ^^
+
+    error: connections must be between 1 and 10000000
+     --> lb.yaml:3:25
+      |
+    3 |   limits: {connections: 0, connection_bytes: 1}
+      |                         ^
+
+    error: connection_bytes must be between 16384 and 262144
+     --> lb.yaml:3:46
+      |
+    3 |   limits: {connections: 0, connection_bytes: 1}
+      |                                              ^
     "#);
 }

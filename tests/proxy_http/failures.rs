@@ -246,3 +246,16 @@ fn backends_that_do_not_accept_in_time_become_504() {
     );
     drop(filling);
 }
+
+#[test]
+fn retries_have_a_budget() {
+    let dying = Backend::scripted(|mut visit| drop(visit.request()));
+    let rig = setup(&[dying.address, dying.address]).start();
+    for _ in 0..300 {
+        assert_eq!(rig.ask(GET).status(), 502);
+    }
+    let retries = rig.pool().retries_total;
+    // A burst of 100, a fifth of 300, and three a second.
+    assert!((100..200).contains(&retries), "{retries} retries");
+    assert_eq!(dying.requests().len() as u64, 300 + retries);
+}

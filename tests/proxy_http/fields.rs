@@ -1,7 +1,10 @@
 //! Fields that are stripped, appended and replaced.
 
+use evenkeel::logic::http1::forwarding::Writes;
+use evenkeel::model::Network;
+
 use crate::common::Backend;
-use crate::rig::{GET, OK, rig};
+use crate::rig::{GET, OK, rig, setup};
 
 #[test]
 fn hop_by_hop_fields_do_not_reach_the_backend() {
@@ -61,17 +64,60 @@ fn forwarding_fields_tell_the_backend_who_asks() {
     );
     assert_eq!(request.field("x-forwarded-proto").as_deref(), Some("http"));
     assert_eq!(request.field("x-forwarded-host").as_deref(), Some("a:80"));
-    rig.ask(
-        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.1.1\r\nX-Forwarded-Proto: https\r\n\
-         X-Forwarded-Host: evil\r\nConnection: X-Forwarded-For\r\n\r\n",
-    );
+    let port = rig.address.port().to_string();
+    assert_eq!(request.field("x-forwarded-port"), Some(port));
+    assert_eq!(request.field("forwarded"), None);
+    assert_eq!(request.field("x-request-id").map(|id| id.len()), Some(32));
+}
+
+/// What a client may claim of the way before it.
+const CLAIMS: &str = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.1.1\r\n\
+    X-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\nX-Forwarded-Port: 443\r\n\
+    Forwarded: for=10.1.1.1\r\nX-Request-Id: theirs\r\nConnection: X-Forwarded-For\r\n\r\n";
+
+#[test]
+fn claims_of_anybody_are_replaced() {
+    let backend = Backend::saying(OK);
+    rig(&[&backend]).ask(CLAIMS);
     let request = backend.last_request();
-    assert_eq!(
-        request.field("x-forwarded-for").as_deref(),
-        Some("10.1.1.1, 127.0.0.1")
-    );
-    assert_eq!(request.field("x-forwarded-proto").as_deref(), Some("http"));
-    assert_eq!(request.field("x-forwarded-host").as_deref(), Some("a"));
+    for (name, hoped) in [
+        ("x-forwarded-for", Some("127.0.0.1")),
+        ("x-forwarded-proto", Some("http")),
+        ("x-forwarded-host", Some("a")),
+        ("forwarded", None),
+    ] {
+        assert_eq!(request.field(name).as_deref(), hoped, "{name}");
+    }
+    assert_ne!(request.field("x-request-id").as_deref(), Some("theirs"));
+}
+
+#[test]
+fn claims_of_trusted_proxies_are_believed() {
+    let backend = Backend::saying(OK);
+    let rig = setup(&[backend.address])
+        .listener(|listener| {
+            listener.forwarding.forwarded = Writes::Yes;
+            listener.forwarding.trusted_proxies = vec![Network {
+                address: "127.0.0.0".parse().unwrap(),
+                prefix_len: 8,
+            }];
+        })
+        .start();
+    rig.ask(CLAIMS);
+    let request = backend.last_request();
+    for (name, hoped) in [
+        ("x-forwarded-for", "10.1.1.1, 127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "b"),
+        ("x-forwarded-port", "443"),
+        (
+            "forwarded",
+            "for=10.1.1.1, for=127.0.0.1;host=\"a\";proto=http",
+        ),
+        ("x-request-id", "theirs"),
+    ] {
+        assert_eq!(request.field(name).as_deref(), Some(hoped), "{name}");
+    }
 }
 
 #[test]

@@ -14,5 +14,6 @@ mod refusals;
 mod upgrades;
 mod failures;
 mod timeouts;
+mod limits;
 mod balance;
 mod life;

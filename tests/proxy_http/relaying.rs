@@ -170,11 +170,18 @@ fn backend_closing_its_connection_does_not_close_the_clients() {
 }
 
 #[test]
-fn informational_answers_do_not_disturb() {
+fn informational_answers_go_on_to_those_who_understand_them() {
     let backend = Backend::saying(
-        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+         HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     );
-    assert_eq!(rig(&[&backend]).ask(GET).text(), "ok");
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    let early = client.ask(GET);
+    assert_eq!(early.line(), "HTTP/1.1 103 Early Hints");
+    assert_eq!(early.field("link").as_deref(), Some("</a>"));
+    assert_eq!(client.response().text(), "ok");
+    assert_eq!(rig.ask("GET / HTTP/1.0\r\n\r\n").text(), "ok");
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::common::{Backend, Message, Wire};
 use evenkeel::config::{
-    BackendConfig, Balance, Config, HealthCheckConfig, ListenerConfig, ListenerTimeouts,
-    PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProxyConfig,
+    BackendConfig, Balance, Config, ForwardingConfig, HealthCheckConfig, ListenerConfig,
+    ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
+    ProxyConfig,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -53,22 +54,38 @@ pub fn setup(backends: &[SocketAddr]) -> Setup {
         virtual_router: None,
         binds: Vec::new(),
         pool: "web".to_owned(),
-        timeouts: ListenerTimeouts {
-            request_head: Duration::from_secs(30),
-            idle: Duration::from_secs(30),
-        },
+        timeouts: timeouts(30_000, 30_000),
+        limits: ListenerLimits::default(),
+        forwarding: ForwardingConfig::default(),
+        access_log: true,
     };
     let config = Config {
         node: "lb1".to_owned(),
         virtual_routers: Vec::new(),
         listeners: vec![listener],
         pools: vec![pool],
-        proxy: ProxyConfig { threads: None },
+        proxy: ProxyConfig::default(),
+        access_log: None,
     };
     Setup {
         config,
         threads: 1,
         health: Vec::new(),
+    }
+}
+
+/// Returns how long heads and pauses between requests, and how long everything else may take.
+fn timeouts(request_head_ms: u64, idle_ms: u64) -> ListenerTimeouts {
+    let (head, idle) = (
+        Duration::from_millis(request_head_ms),
+        Duration::from_millis(idle_ms),
+    );
+    ListenerTimeouts {
+        request_head: head,
+        keep_alive: head,
+        request_body: idle,
+        idle,
+        tunnel: idle,
     }
 }
 
@@ -79,10 +96,12 @@ impl Setup {
     }
 
     pub fn client_timeouts(mut self, request_head_ms: u64, idle_ms: u64) -> Setup {
-        self.config.listeners[0].timeouts = ListenerTimeouts {
-            request_head: Duration::from_millis(request_head_ms),
-            idle: Duration::from_millis(idle_ms),
-        };
+        self.config.listeners[0].timeouts = timeouts(request_head_ms, idle_ms);
+        self
+    }
+
+    pub fn listener(mut self, change: impl FnOnce(&mut ListenerConfig)) -> Setup {
+        change(&mut self.config.listeners[0]);
         self
     }
 

@@ -2,34 +2,42 @@
 //! pool answers.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::addresses::is_link_local;
+use super::clients;
 use super::pools::Pools;
 use super::routers::Entry;
-use super::values::{self, Use, duration_or};
+use super::values::{self, Use, flag};
+use crate::config::ListenerConfig;
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
-use crate::config::{ListenerConfig, ListenerTimeouts};
 
 /// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
 pub(super) fn check(
     section: Value<'_>,
     entries: Option<&[Entry]>,
     pools: Option<&Pools>,
+    log: Log,
     problems: &mut Problems,
 ) -> Option<Vec<ListenerConfig>> {
     let mut taken: Vec<Bind<'_>> = Vec::new();
     let mut listeners = Some(Vec::new());
     for listener in section.entries("listeners by name", problems)? {
-        let checked = check_listener(listener, entries, pools, &mut taken, problems);
+        let checked = check_listener(listener, entries, pools, log, &mut taken, problems);
         listeners = listeners.zip(checked).map(|(mut listeners, listener)| {
             listeners.push(listener);
             listeners
         });
     }
     listeners
+}
+
+/// Whether the file has an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Log {
+    Here,
+    None,
 }
 
 /// An address that a listener has taken.
@@ -51,14 +59,17 @@ fn check_listener<'a>(
     listener: Value<'a>,
     entries: Option<&[Entry]>,
     pools: Option<&Pools>,
+    log: Log,
     taken: &mut Vec<Bind<'a>>,
     problems: &mut Problems,
 ) -> Option<ListenerConfig> {
-    let known = &["virtual_router", "port", "bind", "pool", "timeouts"];
-    let fields = listener.fields(known, problems)?;
+    let fields = listener.fields(KEYS, problems)?;
     let binds = check_binds(listener, &fields, entries, problems);
     let pool = check_pool(&fields, pools, problems);
-    let timeouts = check_timeouts(&fields, problems);
+    let timeouts = clients::check_timeouts(&fields, problems);
+    let limits = clients::check_limits(&fields, problems);
+    let forwarding = clients::check_forwarding(&fields, problems);
+    let access_log = check_access_log(&fields, log, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
             check_free(
@@ -82,6 +93,9 @@ fn check_listener<'a>(
         binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
         pool: pool?.to_owned(),
         timeouts: timeouts?,
+        limits: limits?,
+        forwarding: forwarding?,
+        access_log: access_log?,
     })
 }
 
@@ -298,34 +312,32 @@ fn check_loop(listener: &str, binds: &Binds, pool: &str, pools: &Pools, problems
     }
 }
 
-fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<ListenerTimeouts> {
-    let default = ListenerTimeouts {
-        request_head: REQUEST_HEAD,
-        idle: IDLE,
-    };
-    let Some(value) = fields.get("timeouts") else {
-        return Some(default);
-    };
-    let fields = value.fields(&["request_head", "idle"], problems)?;
-    let request_head = duration_or(
-        &fields,
-        "request_head",
-        REQUEST_HEAD,
-        TIMEOUT_MIN..=HOUR,
-        problems,
-    );
-    let idle = duration_or(&fields, "idle", IDLE, TIMEOUT_MIN..=DAY, problems);
-    Some(ListenerTimeouts {
-        request_head: request_head?,
-        idle: idle?,
-    })
+fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> Option<bool> {
+    let wanted = flag(fields, "access_log", true, problems)?;
+    if let Some(value) = fields.get("access_log")
+        && wanted
+        && log == Log::None
+    {
+        let help = "add a section `access_log: {to: /var/log/evenkeel/access.log}`";
+        value.wrong_with_help("there is no access log to write to", help, problems);
+        return None;
+    }
+    Some(wanted)
 }
 
 /// A longer list of names helps nobody.
 const NAMES_SHOWN_MAX: usize = 10;
 
-const REQUEST_HEAD: Duration = Duration::from_secs(10);
-const IDLE: Duration = Duration::from_secs(60);
-const TIMEOUT_MIN: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// The last five are read by `clients`.
+const KEYS: &[&str] = &[
+    "virtual_router",
+    "port",
+    "bind",
+    "pool",
+    "timeouts",
+    "limits",
+    "trusted_proxies",
+    "forwarded",
+    "request_id",
+    "access_log",
+];

@@ -5,8 +5,10 @@
 //! that it belongs to. Each section has its file; `values` has what they share: durations,
 //! addresses, names.
 
+mod access_log;
 mod addresses;
 mod listeners;
+mod clients;
 mod parameters;
 mod pools;
 mod routers;
@@ -14,6 +16,9 @@ mod synchronize;
 mod values;
 mod wire;
 
+use std::time::Duration;
+
+use self::listeners::Log;
 use super::file::{self, Key, Kind, Node, NodeId};
 use super::reader::{Fields, Value, is_name};
 use super::report::{Problems, shown};
@@ -73,12 +78,19 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         .get("pools")
         .map(|section| pools::check(section, problems));
     let pools = pools.unwrap_or_else(|| Some(pools::Pools::default()));
+    let access_log = file
+        .get("access_log")
+        .map(|section| access_log::check(section, problems));
+    let log = match access_log {
+        Some(_) => Log::Here,
+        None => Log::None,
+    };
     let listeners = file.get("listeners").map_or(Some(Vec::new()), |section| {
-        listeners::check(section, entries.as_deref(), pools.as_ref(), problems)
+        listeners::check(section, entries.as_deref(), pools.as_ref(), log, problems)
     });
     let proxy = file
         .get("proxy")
-        .map_or(Some(ProxyConfig { threads: None }), |section| {
+        .map_or(Some(ProxyConfig::default()), |section| {
             check_proxy(section, problems)
         });
     let routers: Option<Vec<_>> = entries?.into_iter().map(|entry| entry.routers).collect();
@@ -88,6 +100,10 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         listeners: listeners?,
         pools: pools?.checked?,
         proxy: proxy?,
+        access_log: match access_log {
+            Some(checked) => Some(checked?),
+            None => None,
+        },
     })
 }
 
@@ -138,17 +154,52 @@ fn checked_node(
 }
 
 fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<ProxyConfig> {
-    let fields = section.fields(&["threads"], problems)?;
+    let default = ProxyConfig::default();
+    let fields = section.fields(&["threads", "timeouts", "limits"], problems)?;
     let threads = match fields.get("threads") {
         None => None,
         Some(value) => Some(value.number(1, THREADS_MAX, problems)?),
     };
+    let drain = match fields.get("timeouts") {
+        None => Some(default.drain),
+        Some(value) => {
+            let fields = value.fields(&["drain"], problems)?;
+            let range = Duration::from_millis(1)..=DRAIN_MAX;
+            values::duration_or(&fields, "drain", default.drain, range, problems)
+        }
+    };
+    let (connections, connection_bytes) = match fields.get("limits") {
+        None => (Some(default.connections), Some(default.connection_bytes)),
+        Some(value) => {
+            let fields = value.fields(&["connections", "connection_bytes"], problems)?;
+            let mut read =
+                |key, default, range| values::number_or(&fields, key, default, range, problems);
+            (
+                read("connections", default.connections, 1..=CONNECTIONS_MAX),
+                read(
+                    "connection_bytes",
+                    default.connection_bytes,
+                    CONNECTION_BYTES,
+                ),
+            )
+        }
+    };
     Some(ProxyConfig {
         threads: threads.and_then(|n| u16::try_from(n).ok()),
+        drain: drain?,
+        connections: connections?,
+        connection_bytes: connection_bytes?,
     })
 }
 
-const SECTIONS: &[&str] = &["node", "virtual_routers", "listeners", "pools", "proxy"];
+const SECTIONS: &[&str] = &[
+    "node",
+    "virtual_routers",
+    "listeners",
+    "pools",
+    "proxy",
+    "access_log",
+];
 
 const SECTIONS_HELP: &str =
     "write `virtual_routers:` or `listeners:`; evenkeel.yaml(5) shows a whole file";
@@ -158,3 +209,12 @@ const HOST_NAME_CHARS_MAX: usize = 253;
 
 /// More data threads than this are a mistake.
 const THREADS_MAX: u32 = 256;
+
+/// The unit's time to stop must be longer.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// More connections than this are a mistake.
+const CONNECTIONS_MAX: u32 = 10_000_000;
+
+/// Less would make every body slow, more is never read at once.
+const CONNECTION_BYTES: std::ops::RangeInclusive<u32> = 16 * 1024..=256 * 1024;

@@ -1,360 +1,390 @@
-//! The way of one request: refused, or prepared, given to a backend, given to another if need be,
-//! and answered.
+//! The way of one request: given to a backend, given to another if need be, and answered.
 //!
 //! The decisions are `logic::http1`'s and `logic::balance`'s; here they are carried out. Every way
-//! out of `answer` is an answer with a status: nothing waits without a deadline.
+//! out of `answer` says what becomes of the client's connection: nothing waits without a deadline.
 
-use std::cell::RefCell;
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use tokio::net::TcpStream;
 
-use super::answer::{Own, Then};
-use super::downstream::tunnel::Tunnel;
-use super::downstream::watch::{Framing, Phase, Watch};
-use super::message::{Answer, AnswerBody, ClientRequest, RequestBody, Upload};
+use super::downstream::connection::Client;
+use super::downstream::watch::Phase;
+use super::exchange::{Answered, Direction, Ending, Exchange, Relayed, Sides, Waited};
+use super::record::{self, Moments, Record, Termination};
 use super::shared::{Backend, Listener, Pool};
-use super::upstream::{InFlight, Lease, LookedAt, OpenError};
-use super::worker::Thread;
-use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat};
-use crate::logic::http1::fields::{
-    Arrival, Upgrade, prepare_request, prepare_response, upgrade_of,
+use super::stream;
+use super::upstream::{self, InFlight, LookedAt, OpenError};
+use crate::logic::access::{self, Awaited};
+use crate::logic::balance::retry::{
+    self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat, Spending,
 };
-use crate::logic::http1::refusal::{RequestRefusal, check_request, check_response};
+use crate::logic::http1::head::{Framing, Persistence, Version};
+use crate::logic::http1::own::OwnAnswer;
+use crate::logic::http1::refusal::{BodyError, RequestRefusal};
+use crate::logic::http1::request::Expectation;
+use crate::logic::http1::response::AskedFor;
 
-/// What the requests of one client connection have in common.
-pub(super) struct ClientConnection {
-    pub(super) thread: Rc<Thread>,
-    pub(super) listener: usize,
-    pub(super) client: SocketAddr,
-    /// Where the client connected to.
-    pub(super) local: String,
-    pub(super) watch: Arc<Watch>,
-    /// Set with an answer 101: what the connection becomes.
-    pub(super) tunnel: RefCell<Option<Tunnel>>,
+/// A request that may be relayed.
+pub(super) struct Request {
+    /// The client's own address.
+    pub(super) origin: IpAddr,
+    /// As the backend is sent it.
+    pub(super) head: Vec<u8>,
+    pub(super) framing: Framing,
+    pub(super) expectation: Expectation,
+    pub(super) asked: AskedFor,
+    pub(super) repeat: Repeat,
+    pub(super) moments: Moments,
 }
 
-impl ClientConnection {
-    pub(super) fn listener(&self) -> &Listener {
-        &self.thread.table.listeners[self.listener]
-    }
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It waits for the next request.
+    Keep,
+    /// It is closed: nothing more is expected on it.
+    Close,
+    /// It is closed when the client has had time to read its answer.
+    Linger,
+    /// It is reset, so that nobody takes what was sent for the whole.
+    Reset,
 }
 
-/// Answers one request, in any case.
-pub(super) async fn answer(
-    connection: Rc<ClientConnection>,
-    request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
-    let watch = &connection.watch;
-    let uploading = !request.body().is_end_stream();
-    watch.enter(if uploading {
-        Phase::Uploading
-    } else {
-        Phase::Waiting
-    });
-    let mut answer = match relay(&connection, request).await {
-        Ok(answer) => answer,
-        Err(own) => own.into_answer(Arc::clone(watch)),
-    };
-    watch.enter(Phase::Relaying);
-    connection
-        .listener()
-        .count_response(answer.status().as_u16());
-    if connection.thread.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        answer
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(answer)
-}
-
-async fn relay(
-    connection: &Rc<ClientConnection>,
-    mut request: Request<Incoming>,
-) -> Result<Answer, Own> {
-    check(connection, &request).map_err(|refusal| Own {
-        status: refusal.status(),
-        token: refusal.token(),
-        why: refusal.to_string(),
-        then: Then::Close,
-    })?;
-    let upgrade = upgrade_of(request.method(), request.version(), request.headers());
-    let upgraded = (upgrade == Upgrade::WebSocket).then(|| hyper::upgrade::on(&mut request));
-    let upload = Rc::new(Upload::new(Arc::clone(&connection.watch)));
-    let bodyless = request.body().is_end_stream();
-    let repeat = match bodyless && upgrade == Upgrade::None && is_idempotent(request.method()) {
-        true => Repeat::Harmless,
-        false => Repeat::Risky,
-    };
-    let mut exchange = Exchange {
-        connection: Rc::clone(connection),
-        pool: connection.listener().pool,
-        method: request.method().clone(),
-        upgrade,
-        upgraded,
-        upload,
+/// Answers one request, in any case but that of a client that has gone.
+pub(super) async fn answer(client: &mut Client, request: Request) -> After {
+    let Request {
+        origin,
+        head,
+        framing,
+        expectation,
+        asked,
         repeat,
-        tried: Vec::new(),
+        moments,
+    } = request;
+    let mut record = Record::new(client.address, client.listener);
+    record.moments = moments;
+    record.origin = origin;
+    record.protocol = Some(protocol(asked.version));
+    let ahead = std::mem::take(&mut client.ahead);
+    let mut exchange = Exchange::new(head, ahead, framing, asked, expectation);
+    let body_bytes = client.listener().limits.body_bytes;
+    exchange.limit(
+        client.thread.table.connection_bytes,
+        body_bytes.map_or(u64::MAX, u64::from),
+    );
+    let mut attempts = Attempts {
+        client,
+        exchange,
+        asked,
+        framing,
+        repeat,
+        tried: [usize::MAX; BACKENDS_TRIED_MAX],
+        tried_count: 0,
+        record,
     };
-    let request = exchange.outgoing(request);
-    exchange.run(request).await
+    let result = attempts.run().await;
+    attempts.note_progress();
+    let after = match result {
+        Ok(after) => after,
+        Err(own) => attempts.say(own).await,
+    };
+    let Attempts {
+        client,
+        mut exchange,
+        mut record,
+        ..
+    } = attempts;
+    let (up, down) = exchange.bytes();
+    record.request_bytes = up;
+    // An answer of our own has been counted already.
+    record.response_bytes += down;
+    record.moments.ended_at = client.thread.moment();
+    record::ended(&client.thread, &record, exchange.head());
+    client.ahead = exchange.end(&client.thread);
+    after
 }
 
-fn check(connection: &ClientConnection, request: &Request<Incoming>) -> Result<(), RequestRefusal> {
-    if connection.watch.count_request() == Framing::Ambiguous {
-        return Err(RequestRefusal::BothFramings);
-    }
-    check_request(
-        request.method(),
-        request.uri(),
-        request.version(),
-        request.headers(),
-    )
+/// An answer of our own, or the word that there is nobody to tell.
+enum Own {
+    Answer(OwnAnswer, Termination),
+    Nobody(Termination),
 }
 
-struct Exchange {
-    connection: Rc<ClientConnection>,
-    pool: usize,
-    method: Method,
-    upgrade: Upgrade,
-    upgraded: Option<OnUpgrade>,
-    upload: Rc<Upload>,
+struct Attempts<'c> {
+    client: &'c mut Client,
+    exchange: Exchange,
+    asked: AskedFor,
+    framing: Framing,
     repeat: Repeat,
-    tried: Vec<usize>,
+    tried: [usize; BACKENDS_TRIED_MAX],
+    tried_count: usize,
+    record: Record,
 }
 
-/// An attempt that brought no answer.
-struct Failed {
-    failure: Failure,
-    /// What the client is told if it was the last attempt.
-    own: Own,
-    /// The request, where it can be sent again.
-    request: Option<Box<ClientRequest>>,
-}
+impl Attempts<'_> {
+    fn listener(&self) -> &Listener {
+        self.client.listener()
+    }
 
-impl Exchange {
+    fn pool_index(&self) -> usize {
+        self.listener().pool
+    }
+
     fn pool(&self) -> &Pool {
-        &self.connection.thread.table.pools[self.pool]
+        &self.client.thread.table.pools[self.pool_index()]
     }
 
     fn backend(&self, index: usize) -> &Backend {
         &self.pool().backends[index]
     }
 
-    /// Turns the client's request into the backend's.
-    fn outgoing(&self, request: Request<Incoming>) -> ClientRequest {
-        let (mut parts, incoming) = request.into_parts();
-        let arrival = Arrival {
-            client: self.connection.client.ip(),
-            scheme: "http",
-            fallback_host: &self.connection.local,
-        };
-        prepare_request(&mut parts.headers, arrival, self.upgrade);
-        if parts.uri.scheme().is_some() {
-            parts.uri = origin_form(&parts.uri);
-        }
-        parts.version = Version::HTTP_11;
-        parts.extensions.clear();
-        let body = if incoming.is_end_stream() {
-            self.upload.end();
-            RequestBody::Empty
-        } else {
-            RequestBody::Client {
-                incoming,
-                upload: Rc::clone(&self.upload),
-            }
-        };
-        Request::from_parts(parts, body)
-    }
-
-    async fn run(&mut self, mut request: ClientRequest) -> Result<Answer, Own> {
+    async fn run(&mut self) -> Result<After, Own> {
+        self.client.thread.count_request(self.pool_index());
         let mut backend = self.pick().ok_or_else(|| self.nobody_up())?;
         let mut on = Connection::Reused;
         loop {
-            let failed = match self.attempt(backend, request, on).await {
-                Ok(answer) => return Ok(answer),
-                Err(failed) => failed,
+            let in_flight = InFlight::new(&self.client.thread, self.pool_index(), backend);
+            self.record.backend = Some(backend);
+            self.record.moments.picked_at = self.client.thread.moment();
+            self.record.moments.connected_at = None;
+            let (failure, own) = match self.lease(backend, on).await {
+                Ok((mut stream, on)) => {
+                    self.record.moments.connected_at = self.client.thread.moment();
+                    let waited = self.wait(&mut stream).await;
+                    if let Waited::Answered(answered) = waited {
+                        return Ok(self.relay(backend, answered, stream, in_flight).await);
+                    }
+                    self.failed(backend, on, waited)?
+                }
+                Err(error) => (Failure::Connect, self.no_connection(backend, error)?),
             };
-            if self.upload.is_broken() {
-                return Err(self.broken_body());
-            }
-            let Failed {
-                failure,
-                own,
-                request: again,
-            } = failed;
-            let next = retry::next(failure, self.repeat, self.tried.len());
+            drop(in_flight);
+            let next = retry::next(failure, self.repeat, self.tried_count);
             if next != Next::SameBackend {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
-            let (Some(again), true) = (again, next != Next::GiveUp) else {
+            let again = match next {
+                Next::SameBackend => Some((backend, Connection::Fresh)),
+                Next::OtherBackend => self.pick().map(|other| (other, Connection::Reused)),
+                Next::GiveUp => None,
+            };
+            let Some(again) = again else {
                 return Err(own);
             };
-            on = match next {
-                Next::SameBackend => Connection::Fresh,
-                Next::OtherBackend | Next::GiveUp => {
-                    let Some(other) = self.pick() else {
-                        return Err(own);
-                    };
-                    backend = other;
-                    self.pool().retries.fetch_add(1, Relaxed);
-                    Connection::Reused
-                }
-            };
-            request = *again;
+            // A dead connection that was kept costs its backend nothing.
+            let free = failure == Failure::Unsent(Connection::Reused);
+            if !free && self.spend_retry() == Spending::Exhausted {
+                return Err(own);
+            }
+            if next == Next::OtherBackend {
+                self.pool().retries.fetch_add(1, Relaxed);
+            }
+            (backend, on) = again;
+            self.record.retries += 1;
+            self.exchange.rewind(&self.client.thread);
         }
+    }
+
+    /// Notes how far the request has come, before any answer of our own.
+    fn note_progress(&mut self) {
+        self.record.phase = match self.client.watch.phase() {
+            Phase::Idle | Phase::Head => access::Phase::Queue,
+            Phase::Connecting => access::Phase::Connect,
+            Phase::Uploading => access::Phase::RequestBody,
+            Phase::Waiting => access::Phase::ResponseHead,
+            Phase::Relaying | Phase::Lingering => access::Phase::ResponseBody,
+            Phase::Tunnel => access::Phase::Tunnel,
+        };
+        if self.exchange.awaits_client() {
+            self.record.awaited = Awaited::Client;
+        }
+    }
+
+    fn spend_retry(&self) -> Spending {
+        let spending = self.client.thread.spend_retry(self.pool_index());
+        if spending == Spending::Exhausted {
+            tracing::debug!(pool = %self.pool().name, "retry budget exhausted");
+        }
+        spending
     }
 
     fn pick(&mut self) -> Option<usize> {
-        let picked = self.connection.thread.pick(self.pool, &self.tried)?;
-        self.tried.push(picked);
+        let tried = &self.tried[..self.tried_count];
+        let picked = self.client.thread.pick(self.pool_index(), tried)?;
+        *self.tried.get_mut(self.tried_count)? = picked;
+        self.tried_count += 1;
         Some(picked)
     }
 
-    /// Sends the request to `backend`; `on` says whether a kept connection may be used.
-    async fn attempt(
-        &mut self,
-        backend: usize,
-        request: ClientRequest,
-        on: Connection,
-    ) -> Result<Answer, Failed> {
-        let table = Arc::clone(&self.connection.thread.table);
-        let in_flight = InFlight::new(table, self.pool, backend);
-        let (mut lease, on) = match self.lease(backend, on).await {
-            Ok(leased) => leased,
-            Err(error) => {
-                let own = self.no_connection(backend, error);
-                return Err(Failed {
-                    failure: Failure::Connect,
-                    own,
-                    request: Some(Box::new(request)),
-                });
-            }
-        };
-        let copy = (self.repeat == Repeat::Harmless).then(|| copy_of(&request));
-        let sending = lease.sender.try_send_request(request);
-        let within = self.pool().timeouts.response_head;
-        let Some(sent) = in_time(sending, &self.upload, within).await else {
-            let own = self.no_answer(backend);
-            return Err(Failed {
-                failure: Failure::Timeout,
-                own,
-                request: None,
-            });
-        };
-        match sent {
-            Ok(response) => self.accept(backend, response, lease, in_flight),
-            Err(error) => Err(self.send_failed(backend, error, on, copy)),
-        }
-    }
-
+    /// Returns a connection; `on` says whether a kept one may be used.
     async fn lease(
         &self,
         backend: usize,
         on: Connection,
-    ) -> Result<(Lease, Connection), OpenError> {
-        let upstreams = &self.connection.thread.upstreams;
+    ) -> Result<(TcpStream, Connection), OpenError> {
         if on == Connection::Reused {
             let looked_at = match self.repeat {
                 Repeat::Harmless => LookedAt::No,
                 Repeat::Risky => LookedAt::Yes,
             };
-            if let Some(lease) = upstreams.take(self.pool, backend, looked_at) {
-                return Ok((lease, Connection::Reused));
+            let upstreams = &self.client.thread.upstreams;
+            if let Some(stream) = upstreams.take(self.pool_index(), backend, looked_at) {
+                return Ok((stream, Connection::Reused));
             }
         }
-        let address = self.backend(backend).address;
-        let within = self.pool().timeouts.connect;
-        let lease = upstreams.open(self.pool, backend, address, within).await?;
-        Ok((lease, Connection::Fresh))
+        let watch = &self.client.watch;
+        watch.enter(Phase::Connecting, self.pool().timeouts.connect);
+        let stream = upstream::open(self.backend(backend).address, watch).await?;
+        Ok((stream, Connection::Fresh))
     }
 
-    fn send_failed(
-        &self,
-        backend: usize,
-        mut error: TrySendError<ClientRequest>,
-        on: Connection,
-        copy: Option<ClientRequest>,
-    ) -> Failed {
-        let unsent = error.take_message();
-        let error = error.into_error();
-        let failure = match (&unsent, error.is_parse()) {
-            (Some(_), _) => Failure::Unsent(on),
-            (None, true) => Failure::BadAnswer,
-            (None, false) => Failure::Unanswered(on),
+    /// Sends the request and waits for the head of its response.
+    async fn wait(&mut self, upstream: &mut TcpStream) -> Waited {
+        let client_timeouts = self.listener().timeouts;
+        let pool_timeouts = self.pool().timeouts;
+        let Client {
+            stream,
+            thread,
+            watch,
+            ..
+        } = &mut *self.client;
+        watch.enter(Phase::Uploading, client_timeouts.request_body);
+        let exchange = &mut self.exchange;
+        let mut sides = Sides {
+            client: stream,
+            upstream,
+            thread,
+            watch,
+            pool_timeouts,
         };
-        let own = if failure == Failure::BadAnswer {
-            self.bad_answer(backend, &error.to_string())
-        } else {
-            self.own(
-                StatusCode::BAD_GATEWAY,
-                "connection_lost",
-                backend,
-                "closed the connection before it answered",
-            )
-        };
-        Failed {
-            failure,
-            own,
-            request: unsent.or(copy).map(Box::new),
-        }
+        poll_fn(|cx| exchange.poll_answer(cx, &mut sides)).await
     }
 
-    /// Turns the backend's response into the client's.
-    fn accept(
+    /// Relays the response whose head has come.
+    async fn relay(
         &mut self,
         backend: usize,
-        mut response: Response<Incoming>,
-        lease: Lease,
-        in_flight: InFlight,
-    ) -> Result<Answer, Failed> {
-        let status = response.status();
-        if let Err(refusal) = check_response(status, response.headers(), self.upgrade) {
-            let own = self.bad_answer(backend, &refusal.to_string());
-            return Err(Failed {
-                failure: Failure::BadAnswer,
-                own,
-                request: None,
-            });
+        answered: Answered,
+        mut upstream: TcpStream,
+        _in_flight: InFlight,
+    ) -> After {
+        let listener = self.client.listener();
+        listener.count_response(answered.status);
+        self.record.status = answered.status;
+        self.record.moments.answered_at = self.client.thread.moment();
+        let timeouts = listener.timeouts;
+        let pool = listener.pool;
+        let pool_timeouts = self.pool().timeouts;
+        let Client {
+            stream,
+            thread,
+            watch,
+            ..
+        } = &mut *self.client;
+        let exchange = &mut self.exchange;
+        let mut sides = Sides {
+            client: stream,
+            upstream: &mut upstream,
+            thread,
+            watch,
+            pool_timeouts,
+        };
+        if answered.status == 101 {
+            sides.watch.enter(Phase::Tunnel, timeouts.tunnel);
+            exchange.begin_tunnel();
+            let mut down = Direction::Open;
+            let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
+            self.record.termination = match ended {
+                Relayed::Silent => Termination::TunnelTimeout,
+                Relayed::Cut => Termination::DrainTimeout,
+                Relayed::Whole | Relayed::Truncated | Relayed::ClientGone => Termination::Complete,
+            };
+            return After::Close;
         }
-        let watch = Arc::clone(&self.connection.watch);
-        if status == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(client) = self.upgraded.take()
-        {
-            let upstream = hyper::upgrade::on(&mut response);
-            let tunnel = Tunnel::new(client, upstream, in_flight);
-            self.connection.tunnel.replace(Some(tunnel));
-            let (mut parts, _) = response.into_parts();
-            prepare_response(status, &mut parts.headers);
-            parts.extensions.clear();
-            return Ok(Response::from_parts(
-                parts,
-                AnswerBody::own(String::new(), watch),
-            ));
+        sides.watch.enter(Phase::Relaying, timeouts.idle);
+        let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
+        self.record.termination = match relayed {
+            Relayed::Whole => Termination::Complete,
+            Relayed::Truncated => Termination::ResponseTruncated,
+            Relayed::ClientGone => Termination::ClientGone,
+            Relayed::Silent => Termination::IdleTimeout,
+            Relayed::Cut => Termination::DrainTimeout,
+        };
+        match (relayed, answered.ends) {
+            (Relayed::Whole, _) => {}
+            (Relayed::Truncated | Relayed::Silent | Relayed::Cut, Ending::Close) => {
+                return After::Reset;
+            }
+            (Relayed::Truncated | Relayed::Silent | Relayed::Cut, Ending::Stated)
+            | (Relayed::ClientGone, _) => return After::Close,
         }
-        let (mut parts, incoming) = response.into_parts();
-        // The end of a HEAD's answer that states no length may be the end of the connection.
-        let stated = parts.headers.contains_key(CONTENT_LENGTH)
-            || parts.headers.contains_key(TRANSFER_ENCODING);
-        let lease = (self.method != Method::HEAD || stated).then_some(lease);
-        prepare_response(status, &mut parts.headers);
-        parts.version = Version::HTTP_11;
-        let body = AnswerBody::relayed(incoming, lease, in_flight, watch);
-        Ok(Response::from_parts(parts, body))
+        if !exchange.has_uploaded() {
+            return After::Linger;
+        }
+        if answered.upstream == Persistence::Keep && !exchange.has_surplus() {
+            thread.upstreams.keep(pool, backend, upstream);
+        }
+        match (answered.client, self.asked.persistence) {
+            (Persistence::Keep, _) => After::Keep,
+            (Persistence::Close, Persistence::Close) => After::Close,
+            (Persistence::Close, Persistence::Keep) => After::Linger,
+        }
     }
 
-    fn own(&self, status: StatusCode, token: &'static str, backend: usize, what: &str) -> Own {
+    /// Tells what an attempt without an answer means, and what the client is told if it was the
+    /// last.
+    fn failed(
+        &self,
+        backend: usize,
+        on: Connection,
+        waited: Waited,
+    ) -> Result<(Failure, Own), Own> {
+        let (failure, own) = match waited {
+            // A head is relayed before anybody asks.
+            Waited::Answered(_) | Waited::ClientGone => {
+                return Err(Own::Nobody(Termination::ClientGone));
+            }
+            Waited::Cut => return Err(Own::Nobody(Termination::DrainTimeout)),
+            Waited::BrokenBody(BodyError::TooLong) => {
+                let answer = refused(RequestRefusal::BodyTooLarge);
+                return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
+            }
+            Waited::BrokenBody(error) => {
+                let answer = refused(RequestRefusal::Body(error));
+                return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
+            }
+            Waited::ClientSilent => {
+                return Err(Own::Answer(late(), Termination::RequestBodyTimeout));
+            }
+            Waited::BackendSilent => {
+                let what = "did not answer in time";
+                let own = self.own(504, "response_timeout", backend, what);
+                let own = Own::Answer(own, Termination::ResponseHeadTimeout);
+                (Failure::Timeout, own)
+            }
+            Waited::Bad(refusal) => {
+                let what = format!("sent an answer that is not relayed: {refusal}");
+                let own = self.own(502, "bad_answer", backend, &what);
+                (Failure::BadAnswer, Own::Answer(own, Termination::BadAnswer))
+            }
+            Waited::Lost => {
+                let failure = if self.exchange.has_sent() {
+                    Failure::Unanswered(on)
+                } else {
+                    Failure::Unsent(on)
+                };
+                let what = "closed the connection before it answered";
+                let own = self.own(502, "connection_lost", backend, what);
+                (failure, Own::Answer(own, Termination::ConnectionLost))
+            }
+        };
+        Ok((failure, own))
+    }
+
+    fn own(&self, status: u16, token: &'static str, backend: usize, what: &str) -> OwnAnswer {
         let backend = self.backend(backend);
         let why = format!(
             "backend {} ({}) of pool {} {what}",
@@ -362,49 +392,23 @@ impl Exchange {
             backend.address,
             self.pool().name
         );
-        let then = match self.upload.ended_at() {
-            Some(_) => Then::Keep,
-            None => Then::Close,
-        };
-        Own {
-            status,
-            token,
-            why,
-            then,
-        }
+        OwnAnswer { status, token, why }
     }
 
-    fn no_connection(&self, backend: usize, error: OpenError) -> Own {
+    fn no_connection(&self, backend: usize, error: OpenError) -> Result<Own, Own> {
         match error {
+            OpenError::Cut => Err(Own::Nobody(Termination::DrainTimeout)),
             OpenError::TimedOut => {
                 let what = "did not accept the connection in time";
-                self.own(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    "connect_timeout",
-                    backend,
-                    what,
-                )
+                let own = self.own(504, "connect_timeout", backend, what);
+                Ok(Own::Answer(own, Termination::ConnectTimeout))
             }
             OpenError::Refused(error) => {
                 let what = format!("cannot be connected to: {error}");
-                self.own(StatusCode::BAD_GATEWAY, "connect_failed", backend, &what)
+                let own = self.own(502, "connect_failed", backend, &what);
+                Ok(Own::Answer(own, Termination::ConnectFailed))
             }
         }
-    }
-
-    fn no_answer(&self, backend: usize) -> Own {
-        let what = "did not answer in time";
-        self.own(
-            StatusCode::GATEWAY_TIMEOUT,
-            "response_timeout",
-            backend,
-            what,
-        )
-    }
-
-    fn bad_answer(&self, backend: usize, why: &str) -> Own {
-        let what = format!("sent an answer that is not relayed: {why}");
-        self.own(StatusCode::BAD_GATEWAY, "bad_answer", backend, &what)
     }
 
     fn nobody_up(&self) -> Own {
@@ -414,72 +418,102 @@ impl Exchange {
             pool.backends.len(),
             pool.name
         );
-        let then = match self.upload.ended_at() {
-            Some(_) => Then::Keep,
-            None => Then::Close,
-        };
-        Own {
-            status: StatusCode::SERVICE_UNAVAILABLE,
+        let own = OwnAnswer {
+            status: 503,
             token: "no_backend_up",
             why,
-            then,
-        }
-    }
-
-    fn broken_body(&self) -> Own {
-        Own {
-            status: StatusCode::BAD_REQUEST,
-            token: "body_invalid",
-            why: "the body of the request is malformed or broke off".to_owned(),
-            then: Then::Close,
-        }
-    }
-}
-
-/// Waits for a response's head, `within` from the end of the request; `None` when the time is over.
-///
-/// While the request's body is on its way, the client connection's own watch keeps the time.
-async fn in_time<F: Future>(sending: F, upload: &Upload, within: Duration) -> Option<F::Output> {
-    let mut sending = pin!(sending);
-    let began_at = Instant::now();
-    let mut wait = within;
-    loop {
-        if let Ok(sent) = tokio::time::timeout(wait, sending.as_mut()).await {
-            return Some(sent);
-        }
-        wait = match upload.ended_at() {
-            Some(ended_at) => within.checked_sub(ended_at.max(began_at).elapsed())?,
-            None => within,
         };
-        if wait.is_zero() {
-            return None;
-        }
+        Own::Answer(own, Termination::NoBackendUp)
+    }
+
+    /// Gives an answer of our own; the connection is kept where the request is over.
+    async fn say(&mut self, own: Own) -> After {
+        let own = match own {
+            Own::Answer(own, termination) => {
+                self.record.termination = termination;
+                own
+            }
+            Own::Nobody(termination) => {
+                self.record.termination = termination;
+                return After::Close;
+            }
+        };
+        let bodyless = matches!(self.framing, Framing::None | Framing::Length(0));
+        let over = bodyless || self.exchange.has_uploaded();
+        let keep = over && own.status >= 500;
+        let persistence = match self.asked.persistence {
+            Persistence::Keep if keep => Persistence::Keep,
+            Persistence::Keep | Persistence::Close => Persistence::Close,
+        };
+        say(self.client, &own, self.asked, persistence, &mut self.record).await
     }
 }
 
-/// RFC 9110 §9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    [
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PUT,
-        Method::DELETE,
-        Method::TRACE,
-    ]
-    .contains(method)
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+    }
 }
 
-fn copy_of(request: &ClientRequest) -> ClientRequest {
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
+/// Returns the answer to a request that is not relayed.
+pub(super) fn refused(refusal: RequestRefusal) -> OwnAnswer {
+    OwnAnswer {
+        status: refusal.status(),
+        token: refusal.token(),
+        why: refusal.to_string(),
+    }
 }
 
-fn origin_form(target: &Uri) -> Uri {
-    target
-        .path_and_query()
-        .map_or_else(|| Uri::from_static("/"), |path| Uri::from(path.clone()))
+/// Returns the answer to a request that does not come to its end.
+pub(super) fn late() -> OwnAnswer {
+    OwnAnswer {
+        status: 408,
+        token: "request_timeout",
+        why: "the request did not come to its end in time".to_owned(),
+    }
+}
+
+/// Writes an answer of our own.
+pub(super) async fn say(
+    client: &mut Client,
+    own: &OwnAnswer,
+    asked: AskedFor,
+    persistence: Persistence,
+    record: &mut Record,
+) -> After {
+    let persistence = if client.thread.draining.get() {
+        Persistence::Close
+    } else {
+        persistence
+    };
+    let listener = client.listener();
+    listener.count_response(own.status);
+    record.status = own.status;
+    client.watch.enter(Phase::Relaying, listener.timeouts.idle);
+    let mut text = client.thread.buffers.small();
+    let date = client.thread.date.get();
+    own.write(asked.method, asked.version, persistence, &date, &mut text);
+    let mut written = 0;
+    let whole = poll_fn(|cx| {
+        while written < text.len() {
+            if client.watch.poll_interrupt(cx).is_ready() {
+                return std::task::Poll::Ready(false);
+            }
+            let rest = [IoSlice::new(&text[written..])];
+            match std::task::ready!(stream::poll_write(&mut client.stream, cx, &rest)) {
+                Ok(count) => written += count,
+                Err(_) => return std::task::Poll::Ready(false),
+            }
+        }
+        std::task::Poll::Ready(true)
+    })
+    .await;
+    client.thread.buffers.give_back(text);
+    record.response_bytes += written as u64;
+    match (whole, persistence) {
+        (false, _) => After::Close,
+        (true, Persistence::Keep) => After::Keep,
+        (true, Persistence::Close) => After::Linger,
+    }
 }

@@ -57,6 +57,7 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
 
 async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
     let mut lent = Vec::new();
+    let mut sink = None;
     let mut running: Option<(Proxy, u16)> = None;
     let mut beat = tokio::time::interval(BEAT);
     loop {
@@ -81,6 +82,10 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
                     sockets,
                 });
             }
+            ToProxy::AccessLog => {
+                sink = descriptors.into_iter().next();
+                lend_sink(&running, &mut sink);
+            }
             ToProxy::Configure {
                 yaml,
                 node,
@@ -90,17 +95,20 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
                 let sockets = std::mem::take(&mut lent);
                 let proxy = start(&yaml, &node, threads, sockets, &health, &events)?;
                 running = Some((proxy, threads));
+                lend_sink(&running, &mut sink);
             }
             ToProxy::ReportStatus { id } => {
                 let (listeners, pools) = running
                     .as_ref()
                     .map(|(proxy, _)| proxy.status())
                     .unwrap_or_default();
+                let access_log = running.as_ref().and_then(|(proxy, _)| proxy.access_log());
                 channel.send(
                     &FromProxy::Status {
                         id,
                         listeners,
                         pools,
+                        access_log,
                     },
                     &[],
                 )?;
@@ -130,6 +138,15 @@ fn start(
         health,
         Arc::clone(events),
     )?)
+}
+
+/// Gives what the access log is written to to a proxy that runs.
+fn lend_sink(running: &Option<(Proxy, u16)>, sink: &mut Option<OwnedFd>) {
+    if let Some((proxy, _)) = running
+        && let Some(sink) = sink.take()
+    {
+        proxy.set_access_log(sink);
+    }
 }
 
 async fn drain(running: Option<(Proxy, u16)>, within: Duration) -> Result<(), RunError> {

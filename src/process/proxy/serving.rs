@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -12,11 +13,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::access::Log;
 use super::checks;
 use super::shared::Table;
 use super::worker::{self, Plan, Stage};
 use crate::config::Config;
-use crate::ipc::control::{ListenerStatus, PoolStatus};
+use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::{FromProxy, PoolHealth};
 
 /// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
@@ -64,6 +66,7 @@ pub struct Proxy {
     table: Arc<Table>,
     stage: watch::Sender<Stage>,
     running: watch::Receiver<usize>,
+    log: Option<Log>,
 }
 
 /// How a drain ended.
@@ -92,6 +95,13 @@ impl Proxy {
         let table = Table::new(config, initial_health).map_err(ProxyError::UnknownPool)?;
         let table = Arc::new(table);
         let sockets = deal(&table, threads, sockets)?;
+        let (log, lines) = match &config.access_log {
+            Some(log) => Log::start(log, threads)
+                .map(|(log, lines)| (Some(log), lines))
+                .map_err(ProxyError::Thread)?,
+            None => (None, Vec::new()),
+        };
+        let mut lines = lines.into_iter();
         let (stage, staged) = watch::channel(Stage::Serving);
         let (running_tx, running) = watch::channel(usize::from(threads));
         let running_tx = Arc::new(running_tx);
@@ -99,6 +109,7 @@ impl Proxy {
             table: Arc::clone(&table),
             stage,
             running,
+            log,
         };
         let (started_tx, started) = mpsc::sync_channel(usize::from(threads));
         for (number, sockets) in (0..threads).zip(sockets) {
@@ -108,6 +119,7 @@ impl Proxy {
                 sockets,
                 stage: staged.clone(),
                 events: Arc::clone(&events),
+                lines: lines.next(),
             };
             let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
             spawn(format!("data-{number}"), move || {
@@ -138,10 +150,30 @@ impl Proxy {
         (self.table.listener_statuses(), self.table.pool_statuses())
     }
 
+    /// Writes the access log to `sink` from now on. Until the first call its lines wait, as far as there is room.
+    pub fn set_access_log(&self, sink: OwnedFd) {
+        if let Some(log) = &self.log {
+            log.set_sink(sink);
+        }
+    }
+
+    /// Returns how the access log fares, where there is one.
+    pub fn access_log(&self) -> Option<AccessLogStatus> {
+        self.log.as_ref().map(Log::status)
+    }
+
     /// Stops accepting, answers with `Connection: close`, lets requests and tunnels end, and cuts
     /// what is left after `within`. Completes when nothing is in flight and the data threads have
     /// ended.
     pub async fn drain(&self, within: Duration) -> Drained {
+        let drained = self.drain_threads(within).await;
+        if let Some(log) = &self.log {
+            log.finish().await;
+        }
+        drained
+    }
+
+    async fn drain_threads(&self, within: Duration) -> Drained {
         self.stage.send_replace(Stage::Draining);
         let mut running = self.running.clone();
         // An error means that the last thread has ended.

@@ -1,23 +1,31 @@
 //! What the threads of the proxy share: the table of listeners and pools, verdicts and counters,
 //! all in atomics.
 //!
-//! Written by the data threads (counters) and by the health checks (verdicts), read by both and by
+//! The one lock is for the connections of one client, where a listener limits them; it is taken when a
+//! connection begins and ends. Written by the data threads (counters) and by the health checks (verdicts), read by both and by
 //! `status`. All orderings are relaxed: each number stands for itself.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::{Config, HealthCheckConfig, ListenerTimeouts, PoolTimeouts};
+use crate::config::{
+    Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts, PoolTimeouts,
+};
 use crate::ipc::control::{BackendStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
+use crate::logic::http1::head::HeadLimits;
 
 /// The configuration, compiled to indexes.
 pub(super) struct Table {
+    /// Client connections open at once, over all listeners.
+    pub(super) connections_max: u64,
+    /// Held for one direction of a connection.
+    pub(super) connection_bytes: usize,
     pub(super) listeners: Vec<Listener>,
     pub(super) pools: Vec<Pool>,
 }
@@ -27,6 +35,13 @@ pub(super) struct Listener {
     pub(super) binds: Vec<SocketAddr>,
     pub(super) pool: usize,
     pub(super) timeouts: ListenerTimeouts,
+    pub(super) heads: HeadLimits,
+    pub(super) limits: ListenerLimits,
+    pub(super) forwarding: ForwardingConfig,
+    /// Open connections by client, where they are limited.
+    by_client: Option<Mutex<HashMap<IpAddr, u32>>>,
+    /// Whether its requests are in the access log, where there is one.
+    pub(super) logged: bool,
     pub(super) connections: AtomicU64,
     pub(super) requests: AtomicU64,
     classes: [AtomicU64; 5],
@@ -98,12 +113,63 @@ impl Table {
                 binds: listener.binds.clone(),
                 pool,
                 timeouts: listener.timeouts,
+                heads: head_limits(&listener.limits),
+                limits: listener.limits,
+                forwarding: listener.forwarding.clone(),
+                by_client: listener
+                    .limits
+                    .connections_per_client
+                    .map(|_| Mutex::default()),
+                logged: listener.access_log,
                 connections: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
                 classes: Default::default(),
             });
         }
-        Ok(Table { listeners, pools })
+        Ok(Table {
+            connections_max: u64::from(config.proxy.connections),
+            connection_bytes: bytes(config.proxy.connection_bytes),
+            listeners,
+            pools,
+        })
+    }
+
+    /// Counts a client's connection in, unless it is one too many.
+    pub(super) fn admit(&self, listener: usize, client: IpAddr) -> Admission {
+        let listener = &self.listeners[listener];
+        let open = |listener: &Listener| listener.connections.load(Relaxed);
+        let of_listener = listener.limits.connections.map_or(u64::MAX, u64::from);
+        let all: u64 = self.listeners.iter().map(open).sum();
+        if all >= self.connections_max || open(listener) >= of_listener {
+            return Admission::Refused;
+        }
+        let max = listener.limits.connections_per_client;
+        if let (Some(by_client), Some(max)) = (&listener.by_client, max) {
+            // A thread that panicked here left the counts whole.
+            let mut counts = by_client.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(client).or_insert(0);
+            if *count >= max {
+                return Admission::Refused;
+            }
+            *count += 1;
+        }
+        listener.connections.fetch_add(1, Relaxed);
+        Admission::Granted
+    }
+
+    /// Counts a connection out that was admitted.
+    pub(super) fn release(&self, listener: usize, client: IpAddr) {
+        let listener = &self.listeners[listener];
+        if let Some(by_client) = &listener.by_client {
+            let mut counts = by_client.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = counts.get_mut(&client) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&client);
+                }
+            }
+        }
+        listener.connections.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn listener_statuses(&self) -> Vec<ListenerStatus> {
@@ -116,6 +182,14 @@ impl Table {
     pub(super) fn pool_statuses(&self) -> Vec<PoolStatus> {
         self.pools.iter().map(Pool::status).collect()
     }
+}
+
+/// Whether a connection is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Granted,
+    /// It is one too many.
+    Refused,
 }
 
 impl Listener {
@@ -220,6 +294,18 @@ fn encode(availability: Availability) -> u8 {
         Availability::Up => UP,
         Availability::Down => DOWN,
     }
+}
+
+fn head_limits(limits: &ListenerLimits) -> HeadLimits {
+    HeadLimits {
+        head_bytes: bytes(limits.head_bytes),
+        fields: bytes(limits.fields),
+        target_bytes: bytes(limits.target_bytes),
+    }
+}
+
+fn bytes(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Returns whole milliseconds, at least 1.

@@ -1,53 +1,38 @@
 //! Connections to backends: opened, kept for the next request, and noticed when dead.
 //!
-//! One set a data thread, nothing shared. A kept connection has a task that reads on it, so its end
-//! is seen at once; a request that must not be sent twice also looks at the socket itself before it
-//! is entrusted to one.
+//! One set a data thread, nothing shared. The runtime hears of the end of a kept connection by
+//! itself; it is asked before one is used, and in every sweep. A request that must not be sent twice
+//! also has the kernel asked.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::task::Poll;
 
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use socket2::{SockRef, Socket};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::message::RequestBody;
+use super::downstream::watch::{CoarseClock, Interrupt, Watch};
 use super::shared::{Backend, Table};
+use super::stream;
+use super::worker::Thread;
 
 /// The kept connections of one data thread, by pool and backend.
 pub(super) struct Upstreams {
+    clock: CoarseClock,
     idle: Vec<Vec<RefCell<Vec<Idle>>>>,
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
-    probe: Probe,
-    since: Instant,
-}
-
-/// A second descriptor of an upstream socket; its connection's task takes it away at the end.
-type Probe = Rc<RefCell<Option<Socket>>>;
-
-/// A connection in use.
-pub(super) struct Lease {
-    pub(super) sender: SendRequest<RequestBody>,
-    probe: Probe,
-    home: Rc<Upstreams>,
-    pool: usize,
-    backend: usize,
+    stream: TcpStream,
+    since_ms: u64,
 }
 
 impl Upstreams {
-    pub(super) fn new(table: &Table) -> Upstreams {
+    pub(super) fn new(table: &Table, clock: CoarseClock) -> Upstreams {
         let idle = table.pools.iter().map(|pool| {
             pool.backends
                 .iter()
@@ -55,89 +40,48 @@ impl Upstreams {
                 .collect::<Vec<_>>()
         });
         Upstreams {
+            clock,
             idle: idle.collect(),
         }
     }
 
-    /// Returns the connection used last that is still alive; with `looked_at`, its socket is looked
-    /// at first.
+    /// Returns the connection used last that is still alive.
     pub(super) fn take(
-        self: &Rc<Self>,
+        &self,
         pool: usize,
         backend: usize,
         looked_at: LookedAt,
-    ) -> Option<Lease> {
+    ) -> Option<TcpStream> {
         let mut idle = self.idle[pool][backend].borrow_mut();
-        while let Some(Idle {
-            sender,
-            probe,
-            since,
-        }) = idle.pop()
-        {
-            if since.elapsed() >= IDLE_TIMEOUT {
+        while let Some(Idle { stream, since_ms }) = idle.pop() {
+            if self.is_old(since_ms) {
                 idle.clear();
                 return None;
             }
-            let alive = sender.is_ready()
-                && !sender.is_closed()
-                && (looked_at == LookedAt::No || is_quiet(&probe));
+            let alive = stream::is_quiet(&stream)
+                && (looked_at == LookedAt::No || stream::is_quiet_in_the_kernel(&stream));
             if alive {
-                return Some(Lease {
-                    sender,
-                    probe,
-                    home: Rc::clone(self),
-                    pool,
-                    backend,
-                });
+                return Some(stream);
             }
         }
         None
     }
 
-    /// Opens a connection.
-    pub(super) async fn open(
-        self: &Rc<Self>,
-        pool: usize,
-        backend: usize,
-        address: SocketAddr,
-        within: Duration,
-    ) -> Result<Lease, OpenError> {
-        let connecting = tokio::time::timeout(within, TcpStream::connect(address));
-        let stream = connecting
-            .await
-            .map_err(|_| OpenError::TimedOut)?
-            .map_err(OpenError::Refused)?;
-        stream.set_nodelay(true).map_err(OpenError::Refused)?;
-        let probe: Probe = Rc::new(RefCell::new(SockRef::from(&stream).try_clone().ok()));
-        let (sender, connection) = Builder::new()
-            .max_header_size(HEAD_BYTES_MAX)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .handshake::<_, RequestBody>(TokioIo::new(PatientStream {
-                stream,
-                writes: Writes::Taken,
-            }))
-            .await
-            .map_err(|error| OpenError::Refused(io::Error::other(error)))?;
-        let held = Rc::clone(&probe);
-        tokio::task::spawn_local(async move {
-            // Whoever waits for an answer on it is told the error; nobody else cares how it ended.
-            let _ = connection.with_upgrades().await;
-            held.borrow_mut().take();
-        });
-        Ok(Lease {
-            sender,
-            probe,
-            home: Rc::clone(self),
-            pool,
-            backend,
-        })
+    /// Keeps a connection on which an exchange has come to its clean end.
+    pub(super) fn keep(&self, pool: usize, backend: usize, stream: TcpStream) {
+        let mut idle = self.idle[pool][backend].borrow_mut();
+        if idle.len() >= IDLE_MAX {
+            idle.remove(0);
+        }
+        let since_ms = self.clock.get();
+        idle.push(Idle { stream, since_ms });
     }
 
-    /// Closes what was not used for a while.
+    /// Closes what has ended or was not used for a while.
     pub(super) fn sweep(&self) {
         for idle in self.idle.iter().flatten() {
             idle.borrow_mut()
-                .retain(|kept| kept.since.elapsed() < IDLE_TIMEOUT && !kept.sender.is_closed());
+                .retain(|kept| !self.is_old(kept.since_ms) && stream::is_quiet(&kept.stream));
         }
     }
 
@@ -148,55 +92,26 @@ impl Upstreams {
         }
     }
 
-    fn keep(&self, pool: usize, backend: usize, kept: Idle) {
-        let mut idle = self.idle[pool][backend].borrow_mut();
-        if idle.len() >= IDLE_MAX {
-            idle.remove(0);
-        }
-        idle.push(kept);
+    fn is_old(&self, since_ms: u64) -> bool {
+        self.clock.get().saturating_sub(since_ms) >= IDLE_MS_MAX
     }
 }
 
-impl Lease {
-    /// Keeps the connection for another request, if it is fit for one.
-    pub(super) fn give_back(self) {
-        let Lease {
-            mut sender,
-            probe,
-            home,
-            pool,
-            backend,
-        } = self;
-        if sender.is_closed() {
-            return;
+/// Opens a connection, in the time that `watch` gives.
+pub(super) async fn open(address: SocketAddr, watch: &Watch) -> Result<TcpStream, OpenError> {
+    let mut connecting = pin!(TcpStream::connect(address));
+    let stream = poll_fn(|cx| {
+        if let Poll::Ready(interrupt) = watch.poll_interrupt(cx) {
+            return Poll::Ready(Err(match interrupt {
+                Interrupt::Overdue => OpenError::TimedOut,
+                Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
+            }));
         }
-        if sender.is_ready() {
-            home.keep(
-                pool,
-                backend,
-                Idle {
-                    sender,
-                    probe,
-                    since: Instant::now(),
-                },
-            );
-            return;
-        }
-        // The end of the response was handed on before its connection's task came to rest.
-        tokio::task::spawn_local(async move {
-            if let Ok(Ok(())) = tokio::time::timeout(REST_TIMEOUT, sender.ready()).await {
-                home.keep(
-                    pool,
-                    backend,
-                    Idle {
-                        sender,
-                        probe,
-                        since: Instant::now(),
-                    },
-                );
-            }
-        });
-    }
+        connecting.as_mut().poll(cx).map_err(OpenError::Refused)
+    })
+    .await?;
+    stream.set_nodelay(true).map_err(OpenError::Refused)?;
+    Ok(stream)
 }
 
 /// Why there is no connection.
@@ -206,117 +121,30 @@ pub(super) enum OpenError {
     TimedOut,
     /// The system said no.
     Refused(io::Error),
+    /// Everything ends.
+    Cut,
 }
 
-/// Whether a kept connection's socket is looked at before it is used.
+/// Whether the kernel is asked before a kept connection is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LookedAt {
-    /// Its task's word is enough: the request can be sent again.
+    /// The runtime's word is enough: the request can be sent again.
     No,
     /// One system call more: the request cannot be sent again.
     Yes,
 }
 
-fn is_quiet(probe: &Probe) -> bool {
-    let probe = probe.borrow();
-    let Some(socket) = probe.as_ref() else {
-        return false;
-    };
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    match socket.peek(&mut byte) {
-        Ok(_) => false,
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-    }
-}
-
-/// A backend's socket whose end is learned by reading alone.
-///
-/// A backend may answer early, and close, while a request's body is still being sent: the next
-/// write fails, though the answer lies in the socket, unread. Here what cannot be written is thrown
-/// away, so that hyper comes to read: the answer, or how the connection ended.
-struct PatientStream {
-    stream: TcpStream,
-    writes: Writes,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writes {
-    Taken,
-    ThrownAway,
-}
-
-impl PatientStream {
-    fn taken(&mut self, wanted: usize, result: io::Result<usize>) -> io::Result<usize> {
-        match result {
-            Ok(written) => Ok(written),
-            Err(_) => {
-                self.writes = Writes::ThrownAway;
-                Ok(wanted)
-            }
-        }
-    }
-}
-
-impl AsyncRead for PatientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PatientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.writes == Writes::ThrownAway {
-            return Poll::Ready(Ok(buf.len()));
-        }
-        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
-        Poll::Ready(self.taken(buf.len(), result))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        if self.writes == Writes::ThrownAway {
-            return Poll::Ready(Ok(wanted));
-        }
-        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
-        Poll::Ready(self.taken(wanted, result))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 /// A request that a backend is busy with, counted until this is dropped.
 pub(super) struct InFlight {
-    table: Arc<Table>,
+    thread: Rc<Thread>,
     pool: usize,
     backend: usize,
 }
 
 impl InFlight {
-    pub(super) fn new(table: Arc<Table>, pool: usize, backend: usize) -> InFlight {
+    pub(super) fn new(thread: &Rc<Thread>, pool: usize, backend: usize) -> InFlight {
         let this = InFlight {
-            table,
+            thread: Rc::clone(thread),
             pool,
             backend,
         };
@@ -326,7 +154,7 @@ impl InFlight {
     }
 
     fn backend(&self) -> &Backend {
-        &self.table.pools[self.pool].backends[self.backend]
+        &self.thread.table.pools[self.pool].backends[self.backend]
     }
 }
 
@@ -337,13 +165,6 @@ impl Drop for InFlight {
 }
 
 /// Connections kept for a backend by one data thread; the oldest is closed for one more.
-const IDLE_MAX: usize = 64;
+const IDLE_MAX: usize = 128;
 /// How long a connection is kept unused; below what backends commonly allow.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection may take to be fit for the next request, after an answer that came before
-/// its request ended.
-const REST_TIMEOUT: Duration = Duration::from_secs(1);
-/// A response's head; more is a bad answer.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Read ahead of a slow client; then the backend waits.
-const BUFFER_BYTES_MAX: usize = 256 * 1024;
+const IDLE_MS_MAX: u64 = 30_000;

@@ -4,30 +4,36 @@
 //! the runtime, so a thread that hangs stops beating. Read `downstream` next.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
 
+use super::access::Lines;
 use super::answer::TOO_MANY_CONNECTIONS;
+use super::buffers::Buffers;
 use super::downstream::connection;
-use super::downstream::watch::{CoarseClock, Cut, Watch};
+use super::downstream::watch::{CoarseClock, Interrupt, Phase, Watch};
 use super::serving::Events;
-use super::shared::Table;
+use super::shared::{Admission, Table};
 use super::upstream::Upstreams;
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::{Candidate, RoundRobin, random_of_two};
+use crate::logic::balance::retry::{RetryBudget, Spending};
+use crate::logic::http1::date::{DATE_BYTES, http_date};
+use crate::logic::http1::forwarding::{RequestId, request_id};
 
 /// How far the proxy's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +54,66 @@ pub(super) struct Plan {
     pub(super) sockets: Vec<(usize, std::net::TcpListener)>,
     pub(super) stage: Receiver<Stage>,
     pub(super) events: Events,
+    /// Where its part of the access log goes, where there is one.
+    pub(super) lines: Option<Lines>,
 }
 
 /// What the connections of one data thread share.
 pub(super) struct Thread {
     pub(super) table: Arc<Table>,
-    pub(super) upstreams: Rc<Upstreams>,
+    pub(super) upstreams: Upstreams,
+    pub(super) buffers: Buffers,
     pub(super) clock: CoarseClock,
-    pub(super) stage: Receiver<Stage>,
+    /// The date, for answers that have none.
+    pub(super) date: Cell<[u8; DATE_BYTES]>,
+    /// No more requests are expected on a connection.
+    pub(super) draining: Cell<bool>,
+    /// Its part of the access log, where there is one.
+    pub(super) lines: Option<RefCell<Lines>>,
+    stage: Receiver<Stage>,
+    /// By pool.
+    budgets: Vec<Cell<RetryBudget>>,
     wheels: Vec<RefCell<RoundRobin>>,
     candidates: RefCell<Vec<Candidate>>,
     chance: RefCell<fastrand::Rng>,
-    connections: RefCell<HashMap<u64, Arc<Watch>>>,
-    next_connection: Cell<u64>,
+    connections: RefCell<Connections>,
     emptied: Notify,
+}
+
+/// The connections of a data thread, each in a slot that is used again.
+#[derive(Default)]
+struct Connections {
+    slots: Vec<Option<Rc<Watch>>>,
+    free: Vec<usize>,
+}
+
+impl Connections {
+    fn insert(&mut self, watch: &Rc<Watch>) -> usize {
+        let watch = Some(Rc::clone(watch));
+        match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = watch;
+                slot
+            }
+            None => {
+                self.slots.push(watch);
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, slot: usize) {
+        self.slots[slot] = None;
+        self.free.push(slot);
+    }
+
+    fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Rc<Watch>> {
+        self.slots.iter().flatten()
+    }
 }
 
 /// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
@@ -84,18 +136,21 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
         sockets,
         stage,
         events,
+        lines,
     } = plan;
     let mut listening = Vec::with_capacity(sockets.len());
     for (listener, socket) in sockets {
-        let socket = socket
-            .set_nonblocking(true)
+        // Accepted sockets inherit it: one system call less for each.
+        let socket = SockRef::from(&socket)
+            .set_tcp_nodelay(true)
+            .and_then(|()| socket.set_nonblocking(true))
             .and_then(|()| TcpListener::from_std(socket));
         match socket {
             Ok(socket) => listening.push((listener, socket)),
             Err(error) => return started(Err(error)),
         }
     }
-    let thread = Rc::new(Thread::new(table, stage, usize::from(number)));
+    let thread = Rc::new(Thread::new(table, stage, usize::from(number), lines));
     tokio::task::spawn_local(beat(Rc::clone(&thread), number, events));
     for (listener, socket) in listening {
         tokio::task::spawn_local(accept(Rc::clone(&thread), listener, socket));
@@ -105,27 +160,68 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
 }
 
 impl Thread {
-    fn new(table: Arc<Table>, stage: Receiver<Stage>, number: usize) -> Thread {
+    fn new(
+        table: Arc<Table>,
+        stage: Receiver<Stage>,
+        number: usize,
+        lines: Option<Lines>,
+    ) -> Thread {
         let wheels = table.pools.iter().map(|pool| {
             let weights: Vec<u16> = pool.backends.iter().map(|backend| backend.weight).collect();
             RefCell::new(RoundRobin::new(&weights, number))
         });
+        let clock = CoarseClock::default();
         Thread {
-            upstreams: Rc::new(Upstreams::new(&table)),
+            upstreams: Upstreams::new(&table, Rc::clone(&clock)),
+            buffers: Buffers::default(),
             wheels: wheels.collect(),
+            budgets: table
+                .pools
+                .iter()
+                .map(|_| Cell::new(RetryBudget::new(0)))
+                .collect(),
             table,
-            clock: CoarseClock::default(),
+            clock,
+            date: Cell::new(date_now()),
+            draining: Cell::new(false),
+            lines: lines.map(RefCell::new),
             stage,
             candidates: RefCell::default(),
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
-            next_connection: Cell::new(0),
             emptied: Notify::new(),
         }
     }
 
-    pub(super) fn is_draining(&self) -> bool {
-        *self.stage.borrow() != Stage::Serving
+    /// Counts a request to a pool.
+    pub(super) fn count_request(&self, pool: usize) {
+        let mut budget = self.budgets[pool].get();
+        budget.handle_request();
+        self.budgets[pool].set(budget);
+    }
+
+    /// Takes a retry from a pool's budget.
+    pub(super) fn spend_retry(&self, pool: usize) -> Spending {
+        let mut budget = self.budgets[pool].get();
+        let spending = budget.spend(self.clock.get());
+        self.budgets[pool].set(budget);
+        spending
+    }
+
+    /// Returns a name for a request.
+    pub(super) fn request_id(&self) -> RequestId {
+        let mut chance = self.chance.borrow_mut();
+        request_id([chance.u64(..), chance.u64(..)])
+    }
+
+    /// Returns whether somebody reads when requests came how far.
+    fn takes_moments(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    /// Returns the time, where somebody reads it.
+    pub(super) fn moment(&self) -> Option<Instant> {
+        self.takes_moments().then(Instant::now)
     }
 
     /// Returns who gets the next attempt: among those that are up or, if there is none, among the
@@ -160,22 +256,22 @@ impl Thread {
     }
 
     /// Watches a connection until the guard is dropped.
-    pub(super) fn register(self: &Rc<Self>, listener: usize, watch: &Arc<Watch>) -> Registered {
-        let key = self.next_connection.get();
-        self.next_connection.set(key + 1);
-        self.connections.borrow_mut().insert(key, Arc::clone(watch));
-        self.table.listeners[listener]
-            .connections
-            .fetch_add(1, Relaxed);
+    pub(super) fn register(
+        self: &Rc<Self>,
+        listener: usize,
+        client: IpAddr,
+        watch: &Rc<Watch>,
+    ) -> Registered {
         Registered {
+            slot: self.connections.borrow_mut().insert(watch),
             thread: Rc::clone(self),
             listener,
-            key,
+            client,
         }
     }
 
     fn sweep(&self) {
-        for watch in self.connections.borrow().values() {
+        for watch in self.connections.borrow().iter() {
             watch.sweep();
         }
         self.upstreams.sweep();
@@ -185,22 +281,33 @@ impl Thread {
         let mut stage = self.stage.clone();
         // An error means that the handle is gone, and with it everybody who could ask for more.
         let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+        self.draining.set(true);
         // Accepting ends with what the kernel has already accepted.
         tokio::task::yield_now().await;
         tokio::time::sleep(ACCEPT_REST).await;
+        let finish = async {
+            // A request may be on its way on an idle connection.
+            tokio::time::sleep(DRAIN_GRACE).await;
+            for watch in self.connections.borrow().iter() {
+                if watch.phase() == Phase::Idle {
+                    watch.interrupt(Interrupt::Drain);
+                }
+            }
+            self.until_empty().await;
+        };
         tokio::select! {
-            () = self.until_empty() => {}
+            () = finish => {}
             _ = stage.wait_for(|stage| *stage == Stage::Cutting) => {}
         }
-        for watch in self.connections.borrow().values() {
-            watch.cut(Cut::Drained);
+        for watch in self.connections.borrow().iter() {
+            watch.interrupt(Interrupt::Cut);
         }
         let _ = tokio::time::timeout(CUT_TIMEOUT, self.until_empty()).await;
         self.upstreams.clear();
     }
 
     async fn until_empty(&self) {
-        while !self.connections.borrow().is_empty() {
+        while self.connections.borrow().len() > 0 {
             self.emptied.notified().await;
         }
     }
@@ -210,17 +317,16 @@ impl Thread {
 pub(super) struct Registered {
     thread: Rc<Thread>,
     listener: usize,
-    key: u64,
+    client: IpAddr,
+    slot: usize,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.thread.table.listeners[self.listener]
-            .connections
-            .fetch_sub(1, Relaxed);
+        self.thread.table.release(self.listener, self.client);
         let mut connections = self.thread.connections.borrow_mut();
-        connections.remove(&self.key);
-        if connections.is_empty() {
+        connections.remove(self.slot);
+        if connections.len() == 0 {
             self.thread.emptied.notify_one();
         }
     }
@@ -234,43 +340,74 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
     loop {
         ticks.tick().await;
         let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        AtomicU64::store(&thread.clock, now_ms, Relaxed);
+        thread.clock.set(now_ms);
         events(FromProxy::Beat { thread: number });
+        if let Some(lines) = &thread.lines {
+            lines.borrow_mut().handle_beat();
+        }
         beats = beats.wrapping_add(1);
         if beats.is_multiple_of(BEATS_A_SWEEP) {
+            thread.date.set(date_now());
             thread.sweep();
         }
     }
 }
 
+fn date_now() -> [u8; DATE_BYTES] {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    http_date(since.map_or(0, |since| since.as_secs()))
+}
+
+/// A listener by index, and the port of one of its sockets.
+type Door = (usize, u16);
+
 async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
+    let port = socket.local_addr().map_or(0, |address| address.port());
+    let door = (listener, port);
     let mut stage = thread.stage.clone();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage != Stage::Serving) => break,
-            accepted = socket.accept() => accepted,
+            accepted = accept_some(&thread, door, &socket) => accepted,
         };
-        match accepted {
-            Ok((stream, client)) => admit(&thread, listener, stream, client),
-            Err(error) => {
-                tracing::debug!(%error, "connection not accepted");
-                tokio::time::sleep(pause_after(&error)).await;
-            }
+        if let Err(error) = accepted {
+            tracing::debug!(%error, "connection not accepted");
+            tokio::time::sleep(pause_after(&error)).await;
         }
     }
     // What the kernel has already accepted for this socket is served, then the socket is let go.
-    let waiting = || std::future::poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
+    let waiting = || poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
     while let Poll::Ready(Ok((stream, client))) = waiting().await {
-        admit(&thread, listener, stream, client);
+        admit(&thread, door, stream, client);
     }
 }
 
-fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: SocketAddr) {
-    if thread.connections.borrow().len() >= CONNECTIONS_MAX {
+/// Accepts what waits, but no more at a time than others can bear.
+async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &TcpListener) -> io::Result<()> {
+    let mut accepted = 0;
+    poll_fn(|cx| {
+        while accepted < ACCEPTS_MAX {
+            match socket.poll_accept(cx) {
+                Poll::Ready(Ok((stream, client))) => {
+                    admit(thread, door, stream, client);
+                    accepted += 1;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if accepted == 0 => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: TcpStream, client: SocketAddr) {
+    if thread.table.admit(listener, client.ip()) == Admission::Refused {
         // The answer is small and the socket's buffer is empty; where it does not fit, closing says
         // enough.
-        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        let _ = SockRef::from(&stream).send(TOO_MANY_CONNECTIONS);
         return;
     }
     tokio::task::spawn_local(connection::serve(
@@ -278,6 +415,7 @@ fn admit(thread: &Rc<Thread>, listener: usize, stream: TcpStream, client: Socket
         listener,
         stream,
         client,
+        port,
     ));
 }
 
@@ -291,13 +429,15 @@ fn pause_after(error: &io::Error) -> Duration {
     }
 }
 
+/// Connections accepted before others have their turn.
+const ACCEPTS_MAX: usize = 32;
 const BEAT_INTERVAL: Duration = Duration::from_millis(50);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
 const BEATS_A_SWEEP: u32 = 5;
-/// Client connections of one data thread; one more is answered 503 and closed.
-const CONNECTIONS_MAX: usize = 20_000;
 /// After the drain began, so that accepted connections are registered before the thread is found
 /// empty.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
+/// How long an idle connection is still served when the drain begins.
+const DRAIN_GRACE: Duration = Duration::from_millis(80);
 /// How long cut connections may take to end.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);

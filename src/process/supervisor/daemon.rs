@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::SupervisorError;
+use super::access_log::AccessLog;
 use super::child::{Child, TICK};
 use super::control::{self, Question};
 use super::hooks::Hooks;
@@ -23,8 +24,8 @@ use super::notify::Notifier;
 use crate::config::Config;
 use crate::ipc;
 use crate::ipc::control::{
-    BackendStatus, ListenerStatus, PoolStatus, ProcessStatus, Request, Response, RouterStatus,
-    Status,
+    AccessLogStatus, BackendStatus, ListenerStatus, PoolStatus, ProcessStatus, Request, Response,
+    RouterStatus, Status,
 };
 use crate::ipc::log::Printer;
 use crate::ipc::message::{
@@ -43,6 +44,8 @@ pub struct Setup {
     pub yaml: String,
     /// Open already, so that an error of theirs stops the start.
     pub sockets: Vec<BoundListener>,
+    /// Open already, for the same reason.
+    pub access_log: Option<AccessLog>,
     /// Where the control socket goes.
     pub runtime_dir: PathBuf,
 }
@@ -71,6 +74,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user_defined_1: Signal,
 }
 
 impl Signals {
@@ -85,6 +89,7 @@ impl Signals {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
             hang_up: on(SignalKind::hangup())?,
+            user_defined_1: on(SignalKind::user_defined1())?,
         })
     }
 }
@@ -134,7 +139,15 @@ struct Asked {
     reply: oneshot::Sender<Response>,
     until: Instant,
     routers: Option<(Vec<RouterStatus>, BTreeMap<String, u64>)>,
-    proxy: Option<(Vec<ListenerStatus>, Vec<PoolStatus>)>,
+    proxy: Option<ProxyPart>,
+}
+
+/// What the proxy says of itself.
+#[derive(Default)]
+struct ProxyPart {
+    listeners: Vec<ListenerStatus>,
+    pools: Vec<PoolStatus>,
+    access_log: Option<AccessLogStatus>,
 }
 
 impl Daemon {
@@ -191,6 +204,7 @@ impl Daemon {
                 _ = signals.terminate.recv() => self.stop("SIGTERM")?,
                 _ = signals.interrupt.recv() => self.stop("SIGINT")?,
                 _ = signals.hang_up.recv() => tracing::warn!("SIGHUP ignored: this version does not reload, restart it"),
+                _ = signals.user_defined_1.recv() => self.reopen_access_log()?,
                 message = receive::<FromVrrp>(&self.vrrp) => self.handle_vrrp(message).await?,
                 message = receive::<FromProxy>(&self.proxy) => self.handle_proxy(message).await?,
                 () = self.hooks.next_finished() => {}
@@ -301,6 +315,9 @@ impl Daemon {
             };
             child.send(&message, &sockets)?;
         }
+        if let Some(log) = &self.setup.access_log {
+            log.lend(child)?;
+        }
         let configure = ToProxy::Configure {
             yaml: self.setup.yaml.clone(),
             node: self.setup.config.node.clone(),
@@ -397,8 +414,14 @@ impl Daemon {
                 id,
                 listeners,
                 pools,
+                access_log,
             } => {
-                self.fill(id, |asked| asked.proxy = Some((listeners, pools)));
+                let part = ProxyPart {
+                    listeners,
+                    pools,
+                    access_log,
+                };
+                self.fill(id, |asked| asked.proxy = Some(part));
             }
             FromProxy::Log(line) => drop(self.printer.print(Role::Proxy.profile().name, &line)),
             FromProxy::Drained => {}
@@ -458,6 +481,16 @@ impl Daemon {
         }
     }
 
+    fn reopen_access_log(&mut self) -> Result<(), SupervisorError> {
+        match &mut self.setup.access_log {
+            Some(log) => log.reopen(self.proxy.as_mut()),
+            None => {
+                tracing::info!("SIGUSR1 ignored: there is no access log");
+                Ok(())
+            }
+        }
+    }
+
     fn handle_tick(&mut self) {
         for child in [&mut self.vrrp, &mut self.proxy].into_iter().flatten() {
             child.handle_tick();
@@ -503,9 +536,10 @@ impl Daemon {
         self.setup.sockets.clear();
         match &mut self.proxy {
             Some(child) if child.is_running() => {
-                let deadline_ms = u64::try_from(DRAIN_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+                let drain = self.setup.config.proxy.drain;
+                let deadline_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
                 self.phase = Phase::Draining {
-                    until: Instant::now() + DRAIN_TIMEOUT + HAND_OVER_SPARE,
+                    until: Instant::now() + drain + HAND_OVER_SPARE,
                 };
                 child.send(&ToProxy::Drain { deadline_ms }, &[])
             }
@@ -607,9 +641,12 @@ impl Daemon {
                 router.priority_reason.clone_from(&verdict.reason);
             }
         }
-        let (listeners, pools) = asked.proxy.unwrap_or_else(|| {
+        let proxy = asked.proxy.unwrap_or_else(|| {
             missing(Role::Proxy.profile().name);
-            (Vec::new(), self.pools_as_last_heard())
+            ProxyPart {
+                pools: self.pools_as_last_heard(),
+                ..ProxyPart::default()
+            }
         });
         let own = ProcessStatus {
             name: Role::Supervisor.profile().name.into(),
@@ -628,11 +665,12 @@ impl Daemon {
             node: self.setup.config.node.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             virtual_routers,
-            listeners,
-            pools,
+            listeners: proxy.listeners,
+            pools: proxy.pools,
             processes: std::iter::once(own).chain(children).collect(),
             warnings,
             statistics,
+            access_log: proxy.access_log,
         };
         // Who asked and left needs no answer.
         let _ = asked.reply.send(Response::Status(Box::new(status)));
@@ -746,7 +784,5 @@ const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 const HAND_OVER_SPARE: Duration = Duration::from_secs(2);
 /// How long the last notify programs may take when the daemon stops.
 const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long requests in flight may take when the daemon stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many kept sockets go into one message.
 const DESCRIPTORS_A_MESSAGE: usize = 200;

@@ -5,6 +5,7 @@
 //! nothing that comes from the network. Losing it means giving the addresses up: its children see their channel
 //! close. Read `daemon` for the loop, `child` for what "silent" means.
 
+mod access_log;
 mod child;
 mod control;
 mod daemon;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::SigSet;
 
+use self::access_log::AccessLog;
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::ChannelError;
 use crate::ipc::log;
@@ -45,6 +47,7 @@ impl SupervisorError {
             | Self::RuntimeDir { .. }
             | Self::AlreadyRunning(_)
             | Self::Listen { .. }
+            | Self::AccessLog { .. }
             | Self::Start { .. }
             | Self::Confine(_)
             | Self::Channel(_)
@@ -103,6 +106,16 @@ pub enum SupervisorError {
         /// How to mend it.
         help: &'static str,
     },
+    /// The access log cannot be opened.
+    #[error("failed to open the access log {to}: {source}\nhelp: {help}")]
+    AccessLog {
+        /// What it goes to.
+        to: String,
+        /// What the kernel said.
+        source: io::Error,
+        /// How to mend it.
+        help: &'static str,
+    },
     /// A process cannot be started.
     #[error("failed to start {name}: {source}")]
     Start {
@@ -140,6 +153,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
     let _lock = lock(&options.runtime_dir)?;
     let sockets = listeners::open(&config)?;
+    let access_log = AccessLog::open(&config)?;
     let printer = log::to_standard_error();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -153,6 +167,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             config,
             yaml,
             sockets,
+            access_log,
             runtime_dir: options.runtime_dir.clone(),
         },
         &printer,

@@ -1,148 +1,349 @@
 //! One client connection, from accept to the last byte.
 //!
-//! hyper reads requests and writes answers; here its end is watched over: the sweep's cut, the
-//! drain, the tunnel a request became, and a close that does not destroy the answer on its way (a
-//! reset would, where the client still sends).
+//! Heads are read and judged here, one after another; each request that may be relayed is handed to
+//! `relay`. An idle connection holds no buffer. It is closed so that no answer on its way is
+//! destroyed: a reset would do that, where the client still sends.
 
-use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use hyper::server::conn::http1::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::watch::{Cut, Phase, Watch, WatchedStream};
-use crate::logic::http1::framing::FramingScan;
-use crate::process::proxy::answer::REQUEST_TIMEOUT;
-use crate::process::proxy::relay::{self, ClientConnection};
-use crate::process::proxy::worker::{Stage, Thread};
+use super::watch::{Interrupt, Phase, Watch};
+use crate::logic::balance::retry::Repeat;
+use crate::logic::http1::forwarding::{Arrival, Trust, Writes, origin};
+use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
+use crate::logic::http1::own::OwnAnswer;
+use crate::logic::http1::refusal::RequestRefusal;
+use crate::logic::http1::request::{RequestHead, Target};
+use crate::logic::http1::response::{AskedFor, AskedMethod};
+use crate::process::proxy::buffers::Held;
+use crate::process::proxy::record::{self, Moments, Record, Termination};
+use crate::process::proxy::relay::{self, After, Request};
+use crate::process::proxy::shared::Listener;
+use crate::process::proxy::stream;
+use crate::process::proxy::worker::Thread;
+
+/// A client's connection.
+pub(in crate::process::proxy) struct Client {
+    pub(in crate::process::proxy) thread: Rc<Thread>,
+    pub(in crate::process::proxy) listener: usize,
+    pub(in crate::process::proxy) address: SocketAddr,
+    /// The port it has connected to.
+    port: u16,
+    pub(in crate::process::proxy) stream: TcpStream,
+    pub(in crate::process::proxy) watch: Rc<Watch>,
+    /// What it has sent and nobody has used.
+    pub(in crate::process::proxy) ahead: Held,
+    age: Age,
+}
+
+/// Whether a connection has carried a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    New,
+    Kept,
+}
+
+/// How far the reading of a head has come.
+struct Reading {
+    /// So far it was searched for its end.
+    searched: Option<usize>,
+    began_at: Option<Instant>,
+}
+
+impl Reading {
+    fn moments(&self) -> Moments {
+        Moments {
+            began_at: self.began_at,
+            ..Moments::default()
+        }
+    }
+}
+
+/// How the wait for a request has ended.
+enum Read {
+    /// With a request.
+    Request(Request),
+    /// With one that is not relayed.
+    Refused(RequestRefusal, Moments),
+    /// It did not come to its end.
+    Late(Moments),
+    /// Nothing was asked for too long, or the client has ended.
+    Over,
+    /// The drain has begun.
+    Drained,
+}
 
 /// Serves a connection to its end.
 pub(in crate::process::proxy) async fn serve(
     thread: Rc<Thread>,
     listener: usize,
     stream: TcpStream,
-    client: SocketAddr,
+    address: SocketAddr,
+    port: u16,
 ) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
-    let timeouts = thread.table.listeners[listener].timeouts;
-    let watch = Arc::new(Watch::new(Arc::clone(&thread.clock), timeouts));
-    let _registered = thread.register(listener, &watch);
-    let connection = Rc::new(ClientConnection {
-        thread: Rc::clone(&thread),
+    let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
+    let _registered = thread.register(listener, address.ip(), &watch);
+    let mut client = Client {
+        thread,
         listener,
-        client,
-        local: local.to_string(),
-        watch: Arc::clone(&watch),
-        tunnel: RefCell::new(None),
-    });
-    let shared = Rc::clone(&connection);
-    let service = service_fn(move |request| relay::answer(Rc::clone(&shared), request));
-    let stream = WatchedStream {
+        address,
+        port,
         stream,
-        watch: Arc::clone(&watch),
-        scan: FramingScan::default(),
+        watch,
+        ahead: Held::default(),
+        age: Age::New,
     };
-    let mut http = Builder::new()
-        .max_header_size(HEAD_BYTES_MAX)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut stage = thread.stage.clone();
-    let mut warned = false;
-    loop {
-        tokio::select! {
-            biased;
-            // hyper has answered what it refused; how the connection ended is the client's affair.
-            _ = &mut http => break,
-            () = watch.wake.notified() => break,
-            () = drained(&mut stage, &watch), if !warned => {
-                warned = true;
-                std::pin::Pin::new(&mut http).graceful_shutdown();
+    let after = loop {
+        let after = match client.read().await {
+            Read::Request(request) => relay::answer(&mut client, request).await,
+            Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
+            Read::Late(moments) => client.say_late(moments).await,
+            Read::Over => After::Close,
+            Read::Drained => After::Linger,
+        };
+        match after {
+            After::Keep if client.thread.draining.get() && client.ahead.is_empty() => {
+                break After::Linger;
+            }
+            After::Keep => client.age = Age::Kept,
+            After::Close | After::Linger | After::Reset => break after,
+        }
+    };
+    match after {
+        After::Linger => client.linger().await,
+        // Where it fails the connection has gone already.
+        After::Reset => drop(SockRef::from(&client.stream).set_linger(Some(Duration::ZERO))),
+        After::Close | After::Keep => {}
+    }
+}
+
+impl Client {
+    pub(in crate::process::proxy) fn listener(&self) -> &Listener {
+        &self.thread.table.listeners[self.listener]
+    }
+
+    async fn read(&mut self) -> Read {
+        let timeouts = self.listener().timeouts;
+        match (self.ahead.is_empty(), self.age) {
+            (true, Age::New) => self.watch.enter(Phase::Idle, timeouts.request_head),
+            (true, Age::Kept) => self.watch.enter(Phase::Idle, timeouts.keep_alive),
+            (false, _) => self.watch.enter(Phase::Head, timeouts.request_head),
+        }
+        let mut reading = Reading {
+            searched: None,
+            began_at: None,
+        };
+        if !self.ahead.is_empty() {
+            reading.began_at = self.thread.moment();
+        }
+        poll_fn(|cx| self.poll_request(cx, &mut reading)).await
+    }
+
+    /// Reads until a head has come.
+    fn poll_request(&mut self, cx: &mut Context<'_>, reading: &mut Reading) -> Poll<Read> {
+        if let Poll::Ready(interrupt) = self.watch.poll_interrupt(cx) {
+            return Poll::Ready(match (interrupt, self.watch.phase()) {
+                (Interrupt::Drain, _) => Read::Drained,
+                (Interrupt::Overdue, Phase::Head) => Read::Late(reading.moments()),
+                (Interrupt::Overdue | Interrupt::Cut, _) => Read::Over,
+            });
+        }
+        loop {
+            if !self.ahead.is_empty()
+                && let Some(read) = self.parse(reading)
+            {
+                return Poll::Ready(read);
+            }
+            let buffers = &self.thread.buffers;
+            let mut buffer = buffers.large();
+            match stream::poll_read(&mut self.stream, cx, &mut buffer[..HEAD_READ_BYTES]) {
+                Poll::Ready(Ok(len @ 1..)) => {
+                    if self.ahead.is_empty() {
+                        self.ahead = Held::new(buffer, len);
+                    } else {
+                        self.ahead.append(&buffer[..len], buffers);
+                        buffers.give_back(buffer);
+                    }
+                    if self.watch.phase() == Phase::Idle {
+                        let within = self.listener().timeouts.request_head;
+                        self.watch.enter(Phase::Head, within);
+                        reading.began_at = self.thread.moment();
+                    }
+                }
+                Poll::Ready(Ok(_) | Err(_)) => {
+                    buffers.give_back(buffer);
+                    return Poll::Ready(Read::Over);
+                }
+                Poll::Pending => {
+                    buffers.give_back(buffer);
+                    self.ahead.shrink(buffers);
+                    return Poll::Pending;
+                }
             }
         }
     }
-    let tunnel = connection.tunnel.take();
-    match http.into_parts() {
-        Some(parts) => close(parts.io.into_inner().stream, &watch).await,
-        None => {
-            if let Some(tunnel) = tunnel {
-                tunnel.run(&watch).await;
+
+    fn parse(&mut self, reading: &mut Reading) -> Option<Read> {
+        let limits = self.listener().heads;
+        let bytes = self.ahead.bytes();
+        if let Some(from) = reading.searched {
+            reading.searched = head_may_end(bytes, from);
+            if reading.searched.is_some() && bytes.len() < limits.head_bytes {
+                return None;
             }
         }
-    }
-}
-
-/// Waits until idle connections are to be closed: at the drain, or a little later where a request
-/// may be on its way.
-async fn drained(stage: &mut tokio::sync::watch::Receiver<Stage>, watch: &Watch) {
-    if stage
-        .wait_for(|stage| *stage != Stage::Serving)
-        .await
-        .is_err()
-    {
-        // Nobody is left to end the drain; the thread is about to end.
-        return;
-    }
-    if watch.phase() == Phase::Idle {
-        tokio::time::sleep(DRAIN_GRACE).await;
-    }
-}
-
-async fn close(mut stream: TcpStream, watch: &Watch) {
-    match watch.why_cut() {
-        Cut::Silently | Cut::Drained => return,
-        Cut::RequestTimeout => {
-            let writing = stream.write_all(REQUEST_TIMEOUT);
-            if !matches!(
-                tokio::time::timeout(LINGER_READ_TIMEOUT, writing).await,
-                Ok(Ok(()))
-            ) {
-                return;
+        let mut slots = Slots::new();
+        let head = match RequestHead::parse(bytes, &mut slots, &limits) {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                reading.searched = head_may_end(bytes, 0);
+                return None;
             }
+            Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
+        };
+        let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
+        if self.listener().limits.body_bytes.is_some_and(too_long) {
+            return Some(Read::Refused(
+                RequestRefusal::BodyTooLarge,
+                reading.moments(),
+            ));
         }
-        Cut::No => {}
+        let mut request = self.request(&head);
+        request.moments.began_at = reading.began_at;
+        let len = head.len;
+        self.ahead.consume(len, &self.thread.buffers);
+        Some(Read::Request(request))
     }
-    tokio::select! {
-        _ = tokio::time::timeout(LINGER_TIMEOUT, linger(stream)) => {}
-        () = watch.wake.notified() => {}
+
+    fn request(&self, head: &RequestHead<'_, '_>) -> Request {
+        let local = match (head.host, head.target) {
+            (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
+            (None, Target::Origin(_) | Target::Asterisk) => {
+                let local = self.stream.local_addr();
+                local.map_or_else(|_| "localhost".to_owned(), |local| local.to_string())
+            }
+        };
+        let listener = self.listener();
+        let peer = self.address.ip();
+        let trusted = &listener.forwarding.trusted_proxies;
+        let origin = origin(peer, head.fields.all(), trusted);
+        let arrival = Arrival {
+            peer,
+            trust: if trusted.iter().any(|network| network.contains(peer)) {
+                Trust::Trusted
+            } else {
+                Trust::Untrusted
+            },
+            scheme: "http",
+            port: self.port,
+            fallback_host: &local,
+            forwarded: listener.forwarding.forwarded,
+            request_id: match listener.forwarding.request_id {
+                Writes::Yes => Some(self.thread.request_id()),
+                Writes::No => None,
+            },
+        };
+        let mut out = self.thread.buffers.small();
+        head.write(&arrival, &mut out);
+        let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
+        let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
+        Request {
+            origin,
+            head: out,
+            framing: head.framing,
+            expectation: head.expectation,
+            asked: AskedFor {
+                method: match head.method {
+                    "HEAD" => AskedMethod::Head,
+                    _ => AskedMethod::Other,
+                },
+                version: head.version,
+                upgrade: head.upgrade,
+                persistence: head.persistence,
+            },
+            repeat: if harmless {
+                Repeat::Harmless
+            } else {
+                Repeat::Risky
+            },
+            moments: Moments {
+                head_at: self.thread.moment(),
+                ..Moments::default()
+            },
+        }
+    }
+
+    async fn refuse(&mut self, refusal: RequestRefusal, moments: Moments) -> After {
+        let answer = relay::refused(refusal);
+        self.say(&answer, Termination::RequestRefused, moments)
+            .await
+    }
+
+    async fn say_late(&mut self, moments: Moments) -> After {
+        self.say(&relay::late(), Termination::RequestHeadTimeout, moments)
+            .await
+    }
+
+    /// Answers a request that was not read.
+    async fn say(
+        &mut self,
+        answer: &OwnAnswer,
+        termination: Termination,
+        moments: Moments,
+    ) -> After {
+        let mut record = Record::new(self.address, self.listener);
+        record.termination = termination;
+        record.moments = moments;
+        let after = relay::say(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
+        record.moments.ended_at = self.thread.moment();
+        record::ended(&self.thread, &record, self.ahead.bytes());
+        after
+    }
+
+    /// Ends our side, then reads what the client still sends until it ends its own: closing a
+    /// socket with unread bytes resets the connection, and the client might never read the answer.
+    async fn linger(&mut self) {
+        stream::shut(&self.stream);
+        self.ahead.clear(&self.thread.buffers);
+        self.watch.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
+        let began_ms = self.thread.clock.get();
+        poll_fn(|cx| {
+            let lasted_ms = self.thread.clock.get().saturating_sub(began_ms);
+            if self.watch.poll_interrupt(cx).is_ready() || lasted_ms >= LINGER_MS_MAX {
+                return Poll::Ready(());
+            }
+            let buffers = &self.thread.buffers;
+            let mut buffer = buffers.large();
+            let poll = loop {
+                match stream::poll_read(&mut self.stream, cx, &mut buffer) {
+                    Poll::Ready(Ok(1..)) => self.watch.touch(),
+                    Poll::Ready(Ok(_) | Err(_)) => break Poll::Ready(()),
+                    Poll::Pending => break Poll::Pending,
+                }
+            };
+            buffers.give_back(buffer);
+            poll
+        })
+        .await;
     }
 }
 
-/// Ends our side, then reads what the client still sends until it ends its own: closing a socket
-/// with unread bytes resets the connection, and the client might never read the answer.
-async fn linger(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    // Nearly all clients end their side without another byte.
-    let mut waste = vec![0; 64];
-    loop {
-        match tokio::time::timeout(LINGER_READ_TIMEOUT, stream.read(&mut waste)).await {
-            Ok(Ok(read)) if read > 0 => waste.resize(16 * 1024, 0),
-            Ok(_) | Err(_) => return,
-        }
-    }
-}
-
-/// A request's head; more is answered 431.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Read ahead of a slow backend; then the client waits.
-const BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// How long a client's last bytes are read after an answer that closes the connection.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may be silent meanwhile.
+/// What is assumed of a request that could not be read.
+const UNKNOWN: AskedFor = AskedFor {
+    method: AskedMethod::Other,
+    version: Version::Http11,
+    upgrade: Upgrade::None,
+    persistence: Persistence::Close,
+};
+/// A read while a head is expected.
+const HEAD_READ_BYTES: usize = 64 * 1024;
+/// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an idle connection is still served when the drain begins.
-const DRAIN_GRACE: Duration = Duration::from_millis(100);
+/// How long a client's last bytes are read after it, in all.
+const LINGER_MS_MAX: u64 = 5000;

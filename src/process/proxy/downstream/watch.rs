@@ -1,25 +1,18 @@
-//! Who is waited for, and since when: one record for a client connection, swept by its data thread.
+//! Who is waited for, and until when: one record for a client connection, swept by its data thread.
 //!
-//! No timer is armed per read. Every byte of a connection stores the thread's coarse clock in its
-//! record; four times a second the thread looks through all records and cuts the connections whose
-//! phase has lasted too long.
+//! No timer is armed per read. What a connection does next stores a deadline by the thread's coarse
+//! clock; four times a second the thread looks through all records and wakes the connections whose
+//! deadline has passed. The connection itself decides what that means.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
-
-use crate::config::ListenerTimeouts;
-use crate::logic::http1::framing::FramingScan;
 use crate::process::proxy::shared::millis;
 
 /// Milliseconds since its thread began, renewed every 50 ms.
-pub(in crate::process::proxy) type CoarseClock = Arc<AtomicU64>;
+pub(in crate::process::proxy) type CoarseClock = Rc<Cell<u64>>;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,272 +23,155 @@ pub(in crate::process::proxy) enum Phase {
     Head,
     /// The body of a request is being read and nothing is answered yet.
     Uploading,
-    /// The backend has the request; the relay keeps that time itself.
+    /// A connection to a backend is being opened.
+    Connecting,
+    /// The backend has the request.
     Waiting,
-    /// A response or a tunnel is being relayed.
+    /// A response is being relayed.
     Relaying,
+    /// It has stopped being HTTP.
+    Tunnel,
+    /// What the client still sends is read, so that it gets its answer.
+    Lingering,
 }
 
-/// Why a connection is cut.
+/// Why a connection is woken besides its sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::process::proxy) enum Cut {
-    /// Not cut.
-    No,
-    /// Idle between requests, or in the middle of a relayed response: closed without a word.
-    Silently,
-    /// In the middle of a request: answered 408.
-    RequestTimeout,
+pub(in crate::process::proxy) enum Interrupt {
+    /// Its phase has lasted too long.
+    Overdue,
+    /// The drain has begun and it is idle.
+    Drain,
     /// The drain's deadline has passed.
-    Drained,
-}
-
-/// Whether a request states its length in one way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::process::proxy) enum Framing {
-    /// One way, or none.
-    Clear,
-    /// Two ways.
-    Ambiguous,
+    Cut,
 }
 
 /// The record of one client connection.
 pub(in crate::process::proxy) struct Watch {
     clock: CoarseClock,
-    phase: AtomicU8,
-    /// When the phase began.
-    since_ms: AtomicU64,
-    /// When a byte last passed.
-    last_ms: AtomicU64,
-    head_ms: u64,
-    idle_ms: u64,
-    cut: AtomicU8,
-    /// Requests that have been handled.
-    handled: AtomicU64,
-    /// The number of the first request that states its length in two ways.
-    ambiguous: AtomicU64,
-    /// Woken when `cut` is set.
-    pub(in crate::process::proxy) wake: Notify,
+    phase: Cell<Phase>,
+    span_ms: Cell<u64>,
+    due_ms: Cell<u64>,
+    interrupt: Cell<Option<Interrupt>>,
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Watch {
-    pub(in crate::process::proxy) fn new(clock: CoarseClock, timeouts: ListenerTimeouts) -> Watch {
-        let now = clock.load(Relaxed);
+    pub(in crate::process::proxy) fn new(clock: CoarseClock) -> Watch {
         Watch {
             clock,
-            phase: AtomicU8::new(Phase::Idle as u8),
-            since_ms: AtomicU64::new(now),
-            last_ms: AtomicU64::new(now),
-            head_ms: millis(timeouts.request_head),
-            idle_ms: millis(timeouts.idle),
-            cut: AtomicU8::new(Cut::No as u8),
-            handled: AtomicU64::new(0),
-            ambiguous: AtomicU64::new(u64::MAX),
-            wake: Notify::new(),
+            phase: Cell::new(Phase::Idle),
+            span_ms: Cell::new(u64::MAX),
+            due_ms: Cell::new(u64::MAX),
+            interrupt: Cell::new(None),
+            waker: RefCell::new(None),
         }
     }
 
     pub(in crate::process::proxy) fn phase(&self) -> Phase {
-        match self.phase.load(Relaxed) {
-            p if p == Phase::Idle as u8 => Phase::Idle,
-            p if p == Phase::Head as u8 => Phase::Head,
-            p if p == Phase::Uploading as u8 => Phase::Uploading,
-            p if p == Phase::Waiting as u8 => Phase::Waiting,
-            _ => Phase::Relaying,
+        self.phase.get()
+    }
+
+    /// Begins a phase that may last `within`, or so long without a `touch`.
+    pub(in crate::process::proxy) fn enter(&self, phase: Phase, within: Duration) {
+        self.phase.set(phase);
+        self.span_ms.set(millis(within));
+        if self.interrupt.get() != Some(Interrupt::Cut) {
+            self.interrupt.set(None);
         }
+        self.touch();
     }
 
-    pub(in crate::process::proxy) fn enter(&self, phase: Phase) {
-        let now = self.clock.load(Relaxed);
-        self.phase.store(phase as u8, Relaxed);
-        self.since_ms.store(now, Relaxed);
-        self.last_ms.store(now, Relaxed);
+    /// Gives the phase its whole time again.
+    pub(in crate::process::proxy) fn touch(&self) {
+        let due = self.clock.get().saturating_add(self.span_ms.get());
+        self.due_ms.set(due);
     }
 
-    /// Counts a request; returns whether it states its length in two ways.
-    pub(in crate::process::proxy) fn count_request(&self) -> Framing {
-        let number = self.handled.fetch_add(1, Relaxed);
-        if number >= self.ambiguous.load(Relaxed) {
-            Framing::Ambiguous
-        } else {
-            Framing::Clear
+    /// Lets the phase end in `within` at the latest.
+    pub(in crate::process::proxy) fn hurry(&self, within: Duration) {
+        let due = self.clock.get().saturating_add(millis(within));
+        self.due_ms.set(self.due_ms.get().min(due));
+    }
+
+    /// Ready with why the connection is to stop what it does; otherwise its task is woken then.
+    pub(in crate::process::proxy) fn poll_interrupt(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Interrupt> {
+        if let Some(interrupt) = self.interrupt.get() {
+            return Poll::Ready(interrupt);
         }
+        let mut waker = self.waker.borrow_mut();
+        match &*waker {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            Some(_) | None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 
-    /// Cuts the connection if its phase has lasted too long.
+    /// Interrupts the connection if its time is over.
     pub(in crate::process::proxy) fn sweep(&self) {
-        let now = self.clock.load(Relaxed);
-        let since = now.saturating_sub(self.since_ms.load(Relaxed));
-        let silent = now.saturating_sub(self.last_ms.load(Relaxed));
-        let cut = match self.phase() {
-            // The tail of an answer may still be on its way to a slow client.
-            Phase::Idle if silent >= self.head_ms => Cut::Silently,
-            Phase::Head if since >= self.head_ms => Cut::RequestTimeout,
-            Phase::Uploading if silent >= self.idle_ms => Cut::RequestTimeout,
-            Phase::Relaying if silent >= self.idle_ms => Cut::Silently,
-            Phase::Idle | Phase::Head | Phase::Uploading | Phase::Waiting | Phase::Relaying => {
-                Cut::No
-            }
-        };
-        if cut != Cut::No {
-            self.cut(cut);
+        if self.clock.get() >= self.due_ms.get() {
+            self.due_ms.set(u64::MAX);
+            self.interrupt(Interrupt::Overdue);
         }
     }
 
-    pub(in crate::process::proxy) fn cut(&self, why: Cut) {
-        self.cut.store(why as u8, Relaxed);
-        self.wake.notify_one();
-    }
-
-    pub(in crate::process::proxy) fn why_cut(&self) -> Cut {
-        match self.cut.load(Relaxed) {
-            c if c == Cut::No as u8 => Cut::No,
-            c if c == Cut::Silently as u8 => Cut::Silently,
-            c if c == Cut::RequestTimeout as u8 => Cut::RequestTimeout,
-            _ => Cut::Drained,
+    /// Interrupts the connection; a cut outlasts whatever it does then.
+    pub(in crate::process::proxy) fn interrupt(&self, why: Interrupt) {
+        if self.interrupt.get() != Some(Interrupt::Cut) {
+            self.interrupt.set(Some(why));
         }
-    }
-
-    fn saw_read(&self, bytes: usize) {
-        if bytes == 0 {
-            return;
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
         }
-        if self.phase.load(Relaxed) == Phase::Idle as u8 {
-            self.enter(Phase::Head);
-        } else {
-            self.last_ms.store(self.clock.load(Relaxed), Relaxed);
-        }
-    }
-
-    fn saw_write(&self) {
-        self.last_ms.store(self.clock.load(Relaxed), Relaxed);
-    }
-}
-
-/// A client's socket that keeps its record up to date.
-pub(in crate::process::proxy) struct WatchedStream {
-    pub(in crate::process::proxy) stream: TcpStream,
-    pub(in crate::process::proxy) watch: Arc<Watch>,
-    pub(in crate::process::proxy) scan: FramingScan,
-}
-
-impl AsyncRead for WatchedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let read = &buf.filled()[before..];
-        self.watch.saw_read(read.len());
-        if let Some(number) = self.scan.handle_bytes(read) {
-            self.watch.ambiguous.store(number, Relaxed);
-        }
-        poll
-    }
-}
-
-impl AsyncWrite for WatchedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if poll.is_ready() {
-            self.watch.saw_write();
-        }
-        poll
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        if poll.is_ready() {
-            self.watch.saw_write();
-        }
-        poll
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn watch() -> Watch {
-        let timeouts = ListenerTimeouts {
-            request_head: Duration::from_millis(100),
-            idle: Duration::from_millis(300),
-        };
-        Watch::new(CoarseClock::default(), timeouts)
-    }
+    const SPAN: Duration = Duration::from_millis(100);
 
-    fn swept_at(watch: &Watch, now_ms: u64) -> Cut {
-        watch.clock.store(now_ms, Relaxed);
+    fn interrupted_at(watch: &Watch, now_ms: u64) -> Option<Interrupt> {
+        watch.clock.set(now_ms);
         watch.sweep();
-        watch.why_cut()
+        watch.interrupt.get()
     }
 
     #[test]
-    fn every_phase_has_its_end() {
-        for (phase, last_hope_ms, over_ms, hoped) in [
-            (Phase::Idle, 99, 100, Cut::Silently),
-            (Phase::Head, 99, 100, Cut::RequestTimeout),
-            (Phase::Uploading, 299, 300, Cut::RequestTimeout),
-            (Phase::Relaying, 299, 300, Cut::Silently),
-            (Phase::Waiting, 299, 100_000, Cut::No),
-        ] {
-            let watch = watch();
-            watch.enter(phase);
-            assert_eq!(swept_at(&watch, last_hope_ms), Cut::No, "{phase:?}");
-            assert_eq!(swept_at(&watch, over_ms), hoped, "{phase:?}");
-        }
+    fn phases_end_when_their_time_is_over() {
+        let watch = Watch::new(CoarseClock::default());
+        watch.enter(Phase::Head, SPAN);
+        assert_eq!(interrupted_at(&watch, 99), None);
+        assert_eq!(interrupted_at(&watch, 100), Some(Interrupt::Overdue));
+        watch.enter(Phase::Relaying, SPAN);
+        assert_eq!(
+            interrupted_at(&watch, 199),
+            None,
+            "another phase, another time"
+        );
     }
 
     #[test]
-    fn heads_do_not_get_more_time_by_more_bytes() {
-        let watch = watch();
-        watch.saw_read(1);
-        assert_eq!(watch.phase(), Phase::Head);
-        watch.clock.store(90, Relaxed);
-        watch.saw_read(1);
-        assert_eq!(swept_at(&watch, 100), Cut::RequestTimeout);
+    fn touched_phases_last_longer_and_hurried_ones_shorter() {
+        let watch = Watch::new(CoarseClock::default());
+        watch.enter(Phase::Relaying, SPAN);
+        watch.clock.set(90);
+        watch.touch();
+        assert_eq!(interrupted_at(&watch, 189), None);
+        watch.hurry(SPAN);
+        assert_eq!(interrupted_at(&watch, 190), Some(Interrupt::Overdue));
     }
 
     #[test]
-    fn bytes_of_a_body_or_of_an_answers_tail_give_more_time() {
-        for phase in [Phase::Relaying, Phase::Uploading, Phase::Idle] {
-            let watch = watch();
-            watch.enter(phase);
-            watch.clock.store(90, Relaxed);
-            watch.saw_write();
-            assert_eq!(swept_at(&watch, 189), Cut::No, "{phase:?}");
-        }
-    }
-
-    #[test]
-    fn requests_from_the_ambiguous_one_on_are_refused() {
-        let watch = watch();
-        watch.ambiguous.store(1, Relaxed);
-        assert_eq!(watch.count_request(), Framing::Clear);
-        assert_eq!(watch.count_request(), Framing::Ambiguous);
-        assert_eq!(watch.count_request(), Framing::Ambiguous);
+    fn cuts_outlast_everything() {
+        let watch = Watch::new(CoarseClock::default());
+        watch.interrupt(Interrupt::Cut);
+        watch.enter(Phase::Lingering, SPAN);
+        watch.interrupt(Interrupt::Drain);
+        assert_eq!(watch.interrupt.get(), Some(Interrupt::Cut));
     }
 }

@@ -1,0 +1,144 @@
+//! What a listener allows its clients: timeouts, limits, and which proxies before us are believed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::values::{duration_or, flag, number_or};
+use crate::config::reader::{Fields, Value};
+use crate::config::report::{Problems, shown};
+use crate::config::{ForwardingConfig, ListenerLimits, ListenerTimeouts};
+use crate::logic::http1::forwarding::Writes;
+use crate::logic::http1::head::FIELDS_MAX;
+use crate::model::Network;
+
+pub(super) fn check_timeouts(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<ListenerTimeouts> {
+    let default = ListenerTimeouts::default();
+    let Some(value) = fields.get("timeouts") else {
+        return Some(default);
+    };
+    let keys = &[
+        "request_head",
+        "keep_alive",
+        "request_body",
+        "idle",
+        "tunnel",
+    ];
+    let fields = value.fields(keys, problems)?;
+    let mut read = |key: &str, default: Duration, max: Duration| {
+        duration_or(&fields, key, default, TIMEOUT_MIN..=max, problems)
+    };
+    let request_head = read("request_head", default.request_head, HOUR);
+    let keep_alive = read("keep_alive", default.keep_alive, HOUR);
+    let request_body = read("request_body", default.request_body, HOUR);
+    let idle = read("idle", default.idle, DAY);
+    let tunnel = read("tunnel", default.tunnel, DAY);
+    Some(ListenerTimeouts {
+        request_head: request_head?,
+        keep_alive: keep_alive?,
+        request_body: request_body?,
+        idle: idle?,
+        tunnel: tunnel?,
+    })
+}
+
+pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Option<ListenerLimits> {
+    let default = ListenerLimits::default();
+    let Some(value) = fields.get("limits") else {
+        return Some(default);
+    };
+    let keys = &[
+        "head_bytes",
+        "fields",
+        "target_bytes",
+        "body_bytes",
+        "connections",
+        "connections_per_client",
+    ];
+    let fields = value.fields(keys, problems)?;
+    let mut read =
+        |key: &str, default: u32, max: u32| number_or(&fields, key, default, 1..=max, problems);
+    let head_bytes = read("head_bytes", default.head_bytes, HEAD_BYTES_MAX);
+    let field_count = read(
+        "fields",
+        default.fields,
+        u32::try_from(FIELDS_MAX).unwrap_or(1),
+    );
+    let target_bytes = read("target_bytes", default.target_bytes, HEAD_BYTES_MAX);
+    let mut read = |key: &str| match fields.get(key) {
+        None => Some(None),
+        Some(value) => value.number(1, u32::MAX, problems).map(Some),
+    };
+    let body_bytes = read("body_bytes");
+    let connections = read("connections");
+    let connections_per_client = read("connections_per_client");
+    Some(ListenerLimits {
+        head_bytes: head_bytes?,
+        fields: field_count?,
+        target_bytes: target_bytes?,
+        body_bytes: body_bytes?,
+        connections: connections?,
+        connections_per_client: connections_per_client?,
+    })
+}
+
+pub(super) fn check_forwarding(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<ForwardingConfig> {
+    let mut trusted = Some(Vec::new());
+    if let Some(value) = fields.get("trusted_proxies") {
+        for item in value.items("networks", problems)? {
+            let network = check_network(item, problems);
+            trusted = trusted.zip(network).map(|(mut trusted, network)| {
+                trusted.push(network);
+                trusted
+            });
+        }
+    }
+    let writes = |writes: bool| if writes { Writes::Yes } else { Writes::No };
+    let forwarded = flag(fields, "forwarded", false, problems).map(writes);
+    let request_id = flag(fields, "request_id", true, problems).map(writes);
+    Some(ForwardingConfig {
+        trusted_proxies: trusted?,
+        forwarded: forwarded?,
+        request_id: request_id?,
+    })
+}
+
+/// An address, or a network with its prefix length.
+fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
+    let text = item.text("an address or a network", problems)?;
+    let (address, len) = match text.split_once('/') {
+        Some((address, len)) => (address, Some(len)),
+        None => (text, None),
+    };
+    let network = address.parse::<IpAddr>().ok().and_then(|address| {
+        let max = if address.is_ipv4() { 32 } else { 128 };
+        let prefix_len = match len {
+            None => max,
+            Some(len) if len.bytes().all(|byte| byte.is_ascii_digit()) => {
+                len.parse().ok().filter(|len| *len <= max)?
+            }
+            Some(_) => return None,
+        };
+        Some(Network {
+            address,
+            prefix_len,
+        })
+    });
+    if network.is_none() {
+        let message = format!("`{}` is neither an address nor a network", shown(text));
+        let help = "write `192.0.2.1`, `10.0.0.0/8` or `\"2001:db8::/32\"`";
+        item.wrong_with_help(message, help, problems);
+    }
+    network
+}
+
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Larger heads are an attack.
+const HEAD_BYTES_MAX: u32 = 64 * 1024;

@@ -1,0 +1,244 @@
+//! The words of the log: what each is called and how it is written.
+//!
+//! One list for both manners, so that a JSON key and a placeholder of the same name say the same.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Line;
+use super::escape::{Escaping, write_escaped};
+use super::head::Parts;
+use super::number::{write_address, write_digits, write_number};
+use crate::model::date_of_day;
+
+/// One thing that a line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    missing_docs,
+    reason = "each is the word that `name` gives it; evenkeel(8) explains them"
+)]
+pub enum Field {
+    Time,
+    Client,
+    ClientPort,
+    Via,
+    Listener,
+    Pool,
+    Backend,
+    Method,
+    Host,
+    Path,
+    Protocol,
+    Status,
+    RequestBytes,
+    ResponseBytes,
+    HeadMs,
+    QueueMs,
+    ConnectMs,
+    ResponseMs,
+    TotalMs,
+    Retries,
+    Termination,
+    EndedBy,
+    Phase,
+    RequestId,
+    Referer,
+    UserAgent,
+}
+
+/// What a field has to say.
+enum Value<'a> {
+    Absent,
+    Number(u64),
+    Time(u64),
+    Span(Duration),
+    Address(IpAddr),
+    /// A word or a name of ours.
+    Word(&'a str),
+    /// Bytes of the client's, of which at most so many are written.
+    Foreign(&'a [u8], usize),
+}
+
+impl Field {
+    /// Every field, in the order of a JSON line.
+    pub const ALL: [Field; 26] = [
+        Field::Time,
+        Field::Client,
+        Field::ClientPort,
+        Field::Via,
+        Field::Listener,
+        Field::Pool,
+        Field::Backend,
+        Field::Method,
+        Field::Host,
+        Field::Path,
+        Field::Protocol,
+        Field::Status,
+        Field::RequestBytes,
+        Field::ResponseBytes,
+        Field::HeadMs,
+        Field::QueueMs,
+        Field::ConnectMs,
+        Field::ResponseMs,
+        Field::TotalMs,
+        Field::Retries,
+        Field::Termination,
+        Field::EndedBy,
+        Field::Phase,
+        Field::RequestId,
+        Field::Referer,
+        Field::UserAgent,
+    ];
+
+    /// Returns its key in JSON and its placeholder in a text.
+    pub fn name(self) -> &'static str {
+        let key = self.key();
+        &key[2..key.len() - 2]
+    }
+
+    /// Returns what stands before its value in JSON, where it is not the first.
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Field::Time => ",\"time\":",
+            Field::Client => ",\"client\":",
+            Field::ClientPort => ",\"client_port\":",
+            Field::Via => ",\"via\":",
+            Field::Listener => ",\"listener\":",
+            Field::Pool => ",\"pool\":",
+            Field::Backend => ",\"backend\":",
+            Field::Method => ",\"method\":",
+            Field::Host => ",\"host\":",
+            Field::Path => ",\"path\":",
+            Field::Protocol => ",\"protocol\":",
+            Field::Status => ",\"status\":",
+            Field::RequestBytes => ",\"request_bytes\":",
+            Field::ResponseBytes => ",\"response_bytes\":",
+            Field::HeadMs => ",\"head_ms\":",
+            Field::QueueMs => ",\"queue_ms\":",
+            Field::ConnectMs => ",\"connect_ms\":",
+            Field::ResponseMs => ",\"response_ms\":",
+            Field::TotalMs => ",\"total_ms\":",
+            Field::Retries => ",\"retries\":",
+            Field::Termination => ",\"termination\":",
+            Field::EndedBy => ",\"ended_by\":",
+            Field::Phase => ",\"phase\":",
+            Field::RequestId => ",\"request_id\":",
+            Field::Referer => ",\"referer\":",
+            Field::UserAgent => ",\"user_agent\":",
+        }
+    }
+
+    /// Appends its value as JSON; `null` where there is none.
+    pub(super) fn write_json(self, line: &Line<'_>, parts: &Parts<'_>, out: &mut Vec<u8>) {
+        let value = self.value(line, parts);
+        match value {
+            Value::Absent => out.extend_from_slice(b"null"),
+            Value::Number(_) | Value::Span(_) => value.write(out, Escaping::Json),
+            Value::Time(_) | Value::Address(_) | Value::Word(_) | Value::Foreign(..) => {
+                out.push(b'"');
+                value.write(out, Escaping::Json);
+                out.push(b'"');
+            }
+        }
+    }
+
+    /// Appends its value as a text; `-` where there is none.
+    pub(super) fn write_text(self, line: &Line<'_>, parts: &Parts<'_>, out: &mut Vec<u8>) {
+        let value = self.value(line, parts);
+        if matches!(value, Value::Absent | Value::Foreign(b"", _)) {
+            out.push(b'-');
+        } else {
+            value.write(out, Escaping::Text);
+        }
+    }
+
+    fn value<'a>(self, line: &Line<'a>, parts: &Parts<'a>) -> Value<'a> {
+        let foreign = |bytes: Option<&'a [u8]>, bytes_max| {
+            bytes.map_or(Value::Absent, |bytes| Value::Foreign(bytes, bytes_max))
+        };
+        let word = |word: Option<&'a str>| word.map_or(Value::Absent, Value::Word);
+        let span = |span: Option<Duration>| span.map_or(Value::Absent, Value::Span);
+        let is_direct = line.peer.ip().to_canonical() == line.client.to_canonical();
+        match self {
+            Field::Time => Value::Time(line.began_ms),
+            Field::Client => Value::Address(line.client),
+            Field::ClientPort if is_direct => Value::Number(u64::from(line.peer.port())),
+            Field::Via if !is_direct => Value::Address(line.peer.ip()),
+            Field::ClientPort | Field::Via => Value::Absent,
+            Field::Listener => Value::Word(line.listener),
+            Field::Pool => Value::Word(line.pool),
+            Field::Backend => word(line.backend),
+            Field::Method => foreign(parts.method, METHOD_BYTES_MAX),
+            Field::Host => foreign(parts.host, HOST_BYTES_MAX),
+            Field::Path => foreign(parts.target, PATH_BYTES_MAX),
+            Field::Protocol => word(line.protocol),
+            Field::Status => line
+                .status
+                .map_or(Value::Absent, |status| Value::Number(u64::from(status))),
+            Field::RequestBytes => Value::Number(line.request_bytes),
+            Field::ResponseBytes => Value::Number(line.response_bytes),
+            Field::HeadMs => span(line.timers.head),
+            Field::QueueMs => span(line.timers.queue),
+            Field::ConnectMs => span(line.timers.connect),
+            Field::ResponseMs => span(line.timers.response),
+            Field::TotalMs => span(line.timers.total),
+            Field::Retries => Value::Number(u64::from(line.retries)),
+            Field::Termination => Value::Word(line.termination.as_str()),
+            Field::EndedBy => word(line.termination.ended_by(line.awaited).as_str()),
+            Field::Phase => Value::Word(line.phase.as_str()),
+            Field::RequestId => foreign(parts.request_id, REQUEST_ID_BYTES_MAX),
+            Field::Referer => foreign(parts.referer, REFERER_BYTES_MAX),
+            Field::UserAgent => foreign(parts.user_agent, USER_AGENT_BYTES_MAX),
+        }
+    }
+}
+
+impl Value<'_> {
+    fn write(&self, out: &mut Vec<u8>, how: Escaping) {
+        match self {
+            Value::Absent => {}
+            Value::Number(number) => write_number(out, *number),
+            Value::Time(at_ms) => write_time(out, *at_ms),
+            Value::Span(span) => {
+                let millis = span.as_secs().saturating_mul(1000);
+                let micros = u64::from(span.subsec_micros());
+                write_number(out, millis.saturating_add(micros / 1000));
+                out.push(b'.');
+                write_digits(out, micros % 1000, 3);
+            }
+            Value::Address(address) => write_address(out, *address),
+            Value::Word(word) => out.extend_from_slice(word.as_bytes()),
+            Value::Foreign(bytes, bytes_max) => write_escaped(out, bytes, *bytes_max, how),
+        }
+    }
+}
+
+/// RFC 3339, in UTC.
+fn write_time(out: &mut Vec<u8>, at_ms: u64) {
+    let seconds = at_ms / 1000;
+    let (year, month, day) = date_of_day(seconds / 86_400);
+    write_digits(out, year, 4);
+    for (before, number) in [
+        (b'-', month),
+        (b'-', day),
+        (b'T', seconds / 3600 % 24),
+        (b':', seconds / 60 % 60),
+        (b':', seconds % 60),
+    ] {
+        out.push(before);
+        write_digits(out, number, 2);
+    }
+    out.push(b'.');
+    write_digits(out, at_ms % 1000, 3);
+    out.push(b'Z');
+}
+
+/// No registered method is as long.
+const METHOD_BYTES_MAX: usize = 32;
+/// A name of DNS, and a port.
+const HOST_BYTES_MAX: usize = 261;
+/// Longer targets are attacks or accidents; what they begin with says which.
+pub(super) const PATH_BYTES_MAX: usize = 2048;
+const REQUEST_ID_BYTES_MAX: usize = 128;
+const REFERER_BYTES_MAX: usize = 1024;
+const USER_AGENT_BYTES_MAX: usize = 512;

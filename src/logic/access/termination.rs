@@ -1,0 +1,207 @@
+//! How a request ended: the word, who ended it, and in which phase.
+//!
+//! HAProxy's two letters, in words. The word of a timeout is its key and `_timeout`.
+
+use super::Awaited;
+
+/// What ended a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Termination {
+    /// The answer was relayed to its end.
+    Complete,
+    /// The request is not one that is relayed.
+    RequestRefused,
+    /// The head did not come to its end in time.
+    RequestHeadTimeout,
+    /// The body did not go on in time.
+    RequestBodyTimeout,
+    /// The body is malformed, broke off, or is too long.
+    RequestBodyInvalid,
+    /// The client left before it had its answer.
+    ClientGone,
+    /// No backend is up.
+    NoBackendUp,
+    /// No connection to a backend.
+    ConnectFailed,
+    /// No connection to a backend in time.
+    ConnectTimeout,
+    /// A backend ended its connection before it answered.
+    ConnectionLost,
+    /// A backend sent what is not relayed.
+    BadAnswer,
+    /// A backend did not answer in time.
+    ResponseHeadTimeout,
+    /// A backend ended its connection in the middle of its answer.
+    ResponseTruncated,
+    /// Nothing was sent or taken for too long in the middle of an answer.
+    IdleTimeout,
+    /// Nothing was sent for too long on an upgraded connection.
+    TunnelTimeout,
+    /// The drain's deadline passed.
+    DrainTimeout,
+}
+
+/// Whose doing an end was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// Nobody's: the request is answered.
+    Nobody,
+    /// The client's.
+    Client,
+    /// The backend's, or that of all of them.
+    Backend,
+    /// Ours.
+    Proxy,
+}
+
+/// How far a request had come when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its head was being read.
+    RequestHead,
+    /// There was no backend for it yet.
+    Queue,
+    /// A connection to a backend was being opened.
+    Connect,
+    /// It was being sent to a backend.
+    RequestBody,
+    /// The backend had it and had not answered.
+    ResponseHead,
+    /// The answer was being relayed.
+    ResponseBody,
+    /// It had stopped being HTTP.
+    Tunnel,
+}
+
+impl Termination {
+    /// Every way to end.
+    pub const ALL: [Termination; 16] = [
+        Termination::Complete,
+        Termination::RequestRefused,
+        Termination::RequestHeadTimeout,
+        Termination::RequestBodyTimeout,
+        Termination::RequestBodyInvalid,
+        Termination::ClientGone,
+        Termination::NoBackendUp,
+        Termination::ConnectFailed,
+        Termination::ConnectTimeout,
+        Termination::ConnectionLost,
+        Termination::BadAnswer,
+        Termination::ResponseHeadTimeout,
+        Termination::ResponseTruncated,
+        Termination::IdleTimeout,
+        Termination::TunnelTimeout,
+        Termination::DrainTimeout,
+    ];
+
+    /// Returns the word for the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Termination::Complete => "complete",
+            Termination::RequestRefused => "request_refused",
+            Termination::RequestHeadTimeout => "request_head_timeout",
+            Termination::RequestBodyTimeout => "request_body_timeout",
+            Termination::RequestBodyInvalid => "request_body_invalid",
+            Termination::ClientGone => "client_gone",
+            Termination::NoBackendUp => "no_backend_up",
+            Termination::ConnectFailed => "connect_failed",
+            Termination::ConnectTimeout => "connect_timeout",
+            Termination::ConnectionLost => "connection_lost",
+            Termination::BadAnswer => "bad_answer",
+            Termination::ResponseHeadTimeout => "response_head_timeout",
+            Termination::ResponseTruncated => "response_truncated",
+            Termination::IdleTimeout => "idle_timeout",
+            Termination::TunnelTimeout => "tunnel_timeout",
+            Termination::DrainTimeout => "drain_timeout",
+        }
+    }
+
+    /// Returns whose doing it was; `awaited` decides where either side may have stood still.
+    pub const fn ended_by(self, awaited: Awaited) -> EndedBy {
+        match self {
+            Termination::Complete => EndedBy::Nobody,
+            Termination::RequestRefused
+            | Termination::RequestHeadTimeout
+            | Termination::RequestBodyTimeout
+            | Termination::RequestBodyInvalid
+            | Termination::ClientGone => EndedBy::Client,
+            Termination::NoBackendUp
+            | Termination::ConnectFailed
+            | Termination::ConnectTimeout
+            | Termination::ConnectionLost
+            | Termination::BadAnswer
+            | Termination::ResponseHeadTimeout
+            | Termination::ResponseTruncated => EndedBy::Backend,
+            Termination::IdleTimeout => match awaited {
+                Awaited::Client => EndedBy::Client,
+                Awaited::Backend => EndedBy::Backend,
+            },
+            Termination::TunnelTimeout | Termination::DrainTimeout => EndedBy::Proxy,
+        }
+    }
+}
+
+impl EndedBy {
+    /// Returns the word for the log; `None` where nobody is to be named.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            EndedBy::Nobody => None,
+            EndedBy::Client => Some("client"),
+            EndedBy::Backend => Some("backend"),
+            EndedBy::Proxy => Some("proxy"),
+        }
+    }
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Phase; 7] = [
+        Phase::RequestHead,
+        Phase::Queue,
+        Phase::Connect,
+        Phase::RequestBody,
+        Phase::ResponseHead,
+        Phase::ResponseBody,
+        Phase::Tunnel,
+    ];
+
+    /// Returns the word for the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::RequestHead => "request_head",
+            Phase::Queue => "queue",
+            Phase::Connect => "connect",
+            Phase::RequestBody => "request_body",
+            Phase::ResponseHead => "response_head",
+            Phase::ResponseBody => "response_body",
+            Phase::Tunnel => "tunnel",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_a_word_of_its_own_and_all_but_one_somebody_to_name() {
+        let mut words: Vec<&str> = Termination::ALL.map(Termination::as_str).to_vec();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Termination::ALL.len());
+        let unnamed = Termination::ALL
+            .into_iter()
+            .filter(|end| end.ended_by(Awaited::Client).as_str().is_none());
+        assert_eq!(unnamed.collect::<Vec<_>>(), [Termination::Complete]);
+    }
+
+    #[test]
+    fn silence_in_an_answer_is_the_doing_of_who_was_waited_for() {
+        for (awaited, by) in [
+            (Awaited::Client, EndedBy::Client),
+            (Awaited::Backend, EndedBy::Backend),
+        ] {
+            assert_eq!(Termination::IdleTimeout.ended_by(awaited), by);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! What a backend is told of the client: X-Forwarded-For, -Proto, -Host, -Port, Forwarded (RFC 7239)
+//! and X-Request-Id.
+//!
+//! A proxy that is trusted is believed: its list is extended, its words are kept. What anybody else
+//! says of itself is replaced by what we saw, or dropped. Pure.
+
+use std::net::IpAddr;
+
+use httparse::Header;
+
+use super::head::write_number;
+use super::names::{Name, list};
+use crate::model::Network;
+
+/// What the proxy knows of the way a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Who has connected.
+    pub peer: IpAddr,
+    /// Whether it is believed.
+    pub trust: Trust,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The port it has connected to.
+    pub port: u16,
+    /// The Host for requests of HTTP/1.0 that have none: the address it has connected to.
+    pub fallback_host: &'a str,
+    /// Whether a Forwarded field is written.
+    pub forwarded: Writes,
+    /// The name of a request that has none that is believed; without one none is written.
+    pub request_id: Option<RequestId>,
+}
+
+/// Whether what a peer says of the way before it is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is one of our own proxies.
+    Trusted,
+    /// It is anybody.
+    Untrusted,
+}
+
+/// Whether a field is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// A request's name: 128 bits in hexadecimal digits.
+pub type RequestId = [u8; 32];
+
+/// Returns a name made of random numbers.
+pub fn request_id(chance: [u64; 2]) -> RequestId {
+    let mut id = [0; 32];
+    let bits = u128::from(chance[0]) << 64 | u128::from(chance[1]);
+    for (index, digit) in id.iter_mut().enumerate() {
+        let nibble = bits >> (124 - 4 * index) & 0xf;
+        // A nibble indexes sixteen digits.
+        *digit = b"0123456789abcdef"[usize::try_from(nibble).unwrap_or(0)];
+    }
+    id
+}
+
+/// Returns the client's own address: the peer's or, where that is trusted, the right-most in the
+/// X-Forwarded-For fields that is not; the left-most where all are.
+pub fn origin(peer: IpAddr, fields: &[Header<'_>], trusted: &[Network]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut origin = plain(peer);
+    if !is_trusted(origin) {
+        return origin;
+    }
+    let of_name = |field: &&Header<'_>| Name::of(field.name.as_bytes()) == Name::XForwardedFor;
+    for field in fields.iter().filter(of_name).rev() {
+        for element in field.value.rsplit(|&byte| byte == b',') {
+            let Some(address) = address_of(element.trim_ascii()) else {
+                return origin;
+            };
+            origin = address;
+            if !is_trusted(origin) {
+                return origin;
+            }
+        }
+    }
+    origin
+}
+
+/// Reads an address, maybe with a port.
+fn address_of(element: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(element).ok()?;
+    let address = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0.parse().ok()?,
+        None => text
+            .parse()
+            .or_else(|_| text.split(':').next().unwrap_or(text).parse())
+            .ok()?,
+    };
+    Some(plain(address))
+}
+
+/// Returns an IPv4 address as such.
+fn plain(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(six) => six.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+impl Arrival<'_> {
+    /// Appends the fields.
+    pub(super) fn write(&self, fields: &[Header<'_>], host: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        self.write_believed(fields, Name::XForwardedFor, out);
+        write_address(out, plain(self.peer));
+        self.write_word(fields, PROTO, out, |out| {
+            out.extend_from_slice(self.scheme.as_bytes());
+        });
+        self.write_word(fields, HOST, out, |out| {
+            out.extend_from_slice(host);
+        });
+        self.write_word(fields, PORT, out, |out| {
+            write_number(out, u64::from(self.port));
+        });
+        if self.forwarded == Writes::Yes {
+            out.extend_from_slice(b"\r\nForwarded: ");
+            self.write_believed(fields, Name::Forwarded, out);
+            self.write_element(host, out);
+        }
+        if let Some(id) = &self.request_id {
+            self.write_word(fields, REQUEST_ID, out, |out| {
+                out.extend_from_slice(id);
+            });
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends what a trusted peer says, as the beginning of a list.
+    fn write_believed(&self, fields: &[Header<'_>], name: Name, out: &mut Vec<u8>) {
+        if self.trust == Trust::Untrusted {
+            return;
+        }
+        for field in fields {
+            if Name::of(field.name.as_bytes()) == name && !field.value.is_empty() {
+                out.extend_from_slice(field.value);
+                out.extend_from_slice(b", ");
+            }
+        }
+    }
+
+    /// Appends the end of a line and a field of one word: a trusted peer's, or our own.
+    fn write_word(
+        &self,
+        fields: &[Header<'_>],
+        (name, line): Word,
+        out: &mut Vec<u8>,
+        own: impl FnOnce(&mut Vec<u8>),
+    ) {
+        out.extend_from_slice(line);
+        if self.trust == Trust::Trusted {
+            let mut said = fields
+                .iter()
+                .filter(|field| Name::of(field.name.as_bytes()) == name);
+            if let (Some(field), None) = (said.next(), said.next())
+                && is_word(field.value)
+            {
+                out.extend_from_slice(field.value);
+                return;
+            }
+        }
+        own(out);
+    }
+
+    /// RFC 7239 §4, §6.
+    fn write_element(&self, host: &[u8], out: &mut Vec<u8>) {
+        let peer = plain(self.peer);
+        let quoted = peer.is_ipv6();
+        out.extend_from_slice(if quoted { b"for=\"[" } else { b"for=" });
+        write_address(out, peer);
+        out.extend_from_slice(if quoted { b"]\"" } else { b"" });
+        // A host that has passed has no quote in it.
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host);
+        out.extend_from_slice(b"\";proto=");
+        out.extend_from_slice(self.scheme.as_bytes());
+    }
+}
+
+/// A field of one word, and how its line begins behind another.
+type Word = (Name, &'static [u8]);
+
+const PROTO: Word = (Name::XForwardedProto, b"\r\nX-Forwarded-Proto: ");
+const HOST: Word = (Name::XForwardedHost, b"\r\nX-Forwarded-Host: ");
+const PORT: Word = (Name::XForwardedPort, b"\r\nX-Forwarded-Port: ");
+const REQUEST_ID: Word = (Name::XRequestId, b"\r\nX-Request-Id: ");
+
+/// Returns whether a value is one visible word, not a list.
+fn is_word(value: &[u8]) -> bool {
+    (1..=WORD_BYTES_MAX).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && list(value).nth(1).is_none()
+}
+
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(four) => {
+            for (index, octet) in four.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                write_number(out, u64::from(octet));
+            }
+        }
+        IpAddr::V6(six) => {
+            use std::io::Write as _;
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{six}");
+        }
+    }
+}
+
+/// A longer word of a trusted proxy is replaced.
+const WORD_BYTES_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(name: &'static str, value: &'static str) -> Header<'static> {
+        Header {
+            name,
+            value: value.as_bytes(),
+        }
+    }
+
+    fn networks() -> Vec<Network> {
+        let network = |address: &str, prefix_len| Network {
+            address: address.parse().expect("an address"),
+            prefix_len,
+        };
+        vec![network("10.0.0.0", 8), network("2001:db8::", 32)]
+    }
+
+    #[test]
+    fn origin_is_the_right_most_untrusted() {
+        for (peer, said, hoped) in [
+            ("192.0.2.1", vec!["1.1.1.1"], "192.0.2.1"),
+            ("10.0.0.1", vec![], "10.0.0.1"),
+            ("10.0.0.1", vec!["1.1.1.1"], "1.1.1.1"),
+            ("10.0.0.1", vec!["6.6.6.6, 1.1.1.1"], "1.1.1.1"),
+            ("10.0.0.1", vec!["6.6.6.6, 1.1.1.1, 10.2.3.4"], "1.1.1.1"),
+            ("10.0.0.1", vec!["6.6.6.6", "1.1.1.1"], "1.1.1.1"),
+            ("10.0.0.1", vec!["1.1.1.1:4711"], "1.1.1.1"),
+            ("10.0.0.1", vec!["[2001:db9::1]:4711"], "2001:db9::1"),
+            ("10.0.0.1", vec!["2001:db9::1"], "2001:db9::1"),
+            ("2001:db8::1", vec!["::ffff:1.1.1.1"], "1.1.1.1"),
+            ("::ffff:10.0.0.1", vec!["1.1.1.1"], "1.1.1.1"),
+            ("10.0.0.1", vec!["1.1.1.1, garbage, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", vec!["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ] {
+            let fields: Vec<_> = said
+                .iter()
+                .map(|value| header("x-forwarded-for", value))
+                .collect();
+            let peer = peer.parse().expect("an address");
+            let hoped: IpAddr = hoped.parse().expect("an address");
+            assert_eq!(origin(peer, &fields, &networks()), hoped, "{peer} {said:?}");
+        }
+    }
+
+    fn written(trust: Trust, peer: &str, fields: &[Header<'_>]) -> String {
+        let arrival = Arrival {
+            peer: peer.parse().expect("an address"),
+            trust,
+            scheme: "http",
+            port: 80,
+            fallback_host: "",
+            forwarded: Writes::Yes,
+            request_id: Some(request_id([0x0123_4567_89ab_cdef, 1])),
+        };
+        let mut out = Vec::new();
+        arrival.write(fields, b"a:80", &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn nobody_but_trusted_peers_is_believed() {
+        let said = [
+            header("X-Forwarded-For", "1.1.1.1"),
+            header("X-Forwarded-Proto", "https"),
+            header("X-Forwarded-Host", "b"),
+            header("X-Forwarded-Port", "443"),
+            header("Forwarded", "for=1.1.1.1"),
+            header("X-Request-Id", "theirs"),
+        ];
+        assert_eq!(
+            written(Trust::Untrusted, "10.0.0.1", &said),
+            "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a:80\r\n\
+             X-Forwarded-Port: 80\r\nForwarded: for=10.0.0.1;host=\"a:80\";proto=http\r\n\
+             X-Request-Id: 0123456789abcdef0000000000000001\r\n"
+        );
+        assert_eq!(
+            written(Trust::Trusted, "2001:db8::1", &said),
+            "X-Forwarded-For: 1.1.1.1, 2001:db8::1\r\nX-Forwarded-Proto: https\r\n\
+             X-Forwarded-Host: b\r\nX-Forwarded-Port: 443\r\n\
+             Forwarded: for=1.1.1.1, for=\"[2001:db8::1]\";host=\"a:80\";proto=http\r\n\
+             X-Request-Id: theirs\r\n"
+        );
+    }
+
+    #[test]
+    fn words_that_are_none_are_replaced() {
+        let said = [
+            header("X-Forwarded-Proto", "https, http"),
+            header("X-Forwarded-Host", "b"),
+            header("X-Forwarded-Host", "c"),
+        ];
+        let text = written(Trust::Trusted, "10.0.0.1", &said);
+        assert!(text.contains("X-Forwarded-Proto: http\r\n"), "{text}");
+        assert!(text.contains("X-Forwarded-Host: a:80\r\n"), "{text}");
+    }
+}

@@ -1,0 +1,299 @@
+//! What request and response heads have in common: slots, limits, line ends, and fields that are
+//! written on as they came.
+//!
+//! Fields are views of the head's bytes. Those that do not travel are marked in a set of bits; the
+//! rest is copied line by line, in runs, so that names keep their case and order. Pure.
+
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
+use super::names::{Name, list};
+
+/// Where a head's fields are parsed into; on the caller's stack, and never initialized.
+pub struct Slots<'b>([MaybeUninit<Header<'b>>; FIELDS_MAX]);
+
+impl<'b> Slots<'b> {
+    /// Returns empty slots.
+    pub const fn new() -> Slots<'b> {
+        Slots([const { MaybeUninit::uninit() }; FIELDS_MAX])
+    }
+
+    pub(super) fn first(&mut self, count: usize) -> &mut [MaybeUninit<Header<'b>>] {
+        &mut self.0[..count.min(FIELDS_MAX)]
+    }
+}
+
+impl Default for Slots<'_> {
+    fn default() -> Self {
+        Slots::new()
+    }
+}
+
+/// How much a head may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes, with the first line and the empty one.
+    pub head_bytes: usize,
+    /// Fields; at most [`FIELDS_MAX`].
+    pub fields: usize,
+    /// Bytes of a request's target.
+    pub target_bytes: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> HeadLimits {
+        HeadLimits {
+            head_bytes: 32 * 1024,
+            fields: 100,
+            target_bytes: 8 * 1024,
+        }
+    }
+}
+
+/// The protocol's version, as far as it is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// Whether a connection may carry another exchange after this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It may.
+    Keep,
+    /// It ends.
+    Close,
+}
+
+/// How the end of a body is known (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// By the chunked coding.
+    Chunked,
+    /// By the end of the connection; responses only.
+    UntilClose,
+}
+
+/// Another protocol that a request asks for and that is relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// None, or one that is not relayed, such as `h2c`; the request goes on without it.
+    None,
+    /// RFC 6455.
+    WebSocket,
+}
+
+/// The fields of a head, and which of them do not travel.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'s, 'b> {
+    head: &'b [u8],
+    all: &'s [Header<'b>],
+    dropped: u128,
+}
+
+impl<'s, 'b> Fields<'s, 'b> {
+    pub(super) fn new(head: &'b [u8], all: &'s [Header<'b>]) -> Fields<'s, 'b> {
+        Fields {
+            head,
+            all,
+            dropped: 0,
+        }
+    }
+
+    /// Returns all fields, in order, those that do not travel among them.
+    pub fn all(&self) -> &'s [Header<'b>] {
+        self.all
+    }
+
+    pub(super) fn drop_field(&mut self, index: usize) {
+        self.dropped |= 1 << index;
+    }
+
+    /// Drops the fields that the Connection fields name (RFC 9110 §7.6.1).
+    pub(super) fn drop_nominated(&mut self) {
+        for connection in self.all.iter().filter(|field| is_connection(field)) {
+            for token in list(connection.value).filter(|token| !token.is_empty()) {
+                if Name::of(token).is_protected() {
+                    continue;
+                }
+                for (index, field) in self.all.iter().enumerate() {
+                    if field.name.as_bytes().eq_ignore_ascii_case(token) {
+                        self.dropped |= 1 << index;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends the lines of all fields that travel.
+    pub(super) fn write_kept(&self, out: &mut Vec<u8>) {
+        let mut run: Option<usize> = None;
+        for (index, field) in self.all.iter().enumerate() {
+            let dropped = self.dropped & (1 << index) != 0;
+            match run {
+                None if !dropped => run = Some(self.offset(field)),
+                Some(from) if dropped => {
+                    out.extend_from_slice(&self.head[from..self.offset(field)]);
+                    run = None;
+                }
+                None | Some(_) => {}
+            }
+        }
+        if let Some(from) = run {
+            // Without the empty line.
+            out.extend_from_slice(&self.head[from..self.head.len() - 2]);
+        }
+    }
+
+    /// Returns where a field's line begins.
+    fn offset(&self, field: &Header<'_>) -> usize {
+        field.name.as_ptr().addr() - self.head.as_ptr().addr()
+    }
+}
+
+/// What the Connection fields of a head say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ConnectionOptions {
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    pub(super) upgrade: bool,
+    /// Fields of the message are named.
+    pub(super) nominates: bool,
+}
+
+impl ConnectionOptions {
+    pub(super) fn add(&mut self, value: &[u8]) {
+        for token in list(value) {
+            let is = |known: &[u8]| token.eq_ignore_ascii_case(known);
+            match token.len() {
+                0 => {}
+                5 if is(b"close") => self.close = true,
+                10 if is(b"keep-alive") => self.keep_alive = true,
+                7 if is(b"upgrade") => self.upgrade = true,
+                _ => self.nominates = true,
+            }
+        }
+    }
+
+    /// RFC 9112 §9.3.
+    pub(super) fn persistence(self, version: Version) -> Persistence {
+        match version {
+            _ if self.close => Persistence::Close,
+            Version::Http10 if !self.keep_alive => Persistence::Close,
+            Version::Http10 | Version::Http11 => Persistence::Keep,
+        }
+    }
+}
+
+/// Returns whether every line ends in CRLF; a CR that ends none was refused before.
+pub(super) fn lines_end_in_crlf(head: &[u8]) -> bool {
+    let bare = head
+        .iter()
+        .zip(&head[1..])
+        .fold(false, |bare, (&before, &byte)| {
+            bare | ((byte == b'\n') & (before != b'\r'))
+        });
+    !bare
+}
+
+/// Returns where the next search for a head's end may begin, or `None` where the head may have
+/// ended: an empty line follows somewhere behind `from`.
+///
+/// A head that comes in many small reads is so parsed once or twice, not once a read.
+pub fn head_may_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let from = from.min(bytes.len());
+    let mut rest = &bytes[from..];
+    let mut at = from;
+    while let Some(lf) = rest.iter().position(|&byte| byte == b'\n') {
+        let behind = &rest[lf + 1..];
+        match behind {
+            [b'\n', ..] | [b'\r', b'\n', ..] => return None,
+            [] | [b'\r'] => return Some(at + lf),
+            [..] => {}
+        }
+        at += lf + 1;
+        rest = behind;
+    }
+    Some(bytes.len())
+}
+
+/// Says which rule a head breaks, in the parser's words.
+pub(super) fn syntax(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::HeaderName => "a field name has a byte that it must not have",
+        httparse::Error::HeaderValue => "a field value has a byte that it must not have",
+        httparse::Error::NewLine => "a CR is not followed by LF",
+        httparse::Error::Status => "the status line has a byte that it must not have",
+        httparse::Error::Token => "the first line is not one of HTTP/1",
+        httparse::Error::TooManyHeaders => "there are too many fields",
+        httparse::Error::Version => "the version is unknown",
+    }
+}
+
+pub(super) fn is_connection(field: &Header<'_>) -> bool {
+    field.name.eq_ignore_ascii_case("connection")
+}
+
+/// Appends a decimal number.
+pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // A digit fits a byte.
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The most fields a head can have; bits in the set of those that do not travel.
+pub const FIELDS_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_heads_are_found_from_anywhere() {
+        for (text, hoped) in [
+            ("GET / HTTP/1.1\r\n", Some(15)),
+            ("GET / HTTP/1.1\r\n\r", Some(15)),
+            ("GET / HTTP/1.1\r\nHost", Some(20)),
+            ("GET / HTTP/1.1\r\n\r\n", None),
+            ("GET / HTTP/1.1\n\n", None),
+            ("", Some(0)),
+        ] {
+            assert_eq!(head_may_end(text.as_bytes(), 0), hoped, "{text:?}");
+            let mut from = 0;
+            let mut found = false;
+            for end in 1..=text.len() {
+                match head_may_end(&text.as_bytes()[..end], from) {
+                    Some(next) => from = next,
+                    None => found = true,
+                }
+            }
+            assert_eq!(found, hoped.is_none(), "{text:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 9, 10, 1994, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, number);
+            assert_eq!(String::from_utf8(out), Ok(number.to_string()));
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! A request's head: parsed, judged, and written on for a backend.
+//!
+//! Fields of one connection do not travel over the next (RFC 9110 §7.6.1), a client's claims about
+//! itself are extended or replaced by what we saw, and names that CGI-like backends confuse are
+//! dropped. Pure; `refusal` lists what is not relayed at all.
+
+use httparse::Status;
+
+use super::forwarding::Arrival;
+use super::head::{
+    ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
+    lines_end_in_crlf, syntax, write_number,
+};
+use super::host::is_host;
+use super::names::{Name, length, list};
+use super::refusal::RequestRefusal;
+
+/// A request's head that may be relayed.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'s, 'b> {
+    /// Any token (RFC 9110 §9.1) but `CONNECT`.
+    pub method: &'b str,
+    /// What is asked for.
+    pub target: Target<'b>,
+    /// The client's version.
+    pub version: Version,
+    /// How the body ends.
+    pub framing: Framing,
+    /// Whether the client wants its connection kept.
+    pub persistence: Persistence,
+    /// The protocol it asks for.
+    pub upgrade: Upgrade,
+    /// Whether it waits for leave to send the body.
+    pub expectation: Expectation,
+    /// The Host field, where there is one.
+    pub host: Option<&'b [u8]>,
+    /// All fields.
+    pub fields: Fields<'s, 'b>,
+    /// Bytes of the head, with empty lines before it and the one that ends it.
+    pub len: usize,
+    takes_trailers: bool,
+    writes_length: bool,
+}
+
+/// What a request asks for (RFC 9112 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'b> {
+    /// A path, maybe with a query.
+    Origin(&'b str),
+    /// A URL: its authority, and its path and query, which may be empty.
+    Absolute(&'b str, &'b str),
+    /// `*`: the server itself.
+    Asterisk,
+}
+
+/// Whether a client waits before it sends its body (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// It does not.
+    None,
+    /// It waits for `100 Continue`.
+    Continue,
+}
+
+impl<'s, 'b> RequestHead<'s, 'b> {
+    /// Parses the head at the beginning of `bytes`; `None` where it has not ended yet.
+    ///
+    /// # Errors
+    /// The first rule it breaks. What follows on the connection cannot be trusted then.
+    pub fn parse(
+        bytes: &'b [u8],
+        slots: &'s mut Slots<'b>,
+        limits: &HeadLimits,
+    ) -> Result<Option<RequestHead<'s, 'b>>, RequestRefusal> {
+        let blank = blank_lines(bytes);
+        let head = &bytes[blank..];
+        if let [b'\n', ..] = head {
+            return Err(RequestRefusal::BareLf);
+        }
+        let mut parsed = httparse::Request::new(&mut []);
+        let parsing = httparse::ParserConfig::default().parse_request_with_uninit_headers(
+            &mut parsed,
+            head,
+            slots.first(limits.fields),
+        );
+        let len = match parsing {
+            Ok(Status::Complete(len)) => len,
+            Ok(Status::Partial) if bytes.len() < limits.head_bytes => return Ok(None),
+            Ok(Status::Partial) if !head.contains(&b'\n') => {
+                return Err(RequestRefusal::TargetTooLong);
+            }
+            Ok(Status::Partial) => return Err(RequestRefusal::HeadTooLarge),
+            Err(error) => return Err(refusal_of(error, head)),
+        };
+        if blank + len > limits.head_bytes {
+            return Err(RequestRefusal::HeadTooLarge);
+        }
+        let head = &head[..len];
+        if !lines_end_in_crlf(head) {
+            return Err(RequestRefusal::BareLf);
+        }
+        // A complete parse has found all three.
+        let method = parsed.method.unwrap_or_default();
+        let version = match parsed.version {
+            Some(0) => Version::Http10,
+            Some(_) | None => Version::Http11,
+        };
+        let path = parsed.path.unwrap_or_default();
+        if path.len() > limits.target_bytes {
+            return Err(RequestRefusal::TargetTooLong);
+        }
+        let target = Target::of(method, path)?;
+        let fields = Fields::new(head, parsed.headers);
+        let mut request = RequestHead::judge(method, target, version, fields)?;
+        request.len = blank + len;
+        Ok(Some(request))
+    }
+
+    fn judge(
+        method: &'b str,
+        target: Target<'b>,
+        version: Version,
+        mut fields: Fields<'s, 'b>,
+    ) -> Result<RequestHead<'s, 'b>, RequestRefusal> {
+        let mut seen = Seen::default();
+        for (index, field) in fields.all().iter().enumerate() {
+            if seen.handle(field)? == Travels::No {
+                fields.drop_field(index);
+            }
+        }
+        if seen.connection.nominates {
+            fields.drop_nominated();
+        }
+        check_host(version, target, seen.host)?;
+        let (framing, writes_length) = seen.framing(version)?;
+        let websocket = seen.upgrade == Asked::WebSocket
+            && seen.connection.upgrade
+            && method == "GET"
+            && version == Version::Http11
+            && matches!(framing, Framing::None | Framing::Length(0));
+        Ok(RequestHead {
+            method,
+            target,
+            version,
+            framing,
+            persistence: seen.connection.persistence(version),
+            upgrade: if websocket {
+                Upgrade::WebSocket
+            } else {
+                Upgrade::None
+            },
+            expectation: match (seen.expectation, version) {
+                // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
+                (Expectation::Continue, Version::Http11) => Expectation::Continue,
+                (Expectation::Continue, Version::Http10) | (Expectation::None, _) => {
+                    Expectation::None
+                }
+            },
+            host: seen.host,
+            fields,
+            len: 0,
+            takes_trailers: seen.takes_trailers,
+            writes_length,
+        })
+    }
+
+    /// Appends the head that a backend is sent.
+    ///
+    /// Hop-by-hop fields go, those named by Connection among them (but never those that frame or
+    /// route the message or say where it came from). `Proxy` and names with an underscore go,
+    /// because CGI reads them as something else. Expect is ours: the proxy itself answers `100
+    /// Continue`. What is said of the client is `forwarding`'s.
+    pub fn write(&self, arrival: &Arrival<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.method.as_bytes());
+        out.push(b' ');
+        self.target.write(out);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        self.fields.write_kept(out);
+        let host = match (self.host, self.target) {
+            (Some(host), _) => host,
+            (None, Target::Absolute(authority, _)) => authority.as_bytes(),
+            (None, Target::Origin(_) | Target::Asterisk) => arrival.fallback_host.as_bytes(),
+        };
+        if self.host.is_none() {
+            write_field(out, b"Host: ", host);
+        }
+        match self.framing {
+            Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Framing::Length(length) if self.writes_length => {
+                out.extend_from_slice(b"Content-Length: ");
+                write_number(out, length);
+                out.extend_from_slice(b"\r\n");
+            }
+            Framing::Length(_) | Framing::None | Framing::UntilClose => {}
+        }
+        match self.upgrade {
+            Upgrade::WebSocket => {
+                out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
+            }
+            Upgrade::None if self.takes_trailers => {
+                out.extend_from_slice(b"Connection: te\r\nTE: trailers\r\n");
+            }
+            Upgrade::None => {}
+        }
+        arrival.write(self.fields.all(), host, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Returns whether doing it twice is as good as once (RFC 9110 §9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        matches!(
+            self.method,
+            "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE"
+        )
+    }
+}
+
+impl<'b> Target<'b> {
+    /// RFC 9112 §3.2.
+    fn of(method: &str, text: &'b str) -> Result<Target<'b>, RequestRefusal> {
+        if method == "CONNECT" {
+            return Err(RequestRefusal::Connect);
+        }
+        let invalid = RequestRefusal::Target;
+        match text.as_bytes() {
+            b"*" if method == "OPTIONS" => Ok(Target::Asterisk),
+            [b'/', ..] if is_path(text.as_bytes()) => Ok(Target::Origin(text)),
+            [b'h' | b'H', ..] => {
+                let (scheme, rest) = text.split_once("://").ok_or(invalid)?;
+                let known = ["http", "https"];
+                if !known.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+                    return Err(invalid);
+                }
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, path) = rest.split_at(end);
+                if !is_host(authority.as_bytes()) || !is_path(path.as_bytes()) {
+                    return Err(invalid);
+                }
+                Ok(Target::Absolute(authority, path))
+            }
+            _ => Err(invalid),
+        }
+    }
+
+    /// Returns the path and query, as backends are sent them.
+    pub fn path(&self) -> &'b str {
+        match *self {
+            Target::Origin(path) => path,
+            Target::Absolute(_, "") => "/",
+            Target::Absolute(_, path) => path,
+            Target::Asterisk => "*",
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        if let Target::Absolute(_, path) = self
+            && path.starts_with('?')
+        {
+            out.push(b'/');
+        }
+        out.extend_from_slice(self.path().as_bytes());
+    }
+}
+
+/// What the fields of a request have said so far.
+#[derive(Clone, Copy, Debug)]
+struct Seen<'b> {
+    host: Option<&'b [u8]>,
+    length: Option<(u64, &'b [u8])>,
+    chunked: bool,
+    connection: ConnectionOptions,
+    upgrade: Asked,
+    expectation: Expectation,
+    takes_trailers: bool,
+}
+
+impl Default for Seen<'_> {
+    fn default() -> Self {
+        Seen {
+            host: None,
+            length: None,
+            chunked: false,
+            connection: ConnectionOptions::default(),
+            upgrade: Asked::Nothing,
+            expectation: Expectation::None,
+            takes_trailers: false,
+        }
+    }
+}
+
+/// What the Upgrade fields ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    WebSocket,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Travels {
+    Yes,
+    No,
+}
+
+impl<'b> Seen<'b> {
+    fn handle(&mut self, field: &httparse::Header<'b>) -> Result<Travels, RequestRefusal> {
+        let value = field.value;
+        match Name::of(field.name.as_bytes()) {
+            Name::Other if field.name.as_bytes().contains(&b'_') => return Ok(Travels::No),
+            Name::Other | Name::Date | Name::Trailer | Name::ProxyAuthenticate => {}
+            Name::Host => match self.host {
+                None => self.host = Some(value),
+                Some(_) => return Err(RequestRefusal::HostRepeated),
+            },
+            Name::ContentLength => {
+                let length = length(value).ok_or(RequestRefusal::ContentLength)?;
+                if self.length.replace((length, value)).is_some() {
+                    return Err(RequestRefusal::ContentLength);
+                }
+                // A number in its plainest form goes on as it is.
+                let plain = value == b"0" || value.first().is_some_and(|&digit| digit != b'0');
+                return Ok(if plain { Travels::Yes } else { Travels::No });
+            }
+            Name::TransferEncoding => {
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(RequestRefusal::TransferCoding);
+                }
+                self.chunked = true;
+                return Ok(Travels::No);
+            }
+            Name::Connection => {
+                self.connection.add(value);
+                return Ok(Travels::No);
+            }
+            Name::Upgrade => {
+                let alone = self.upgrade == Asked::Nothing;
+                self.upgrade = if alone && value.eq_ignore_ascii_case(b"websocket") {
+                    Asked::WebSocket
+                } else {
+                    Asked::Other
+                };
+                return Ok(Travels::No);
+            }
+            Name::Expect if value.eq_ignore_ascii_case(b"100-continue") => {
+                self.expectation = Expectation::Continue;
+                return Ok(Travels::No);
+            }
+            Name::Expect => {}
+            Name::Te => {
+                self.takes_trailers |= list(value).any(|coding| {
+                    let coding = coding.split(|&byte| byte == b';').next().unwrap_or(coding);
+                    coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
+                });
+                return Ok(Travels::No);
+            }
+            Name::Forwarded
+            | Name::KeepAlive
+            | Name::Proxy
+            | Name::ProxyAuthorization
+            | Name::ProxyConnection
+            | Name::XForwardedFor
+            | Name::XForwardedHost
+            | Name::XForwardedPort
+            | Name::XForwardedProto
+            | Name::XRequestId => return Ok(Travels::No),
+        }
+        Ok(Travels::Yes)
+    }
+
+    /// RFC 9112 §6.3; also returns whether the length must be written anew.
+    fn framing(&self, version: Version) -> Result<(Framing, bool), RequestRefusal> {
+        match (self.chunked, self.length) {
+            (true, Some(_)) => Err(RequestRefusal::BothFramings),
+            (true, None) if version == Version::Http10 => Err(RequestRefusal::CodingBeforeChunks),
+            (true, None) => Ok((Framing::Chunked, false)),
+            (false, Some((length, text))) => {
+                let plain = text == b"0" || text.first().is_some_and(|&digit| digit != b'0');
+                Ok((Framing::Length(length), !plain))
+            }
+            (false, None) => Ok((Framing::None, false)),
+        }
+    }
+}
+
+/// RFC 9112 §3.2, §3.2.2.
+fn check_host(
+    version: Version,
+    target: Target<'_>,
+    host: Option<&[u8]>,
+) -> Result<(), RequestRefusal> {
+    let Some(host) = host else {
+        return match version {
+            Version::Http10 => Ok(()),
+            Version::Http11 => Err(RequestRefusal::HostMissing),
+        };
+    };
+    if !is_host(host) {
+        return Err(RequestRefusal::HostInvalid);
+    }
+    match target {
+        Target::Absolute(authority, _) if !authority.as_bytes().eq_ignore_ascii_case(host) => {
+            Err(RequestRefusal::HostMismatch)
+        }
+        Target::Absolute(..) | Target::Origin(_) | Target::Asterisk => Ok(()),
+    }
+}
+
+/// Returns the length of the empty lines before a head (RFC 9112 §2.2), some at most.
+fn blank_lines(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < BLANK_BYTES_MAX && bytes[at..].starts_with(b"\r\n") {
+        at += 2;
+    }
+    at
+}
+
+/// RFC 3986 §3.3, §3.4 and some bytes more that real clients send; none that ends a target, and no
+/// backslash in a path, which some backends take for a slash.
+fn is_path(text: &[u8]) -> bool {
+    let mut in_query = false;
+    text.iter().all(|&byte| match byte {
+        b'?' => {
+            in_query = true;
+            true
+        }
+        b'"' => !in_query,
+        b'\\' => in_query,
+        b'#' | b'<' | b'>' | b'`' => false,
+        0x21..=0x7e => true,
+        _ => false,
+    })
+}
+
+fn refusal_of(error: httparse::Error, head: &[u8]) -> RequestRefusal {
+    match error {
+        httparse::Error::TooManyHeaders => RequestRefusal::TooManyFields,
+        httparse::Error::Version if names_a_version(head) => RequestRefusal::Version,
+        httparse::Error::HeaderName
+        | httparse::Error::HeaderValue
+        | httparse::Error::NewLine
+        | httparse::Error::Status
+        | httparse::Error::Token
+        | httparse::Error::Version => RequestRefusal::Syntax(syntax(error)),
+    }
+}
+
+/// Returns whether the first line ends in the name of another version of HTTP.
+fn names_a_version(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or(head);
+    let last = line.rsplit(|&byte| byte == b' ').next().unwrap_or(line);
+    matches!(
+        last,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit()
+                && minor.is_ascii_digit()
+                && !matches!((major, minor), (b'1', b'0' | b'1'))
+    )
+}
+
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Empty lines before a request that are skipped.
+const BLANK_BYTES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests;

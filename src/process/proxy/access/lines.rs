@@ -1,0 +1,150 @@
+//! The lines of one data thread: rendered into a buffer of its own, handed over, never waited for.
+//!
+//! In the steady state nothing is allocated: buffers come back from the writer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Instant, SystemTime};
+
+use super::{BUFFER_BYTES, BUFFERS_A_THREAD, Filled, Job, Shared};
+use crate::logic::access::{LINE_BYTES_MAX, Line};
+
+/// Where a data thread leaves its lines.
+pub(in crate::process::proxy) struct Lines {
+    shared: Arc<Shared>,
+    thread: usize,
+    jobs: SyncSender<Job>,
+    free: Receiver<Vec<u8>>,
+    /// Being filled; without capacity where there is none.
+    current: Vec<u8>,
+    /// How many lines it has.
+    count: u64,
+    /// How many buffers have been made.
+    made: usize,
+    clock: WallClock,
+}
+
+impl Lines {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        thread: usize,
+        jobs: SyncSender<Job>,
+        free: Receiver<Vec<u8>>,
+    ) -> Lines {
+        Lines {
+            shared,
+            thread,
+            jobs,
+            free,
+            current: Vec::new(),
+            count: 0,
+            made: 0,
+            clock: WallClock::now(),
+        }
+    }
+
+    /// Writes a line, or drops it where no buffer is free.
+    pub(in crate::process::proxy) fn write(&mut self, line: &Line<'_>) {
+        if self.current.capacity() == 0 && !self.take_buffer() {
+            self.shared.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        self.shared.format.render(line, &mut self.current);
+        self.count += 1;
+        if self.current.capacity() - self.current.len() < LINE_BYTES_MAX {
+            self.hand_over();
+        }
+    }
+
+    /// Returns what a clock on the wall showed then, milliseconds since 1970.
+    pub(in crate::process::proxy) fn unix_ms(&self, at: Instant) -> u64 {
+        self.clock.unix_ms(at)
+    }
+
+    /// A beat has passed: what there is goes to the writer.
+    pub(in crate::process::proxy) fn handle_beat(&mut self) {
+        self.clock = WallClock::now();
+        self.hand_over();
+    }
+
+    fn take_buffer(&mut self) -> bool {
+        if let Ok(buffer) = self.free.try_recv() {
+            self.current = buffer;
+        } else if self.made < BUFFERS_A_THREAD {
+            self.made += 1;
+            self.current = Vec::with_capacity(BUFFER_BYTES);
+        }
+        self.current.capacity() > 0
+    }
+
+    fn hand_over(&mut self) {
+        if self.current.is_empty() {
+            return;
+        }
+        let filled = Filled {
+            lines: std::mem::take(&mut self.current),
+            count: std::mem::take(&mut self.count),
+            thread: self.thread,
+        };
+        let count = filled.count;
+        if self.jobs.try_send(Job::Write(filled)).is_err() {
+            // There is room for every buffer, so the writer has ended; and so will this thread.
+            self.shared.dropped.fetch_add(count, Relaxed);
+            self.made = self.made.saturating_sub(1);
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
+/// The clock on the wall, read with the other one now and then rather than for every line.
+#[derive(Clone, Copy, Debug)]
+struct WallClock {
+    at: Instant,
+    unix_ms: u64,
+}
+
+impl WallClock {
+    fn now() -> WallClock {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let unix_ms = since.map_or(0, |since| since.as_millis());
+        WallClock {
+            at: Instant::now(),
+            unix_ms: u64::try_from(unix_ms).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn unix_ms(&self, at: Instant) -> u64 {
+        let millis = |from: Instant, to: Instant| {
+            let span = to.saturating_duration_since(from).as_millis();
+            u64::try_from(span).unwrap_or(u64::MAX)
+        };
+        let after = self.unix_ms.saturating_add(millis(self.at, at));
+        after.saturating_sub(millis(at, self.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_clock_on_the_wall_knows_moments_before_and_after_it_was_read() {
+        let clock = WallClock {
+            at: Instant::now(),
+            unix_ms: 1_000_000,
+        };
+        let span = Duration::from_millis(1500);
+        assert_eq!(clock.unix_ms(clock.at), 1_000_000);
+        assert_eq!(clock.unix_ms(clock.at + span), 1_001_500);
+        if let Some(before) = clock.at.checked_sub(span) {
+            assert_eq!(clock.unix_ms(before), 998_500);
+        }
+    }
+}

@@ -1,0 +1,579 @@
+//! One request and its response between two sockets: both directions at once, never waiting for one
+//! alone.
+//!
+//! First until the backend's head has come, then until everything has been moved. What a failure
+//! means, and what is tried next, is `relay`'s to say. All of it is polled by the client
+//! connection's one task; nothing is spawned.
+
+use std::io::IoSlice;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::buffers::Held;
+use super::downstream::watch::{Interrupt, Phase, Watch};
+use super::flow::{Ends, Flow, FlowError};
+use super::stream;
+use super::worker::Thread;
+use crate::config::PoolTimeouts;
+use crate::logic::http1::head::{Framing, HeadLimits, Persistence, Slots, Version, head_may_end};
+use crate::logic::http1::own::CONTINUE;
+use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
+use crate::logic::http1::request::Expectation;
+use crate::logic::http1::response::{AskedFor, Carry, Departure, ResponseHead};
+
+/// A request on its way and its response on the way back.
+pub(super) struct Exchange {
+    asked: AskedFor,
+    expectation: Expectation,
+    upload: Flow,
+    uploading: Uploading,
+    download: Flow,
+    client: ClientSide,
+    /// How far the response's head was searched for its end.
+    searched: Option<usize>,
+    interim_count: u8,
+}
+
+/// How far the request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Uploading {
+    Going,
+    /// The backend has all of it.
+    Done,
+    /// The backend does not take it any more.
+    Refused,
+    /// The client does not send it any more, or sends what cannot be sent on.
+    Broken,
+}
+
+/// What is expected of the client while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientSide {
+    /// It may leave, or send its next request.
+    Watched,
+    /// It has ended its direction; it may still want its answer.
+    HalfClosed,
+    /// It has sent more than is read ahead.
+    Unwatched,
+}
+
+/// What the exchange works with, at each poll.
+pub(super) struct Sides<'a> {
+    pub(super) client: &'a mut TcpStream,
+    pub(super) upstream: &'a mut TcpStream,
+    pub(super) thread: &'a Thread,
+    pub(super) watch: &'a Watch,
+    pub(super) pool_timeouts: PoolTimeouts,
+}
+
+/// A response's head has come and may be relayed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    /// Whether the backend's connection can be kept after it.
+    pub(super) upstream: Persistence,
+    /// Whether the client was told that its connection is kept.
+    pub(super) client: Persistence,
+    /// Whether the client takes the end of its connection for the end of the body.
+    pub(super) ends: Ending,
+}
+
+/// How a client knows the end of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// By its framing.
+    Stated,
+    /// By the end of the connection.
+    Close,
+}
+
+/// How the wait for a response's head has ended.
+#[derive(Debug)]
+pub(super) enum Waited {
+    /// With a head.
+    Answered(Answered),
+    /// With the end of the backend's connection.
+    Lost,
+    /// With a response that is not relayed.
+    Bad(ResponseRefusal),
+    /// The client's body is malformed or broke off.
+    BrokenBody(BodyError),
+    /// The client has gone.
+    ClientGone,
+    /// The client does not go on with its body.
+    ClientSilent,
+    /// The backend does not answer, or does not take the request.
+    BackendSilent,
+    /// Everything ends.
+    Cut,
+}
+
+/// How the relaying of a response has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relayed {
+    /// To its end.
+    Whole,
+    /// The backend broke off.
+    Truncated,
+    /// The client has gone.
+    ClientGone,
+    /// One side fell silent.
+    Silent,
+    /// Everything ends.
+    Cut,
+}
+
+impl Relayed {
+    fn of(interrupt: Interrupt) -> Relayed {
+        match interrupt {
+            Interrupt::Overdue => Relayed::Silent,
+            Interrupt::Drain | Interrupt::Cut => Relayed::Cut,
+        }
+    }
+}
+
+enum Parsed {
+    Final(Answered),
+    Interim,
+    Partial,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        head: Vec<u8>,
+        ahead: Held,
+        framing: Framing,
+        asked: AskedFor,
+        expectation: Expectation,
+    ) -> Exchange {
+        let mut upload = Flow::new(head, ahead);
+        upload.frame(framing, Carry::AsIs);
+        Exchange {
+            asked,
+            expectation,
+            upload,
+            uploading: Uploading::Going,
+            download: Flow::new(Vec::new(), Held::default()),
+            client: ClientSide::Watched,
+            searched: None,
+            interim_count: 0,
+        }
+    }
+
+    /// Bounds what is held for each direction, and the request's body.
+    pub(super) fn limit(&mut self, connection_bytes: usize, body_bytes: u64) {
+        self.upload.limit_reads(connection_bytes);
+        self.download.limit_reads(connection_bytes);
+        self.upload.limit_body(body_bytes);
+    }
+
+    /// Prepares for another attempt: the request is sent from its beginning.
+    pub(super) fn rewind(&mut self, thread: &Thread) {
+        self.upload.rewind();
+        self.uploading = Uploading::Going;
+        self.download.input.clear(&thread.buffers);
+        self.searched = None;
+    }
+
+    /// Returns whether the backend was sent anything of the request.
+    pub(super) fn has_sent(&self) -> bool {
+        self.upload.written() > 0
+    }
+
+    /// Returns the bytes sent to the backend and to the client.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.upload.written(), self.download.written())
+    }
+
+    /// Returns the request's head, as the backend is sent it, and maybe more.
+    pub(super) fn head(&self) -> &[u8] {
+        self.upload.head()
+    }
+
+    /// Returns whether the client has not taken all that was sent to it.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.download.awaits_sink()
+    }
+
+    /// Returns whether the whole request has been taken from the client.
+    pub(super) fn has_uploaded(&self) -> bool {
+        self.uploading == Uploading::Done
+    }
+
+    /// Returns whether bytes came behind the response.
+    pub(super) fn has_surplus(&self) -> bool {
+        !self.download.input.is_empty()
+    }
+
+    /// Gives all buffers back but what the client has sent ahead.
+    pub(super) fn end(&mut self, thread: &Thread) -> Held {
+        self.download.end(&thread.buffers).clear(&thread.buffers);
+        self.upload.end(&thread.buffers)
+    }
+
+    /// Sends the request and waits for the head of its response.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+    ) -> Poll<Waited> {
+        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
+            return Poll::Ready(self.interrupted(interrupt, sides.watch));
+        }
+        if self.uploading == Uploading::Going
+            && let Poll::Ready(why) = self.poll_upload(cx, sides)
+        {
+            return Poll::Ready(why);
+        }
+        if let Poll::Ready(waited) = self.poll_head(cx, sides) {
+            return Poll::Ready(waited);
+        }
+        self.poll_client(cx, sides)
+    }
+
+    fn interrupted(&self, interrupt: Interrupt, watch: &Watch) -> Waited {
+        match interrupt {
+            Interrupt::Drain | Interrupt::Cut => Waited::Cut,
+            Interrupt::Overdue if self.client == ClientSide::HalfClosed => Waited::ClientGone,
+            Interrupt::Overdue if watch.phase() == Phase::Waiting => Waited::BackendSilent,
+            Interrupt::Overdue if self.upload.awaits_sink() => Waited::BackendSilent,
+            Interrupt::Overdue => Waited::ClientSilent,
+        }
+    }
+
+    /// Ready where the client has failed; a backend that takes no more may have answered.
+    fn poll_upload(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
+        let mut ends = Ends {
+            source: sides.client,
+            sink: sides.upstream,
+            buffers: &sides.thread.buffers,
+            watch: sides.watch,
+        };
+        match self.upload.poll(cx, &mut ends) {
+            Poll::Ready(Ok(())) => {
+                self.uploading = Uploading::Done;
+                sides
+                    .watch
+                    .enter(Phase::Waiting, sides.pool_timeouts.response_head);
+            }
+            Poll::Ready(Err(FlowError::Sink)) => {
+                self.uploading = Uploading::Refused;
+                sides
+                    .watch
+                    .enter(Phase::Waiting, sides.pool_timeouts.response_head);
+            }
+            Poll::Ready(Err(FlowError::Body(error))) => {
+                self.uploading = Uploading::Broken;
+                return Poll::Ready(Waited::BrokenBody(error));
+            }
+            Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(Waited::ClientGone),
+            Poll::Pending if self.expectation == Expectation::Continue => {
+                if self.upload.awaits_body() {
+                    // The socket's buffer is empty; where it is not, the client hardly waits.
+                    let _ = stream::poll_write(sides.client, cx, &[IoSlice::new(CONTINUE)]);
+                    self.expectation = Expectation::None;
+                }
+            }
+            Poll::Pending => {}
+        }
+        Poll::Pending
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
+        let buffers = &sides.thread.buffers;
+        loop {
+            if self.may_parse() {
+                match self.parse(sides) {
+                    Ok(Parsed::Final(answered)) => return Poll::Ready(Waited::Answered(answered)),
+                    Ok(Parsed::Interim) => continue,
+                    Ok(Parsed::Partial) => {}
+                    Err(refusal) => return Poll::Ready(Waited::Bad(refusal)),
+                }
+            }
+            let mut buffer = buffers.large();
+            match stream::poll_read(sides.upstream, cx, &mut buffer) {
+                Poll::Ready(Ok(len @ 1..)) if self.download.input.is_empty() => {
+                    self.download.input = Held::new(buffer, len);
+                }
+                Poll::Ready(Ok(len @ 1..)) => {
+                    self.download.input.append(&buffer[..len], buffers);
+                    buffers.give_back(buffer);
+                }
+                Poll::Ready(Ok(_) | Err(_)) => {
+                    buffers.give_back(buffer);
+                    return Poll::Ready(Waited::Lost);
+                }
+                Poll::Pending => {
+                    buffers.give_back(buffer);
+                    self.download.input.shrink(buffers);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn may_parse(&mut self) -> bool {
+        let bytes = self.download.input.bytes();
+        if bytes.is_empty() {
+            return false;
+        }
+        if let Some(from) = self.searched {
+            self.searched = head_may_end(bytes, from);
+        }
+        self.searched.is_none() || bytes.len() >= RESPONSE_LIMITS.head_bytes
+    }
+
+    fn parse(&mut self, sides: &mut Sides<'_>) -> Result<Parsed, ResponseRefusal> {
+        let mut input = std::mem::take(&mut self.download.input);
+        let mut slots = Slots::new();
+        let bytes = input.bytes();
+        let head = ResponseHead::parse(bytes, &mut slots, &RESPONSE_LIMITS, self.asked)?;
+        let (parsed, len) = match head {
+            None => {
+                self.searched = head_may_end(bytes, 0);
+                self.download.input = input;
+                return Ok(Parsed::Partial);
+            }
+            Some(head) if head.is_interim() => {
+                self.handle_interim(&head, sides.thread)?;
+                (Parsed::Interim, head.len)
+            }
+            Some(head) => (
+                Parsed::Final(self.handle_final(&head, sides.thread)),
+                head.len,
+            ),
+        };
+        input.consume(len, &sides.thread.buffers);
+        self.download.input = input;
+        self.searched = None;
+        Ok(parsed)
+    }
+
+    /// Hands 1xx on (RFC 9110 §15.2), but 100: we have given leave ourselves.
+    fn handle_interim(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        thread: &Thread,
+    ) -> Result<(), ResponseRefusal> {
+        self.interim_count += 1;
+        if self.interim_count > INTERIM_MAX {
+            return Err(ResponseRefusal::HeadTooLarge);
+        }
+        if head.status == 100 || self.asked.version == Version::Http10 {
+            return Ok(());
+        }
+        let departure = Departure {
+            persistence: Persistence::Keep,
+            carry: Carry::AsIs,
+            date: &thread.date.get(),
+        };
+        self.write_head(head, &departure, thread);
+        Ok(())
+    }
+
+    fn handle_final(&mut self, head: &ResponseHead<'_, '_>, thread: &Thread) -> Answered {
+        let (carry, mut persistence) = head.departure(self.asked);
+        let early_refusal = self.uploading != Uploading::Done && head.status >= 300;
+        if thread.draining.get() || early_refusal {
+            persistence = Persistence::Close;
+        }
+        let departure = Departure {
+            persistence,
+            carry,
+            date: &thread.date.get(),
+        };
+        self.write_head(head, &departure, thread);
+        if head.status == 101 {
+            self.upload.frame(Framing::UntilClose, Carry::AsIs);
+            self.download.frame(Framing::UntilClose, Carry::AsIs);
+        } else {
+            self.download.frame(head.framing, carry);
+        }
+        let until_close = match carry {
+            Carry::AsIs => head.framing == Framing::UntilClose,
+            Carry::Unchunked => true,
+            Carry::Chunked => false,
+        };
+        Answered {
+            status: head.status,
+            upstream: head.persistence,
+            client: persistence,
+            ends: if until_close {
+                Ending::Close
+            } else {
+                Ending::Stated
+            },
+        }
+    }
+
+    fn write_head(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        departure: &Departure<'_>,
+        thread: &Thread,
+    ) {
+        let prefix = self.download.prefix();
+        if prefix.capacity() == 0 {
+            *prefix = thread.buffers.small();
+        }
+        head.write(self.asked, departure, prefix);
+    }
+
+    /// Hands interim heads on, and notices that the client has gone or what it sends next.
+    fn poll_client(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
+        let buffers = &sides.thread.buffers;
+        if self.download.awaits_sink() {
+            let mut ends = Ends {
+                source: sides.upstream,
+                sink: sides.client,
+                buffers,
+                watch: sides.watch,
+            };
+            if let Poll::Ready(Err(_)) = self.download.poll_flush(cx, &mut ends) {
+                return Poll::Ready(Waited::ClientGone);
+            }
+        }
+        while self.client == ClientSide::Watched && self.uploading == Uploading::Done {
+            let mut buffer = buffers.large();
+            match stream::poll_read(sides.client, cx, &mut buffer[..AHEAD_BYTES_MAX]) {
+                Poll::Ready(Ok(0)) => {
+                    self.client = ClientSide::HalfClosed;
+                    sides.watch.hurry(HALF_CLOSED_TIMEOUT);
+                }
+                Poll::Ready(Ok(len)) => {
+                    self.upload.input.append(&buffer[..len], buffers);
+                    if self.upload.input.len() >= AHEAD_BYTES_MAX {
+                        self.client = ClientSide::Unwatched;
+                    }
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Waited::ClientGone),
+                Poll::Pending => {
+                    buffers.give_back(buffer);
+                    break;
+                }
+            }
+            buffers.give_back(buffer);
+        }
+        Poll::Pending
+    }
+
+    /// Relays the response, and what is left of the request, until the response has ended.
+    pub(super) fn poll_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+    ) -> Poll<Relayed> {
+        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
+            return Poll::Ready(Relayed::of(interrupt));
+        }
+        if self.uploading == Uploading::Going {
+            let mut ends = Ends {
+                source: sides.client,
+                sink: sides.upstream,
+                buffers: &sides.thread.buffers,
+                watch: sides.watch,
+            };
+            match self.upload.poll(cx, &mut ends) {
+                Poll::Ready(Ok(())) => self.uploading = Uploading::Done,
+                Poll::Ready(Err(FlowError::Sink)) => self.uploading = Uploading::Refused,
+                Poll::Ready(Err(FlowError::Body(_) | FlowError::Source)) => {
+                    self.uploading = Uploading::Broken;
+                }
+                Poll::Pending => {}
+            }
+        }
+        self.poll_download(cx, sides).map(|result| match result {
+            Ok(()) => Relayed::Whole,
+            Err(FlowError::Body(_) | FlowError::Source) => Relayed::Truncated,
+            Err(FlowError::Sink) => Relayed::ClientGone,
+        })
+    }
+
+    fn poll_download(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+    ) -> Poll<Result<(), FlowError>> {
+        let mut ends = Ends {
+            source: sides.upstream,
+            sink: sides.client,
+            buffers: &sides.thread.buffers,
+            watch: sides.watch,
+        };
+        self.download.poll(cx, &mut ends)
+    }
+
+    /// Bounds what is held for a tunnel, and lets both directions flow.
+    pub(super) fn begin_tunnel(&mut self) {
+        self.uploading = Uploading::Going;
+        self.upload.limit_reads(TUNNEL_READ_BYTES);
+        self.download.limit_reads(TUNNEL_READ_BYTES);
+    }
+
+    /// Relays bytes both ways until both sides have ended, one has failed or falls silent.
+    pub(super) fn poll_tunnel(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+        down: &mut Direction,
+    ) -> Poll<Relayed> {
+        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
+            return Poll::Ready(Relayed::of(interrupt));
+        }
+        if self.uploading == Uploading::Going {
+            let mut ends = Ends {
+                source: sides.client,
+                sink: sides.upstream,
+                buffers: &sides.thread.buffers,
+                watch: sides.watch,
+            };
+            match self.upload.poll(cx, &mut ends) {
+                Poll::Ready(Ok(())) => {
+                    self.uploading = Uploading::Done;
+                    stream::shut(sides.upstream);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
+                Poll::Pending => {}
+            }
+        }
+        if *down == Direction::Open {
+            match self.poll_download(cx, sides) {
+                Poll::Ready(Ok(())) => {
+                    *down = Direction::Ended;
+                    stream::shut(sides.client);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
+                Poll::Pending => {}
+            }
+        }
+        match (self.uploading, *down) {
+            (Uploading::Done, Direction::Ended) => Poll::Ready(Relayed::Whole),
+            (_, Direction::Open | Direction::Ended) => Poll::Pending,
+        }
+    }
+}
+
+/// One direction of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Open,
+    Ended,
+}
+
+/// What a response's head may hold.
+const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+    head_bytes: 64 * 1024,
+    fields: 128,
+    target_bytes: 0,
+};
+/// Interim responses to one request; with more it is a bad answer.
+const INTERIM_MAX: u8 = 16;
+/// Read of what a client sends before it has its answer; then it waits.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long a client that has ended its direction is still believed to wait for its answer: nobody
+/// can tell it from one that has left.
+const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
+/// Held for each direction of a tunnel.
+const TUNNEL_READ_BYTES: usize = 16 * 1024;

@@ -1,0 +1,285 @@
+//! One direction of an exchange: a head, then a body, from one socket to the other.
+//!
+//! Reads into a thread's buffer and writes from it, head and body in one call. Nothing is read while
+//! something waits to be written, so that a slow reader slows the writer down and what is held is
+//! bounded by one read. Read `exchange` for the two directions together.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use tokio::net::TcpStream;
+
+use super::buffers::{Buffers, Held, LARGE_BYTES};
+use super::downstream::watch::Watch;
+use super::stream;
+use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
+use crate::logic::http1::head::Framing;
+use crate::logic::http1::refusal::BodyError;
+use crate::logic::http1::response::Carry;
+
+/// A direction, at any moment of it.
+pub(super) struct Flow {
+    body: Body,
+    carry: Carry,
+    /// Written before anything else; what is behind `prefix_from` has been.
+    prefix: Vec<u8>,
+    prefix_from: usize,
+    /// Read and not yet written, or not of this message.
+    pub(super) input: Held,
+    /// So many bytes of `input` are to be written,
+    run: usize,
+    /// so many behind them are not.
+    skip: usize,
+    /// Written behind the run.
+    suffix: &'static [u8],
+    tail: Tail,
+    /// The next read's size,
+    read_bytes: usize,
+    /// and the largest there may be.
+    read_bytes_max: usize,
+    body_bytes_max: u64,
+    written: u64,
+}
+
+/// Whether something is to be written behind the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    Due,
+    Done,
+}
+
+/// Why a direction has stopped.
+#[derive(Debug)]
+pub(super) enum FlowError {
+    /// What came breaks the body's framing, or broke off.
+    Body(BodyError),
+    /// The source failed.
+    Source,
+    /// The sink failed.
+    Sink,
+}
+
+/// The two sockets and what moving bytes needs.
+pub(super) struct Ends<'a> {
+    pub(super) source: &'a mut TcpStream,
+    pub(super) sink: &'a mut TcpStream,
+    pub(super) buffers: &'a Buffers,
+    pub(super) watch: &'a Watch,
+}
+
+impl Flow {
+    /// Returns a direction that has nothing to move yet.
+    pub(super) fn new(head: Vec<u8>, input: Held) -> Flow {
+        Flow {
+            body: Body::new(Framing::None, Carry::AsIs),
+            carry: Carry::AsIs,
+            prefix: head,
+            prefix_from: 0,
+            input,
+            run: 0,
+            skip: 0,
+            suffix: b"",
+            tail: Tail::Done,
+            read_bytes: LARGE_BYTES,
+            read_bytes_max: LARGE_BYTES,
+            body_bytes_max: u64::MAX,
+            written: 0,
+        }
+    }
+
+    /// Says how the body ends and how it is carried.
+    pub(super) fn frame(&mut self, framing: Framing, carry: Carry) {
+        self.body = Body::new(framing, carry);
+        self.carry = carry;
+        self.tail = Tail::Due;
+    }
+
+    /// Bounds what is held for this direction.
+    pub(super) fn limit_reads(&mut self, bytes: usize) {
+        self.read_bytes_max = bytes;
+        self.read_bytes = self.read_bytes.min(bytes);
+    }
+
+    /// Bounds the content of the body.
+    pub(super) fn limit_body(&mut self, bytes: u64) {
+        self.body_bytes_max = bytes;
+    }
+
+    /// Returns what a head may be appended to: the bytes that are written next. What has been written
+    /// is kept, for another attempt and for the log, but for the sizes of chunks.
+    pub(super) fn prefix(&mut self) -> &mut Vec<u8> {
+        if self.prefix_from == self.prefix.len() && self.carry == Carry::Chunked {
+            self.prefix.clear();
+            self.prefix_from = 0;
+        }
+        &mut self.prefix
+    }
+
+    /// Begins again, where no byte of the body has been written.
+    pub(super) fn rewind(&mut self) {
+        self.prefix_from = 0;
+        self.written = 0;
+    }
+
+    /// Returns the head, and the trailers where they have been written.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// Returns the bytes written since the beginning, or since the last `rewind`.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Returns whether the head has been written and nothing of a body that must come.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.prefix_from == self.prefix.len() && self.input.is_empty() && !self.body.is_ended()
+    }
+
+    /// Returns whether something waits for the sink.
+    pub(super) fn awaits_sink(&self) -> bool {
+        self.prefix_from < self.prefix.len() || self.run > 0 || !self.suffix.is_empty()
+    }
+
+    /// Gives the buffers back; what is left of the input is returned.
+    pub(super) fn end(&mut self, buffers: &Buffers) -> Held {
+        buffers.give_back(std::mem::take(&mut self.prefix));
+        self.prefix_from = 0;
+        std::mem::take(&mut self.input)
+    }
+
+    /// Moves what can be moved; ready when the message has been written to its end.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_>,
+    ) -> Poll<Result<(), FlowError>> {
+        loop {
+            if self.run == 0 && !self.input.is_empty() && !self.body.is_ended() {
+                self.next_run(ends.buffers).map_err(FlowError::Body)?;
+            }
+            if self.awaits_sink() {
+                ready!(self.poll_write(cx, ends)).map_err(|_| FlowError::Sink)?;
+            } else if self.body.is_ended() {
+                if self.tail == Tail::Done {
+                    return Poll::Ready(Ok(()));
+                }
+                self.tail = Tail::Done;
+                if !self.body.tail().is_empty() {
+                    self.prefix();
+                    self.prefix.extend_from_slice(self.body.tail());
+                }
+            } else if self.input.is_empty() {
+                ready!(self.poll_read(cx, ends))?;
+            }
+        }
+    }
+
+    /// Writes what is due at once, whatever it is; ready when nothing is.
+    pub(super) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.awaits_sink() {
+            ready!(self.poll_write(cx, ends))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn next_run(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
+        let run = self.body.handle_bytes(self.input.bytes())?;
+        if self.body.content_bytes() > self.body_bytes_max {
+            return Err(BodyError::TooLong);
+        }
+        if run.pass == 0 {
+            self.input.consume(run.skip, buffers);
+            return Ok(());
+        }
+        self.run = run.pass;
+        self.skip = run.skip;
+        if self.carry == Carry::Chunked {
+            self.prefix();
+            write_chunk_size(&mut self.prefix, run.pass);
+            self.suffix = b"\r\n";
+        }
+        Ok(())
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<io::Result<()>> {
+        let slices = [
+            IoSlice::new(&self.prefix[self.prefix_from..]),
+            IoSlice::new(&self.input.bytes()[..self.run]),
+            IoSlice::new(self.suffix),
+        ];
+        let first = slices.iter().position(|slice| !slice.is_empty());
+        let last = slices.iter().rposition(|slice| !slice.is_empty());
+        let (Some(first), Some(last)) = (first, last) else {
+            return Poll::Ready(Ok(()));
+        };
+        match stream::poll_write(ends.sink, cx, &slices[first..=last]) {
+            Poll::Ready(Ok(written)) => {
+                ends.watch.touch();
+                self.advance(written, ends.buffers);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                // A reader this slow gets less at a time, so that less is held for it.
+                self.read_bytes = (self.read_bytes / 4).max(READ_BYTES_MIN);
+                self.input.shrink(ends.buffers);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn advance(&mut self, mut written: usize, buffers: &Buffers) {
+        self.written += written as u64;
+        let of_prefix = written.min(self.prefix.len() - self.prefix_from);
+        self.prefix_from += of_prefix;
+        written -= of_prefix;
+        let of_run = written.min(self.run);
+        if of_run > 0 {
+            self.run -= of_run;
+            let skip = match self.run {
+                0 => std::mem::take(&mut self.skip),
+                _ => 0,
+            };
+            self.input.consume(of_run + skip, buffers);
+            self.read_bytes = (self.read_bytes * 2).min(self.read_bytes_max);
+        }
+        written -= of_run;
+        self.suffix = &self.suffix[written..];
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_>,
+    ) -> Poll<Result<(), FlowError>> {
+        let mut buffer = ends.buffers.large();
+        let read = stream::poll_read(ends.source, cx, &mut buffer[..self.read_bytes]);
+        match read {
+            Poll::Ready(Ok(len @ 1..)) => {
+                ends.watch.touch();
+                self.input = Held::new(buffer, len);
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) | Poll::Pending => {
+                ends.buffers.give_back(buffer);
+            }
+        }
+        let Poll::Ready(Ok(_)) = read else {
+            return read.map(|_| Err(FlowError::Source));
+        };
+        self.body.handle_end().map_err(FlowError::Body)?;
+        if self.carry == Carry::Chunked {
+            self.prefix();
+            self.prefix.extend_from_slice(LAST_CHUNK);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The least that is read at a time, for the slowest.
+const READ_BYTES_MIN: usize = 16 * 1024;

@@ -1,0 +1,111 @@
+//! What a request of a kept connection costs the heap of its data thread while it is logged.
+//!
+//! The data threads are told from all others by their beats: the proxy's events are called on them.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use evenkeel::config::AccessLogTarget;
+use evenkeel::ipc::message::FromProxy;
+use evenkeel::process::proxy::{LentSocket, Proxy};
+
+use crate::common::{Backend, Wire, wait_until};
+use crate::logged::{read, with_log};
+use crate::rig::{GET, OK, setup, sockets};
+
+/// Counts what data threads ask of the heap.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    // A thread that is ending is not counted any more.
+    if COUNTED.try_with(Cell::get).unwrap_or(false) {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+    }
+}
+
+// SAFETY: all is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as our caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as our caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as our caller promised.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static HEAP: Counting = Counting;
+
+#[test]
+fn logged_requests_of_kept_connections_allocate_nothing() {
+    let backend = Backend::saying(OK);
+    let mut setup = with_log(
+        setup(&[backend.address]),
+        AccessLogTarget::StandardOutput,
+        "json",
+    );
+    let sockets = sockets(1);
+    let address = sockets[0].local_addr().unwrap();
+    setup.config.listeners[0].binds = vec![address];
+    let lent = vec![LentSocket {
+        listener: "http".to_owned(),
+        bind: address,
+        sockets,
+    }];
+    let beats: Arc<AtomicU64> = Arc::default();
+    let heard = Arc::clone(&beats);
+    let events = Arc::new(move |event| {
+        if matches!(event, FromProxy::Beat { thread: 0 }) {
+            COUNTED.set(true);
+            heard.fetch_add(1, Relaxed);
+        }
+    });
+    let proxy = Proxy::start(&setup.config, 1, lent, &[], events).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let lines = read(reader);
+    proxy.set_access_log(writer.into());
+    let mut client = Wire::connect(address);
+    let mut ask = |times: u64| {
+        for _ in 0..times {
+            assert_eq!(client.ask(GET).status(), 200);
+        }
+    };
+    // Until buffers, the connection and the log have what they need.
+    ask(2_000);
+    wait_until("the data thread is known by its beat", || {
+        beats.load(Relaxed) > 0
+    });
+    let before = ALLOCATIONS.load(Relaxed);
+    assert!(beats.load(Relaxed) > 1, "allocations are counted");
+    ask(REQUESTS);
+    let allocations = ALLOCATIONS.load(Relaxed) - before;
+    // Where the writer is late the log makes another buffer, up to 32 for good.
+    assert!(
+        allocations <= 32,
+        "{allocations} allocations in {REQUESTS} requests"
+    );
+    wait_until("all are written", || {
+        proxy.access_log().unwrap().lines_written_total == 2_000 + REQUESTS
+    });
+    assert_eq!(lines.try_iter().count() as u64, 2_000 + REQUESTS);
+}
+
+const REQUESTS: u64 = 3_000;

@@ -1,0 +1,173 @@
+//! Reads messages with the codec, as the proxy's loops do: piece by piece, parsing a head when it
+//! may have ended.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use evenkeel::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
+use evenkeel::logic::http1::date::http_date;
+use evenkeel::logic::http1::forwarding::{Arrival, Trust, Writes};
+use evenkeel::logic::http1::head::{Fields, Framing, HeadLimits, Slots, head_may_end};
+use evenkeel::logic::http1::request::RequestHead;
+use evenkeel::logic::http1::response::{AskedFor, Carry, Departure, ResponseHead};
+
+use crate::Meaning;
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It breaks a rule.
+    Refused,
+    /// It has not ended.
+    Partial,
+    /// What it means, and the bytes that are sent on.
+    Whole(Meaning, Vec<u8>),
+}
+
+const ARRIVAL: Arrival<'static> = Arrival {
+    peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)),
+    trust: Trust::Trusted,
+    scheme: "http",
+    port: 80,
+    fallback_host: "192.0.2.100:80",
+    forwarded: Writes::Yes,
+    request_id: Some([b'a'; 32]),
+};
+
+/// Yields growing ends of the input.
+fn ends<'a>(input: &'a [u8], cuts: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+    let mut end = 0;
+    let mut cuts = cuts.iter().cycle();
+    std::iter::from_fn(move || {
+        if end == input.len() {
+            return None;
+        }
+        let step = *cuts.next()?;
+        end = end.saturating_add(step.max(1)).min(input.len());
+        Some(end)
+    })
+}
+
+fn meaning(what: String, path: &str, fields: &Fields<'_, '_>) -> Meaning {
+    let mut fields: Vec<(String, Vec<u8>)> = fields
+        .all()
+        .iter()
+        .map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()))
+        .collect();
+    fields.sort_by(|(one, _), (two, _)| one.cmp(two));
+    Meaning {
+        what,
+        path: path.to_owned(),
+        fields,
+        body: Vec::new(),
+    }
+}
+
+/// Reads a request.
+pub fn read_request(input: &[u8], cuts: &[usize]) -> Outcome {
+    let mut seen = None;
+    for end in ends(input, cuts) {
+        let bytes = &input[..end];
+        if let Some(from) = seen {
+            seen = head_may_end(bytes, from);
+            if seen.is_some() {
+                continue;
+            }
+        }
+        let mut slots = Slots::new();
+        match RequestHead::parse(bytes, &mut slots, &HeadLimits::default()) {
+            Err(_) => return Outcome::Refused,
+            Ok(None) => seen = head_may_end(bytes, 0),
+            Ok(Some(head)) => {
+                let path = match head.target.path() {
+                    query if query.starts_with('?') => format!("/{query}"),
+                    path => path.to_owned(),
+                };
+                let meaning = meaning(head.method.to_owned(), &path, &head.fields);
+                let mut sent = Vec::new();
+                head.write(&ARRIVAL, &mut sent);
+                let rest = &input[head.len..];
+                return read_body(head.framing, Carry::AsIs, rest, cuts, meaning, sent);
+            }
+        }
+    }
+    Outcome::Partial
+}
+
+/// Reads a response, interim ones before it left out.
+pub fn read_response(mut input: &[u8], cuts: &[usize], asked: AskedFor) -> Outcome {
+    'responses: loop {
+        for end in ends(input, cuts) {
+            let mut slots = Slots::new();
+            let bytes = &input[..end];
+            match ResponseHead::parse(bytes, &mut slots, &HeadLimits::default(), asked) {
+                Err(_) => return Outcome::Refused,
+                Ok(None) => {}
+                Ok(Some(head)) if head.is_interim() => {
+                    input = &input[head.len..];
+                    continue 'responses;
+                }
+                Ok(Some(head)) => {
+                    let meaning = meaning(head.status.to_string(), "", &head.fields);
+                    let (carry, persistence) = head.departure(asked);
+                    let departure = Departure {
+                        persistence,
+                        carry,
+                        date: &http_date(0),
+                    };
+                    let mut sent = Vec::new();
+                    head.write(asked, &departure, &mut sent);
+                    let rest = &input[head.len..];
+                    return read_body(head.framing, carry, rest, cuts, meaning, sent);
+                }
+            }
+        }
+        return Outcome::Partial;
+    }
+}
+
+fn read_body(
+    framing: Framing,
+    carry: Carry,
+    input: &[u8],
+    cuts: &[usize],
+    mut meaning: Meaning,
+    mut sent: Vec<u8>,
+) -> Outcome {
+    let mut body = Body::new(framing, carry);
+    // The same bytes once more, for the data alone.
+    let mut bare = Body::new(framing, Carry::Unchunked);
+    let mut at = 0;
+    for end in ends(input, cuts) {
+        while at < end && !body.is_ended() {
+            let Ok(run) = body.handle_bytes(&input[at..end]) else {
+                return Outcome::Refused;
+            };
+            let passed = &input[at..at + run.pass];
+            if carry == Carry::Chunked && run.pass > 0 {
+                write_chunk_size(&mut sent, run.pass);
+                sent.extend_from_slice(passed);
+                sent.extend_from_slice(b"\r\n");
+            } else {
+                sent.extend_from_slice(passed);
+            }
+            at += run.pass + run.skip;
+        }
+    }
+    if framing == Framing::UntilClose {
+        body.handle_end().unwrap();
+        if carry == Carry::Chunked {
+            sent.extend_from_slice(LAST_CHUNK);
+        }
+    }
+    if !body.is_ended() {
+        return Outcome::Partial;
+    }
+    sent.extend_from_slice(body.tail());
+    let mut at = 0;
+    while at < input.len() && !bare.is_ended() {
+        let run = bare.handle_bytes(&input[at..]).unwrap();
+        meaning.body.extend_from_slice(&input[at..at + run.pass]);
+        at += run.pass + run.skip;
+    }
+    Outcome::Whole(meaning, sent)
+}
