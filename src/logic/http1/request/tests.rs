@@ -129,6 +129,16 @@ fn limits_follow_the_table() {
             Some("head_too_large"),
         ),
         (format!("GET /{huge}"), Some("target_too_long")),
+        (
+            format!("GET /{huge} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Some("target_too_long"),
+        ),
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\nX: {huge}"),
+            Some("target_too_long"),
+        ),
+        ("GET / HTTP/2".to_owned(), None),
+        ("GET / HTTP/2.0".to_owned(), None),
         (format!("GET /{long}"), None),
         (String::new(), None),
     ] {
