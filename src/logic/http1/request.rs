@@ -48,7 +48,7 @@ pub struct RequestHead<'s, 'b> {
 pub enum Target<'b> {
     /// A path, maybe with a query.
     Origin(&'b str),
-    /// A URL: its authority, and its path and query, which may be empty.
+    /// A URL: its authority, and its path and query, which may be empty, or `*`.
     Absolute(&'b str, &'b str),
     /// `*`: the server itself.
     Asterisk,
@@ -265,6 +265,11 @@ impl<'b> Target<'b> {
                 if !is_host(authority.as_bytes()) || !is_path(path.as_bytes()) {
                     return Err(invalid);
                 }
+                // RFC 9112 §3.2.4: the last proxy asks the server itself, not its root.
+                let path = match (method, path) {
+                    ("OPTIONS", "") => "*",
+                    (_, path) => path,
+                };
                 Ok(Target::Absolute(authority, path))
             }
             _ => Err(invalid),
