@@ -38,6 +38,7 @@ fn meaning(what: String, path: String, fields: &HeaderMap) -> Meaning {
 
 /// Returns what hyper reads as the first request; `None` where it refuses it.
 pub fn read_request(text: &[u8]) -> Option<Meaning> {
+    let asks_the_server = asks_the_server(text);
     let first: Rc<RefCell<Option<Option<Meaning>>>> = Rc::default();
     let heard = Rc::clone(&first);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -45,7 +46,11 @@ pub fn read_request(text: &[u8]) -> Option<Meaning> {
         async move {
             let (parts, body) = request.into_parts();
             let path = parts.uri.path_and_query();
-            let path = path.map_or_else(|| "/".to_owned(), ToString::to_string);
+            let path = match path {
+                Some(_) if asks_the_server => "*".to_owned(),
+                Some(path) => path.to_string(),
+                None => "/".to_owned(),
+            };
             let mut meaning = meaning(parts.method.to_string(), path, &parts.headers);
             let read = collected(body).await;
             heard.borrow_mut().get_or_insert_with(|| {
@@ -66,6 +71,18 @@ pub fn read_request(text: &[u8]) -> Option<Meaning> {
         let _ = serving.await;
     });
     first.take().flatten()
+}
+
+/// Returns whether it is OPTIONS of a URL without a path, which means `*` (RFC 9112 §3.2.4); hyper
+/// gives such a URL the path `/`.
+fn asks_the_server(text: &[u8]) -> bool {
+    let line = text.trim_ascii_start().split(|&byte| byte == b'\r').next();
+    let line = std::str::from_utf8(line.unwrap_or_default()).unwrap_or_default();
+    let url = line
+        .strip_prefix("OPTIONS ")
+        .and_then(|rest| rest.split_once(' '));
+    let rest = url.and_then(|(url, _)| url.split_once("://"));
+    rest.is_some_and(|(_, rest)| !rest.contains(['/', '?']))
 }
 
 /// Returns what hyper reads as the response to GET or HEAD; `None` where it refuses it.

@@ -86,10 +86,11 @@ impl Name {
     }
 
     /// Returns whether a Connection field cannot take this one away: it frames or routes the
-    /// message, or says where it came from.
+    /// message, or says where or when it came from.
     pub fn is_protected(self) -> bool {
         match self {
             Name::ContentLength
+            | Name::Date
             | Name::Forwarded
             | Name::Host
             | Name::Trailer
@@ -100,7 +101,6 @@ impl Name {
             | Name::XForwardedProto
             | Name::XRequestId => true,
             Name::Connection
-            | Name::Date
             | Name::Expect
             | Name::KeepAlive
             | Name::Proxy

@@ -47,7 +47,7 @@ pub struct RequestHead<'s, 'b> {
 pub enum Target<'b> {
     /// A path, maybe with a query.
     Origin(&'b str),
-    /// A URL: its authority, and its path and query, which may be empty.
+    /// A URL: its authority, and its path and query, which may be empty, or `*`.
     Absolute(&'b str, &'b str),
     /// `*`: the server itself.
     Asterisk,
@@ -83,18 +83,25 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             head,
             slots.first(limits.fields),
         );
+        let too_long = parsed
+            .path
+            .is_some_and(|path| path.len() > limits.target_bytes);
         let len = match parsing {
-            Ok(Status::Complete(len)) => len,
+            Ok(Status::Complete(_)) if too_long => return Err(RequestRefusal::TargetTooLong),
+            Ok(Status::Complete(len)) if blank + len <= limits.head_bytes => len,
             Ok(Status::Partial) if bytes.len() < limits.head_bytes => return Ok(None),
-            Ok(Status::Partial) if !head.contains(&b'\n') => {
+            Ok(Status::Partial) if too_long || !head.contains(&b'\n') => {
                 return Err(RequestRefusal::TargetTooLong);
             }
-            Ok(Status::Partial) => return Err(RequestRefusal::HeadTooLarge),
+            Ok(Status::Complete(_) | Status::Partial) => return Err(RequestRefusal::HeadTooLarge),
+            // Which version it is, or none, is known at the end of the line.
+            Err(httparse::Error::Version)
+                if !head.contains(&b'\n') && bytes.len() < limits.head_bytes =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(refusal_of(error, head)),
         };
-        if blank + len > limits.head_bytes {
-            return Err(RequestRefusal::HeadTooLarge);
-        }
         let head = &head[..len];
         if !lines_end_in_crlf(head) {
             return Err(RequestRefusal::BareLf);
@@ -105,11 +112,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             Some(0) => Version::Http10,
             Some(_) | None => Version::Http11,
         };
-        let path = parsed.path.unwrap_or_default();
-        if path.len() > limits.target_bytes {
-            return Err(RequestRefusal::TargetTooLong);
-        }
-        let target = Target::of(method, path)?;
+        let target = Target::of(method, parsed.path.unwrap_or_default())?;
         let fields = Fields::new(head, parsed.headers);
         let mut request = RequestHead::judge(method, target, version, fields)?;
         request.len = blank + len;
@@ -236,6 +239,11 @@ impl<'b> Target<'b> {
                 if !is_host(authority.as_bytes()) || !is_path(path.as_bytes()) {
                     return Err(invalid);
                 }
+                // RFC 9112 §3.2.4: the last proxy asks the server itself, not its root.
+                let path = match (method, path) {
+                    ("OPTIONS", "") => "*",
+                    (_, path) => path,
+                };
                 Ok(Target::Absolute(authority, path))
             }
             _ => Err(invalid),

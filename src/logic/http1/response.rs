@@ -177,7 +177,8 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         if connection.nominates {
             self.fields.drop_nominated();
         }
-        if self.status == 101 && !(websocket && asked.upgrade == Upgrade::WebSocket) {
+        let switches = websocket && connection.upgrade;
+        if self.status == 101 && !(switches && asked.upgrade == Upgrade::WebSocket) {
             return Err(ResponseRefusal::UnsolicitedUpgrade);
         }
         if chunked && length.is_some() {

@@ -207,6 +207,11 @@ impl Exchange {
         !self.download.input.is_empty()
     }
 
+    /// Returns whether the client has sent more than its request.
+    pub(super) fn is_ahead(&self) -> bool {
+        !self.upload.input.is_empty()
+    }
+
     /// Gives all buffers back but what the client has sent ahead.
     pub(super) fn end(&mut self, thread: &Thread) -> Held {
         self.download.end(&thread.buffers).clear(&thread.buffers);

@@ -329,8 +329,13 @@ impl Attempts<'_> {
         }
         match (answered.client, self.asked.persistence) {
             (Persistence::Keep, _) => After::Keep,
-            (Persistence::Close, Persistence::Close) => After::Close,
-            (Persistence::Close, Persistence::Keep) => After::Linger,
+            // The client has said that nothing follows; closing would reset what does.
+            (Persistence::Close, Persistence::Close)
+                if !exchange.is_ahead() && stream::is_quiet(stream) =>
+            {
+                After::Close
+            }
+            (Persistence::Close, _) => After::Linger,
         }
     }
 

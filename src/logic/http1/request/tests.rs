@@ -136,6 +136,16 @@ fn limits_follow_the_table() {
             Some("head_too_large"),
         ),
         (format!("GET /{huge}"), Some("target_too_long")),
+        (
+            format!("GET /{huge} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Some("target_too_long"),
+        ),
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\nX: {huge}"),
+            Some("target_too_long"),
+        ),
+        ("GET / HTTP/2".to_owned(), None),
+        ("GET / HTTP/2.0".to_owned(), None),
         (format!("GET /{long}"), None),
         (String::new(), None),
     ] {
@@ -417,6 +427,10 @@ fn heads_go_on_in_their_order_and_case() {
             format!(
                 "GET / HTTP/1.1\r\nHost: 192.0.2.100:80\r\n{forwarded}X-Forwarded-Host: 192.0.2.100:80\r\nX-Forwarded-Port: 80\r\n\r\n"
             ),
+        ),
+        (
+            "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+            format!("OPTIONS * HTTP/1.1\r\nHost: a\r\n{forwarded}X-Forwarded-Host: a\r\n\r\n"),
         ),
         (
             "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -143,6 +143,12 @@ fn upgrades_are_relayed_where_they_were_asked_for() {
         let text = format!("HTTP/1.1 101 X\r\nConnection: Upgrade\r\n{fields}\r\n");
         assert_eq!(refused(&text, asked), hoped, "{text:?}");
     }
+    let unnamed = "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(
+        refused(unnamed, asked),
+        Some(ResponseRefusal::UnsolicitedUpgrade),
+        "who sends Upgrade names it in Connection"
+    );
     assert_eq!(
         sent(
             "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nX: y\r\nContent-Length: 3\r\n\r\n",

@@ -1,0 +1,266 @@
+//! A case: what the client and the backend send, what each must see, and what becomes of both
+//! connections.
+//!
+//! Made by [`request`] (its subject is what the client sends) or [`response`] (its subject is what
+//! the backend answers); the subject is what is cut into pieces.
+
+use super::hope::{Part, Reaches};
+
+/// One row of a table.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    /// The clause it holds the proxy to.
+    pub section: &'static str,
+    pub subject: Subject,
+    pub client: Vec<Step>,
+    pub answers: Vec<Answer>,
+    pub reaches: Reaches,
+    /// What must and must not stand somewhere in what the backend got, forwarding fields included.
+    pub has: Vec<&'static str>,
+    pub lacks: Vec<&'static str>,
+    pub sees: Vec<Part>,
+    pub client_after: ClientAfter,
+    pub upstream_after: UpstreamAfter,
+}
+
+/// Whose bytes a case is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Client,
+    Backend,
+}
+
+/// What the client does.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Send(Vec<u8>),
+    /// Waits until it has got this somewhere.
+    Await(&'static str),
+    /// Waits until the backend has got this somewhere.
+    AwaitBackend(&'static str),
+    /// Ends its direction.
+    Shut,
+    /// Resets the connection.
+    Leave,
+}
+
+/// What the backend does about one request.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub when: When,
+    pub bytes: Vec<u8>,
+    pub then: Then,
+}
+
+/// When an answer is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The whole request has come.
+    Request,
+    /// Its head has come.
+    Head,
+    /// So many bytes have come behind the request, on a connection that has stopped being HTTP.
+    Tunnelled(usize),
+}
+
+/// What a backend does behind an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Stay,
+    Close,
+    Reset,
+}
+
+/// What must become of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAfter {
+    /// It serves another request.
+    Open,
+    /// It is ended in order, nothing lost.
+    Closed,
+    /// It is ended, in order or not.
+    Cut,
+    /// It is reset.
+    Reset,
+    /// It was the client that left.
+    Gone,
+}
+
+/// What must become of the connection that the request was sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamAfter {
+    /// It serves another request.
+    Kept,
+    /// The proxy ends it.
+    Closed,
+    /// There is none.
+    Never,
+}
+
+pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A case about what a client sends; it is relayed as it is and answered with [`OK`] unless more is
+/// said.
+pub fn request(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]>) -> Case {
+    let bytes = bytes.as_ref().to_vec();
+    Case {
+        name,
+        section,
+        subject: Subject::Client,
+        reaches: Reaches::Exactly(bytes.clone()),
+        client: vec![Step::Send(bytes)],
+        answers: Vec::new(),
+        has: Vec::new(),
+        lacks: Vec::new(),
+        sees: vec![Part::Bytes(OK.into())],
+        client_after: ClientAfter::Open,
+        upstream_after: UpstreamAfter::Kept,
+    }
+}
+
+/// A case about what a backend answers to [`GET`]; it is relayed as it is unless more is said.
+pub fn response(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]>) -> Case {
+    let bytes = bytes.as_ref().to_vec();
+    Case {
+        subject: Subject::Backend,
+        sees: vec![Part::Bytes(bytes.clone())],
+        answers: vec![Answer {
+            when: When::Request,
+            bytes,
+            then: Then::Stay,
+        }],
+        ..request(name, section, GET)
+    }
+}
+
+impl Case {
+    /// What the client asks, in a case about an answer.
+    pub fn to(mut self, bytes: &str) -> Case {
+        self.client = vec![Step::Send(bytes.into())];
+        self.reaches = Reaches::Exactly(bytes.into());
+        self
+    }
+
+    /// The request is not relayed: the client gets our answer and its connection ends.
+    pub fn refused(mut self, status: u16, token: &'static str) -> Case {
+        self.reaches = Reaches::Exactly(Vec::new());
+        self.sees = vec![Part::own(status, token)];
+        self.client_after = ClientAfter::Closed;
+        self.upstream_after = UpstreamAfter::Never;
+        self
+    }
+
+    /// The request's body is malformed: of it no more than `begins` may have reached the backend,
+    /// on a connection that is then closed.
+    pub fn body_refused(self, begins: impl AsRef<[u8]>) -> Case {
+        let mut case = self.refused(400, "body_invalid");
+        case.reaches = Reaches::AtMost(begins.as_ref().to_vec());
+        case.upstream_after = UpstreamAfter::Closed;
+        case
+    }
+
+    /// What reaches the backend, exactly, but for forwarding fields.
+    pub fn reaches(mut self, bytes: impl AsRef<[u8]>) -> Case {
+        self.reaches = Reaches::Exactly(bytes.as_ref().to_vec());
+        self
+    }
+
+    /// The backend gets a beginning of this; how much is not said.
+    pub fn reaches_at_most(mut self, bytes: impl AsRef<[u8]>) -> Case {
+        self.reaches = Reaches::AtMost(bytes.as_ref().to_vec());
+        self
+    }
+
+    pub fn has(mut self, text: &'static str) -> Case {
+        self.has.push(text);
+        self
+    }
+
+    pub fn lacks(mut self, text: &'static str) -> Case {
+        self.lacks.push(text);
+        self
+    }
+
+    /// The backend's answers, one a request.
+    pub fn answers<const N: usize>(mut self, answers: [&str; N]) -> Case {
+        let answers = answers.map(|bytes| Answer {
+            when: When::Request,
+            bytes: bytes.into(),
+            then: Then::Stay,
+        });
+        self.answers = answers.into();
+        self
+    }
+
+    /// When the last answer is given.
+    pub fn when(mut self, when: When) -> Case {
+        self.answers.last_mut().expect("an answer").when = when;
+        self
+    }
+
+    /// What the backend does behind its last answer.
+    pub fn then(mut self, then: Then) -> Case {
+        self.answers.last_mut().expect("an answer").then = then;
+        self
+    }
+
+    /// One more thing that the backend says.
+    pub fn and_answers(mut self, when: When, bytes: &str) -> Case {
+        self.answers.push(Answer {
+            when,
+            bytes: bytes.into(),
+            then: Then::Stay,
+        });
+        self
+    }
+
+    /// What the client gets, exactly, but for Date.
+    pub fn sees(mut self, bytes: impl AsRef<[u8]>) -> Case {
+        self.sees = vec![Part::Bytes(bytes.as_ref().to_vec())];
+        self
+    }
+
+    /// What the client gets besides.
+    pub fn and(mut self, part: Part) -> Case {
+        self.sees.push(part);
+        self
+    }
+
+    pub fn sees_parts<const N: usize>(mut self, parts: [Part; N]) -> Case {
+        self.sees = parts.into();
+        self
+    }
+
+    /// The answer is not relayed: the client gets 502 and keeps its connection.
+    pub fn bad(mut self) -> Case {
+        self.sees = vec![Part::kept(502, "bad_answer")];
+        self.upstream_after = UpstreamAfter::Closed;
+        self
+    }
+
+    /// The answer's body breaks: the client gets 502, or a beginning of this and a cut connection.
+    pub fn breaks(mut self, begins: impl AsRef<[u8]>) -> Case {
+        self.sees = vec![Part::Broken(begins.as_ref().to_vec())];
+        self.client_after = ClientAfter::Cut;
+        self.upstream_after = UpstreamAfter::Closed;
+        self
+    }
+
+    pub fn client(mut self, after: ClientAfter) -> Case {
+        self.client_after = after;
+        self
+    }
+
+    pub fn upstream(mut self, after: UpstreamAfter) -> Case {
+        self.upstream_after = after;
+        self
+    }
+
+    /// What the client does besides.
+    pub fn step(mut self, step: Step) -> Case {
+        self.client.push(step);
+        self
+    }
+}

@@ -1,0 +1,66 @@
+//! Field lines of responses (RFC 9112 §5, RFC 9110 §5): nothing is repaired.
+
+use crate::bench::case::{Case, response};
+use crate::shared::{BAD_FIELDS, GOOD_FIELDS};
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for ((name, section, line), _) in BAD_FIELDS {
+        let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{line}\r\n");
+        cases.push(response(name, section, bytes).bad());
+    }
+    for (name, section, line) in GOOD_FIELDS {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{line}Content-Length: 0\r\n\r\n");
+        cases.push(response(name, section, bytes));
+    }
+    for &(name, section, bytes) in BAD {
+        cases.push(response(name, section, bytes).bad());
+    }
+    let many: String = (0..130).map(|n| format!("X-{n}: 1\r\n")).collect();
+    cases.push(
+        response(
+            "too many fields",
+            "RFC 9110 §5.4",
+            format!("HTTP/1.1 200 OK\r\n{many}\r\n"),
+        )
+        .bad(),
+    );
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(66_000));
+    cases.push(response("too long a value", "RFC 9110 §5.4", long).bad());
+    let underscore = "HTTP/1.1 200 OK\r\nX_A: 1\r\nContent-Length: 0\r\n\r\n";
+    cases.push(response(
+        "underscore in a name",
+        "RFC 9110 §5.1",
+        underscore,
+    ));
+    let own = "HTTP/1.1 200 OK\r\nDate: then\r\nServer: s\r\nContent-Length: 0\r\n\r\n";
+    cases.push(response(
+        "the backend's Date is kept",
+        "RFC 9110 §6.6.1",
+        own,
+    ));
+    cases
+}
+
+const BAD: &[(&str, &str, &str)] = &[
+    (
+        "space before the first field",
+        "RFC 9112 §2.2",
+        "HTTP/1.1 200 OK\r\n X: y\r\n\r\n",
+    ),
+    (
+        "the head ends in two LF",
+        "RFC 9112 §2.2",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\n\n",
+    ),
+    (
+        "the head ends in a bare LF",
+        "RFC 9112 §2.2",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n",
+    ),
+    (
+        "all lines end in LF",
+        "RFC 9112 §2.2",
+        "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    ),
+];
