@@ -85,7 +85,7 @@ fn every_phase_has_its_own_time() {
             if request.field("upgrade").is_some() {
                 visit
                     .wire
-                    .send("HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n");
+                    .send("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
                 visit.wire.rest();
                 return;
             }

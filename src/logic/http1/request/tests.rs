@@ -430,7 +430,9 @@ fn heads_go_on_in_their_order_and_case() {
         ),
         (
             "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
-            format!("OPTIONS * HTTP/1.1\r\nHost: a\r\n{forwarded}X-Forwarded-Host: a\r\n\r\n"),
+            format!(
+                "OPTIONS * HTTP/1.1\r\nHost: a\r\n{forwarded}X-Forwarded-Host: a\r\nX-Forwarded-Port: 80\r\n\r\n"
+            ),
         ),
         (
             "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
