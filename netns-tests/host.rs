@@ -191,7 +191,7 @@ fn the_kernel_ends_a_lease_that_nobody_renews() {
 #[test]
 fn a_silent_address_serves_those_who_know_it_and_answers_nobody_else() {
     let pair = Pair::new();
-    let host = pair
+    let mut host = pair
         .one
         .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
     for (router, address) in [(0, VIRTUAL_V4), (1, VIRTUAL_V6)] {
@@ -221,7 +221,9 @@ fn a_silent_address_serves_those_who_know_it_and_answers_nobody_else() {
         wait_for_event(&host, |event| matches!(event, Event::Applied(_)));
         pair.two.wait_for_refusal(address);
     }
-    host.end(Duration::from_secs(1)).unwrap();
+    host.close();
+    let ended = host.wait_for_end(Duration::from_secs(1));
+    assert_eq!(ended, Some(Ok(())), "it ends when it is told to");
     assert!(
         !pair.one.has(VIRTUAL_V4),
         "the end of the thread takes all away"

@@ -178,6 +178,40 @@ fn a_stop_after_a_crash_without_virtual_mac_puts_the_settings_back() {
     node.stop(PATIENCE).unwrap();
 }
 
+/// Deleting a macvlan takes the kernel 25 ms and more.
+#[test]
+fn a_stop_with_many_virtual_macs_leaves_nothing_behind() {
+    let segment = Segment::new();
+    let before = segment.settings(0);
+    let entries: Vec<String> = (1..=40)
+        .map(|n| {
+            format!(
+                "  r{n}: {{interface: eth0, vrid: {n}, virtual_mac: true, advertisement_interval: 100ms,\n    \
+                 addresses: [192.0.2.{}/24, \"2001:db8::a:{n}/64\"]}}\n",
+                100 + n
+            )
+        })
+        .collect();
+    let yaml = format!("virtual_routers:\n{}", entries.concat());
+    let binary = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let mut node = Node::start(&segment.hosts[0], &yaml, "lb1", binary).unwrap();
+    node.wait_for("Active", Duration::from_secs(30), |status| {
+        is_all(status, "Active")
+    })
+    .unwrap();
+    assert!(
+        segment.settings(0).len() >= before.len() + 80,
+        "80 macvlans"
+    );
+    node.stop(Duration::from_secs(30)).unwrap();
+    assert_eq!(
+        segment.settings(0),
+        before,
+        "as it was found: {}",
+        node.log()
+    );
+}
+
 #[test]
 fn a_macvlan_that_somebody_deletes_is_made_again() {
     let segment = Segment::new();

@@ -135,7 +135,7 @@ impl Daemon {
         self.listen();
         let mut heard = self.heard.borrow_mut();
         let mut kept = heard.iter_mut().rev().filter_map(|(message, descriptors)| {
-            let FromVrrp::KeepSockets(keys) = message else {
+            let FromVrrp::KeepSockets { sockets: keys, .. } = message else {
                 return None;
             };
             Some((keys.clone(), std::mem::take(descriptors)))

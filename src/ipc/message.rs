@@ -14,7 +14,8 @@ use crate::model::{Family, Fitness, RouterName};
 /// Supervisor to vrrp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToVrrp {
-    /// Sockets of the vrrp process before this one, one descriptor each, in this order; sent before `Configure`.
+    /// Sockets of the vrrp process before this one, one descriptor each, in this order; sent before `Configure`, in
+    /// several messages where there are many.
     KeptSockets(Vec<SocketKey>),
     /// Begin. The text has passed `config::parse` in the supervisor.
     Configure {
@@ -49,8 +50,13 @@ pub enum FromVrrp {
         /// Every virtual router that is Active now.
         active: Vec<ActiveRole>,
     },
-    /// Duplicates for the supervisor to keep, one descriptor each, in this order; replaces what it kept.
-    KeepSockets(Vec<SocketKey>),
+    /// Duplicates for the supervisor to keep.
+    KeepSockets {
+        /// One descriptor each, in this order.
+        sockets: Vec<SocketKey>,
+        /// Beside those of the message before, which was full; otherwise they replace what was kept.
+        more: bool,
+    },
     /// What the process should have, could not get, and works without; for people.
     Lacking(Vec<String>),
     /// The configuration is applied: sockets open, routers started.

@@ -221,3 +221,13 @@ fn announcements_have_their_keys() {
     help: did you mean `repeat`?
     "#);
 }
+
+/// RFC 9568 §6.1: Accept_Mode is for those who do not own the addresses; one file serves both kinds of nodes.
+#[test]
+fn who_does_not_own_may_refuse_beside_one_who_does() {
+    let text = router("owner: {lb1: true, lb2: false}\n    accept: false");
+    for node in ["lb1", "lb2"] {
+        let config = parse("lb.yaml", &text, NodeName::Given(node));
+        assert!(config.is_ok(), "{node}: {config:?}");
+    }
+}

@@ -10,6 +10,7 @@ use super::synchronize::{self, Wanted};
 use super::values::{flag, flag_by_node};
 use super::wire::{Wire, check_wire, fits_families, of_family};
 use crate::config::VirtualRouterConfig;
+use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
 use crate::model::{Family, RouterName, VirtualAddress, Vrid};
@@ -245,10 +246,14 @@ fn check_host(fields: &Fields<'_>, node: Option<&str>, problems: &mut Problems) 
     let accept = flag(fields, "accept", true, problems);
     let virtual_mac = flag(fields, "virtual_mac", false, problems);
     let owner = match fields.get("owner") {
-        None => Some(false),
-        Some(value) => flag_by_node(value, node, problems),
+        None => None,
+        Some(value) => {
+            flag_by_node(value, node, problems)?;
+            Some(&value.node.kind)
+        }
     };
-    if let (Some(true), Some(false), Some(at)) = (owner, accept, fields.get("accept")) {
+    // By node it says something for the others; an owner itself always accepts.
+    if let (Some(Kind::Bool(true)), Some(false), Some(at)) = (owner, accept, fields.get("accept")) {
         let message = "the owner of an address accepts what is sent to it";
         at.wrong_with_help(
             message,

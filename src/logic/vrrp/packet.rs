@@ -270,6 +270,12 @@ pub fn peek_vrid(message: &[u8]) -> Option<u8> {
     message.get(1).copied()
 }
 
+/// Returns whether two lists hold the same addresses: the order says nothing but which link-local one comes first.
+pub fn same_addresses(theirs: &[IpAddr], ours: &[IpAddr]) -> bool {
+    theirs == ours
+        || theirs.len() == ours.len() && theirs.iter().all(|address| ours.contains(address))
+}
+
 /// Returns whether a message is an advertisement of CARP (OpenBSD, UCarp), which has protocol 112 and the group too.
 ///
 /// It begins as VRRP version 2 does and would have seven addresses, but is too short for them:

@@ -21,7 +21,7 @@ use super::hooks::Hooks;
 use super::journal::Journal;
 use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::ipc;
 use crate::ipc::control::{
     AccessLogStatus, BackendStatus, ListenerStatus, PoolStatus, ProcessStatus, Request, Response,
@@ -341,8 +341,12 @@ impl Daemon {
                     child.handle_beat(0);
                 }
             }
-            FromVrrp::KeepSockets(keys) => {
-                self.kept_sockets = keys.into_iter().zip(descriptors).collect();
+            FromVrrp::KeepSockets { sockets, more } => {
+                if !more {
+                    self.kept_sockets.clear();
+                }
+                self.kept_sockets
+                    .extend(sockets.into_iter().zip(descriptors));
             }
             FromVrrp::Lacking(what) => self.note_lacking(Role::Vrrp, what),
             FromVrrp::Ready => self.vrrp_ready = true,
@@ -516,7 +520,9 @@ impl Daemon {
                 let interval = slowest
                     .map(|router| router.advertisement_interval.duration())
                     .max();
-                let until = Instant::now() + interval.unwrap_or_default() * 2 + HAND_OVER_SPARE;
+                let release = config::release_time(&self.setup.config.virtual_routers);
+                let spare = release + HAND_OVER_SPARE;
+                let until = Instant::now() + interval.unwrap_or_default() * 2 + spare;
                 self.phase = Phase::HandingOver { until };
                 match &mut self.vrrp {
                     Some(child) if child.is_running() => child.send(&ToVrrp::Stop, &[]),

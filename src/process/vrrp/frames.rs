@@ -237,7 +237,7 @@ pub const ARP_FRAME_LEN: usize = ETHERNET_LEN + 28;
 /// The length of a neighbor advertisement frame.
 pub const NA_FRAME_LEN: usize = ETHERNET_LEN + IPV6_LEN + NA_LEN;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-/// How long a full transmit queue may hold up one announcement; the rest of the round is then given up.
+/// How long a full transmit queue may hold up the loop, in one turn.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(5);
 
 #[cfg(test)]

@@ -305,7 +305,7 @@ impl<S: Supervisor> Process<S> {
 
     fn obey(&mut self, message: ToVrrp, descriptors: Vec<OwnedFd>) -> Result<(), Error> {
         match message {
-            ToVrrp::KeptSockets(keys) => self.kept = keys.into_iter().zip(descriptors).collect(),
+            ToVrrp::KeptSockets(keys) => self.kept.extend(keys.into_iter().zip(descriptors)),
             ToVrrp::Configure { yaml, node, adopt } => self.configure(&yaml, &node, adopt)?,
             ToVrrp::Fitness { entry, fitness } => self.set_fitness(entry, &fitness),
             ToVrrp::ReportStatus { id } => {
@@ -640,15 +640,23 @@ impl<S: Supervisor> Process<S> {
     }
 
     fn send_sockets(&mut self) -> Sent {
-        let keys = self
-            .ports
-            .iter()
-            .map(|port| port.socket.key().clone())
-            .collect();
-        let descriptors: Vec<BorrowedFd<'_>> =
-            self.ports.iter().map(|port| port.socket.as_fd()).collect();
-        self.supervisor
-            .send(&FromVrrp::KeepSockets(keys), &descriptors)
+        // Without a socket there is one part as well: what was kept before is out of date.
+        let count = self.ports.len().div_ceil(DESCRIPTORS_A_MESSAGE).max(1);
+        for number in 0..count {
+            let from = number * DESCRIPTORS_A_MESSAGE;
+            let to = self.ports.len().min(from + DESCRIPTORS_A_MESSAGE);
+            let part = self.ports[from..to].iter().map(|port| &port.socket);
+            let message = FromVrrp::KeepSockets {
+                sockets: part.clone().map(|socket| socket.key().clone()).collect(),
+                more: number > 0,
+            };
+            let descriptors: Vec<BorrowedFd<'_>> = part.map(AsFd::as_fd).collect();
+            let outcome = self.supervisor.send(&message, &descriptors);
+            if outcome != Sent::Done {
+                return outcome;
+            }
+        }
+        Sent::Done
     }
 
     fn active_roles(&self) -> Vec<ActiveRole> {
@@ -673,10 +681,29 @@ impl<S: Supervisor> Process<S> {
         self.stations.iter().enumerate().map(describe).collect()
     }
 
+    /// Waits for the end of the host thread, and goes on beating: whoever is silent is killed.
+    fn end_host(&mut self) -> Result<(), String> {
+        let Some(mut host) = self.host.take() else {
+            return Ok(());
+        };
+        host.close();
+        let routers = self.stations.iter().map(|station| &station.config);
+        let deadline = Instant::now() + config::release_time(routers);
+        loop {
+            if let Some(outcome) = host.wait_for_end(BEAT_INTERVAL) {
+                return outcome;
+            }
+            if Instant::now() > deadline {
+                return Err("the host thread does not end".into());
+            }
+            self.report();
+        }
+    }
+
     /// Ends the host thread, which removes what is still there, and says goodbye.
     fn finish(mut self) -> Result<(), Error> {
-        if let Some(Err(why)) = self.host.take().map(|host| host.end(HOST_END_TIMEOUT)) {
-            warn!(error = %why, "addresses may remain until their lease ends");
+        if let Err(why) = self.end_host() {
+            warn!(error = %why, "addresses may remain until their lease ends, and macvlans");
         }
         self.outbox.push(FromVrrp::Stopped);
         let deadline = Instant::now() + GOODBYE_TIMEOUT;
@@ -721,6 +748,8 @@ fn system(what: &'static str, errno: Errno) -> Error {
     }
 }
 
+/// The kernel allows 253.
+const DESCRIPTORS_A_MESSAGE: usize = 200;
 /// A sign of life for the supervisor, which kills a process that is silent for 300 ms.
 const BEAT_INTERVAL: Duration = Duration::from_millis(50);
 /// From one socket in one turn; what remains is taken in the next, after the timers that are due.
@@ -733,8 +762,6 @@ const EVENTS_PER_TURN: usize = 1024;
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
 /// Beyond two intervals, for giving the addresses up.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
-/// For the host thread to remove what is left.
-const HOST_END_TIMEOUT: Duration = Duration::from_secs(1);
 /// For the last message to find room.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
 const GOODBYE_PAUSE: Duration = Duration::from_millis(5);

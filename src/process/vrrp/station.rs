@@ -161,13 +161,16 @@ impl Station {
         !self.config.virtual_mac || self.link.outlet.is_none() || self.outlet.is_some()
     }
 
-    /// Begins so many rounds of announcements; what remained of earlier ones is left out.
+    /// Begins so many rounds of announcements. A round that is under way goes on to its last address first: a slow pace
+    /// must not begin with the first ones for ever.
     pub fn begin_announcing(&mut self, rounds: u8, now: Instant) {
-        let before = self.announcing.map_or(0, |announcing| announcing.rounds);
-        self.announcing = Some(Announcing {
-            rounds: rounds.max(before),
-            next: 0,
-            due_at: now,
+        self.announcing = Some(match self.announcing {
+            Some(under_way) if under_way.next > 0 => Announcing {
+                rounds: under_way.rounds.max(rounds.saturating_add(1)),
+                ..under_way
+            },
+            Some(Announcing { rounds: before, .. }) => Announcing::begun(rounds.max(before), now),
+            None => Announcing::begun(rounds, now),
         });
     }
 
@@ -183,7 +186,7 @@ impl Station {
 
     /// Sends the announcements that are due, at most so many, and returns how many more it might have sent.
     ///
-    /// After a failure the rest is left out: the schedule brings another round.
+    /// After a failure the rest is left out: the schedule brings another round. A full queue is waited for, not in here.
     pub fn announce(&mut self, on: &mut Announcers, now: Instant, mut frames: usize) -> usize {
         while let Some(announcing) = self.announcing
             && announcing.due_at <= now
@@ -198,9 +201,21 @@ impl Station {
                 Some(outlet) => on.of(outlet).and_then(|link| link.announce(address)),
                 None => Err(io::ErrorKind::NotConnected.into()),
             };
-            if let Err(error) = sent {
-                debug!(router = %self.config.name, %error, "announcement not sent");
-                self.announcing = None;
+            match sent {
+                Ok(()) => {}
+                // The queue of the link is full: the same again soon, and nobody else's in this turn.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let due_at = now + FULL_QUEUE_PAUSE;
+                    self.announcing = Some(Announcing {
+                        due_at,
+                        ..announcing
+                    });
+                    return 0;
+                }
+                Err(error) => {
+                    debug!(router = %self.config.name, %error, "announcement not sent");
+                    self.announcing = None;
+                }
             }
         }
         frames
@@ -326,6 +341,10 @@ impl Station {
             None => HeardPeer::new(address, now),
         };
         peer.hear(now, advertisement, form);
+        peer.agrees = packet::same_addresses(
+            &advertisement.addresses,
+            &self.machine.parameters().addresses,
+        );
         self.peers.truncate(PEERS_MAX - 1);
         self.peers.insert(0, peer);
     }
@@ -357,6 +376,14 @@ struct Announcing {
 }
 
 impl Announcing {
+    const fn begun(rounds: u8, due_at: Instant) -> Self {
+        Self {
+            rounds,
+            next: 0,
+            due_at,
+        }
+    }
+
     /// What remains after one of `count` addresses was announced.
     fn after_one(mut self, count: usize, now: Instant, pace: Duration) -> Option<Self> {
         self.next += 1;
@@ -379,8 +406,10 @@ pub struct HeardPeer {
     pub priority: Priority,
     /// The interval it last advertised.
     pub interval: Option<AdverInterval>,
-    /// The addresses it last listed.
+    /// The first addresses it last listed: strangers do not fill our memory.
     pub addresses: Vec<IpAddr>,
+    /// Whether it last listed the same addresses as we, in whatever order.
+    pub agrees: bool,
     /// When.
     pub heard_at: Instant,
     /// How it last computed its checksum.
@@ -396,6 +425,7 @@ impl HeardPeer {
             priority: Priority::LEAVING,
             interval: None,
             addresses: Vec::new(),
+            agrees: true,
             heard_at: now,
             form: ChecksumForm::Rfc5798,
             forms: BTreeMap::new(),
@@ -405,8 +435,11 @@ impl HeardPeer {
     fn hear(&mut self, now: Instant, advertisement: &Advertisement, form: ChecksumForm) {
         self.priority = advertisement.priority;
         self.interval = Some(advertisement.interval);
-        if self.addresses != advertisement.addresses {
-            self.addresses.clone_from(&advertisement.addresses);
+        let shown = advertisement.addresses.len().min(ADDRESSES_SHOWN);
+        let shown = &advertisement.addresses[..shown];
+        if self.addresses != shown {
+            self.addresses.clear();
+            self.addresses.extend_from_slice(shown);
         }
         self.heard_at = now;
         self.form = form;
@@ -441,8 +474,12 @@ impl Rejections {
     }
 }
 
+/// Before a full queue is tried again.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(10);
 /// More are not shown; the least recently heard is forgotten.
 const PEERS_MAX: usize = 16;
+/// Of the addresses that a peer lists.
+const ADDRESSES_SHOWN: usize = 32;
 /// Between two log lines about rejected packets of one kind of source.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// A command that extends a lease may always be so late: the kernel's network lock is held for 100 ms at times.
@@ -587,6 +624,31 @@ mod tests {
         assert_eq!(station.peers[0].address, one, "the last heard comes first");
         assert_eq!(forms(0), BTreeMap::from([("rfc5798", 2), ("rfc9568", 1)]));
         assert_eq!(forms(1), BTreeMap::from([("rfc9568", 1)]));
+    }
+
+    #[test]
+    fn rounds_that_begin_more_often_than_they_end_reach_every_address() {
+        let now = Instant::now();
+        let mut station = station(now);
+        let pace = Duration::from_millis(10);
+        let mut announced = Vec::new();
+        // 100 addresses take a second; another round is asked for every 250 ms.
+        for step in 0..100 {
+            let at = now + step * pace;
+            if step % 25 == 0 {
+                station.begin_announcing(1, at);
+            }
+            let under_way = station.announcing.unwrap();
+            announced.push(under_way.next);
+            station.announcing = under_way.after_one(100, at, pace);
+        }
+        assert!(announced.into_iter().eq(0..100), "each in its turn");
+        let rounds = station.announcing.map(|announcing| announcing.rounds);
+        assert_eq!(
+            rounds,
+            Some(1),
+            "and what was asked for meanwhile once more"
+        );
     }
 
     #[test]

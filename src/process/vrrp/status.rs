@@ -111,7 +111,7 @@ fn settings(station: &Station) -> RouterSettings {
             Preempt::Never => "never".to_owned(),
             Preempt::After(delay) => format!("after {delay:?}"),
         },
-        accept: config.accept,
+        accept: config.accept || station.machine.is_owner(),
         checksum: match config.version {
             Version::V2 => ChecksumForm::Rfc3768,
             Version::V3 => config.checksum,
@@ -170,12 +170,7 @@ fn notes(station: &Station, last: Option<&RejectedStatus>, now: Instant) -> Vec<
             "advertisements of {source} are being rejected: {reason}"
         ));
     }
-    let ours = &station.machine.parameters().addresses;
-    let differs = |peer: &&HeardPeer| {
-        peer.addresses.len() != ours.len()
-            || !peer.addresses.iter().all(|address| ours.contains(address))
-    };
-    if let Some(peer) = station.peers.iter().find(differs) {
+    if let Some(peer) = station.peers.iter().find(|peer| !peer.agrees) {
         let risk = "keepalived 2.2.7 ignores our advertisements then, and both are Active";
         notes.push(format!(
             "{} lists other addresses than ours: {risk}",

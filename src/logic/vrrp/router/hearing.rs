@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{
     Action, Announcements, Cause, LinkState, Peer, Preempt, State, VirtualRouter, interval,
 };
-use crate::logic::vrrp::packet::Advertisement;
+use crate::logic::vrrp::packet::{Advertisement, same_addresses};
 use crate::model::{AdverInterval, Fitness, Priority, Version};
 
 impl VirtualRouter {
@@ -65,6 +65,10 @@ impl VirtualRouter {
         if !self.defers_to(now, advertisement.priority) {
             if self.stand_cause == Cause::ActiveSilent {
                 self.stand_cause = Cause::Preempting;
+            }
+            // Its group may not let it stand: until it does, the other one has the addresses.
+            if self.parameters.synchronized && self.holds_addresses() {
+                self.hear_successor(now, source);
             }
             return;
         }
@@ -264,9 +268,4 @@ impl VirtualRouter {
             super::Holding::Absent | super::Holding::Silent { .. } => {}
         }
     }
-}
-
-/// Compares as sets: the order says nothing but which link-local address comes first.
-fn same_addresses(theirs: &[IpAddr], ours: &[IpAddr]) -> bool {
-    theirs.len() == ours.len() && theirs.iter().all(|address| ours.contains(address))
 }

@@ -73,11 +73,8 @@ fn takeover_advertises_installs_and_announces_once_installed() {
     bench.run_to_timeout();
     assert_eq!(bench.take()[..2], [SENDS_100, Action::InstallAddresses]);
     bench.router.handle_applied(bench.now);
-    assert_eq!(
-        bench.take(),
-        vec![Action::Announce { rounds: 5 }],
-        "a burst, not before"
-    );
+    let burst = [Action::Announce { rounds: 5 }];
+    assert_eq!(bench.take(), burst, "not before");
 }
 
 #[test]
@@ -330,6 +327,23 @@ fn demoted_router_is_silent_once_a_peer_speaks() {
         Duration::from_millis(200),
         "and lets go soon"
     );
+}
+
+/// Its group keeps it from standing, so whoever speaks has the addresses, also with a lower priority.
+#[test]
+fn follower_of_a_group_is_silent_once_anybody_speaks() {
+    let mut parameters = parameters();
+    parameters.synchronized = true;
+    let mut bench = Bench::started(parameters);
+    while bench.router.wish() != Wish::Standing {
+        bench.run_to_timeout();
+    }
+    bench.router.stand(bench.now);
+    bench.router.handle_applied(bench.now);
+    bench.router.follow(bench.now);
+    bench.take();
+    bench.hear(200, 50);
+    assert_eq!(bench.take(), [Action::SilenceAddresses]);
 }
 
 #[test]

@@ -240,20 +240,24 @@ impl Host {
         clear(&self.woken);
     }
 
-    /// Ends the thread, which first takes every address away, and waits for that so long at most.
-    pub fn end(mut self, timeout: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + timeout;
+    /// Has the thread end, which first takes every address and every macvlan away.
+    pub fn close(&mut self) {
         self.wake_host = None;
+    }
+
+    /// Waits for the end of a thread that was closed, so long at most; `None`: it is not over.
+    pub fn wait_for_end(&self, timeout: Duration) -> Option<Result<(), String>> {
+        let deadline = Instant::now() + timeout;
         loop {
             match self
                 .events
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
-                Ok(Event::Ended(None)) => return Ok(()),
-                Ok(Event::Ended(Some(what))) => return Err(what),
+                Ok(Event::Ended(None)) => return Some(Ok(())),
+                Ok(Event::Ended(Some(what))) => return Some(Err(what)),
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err("it has ended".into()),
-                Err(RecvTimeoutError::Timeout) => return Err("it does not end".into()),
+                Err(RecvTimeoutError::Disconnected) => return Some(Err("it has ended".into())),
+                Err(RecvTimeoutError::Timeout) => return None,
             }
         }
     }

@@ -68,7 +68,8 @@ impl Tables {
     fn commit(&mut self, messages: &[Message]) -> io::Result<()> {
         let mut bytes = Vec::new();
         self.append(&mut bytes, BATCH_BEGIN, 0, [0, 0, 0, SUBSYSTEM as u8], &[]);
-        let first = self.sequence.wrapping_add(1);
+        // A kernel without nftables answers to the beginning, and to nothing else.
+        let first = self.sequence;
         for message in messages {
             let kind = SUBSYSTEM << 8 | message.kind;
             let head = [message.family, 0, 0, 0];
@@ -86,7 +87,7 @@ impl Tables {
         while missing > 0 {
             let (datagram, _) = self.socket.recv_from_full()?;
             for (sequence, errno) in acknowledgements(&datagram) {
-                if sequence.wrapping_sub(first) as usize > messages.len() {
+                if sequence.wrapping_sub(first) as usize > messages.len() + 1 {
                     continue;
                 }
                 if errno != 0 {

@@ -80,11 +80,8 @@ pub(super) fn clear(
         .filter(ours)
         .partition(|(index, link)| wanted(*index, link));
     let mut last_records: Vec<(u32, Originals)> = Vec::new();
-    for (ifindex, link) in go {
+    for (_, link) in &go {
         let Some(parent) = link.parent else { continue };
-        if let Err(error) = macvlan::delete(netlink, ifindex) {
-            warn!(interface = %link.name, %error, "a macvlan remains");
-        }
         let still_used = stay.iter().any(|(_, other)| other.parent == Some(parent));
         if let (false, Some(originals)) = (still_used, Originals::parse(&link.alias)) {
             last_records.push((parent, originals));
@@ -93,6 +90,12 @@ pub(super) fn clear(
     for (parent, originals) in last_records {
         if let Some(link) = view.link(parent) {
             originals.restore(&link.name);
+        }
+    }
+    // Each takes a while: with many of them whoever waits for us may not wait to the end.
+    for (ifindex, link) in go {
+        if let Err(error) = macvlan::delete(netlink, ifindex) {
+            warn!(interface = %link.name, %error, "a macvlan remains");
         }
     }
     if let Err(error) = monitor.read_all(netlink) {

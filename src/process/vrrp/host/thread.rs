@@ -262,6 +262,7 @@ impl<'a> Worker<'a> {
             let changed = self.monitor.catch_up(&mut self.netlink)?;
             if changed || self.routers.iter().any(|router| router.homeless.is_some()) {
                 self.make_places();
+                self.silence_owners();
                 self.report_links();
                 self.report_losses()?;
             }
@@ -319,6 +320,10 @@ impl<'a> Worker<'a> {
         let Some((ifindex, link)) = router.place(self.monitor.view()) else {
             return Err(format!("no interface {}", router.interface));
         };
+        if let (Acceptance::Refuse, Some(Err(_))) = (router.acceptance, &self.refusals) {
+            // What was in the way may be gone.
+            self.refusals = refuse(&self.routers);
+        }
         if let (Acceptance::Refuse, Some(Err(why))) = (router.acceptance, &self.refusals) {
             return Err(format!(
                 "accept: false needs nftables, which refuses: {why}"
@@ -390,6 +395,16 @@ impl<'a> Worker<'a> {
         }
         self.end_silence(index);
         self.silence_own(index);
+    }
+
+    /// An address that its host has got since is not answered for either.
+    fn silence_owners(&mut self) {
+        for index in 0..self.routers.len() {
+            let router = &self.routers[index];
+            if (router.ownership, router.held) == (Ownership::Owner, Held::Absent) {
+                self.silence_own(index);
+            }
+        }
     }
 
     /// An owner that is not Active keeps its addresses, but does not answer for them: somebody else may.
