@@ -57,11 +57,16 @@ pub(super) fn make(
     let Some((ifindex, link)) = find(view, interface, Some(virtual_mac)) else {
         return Err(format!("the macvlan {name} is gone again"));
     };
+    // One that a former process left is in order as a rule: reading everything for each would be too late for a lease.
+    let in_order = link.set_up && Originals::parse(&link.alias).is_some();
     if Originals::parse(&link.alias).is_none() {
         let alias = originals(view, parent, interface)?.alias();
         macvlan::set_alias(netlink, ifindex, &alias).map_err(failed)?;
     }
     settle(interface, &name, virtual_mac.family)?;
+    if in_order {
+        return Ok(());
+    }
     macvlan::set_up(netlink, ifindex).map_err(failed)?;
     monitor.read_all(netlink).map_err(failed)
 }
