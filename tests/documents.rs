@@ -26,6 +26,9 @@ use evenkeel::logic::vrrp::{Counters, Rejection};
 use evenkeel::model::{Family, FaultCause, RouterName};
 use evenkeel::process::vrrp::status::SHELL_COUNTERS;
 
+#[path = "documents/request.rs"]
+mod request;
+
 /// The capabilities the unit gives, as house.md's table of processes adds them up.
 const UNIT_CAPABILITIES: [&str; 8] = [
     "CAP_IPC_LOCK",

@@ -8,13 +8,13 @@ use super::refusal::BodyError;
 use super::response::Carry;
 
 /// What is still to come of one body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Body {
     kind: Kind,
     handed_on: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     Ended,
     Length { left: u64 },

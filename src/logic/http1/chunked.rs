@@ -29,7 +29,7 @@ pub struct Run {
 }
 
 /// The reader of one chunked body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChunkedReader {
     state: State,
     unwrap: Unwrap,

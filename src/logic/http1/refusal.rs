@@ -145,6 +145,9 @@ pub enum ResponseRefusal {
     /// RFC 9110 §8.6: several lengths that differ, or no number.
     #[error("its Content-Length is not one number")]
     ContentLength,
+    /// RFC 9112 §7.1: what came of the body together with the head breaks its framing.
+    #[error("its body is malformed: {0}")]
+    Body(BodyError),
 }
 
 /// How a body breaks its framing.

@@ -353,6 +353,10 @@ impl Exchange {
         input.consume(len, &sides.thread.buffers);
         self.download.input = input;
         self.searched = None;
+        if let Parsed::Final(_) = parsed {
+            let begun = self.download.begin(&sides.thread.buffers);
+            begun.map_err(ResponseRefusal::Body)?;
+        }
         Ok(parsed)
     }
 

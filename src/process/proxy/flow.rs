@@ -105,6 +105,25 @@ impl Flow {
         self.body_bytes_max = bytes;
     }
 
+    /// Looks at what is in hand of a body before its head is written: what breaks the framing there
+    /// can still be answered for. All of it but the first run is looked at twice; mostly there is none.
+    pub(super) fn begin(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
+        if self.input.is_empty() || self.body.is_ended() {
+            return Ok(());
+        }
+        self.next_run(buffers)?;
+        let mut ahead = &self.input.bytes()[self.run + self.skip..];
+        if ahead.is_empty() || self.body.is_ended() {
+            return Ok(());
+        }
+        let mut body = self.body.clone();
+        while !ahead.is_empty() && !body.is_ended() {
+            let run = body.handle_bytes(ahead)?;
+            ahead = &ahead[run.pass + run.skip..];
+        }
+        Ok(())
+    }
+
     /// Returns what a head may be appended to: the bytes that are written next. What has been written
     /// is kept, for another attempt and for the log, but for the sizes of chunks.
     pub(super) fn prefix(&mut self) -> &mut Vec<u8> {

@@ -4,7 +4,8 @@
 //! Made by [`request`] (its subject is what the client sends) or [`response`] (its subject is what
 //! the backend answers); the subject is what is cut into pieces.
 
-use super::hope::{Part, Reaches};
+use super::hope::{Part, Reaches, find};
+use super::ways::Way;
 
 /// One row of a table.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Case {
     pub sees: Vec<Part>,
     pub client_after: ClientAfter,
     pub upstream_after: UpstreamAfter,
+    /// The bytes of the answer's head, where its body is malformed.
+    malformed_behind: Option<usize>,
 }
 
 /// Whose bytes a case is about.
@@ -117,6 +120,7 @@ pub fn request(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]
         sees: vec![Part::Bytes(OK.into())],
         client_after: ClientAfter::Open,
         upstream_after: UpstreamAfter::Kept,
+        malformed_behind: None,
     }
 }
 
@@ -240,7 +244,34 @@ impl Case {
         self
     }
 
-    /// The answer's body breaks: the client gets 502, or a beginning of this and a cut connection.
+    /// The answer's body is malformed: the client gets 502 where that has come with the head, else a
+    /// beginning of this and a cut connection.
+    pub fn malformed(self, begins: impl AsRef<[u8]>) -> Case {
+        let mut case = self.breaks(begins);
+        let answer = &case.answers.last().expect("an answer").bytes;
+        case.malformed_behind = find(answer, b"\r\n\r\n").map(|end| end + 4);
+        case
+    }
+
+    /// Returns what may happen, one or the other: only where a malformed body is cut so that what is
+    /// wrong may be in the same piece as the head is there more than one.
+    pub fn hopes(&self, way: Way) -> Vec<Case> {
+        match (self.malformed_behind, way) {
+            (None, _) => vec![self.clone()],
+            (Some(_), Way::Whole) => vec![self.answered()],
+            (Some(head), Way::SplitAt(at)) if at < head => vec![self.answered()],
+            (Some(head), Way::SplitAt(at)) if at > head => vec![self.clone(), self.answered()],
+            (Some(_), Way::SplitAt(_) | Way::ByteByByte) => vec![self.clone()],
+        }
+    }
+
+    fn answered(&self) -> Case {
+        let mut case = self.clone().bad();
+        case.client_after = ClientAfter::Open;
+        case
+    }
+
+    /// The answer breaks off: the client gets a beginning of this and a cut connection.
     pub fn breaks(mut self, begins: impl AsRef<[u8]>) -> Case {
         self.sees = vec![Part::Broken(begins.as_ref().to_vec())];
         self.client_after = ClientAfter::Cut;

@@ -37,7 +37,7 @@ pub enum Part {
     },
     /// This, or nothing.
     Maybe(&'static str),
-    /// 502, or a beginning of this and the end of the connection.
+    /// A beginning of this and the end of the connection.
     Broken(Vec<u8>),
     /// The same with a chunked body whose chunks may be cut anywhere and whose end never comes.
     BrokenChunks {
@@ -143,9 +143,6 @@ impl Part {
             Part::Maybe(hoped) if got.starts_with(hoped.as_bytes()) => Ok(Some(hoped.len())),
             Part::Maybe(hoped) if hoped.as_bytes().starts_with(got) => Ok(None),
             Part::Maybe(_) => Ok(Some(0)),
-            Part::Broken(_) | Part::BrokenChunks { .. } if got.starts_with(b"HTTP/1.1 502 ") => {
-                own(502, "bad_answer", Framed::Closing, got)
-            }
             Part::BrokenChunks { head, body } => match got.strip_prefix(head.as_bytes()) {
                 Some(rest) if chunks(body.as_bytes(), rest)?.is_some() => {
                     Err("the client got a whole body".into())

@@ -16,11 +16,11 @@ pub fn cases() -> Vec<Case> {
     }
     for ((name, section, body), begins) in BAD_CHUNKS {
         let case = response(name, section, format!("{HEAD}{body}"));
-        cases.push(case.breaks(format!("{HEAD}{begins}")));
+        cases.push(case.malformed(format!("{HEAD}{begins}")));
     }
     for (name, section, trailers) in BAD_TRAILERS {
         let case = response(name, section, format!("{HEAD}{TRAILED}{trailers}"));
-        cases.push(case.breaks(format!("{HEAD}{TRAILED}")));
+        cases.push(case.malformed(format!("{HEAD}{TRAILED}")));
     }
     for (name, section, body) in BROKEN_OFF_CHUNKS {
         let bytes = format!("{HEAD}{body}");
@@ -235,7 +235,7 @@ fn old_clients() -> Vec<Case> {
         )
         .to(old)
         .reaches(new)
-        .breaks(closing)
+        .malformed(closing)
         .client(ClientAfter::Reset),
         response(
             "until close for HTTP/1.0, reset",

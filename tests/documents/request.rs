@@ -1,0 +1,297 @@
+//! Holds the chapter LIFE OF A REQUEST to the code: refusals, reasons, ends, timeouts and limits.
+//!
+//! Words are read from the sources that say them, defaults from a configuration that sets none of
+//! them: what is added there fails here until the chapter has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use evenkeel::config::{
+    self, Config, ListenerLimits, ListenerTimeouts, NodeName, PoolTimeouts, ProxyConfig,
+};
+use evenkeel::logic::access::Termination;
+
+use super::{COMMAND_MANUAL, CONFIG_MANUAL, read, words};
+
+const REFUSALS: &str = "src/logic/http1/refusal.rs";
+const RELAY: &str = "src/process/proxy/relay.rs";
+const ANSWER: &str = "src/process/proxy/answer.rs";
+
+/// What no key changes, as the code and as the chapter say it.
+const FIXED: [(&str, &str, &str); 11] = [
+    (
+        "src/process/proxy/exchange.rs",
+        "HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2)",
+        "has 2 seconds to get its answer",
+    ),
+    (
+        "src/process/proxy/exchange.rs",
+        "AHEAD_BYTES_MAX: usize = 16 * 1024",
+        "16384 bytes are read ahead",
+    ),
+    (
+        "src/process/proxy/exchange.rs",
+        "head_bytes: 64 * 1024",
+        "More than 65536 bytes",
+    ),
+    (
+        "src/process/proxy/exchange.rs",
+        "fields: 128",
+        "bytes or 128 fields",
+    ),
+    (
+        "src/process/proxy/exchange.rs",
+        "INTERIM_MAX: u8 = 16",
+        "more than 16 interim answers",
+    ),
+    (
+        "src/process/proxy/downstream/connection.rs",
+        "LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1)",
+        "for 1 second without a byte",
+    ),
+    (
+        "src/process/proxy/downstream/connection.rs",
+        "LINGER_MS_MAX: u64 = 5000",
+        "5 seconds in all",
+    ),
+    (
+        "src/process/proxy/upstream.rs",
+        "IDLE_MAX: usize = 128",
+        "at most 128 connections to a backend",
+    ),
+    (
+        "src/process/proxy/upstream.rs",
+        "IDLE_MS_MAX: u64 = 30_000",
+        "connections to backends are kept for 30 seconds",
+    ),
+    (
+        "src/logic/http1/chunked.rs",
+        "EXTENSION_BYTES_MAX: u16 = 4096",
+        "more than 4096 bytes in a body",
+    ),
+    (
+        "src/logic/http1/chunked.rs",
+        "TRAILER_BYTES_MAX: usize = 8192",
+        "More than 8192 bytes or 32 fields",
+    ),
+];
+
+#[test]
+fn every_answer_of_our_own_stands_in_the_chapter_with_its_status() {
+    let rows: BTreeSet<(String, String)> = rows()
+        .into_iter()
+        .filter(|row| row[0].parse::<u16>().is_ok())
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let said: BTreeSet<(String, String)> = answers().into_iter().collect();
+    assert!(said.len() > 20, "the sources say only {said:?}");
+    assert_eq!(rows, said, "the chapter's rows, and what the sources say");
+}
+
+#[test]
+fn every_reason_of_a_bad_answer_and_of_a_bad_body_stands_in_the_chapter() {
+    let reasons: BTreeSet<String> = rows().into_iter().map(|row| row[0].clone()).collect();
+    for kind in ["ResponseRefusal", "BodyError"] {
+        let messages = messages_of(kind);
+        assert!(messages.len() > 5, "{kind} has only {messages:?}");
+        for message in messages {
+            assert!(reasons.contains(&message), "{kind}: {message:?} has no row");
+        }
+    }
+}
+
+#[test]
+fn every_end_of_a_request_stands_in_the_chapter() {
+    let chapter = chapter();
+    let said: BTreeSet<&str> = words(&chapter).into_iter().collect();
+    for end in Termination::ALL {
+        assert!(said.contains(end.as_str()), "{} is missing", end.as_str());
+    }
+}
+
+#[test]
+fn every_timeout_and_limit_stands_in_the_chapter_with_its_default() {
+    let rows: BTreeMap<String, String> = rows()
+        .into_iter()
+        .filter(|row| row[0].contains(' ') && row.len() > 2)
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let manual = read(CONFIG_MANUAL);
+    let defaults = defaults();
+    for (key, default) in &defaults {
+        assert_eq!(rows.get(key), Some(default), "the row of {key}");
+        let (_, name) = key.split_once(' ').unwrap();
+        let item = format!(".It Cm {name} : ");
+        let stated = manual.split(&item).skip(1).any(|text| {
+            let item = text.split("\n.It ").next().unwrap_or(text);
+            let any = default == "none" && item.contains("\nDefault: a");
+            any || item.contains(&format!("\nDefault: {default}."))
+        });
+        assert!(stated, "{CONFIG_MANUAL}: {key} has the default {default}");
+    }
+    let places = ["listener ", "pool ", "proxy "];
+    let unknown: Vec<&String> = rows
+        .keys()
+        .filter(|key| places.iter().any(|place| key.starts_with(place)))
+        .filter(|key| !defaults.contains_key(*key))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "rows of keys that are none: {unknown:?}"
+    );
+}
+
+#[test]
+fn what_no_key_changes_is_in_the_chapter_as_it_is_in_the_code() {
+    let chapter = chapter().replace('\n', " ");
+    for (file, code, text) in FIXED {
+        assert!(read(file).contains(code), "{file} has {code:?}");
+        assert!(chapter.contains(text), "the chapter says {text:?}");
+    }
+}
+
+/// Returns the chapter, from its heading to the next.
+fn chapter() -> String {
+    let manual = read(COMMAND_MANUAL);
+    let (_, rest) = manual
+        .split_once(".Sh LIFE OF A REQUEST\n")
+        .expect("there is such a chapter");
+    rest.split("\n.Sh ").next().unwrap_or(rest).to_owned()
+}
+
+/// Returns the rows of the chapter's tables, cell by cell.
+fn rows() -> Vec<Vec<String>> {
+    let row = |line: &str| {
+        let cells = line.strip_prefix(".It ")?.split(" Ta");
+        Some(cells.map(|cell| cell.trim().to_owned()).collect())
+    };
+    chapter().lines().filter_map(row).collect()
+}
+
+/// Returns the status and the word of every answer of our own.
+fn answers() -> Vec<(String, String)> {
+    let relay = read(RELAY);
+    let mut answers: Vec<(String, String)> = quoted_words(&relay)
+        .map(|(at, word)| {
+            let before: Vec<&str> = relay[..at]
+                .split(|c: char| !c.is_ascii_digit())
+                .filter(|number| number.len() == 3)
+                .collect();
+            (before.last().unwrap().to_string(), word.to_owned())
+        })
+        .collect();
+    let fixed = read(ANSWER);
+    let (_, status) = fixed.split_once("\"HTTP/1.1 ").unwrap();
+    let (_, word) = fixed.split_once("\\r\\n\\r\\n").unwrap();
+    let (word, _) = word.split_once(':').unwrap();
+    answers.push((status[..3].to_owned(), word.to_owned()));
+
+    let refusals = read(REFUSALS);
+    let (_, statuses) = refusals.split_once("fn status(self)").unwrap();
+    let (statuses, tokens) = statuses.split_once("fn token(self)").unwrap();
+    for line in tokens.lines().filter(|line| line.contains("=> \"")) {
+        let (variant, word) = line.split_once(" => ").unwrap();
+        let variant = variant.trim().trim_end_matches("(_)");
+        let at = statuses
+            .match_indices(variant)
+            .find(|(at, _)| !statuses[at + variant.len()..].starts_with(char::is_alphanumeric))
+            .unwrap_or_else(|| panic!("{variant} has a status"))
+            .0;
+        let (_, status) = statuses[at..].split_once("=> ").unwrap();
+        let word = word.trim_matches(|c| c == '"' || c == ',');
+        answers.push((status[..3].to_owned(), word.to_owned()));
+    }
+    answers
+}
+
+/// Returns the words with an underscore that stand alone between quotes, and where.
+fn quoted_words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    let mut parts = Vec::new();
+    for (index, part) in text.split('"').enumerate() {
+        let is_word =
+            part.contains('_') && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        if index % 2 == 1 && is_word {
+            parts.push((at, part));
+        }
+        at += part.len() + 1;
+    }
+    parts.into_iter()
+}
+
+/// Returns what the variants of an enum of refusals say, without what they say it of.
+fn messages_of(kind: &str) -> Vec<String> {
+    let text = read(REFUSALS);
+    let (_, body) = text.split_once(&format!("pub enum {kind} {{")).unwrap();
+    let (body, _) = body.split_once("\n}").unwrap();
+    let message = |line: &str| {
+        let (_, message) = line.split_once("#[error(\"")?;
+        let (message, _) = message.split_once("\")]")?;
+        Some(message.trim_end_matches(": {0}").to_owned())
+    };
+    body.lines().filter_map(message).collect()
+}
+
+/// Returns every key of `timeouts` and `limits`, under what it stands, with its default.
+fn defaults() -> BTreeMap<String, String> {
+    let yaml = "listeners:\n  http: {bind: [\"127.0.0.1:80\"], pool: web}\npools:\n  web: \
+                {backends: {b: \"127.0.0.2:80\"}}\n";
+    let config: Config = config::parse("defaults.yaml", yaml, NodeName::Given("lb1")).unwrap();
+    let ListenerTimeouts {
+        request_head,
+        keep_alive,
+        request_body,
+        idle,
+        tunnel,
+    } = config.listeners[0].timeouts;
+    let ListenerLimits {
+        head_bytes,
+        fields,
+        target_bytes,
+        body_bytes,
+        connections,
+        connections_per_client,
+    } = config.listeners[0].limits;
+    let PoolTimeouts {
+        connect,
+        response_head,
+    } = config.pools[0].timeouts;
+    let ProxyConfig {
+        threads: _,
+        drain,
+        connections: all_connections,
+        connection_bytes,
+    } = config.proxy;
+    let maybe = |number: Option<u32>| number.map_or("none".to_owned(), |n| n.to_string());
+    [
+        ("listener request_head", shown(request_head)),
+        ("listener keep_alive", shown(keep_alive)),
+        ("listener request_body", shown(request_body)),
+        ("listener idle", shown(idle)),
+        ("listener tunnel", shown(tunnel)),
+        ("listener head_bytes", head_bytes.to_string()),
+        ("listener fields", fields.to_string()),
+        ("listener target_bytes", target_bytes.to_string()),
+        ("listener body_bytes", maybe(body_bytes)),
+        ("listener connections", maybe(connections)),
+        (
+            "listener connections_per_client",
+            maybe(connections_per_client),
+        ),
+        ("pool connect", shown(connect)),
+        ("pool response_head", shown(response_head)),
+        ("proxy drain", shown(drain)),
+        ("proxy connections", all_connections.to_string()),
+        ("proxy connection_bytes", connection_bytes.to_string()),
+    ]
+    .map(|(key, default)| (key.to_owned(), default))
+    .into()
+}
+
+/// Writes a duration as the manual does.
+fn shown(duration: Duration) -> String {
+    match duration.as_secs() {
+        hours if hours > 0 && hours % 3600 == 0 => format!("{}h", hours / 3600),
+        seconds => format!("{seconds}s"),
+    }
+}
