@@ -99,8 +99,8 @@ fn asks_the_server(text: &[u8]) -> bool {
     let url = line
         .strip_prefix("OPTIONS ")
         .and_then(|rest| rest.split_once(' '));
-    let rest = url.and_then(|(url, _)| url.split_once("://"));
-    rest.is_some_and(|(_, rest)| !rest.contains(['/', '?']))
+    let parts = url.and_then(|(url, _)| url.split_once("://"));
+    parts.is_some_and(|(scheme, rest)| !scheme.contains('/') && !rest.contains(['/', '?']))
 }
 
 /// Returns what hyper reads as the response to GET or HEAD; `None` where it refuses it.
