@@ -10,7 +10,7 @@ use evenkeel::logic::http1::head::{Fields, Framing, HeadLimits, Slots, head_may_
 use evenkeel::logic::http1::request::RequestHead;
 use evenkeel::logic::http1::response::{AskedFor, Carry, Departure, ResponseHead};
 
-use crate::Meaning;
+use crate::meaning::Meaning;
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ fn meaning(what: String, path: &str, fields: &Fields<'_, '_>) -> Meaning {
 }
 
 /// Reads a request.
-pub fn read_request(input: &[u8], cuts: &[usize]) -> Outcome {
+pub fn read_request(input: &[u8], cuts: &[usize], limits: &HeadLimits) -> Outcome {
     let mut seen = None;
     for end in ends(input, cuts) {
         let bytes = &input[..end];
@@ -74,7 +74,7 @@ pub fn read_request(input: &[u8], cuts: &[usize]) -> Outcome {
             }
         }
         let mut slots = Slots::new();
-        match RequestHead::parse(bytes, &mut slots, &HeadLimits::default()) {
+        match RequestHead::parse(bytes, &mut slots, limits) {
             Err(_) => return Outcome::Refused,
             Ok(None) => seen = head_may_end(bytes, 0),
             Ok(Some(head)) => {
@@ -94,12 +94,17 @@ pub fn read_request(input: &[u8], cuts: &[usize]) -> Outcome {
 }
 
 /// Reads a response, interim ones before it left out.
-pub fn read_response(mut input: &[u8], cuts: &[usize], asked: AskedFor) -> Outcome {
+pub fn read_response(
+    mut input: &[u8],
+    cuts: &[usize],
+    asked: AskedFor,
+    limits: &HeadLimits,
+) -> Outcome {
     'responses: loop {
         for end in ends(input, cuts) {
             let mut slots = Slots::new();
             let bytes = &input[..end];
-            match ResponseHead::parse(bytes, &mut slots, &HeadLimits::default(), asked) {
+            match ResponseHead::parse(bytes, &mut slots, limits, asked) {
                 Err(_) => return Outcome::Refused,
                 Ok(None) => {}
                 Ok(Some(head)) if head.is_interim() => {

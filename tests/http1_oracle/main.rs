@@ -6,42 +6,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod chunked;
 mod codec;
+mod invariants;
+mod meaning;
 mod messages;
 mod oracle;
+mod wire;
+
+use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use codec::{Outcome, read_request, read_response};
-use evenkeel::logic::http1::head::{Persistence, Upgrade, Version};
-use evenkeel::logic::http1::response::{AskedFor, AskedMethod};
-use messages::{cuts, request, response};
-
-/// What a message says, whoever has read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meaning {
-    /// The method, or the status.
-    pub what: String,
-    /// The path and query; empty for a response.
-    pub path: String,
-    /// Names in lower case, ordered by name; values in their order.
-    pub fields: Vec<(String, Vec<u8>)>,
-    /// Without framing.
-    pub body: Vec<u8>,
-}
-
-impl Meaning {
-    /// Returns the values of a field.
-    fn field(&self, name: &str) -> Vec<&[u8]> {
-        let of_name = self.fields.iter().filter(|(known, _)| known == name);
-        of_name.map(|(_, value)| value.as_slice()).collect()
-    }
-
-    fn same_but_for_fields(&self, other: &Meaning) -> bool {
-        (&self.what, &self.path, &self.body) == (&other.what, &other.path, &other.body)
-    }
-}
+use codec::{Outcome, read_request};
+use evenkeel::logic::http1::head::HeadLimits;
+use invariants::{asked, check_request, check_response, fuzz_chunked, fuzz_request, fuzz_response};
+use messages::{body, cuts, request, response};
 
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
@@ -58,55 +39,35 @@ proptest! {
 
     #[test]
     fn requests_mean_what_hyper_says(text in request(), cuts in cuts()) {
-        let Outcome::Whole(meaning, sent) = read_request(&text, &cuts) else {
-            return Ok(());
-        };
-        let shown = String::from_utf8_lossy(&text).into_owned();
-        let oracle = oracle::read_request(&text);
-        prop_assert_eq!(Some(&meaning), oracle.as_ref(), "{:?}", shown);
-        let sent_shown = String::from_utf8_lossy(&sent).into_owned();
-        let again = read_request(&sent, &cuts);
-        let Outcome::Whole(again, _) = again else {
-            return Err(TestCaseError::fail(format!("{shown:?} became {sent_shown:?}: {again:?}")));
-        };
-        prop_assert!(again.same_but_for_fields(&meaning), "{shown:?} became {sent_shown:?}");
-        prop_assert_eq!(again.field("host").len(), 1, "{:?}", sent_shown);
-        prop_assert_eq!(again.field("x-forwarded-for").len(), 1, "{:?}", sent_shown);
-        prop_assert_eq!(Some(again), oracle::read_request(&sent), "{:?}", sent_shown);
+        check_request(&text, &cuts);
     }
 
     #[test]
-    fn what_the_codec_refuses_is_refused_wherever_reads_end(text in request(), cuts in cuts()) {
-        let whole = read_request(&text, &[usize::MAX]);
-        let cut = read_request(&text, &cuts);
-        match (&whole, &cut) {
-            // A head that is known to be wrong before it has ended may be waited for.
-            (Outcome::Refused, Outcome::Partial) => {}
-            (whole, cut) => prop_assert_eq!(whole, cut),
+    fn responses_mean_what_hyper_says(text in response(), cuts in cuts(), choices in any::<u8>()) {
+        check_response(&text, &cuts, asked(choices));
+    }
+
+    #[test]
+    fn chunked_bodies_mean_what_hyper_says(text in body(), cuts in cuts()) {
+        chunked::check(&text, &cuts);
+    }
+}
+
+/// What the fuzz targets begin with, and what they have found.
+#[test]
+fn the_corpus_of_the_fuzz_targets_holds() {
+    for (target, check) in [
+        ("http_request", fuzz_request as fn(&[u8])),
+        ("http_response", fuzz_response),
+        ("http_chunked", fuzz_chunked),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder.join(target)).unwrap() {
+            check(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
         }
-    }
-
-    #[test]
-    fn responses_mean_what_hyper_says(text in response(), cuts in cuts(), head in any::<bool>(), old in any::<bool>()) {
-        let asked = AskedFor {
-            method: if head { AskedMethod::Head } else { AskedMethod::Other },
-            version: if old { Version::Http10 } else { Version::Http11 },
-            upgrade: Upgrade::None,
-            persistence: Persistence::Keep,
-        };
-        let Outcome::Whole(meaning, sent) = read_response(&text, &cuts, asked) else {
-            return Ok(());
-        };
-        let shown = String::from_utf8_lossy(&text).into_owned();
-        let oracle = oracle::read_response(&text, head);
-        prop_assert_eq!(Some(&meaning), oracle.as_ref(), "{:?}", shown);
-        let sent_shown = String::from_utf8_lossy(&sent).into_owned();
-        let again = read_response(&sent, &cuts, asked);
-        let Outcome::Whole(again, _) = again else {
-            return Err(TestCaseError::fail(format!("{shown:?} became {sent_shown:?}: {again:?}")));
-        };
-        prop_assert!(again.same_but_for_fields(&meaning), "{shown:?} became {sent_shown:?}");
-        prop_assert_eq!(Some(again), oracle::read_response(&sent, head), "{:?}", sent_shown);
+        assert!(count > 5, "{target}: {count} inputs");
     }
 }
 
@@ -117,7 +78,7 @@ fn many_messages_are_accepted_and_many_refused() {
     let (mut whole, mut refused) = (0, 0);
     for _ in 0..1000 {
         let text = request().new_tree(&mut runner).unwrap().current();
-        match read_request(&text, &[usize::MAX]) {
+        match read_request(&text, &[usize::MAX], &HeadLimits::default()) {
             Outcome::Whole(..) => whole += 1,
             Outcome::Refused => refused += 1,
             Outcome::Partial => {}

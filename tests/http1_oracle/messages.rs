@@ -110,7 +110,7 @@ fn hosts() -> impl Strategy<Value = Vec<&'static str>> {
     ]
 }
 
-fn body() -> impl Strategy<Value = String> {
+fn body_text() -> impl Strategy<Value = String> {
     let chunk = prop_oneof![
         12 => select(vec!["3\r\nabc\r\n", "1;e\r\nx\r\n", "A\r\n0123456789\r\n", "03\r\na\r\n\r\n", "1;e=\"q\"\r\n\n\r\n"]),
         1 => select(vec![
@@ -161,7 +161,7 @@ fn message(
 ) -> impl Strategy<Value = String> {
     let fields = vec(field(), 0..5);
     let ends = vec(line_end(), 12);
-    (first, hosts, fields, framing(), ends, body()).prop_map(
+    (first, hosts, fields, framing(), ends, body_text()).prop_map(
         |(first, hosts, mut fields, framing, ends, body)| {
             fields.extend(hosts.into_iter().chain(framing).map(str::to_owned));
             let mut text = String::new();
@@ -186,4 +186,9 @@ pub fn request() -> impl Strategy<Value = Vec<u8>> {
 /// Returns a response.
 pub fn response() -> impl Strategy<Value = Vec<u8>> {
     changed(message(status_line(), Just(Vec::new())))
+}
+
+/// Returns a body, chunked or not.
+pub fn body() -> impl Strategy<Value = Vec<u8>> {
+    changed(body_text())
 }

@@ -1,25 +1,46 @@
-//! Reads messages with hyper, over a connection in memory.
+//! Reads messages with hyper, over a connection in memory and without a runtime, so that a fuzzer can afford it.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
+use evenkeel::logic::http1::head::FIELDS_MAX;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderMap;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::Meaning;
+use crate::meaning::Meaning;
+use crate::wire::Wire;
 
+/// Polls for as long as somebody asks for it: there is no time and nobody else to wait for.
 fn run<T>(what: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(what)
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    let mut what = pin!(what);
+    loop {
+        if let Poll::Ready(result) = what.as_mut().poll(&mut context) {
+            return result;
+        }
+        let again = woken.0.swap(false, Ordering::Relaxed);
+        assert!(again, "hyper waits for something that never comes");
+    }
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn meaning(what: String, path: String, fields: &HeaderMap) -> Meaning {
@@ -60,16 +81,13 @@ pub fn read_request(text: &[u8]) -> Option<Meaning> {
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         }
     });
-    run(async {
-        let (mut ours, theirs) = duplex(1 << 20);
-        ours.write_all(text).await.unwrap();
-        ours.shutdown().await.unwrap();
-        let serving = hyper::server::conn::http1::Builder::new()
-            .half_close(true)
-            .serve_connection(TokioIo::new(theirs), service);
-        // How the connection ended tells nothing of its first request.
-        let _ = serving.await;
-    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .half_close(true)
+        .keep_alive(false)
+        .max_headers(FIELDS_MAX)
+        .serve_connection(Wire::from_client(text), service);
+    // How the connection ended tells nothing of its first request.
+    let _ = run(serving);
     first.take().flatten()
 }
 
@@ -81,15 +99,16 @@ fn asks_the_server(text: &[u8]) -> bool {
     let url = line
         .strip_prefix("OPTIONS ")
         .and_then(|rest| rest.split_once(' '));
-    let rest = url.and_then(|(url, _)| url.split_once("://"));
-    rest.is_some_and(|(_, rest)| !rest.contains(['/', '?']))
+    let parts = url.and_then(|(url, _)| url.split_once("://"));
+    parts.is_some_and(|(scheme, rest)| !scheme.contains('/') && !rest.contains(['/', '?']))
 }
 
 /// Returns what hyper reads as the response to GET or HEAD; `None` where it refuses it.
 pub fn read_response(text: &[u8], to_head: bool) -> Option<Meaning> {
     run(async {
-        let (ours, theirs) = duplex(1 << 20);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(theirs))
+        let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_headers(FIELDS_MAX)
+            .handshake(Wire::from_server(text))
             .await
             .unwrap();
         let method = if to_head { "HEAD" } else { "GET" };
@@ -109,17 +128,15 @@ pub fn read_response(text: &[u8], to_head: bool) -> Option<Meaning> {
             meaning.body = collected(body).await?;
             Some(meaning)
         };
-        let (_, _, meaning) = tokio::join!(answer(ours, text), connection, exchange);
-        meaning
+        let (mut connection, mut exchange) = (pin!(connection), pin!(exchange));
+        let mut lives = true;
+        poll_fn(|context| {
+            // How the connection ended tells nothing of the exchange.
+            lives = lives && connection.as_mut().poll(context).is_pending();
+            exchange.as_mut().poll(context)
+        })
+        .await
     })
-}
-
-async fn answer(mut stream: DuplexStream, text: &[u8]) {
-    let mut request = [0; 1024];
-    // hyper writes its short head at once.
-    let _ = stream.read(&mut request).await;
-    let _ = stream.write_all(text).await;
-    let _ = stream.shutdown().await;
 }
 
 async fn collected<B: Body<Data = Bytes>>(body: B) -> Option<Vec<u8>> {
