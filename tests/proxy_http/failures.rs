@@ -14,7 +14,8 @@ fn refused_connections_go_to_another_backend() {
     let backend = Backend::saying(OK);
     let rig = setup(&[refusing, backend.address]).start();
     let mut client = rig.client();
-    for _ in 0..4 {
+    // Half of them would be retries, and the budget has a fifth.
+    for _ in 0..40 {
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
         assert_eq!(
             client.ask(post).status(),
@@ -24,7 +25,10 @@ fn refused_connections_go_to_another_backend() {
     }
     assert_eq!(backend.last_request().text(), "abc", "with its body");
     let pool = rig.pool();
-    assert!(pool.retries_total >= 2, "{pool:?}");
+    assert!(
+        (1..=3).contains(&pool.retries_total),
+        "who cannot be connected to is asked last for a second: {pool:?}"
+    );
     assert_eq!(pool.backends[0].failures_total, pool.retries_total);
     assert_eq!(pool.backends[1].failures_total, 0);
 }

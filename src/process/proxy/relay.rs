@@ -166,6 +166,9 @@ impl Attempts<'_> {
             if next != Next::SameBackend {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
+            if failure == Failure::Connect {
+                self.client.thread.avoid(self.pool_index(), backend);
+            }
             let again = match next {
                 Next::SameBackend => Some((backend, Connection::Fresh)),
                 Next::OtherBackend => self.pick().map(|other| (other, Connection::Reused)),

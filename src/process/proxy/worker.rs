@@ -74,6 +74,8 @@ pub(super) struct Thread {
     /// By pool.
     budgets: Vec<Cell<RetryBudget>>,
     wheels: Vec<RefCell<RoundRobin>>,
+    /// By pool and backend: until then it is asked only where nobody else is left, by the coarse clock.
+    avoided_until_ms: Vec<Vec<Cell<u64>>>,
     candidates: RefCell<Vec<Candidate>>,
     chance: RefCell<fastrand::Rng>,
     connections: RefCell<Connections>,
@@ -175,6 +177,11 @@ impl Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             wheels: wheels.collect(),
+            avoided_until_ms: table
+                .pools
+                .iter()
+                .map(|pool| pool.backends.iter().map(|_| Cell::new(0)).collect())
+                .collect(),
             budgets: table
                 .pools
                 .iter()
@@ -224,12 +231,26 @@ impl Thread {
         self.takes_moments().then(Instant::now)
     }
 
+    /// Asks others first for a while: a backend could not be connected to, and its health check has not noticed yet.
+    /// Every request that met it would cost a retry otherwise, more than the budget has.
+    pub(super) fn avoid(&self, pool: usize, backend: usize) {
+        let until_ms = self.clock.get() + AVOID_MS;
+        self.avoided_until_ms[pool][backend].set(until_ms);
+    }
+
     /// Returns who gets the next attempt: among those that are up or, if there is none, among the
-    /// unprobed.
+    /// unprobed; who could not be connected to a moment ago comes last.
     pub(super) fn pick(&self, pool_index: usize, tried: &[usize]) -> Option<usize> {
         let pool = &self.table.pools[pool_index];
         let mut candidates = self.candidates.borrow_mut();
-        for wanted in [Availability::Up, Availability::Unprobed] {
+        let now_ms = self.clock.get();
+        let avoided = |index: usize| self.avoided_until_ms[pool_index][index].get() > now_ms;
+        for (wanted, last) in [
+            (Availability::Up, false),
+            (Availability::Up, true),
+            (Availability::Unprobed, false),
+            (Availability::Unprobed, true),
+        ] {
             candidates.clear();
             candidates.extend(
                 pool.backends
@@ -238,7 +259,9 @@ impl Thread {
                     .map(|(index, backend)| Candidate {
                         weight: backend.weight,
                         in_flight: backend.in_flight.load(Relaxed),
-                        usable: backend.availability() == wanted && !tried.contains(&index),
+                        usable: backend.availability() == wanted
+                            && avoided(index) == last
+                            && !tried.contains(&index),
                     }),
             );
             let picked = match pool.balance {
@@ -431,6 +454,8 @@ fn pause_after(error: &io::Error) -> Duration {
 
 /// Connections accepted before others have their turn.
 const ACCEPTS_MAX: usize = 32;
+/// How long a backend that could not be connected to is asked last: about what a health check needs to notice.
+const AVOID_MS: u64 = 1000;
 const BEAT_INTERVAL: Duration = Duration::from_millis(50);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
 const BEATS_A_SWEEP: u32 = 5;
