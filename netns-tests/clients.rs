@@ -104,7 +104,7 @@ fn ab_and_wrk_find_no_failure() {
 
 #[test]
 fn websockets_echo_ping_and_close_and_a_silent_one_is_cut() {
-    let site = Site::build(&[Server::WebSocket], "{tunnel: 4s}");
+    let site = Site::build(&[Server::WebSocket], "{tunnel: 8s}");
     let url = Server::WebSocket.url("chat").replace("http://", "ws://");
     let arguments = [url, TALKERS.to_string()];
     let mut client = program::python(site.client(), "websocket_client.py", &arguments);
@@ -125,7 +125,7 @@ fn websockets_echo_ping_and_close_and_a_silent_one_is_cut() {
         .lines()
         .find_map(|line| line.strip_prefix("cut after ")?.strip_suffix(" ms"));
     let cut_ms: u64 = cut.and_then(|ms| ms.parse().ok()).expect(&said);
-    assert!((3_900..10_000).contains(&cut_ms), "{said}");
+    assert!((7_700..16_000).contains(&cut_ms), "{said}");
 
     let tunnels = site.logged(TALKERS + 1, |line| line["status"] == 101);
     let ended = |how: &str| {

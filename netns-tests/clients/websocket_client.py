@@ -15,7 +15,7 @@ async def echoed(socket, message, whole):
 
 
 async def talk(url, number):
-    async with websockets.connect(url, ping_interval=None, max_size=1 << 21) as socket:
+    async with websockets.connect(url, ping_interval=None, max_size=1 << 21, compression=None) as socket:
         await echoed(socket, f"text {number}", f"text {number}")
         await echoed(socket, [b"in ", b"three ", b"frames"], b"in three frames")
         large = os.urandom(1 << 20)
