@@ -3,6 +3,7 @@
 //! Needs root, or a user namespace's root (`unshare -Ur`). Each test makes its own networks and leaves nothing. A
 //! peer that is not installed is a failure that says which package has it.
 
+mod clients;
 mod demo;
 mod endurance;
 mod failover;

@@ -99,7 +99,7 @@ fn entry(line: &str) -> Option<Entry> {
 }
 
 /// Fails with the package when it is missing.
-fn require_apache() {
+pub fn require_apache() {
     match Command::new(APACHE).arg("-v").output() {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -110,7 +110,7 @@ fn require_apache() {
 }
 
 /// Returns how to start it as www-data, who gets the directory.
-fn command(file: &Path, own: &Path) -> Command {
+pub fn command(file: &Path, own: &Path) -> Command {
     let mut command = if has_user(WWW_DATA) {
         chown(own, Some(WWW_DATA), Some(WWW_DATA)).expect("a directory of www-data");
         let mut command = Command::new(APACHE);

@@ -1,0 +1,107 @@
+//! Programs of Debian's packages on a host of the lab, with nothing of this machine's settings.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use evenkeel::lab::host::Host;
+use evenkeel::lab::process::Process;
+
+/// A program and Debian's package that has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    path: &'static str,
+    package: &'static str,
+}
+
+impl Program {
+    /// Returns how to start it, without the environment; fails with the package when it is missing.
+    pub fn command(self) -> Command {
+        let Self { path, package } = self;
+        assert!(
+            Path::new(path).exists(),
+            "`{path}` is needed: install Debian's package {package}"
+        );
+        let mut command = Command::new(path);
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    /// Runs it to its end on a host and returns what it printed; fails with that when it fails.
+    pub fn run(self, host: &Host, arguments: &[&str]) -> String {
+        let mut command = self.command();
+        command.args(arguments);
+        let mut process = host
+            .spawn(command)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let status = process
+            .wait(PATIENCE)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let log = process.log();
+        assert!(status.success(), "{self:?} {arguments:?}: {status}\n{log}");
+        log
+    }
+}
+
+/// Starts Debian's Python on a script of this folder; fails with the package when its WebSockets are missing.
+pub fn python(host: &Host, script: &str, arguments: &[String]) -> Process {
+    require_websockets();
+    let mut command = PYTHON.command();
+    command
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("netns-tests/clients")
+                .join(script),
+        )
+        .args(arguments);
+    host.spawn(command)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn require_websockets() {
+    let found = PYTHON
+        .command()
+        .args(["-c", "import websockets"])
+        .output()
+        .unwrap_or_else(|error| panic!("{PYTHON:?}: {error}"));
+    assert!(
+        found.status.success(),
+        "Python's websockets are needed: install Debian's package python3-websockets"
+    );
+}
+
+/// What asks for pages in every way.
+pub const CURL: Program = Program {
+    path: "/usr/bin/curl",
+    package: "curl",
+};
+/// Apache's load generator, which speaks HTTP/1.0.
+pub const AB: Program = Program {
+    path: "/usr/bin/ab",
+    package: "apache2-utils",
+};
+/// A load generator that speaks HTTP/1.1.
+pub const WRK: Program = Program {
+    path: "/usr/bin/wrk",
+    package: "wrk",
+};
+/// Clients that are slow on purpose.
+pub const SLOWHTTPTEST: Program = Program {
+    path: "/usr/bin/slowhttptest",
+    package: "slowhttptest",
+};
+/// A web server.
+pub const NGINX: Program = Program {
+    path: "/usr/sbin/nginx",
+    package: "nginx-light",
+};
+/// Debian's own, which has Debian's modules.
+const PYTHON: Program = Program {
+    path: "/usr/bin/python3",
+    package: "python3",
+};
+/// Longer than any of them takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
