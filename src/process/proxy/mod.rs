@@ -9,6 +9,7 @@
 
 mod shared;
 mod buffers;
+mod pipes;
 mod stream;
 mod answer;
 mod downstream;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
@@ -24,6 +25,7 @@ use super::answer::TOO_MANY_CONNECTIONS;
 use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::watch::{CoarseClock, Interrupt, Phase, Watch};
+use super::pipes::Pipes;
 use super::serving::Events;
 use super::shared::{Admission, Table};
 use super::upstream::Upstreams;
@@ -63,6 +65,7 @@ pub(super) struct Thread {
     pub(super) table: Arc<Table>,
     pub(super) upstreams: Upstreams,
     pub(super) buffers: Buffers,
+    pub(super) pipes: Pipes,
     pub(super) clock: CoarseClock,
     /// The date, for answers that have none.
     pub(super) date: Cell<[u8; DATE_BYTES]>,
@@ -120,15 +123,13 @@ impl Connections {
 
 /// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
 pub(super) fn run(plan: Plan, started: impl FnOnce(io::Result<()>)) {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return started(Err(error)),
-    };
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, serve(plan, started));
+        .build_local(LocalOptions::default());
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(plan, started)),
+        Err(error) => started(Err(error)),
+    }
 }
 
 async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
@@ -176,6 +177,7 @@ impl Thread {
         Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
+            pipes: Pipes::default(),
             wheels: wheels.collect(),
             avoided_until_ms: table
                 .pools
