@@ -17,3 +17,5 @@ mod timeouts;
 mod limits;
 mod balance;
 mod life;
+mod held;
+mod queues;
