@@ -104,6 +104,30 @@ fn answers_that_end_in_order_are_not_reset() {
     assert_eq!(end_of(&client), None);
 }
 
+/// A socket that is closed with bytes nobody takes stays in the kernel, with them, for minutes.
+#[test]
+fn clients_that_do_not_read_are_reset_so_that_the_kernel_keeps_nothing_of_them() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        visit
+            .wire
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+        let piece = vec![b'x'; 100_000];
+        while std::io::Write::write_all(&mut visit.wire.stream, &piece).is_ok() {}
+    });
+    let rig = setup(&[backend.address])
+        .client_timeouts(30_000, 300)
+        .start();
+    let mut client = rig.client();
+    client.send(GET);
+    wait_until("the client is cut", || {
+        rig.proxy.status().0[0].connections == 0 && !backend.requests().is_empty()
+    });
+    let left = crate::queues::sockets_between(rig.address, client.stream.local_addr().unwrap());
+    assert!(left.is_empty(), "the kernel keeps {left:?}");
+    assert_eq!(end_of(&client), Some(ErrorKind::ConnectionReset));
+}
+
 /// Closes a connection so that the peer sees a reset.
 fn reset(wire: Wire) {
     let socket = socket2::SockRef::from(&wire.stream);
