@@ -575,3 +575,35 @@ fn what_a_request_wants_follows_the_table() {
         assert_eq!(head.len, text.len());
     }
 }
+
+/// What the manual says at the limit of fields.
+const FIELDS_ADDED_MAX: usize = 8;
+
+#[test]
+fn backends_get_so_many_fields_more_at_most() {
+    let arrival = Arrival {
+        forwarded: Writes::Yes,
+        request_id: Some([b'a'; 32]),
+        ..ARRIVAL
+    };
+    let added = |text: &str| {
+        let mut slots = Slots::new();
+        let head = RequestHead::parse(text.as_bytes(), &mut slots, &limits());
+        let head = head.expect("it is good").expect("it is whole");
+        let mut out = Vec::new();
+        head.write(&arrival, &mut out);
+        let lines = |text: &[u8]| text.split(|&byte| byte == b'\n').count();
+        lines(&out) - lines(text.as_bytes())
+    };
+    // Host, Connection, four of X-Forwarded, Forwarded and X-Request-Id.
+    let most = added("GET / HTTP/1.0\r\nTE: trailers\r\n\r\n");
+    assert_eq!(most, FIELDS_ADDED_MAX);
+    assert_eq!(added("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 6);
+    for body in ["Content-Length: 007\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let text = format!("POST http://a/ HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n{body}\r\n");
+        assert_eq!(added(&text), 7);
+    }
+    let websocket = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+    let text = format!("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n{websocket}\r\n");
+    assert_eq!(added(&text), 5);
+}
