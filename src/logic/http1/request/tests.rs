@@ -46,6 +46,10 @@ fn sent(text: &str) -> String {
 /// Returns the values of a field in what a backend is sent, joined by `|`.
 fn sent_field(lines: &str, name: &str) -> Option<String> {
     let text = sent(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+    field_of(&text, name)
+}
+
+fn field_of(text: &str, name: &str) -> Option<String> {
     let values: Vec<&str> = text
         .split("\r\n")
         .filter_map(|line| line.split_once(':'))
@@ -573,6 +577,54 @@ fn what_a_request_wants_follows_the_table() {
         let got = (head.persistence, head.upgrade, head.expectation);
         assert_eq!(got, (*persistence, *upgrade, *expectation), "{text:?}");
         assert_eq!(head.len, text.len());
+    }
+}
+
+/// RFC 9110 §7.6.2: how often OPTIONS and TRACE may be forwarded is counted down; other methods do
+/// not count it.
+#[test]
+fn forwards_follow_the_table() {
+    for (method, lines, hoped) in [
+        ("OPTIONS", "Max-Forwards: 7\r\n", Ok(Some("6"))),
+        ("TRACE", "max-forwards: 010\r\n", Ok(Some("9"))),
+        ("TRACE", "Max-Forwards: 1\r\n", Ok(Some("0"))),
+        (
+            "TRACE",
+            "Max-Forwards: 99999999999999999999\r\n",
+            Ok(Some("18446744073709551614")),
+        ),
+        (
+            "OPTIONS",
+            "Connection: max-forwards\r\nMax-Forwards: 2\r\n",
+            Ok(Some("1")),
+        ),
+        ("OPTIONS", "", Ok(None)),
+        ("GET", "Max-Forwards: 0\r\n", Ok(Some("0"))),
+        ("POST", "Max-Forwards: x\r\n", Ok(Some("x"))),
+        ("options", "Max-Forwards: 0\r\n", Ok(Some("0"))),
+        ("OPTIONS", "Max-Forwards: 0\r\n", Err("options_end")),
+        ("TRACE", "Max-Forwards: 00\r\n", Err("trace_end")),
+        (
+            "TRACE",
+            "Connection: max-forwards\r\nMax-Forwards: 0\r\n",
+            Err("trace_end"),
+        ),
+        ("OPTIONS", "Max-Forwards:\r\n", Err("max_forwards")),
+        ("OPTIONS", "Max-Forwards: -1\r\n", Err("max_forwards")),
+        ("TRACE", "Max-Forwards: 1, 1\r\n", Err("max_forwards")),
+        (
+            "TRACE",
+            "Max-Forwards: 1\r\nMax-Forwards: 1\r\n",
+            Err("max_forwards"),
+        ),
+    ] {
+        let text = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let got = match refused(text.as_bytes()) {
+            Some("accepted") => Ok(field_of(&sent(&text), "max-forwards")),
+            other => Err(other.expect("it is whole")),
+        };
+        let hoped = hoped.map(|value| value.map(str::to_owned));
+        assert_eq!(got, hoped, "{text:?}");
     }
 }
 
