@@ -6,7 +6,7 @@
 
 use httparse::Status;
 
-use super::forwarding::Arrival;
+use super::forwarding::{Arrival, Writes};
 use super::head::{
     ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
     lines_end_in_crlf, syntax, write_number,
@@ -213,6 +213,13 @@ impl<'s, 'b> RequestHead<'s, 'b> {
                 out.extend_from_slice(b"Connection: te\r\nTE: trailers\r\n");
             }
             Upgrade::None => {}
+        }
+        if arrival.via == Writes::Yes {
+            // Behind those of whoever came before (RFC 9110 §7.6.3).
+            out.extend_from_slice(match self.version {
+                Version::Http10 => b"Via: 1.0 evenkeel\r\n",
+                Version::Http11 => b"Via: 1.1 evenkeel\r\n",
+            });
         }
         arrival.write(self.fields.all(), host, out);
         out.extend_from_slice(b"\r\n");

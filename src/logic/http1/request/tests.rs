@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::logic::http1::forwarding::{Trust, Writes};
+use crate::logic::http1::forwarding::Trust;
 
 const ARRIVAL: Arrival<'static> = Arrival {
     peer: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9)),
@@ -12,6 +12,7 @@ const ARRIVAL: Arrival<'static> = Arrival {
     port: 80,
     fallback_host: "192.0.2.100:80",
     forwarded: Writes::No,
+    via: Writes::No,
     request_id: None,
 };
 
@@ -628,13 +629,42 @@ fn forwards_follow_the_table() {
     }
 }
 
+/// RFC 9110 §7.6.3: the version that was received, behind what others have written.
+#[test]
+fn the_proxy_is_the_last_in_via_where_it_is_asked_for() {
+    for (version, came, hoped) in [
+        ("HTTP/1.1", "", "1.1 evenkeel"),
+        ("HTTP/1.0", "", "1.0 evenkeel"),
+        (
+            "HTTP/1.1",
+            "Via: 1.0 a, 2 b\r\nvia: 1.1 c\r\n",
+            "1.0 a, 2 b|1.1 c|1.1 evenkeel",
+        ),
+    ] {
+        let text = format!("GET / {version}\r\nHost: a\r\n{came}\r\n");
+        let mut slots = Slots::new();
+        let head = RequestHead::parse(text.as_bytes(), &mut slots, &limits());
+        let head = head.expect("it is good").expect("it is whole");
+        let mut out = Vec::new();
+        let via = Writes::Yes;
+        head.write(&Arrival { via, ..ARRIVAL }, &mut out);
+        let out = String::from_utf8(out).expect("it is text");
+        assert_eq!(field_of(&out, "via").as_deref(), Some(hoped));
+    }
+    assert_eq!(
+        sent_field("Via: 1.0 a\r\n", "via").as_deref(),
+        Some("1.0 a")
+    );
+}
+
 /// What the manual says at the limit of fields.
-const FIELDS_ADDED_MAX: usize = 8;
+const FIELDS_ADDED_MAX: usize = 9;
 
 #[test]
 fn backends_get_so_many_fields_more_at_most() {
     let arrival = Arrival {
         forwarded: Writes::Yes,
+        via: Writes::Yes,
         request_id: Some([b'a'; 32]),
         ..ARRIVAL
     };
@@ -647,15 +677,15 @@ fn backends_get_so_many_fields_more_at_most() {
         let lines = |text: &[u8]| text.split(|&byte| byte == b'\n').count();
         lines(&out) - lines(text.as_bytes())
     };
-    // Host, Connection, four of X-Forwarded, Forwarded and X-Request-Id.
+    // Host, Connection, Via, four of X-Forwarded, Forwarded and X-Request-Id.
     let most = added("GET / HTTP/1.0\r\nTE: trailers\r\n\r\n");
     assert_eq!(most, FIELDS_ADDED_MAX);
-    assert_eq!(added("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 6);
+    assert_eq!(added("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 7);
     for body in ["Content-Length: 007\r\n", "Transfer-Encoding: chunked\r\n"] {
         let text = format!("POST http://a/ HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n{body}\r\n");
-        assert_eq!(added(&text), 7);
+        assert_eq!(added(&text), 8);
     }
     let websocket = "Connection: upgrade\r\nUpgrade: websocket\r\n";
     let text = format!("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n{websocket}\r\n");
-    assert_eq!(added(&text), 5);
+    assert_eq!(added(&text), 6);
 }
