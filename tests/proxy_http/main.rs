@@ -17,3 +17,7 @@ mod timeouts;
 mod limits;
 mod balance;
 mod life;
+mod drain;
+mod endings;
+mod held;
+mod queues;

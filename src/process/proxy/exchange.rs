@@ -458,6 +458,11 @@ impl Exchange {
         }
         let buffers = &sides.thread.buffers;
         while self.client == ClientSide::Watched && self.uploading == Uploading::Done {
+            if self.upload.input.len() >= AHEAD_BYTES_MAX {
+                // Also what was left of an earlier exchange counts: each would read some more.
+                self.client = ClientSide::Unwatched;
+                break;
+            }
             let mut buffer = buffers.large();
             match stream::poll_read(sides.client, cx, &mut buffer[..AHEAD_BYTES_MAX]) {
                 Poll::Ready(Ok(0)) => {
@@ -466,9 +471,6 @@ impl Exchange {
                 }
                 Poll::Ready(Ok(len)) => {
                     self.upload.input.append(&buffer[..len], buffers);
-                    if self.upload.input.len() >= AHEAD_BYTES_MAX {
-                        self.client = ClientSide::Unwatched;
-                    }
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Waited::ClientGone),
                 Poll::Pending => {

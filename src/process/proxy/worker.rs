@@ -24,7 +24,7 @@ use super::access::Lines;
 use super::answer::TOO_MANY_CONNECTIONS;
 use super::buffers::Buffers;
 use super::downstream::connection;
-use super::downstream::watch::{CoarseClock, Interrupt, Phase, Watch};
+use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
 use super::pipes::Pipes;
 use super::serving::Events;
 use super::shared::{Admission, Table};
@@ -362,10 +362,12 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut beats = 0u32;
+    let mut before_ms = 0;
     loop {
         ticks.tick().await;
         let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        thread.clock.set(now_ms);
+        watch::renew(&thread.clock, now_ms - before_ms);
+        before_ms = now_ms;
         events(FromProxy::Beat { thread: number });
         if let Some(lines) = &thread.lines {
             lines.borrow_mut().handle_beat();
@@ -458,7 +460,7 @@ fn pause_after(error: &io::Error) -> Duration {
 const ACCEPTS_MAX: usize = 32;
 /// How long a backend that could not be connected to is asked last: about what a health check needs to notice.
 const AVOID_MS: u64 = 1000;
-const BEAT_INTERVAL: Duration = Duration::from_millis(50);
+const BEAT_INTERVAL: Duration = Duration::from_millis(BEAT_MS);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
 const BEATS_A_SWEEP: u32 = 5;
 /// After the drain began, so that accepted connections are registered before the thread is found
