@@ -5,16 +5,13 @@
 //! means, and what is tried next, is `relay`'s to say. All of it is polled by the client
 //! connection's one task; nothing is spawned.
 
-use std::io::IoSlice;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::buffers::Held;
-use super::downstream::watch::{Interrupt, Phase, Watch};
+use super::downstream::watch::{Interrupt, Phase, Reminder, Watch};
 use super::flow::{Ends, Flow, FlowError};
-use super::stream;
+use super::stream::Stream;
 use super::worker::Thread;
 use crate::config::PoolTimeouts;
 use crate::logic::http1::head::{Framing, HeadLimits, Persistence, Slots, Version, head_may_end};
@@ -61,8 +58,8 @@ enum ClientSide {
 
 /// What the exchange works with, at each poll.
 pub(super) struct Sides<'a> {
-    pub(super) client: &'a mut TcpStream,
-    pub(super) upstream: &'a mut TcpStream,
+    pub(super) client: &'a mut Stream,
+    pub(super) upstream: &'a mut Stream,
     pub(super) thread: &'a Thread,
     pub(super) watch: &'a Watch,
     pub(super) pool_timeouts: PoolTimeouts,
@@ -296,7 +293,7 @@ impl Exchange {
             Poll::Pending if self.expectation == Expectation::Continue => {
                 if self.upload.awaits_body() {
                     // The socket's buffer is empty; where it is not, the client hardly waits.
-                    let _ = stream::poll_write(sides.client, cx, &[IoSlice::new(CONTINUE)]);
+                    sides.client.try_write(CONTINUE);
                     self.expectation = Expectation::None;
                 }
             }
@@ -317,7 +314,7 @@ impl Exchange {
                 }
             }
             let mut buffer = buffers.large();
-            match stream::poll_read(sides.upstream, cx, &mut buffer[..HEAD_READ_BYTES]) {
+            match sides.upstream.poll_read(cx, &mut buffer[..HEAD_READ_BYTES]) {
                 Poll::Ready(Ok(len @ 1..)) if self.download.input.is_empty() => {
                     self.download.input = Held::new(buffer, len);
                 }
@@ -463,8 +460,13 @@ impl Exchange {
                 self.client = ClientSide::Unwatched;
                 break;
             }
+            if !sides.client.is_registered() && sides.watch.reminder() != Reminder::Due {
+                // Most answers come before it is worth its calls to hear that the client leaves.
+                sides.watch.remind();
+                break;
+            }
             let mut buffer = buffers.large();
-            match stream::poll_read(sides.client, cx, &mut buffer[..AHEAD_BYTES_MAX]) {
+            match sides.client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]) {
                 Poll::Ready(Ok(0)) => {
                     self.client = ClientSide::HalfClosed;
                     sides.watch.hurry(HALF_CLOSED_TIMEOUT);
@@ -538,7 +540,7 @@ impl Exchange {
             match self.upload.poll(cx, &mut sides.up()) {
                 Poll::Ready(Ok(())) => {
                     self.uploading = Uploading::Done;
-                    stream::shut(sides.upstream);
+                    sides.upstream.shut();
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
                 Poll::Pending => {}
@@ -548,7 +550,7 @@ impl Exchange {
             match self.poll_download(cx, sides) {
                 Poll::Ready(Ok(())) => {
                     *down = Direction::Ended;
-                    stream::shut(sides.client);
+                    sides.client.shut();
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
                 Poll::Pending => {}

@@ -8,12 +8,10 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
-use tokio::net::TcpStream;
-
 use super::buffers::{Buffers, Held, LARGE_BYTES};
 use super::downstream::watch::Watch;
 use super::pipes::{Pipe, Pipes};
-use super::stream;
+use super::stream::Stream;
 use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::refusal::BodyError;
@@ -65,8 +63,8 @@ pub(super) enum FlowError {
 
 /// The two sockets and what moving bytes needs.
 pub(super) struct Ends<'a> {
-    pub(super) source: &'a mut TcpStream,
-    pub(super) sink: &'a mut TcpStream,
+    pub(super) source: &'a mut Stream,
+    pub(super) sink: &'a mut Stream,
     pub(super) buffers: &'a Buffers,
     pub(super) pipes: &'a Pipes,
     pub(super) watch: &'a Watch,
@@ -276,7 +274,7 @@ impl Flow {
         let (Some(first), Some(last)) = (first, last) else {
             return Poll::Ready(Ok(0));
         };
-        stream::poll_write(ends.sink, cx, &slices[first..=last])
+        ends.sink.poll_write(cx, &slices[first..=last])
     }
 
     fn advance(&mut self, mut written: usize, buffers: &Buffers) {
@@ -343,7 +341,7 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         let mut buffer = ends.buffers.large();
-        let read = stream::poll_read(ends.source, cx, &mut buffer[..self.read_bytes]);
+        let read = ends.source.poll_read(cx, &mut buffer[..self.read_bytes]);
         match read {
             Poll::Ready(Ok(len @ 1..)) => {
                 ends.watch.touch();

@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
+
+use super::stream::Stream;
 
 /// The pipes that are free, and how many there are in all.
 #[derive(Default)]
@@ -76,13 +77,14 @@ impl Pipe {
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        source: &TcpStream,
+        source: &mut Stream,
         len: usize,
     ) -> Poll<io::Result<usize>> {
         debug_assert_eq!(self.held, 0, "a full pipe and an empty socket look alike");
+        let source = source.register()?;
         let moved = loop {
             ready!(source.poll_read_ready(cx))?;
-            let fill = || move_bytes(source, &self.write_end, len);
+            let fill = || move_bytes(&*source, &self.write_end, len);
             if let Some(result) = done(source.try_io(Interest::READABLE, fill)) {
                 break result?;
             }
@@ -95,11 +97,12 @@ impl Pipe {
     pub(super) fn poll_drain(
         &mut self,
         cx: &mut Context<'_>,
-        sink: &TcpStream,
+        sink: &mut Stream,
     ) -> Poll<io::Result<usize>> {
+        let sink = sink.register()?;
         let moved = loop {
             ready!(sink.poll_write_ready(cx))?;
-            let drain = || move_bytes(&self.read_end, sink, self.held);
+            let drain = || move_bytes(&self.read_end, &*sink, self.held);
             if let Some(result) = done(sink.try_io(Interest::WRITABLE, drain)) {
                 break result?;
             }

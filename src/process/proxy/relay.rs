@@ -8,14 +8,12 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::net::TcpStream;
-
 use super::downstream::connection::Client;
 use super::downstream::watch::Phase;
 use super::exchange::{Answered, Direction, Ending, Exchange, Relayed, Sides, Waited};
 use super::record::{self, Moments, Record, Termination};
 use super::shared::{Backend, Listener, Pool};
-use super::stream;
+use super::stream::Stream;
 use super::upstream::{self, InFlight, LookedAt, OpenError};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{
@@ -227,7 +225,7 @@ impl Attempts<'_> {
         &self,
         backend: usize,
         on: Connection,
-    ) -> Result<(TcpStream, Connection), OpenError> {
+    ) -> Result<(Stream, Connection), OpenError> {
         if on == Connection::Reused {
             let looked_at = match self.repeat {
                 Repeat::Harmless => LookedAt::No,
@@ -245,7 +243,7 @@ impl Attempts<'_> {
     }
 
     /// Sends the request and waits for the head of its response.
-    async fn wait(&mut self, upstream: &mut TcpStream) -> Waited {
+    async fn wait(&mut self, upstream: &mut Stream) -> Waited {
         let client_timeouts = self.listener().timeouts;
         let pool_timeouts = self.pool().timeouts;
         let Client {
@@ -271,7 +269,7 @@ impl Attempts<'_> {
         &mut self,
         backend: usize,
         answered: Answered,
-        mut upstream: TcpStream,
+        mut upstream: Stream,
         _in_flight: InFlight,
     ) -> After {
         let listener = self.client.listener();
@@ -338,7 +336,7 @@ impl Attempts<'_> {
             (Persistence::Keep, _) => After::Keep,
             // The client has said that nothing follows; closing would reset what does.
             (Persistence::Close, Persistence::Close)
-                if !exchange.is_ahead() && stream::is_quiet(stream) =>
+                if !exchange.is_ahead() && stream.is_quiet() =>
             {
                 After::Close
             }
@@ -513,7 +511,7 @@ pub(super) async fn say(
                 return std::task::Poll::Ready(false);
             }
             let rest = [IoSlice::new(&text[written..])];
-            match std::task::ready!(stream::poll_write(&mut client.stream, cx, &rest)) {
+            match std::task::ready!(client.stream.poll_write(cx, &rest)) {
                 Ok(count) => written += count,
                 Err(_) => return std::task::Poll::Ready(false),
             }

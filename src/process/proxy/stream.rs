@@ -1,57 +1,209 @@
-//! Reading and writing one socket, without waiting; the only place where the data path calls the
-//! kernel for bytes.
+//! Accepting, reading and writing sockets, without waiting; with `pipes` the only place where the
+//! data path calls the kernel for bytes.
+//!
+//! The runtime hears of a client's connection when it is first waited for: one that has its request
+//! sent already and is answered and closed never needs it, and costs two system calls less.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::{SockAddr, SockRef};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Reads once; 0 is the end.
-pub(super) fn poll_read(
-    stream: &mut TcpStream,
-    cx: &mut Context<'_>,
-    into: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buf = ReadBuf::new(into);
-    let poll = Pin::new(stream).poll_read(cx, &mut buf);
-    poll.map_ok(|()| buf.filled().len())
+/// A listening socket that the runtime knows.
+pub(super) struct Listening(AsyncFd<TcpListener>);
+
+impl Listening {
+    /// Takes a socket that listens already.
+    pub(super) fn new(socket: TcpListener) -> io::Result<Listening> {
+        // Accepted sockets inherit it: one system call less for each.
+        SockRef::from(&socket).set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        // SAFETY: a `TcpListener` owns its descriptor, and keeps the same one until it is dropped.
+        let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+        Ok(Listening(registered?))
+    }
+
+    /// Returns the port it listens on, 0 where that is not known.
+    pub(super) fn port(&self) -> u16 {
+        let address = self.0.get_ref().local_addr();
+        address.map_or(0, |address| address.port())
+    }
+
+    /// Accepts a connection, or has the runtime say when there is one.
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Stream, SocketAddr)>> {
+        loop {
+            let mut ready = ready!(self.0.poll_read_ready(cx))?;
+            if let Ok(accepted) = ready.try_io(|_| self.accept()) {
+                return Poll::Ready(accepted);
+            }
+        }
+    }
+
+    /// Accepts a connection that waits.
+    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let listener = self.0.as_raw_fd();
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: the address and its length are valid for the call, which writes no more than fits;
+        // the descriptor it returns is new and nobody else's.
+        let accepted = unsafe {
+            SockAddr::try_init(|address, len| {
+                match libc::accept4(listener, address.cast(), len, flags) {
+                    -1 => Err(io::Error::last_os_error()),
+                    descriptor => Ok(OwnedFd::from_raw_fd(descriptor)),
+                }
+            })
+        };
+        let (socket, address) = accepted?;
+        let address = address.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let unregistered = Socket::Unregistered(Some(socket.into()));
+        Ok((Stream(unregistered), address))
+    }
 }
 
-/// Writes once, at least a byte.
-pub(super) fn poll_write(
-    stream: &mut TcpStream,
-    cx: &mut Context<'_>,
-    slices: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    let poll = match slices {
-        [one] => Pin::new(stream).poll_write(cx, one),
-        many => Pin::new(stream).poll_write_vectored(cx, many),
-    };
-    poll.map(|result| match result {
-        Ok(0) => Err(io::Error::from(io::ErrorKind::WriteZero)),
-        result => result,
-    })
+/// A connection, of a client or to a backend; nothing blocks on it.
+pub(super) struct Stream(Socket);
+
+enum Socket {
+    /// The runtime does not know it: it can be tried, not waited for. Empty where the runtime has
+    /// refused it.
+    Unregistered(Option<std::net::TcpStream>),
+    /// The runtime says when it is ready.
+    Registered(TcpStream),
 }
 
-/// Ends our direction.
-pub(super) fn shut(stream: &TcpStream) {
-    // Where it fails the connection has gone already.
-    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
-}
+impl Stream {
+    /// Takes a connection that the runtime knows.
+    pub(super) fn registered(stream: TcpStream) -> Stream {
+        Stream(Socket::Registered(stream))
+    }
 
-/// Returns whether nothing has come on a connection that should be quiet, by what the runtime knows
-/// of it: no system call where nothing has happened.
-pub(super) fn is_quiet(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
+    /// Returns whether the runtime can say when something comes; it learns to when that is waited
+    /// for.
+    pub(super) fn is_registered(&self) -> bool {
+        matches!(self.0, Socket::Registered(_))
+    }
 
-/// Asks the kernel the same.
-pub(super) fn is_quiet_in_the_kernel(stream: &TcpStream) -> bool {
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    let peeked = SockRef::from(stream).peek(&mut byte);
-    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    /// Has the runtime say when it is ready, from now on.
+    pub(super) fn register(&mut self) -> io::Result<&mut TcpStream> {
+        if let Socket::Unregistered(socket) = &mut self.0 {
+            let socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
+            self.0 = Socket::Registered(TcpStream::from_std(socket)?);
+        }
+        match &mut self.0 {
+            Socket::Registered(stream) => Ok(stream),
+            Socket::Unregistered(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Reads once; 0 is the end.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(read) = self.try_unregistered(|mut socket| socket.read(into)) {
+            return Poll::Ready(read);
+        }
+        let mut buf = ReadBuf::new(into);
+        let poll = Pin::new(self.register()?).poll_read(cx, &mut buf);
+        poll.map_ok(|()| buf.filled().len())
+    }
+
+    /// Writes once, at least a byte.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let tried = self.try_unregistered(|mut socket| match slices {
+            [one] => socket.write(one),
+            many => socket.write_vectored(many),
+        });
+        let poll = match (tried, slices) {
+            (Some(written), _) => Poll::Ready(written),
+            (None, [one]) => Pin::new(self.register()?).poll_write(cx, one),
+            (None, many) => Pin::new(self.register()?).poll_write_vectored(cx, many),
+        };
+        poll.map(|result| match result {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            result => result,
+        })
+    }
+
+    /// Writes what fits at once: few bytes to a connection on which nothing is waiting.
+    pub(super) fn try_write(&self, bytes: &[u8]) {
+        let _ = self.socket().map(|socket| socket.send(bytes));
+    }
+
+    /// Returns `None` where the runtime is to be asked.
+    fn try_unregistered<R>(
+        &self,
+        mut call: impl FnMut(&std::net::TcpStream) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        let Socket::Unregistered(Some(socket)) = &self.0 else {
+            return None;
+        };
+        loop {
+            match call(socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Some(result),
+            }
+        }
+    }
+
+    /// Ends our direction.
+    pub(super) fn shut(&self) {
+        // Where it fails the connection has gone already.
+        let _ = self.socket().map(|socket| socket.shutdown(Shutdown::Write));
+    }
+
+    /// Has the connection reset when it is closed, and nothing more sent.
+    pub(super) fn reset_on_close(&self) {
+        // The same.
+        let _ = self
+            .socket()
+            .map(|socket| socket.set_linger(Some(Duration::ZERO)));
+    }
+
+    /// Returns whether nothing has come on a connection that should be quiet, by what the runtime
+    /// knows of it: no system call where nothing has happened.
+    pub(super) fn is_quiet(&self) -> bool {
+        let Socket::Registered(stream) = &self.0 else {
+            return self.is_quiet_in_the_kernel();
+        };
+        let mut byte = [0];
+        matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Asks the kernel the same.
+    pub(super) fn is_quiet_in_the_kernel(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = self.socket().map(|socket| socket.peek(&mut byte));
+        matches!(peeked, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Returns its own address.
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket()?.local_addr().ok()?.as_socket()
+    }
+
+    /// Returns `None` where handing it over has failed, which has closed it.
+    fn socket(&self) -> Option<SockRef<'_>> {
+        match &self.0 {
+            Socket::Registered(stream) => Some(SockRef::from(stream)),
+            Socket::Unregistered(socket) => socket.as_ref().map(SockRef::from),
+        }
+    }
 }

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::downstream::watch::{CoarseClock, Interrupt, Watch};
 use super::shared::{Backend, Table};
-use super::stream;
+use super::stream::Stream;
 use super::worker::Thread;
 
 /// The kept connections of one data thread, by pool and backend.
@@ -27,7 +27,7 @@ pub(super) struct Upstreams {
 }
 
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     since_ms: u64,
 }
 
@@ -46,20 +46,15 @@ impl Upstreams {
     }
 
     /// Returns the connection used last that is still alive.
-    pub(super) fn take(
-        &self,
-        pool: usize,
-        backend: usize,
-        looked_at: LookedAt,
-    ) -> Option<TcpStream> {
+    pub(super) fn take(&self, pool: usize, backend: usize, looked_at: LookedAt) -> Option<Stream> {
         let mut idle = self.idle[pool][backend].borrow_mut();
         while let Some(Idle { stream, since_ms }) = idle.pop() {
             if self.is_old(since_ms) {
                 idle.clear();
                 return None;
             }
-            let alive = stream::is_quiet(&stream)
-                && (looked_at == LookedAt::No || stream::is_quiet_in_the_kernel(&stream));
+            let alive =
+                stream.is_quiet() && (looked_at == LookedAt::No || stream.is_quiet_in_the_kernel());
             if alive {
                 return Some(stream);
             }
@@ -68,7 +63,7 @@ impl Upstreams {
     }
 
     /// Keeps a connection on which an exchange has come to its clean end.
-    pub(super) fn keep(&self, pool: usize, backend: usize, stream: TcpStream) {
+    pub(super) fn keep(&self, pool: usize, backend: usize, stream: Stream) {
         let mut idle = self.idle[pool][backend].borrow_mut();
         if idle.len() >= IDLE_MAX {
             idle.remove(0);
@@ -81,7 +76,7 @@ impl Upstreams {
     pub(super) fn sweep(&self) {
         for idle in self.idle.iter().flatten() {
             idle.borrow_mut()
-                .retain(|kept| !self.is_old(kept.since_ms) && stream::is_quiet(&kept.stream));
+                .retain(|kept| !self.is_old(kept.since_ms) && kept.stream.is_quiet());
         }
     }
 
@@ -98,7 +93,7 @@ impl Upstreams {
 }
 
 /// Opens a connection, in the time that `watch` gives.
-pub(super) async fn open(address: SocketAddr, watch: &Watch) -> Result<TcpStream, OpenError> {
+pub(super) async fn open(address: SocketAddr, watch: &Watch) -> Result<Stream, OpenError> {
     let mut connecting = pin!(TcpStream::connect(address));
     let stream = poll_fn(|cx| {
         if let Poll::Ready(interrupt) = watch.poll_interrupt(cx) {
@@ -111,7 +106,7 @@ pub(super) async fn open(address: SocketAddr, watch: &Watch) -> Result<TcpStream
     })
     .await?;
     stream.set_nodelay(true).map_err(OpenError::Refused)?;
-    Ok(stream)
+    Ok(Stream::registered(stream))
 }
 
 /// Why there is no connection.

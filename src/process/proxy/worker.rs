@@ -6,15 +6,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
@@ -24,10 +22,12 @@ use super::access::Lines;
 use super::answer::TOO_MANY_CONNECTIONS;
 use super::buffers::Buffers;
 use super::downstream::connection;
+use super::downstream::turns::Turns;
 use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
 use super::pipes::Pipes;
 use super::serving::Events;
 use super::shared::{Admission, Table};
+use super::stream::{Listening, Stream};
 use super::upstream::Upstreams;
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::Balance;
@@ -53,7 +53,7 @@ pub(super) struct Plan {
     pub(super) number: u16,
     pub(super) table: Arc<Table>,
     /// By index of the listener.
-    pub(super) sockets: Vec<(usize, std::net::TcpListener)>,
+    pub(super) sockets: Vec<(usize, TcpListener)>,
     pub(super) stage: Receiver<Stage>,
     pub(super) events: Events,
     /// Where its part of the access log goes, where there is one.
@@ -66,6 +66,7 @@ pub(super) struct Thread {
     pub(super) upstreams: Upstreams,
     pub(super) buffers: Buffers,
     pub(super) pipes: Pipes,
+    pub(super) turns: Rc<Turns>,
     pub(super) clock: CoarseClock,
     /// The date, for answers that have none.
     pub(super) date: Cell<[u8; DATE_BYTES]>,
@@ -143,12 +144,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
     } = plan;
     let mut listening = Vec::with_capacity(sockets.len());
     for (listener, socket) in sockets {
-        // Accepted sockets inherit it: one system call less for each.
-        let socket = SockRef::from(&socket)
-            .set_tcp_nodelay(true)
-            .and_then(|()| socket.set_nonblocking(true))
-            .and_then(|()| TcpListener::from_std(socket));
-        match socket {
+        match Listening::new(socket) {
             Ok(socket) => listening.push((listener, socket)),
             Err(error) => return started(Err(error)),
         }
@@ -178,6 +174,7 @@ impl Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             pipes: Pipes::default(),
+            turns: Rc::default(),
             wheels: wheels.collect(),
             avoided_until_ms: table
                 .pools
@@ -388,9 +385,8 @@ fn date_now() -> [u8; DATE_BYTES] {
 /// A listener by index, and the port of one of its sockets.
 type Door = (usize, u16);
 
-async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
-    let port = socket.local_addr().map_or(0, |address| address.port());
-    let door = (listener, port);
+async fn accept(thread: Rc<Thread>, listener: usize, socket: Listening) {
+    let door = (listener, socket.port());
     let mut stage = thread.stage.clone();
     loop {
         let accepted = tokio::select! {
@@ -404,14 +400,13 @@ async fn accept(thread: Rc<Thread>, listener: usize, socket: TcpListener) {
         }
     }
     // What the kernel has already accepted for this socket is served, then the socket is let go.
-    let waiting = || poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
-    while let Poll::Ready(Ok((stream, client))) = waiting().await {
+    while let Ok((stream, client)) = socket.accept() {
         admit(&thread, door, stream, client);
     }
 }
 
 /// Accepts what waits, but no more at a time than others can bear.
-async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &TcpListener) -> io::Result<()> {
+async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &Listening) -> io::Result<()> {
     let mut accepted = 0;
     poll_fn(|cx| {
         while accepted < ACCEPTS_MAX {
@@ -430,11 +425,10 @@ async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &TcpListener) -> i
     .await
 }
 
-fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: TcpStream, client: SocketAddr) {
+fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: Stream, client: SocketAddr) {
     if thread.table.admit(listener, client.ip()) == Admission::Refused {
-        // The answer is small and the socket's buffer is empty; where it does not fit, closing says
-        // enough.
-        let _ = SockRef::from(&stream).send(TOO_MANY_CONNECTIONS);
+        // Where it does not fit, closing says enough.
+        stream.try_write(TOO_MANY_CONNECTIONS);
         return;
     }
     tokio::task::spawn_local(connection::serve(

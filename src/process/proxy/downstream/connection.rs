@@ -10,9 +10,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
-
 use super::watch::{Interrupt, Phase, Watch};
 use crate::logic::balance::retry::Repeat;
 use crate::logic::http1::forwarding::{Arrival, Trust, Writes, origin};
@@ -25,7 +22,7 @@ use crate::process::proxy::buffers::Held;
 use crate::process::proxy::record::{self, Moments, Record, Termination};
 use crate::process::proxy::relay::{self, After, Request};
 use crate::process::proxy::shared::Listener;
-use crate::process::proxy::stream;
+use crate::process::proxy::stream::Stream;
 use crate::process::proxy::worker::Thread;
 
 /// A client's connection.
@@ -35,7 +32,7 @@ pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) address: SocketAddr,
     /// The port it has connected to.
     port: u16,
-    pub(in crate::process::proxy) stream: TcpStream,
+    pub(in crate::process::proxy) stream: Stream,
     pub(in crate::process::proxy) watch: Rc<Watch>,
     /// What it has sent and nobody has used.
     pub(in crate::process::proxy) ahead: Held,
@@ -66,7 +63,7 @@ impl Reading {
 }
 
 /// How the wait for a request has ended.
-enum Read {
+pub(super) enum Read {
     /// With a request.
     Request(Request),
     /// With one that is not relayed.
@@ -83,11 +80,12 @@ enum Read {
 pub(in crate::process::proxy) async fn serve(
     thread: Rc<Thread>,
     listener: usize,
-    stream: TcpStream,
+    stream: Stream,
     address: SocketAddr,
     port: u16,
 ) {
     let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
+    let turns = Rc::clone(&thread.turns);
     let _registered = thread.register(listener, address.ip(), &watch);
     let mut client = Client {
         thread,
@@ -99,28 +97,38 @@ pub(in crate::process::proxy) async fn serve(
         ahead: Held::default(),
         age: Age::New,
     };
-    let after = loop {
-        let after = match client.read().await {
-            Read::Request(request) => relay::answer(&mut client, request).await,
-            Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
-            Read::Late(moments) => client.say_late(moments).await,
-            Read::Over => After::Close,
-            Read::Drained => After::Linger,
-        };
+    loop {
+        let read = client.read().await;
+        let mut room = turns.take();
+        room.enter(client, read);
+        let after;
+        (client, after) = poll_fn(|cx| room.poll(cx)).await;
+        turns.give_back(room);
         match after {
-            After::Keep if client.thread.draining.get() && client.ahead.is_empty() => {
-                break After::Linger;
-            }
             After::Keep => client.age = Age::Kept,
-            After::Close | After::Linger | After::Reset => break after,
+            After::Close | After::Linger | After::Reset => return,
         }
-    };
-    match after {
-        After::Linger => client.linger().await,
-        // Where it fails the connection has gone already.
-        After::Reset => drop(SockRef::from(&client.stream).set_linger(Some(Duration::ZERO))),
-        After::Close | After::Keep => {}
     }
+}
+
+/// Handles what was read, and closes the connection where nothing follows.
+pub(super) async fn turn(mut client: Client, read: Read) -> (Client, After) {
+    let after = match read {
+        Read::Request(request) => relay::answer(&mut client, request).await,
+        Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
+        Read::Late(moments) => client.say_late(moments).await,
+        Read::Over => After::Close,
+        Read::Drained => After::Linger,
+    };
+    let last = client.thread.draining.get() && client.ahead.is_empty();
+    match after {
+        After::Keep if last => client.linger().await,
+        After::Keep => return (client, After::Keep),
+        After::Linger => client.linger().await,
+        After::Reset => client.stream.reset_on_close(),
+        After::Close => {}
+    }
+    (client, After::Close)
 }
 
 impl Client {
@@ -162,7 +170,7 @@ impl Client {
             }
             let buffers = &self.thread.buffers;
             let mut buffer = buffers.large();
-            match stream::poll_read(&mut self.stream, cx, &mut buffer[..HEAD_READ_BYTES]) {
+            match self.stream.poll_read(cx, &mut buffer[..HEAD_READ_BYTES]) {
                 Poll::Ready(Ok(len @ 1..)) => {
                     if self.ahead.is_empty() {
                         self.ahead = Held::new(buffer, len);
@@ -226,7 +234,7 @@ impl Client {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
                 let local = self.stream.local_addr();
-                local.map_or_else(|_| "localhost".to_owned(), |local| local.to_string())
+                local.map_or_else(|| "localhost".to_owned(), |local| local.to_string())
             }
         };
         let listener = self.listener();
@@ -310,7 +318,7 @@ impl Client {
     /// Ends our side, then reads what the client still sends until it ends its own: closing a
     /// socket with unread bytes resets the connection, and the client might never read the answer.
     async fn linger(&mut self) {
-        stream::shut(&self.stream);
+        self.stream.shut();
         self.ahead.clear(&self.thread.buffers);
         self.watch.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
         let began_ms = self.thread.clock.get();
@@ -322,7 +330,7 @@ impl Client {
             let buffers = &self.thread.buffers;
             let mut buffer = buffers.large();
             let poll = loop {
-                match stream::poll_read(&mut self.stream, cx, &mut buffer) {
+                match self.stream.poll_read(cx, &mut buffer) {
                     Poll::Ready(Ok(1..)) => self.watch.touch(),
                     Poll::Ready(Ok(_) | Err(_)) => break Poll::Ready(()),
                     Poll::Pending => break Poll::Pending,

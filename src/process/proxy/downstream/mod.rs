@@ -2,3 +2,4 @@
 
 pub(super) mod watch;
 pub(super) mod connection;
+pub(super) mod turns;

@@ -54,6 +54,15 @@ pub(in crate::process::proxy) enum Interrupt {
     Cut,
 }
 
+/// A word to a connection that it wants to be woken once, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Reminder {
+    Unset,
+    Set,
+    /// A sweep has come.
+    Due,
+}
+
 /// The record of one client connection.
 pub(in crate::process::proxy) struct Watch {
     clock: CoarseClock,
@@ -61,6 +70,7 @@ pub(in crate::process::proxy) struct Watch {
     span_ms: Cell<u64>,
     due_ms: Cell<u64>,
     interrupt: Cell<Option<Interrupt>>,
+    reminder: Cell<Reminder>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -72,6 +82,7 @@ impl Watch {
             span_ms: Cell::new(u64::MAX),
             due_ms: Cell::new(u64::MAX),
             interrupt: Cell::new(None),
+            reminder: Cell::new(Reminder::Unset),
             waker: RefCell::new(None),
         }
     }
@@ -123,8 +134,28 @@ impl Watch {
         Poll::Pending
     }
 
+    /// Has the connection woken at the next sweep, for it to see [`Reminder::Due`].
+    pub(in crate::process::proxy) fn remind(&self) {
+        if self.reminder.get() == Reminder::Unset {
+            self.reminder.set(Reminder::Set);
+        }
+    }
+
+    /// Returns how far a reminder has come; one that is due is over with it.
+    pub(in crate::process::proxy) fn reminder(&self) -> Reminder {
+        let reminder = self.reminder.get();
+        if reminder == Reminder::Due {
+            self.reminder.set(Reminder::Unset);
+        }
+        reminder
+    }
+
     /// Interrupts the connection if its time is over.
     pub(in crate::process::proxy) fn sweep(&self) {
+        if self.reminder.get() == Reminder::Set {
+            self.reminder.set(Reminder::Due);
+            self.wake();
+        }
         if self.clock.get() >= self.due_ms.get() {
             self.due_ms.set(u64::MAX);
             self.interrupt(Interrupt::Overdue);
@@ -136,6 +167,10 @@ impl Watch {
         if self.interrupt.get() != Some(Interrupt::Cut) {
             self.interrupt.set(Some(why));
         }
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -219,6 +254,20 @@ mod tests {
         renew(&watch.clock, 50);
         watch.sweep();
         assert_eq!(watch.interrupt.get(), Some(Interrupt::Overdue));
+    }
+
+    #[test]
+    fn reminders_are_due_once_at_the_next_sweep() {
+        let watch = Watch::new(CoarseClock::default());
+        watch.sweep();
+        assert_eq!(watch.reminder(), Reminder::Unset);
+        watch.remind();
+        assert_eq!(watch.reminder(), Reminder::Set);
+        watch.sweep();
+        watch.remind();
+        assert_eq!(watch.reminder(), Reminder::Due);
+        assert_eq!(watch.reminder(), Reminder::Unset);
+        assert_eq!(watch.interrupt.get(), None);
     }
 
     #[test]
