@@ -16,4 +16,5 @@ mod failures;
 mod timeouts;
 mod limits;
 mod balance;
+mod queue;
 mod life;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::buffers::Held;
+use super::buffers::{Buffers, Held};
 use super::downstream::watch::{Interrupt, Phase, Watch};
 use super::flow::{Ends, Flow, FlowError};
 use super::stream;
@@ -465,6 +465,34 @@ impl Exchange {
             }
             buffers.give_back(buffer);
         }
+        Poll::Pending
+    }
+
+    /// Notices that the client has gone while its request waits for a backend, and keeps what it sends meanwhile. One
+    /// that has ended its direction counts as gone: nothing of its answer has begun.
+    pub(super) fn poll_early_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut TcpStream,
+        buffers: &Buffers,
+    ) -> Poll<()> {
+        if self.client == ClientSide::HalfClosed {
+            return Poll::Ready(());
+        }
+        while self.upload.input.len() < AHEAD_BYTES_MAX {
+            let mut buffer = buffers.large();
+            let read = stream::poll_read(client, cx, &mut buffer[..AHEAD_BYTES_MAX]);
+            if let Poll::Ready(Ok(len)) = read {
+                self.upload.input.append(&buffer[..len], buffers);
+            }
+            buffers.give_back(buffer);
+            match read {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.upload.input.shrink(buffers);
         Poll::Pending
     }
 

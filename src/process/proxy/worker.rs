@@ -9,7 +9,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,14 +23,12 @@ use super::answer::TOO_MANY_CONNECTIONS;
 use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::watch::{CoarseClock, Interrupt, Phase, Watch};
+use super::picker::{Claim, Picker};
 use super::serving::Events;
 use super::shared::{Admission, Table};
 use super::upstream::Upstreams;
 use crate::ipc::message::FromProxy;
-use crate::logic::balance::Balance;
-use crate::logic::balance::health::Availability;
-use crate::logic::balance::pick::{Candidate, RoundRobin, random_of_two};
-use crate::logic::balance::retry::{RetryBudget, Spending};
+use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
 
@@ -73,10 +70,8 @@ pub(super) struct Thread {
     stage: Receiver<Stage>,
     /// By pool.
     budgets: Vec<Cell<RetryBudget>>,
-    wheels: Vec<RefCell<RoundRobin>>,
-    /// By pool and backend: until then it is asked only where nobody else is left, by the coarse clock.
-    avoided_until_ms: Vec<Vec<Cell<u64>>>,
-    candidates: RefCell<Vec<Candidate>>,
+    /// By pool.
+    pickers: Vec<RefCell<Picker>>,
     chance: RefCell<fastrand::Rng>,
     connections: RefCell<Connections>,
     emptied: Notify,
@@ -168,20 +163,14 @@ impl Thread {
         number: usize,
         lines: Option<Lines>,
     ) -> Thread {
-        let wheels = table.pools.iter().map(|pool| {
-            let weights: Vec<u16> = pool.backends.iter().map(|backend| backend.weight).collect();
-            RefCell::new(RoundRobin::new(&weights, number))
-        });
+        let pickers = table.pools.iter();
+        let pickers =
+            pickers.map(|pool| RefCell::new(Picker::new(pool.balance, &pool.backends, number)));
         let clock = CoarseClock::default();
         Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
-            wheels: wheels.collect(),
-            avoided_until_ms: table
-                .pools
-                .iter()
-                .map(|pool| pool.backends.iter().map(|_| Cell::new(0)).collect())
-                .collect(),
+            pickers: pickers.collect(),
             budgets: table
                 .pools
                 .iter()
@@ -193,7 +182,6 @@ impl Thread {
             draining: Cell::new(false),
             lines: lines.map(RefCell::new),
             stage,
-            candidates: RefCell::default(),
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
             emptied: Notify::new(),
@@ -235,47 +223,14 @@ impl Thread {
     /// Every request that met it would cost a retry otherwise, more than the budget has.
     pub(super) fn avoid(&self, pool: usize, backend: usize) {
         let until_ms = self.clock.get() + AVOID_MS;
-        self.avoided_until_ms[pool][backend].set(until_ms);
+        self.table.pools[pool].backends[backend].avoid(until_ms);
     }
 
-    /// Returns who gets the next attempt: among those that are up or, if there is none, among the
-    /// unprobed; who could not be connected to a moment ago comes last.
-    pub(super) fn pick(&self, pool_index: usize, tried: &[usize]) -> Option<usize> {
-        let pool = &self.table.pools[pool_index];
-        let mut candidates = self.candidates.borrow_mut();
-        let now_ms = self.clock.get();
-        let avoided = |index: usize| self.avoided_until_ms[pool_index][index].get() > now_ms;
-        for (wanted, last) in [
-            (Availability::Up, false),
-            (Availability::Up, true),
-            (Availability::Unprobed, false),
-            (Availability::Unprobed, true),
-        ] {
-            candidates.clear();
-            candidates.extend(
-                pool.backends
-                    .iter()
-                    .enumerate()
-                    .map(|(index, backend)| Candidate {
-                        weight: backend.weight,
-                        in_flight: backend.in_flight.load(Relaxed),
-                        usable: backend.availability() == wanted
-                            && avoided(index) == last
-                            && !tried.contains(&index),
-                    }),
-            );
-            let picked = match pool.balance {
-                Balance::RoundRobin => self.wheels[pool_index].borrow_mut().pick(&candidates),
-                Balance::RandomOfTwo => {
-                    let mut chance = self.chance.borrow_mut();
-                    random_of_two(&candidates, [chance.u64(..), chance.u64(..)])
-                }
-            };
-            if picked.is_some() {
-                return picked;
-            }
-        }
-        None
+    /// Returns who gets the next attempt, and takes room there.
+    pub(super) fn claim(&self, pool: usize, tried: &Tried) -> Claim {
+        let backends = &self.table.pools[pool].backends;
+        let mut picker = self.pickers[pool].borrow_mut();
+        picker.claim(backends, self.clock.get(), tried)
     }
 
     /// Watches a connection until the guard is dropped.
@@ -298,6 +253,7 @@ impl Thread {
             watch.sweep();
         }
         self.upstreams.sweep();
+        self.table.call_waiting(self.clock.get());
     }
 
     async fn until_drained(&self) {
@@ -356,7 +312,7 @@ impl Drop for Registered {
 }
 
 async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
-    let began_at = Instant::now();
+    let began_at = thread.table.began_at;
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut beats = 0u32;
