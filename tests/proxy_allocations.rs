@@ -41,11 +41,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A keep-alive request allocates nothing, with a body or without, nor does its response.
+/// A keep-alive request allocates nothing, with a body or without, nor does its response; where the backend has a limit
+/// of requests that is not reached, neither.
 #[test]
 fn keep_alive_requests_allocate_nothing() {
     let backend = backend();
-    let proxy_address = start(backend);
+    for limit in ["", ", requests: 1"] {
+        allocates_nothing(start(backend, limit));
+    }
+}
+
+fn allocates_nothing(proxy_address: SocketAddr) {
     let get = b"GET /some/path?with=query HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\
         Cookie: a=b; c=d\r\nConnection: keep-alive\r\n\r\n";
     let post = [
@@ -117,12 +123,12 @@ fn is_whole(request: &[u8]) -> bool {
     }
 }
 
-fn start(backend: SocketAddr) -> SocketAddr {
+fn start(backend: SocketAddr, limit: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let yaml = format!(
         "listeners:\n  http: {{bind: [\"{address}\"], pool: web}}\npools:\n  web:\n    \
-         backends: {{b1: \"{backend}\"}}\n    health_check: none\n"
+         backends: {{b1: {{address: \"{backend}\"{limit}}}}}\n    health_check: none\n"
     );
     let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1")).unwrap();
     let lent = LentSocket {

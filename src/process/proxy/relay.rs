@@ -254,10 +254,15 @@ impl Attempts<'_> {
         let place = Place::take(thread, pool, self.tried);
         let exchange = &mut self.exchange;
         let ended = poll_fn(|cx| {
+            let interrupt = watch.poll_interrupt(cx);
+            if let Poll::Ready(cut @ (Interrupt::Drain | Interrupt::Cut)) = interrupt {
+                return Poll::Ready(Queued::Interrupted(cut));
+            }
+            // Called in the last moment is in time.
             if let Poll::Ready(room) = place.poll(cx) {
                 return Poll::Ready(Queued::Called(room));
             }
-            if let Poll::Ready(interrupt) = watch.poll_interrupt(cx) {
+            if let Poll::Ready(interrupt) = interrupt {
                 return Poll::Ready(Queued::Interrupted(interrupt));
             }
             let gone = exchange.poll_early_client(cx, stream, &thread.buffers);

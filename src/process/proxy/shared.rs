@@ -133,9 +133,14 @@ impl Table {
         })
     }
 
-    /// Calls who waits and whom time alone has brought room.
-    pub(super) fn call_waiting(&self, now_ms: u64) {
-        for pool in &self.pools {
+    /// Calls who waits where a backend is not avoided any more: time alone has brought room.
+    pub(super) fn end_avoidance(&self, now_ms: u64) {
+        let ended = |pool: &&Pool| {
+            pool.backends
+                .iter()
+                .any(|backend| backend.end_avoidance(now_ms))
+        };
+        for pool in self.pools.iter().filter(ended) {
             pool.queue.call(&pool.backends, now_ms);
         }
     }
@@ -329,6 +334,14 @@ impl Backend {
     /// Asks others first until then: it could not be connected to.
     pub(super) fn avoid(&self, until_ms: u64) {
         self.avoided_until_ms.store(until_ms, Relaxed);
+    }
+
+    /// Returns whether it was avoided and is not any more; says so once.
+    fn end_avoidance(&self, now_ms: u64) -> bool {
+        let over = |until_ms: u64| (1..=now_ms).contains(&until_ms).then_some(0);
+        self.avoided_until_ms
+            .fetch_update(Relaxed, Relaxed, over)
+            .is_ok()
     }
 
     pub(super) fn is_avoided(&self, now_ms: u64) -> bool {

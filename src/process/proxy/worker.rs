@@ -253,7 +253,7 @@ impl Thread {
             watch.sweep();
         }
         self.upstreams.sweep();
-        self.table.call_waiting(self.clock.get());
+        self.table.end_avoidance(self.clock.get());
     }
 
     async fn until_drained(&self) {
