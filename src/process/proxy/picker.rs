@@ -1,12 +1,11 @@
 //! Who gets the next attempt: a backend of a pool, and room on it in the same step.
 //!
 //! One for each pool and data thread, nothing shared; and one behind the lock of the pool's queue, for those who have
-//! waited. The choice among the usable is `logic::balance::pick`'s; who is usable is decided here.
+//! waited. The decisions are `logic::balance::pick`'s; here it is told what the backends are like, and room is taken.
 
 use super::shared::{Backend, Room};
 use crate::logic::balance::Balance;
-use crate::logic::balance::health::Availability;
-use crate::logic::balance::pick::{Candidate, RoundRobin, random_of_two};
+use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
 use crate::logic::balance::retry::Tried;
 
 /// What picking remembers of one pool.
@@ -14,6 +13,7 @@ pub(super) struct Picker {
     balance: Balance,
     wheel: RoundRobin,
     chance: fastrand::Rng,
+    ranks: Vec<Option<Rank>>,
     candidates: Vec<Candidate>,
 }
 
@@ -36,52 +36,41 @@ impl Picker {
             balance,
             wheel: RoundRobin::new(&weights, offset),
             chance: fastrand::Rng::new(),
+            ranks: Vec::with_capacity(weights.len()),
             candidates: Vec::with_capacity(weights.len()),
         }
     }
 
-    /// Picks among those that are up or, if there is none, among the unprobed; who could not be connected to a moment
-    /// ago comes last. Full ones count: nobody is asked in their place who would not be asked otherwise.
+    /// Picks among those of the lowest rank; where they are full, nobody is asked in their place.
     pub(super) fn claim(&mut self, backends: &[Backend], now_ms: u64, tried: &Tried) -> Claim {
-        for rank in [
-            (Availability::Up, false),
-            (Availability::Up, true),
-            (Availability::Unprobed, false),
-            (Availability::Unprobed, true),
-        ] {
-            let is_asked = |(index, backend): (usize, &Backend)| {
-                (backend.availability(), backend.is_avoided(now_ms)) == rank
-                    && !tried.contains(index)
-            };
-            if !backends.iter().enumerate().any(is_asked) {
-                continue;
+        // Once for all: they may change between two looks.
+        let ranks = backends.iter().enumerate().map(|(index, backend)| {
+            let rank = Rank::of(backend.availability(), backend.avoided(now_ms));
+            rank.filter(|_| !tried.contains(index))
+        });
+        self.ranks.clear();
+        self.ranks.extend(ranks);
+        let Some(lowest) = self.ranks.iter().flatten().min().copied() else {
+            return Claim::Nobody;
+        };
+        while let Some(picked) = self.pick(backends, lowest) {
+            match backends[picked].take_room() {
+                Room::Taken => return Claim::Taken(picked),
+                // Another thread was faster.
+                Room::None => {}
             }
-            while let Some(picked) = self.pick(backends, is_asked) {
-                match backends[picked].take_room() {
-                    Room::Taken => return Claim::Taken(picked),
-                    // Another thread was faster.
-                    Room::None => {}
-                }
-            }
-            return Claim::Full;
         }
-        Claim::Nobody
+        Claim::Full
     }
 
-    fn pick(
-        &mut self,
-        backends: &[Backend],
-        is_asked: impl Fn((usize, &Backend)) -> bool,
-    ) -> Option<usize> {
+    fn pick(&mut self, backends: &[Backend], lowest: Rank) -> Option<usize> {
+        let ranked = backends.iter().zip(&self.ranks);
+        let candidates = ranked.map(|(backend, rank)| Candidate {
+            weight: backend.weight,
+            in_flight: backend.in_flight(),
+            usable: *rank == Some(lowest) && backend.has_room(),
+        });
         self.candidates.clear();
-        let candidates = backends
-            .iter()
-            .enumerate()
-            .map(|(index, backend)| Candidate {
-                weight: backend.weight,
-                in_flight: backend.in_flight(),
-                usable: is_asked((index, backend)) && backend.has_room(),
-            });
         self.candidates.extend(candidates);
         match self.balance {
             Balance::RoundRobin => self.wheel.pick(&self.candidates),

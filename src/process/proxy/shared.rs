@@ -21,6 +21,7 @@ use crate::ipc::control::{BackendStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
+use crate::logic::balance::pick::Avoided;
 use crate::logic::http1::head::HeadLimits;
 
 /// The configuration, compiled to indexes.
@@ -344,8 +345,12 @@ impl Backend {
             .is_ok()
     }
 
-    pub(super) fn is_avoided(&self, now_ms: u64) -> bool {
-        self.avoided_until_ms.load(Relaxed) > now_ms
+    pub(super) fn avoided(&self, now_ms: u64) -> Avoided {
+        if self.avoided_until_ms.load(Relaxed) > now_ms {
+            Avoided::Yes
+        } else {
+            Avoided::No
+        }
     }
 
     pub(super) fn availability(&self) -> Availability {
