@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
 
 use super::serving::Events;
-use super::shared::{Table, millis};
+use super::shared::Table;
 use super::worker::Stage;
 use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
@@ -90,8 +90,7 @@ async fn check(place: Place, config: ProbeConfig, events: Events) {
         let text = result.unwrap_or_else(|error| error.to_string());
         backend.set_last_check(text.clone());
         if let Some(availability) = health.handle_probe(outcome) {
-            let now_ms = millis(place.table.began_at.elapsed());
-            pool.set_availability(place.backend_index, availability, now_ms);
+            pool.set_availability(place.backend_index, availability, place.table.now_ms());
             tracing::info!(
                 pool = %pool.name, backend = %backend.name, to = availability.as_str(), check = %text,
                 "backend changed state"

@@ -171,7 +171,7 @@ impl Place {
     /// Takes a place for a request that has been tried on the given backends.
     pub(super) fn take(thread: &Rc<Thread>, pool_index: usize, tried: Tried) -> Place {
         let pool = &thread.table.pools[pool_index];
-        let now_ms = thread.clock.get();
+        let now_ms = thread.table.now_ms();
         Place {
             ticket: pool.queue.enter(&pool.backends, now_ms, tried),
             thread: Rc::clone(thread),
@@ -198,7 +198,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let pool = self.pool();
         if let Some(Call::Room(backend)) = pool.queue.leave(self.ticket) {
-            pool.give_back(backend, self.thread.clock.get());
+            pool.give_back(backend, self.thread.table.now_ms());
         }
     }
 }

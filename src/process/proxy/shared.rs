@@ -32,8 +32,9 @@ pub(super) struct Table {
     pub(super) connection_bytes: usize,
     pub(super) listeners: Vec<Listener>,
     pub(super) pools: Vec<Pool>,
-    /// The zero of the clocks of all data threads.
-    pub(super) began_at: Instant,
+    began_at: Instant,
+    /// Milliseconds since `began_at`, renewed with every beat of a data thread.
+    now_ms: AtomicU64,
 }
 
 pub(super) struct Listener {
@@ -131,11 +132,24 @@ impl Table {
             listeners,
             pools,
             began_at: Instant::now(),
+            now_ms: AtomicU64::new(0),
         })
     }
 
+    /// Returns the coarse clock of what all threads share; that of a thread stands still where the thread does.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Relaxed)
+    }
+
+    /// Renews that clock.
+    pub(super) fn renew_clock(&self) {
+        let now_ms = millis(self.began_at.elapsed());
+        self.now_ms.fetch_max(now_ms, Relaxed);
+    }
+
     /// Calls who waits where a backend is not avoided any more: time alone has brought room.
-    pub(super) fn end_avoidance(&self, now_ms: u64) {
+    pub(super) fn end_avoidance(&self) {
+        let now_ms = self.now_ms();
         let ended = |pool: &&Pool| {
             pool.backends
                 .iter()

@@ -166,7 +166,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let pool = &self.thread.table.pools[self.pool];
-        pool.give_back(self.backend, self.thread.clock.get());
+        pool.give_back(self.backend, self.thread.table.now_ms());
     }
 }
 

@@ -222,7 +222,7 @@ impl Thread {
     /// Asks others first for a while: a backend could not be connected to, and its health check has not noticed yet.
     /// Every request that met it would cost a retry otherwise, more than the budget has.
     pub(super) fn avoid(&self, pool: usize, backend: usize) {
-        let until_ms = self.clock.get() + AVOID_MS;
+        let until_ms = self.table.now_ms() + AVOID_MS;
         self.table.pools[pool].backends[backend].avoid(until_ms);
     }
 
@@ -230,7 +230,7 @@ impl Thread {
     pub(super) fn claim(&self, pool: usize, tried: &Tried) -> Claim {
         let backends = &self.table.pools[pool].backends;
         let mut picker = self.pickers[pool].borrow_mut();
-        picker.claim(backends, self.clock.get(), tried)
+        picker.claim(backends, self.table.now_ms(), tried)
     }
 
     /// Watches a connection until the guard is dropped.
@@ -253,7 +253,7 @@ impl Thread {
             watch.sweep();
         }
         self.upstreams.sweep();
-        self.table.end_avoidance(self.clock.get());
+        self.table.end_avoidance();
     }
 
     async fn until_drained(&self) {
@@ -312,7 +312,7 @@ impl Drop for Registered {
 }
 
 async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
-    let began_at = thread.table.began_at;
+    let began_at = Instant::now();
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut beats = 0u32;
@@ -320,6 +320,7 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
         ticks.tick().await;
         let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         thread.clock.set(now_ms);
+        thread.table.renew_clock();
         events(FromProxy::Beat { thread: number });
         if let Some(lines) = &thread.lines {
             lines.borrow_mut().handle_beat();
