@@ -199,7 +199,7 @@ fn daemon_serves_and_tells_its_state() {
         .unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(
-        shown.contains("LISTENER") && shown.contains("webfarm"),
+        shown.contains("LISTENER") && shown.contains("REFUSED") && shown.contains("webfarm"),
         "{shown}"
     );
     let json = evenkeel()

@@ -532,6 +532,7 @@ fn sample_status() -> Status {
             binds: vec!["192.0.2.100:80".parse().unwrap()],
             pool: String::from("webfarm"),
             connections: 1,
+            connections_refused_total: 1,
             requests_total: 1,
             responses_total: classes.map(|class| (String::from(class), 1)).into(),
         }],

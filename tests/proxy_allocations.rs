@@ -5,14 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+#[path = "common/lone.rs"]
+mod lone;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use evenkeel::config::{self, NodeName};
-use evenkeel::process::proxy::{LentSocket, Proxy};
+use lone::{ANSWER, ANSWER_END, backend, has_read, start};
 
 struct Counting;
 
@@ -45,9 +46,10 @@ static COUNTING: Counting = Counting;
 /// of requests that is not reached, neither.
 #[test]
 fn keep_alive_requests_allocate_nothing() {
-    let backend = backend();
+    let backend = backend(serve);
     for limit in ["", ", requests: 1"] {
-        allocates_nothing(start(backend, limit));
+        let (_proxy, address) = start(backend, limit);
+        allocates_nothing(address);
     }
 }
 
@@ -75,41 +77,23 @@ fn allocates_nothing(proxy_address: SocketAddr) {
 }
 
 fn exchange(client: &mut TcpStream, request: &[u8], times: usize) {
-    let mut buffer = [0; 4096];
     for _ in 0..times {
         client.write_all(request).unwrap();
-        let mut len = 0;
-        while !buffer[..len].ends_with(b"\r\n\r\nhello") {
-            let read = client.read(&mut buffer[len..]).unwrap();
-            assert!(read > 0, "the proxy keeps the connection");
-            len += read;
-        }
+        assert!(has_read(client, ANSWER_END), "the proxy answers");
     }
 }
 
 /// Answers every request, which it knows by its end.
-fn backend() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            stream.set_nodelay(true).unwrap();
-            std::thread::spawn(move || {
-                let mut buffer = vec![0; 64 * 1024];
-                let mut len = 0;
-                while let Ok(read @ 1..) = stream.read(&mut buffer[len..]) {
-                    len += read;
-                    if is_whole(&buffer[..len]) {
-                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-                        stream.write_all(answer).unwrap();
-                        len = 0;
-                    }
-                }
-            });
+fn serve(mut stream: TcpStream) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut len = 0;
+    while let Ok(read @ 1..) = stream.read(&mut buffer[len..]) {
+        len += read;
+        if is_whole(&buffer[..len]) {
+            stream.write_all(ANSWER).unwrap();
+            len = 0;
         }
-    });
-    address
+    }
 }
 
 fn is_whole(request: &[u8]) -> bool {
@@ -121,25 +105,6 @@ fn is_whole(request: &[u8]) -> bool {
         b'P' => body.ends_with(b"0\r\n\r\n"),
         _ => true,
     }
-}
-
-fn start(backend: SocketAddr, limit: &str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let yaml = format!(
-        "listeners:\n  http: {{bind: [\"{address}\"], pool: web}}\npools:\n  web:\n    \
-         backends: {{b1: {{address: \"{backend}\"{limit}}}}}\n    health_check: none\n"
-    );
-    let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1")).unwrap();
-    let lent = LentSocket {
-        listener: "http".to_owned(),
-        bind: address,
-        sockets: vec![listener],
-    };
-    let proxy = Proxy::start(&config, 1, vec![lent], &[], Arc::new(drop)).unwrap();
-    // Dropping it would end it.
-    std::mem::forget(proxy);
-    address
 }
 
 const REQUESTS: usize = 2000;

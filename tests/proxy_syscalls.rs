@@ -8,18 +8,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+#[path = "common/lone.rs"]
+mod lone;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::{self, NodeName};
-use evenkeel::process::proxy::{LentSocket, Proxy};
+use lone::{ANSWER, ANSWER_END, backend, has_read, start};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -27,7 +29,7 @@ use nix::unistd::Pid;
 /// Two reads, two writes and a share of `epoll_wait`, with 64 connections that always ask.
 #[test]
 fn a_keep_alive_request_costs_four_system_calls_and_a_share_of_one() {
-    let proxy = Traced::start(backend());
+    let proxy = Traced::start(backend(serve));
     let answered = keep_busy(proxy.address);
 
     let (calls, requests) = proxy.count(&answered);
@@ -56,19 +58,7 @@ fn the_proxy_that_is_counted_serves_until_it_is_killed() {
     let Ok(backend) = std::env::var(BACKEND) else {
         return;
     };
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let yaml = format!(
-        "listeners:\n  http: {{bind: [\"{address}\"], pool: web}}\npools:\n  web:\n    \
-         backends: {{b1: \"{backend}\"}}\n    health_check: none\n"
-    );
-    let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1")).unwrap();
-    let lent = LentSocket {
-        listener: "http".to_owned(),
-        bind: address,
-        sockets: vec![listener],
-    };
-    let _proxy = Proxy::start(&config, 1, vec![lent], &[], Arc::new(drop)).unwrap();
+    let (_proxy, address) = start(backend.parse().unwrap(), "");
     println!("\n{ADDRESS}{address}");
     // Until the test ends, in whatever way: it holds the other end.
     let _ = std::io::stdin().read(&mut [0]);
@@ -218,7 +208,7 @@ fn ask(proxy: SocketAddr, answered: &AtomicU64, warm: &SyncSender<()>) {
         }
         for client in &mut clients {
             // When the test is over the proxy ends first.
-            if !has_read(client, b"\r\n\r\nhello") || client.write_all(REQUEST).is_err() {
+            if !has_read(client, ANSWER_END) || client.write_all(REQUEST).is_err() {
                 return;
             }
             answered.fetch_add(1, SeqCst);
@@ -226,34 +216,9 @@ fn ask(proxy: SocketAddr, answered: &AtomicU64, warm: &SyncSender<()>) {
     }
 }
 
-/// Reads up to this end; returns whether it has come.
-fn has_read(stream: &mut TcpStream, end: &[u8]) -> bool {
-    let mut buffer = [0; 4096];
-    let mut len = 0;
-    while !buffer[..len].ends_with(end) {
-        match stream.read(&mut buffer[len..]) {
-            Ok(read @ 1..) => len += read,
-            Ok(_) | Err(_) => return false,
-        }
-    }
-    true
-}
-
-/// Answers every request, on each connection one after another.
-fn backend() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            stream.set_nodelay(true).unwrap();
-            std::thread::spawn(move || {
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-                while has_read(&mut stream, b"\r\n\r\n") && stream.write_all(answer).is_ok() {}
-            });
-        }
-    });
-    address
+/// Answers every request, one after another.
+fn serve(mut stream: TcpStream) {
+    while has_read(&mut stream, b"\r\n\r\n") && stream.write_all(ANSWER).is_ok() {}
 }
 
 const REQUEST: &[u8] =

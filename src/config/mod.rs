@@ -169,6 +169,8 @@ pub struct ForwardingConfig {
     pub trusted_proxies: Vec<Network>,
     /// Whether the field of RFC 7239 is written besides X-Forwarded-*.
     pub forwarded: Writes,
+    /// Whether the proxy writes itself into the field Via (RFC 9110 §7.6.3).
+    pub via: Writes,
     /// Whether requests without a name that is believed get one.
     pub request_id: Writes,
 }
@@ -178,6 +180,7 @@ impl Default for ForwardingConfig {
         ForwardingConfig {
             trusted_proxies: Vec::new(),
             forwarded: Writes::No,
+            via: Writes::No,
             request_id: Writes::Yes,
         }
     }

@@ -255,6 +255,9 @@ pub struct ListenerStatus {
     pub pool: String,
     /// Client connections open now.
     pub connections: u64,
+    /// Connections turned away since the proxy started: one too many.
+    #[serde(default)]
+    pub connections_refused_total: u64,
     /// Requests answered since the proxy started.
     pub requests_total: u64,
     /// Answers by class of status: `2xx`, `3xx`, `4xx`, `5xx`.

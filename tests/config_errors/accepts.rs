@@ -84,6 +84,7 @@ pub const KEYS: &[&str] = &[
     "connections_per_client",
     "trusted_proxies",
     "forwarded",
+    "via",
     "request_id",
     "drain",
     "connection_bytes",
@@ -285,6 +286,7 @@ fn defaults_are_those_of_the_manual() {
                 forwarding: ForwardingConfig {
                     trusted_proxies: [],
                     forwarded: No,
+                    via: No,
                     request_id: Yes,
                 },
                 access_log: true,

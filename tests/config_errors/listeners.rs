@@ -1,5 +1,6 @@
 //! Errors in `listeners`.
 
+use evenkeel::logic::http1::forwarding::Writes;
 use insta::assert_snapshot;
 
 use super::{errors, listener};
@@ -350,7 +351,7 @@ fn limits_and_proxies_are_checked() {
 fn limits_and_proxies_can_be_said() {
     let text = listener(
         "virtual_router: web\n    port: 80\n    pool: farm\n    limits: {head_bytes: 65536, fields: 128, body_bytes: 1}\n    \
-         trusted_proxies: [10.0.0.0/8, \"2001:db8::1\"]\n    forwarded: true\n    request_id: false",
+         trusted_proxies: [10.0.0.0/8, \"2001:db8::1\"]\n    forwarded: true\n    via: true\n    request_id: false",
     );
     let config =
         evenkeel::config::parse("lb.yaml", &text, evenkeel::config::NodeName::Given("lb1"));
@@ -363,4 +364,7 @@ fn limits_and_proxies_can_be_said() {
         .map(|network| network.prefix_len)
         .collect();
     assert_eq!(lens, [8, 128]);
+    let forwarding = &listener.forwarding;
+    let written = [forwarding.forwarded, forwarding.via, forwarding.request_id];
+    assert_eq!(written, [Writes::Yes, Writes::Yes, Writes::No]);
 }

@@ -30,6 +30,7 @@ const ARRIVAL: Arrival<'static> = Arrival {
     port: 80,
     fallback_host: "192.0.2.100:80",
     forwarded: Writes::Yes,
+    via: Writes::Yes,
     request_id: Some([b'a'; 32]),
 };
 

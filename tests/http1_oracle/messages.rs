@@ -22,7 +22,7 @@ fn line_end() -> impl Strategy<Value = &'static str> {
 
 fn first_line() -> impl Strategy<Value = String> {
     let method = prop_oneof![
-        8 => select(vec!["GET", "POST", "HEAD", "OPTIONS", "PUT"]),
+        8 => select(vec!["GET", "POST", "HEAD", "OPTIONS", "PUT", "TRACE"]),
         1 => select(vec!["FOO", "get", "G(T", "CONNECT", "", "\r\nGET", "\r\n\r\nPOST", "\nGET", " GET"]),
     ];
     let space = prop_oneof![30 => Just(" "), 1 => select(vec!["  ", "\t", "", " \t"])];
@@ -67,13 +67,14 @@ fn field() -> impl Strategy<Value = String> {
         12 => select(vec![
             "X-One", "Cookie", "Accept", "Content-Type", "X-Forwarded-For", "Date", "Set-Cookie", "Via",
             "Connection", "Keep-Alive", "TE", "Expect", "Upgrade", "Trailer", "X_Under", "Proxy", "Forwarded",
+            "Max-Forwards",
         ]),
         1 => select(vec!["Host", "X Y", "X\u{b5}", "", "(", "Content-Length", "Transfer-Encoding"]),
     ];
     let value = prop_oneof![
         12 => select(vec![
             "a", "a, b", "close", "keep-alive", "x-one, cookie", "host, content-length", "trailers", "100-continue",
-            "websocket", "upgrade", "", "a\tb", "é", "chunked", "5", "a b ",
+            "websocket", "upgrade", "", "a\tb", "é", "chunked", "5", "a b ", "1", "0",
         ]),
         1 => select(vec!["\0", "\x7f", "a\rb", "a\nb", "a\r\n b", "\x01"]),
     ];

@@ -120,6 +120,23 @@ fn claims_of_trusted_proxies_are_believed() {
     }
 }
 
+/// RFC 9110 §7.6.3, which is kept where it is asked for.
+#[test]
+fn backends_are_told_of_the_proxy_in_via_where_it_is_asked_for() {
+    let backend = Backend::saying(OK);
+    let asked = "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 other\r\n\r\n";
+    for (via, hoped) in [
+        (Writes::No, "1.0 other"),
+        (Writes::Yes, "1.0 other|1.1 evenkeel"),
+    ] {
+        let rig = setup(&[backend.address])
+            .listener(|listener| listener.forwarding.via = via)
+            .start();
+        rig.ask(asked);
+        assert_eq!(backend.last_request().field("via").as_deref(), Some(hoped));
+    }
+}
+
 #[test]
 fn absolute_targets_become_paths() {
     let backend = Backend::saying(OK);

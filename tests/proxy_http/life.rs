@@ -1,13 +1,12 @@
-//! Threads, counters and the end of a proxy.
+//! Threads and counters, and how a proxy begins and ends.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use evenkeel::ipc::message::FromProxy;
-use evenkeel::process::proxy::{Drained, LentSocket, Proxy};
+use evenkeel::process::proxy::{LentSocket, Proxy};
 
-use crate::common::{Backend, PATIENCE, wait_until};
-use crate::rig::{GET, OK, Setup, WEBSOCKET, rig, setup};
+use crate::common::{Backend, wait_until};
+use crate::rig::{GET, OK, Setup, rig, setup};
 
 #[test]
 fn every_thread_beats_and_ready_is_said_once() {
@@ -53,64 +52,6 @@ fn all_threads_serve_and_count_together() {
     wait_until("all connections are closed", || {
         rig.proxy.status().0[0].connections == 0
     });
-}
-
-#[test]
-fn drain_finishes_what_is_in_flight() {
-    let go: Arc<Mutex<bool>> = Arc::default();
-    let may = Arc::clone(&go);
-    let backend = Backend::scripted(move |mut visit| {
-        visit.request();
-        wait_until("the test goes on", || *may.lock().unwrap());
-        visit.wire.send(OK);
-    });
-    let rig = rig(&[&backend]);
-    let (mut busy, mut idle) = (rig.client(), rig.client());
-    busy.send(GET);
-    wait_until("the request arrives", || !backend.requests().is_empty());
-    std::thread::scope(|scope| {
-        let drain = scope.spawn(|| rig.drain(PATIENCE));
-        assert!(idle.is_ended(), "idle connections are closed");
-        wait_until("the socket is closed", || {
-            std::net::TcpStream::connect(rig.address).is_err()
-        });
-        assert!(!drain.is_finished());
-        *go.lock().unwrap() = true;
-        let response = busy.response();
-        assert_eq!(response.text(), "ok");
-        assert_eq!(response.field("connection").as_deref(), Some("close"));
-        assert!(busy.is_ended());
-        drop(busy);
-        assert_eq!(drain.join().unwrap(), Drained { cut: 0 });
-    });
-}
-
-#[test]
-fn drain_cuts_tunnels_at_its_deadline() {
-    let backend = Backend::scripted(|mut visit| {
-        visit.request();
-        visit.wire.send(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        );
-        visit.wire.rest();
-    });
-    let rig = rig(&[&backend]);
-    let mut client = rig.client();
-    client.send(WEBSOCKET);
-    assert_eq!(client.try_response("GET").unwrap().status(), 101);
-    let began_at = Instant::now();
-    assert_eq!(rig.drain(Duration::from_millis(300)), Drained { cut: 1 });
-    assert!(began_at.elapsed() >= Duration::from_millis(300));
-    assert!(client.is_ended());
-}
-
-#[test]
-fn drain_of_an_idle_proxy_is_quick() {
-    let backend = Backend::saying(OK);
-    let rig = rig(&[&backend]);
-    let began_at = Instant::now();
-    assert_eq!(rig.drain(PATIENCE), Drained { cut: 0 });
-    assert!(began_at.elapsed() < Duration::from_secs(2));
 }
 
 #[test]

@@ -70,11 +70,16 @@ fn one_connection_too_many_is_answered_503() {
         let response = three.response();
         assert_eq!(response.status(), 503);
         assert!(response.text().starts_with("connections_exhausted"));
+        let listener = rig.proxy.status().0.remove(0);
+        let counts = (listener.connections, listener.connections_refused_total);
+        assert_eq!(counts, (2, 1), "and counted");
         drop(one);
         wait_until("a connection has ended", || {
             rig.proxy.status().0[0].connections == 1
         });
         assert_eq!(rig.ask(GET).status(), 200);
+        let refused = rig.proxy.status().0[0].connections_refused_total;
+        assert_eq!(refused, 1, "nobody else was turned away");
     }
 }
 

@@ -18,3 +18,7 @@ mod limits;
 mod balance;
 mod queue;
 mod life;
+mod drain;
+mod endings;
+mod held;
+mod queues;

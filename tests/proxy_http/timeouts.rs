@@ -1,5 +1,7 @@
 //! Clients and responses that fall silent.
 
+use std::time::{Duration, Instant};
+
 use crate::common::Backend;
 use crate::rig::{GET, OK, setup};
 
@@ -56,4 +58,33 @@ fn responses_that_stop_are_cut() {
     let mut client = rig.client();
     client.send(GET);
     assert!(client.try_response("GET").is_none());
+}
+
+/// Begun at every moment between two looks at them.
+#[test]
+fn no_timeout_ends_before_its_time() {
+    let backend = Backend::saying(OK);
+    let rig = setup(&[backend.address])
+        .client_timeouts(100, 30_000)
+        .start();
+    let lasted: Vec<Duration> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..60)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                let began_at = Instant::now();
+                let mut client = rig.client();
+                scope.spawn(move || {
+                    assert!(client.is_ended());
+                    began_at.elapsed()
+                })
+            })
+            .collect();
+        let ended = clients.into_iter().map(|client| client.join().unwrap());
+        ended.collect()
+    });
+    let least = lasted.iter().min().unwrap();
+    assert!(
+        *least >= Duration::from_millis(100),
+        "ended after {least:?}"
+    );
 }

@@ -100,10 +100,12 @@ pub(super) fn check_forwarding(
     }
     let writes = |writes: bool| if writes { Writes::Yes } else { Writes::No };
     let forwarded = flag(fields, "forwarded", false, problems).map(writes);
+    let via = flag(fields, "via", false, problems).map(writes);
     let request_id = flag(fields, "request_id", true, problems).map(writes);
     Some(ForwardingConfig {
         trusted_proxies: trusted?,
         forwarded: forwarded?,
+        via: via?,
         request_id: request_id?,
     })
 }

@@ -328,7 +328,7 @@ fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> O
 /// A longer list of names helps nobody.
 const NAMES_SHOWN_MAX: usize = 10;
 
-/// The last five are read by `clients`.
+/// The last six are read by `clients`.
 const KEYS: &[&str] = &[
     "virtual_router",
     "port",
@@ -338,6 +338,7 @@ const KEYS: &[&str] = &[
     "limits",
     "trusted_proxies",
     "forwarded",
+    "via",
     "request_id",
     "access_log",
 ];

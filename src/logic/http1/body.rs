@@ -11,7 +11,8 @@ use super::response::Carry;
 #[derive(Clone, Debug)]
 pub struct Body {
     kind: Kind,
-    handed_on: u64,
+    /// Bytes of content so far, but for a chunked one.
+    plain: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ impl Body {
             Framing::Chunked => Kind::Chunked(ChunkedReader::new(unwrap)),
             Framing::UntilClose => Kind::UntilClose,
         };
-        Body { kind, handed_on: 0 }
+        Body { kind, plain: 0 }
     }
 
     /// Takes the next bytes; those behind the end are left.
@@ -43,26 +44,33 @@ impl Body {
     /// # Errors
     /// How the bytes break the framing.
     pub fn handle_bytes(&mut self, input: &[u8]) -> Result<Run, BodyError> {
-        let run = match &mut self.kind {
-            Kind::Ended => Run { pass: 0, skip: 0 },
-            Kind::UntilClose => Run {
-                pass: input.len(),
-                skip: 0,
-            },
-            Kind::Length { left } => {
-                let pass = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(input.len());
-                *left -= pass as u64;
-                if *left == 0 {
-                    self.kind = Kind::Ended;
-                }
-                Run { pass, skip: 0 }
+        if let Kind::Chunked(reader) = &mut self.kind {
+            return reader.handle_bytes(input);
+        }
+        let plain = usize::try_from(self.plain_bytes()).unwrap_or(usize::MAX);
+        let pass = plain.min(input.len());
+        self.handle_plain(pass as u64);
+        Ok(Run { pass, skip: 0 })
+    }
+
+    /// Returns how many of the next bytes are all content, whatever they are.
+    pub fn plain_bytes(&self) -> u64 {
+        match &self.kind {
+            Kind::Length { left } => *left,
+            Kind::UntilClose => u64::MAX,
+            Kind::Ended | Kind::Chunked(_) => 0,
+        }
+    }
+
+    /// Takes the next `count` bytes unseen, at most [`Self::plain_bytes`].
+    pub fn handle_plain(&mut self, count: u64) {
+        if let Kind::Length { left } = &mut self.kind {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                self.kind = Kind::Ended;
             }
-            Kind::Chunked(reader) => reader.handle_bytes(input)?,
-        };
-        self.handed_on += run.pass as u64;
-        Ok(run)
+        }
+        self.plain += count;
     }
 
     /// Takes the end of the connection.
@@ -98,16 +106,11 @@ impl Body {
         }
     }
 
-    /// Returns the bytes handed on so far, chunk framing included where it was.
-    pub fn handed_on(&self) -> u64 {
-        self.handed_on
-    }
-
     /// Returns the bytes of content so far, for limits.
     pub fn content_bytes(&self) -> u64 {
         match &self.kind {
             Kind::Chunked(reader) => reader.data_bytes(),
-            Kind::Ended | Kind::Length { .. } | Kind::UntilClose => self.handed_on,
+            Kind::Ended | Kind::Length { .. } | Kind::UntilClose => self.plain,
         }
     }
 }
@@ -151,8 +154,11 @@ mod tests {
             (Framing::UntilClose, "abc", 3, false, Ok(())),
         ] {
             let mut body = Body::new(framing, Carry::AsIs);
+            let plain = body.plain_bytes();
             let run = body.handle_bytes(input.as_bytes());
             assert_eq!(run, Ok(Run { pass, skip: 0 }), "{framing:?}");
+            let chunked = framing == Framing::Chunked;
+            assert_eq!(plain >= pass as u64, !chunked, "{framing:?}");
             assert_eq!(body.is_ended(), ended, "{framing:?}");
             assert_eq!(body.handle_end(), end, "{framing:?}");
         }

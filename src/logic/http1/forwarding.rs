@@ -1,5 +1,5 @@
 //! What a backend is told of the client: X-Forwarded-For, -Proto, -Host, -Port, Forwarded (RFC 7239)
-//! and X-Request-Id.
+//! and X-Request-Id. And of the way: Via, where it is asked for.
 //!
 //! A proxy that is trusted is believed: its list is extended, its words are kept. What anybody else
 //! says of itself is replaced by what we saw, or dropped. Pure.
@@ -27,6 +27,8 @@ pub struct Arrival<'a> {
     pub fallback_host: &'a str,
     /// Whether a Forwarded field is written.
     pub forwarded: Writes,
+    /// Whether the proxy writes itself into Via.
+    pub via: Writes,
     /// The name of a request that has none that is believed; without one none is written.
     pub request_id: Option<RequestId>,
 }
@@ -277,6 +279,7 @@ mod tests {
             port: 80,
             fallback_host: "",
             forwarded: Writes::Yes,
+            via: Writes::No,
             request_id: Some(request_id([0x0123_4567_89ab_cdef, 1])),
         };
         let mut out = Vec::new();

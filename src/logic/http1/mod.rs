@@ -10,6 +10,9 @@
 //! a request states one length once (§6.3 allows equal repeats); the only transfer coding is one
 //! `chunked` (§6.1); a host has no sub-delimiters (RFC 3986 §3.2.2); a target has no `#`, `\` or
 //! byte beyond ASCII; no space after a chunk's size (§7.1.1 allows bad whitespace).
+//!
+//! Less than the RFCs, on purpose: Via (RFC 9110 §7.6.3) is written only where it is asked for, because
+//! backends answer otherwise to a request that has it.
 
 pub mod refusal;
 pub mod names;

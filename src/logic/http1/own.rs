@@ -32,7 +32,7 @@ impl OwnAnswer {
         out.extend_from_slice(
             b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n",
         );
-        if self.status == 405 {
+        if matches!(self.status, 200 | 405) {
             out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
         }
         out.extend_from_slice(b"Content-Length: ");
@@ -55,6 +55,7 @@ impl OwnAnswer {
 
 fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -107,5 +108,8 @@ mod tests {
     fn answers_to_head_have_no_body() {
         assert!(written(502, AskedMethod::Head).ends_with("\r\n\r\n"));
         assert!(written(405, AskedMethod::Head).contains("\r\nAllow: GET, "));
+        let options = written(200, AskedMethod::Other);
+        assert!(options.starts_with("HTTP/1.1 200 OK\r\n"), "{options}");
+        assert!(options.contains("\r\nAllow: GET, "), "RFC 9110 §9.3.7");
     }
 }

@@ -58,6 +58,15 @@ pub enum RequestRefusal {
     /// RFC 9112 §6.3: no number, or a list, even of equal numbers.
     #[error("the Content-Length field is not one number")]
     ContentLength,
+    /// RFC 9110 §7.6.2: several, or no number.
+    #[error("the Max-Forwards field is not one number")]
+    MaxForwards,
+    /// RFC 9110 §7.6.2: OPTIONS that ends here, with an answer that is none of the backend's.
+    #[error("Max-Forwards is 0, so this proxy answers and no backend is asked")]
+    OptionsEnd,
+    /// RFC 9110 §7.6.2, §9.3.8: TRACE that ends here; what it carries is not reflected.
+    #[error("Max-Forwards is 0, and this proxy does not reflect requests")]
+    TraceEnd,
     /// RFC 9110 §15.5.14: longer than is allowed.
     #[error("the body is too large")]
     BodyTooLarge,
@@ -70,7 +79,8 @@ impl RequestRefusal {
     /// Returns the status of the answer.
     pub fn status(self) -> u16 {
         match self {
-            RequestRefusal::Connect => 405,
+            RequestRefusal::OptionsEnd => 200,
+            RequestRefusal::Connect | RequestRefusal::TraceEnd => 405,
             RequestRefusal::BodyTooLarge => 413,
             RequestRefusal::TargetTooLong => 414,
             RequestRefusal::HeadTooLarge | RequestRefusal::TooManyFields => 431,
@@ -86,6 +96,7 @@ impl RequestRefusal {
             | RequestRefusal::CodingBeforeChunks
             | RequestRefusal::BothFramings
             | RequestRefusal::ContentLength
+            | RequestRefusal::MaxForwards
             | RequestRefusal::Body(_) => 400,
         }
     }
@@ -109,6 +120,9 @@ impl RequestRefusal {
             RequestRefusal::CodingBeforeChunks => "coding_in_http_1_0",
             RequestRefusal::BothFramings => "both_framings",
             RequestRefusal::ContentLength => "content_length",
+            RequestRefusal::MaxForwards => "max_forwards",
+            RequestRefusal::OptionsEnd => "options_end",
+            RequestRefusal::TraceEnd => "trace_end",
             RequestRefusal::BodyTooLarge => "body_too_large",
             RequestRefusal::Body(_) => "body_invalid",
         }

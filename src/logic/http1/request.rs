@@ -6,7 +6,7 @@
 
 use httparse::Status;
 
-use super::forwarding::Arrival;
+use super::forwarding::{Arrival, Writes};
 use super::head::{
     ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
     lines_end_in_crlf, syntax, write_number,
@@ -32,6 +32,8 @@ pub struct RequestHead<'s, 'b> {
     pub upgrade: Upgrade,
     /// Whether it waits for leave to send the body.
     pub expectation: Expectation,
+    /// How often it may be forwarded, at least once; for OPTIONS and TRACE alone, which count it.
+    pub max_forwards: Option<u64>,
     /// The Host field, where there is one.
     pub host: Option<&'b [u8]>,
     /// All fields.
@@ -136,6 +138,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         }
         check_host(version, target, seen.host)?;
         let (framing, writes_length) = seen.framing(version)?;
+        let max_forwards = max_forwards(method, &mut fields)?;
         let websocket = seen.upgrade == Asked::WebSocket
             && seen.connection.upgrade
             && method == "GET"
@@ -159,6 +162,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
                     Expectation::None
                 }
             },
+            max_forwards,
             host: seen.host,
             fields,
             len: 0,
@@ -196,6 +200,11 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             }
             Framing::Length(_) | Framing::None | Framing::UntilClose => {}
         }
+        if let Some(max_forwards) = self.max_forwards {
+            out.extend_from_slice(b"Max-Forwards: ");
+            write_number(out, max_forwards.saturating_sub(1));
+            out.extend_from_slice(b"\r\n");
+        }
         match self.upgrade {
             Upgrade::WebSocket => {
                 out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
@@ -204,6 +213,13 @@ impl<'s, 'b> RequestHead<'s, 'b> {
                 out.extend_from_slice(b"Connection: te\r\nTE: trailers\r\n");
             }
             Upgrade::None => {}
+        }
+        if arrival.via == Writes::Yes {
+            // Behind those of whoever came before (RFC 9110 §7.6.3).
+            out.extend_from_slice(match self.version {
+                Version::Http10 => b"Via: 1.0 evenkeel\r\n",
+                Version::Http11 => b"Via: 1.1 evenkeel\r\n",
+            });
         }
         arrival.write(self.fields.all(), host, out);
         out.extend_from_slice(b"\r\n");
@@ -411,6 +427,39 @@ fn check_host(
         }
         Target::Absolute(..) | Target::Origin(_) | Target::Asterisk => Ok(()),
     }
+}
+
+/// RFC 9110 §7.6.2: an intermediary counts down how often OPTIONS and TRACE may be forwarded, and
+/// forwards neither where it is 0. The field is dropped, to be written anew.
+fn max_forwards(method: &str, fields: &mut Fields<'_, '_>) -> Result<Option<u64>, RequestRefusal> {
+    let end = match method {
+        "OPTIONS" => RequestRefusal::OptionsEnd,
+        "TRACE" => RequestRefusal::TraceEnd,
+        _ => return Ok(None),
+    };
+    let mut max = None;
+    for (index, field) in fields.all().iter().enumerate() {
+        if field.name.eq_ignore_ascii_case("max-forwards") {
+            let number = count(field.value).ok_or(RequestRefusal::MaxForwards)?;
+            if max.replace(number).is_some() {
+                return Err(RequestRefusal::MaxForwards);
+            }
+            fields.drop_field(index);
+        }
+    }
+    match max {
+        Some(0) => Err(end),
+        max => Ok(max),
+    }
+}
+
+/// Returns the number that digits state, or the largest there is (RFC 9110 §7.6.2).
+fn count(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let text = std::str::from_utf8(digits).ok()?;
+    Some(text.parse().unwrap_or(u64::MAX))
 }
 
 /// Returns the length of the empty lines before a head (RFC 9112 §2.2), some at most.

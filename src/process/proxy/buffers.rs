@@ -88,12 +88,16 @@ impl Held {
         buffers.give_back(held.buffer);
     }
 
-    /// Appends bytes.
+    /// Appends bytes; what has been forgotten makes room for them.
     pub(super) fn append(&mut self, bytes: &[u8], buffers: &Buffers) {
         if self.buffer.capacity() == 0 {
             self.buffer = buffers.small();
         }
         self.buffer.truncate(self.to);
+        if self.to + bytes.len() > self.buffer.capacity() {
+            self.buffer.drain(..self.from);
+            self.from = 0;
+        }
         self.buffer.extend_from_slice(bytes);
         self.to = self.buffer.len();
     }
@@ -138,5 +142,18 @@ mod tests {
         held.consume(9, &buffers);
         assert!(held.is_empty());
         assert_eq!(buffers.small.borrow().len(), 1);
+    }
+
+    #[test]
+    fn what_is_held_takes_no_more_room_the_longer_it_is_appended_to() {
+        let buffers = Buffers::default();
+        let mut held = Held::default();
+        held.append(b"0123456789", &buffers);
+        for _ in 0..10_000 {
+            held.append(b"0123456789", &buffers);
+            held.consume(10, &buffers);
+        }
+        assert_eq!(held.bytes(), b"0123456789");
+        assert_eq!(held.buffer.capacity(), SMALL_BYTES);
     }
 }

@@ -68,6 +68,30 @@ pub(super) struct Sides<'a> {
     pub(super) pool_timeouts: PoolTimeouts,
 }
 
+impl Sides<'_> {
+    /// Returns the request's direction.
+    fn up(&mut self) -> Ends<'_> {
+        Ends {
+            source: self.client,
+            sink: self.upstream,
+            buffers: &self.thread.buffers,
+            pipes: &self.thread.pipes,
+            watch: self.watch,
+        }
+    }
+
+    /// Returns the response's direction.
+    fn down(&mut self) -> Ends<'_> {
+        Ends {
+            source: self.upstream,
+            sink: self.client,
+            buffers: &self.thread.buffers,
+            pipes: &self.thread.pipes,
+            watch: self.watch,
+        }
+    }
+}
+
 /// A response's head has come and may be relayed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answered {
@@ -214,8 +238,9 @@ impl Exchange {
 
     /// Gives all buffers back but what the client has sent ahead.
     pub(super) fn end(&mut self, thread: &Thread) -> Held {
-        self.download.end(&thread.buffers).clear(&thread.buffers);
-        self.upload.end(&thread.buffers)
+        let surplus = &mut self.download.end(&thread.buffers, &thread.pipes);
+        surplus.clear(&thread.buffers);
+        self.upload.end(&thread.buffers, &thread.pipes)
     }
 
     /// Sends the request and waits for the head of its response.
@@ -250,13 +275,7 @@ impl Exchange {
 
     /// Ready where the client has failed; a backend that takes no more may have answered.
     fn poll_upload(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        let mut ends = Ends {
-            source: sides.client,
-            sink: sides.upstream,
-            buffers: &sides.thread.buffers,
-            watch: sides.watch,
-        };
-        match self.upload.poll(cx, &mut ends) {
+        match self.upload.poll(cx, &mut sides.up()) {
             Poll::Ready(Ok(())) => {
                 self.uploading = Uploading::Done;
                 sides
@@ -298,7 +317,7 @@ impl Exchange {
                 }
             }
             let mut buffer = buffers.large();
-            match stream::poll_read(sides.upstream, cx, &mut buffer) {
+            match stream::poll_read(sides.upstream, cx, &mut buffer[..HEAD_READ_BYTES]) {
                 Poll::Ready(Ok(len @ 1..)) if self.download.input.is_empty() => {
                     self.download.input = Held::new(buffer, len);
                 }
@@ -432,19 +451,18 @@ impl Exchange {
 
     /// Hands interim heads on, and notices that the client has gone or what it sends next.
     fn poll_client(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        let buffers = &sides.thread.buffers;
-        if self.download.awaits_sink() {
-            let mut ends = Ends {
-                source: sides.upstream,
-                sink: sides.client,
-                buffers,
-                watch: sides.watch,
-            };
-            if let Poll::Ready(Err(_)) = self.download.poll_flush(cx, &mut ends) {
-                return Poll::Ready(Waited::ClientGone);
-            }
+        if self.download.awaits_sink()
+            && let Poll::Ready(Err(_)) = self.download.poll_flush(cx, &mut sides.down())
+        {
+            return Poll::Ready(Waited::ClientGone);
         }
+        let buffers = &sides.thread.buffers;
         while self.client == ClientSide::Watched && self.uploading == Uploading::Done {
+            if self.upload.input.len() >= AHEAD_BYTES_MAX {
+                // Also what was left of an earlier exchange counts: each would read some more.
+                self.client = ClientSide::Unwatched;
+                break;
+            }
             let mut buffer = buffers.large();
             match stream::poll_read(sides.client, cx, &mut buffer[..AHEAD_BYTES_MAX]) {
                 Poll::Ready(Ok(0)) => {
@@ -453,9 +471,6 @@ impl Exchange {
                 }
                 Poll::Ready(Ok(len)) => {
                     self.upload.input.append(&buffer[..len], buffers);
-                    if self.upload.input.len() >= AHEAD_BYTES_MAX {
-                        self.client = ClientSide::Unwatched;
-                    }
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Waited::ClientGone),
                 Poll::Pending => {
@@ -506,13 +521,7 @@ impl Exchange {
             return Poll::Ready(Relayed::of(interrupt));
         }
         if self.uploading == Uploading::Going {
-            let mut ends = Ends {
-                source: sides.client,
-                sink: sides.upstream,
-                buffers: &sides.thread.buffers,
-                watch: sides.watch,
-            };
-            match self.upload.poll(cx, &mut ends) {
+            match self.upload.poll(cx, &mut sides.up()) {
                 Poll::Ready(Ok(())) => self.uploading = Uploading::Done,
                 Poll::Ready(Err(FlowError::Sink)) => self.uploading = Uploading::Refused,
                 Poll::Ready(Err(FlowError::Body(_) | FlowError::Source)) => {
@@ -533,13 +542,7 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
     ) -> Poll<Result<(), FlowError>> {
-        let mut ends = Ends {
-            source: sides.upstream,
-            sink: sides.client,
-            buffers: &sides.thread.buffers,
-            watch: sides.watch,
-        };
-        self.download.poll(cx, &mut ends)
+        self.download.poll(cx, &mut sides.down())
     }
 
     /// Bounds what is held for a tunnel, and lets both directions flow.
@@ -560,13 +563,7 @@ impl Exchange {
             return Poll::Ready(Relayed::of(interrupt));
         }
         if self.uploading == Uploading::Going {
-            let mut ends = Ends {
-                source: sides.client,
-                sink: sides.upstream,
-                buffers: &sides.thread.buffers,
-                watch: sides.watch,
-            };
-            match self.upload.poll(cx, &mut ends) {
+            match self.upload.poll(cx, &mut sides.up()) {
                 Poll::Ready(Ok(())) => {
                     self.uploading = Uploading::Done;
                     stream::shut(sides.upstream);
@@ -605,6 +602,8 @@ const RESPONSE_LIMITS: HeadLimits = HeadLimits {
     fields: 128,
     target_bytes: 0,
 };
+/// A read while a head is expected; what comes behind a large body's beginning is not copied.
+const HEAD_READ_BYTES: usize = 64 * 1024;
 /// Interim responses to one request; with more it is a bad answer.
 const INTERIM_MAX: u8 = 16;
 /// Read of what a client sends before it has its answer; then it waits.

@@ -1,8 +1,9 @@
 //! One direction of an exchange: a head, then a body, from one socket to the other.
 //!
-//! Reads into a thread's buffer and writes from it, head and body in one call. Nothing is read while
-//! something waits to be written, so that a slow reader slows the writer down and what is held is
-//! bounded by one read. Read `exchange` for the two directions together.
+//! Reads into a thread's buffer and writes from it, head and body in one call; the rest of a large
+//! body goes through a pipe, and is not copied. Nothing is read while something waits to be written,
+//! so that a slow reader slows the writer down and what is held is bounded by one read. Read
+//! `exchange` for the two directions together.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::buffers::{Buffers, Held, LARGE_BYTES};
 use super::downstream::watch::Watch;
+use super::pipes::{Pipe, Pipes};
 use super::stream;
 use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
 use crate::logic::http1::head::Framing;
@@ -32,6 +34,8 @@ pub(super) struct Flow {
     skip: usize,
     /// Written behind the run.
     suffix: &'static [u8],
+    /// What a large body goes through, instead of `input`.
+    pipe: Option<Pipe>,
     tail: Tail,
     /// The next read's size,
     read_bytes: usize,
@@ -64,6 +68,7 @@ pub(super) struct Ends<'a> {
     pub(super) source: &'a mut TcpStream,
     pub(super) sink: &'a mut TcpStream,
     pub(super) buffers: &'a Buffers,
+    pub(super) pipes: &'a Pipes,
     pub(super) watch: &'a Watch,
 }
 
@@ -79,6 +84,7 @@ impl Flow {
             run: 0,
             skip: 0,
             suffix: b"",
+            pipe: None,
             tail: Tail::Done,
             read_bytes: LARGE_BYTES,
             read_bytes_max: LARGE_BYTES,
@@ -157,11 +163,21 @@ impl Flow {
 
     /// Returns whether something waits for the sink.
     pub(super) fn awaits_sink(&self) -> bool {
-        self.prefix_from < self.prefix.len() || self.run > 0 || !self.suffix.is_empty()
+        self.prefix_from < self.prefix.len()
+            || self.run > 0
+            || !self.suffix.is_empty()
+            || self.is_piping()
+    }
+
+    fn is_piping(&self) -> bool {
+        self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0)
     }
 
     /// Gives the buffers back; what is left of the input is returned.
-    pub(super) fn end(&mut self, buffers: &Buffers) -> Held {
+    pub(super) fn end(&mut self, buffers: &Buffers, pipes: &Pipes) -> Held {
+        if let Some(pipe) = self.pipe.take() {
+            pipes.give_back(pipe);
+        }
         buffers.give_back(std::mem::take(&mut self.prefix));
         self.prefix_from = 0;
         std::mem::take(&mut self.input)
@@ -208,9 +224,7 @@ impl Flow {
 
     fn next_run(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
         let run = self.body.handle_bytes(self.input.bytes())?;
-        if self.body.content_bytes() > self.body_bytes_max {
-            return Err(BodyError::TooLong);
-        }
+        self.check_size()?;
         if run.pass == 0 {
             self.input.consume(run.skip, buffers);
             return Ok(());
@@ -226,17 +240,12 @@ impl Flow {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<io::Result<()>> {
-        let slices = [
-            IoSlice::new(&self.prefix[self.prefix_from..]),
-            IoSlice::new(&self.input.bytes()[..self.run]),
-            IoSlice::new(self.suffix),
-        ];
-        let first = slices.iter().position(|slice| !slice.is_empty());
-        let last = slices.iter().rposition(|slice| !slice.is_empty());
-        let (Some(first), Some(last)) = (first, last) else {
-            return Poll::Ready(Ok(()));
+        let piping = self.pipe.as_mut().filter(|pipe| pipe.held() > 0);
+        let poll = match piping {
+            Some(pipe) => pipe.poll_drain(cx, ends.sink),
+            None => self.poll_write_input(cx, ends),
         };
-        match stream::poll_write(ends.sink, cx, &slices[first..=last]) {
+        match poll {
             Poll::Ready(Ok(written)) => {
                 ends.watch.touch();
                 self.advance(written, ends.buffers);
@@ -252,11 +261,32 @@ impl Flow {
         }
     }
 
+    fn poll_write_input(
+        &self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let slices = [
+            IoSlice::new(&self.prefix[self.prefix_from..]),
+            IoSlice::new(&self.input.bytes()[..self.run]),
+            IoSlice::new(self.suffix),
+        ];
+        let first = slices.iter().position(|slice| !slice.is_empty());
+        let last = slices.iter().rposition(|slice| !slice.is_empty());
+        let (Some(first), Some(last)) = (first, last) else {
+            return Poll::Ready(Ok(0));
+        };
+        stream::poll_write(ends.sink, cx, &slices[first..=last])
+    }
+
     fn advance(&mut self, mut written: usize, buffers: &Buffers) {
         self.written += written as u64;
         let of_prefix = written.min(self.prefix.len() - self.prefix_from);
         self.prefix_from += of_prefix;
         written -= of_prefix;
+        if written > 0 {
+            self.read_bytes = (self.read_bytes * 2).min(self.read_bytes_max);
+        }
         let of_run = written.min(self.run);
         if of_run > 0 {
             self.run -= of_run;
@@ -265,13 +295,49 @@ impl Flow {
                 _ => 0,
             };
             self.input.consume(of_run + skip, buffers);
-            self.read_bytes = (self.read_bytes * 2).min(self.read_bytes_max);
         }
         written -= of_run;
-        self.suffix = &self.suffix[written..];
+        let of_suffix = written.min(self.suffix.len());
+        self.suffix = &self.suffix[of_suffix..];
     }
 
+    /// Takes a pipe where the rest of the body is worth it and is handed on as it comes.
     fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_>,
+    ) -> Poll<Result<(), FlowError>> {
+        let plain_bytes = self.body.plain_bytes();
+        if self.pipe.is_none()
+            && self.carry == Carry::AsIs
+            && self.read_bytes_max >= PIPED_BYTES_MIN
+            && plain_bytes >= PIPED_BYTES_MIN as u64
+        {
+            self.pipe = ends.pipes.take();
+        }
+        let Some(pipe) = &mut self.pipe else {
+            return self.poll_read_input(cx, ends);
+        };
+        let len = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
+        let filled = ready!(pipe.poll_fill(cx, ends.source, len.min(self.read_bytes)));
+        let filled = filled.map_err(|_| FlowError::Source)?;
+        if filled == 0 {
+            self.body.handle_end().map_err(FlowError::Body)?;
+            return Poll::Ready(Ok(()));
+        }
+        ends.watch.touch();
+        self.body.handle_plain(filled as u64);
+        self.check_size().map_err(FlowError::Body).into()
+    }
+
+    fn check_size(&self) -> Result<(), BodyError> {
+        if self.body.content_bytes() > self.body_bytes_max {
+            return Err(BodyError::TooLong);
+        }
+        Ok(())
+    }
+
+    fn poll_read_input(
         &mut self,
         cx: &mut Context<'_>,
         ends: &mut Ends<'_>,
@@ -300,5 +366,7 @@ impl Flow {
     }
 }
 
+/// What is left of a body that is worth a pipe.
+const PIPED_BYTES_MIN: usize = 64 * 1024;
 /// The least that is read at a time, for the slowest.
 const READ_BYTES_MIN: usize = 16 * 1024;

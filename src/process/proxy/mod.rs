@@ -10,6 +10,7 @@
 
 mod shared;
 mod buffers;
+mod pipes;
 mod stream;
 mod answer;
 mod downstream;

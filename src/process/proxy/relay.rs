@@ -398,6 +398,10 @@ impl Attempts<'_> {
             Relayed::Silent => Termination::IdleTimeout,
             Relayed::Cut => Termination::DrainTimeout,
         };
+        if relayed == Relayed::Silent && exchange.awaits_client() {
+            // Closed, its socket would stay in the kernel for minutes, with what nobody takes.
+            return After::Reset;
+        }
         match (relayed, answered.ends) {
             (Relayed::Whole, _) => {}
             (Relayed::Truncated | Relayed::Silent | Relayed::Cut, Ending::Close) => {

@@ -50,6 +50,7 @@ pub(super) struct Listener {
     /// Whether its requests are in the access log, where there is one.
     pub(super) logged: bool,
     pub(super) connections: AtomicU64,
+    refused: AtomicU64,
     pub(super) requests: AtomicU64,
     classes: [AtomicU64; 5],
 }
@@ -122,6 +123,7 @@ impl Table {
                     .map(|_| Mutex::default()),
                 logged: listener.access_log,
                 connections: AtomicU64::new(0),
+                refused: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
                 classes: Default::default(),
             });
@@ -160,9 +162,19 @@ impl Table {
         }
     }
 
-    /// Counts a client's connection in, unless it is one too many.
+    /// Counts a client's connection in, or turns it away where it is one too many.
     pub(super) fn admit(&self, listener: usize, client: IpAddr) -> Admission {
         let listener = &self.listeners[listener];
+        let admission = self.judge(listener, client);
+        let count = match admission {
+            Admission::Granted => &listener.connections,
+            Admission::Refused => &listener.refused,
+        };
+        count.fetch_add(1, Relaxed);
+        admission
+    }
+
+    fn judge(&self, listener: &Listener, client: IpAddr) -> Admission {
         let open = |listener: &Listener| listener.connections.load(Relaxed);
         let of_listener = listener.limits.connections.map_or(u64::MAX, u64::from);
         let all: u64 = self.listeners.iter().map(open).sum();
@@ -179,7 +191,6 @@ impl Table {
             }
             *count += 1;
         }
-        listener.connections.fetch_add(1, Relaxed);
         Admission::Granted
     }
 
@@ -237,6 +248,7 @@ impl Listener {
             binds: self.binds.clone(),
             pool: pools[self.pool].name.clone(),
             connections: self.connections.load(Relaxed),
+            connections_refused_total: self.refused.load(Relaxed),
             requests_total: self.requests.load(Relaxed),
             responses_total: classes,
         }

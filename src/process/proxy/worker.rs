@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
@@ -22,8 +23,9 @@ use super::access::Lines;
 use super::answer::TOO_MANY_CONNECTIONS;
 use super::buffers::Buffers;
 use super::downstream::connection;
-use super::downstream::watch::{CoarseClock, Interrupt, Phase, Watch};
+use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
 use super::picker::{Claim, Picker};
+use super::pipes::Pipes;
 use super::serving::Events;
 use super::shared::{Admission, Table};
 use super::upstream::Upstreams;
@@ -60,6 +62,7 @@ pub(super) struct Thread {
     pub(super) table: Arc<Table>,
     pub(super) upstreams: Upstreams,
     pub(super) buffers: Buffers,
+    pub(super) pipes: Pipes,
     pub(super) clock: CoarseClock,
     /// The date, for answers that have none.
     pub(super) date: Cell<[u8; DATE_BYTES]>,
@@ -115,15 +118,13 @@ impl Connections {
 
 /// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
 pub(super) fn run(plan: Plan, started: impl FnOnce(io::Result<()>)) {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return started(Err(error)),
-    };
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, serve(plan, started));
+        .build_local(LocalOptions::default());
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(plan, started)),
+        Err(error) => started(Err(error)),
+    }
 }
 
 async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
@@ -170,6 +171,7 @@ impl Thread {
         Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
+            pipes: Pipes::default(),
             pickers: pickers.collect(),
             budgets: table
                 .pools
@@ -316,10 +318,12 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut beats = 0u32;
+    let mut before_ms = 0;
     loop {
         ticks.tick().await;
         let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        thread.clock.set(now_ms);
+        watch::renew(&thread.clock, now_ms - before_ms);
+        before_ms = now_ms;
         thread.table.renew_clock();
         events(FromProxy::Beat { thread: number });
         if let Some(lines) = &thread.lines {
@@ -413,7 +417,7 @@ fn pause_after(error: &io::Error) -> Duration {
 const ACCEPTS_MAX: usize = 32;
 /// How long a backend that could not be connected to is asked last: about what a health check needs to notice.
 const AVOID_MS: u64 = 1000;
-const BEAT_INTERVAL: Duration = Duration::from_millis(50);
+const BEAT_INTERVAL: Duration = Duration::from_millis(BEAT_MS);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
 const BEATS_A_SWEEP: u32 = 5;
 /// After the drain began, so that accepted connections are registered before the thread is found

@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Case> {
     for &(name, section, target) in TARGETS {
         cases.push(request(name, section, format!("GET {target} {REST}")));
     }
+    cases.extend(counted());
     cases.extend(refused());
     cases
 }
@@ -90,6 +91,47 @@ fn changed() -> Vec<Case> {
         .reaches(GET)
         .sees("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
         .client(ClientAfter::Closed),
+    ]
+}
+
+/// How often requests may be forwarded.
+fn counted() -> Vec<Case> {
+    vec![
+        request(
+            "OPTIONS counted down",
+            "RFC 9110 §7.6.2",
+            "OPTIONS * HTTP/1.1\r\nMax-Forwards: 10\r\nHost: a\r\n\r\n",
+        )
+        .reaches("OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9\r\n\r\n"),
+        request(
+            "TRACE counted down",
+            "RFC 9110 §7.6.2",
+            "TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\n\r\n",
+        )
+        .reaches("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n"),
+        request(
+            "OPTIONS at its end",
+            "RFC 9110 §7.6.2",
+            "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+        )
+        .refused(200, "options_end"),
+        request(
+            "TRACE at its end reflects nothing",
+            "RFC 9110 §9.3.8",
+            "TRACE / HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nMax-Forwards: 0\r\n\r\n",
+        )
+        .refused(405, "trace_end"),
+        request(
+            "Max-Forwards twice",
+            "RFC 9110 §7.6.2",
+            "TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n",
+        )
+        .refused(400, "max_forwards"),
+        request(
+            "Max-Forwards of others is not counted",
+            "RFC 9110 §7.6.2",
+            "GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+        ),
     ]
 }
 

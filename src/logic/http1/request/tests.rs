@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::logic::http1::forwarding::{Trust, Writes};
+use crate::logic::http1::forwarding::Trust;
 
 const ARRIVAL: Arrival<'static> = Arrival {
     peer: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9)),
@@ -12,6 +12,7 @@ const ARRIVAL: Arrival<'static> = Arrival {
     port: 80,
     fallback_host: "192.0.2.100:80",
     forwarded: Writes::No,
+    via: Writes::No,
     request_id: None,
 };
 
@@ -46,6 +47,10 @@ fn sent(text: &str) -> String {
 /// Returns the values of a field in what a backend is sent, joined by `|`.
 fn sent_field(lines: &str, name: &str) -> Option<String> {
     let text = sent(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+    field_of(&text, name)
+}
+
+fn field_of(text: &str, name: &str) -> Option<String> {
     let values: Vec<&str> = text
         .split("\r\n")
         .filter_map(|line| line.split_once(':'))
@@ -574,4 +579,113 @@ fn what_a_request_wants_follows_the_table() {
         assert_eq!(got, (*persistence, *upgrade, *expectation), "{text:?}");
         assert_eq!(head.len, text.len());
     }
+}
+
+/// RFC 9110 §7.6.2: how often OPTIONS and TRACE may be forwarded is counted down; other methods do
+/// not count it.
+#[test]
+fn forwards_follow_the_table() {
+    for (method, lines, hoped) in [
+        ("OPTIONS", "Max-Forwards: 7\r\n", Ok(Some("6"))),
+        ("TRACE", "max-forwards: 010\r\n", Ok(Some("9"))),
+        ("TRACE", "Max-Forwards: 1\r\n", Ok(Some("0"))),
+        (
+            "TRACE",
+            "Max-Forwards: 99999999999999999999\r\n",
+            Ok(Some("18446744073709551614")),
+        ),
+        (
+            "OPTIONS",
+            "Connection: max-forwards\r\nMax-Forwards: 2\r\n",
+            Ok(Some("1")),
+        ),
+        ("OPTIONS", "", Ok(None)),
+        ("GET", "Max-Forwards: 0\r\n", Ok(Some("0"))),
+        ("POST", "Max-Forwards: x\r\n", Ok(Some("x"))),
+        ("options", "Max-Forwards: 0\r\n", Ok(Some("0"))),
+        ("OPTIONS", "Max-Forwards: 0\r\n", Err("options_end")),
+        ("TRACE", "Max-Forwards: 00\r\n", Err("trace_end")),
+        (
+            "TRACE",
+            "Connection: max-forwards\r\nMax-Forwards: 0\r\n",
+            Err("trace_end"),
+        ),
+        ("OPTIONS", "Max-Forwards:\r\n", Err("max_forwards")),
+        ("OPTIONS", "Max-Forwards: -1\r\n", Err("max_forwards")),
+        ("TRACE", "Max-Forwards: 1, 1\r\n", Err("max_forwards")),
+        (
+            "TRACE",
+            "Max-Forwards: 1\r\nMax-Forwards: 1\r\n",
+            Err("max_forwards"),
+        ),
+    ] {
+        let text = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let got = match refused(text.as_bytes()) {
+            Some("accepted") => Ok(field_of(&sent(&text), "max-forwards")),
+            other => Err(other.expect("it is whole")),
+        };
+        let hoped = hoped.map(|value| value.map(str::to_owned));
+        assert_eq!(got, hoped, "{text:?}");
+    }
+}
+
+/// RFC 9110 §7.6.3: the version that was received, behind what others have written.
+#[test]
+fn the_proxy_is_the_last_in_via_where_it_is_asked_for() {
+    for (version, came, hoped) in [
+        ("HTTP/1.1", "", "1.1 evenkeel"),
+        ("HTTP/1.0", "", "1.0 evenkeel"),
+        (
+            "HTTP/1.1",
+            "Via: 1.0 a, 2 b\r\nvia: 1.1 c\r\n",
+            "1.0 a, 2 b|1.1 c|1.1 evenkeel",
+        ),
+    ] {
+        let text = format!("GET / {version}\r\nHost: a\r\n{came}\r\n");
+        let mut slots = Slots::new();
+        let head = RequestHead::parse(text.as_bytes(), &mut slots, &limits());
+        let head = head.expect("it is good").expect("it is whole");
+        let mut out = Vec::new();
+        let via = Writes::Yes;
+        head.write(&Arrival { via, ..ARRIVAL }, &mut out);
+        let out = String::from_utf8(out).expect("it is text");
+        assert_eq!(field_of(&out, "via").as_deref(), Some(hoped));
+    }
+    assert_eq!(
+        sent_field("Via: 1.0 a\r\n", "via").as_deref(),
+        Some("1.0 a")
+    );
+}
+
+/// What the manual says at the limit of fields.
+const FIELDS_ADDED_MAX: usize = 9;
+
+#[test]
+fn backends_get_so_many_fields_more_at_most() {
+    let arrival = Arrival {
+        forwarded: Writes::Yes,
+        via: Writes::Yes,
+        request_id: Some([b'a'; 32]),
+        ..ARRIVAL
+    };
+    let added = |text: &str| {
+        let mut slots = Slots::new();
+        let head = RequestHead::parse(text.as_bytes(), &mut slots, &limits());
+        let head = head.expect("it is good").expect("it is whole");
+        let mut out = Vec::new();
+        head.write(&arrival, &mut out);
+        let lines = |text: &[u8]| text.split(|&byte| byte == b'\n').count();
+        lines(&out) - lines(text.as_bytes())
+    };
+    // Host, Connection, Via, four of X-Forwarded, Forwarded and X-Request-Id.
+    let most = added("GET / HTTP/1.0\r\nTE: trailers\r\n\r\n");
+    assert_eq!(most, FIELDS_ADDED_MAX);
+    assert_eq!(added("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 7);
+    for body in ["Content-Length: 007\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let text = format!("POST http://a/ HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n{body}\r\n");
+        assert_eq!(added(&text), 8);
+    }
+    let websocket = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+    let text = format!("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n{websocket}\r\n");
+    assert_eq!(added(&text), 6);
 }

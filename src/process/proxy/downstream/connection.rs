@@ -244,6 +244,7 @@ impl Client {
             port: self.port,
             fallback_host: &local,
             forwarded: listener.forwarding.forwarded,
+            via: listener.forwarding.via,
             request_id: match listener.forwarding.request_id {
                 Writes::Yes => Some(self.thread.request_id()),
                 Writes::No => None,

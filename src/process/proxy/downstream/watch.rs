@@ -2,7 +2,8 @@
 //!
 //! No timer is armed per read. What a connection does next stores a deadline by the thread's coarse
 //! clock; four times a second the thread looks through all records and wakes the connections whose
-//! deadline has passed. The connection itself decides what that means.
+//! deadline has passed. The connection itself decides what that means. The clock lags behind, so every
+//! deadline is given what it may lag: none passes before its time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,8 +12,15 @@ use std::time::Duration;
 
 use crate::process::proxy::shared::millis;
 
-/// Milliseconds since its thread began, renewed every 50 ms.
+/// Milliseconds since its thread began, but for those in which it was held up; renewed every
+/// `BEAT_MS`.
 pub(in crate::process::proxy) type CoarseClock = Rc<Cell<u64>>;
+
+/// Renews the clock after so much time. Of a longer pause, in which the thread was held up, only as
+/// much counts as a deadline is given for it.
+pub(in crate::process::proxy) fn renew(clock: &CoarseClock, pause_ms: u64) {
+    clock.set(clock.get().saturating_add(pause_ms.min(LAG_MS)));
+}
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +94,19 @@ impl Watch {
 
     /// Gives the phase its whole time again.
     pub(in crate::process::proxy) fn touch(&self) {
-        let due = self.clock.get().saturating_add(self.span_ms.get());
-        self.due_ms.set(due);
+        self.due_ms.set(self.due_in(self.span_ms.get()));
     }
 
     /// Lets the phase end in `within` at the latest.
     pub(in crate::process::proxy) fn hurry(&self, within: Duration) {
-        let due = self.clock.get().saturating_add(millis(within));
-        self.due_ms.set(self.due_ms.get().min(due));
+        let due_ms = self.due_in(millis(within));
+        self.due_ms.set(self.due_ms.get().min(due_ms));
+    }
+
+    /// Returns when so much time has passed for certain, by the coarse clock.
+    fn due_in(&self, span_ms: u64) -> u64 {
+        let now_ms_max = self.clock.get().saturating_add(LAG_MS);
+        now_ms_max.saturating_add(span_ms)
     }
 
     /// Ready with why the connection is to stop what it does; otherwise its task is woken then.
@@ -131,11 +144,19 @@ impl Watch {
     }
 }
 
+/// How often the coarse clock is renewed.
+pub(in crate::process::proxy) const BEAT_MS: u64 = 50;
+/// How far the coarse clock may be behind: a beat, and what a beat may be late on a thread that keeps
+/// up.
+const LAG_MS: u64 = BEAT_MS + 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SPAN: Duration = Duration::from_millis(100);
+    /// What a span lasts by the clock.
+    const LASTS_MS: u64 = 100 + LAG_MS;
 
     fn interrupted_at(watch: &Watch, now_ms: u64) -> Option<Interrupt> {
         watch.clock.set(now_ms);
@@ -147,11 +168,11 @@ mod tests {
     fn phases_end_when_their_time_is_over() {
         let watch = Watch::new(CoarseClock::default());
         watch.enter(Phase::Head, SPAN);
-        assert_eq!(interrupted_at(&watch, 99), None);
-        assert_eq!(interrupted_at(&watch, 100), Some(Interrupt::Overdue));
+        assert_eq!(interrupted_at(&watch, LASTS_MS - 1), None);
+        assert_eq!(interrupted_at(&watch, LASTS_MS), Some(Interrupt::Overdue));
         watch.enter(Phase::Relaying, SPAN);
         assert_eq!(
-            interrupted_at(&watch, 199),
+            interrupted_at(&watch, 2 * LASTS_MS - 1),
             None,
             "another phase, another time"
         );
@@ -163,9 +184,43 @@ mod tests {
         watch.enter(Phase::Relaying, SPAN);
         watch.clock.set(90);
         watch.touch();
-        assert_eq!(interrupted_at(&watch, 189), None);
+        assert_eq!(interrupted_at(&watch, 90 + LASTS_MS - 1), None);
         watch.hurry(SPAN);
-        assert_eq!(interrupted_at(&watch, 190), Some(Interrupt::Overdue));
+        assert_eq!(
+            interrupted_at(&watch, 90 + LASTS_MS),
+            Some(Interrupt::Overdue)
+        );
+    }
+
+    #[test]
+    fn clocks_that_lag_end_no_phase_before_its_time() {
+        // What is stored at any moment between two beats is stored by the earlier one.
+        for since_beat_ms in 0..BEAT_MS {
+            for begin in [
+                (|watch: &Watch| watch.enter(Phase::Head, SPAN)) as fn(&Watch),
+                |watch| watch.hurry(SPAN),
+            ] {
+                let watch = Watch::new(CoarseClock::default());
+                watch.clock.set(1000);
+                begin(&watch);
+                let due_ms = 1000 + since_beat_ms + 100;
+                assert_eq!(interrupted_at(&watch, due_ms - 1), None, "{since_beat_ms}");
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_were_held_up_end_no_phase_before_its_time() {
+        let watch = Watch::new(CoarseClock::default());
+        // At the end of a pause that nobody has told the clock of yet.
+        watch.enter(Phase::Head, SPAN);
+        renew(&watch.clock, 10_000);
+        watch.sweep();
+        assert_eq!(watch.interrupt.get(), None);
+        renew(&watch.clock, 50);
+        renew(&watch.clock, 50);
+        watch.sweep();
+        assert_eq!(watch.interrupt.get(), Some(Interrupt::Overdue));
     }
 
     #[test]

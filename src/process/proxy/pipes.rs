@@ -1,0 +1,137 @@
+//! The pipes of one data thread: through them the bytes of a large body pass from socket to socket
+//! without being copied (`splice`).
+//!
+//! A pipe is filled only while it is empty, so that a call that would wait says which side is waited
+//! for, and what is held for a direction stays bounded by one fill. Where the system gives no pipe,
+//! bytes are copied through `buffers` as ever. Knows nothing of messages: read `flow` next.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::unistd::pipe2;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// The pipes that are free, and how many there are in all.
+#[derive(Default)]
+pub(super) struct Pipes {
+    free: RefCell<Vec<Pipe>>,
+    open: Rc<Cell<usize>>,
+}
+
+/// Two ends of the kernel's buffer, and the bytes in it. Dropping it closes them.
+pub(super) struct Pipe {
+    read_end: OwnedFd,
+    write_end: OwnedFd,
+    held: usize,
+    open: Rc<Cell<usize>>,
+}
+
+impl Pipes {
+    /// Returns an empty pipe; `None` where there are enough or the system gives none.
+    pub(super) fn take(&self) -> Option<Pipe> {
+        let kept = self.free.borrow_mut().pop();
+        if kept.is_some() || self.open.get() >= OPEN_MAX {
+            return kept;
+        }
+        let made = Pipe::new(Rc::clone(&self.open));
+        if let Err(errno) = &made {
+            tracing::debug!(%errno, "no pipe for a large body, copying it");
+        }
+        made.ok()
+    }
+
+    /// Takes a pipe back; one that still holds something is closed.
+    pub(super) fn give_back(&self, pipe: Pipe) {
+        if pipe.held == 0 {
+            self.free.borrow_mut().push(pipe);
+        }
+    }
+}
+
+impl Pipe {
+    fn new(open: Rc<Cell<usize>>) -> Result<Pipe, Errno> {
+        let (read_end, write_end) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
+        fcntl(&write_end, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES))?;
+        open.set(open.get() + 1);
+        Ok(Pipe {
+            read_end,
+            write_end,
+            held: 0,
+            open,
+        })
+    }
+
+    /// Returns the bytes in it.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Fills the empty pipe from a socket, with at most `len` bytes; 0 is the end.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &TcpStream,
+        len: usize,
+    ) -> Poll<io::Result<usize>> {
+        debug_assert_eq!(self.held, 0, "a full pipe and an empty socket look alike");
+        let moved = loop {
+            ready!(source.poll_read_ready(cx))?;
+            let fill = || move_bytes(source, &self.write_end, len);
+            if let Some(result) = done(source.try_io(Interest::READABLE, fill)) {
+                break result?;
+            }
+        };
+        self.held = moved;
+        Poll::Ready(Ok(moved))
+    }
+
+    /// Empties the pipe into a socket, at least by a byte.
+    pub(super) fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &TcpStream,
+    ) -> Poll<io::Result<usize>> {
+        let moved = loop {
+            ready!(sink.poll_write_ready(cx))?;
+            let drain = || move_bytes(&self.read_end, sink, self.held);
+            if let Some(result) = done(sink.try_io(Interest::WRITABLE, drain)) {
+                break result?;
+            }
+        };
+        if moved == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.held -= moved;
+        Poll::Ready(Ok(moved))
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.open.set(self.open.get() - 1);
+    }
+}
+
+fn move_bytes(from: impl AsFd, to: impl AsFd, len: usize) -> io::Result<usize> {
+    let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+    splice(from, None, to, None, len, flags).map_err(io::Error::from)
+}
+
+/// Returns `None` where the socket was not ready after all, and is waited for.
+fn done(result: io::Result<usize>) -> Option<io::Result<usize>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        result => Some(result),
+    }
+}
+
+/// What a pipe may hold: as much as a read. The kernel gives one user 64 MiB of such pipes.
+const PIPE_BYTES: i32 = 256 * 1024;
+/// Pipes of one data thread, two descriptors each; further bodies are copied.
+const OPEN_MAX: usize = 64;
