@@ -36,7 +36,7 @@ impl Daemon {
         let lines = lines.replace("DIR", directory.path().to_str().unwrap());
         let config = format!(
             "{lines}listeners:\n  http:\n    bind: [\"{listen}\"]\n    pool: webfarm\n\
-             pools:\n  webfarm:\n    backends: {{one: \"{}\"}}\n    health_check: {{tcp: {{}}, interval: 100ms}}\n\
+             pools:\n  webfarm:\n    backends: {{one: {{address: \"{}\", requests: 50}}}}\n    health_check: {{tcp: {{}}, interval: 100ms}}\n\
              proxy: {{threads: 2}}\n",
             backend()
         );
@@ -202,6 +202,10 @@ fn daemon_serves_and_tells_its_state() {
         shown.contains("LISTENER") && shown.contains("REFUSED") && shown.contains("webfarm"),
         "{shown}"
     );
+    assert!(
+        shown.contains(" of 50 ") && shown.contains("QUEUE OF POOL"),
+        "{shown}"
+    );
     let json = evenkeel()
         .args(["status", "--json", "--runtime-dir"])
         .arg(daemon.runtime_dir())
@@ -209,6 +213,9 @@ fn daemon_serves_and_tells_its_state() {
         .unwrap();
     let json: Status = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json.node, "lb1");
+    let pool = &json.pools[0];
+    let queue = (pool.waiting_requests, pool.backends[0].requests_max);
+    assert_eq!(queue, (0, Some(50)));
 }
 
 #[test]

@@ -546,8 +546,12 @@ fn sample_status() -> Status {
                 active_requests: 0,
                 requests_total: 1,
                 failures_total: 0,
+                requests_max: Some(50),
             }],
             retries_total: 0,
+            waiting_requests: 1,
+            waited_total: 1,
+            queue_timeouts_total: 0,
         }],
         processes: vec![ProcessStatus {
             name: String::from("evenkeel-proxy"),

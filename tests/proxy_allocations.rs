@@ -10,7 +10,7 @@ mod lone;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use lone::{ANSWER, ANSWER_END, backend, has_read, start};
@@ -42,10 +42,18 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A keep-alive request allocates nothing, with a body or without, nor does its response.
+/// A keep-alive request allocates nothing, with a body or without, nor does its response; where the backend has a limit
+/// of requests that is not reached, neither.
 #[test]
 fn keep_alive_requests_allocate_nothing() {
-    let (_proxy, proxy_address) = start(backend(serve));
+    let backend = backend(serve);
+    for limit in ["", ", requests: 1"] {
+        let (_proxy, address) = start(backend, limit);
+        allocates_nothing(address);
+    }
+}
+
+fn allocates_nothing(proxy_address: SocketAddr) {
     let get = b"GET /some/path?with=query HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\
         Cookie: a=b; c=d\r\nConnection: keep-alive\r\n\r\n";
     let post = [

@@ -114,9 +114,14 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
             )
         }
     };
-    let backends = pool.backends.iter().map(|backend| match backend.weight {
-        1 => format!("{}={}", backend.name, backend.address),
-        weight => format!("{}={} weight {weight}", backend.name, backend.address),
+    let backends = pool.backends.iter().map(|backend| {
+        let weight = match backend.weight {
+            1 => String::new(),
+            weight => format!(" weight {weight}"),
+        };
+        let requests = backend.requests;
+        let requests = requests.map_or_else(String::new, |max| format!(" requests {max}"));
+        format!("{}={}{weight}{requests}", backend.name, backend.address)
     });
     [
         pool.name.clone(),

@@ -78,6 +78,7 @@ fn render(status: &Status) -> String {
     if !status.pools.is_empty() {
         text.push('\n');
         text.push_str(&pools(&status.pools));
+        text.push_str(&queues(&status.pools));
     }
     if let Some(log) = &status.access_log {
         text.push('\n');
@@ -241,7 +242,10 @@ fn pools(pools: &[PoolStatus]) -> String {
                 backend.name.clone(),
                 backend.address.to_string(),
                 backend.state.clone(),
-                backend.active_requests.to_string(),
+                match backend.requests_max {
+                    Some(max) => format!("{} of {max}", backend.active_requests),
+                    None => backend.active_requests.to_string(),
+                },
                 backend.requests_total.to_string(),
                 backend.failures_total.to_string(),
                 backend.check.clone(),
@@ -249,6 +253,28 @@ fn pools(pools: &[PoolStatus]) -> String {
         }));
     }
     table(&rows)
+}
+
+/// Returns who waits, for the pools where somebody may have to; empty where there is none.
+fn queues(pools: &[PoolStatus]) -> String {
+    let is_limited = |pool: &&PoolStatus| pool.backends.iter().any(|b| b.requests_max.is_some());
+    let rows: Vec<Vec<String>> = pools
+        .iter()
+        .filter(is_limited)
+        .map(|pool| {
+            vec![
+                pool.name.clone(),
+                pool.waiting_requests.to_string(),
+                pool.waited_total.to_string(),
+                pool.queue_timeouts_total.to_string(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = row(["QUEUE OF POOL", "WAITING", "WAITED", "IN VAIN"]);
+    "\n".to_owned() + &table(&[vec![head], rows].concat())
 }
 
 fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
@@ -296,11 +322,44 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::control::BackendStatus;
 
     #[test]
     fn columns_are_aligned() {
         let rows = vec![row(["A", "BB"]), row(["long", "x"])];
         assert_eq!(table(&rows), "A     BB\nlong  x\n");
+    }
+
+    #[test]
+    fn queues_are_shown_where_there_are_limits() {
+        let pool = |name: &str, requests_max: Option<u32>| PoolStatus {
+            waiting_requests: 3,
+            waited_total: 40,
+            queue_timeouts_total: 2,
+            ..PoolStatus::uncounted(
+                name.to_owned(),
+                vec![BackendStatus {
+                    name: "b".to_owned(),
+                    address: "192.0.2.1:80".parse().expect("an address"),
+                    state: "up".to_owned(),
+                    check: "connected".to_owned(),
+                    active_requests: 5,
+                    requests_total: 60,
+                    failures_total: 1,
+                    requests_max,
+                }],
+            )
+        };
+        let both = [pool("free", None), pool("full", Some(5))];
+        let hoped = "
+QUEUE OF POOL  WAITING  WAITED  IN VAIN
+full           3        40      2
+";
+        assert_eq!(queues(&both), hoped);
+        assert_eq!(queues(&both[..1]), "");
+        let shown = pools(&both);
+        assert!(shown.contains("up     5       60 "), "{shown}");
+        assert!(shown.contains("up     5 of 5  60 "), "{shown}");
     }
 
     #[test]

@@ -210,6 +210,8 @@ pub struct BackendConfig {
     pub address: SocketAddr,
     /// Its share of the requests, 1 to 256.
     pub weight: u16,
+    /// Requests in progress on it at once; `None`: any number.
+    pub requests: Option<u32>,
 }
 
 /// How backends are probed.
@@ -252,13 +254,15 @@ pub enum ProbeKind {
     },
 }
 
-/// How long a backend may take.
+/// How long a backend, and the wait for one, may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolTimeouts {
     /// To accept a connection.
     pub connect: Duration,
     /// From the end of the request to the end of the response's head.
     pub response_head: Duration,
+    /// How long a request waits for a backend that has room.
+    pub queue: Duration,
 }
 
 /// The proxy as a whole.

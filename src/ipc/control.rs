@@ -273,6 +273,29 @@ pub struct PoolStatus {
     pub backends: Vec<BackendStatus>,
     /// Requests tried again on another backend.
     pub retries_total: u64,
+    /// Requests that wait now for a backend that has room.
+    #[serde(default)]
+    pub waiting_requests: u64,
+    /// Times a request had to wait since the proxy started.
+    #[serde(default)]
+    pub waited_total: u64,
+    /// Times it waited in vain.
+    #[serde(default)]
+    pub queue_timeouts_total: u64,
+}
+
+impl PoolStatus {
+    /// Returns a pool of whose requests nothing is known.
+    pub fn uncounted(name: String, backends: Vec<BackendStatus>) -> PoolStatus {
+        PoolStatus {
+            name,
+            backends,
+            retries_total: 0,
+            waiting_requests: 0,
+            waited_total: 0,
+            queue_timeouts_total: 0,
+        }
+    }
 }
 
 /// One backend.
@@ -292,6 +315,9 @@ pub struct BackendStatus {
     pub requests_total: u64,
     /// Attempts that failed.
     pub failures_total: u64,
+    /// Requests in flight at once, as configured; `None`: any number.
+    #[serde(default)]
+    pub requests_max: Option<u32>,
 }
 
 /// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most `within`.

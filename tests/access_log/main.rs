@@ -16,4 +16,5 @@ mod rig;
 mod allocations;
 mod lines;
 mod logged;
+mod queue;
 mod sinks;

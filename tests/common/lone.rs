@@ -17,13 +17,13 @@ pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 /// How that answer ends, whatever the proxy has added to its head.
 pub const ANSWER_END: &[u8] = b"\r\n\r\nhello";
 
-/// Starts a proxy of one data thread for this backend; returns it and where it listens.
-pub fn start(backend: SocketAddr) -> (Proxy, SocketAddr) {
+/// Starts a proxy of one data thread for this backend, which has these other keys; returns it and where it listens.
+pub fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let yaml = format!(
         "listeners:\n  http: {{bind: [\"{address}\"], pool: web}}\npools:\n  web:\n    \
-         backends: {{b1: \"{backend}\"}}\n    health_check: none\n"
+         backends: {{b1: {{address: \"{backend}\"{keys}}}}}\n    health_check: none\n"
     );
     let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1")).unwrap();
     let lent = LentSocket {

@@ -105,6 +105,8 @@ pub const KEYS: &[&str] = &[
     "fall",
     "connect",
     "response_head",
+    "queue",
+    "requests",
     "proxy",
     "threads",
 ];
@@ -175,6 +177,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all
         .listeners
         .retain(|listener| listener.name != "local");
+    with_all.pools[0].backends.retain(|b| b.name != "http3");
     with_all.proxy.threads = as_shipped.proxy.threads;
     let limits = &mut with_all.listeners[0].limits;
     limits.body_bytes = None;
@@ -297,6 +300,7 @@ fn defaults_are_those_of_the_manual() {
                         name: "a",
                         address: 192.0.2.10:80,
                         weight: 1,
+                        requests: None,
                     },
                 ],
                 balance: RandomOfTwo,
@@ -312,6 +316,7 @@ fn defaults_are_those_of_the_manual() {
                 timeouts: PoolTimeouts {
                     connect: 1s,
                     response_head: 30s,
+                    queue: 5s,
                 },
             },
         ],
@@ -340,12 +345,17 @@ fn everything_can_be_said() {
     let probe = "{http: {path: /up, host: \"[::1]:80\", expect: [204, \"300-399\", \"200\"]}, \
                  interval: 200ms, timeout: 1.5s, rise: 1, fall: 100}";
     let config = accepted(&pool(&format!(
-        "health_check: {probe}\n    balance: round_robin\n    timeouts: {{connect: 1ms, response_head: 24h}}"
+        "health_check: {probe}\n    balance: round_robin\n    \
+         timeouts: {{connect: 1ms, response_head: 24h, queue: 1h}}\n    \
+         backends: {{a: {{address: \"192.0.2.10:80\", weight: 256, requests: 10000000}}, b: \"192.0.2.11:80\"}}"
     )));
     let pool = &config.pools[0];
     assert_eq!(pool.balance, Balance::RoundRobin);
     assert_eq!(pool.timeouts.connect, Duration::from_millis(1));
     assert_eq!(pool.timeouts.response_head, Duration::from_secs(86_400));
+    assert_eq!(pool.timeouts.queue, Duration::from_secs(3600));
+    let requests = pool.backends.iter().map(|backend| backend.requests);
+    assert_eq!(requests.collect::<Vec<_>>(), [Some(10_000_000), None]);
     let HealthCheckConfig::Probe(probe) = &pool.health_check else {
         panic!("a probe: {pool:?}")
     };
@@ -632,6 +642,12 @@ fn check_prints_what_a_node_would_run() {
     webfarm   random_of_two  http /health every 200ms, rise 2, fall 2  http1=192.0.2.110:80, http2=[2001:db8::111]:80, http3=[2001:db8::112]:80 weight 2
     intranet  random_of_two  tcp every 500ms, rise 2, fall 2           app=192.0.2.120:8000
     "#);
+    let both = pool("backends: {a: {address: \"192.0.2.10:80\", weight: 2, requests: 50}}");
+    let described = describe(&accepted(&both));
+    assert!(
+        described.ends_with("a=192.0.2.10:80 weight 2 requests 50\n"),
+        "{described}"
+    );
 }
 
 #[test]

@@ -131,6 +131,82 @@ fn a_weight_has_a_range() {
 }
 
 #[test]
+fn requests_have_a_range() {
+    let text = pool("backends: {a: {address: \"192.0.2.10:80\", requests: 10000001}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: requests must be between 1 and 10000000
+     --> lb.yaml:5:56
+      |
+    5 |     backends: {a: {address: "192.0.2.10:80", requests: 10000001}}
+      |                                                        ^^^^^^^^
+    "#);
+}
+
+#[test]
+fn requests_are_not_zero() {
+    let text = pool("backends: {a: {address: \"192.0.2.10:80\", requests: 0}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: requests must be a number between 1 and 10000000
+     --> lb.yaml:5:56
+      |
+    5 |     backends: {a: {address: "192.0.2.10:80", requests: 0}}
+      |                                                        ^
+    help: leave `requests` out where there is no limit; `health_check` keeps requests from a backend
+    "#);
+}
+
+#[test]
+fn requests_are_not_a_word() {
+    let text = pool("backends: {a: {address: \"192.0.2.10:80\", requests: unlimited}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: requests must be a number between 1 and 10000000
+     --> lb.yaml:5:56
+      |
+    5 |     backends: {a: {address: "192.0.2.10:80", requests: unlimited}}
+      |                                                        ^^^^^^^^^
+    help: leave `requests` out where there is no limit; `health_check` keeps requests from a backend
+    "#);
+}
+
+#[test]
+fn a_limit_of_requests_is_a_backends_own() {
+    let text = pool("requests: 50");
+    assert_snapshot!(errors(&text), @r#"
+    error: unknown key `requests`
+     --> lb.yaml:6:5
+      |
+    6 |     requests: 50
+      |     ^^^^^^^^
+    help: known keys here: backends, balance, health_check, timeouts
+    "#);
+}
+
+#[test]
+fn a_queue_timeout_has_a_range() {
+    let text = pool("timeouts: {queue: 0s}");
+    assert_snapshot!(errors(&text), @r#"
+    error: queue must be between 1ms and 1h
+     --> lb.yaml:6:23
+      |
+    6 |     timeouts: {queue: 0s}
+      |                       ^^
+    "#);
+}
+
+#[test]
+fn a_queue_timeout_has_a_unit() {
+    let text = pool("timeouts: {queue: 5}");
+    assert_snapshot!(errors(&text), @r#"
+    error: queue has no unit
+     --> lb.yaml:6:23
+      |
+    6 |     timeouts: {queue: 5}
+      |                       ^
+    help: write `5s` or `5ms`
+    "#);
+}
+
+#[test]
 fn balance_knows_two_ways() {
     let text = pool("balance: round_robbin");
     assert_snapshot!(errors(&text), @r#"

@@ -139,7 +139,7 @@ fn every_timeout_and_limit_stands_in_the_chapter_with_its_default() {
         });
         assert!(stated, "{CONFIG_MANUAL}: {key} has the default {default}");
     }
-    let places = ["listener ", "pool ", "proxy "];
+    let places = ["listener ", "pool ", "backend ", "proxy "];
     let unknown: Vec<&String> = rows
         .keys()
         .filter(|key| places.iter().any(|place| key.starts_with(place)))
@@ -267,7 +267,9 @@ fn defaults() -> BTreeMap<String, String> {
     let PoolTimeouts {
         connect,
         response_head,
+        queue,
     } = config.pools[0].timeouts;
+    let requests = config.pools[0].backends[0].requests;
     let ProxyConfig {
         threads: _,
         drain,
@@ -292,6 +294,8 @@ fn defaults() -> BTreeMap<String, String> {
         ),
         ("pool connect", shown(connect)),
         ("pool response_head", shown(response_head)),
+        ("pool queue", shown(queue)),
+        ("backend requests", maybe(requests)),
         ("proxy drain", shown(drain)),
         ("proxy connections", all_connections.to_string()),
         ("proxy connection_bytes", connection_bytes.to_string()),

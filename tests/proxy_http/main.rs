@@ -16,6 +16,7 @@ mod failures;
 mod timeouts;
 mod limits;
 mod balance;
+mod queue;
 mod life;
 mod drain;
 mod endings;

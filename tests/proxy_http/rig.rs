@@ -38,6 +38,7 @@ pub fn setup(backends: &[SocketAddr]) -> Setup {
             name: format!("b{index}"),
             address,
             weight: 1,
+            requests: None,
         });
     let pool = PoolConfig {
         name: "web".to_owned(),
@@ -47,6 +48,7 @@ pub fn setup(backends: &[SocketAddr]) -> Setup {
         timeouts: PoolTimeouts {
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(5),
+            queue: Duration::from_secs(5),
         },
     };
     let listener = ListenerConfig {

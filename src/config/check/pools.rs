@@ -92,13 +92,15 @@ fn check_backends(
 }
 
 fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, BackendConfig)> {
-    let (value, weight) = match &entry.node.kind {
+    let (value, weight, requests) = match &entry.node.kind {
         Kind::Map(_) => {
-            let fields = entry.fields(&["address", "weight"], problems)?;
+            let fields = entry.fields(&["address", "weight", "requests"], problems)?;
             let weight = number_or(&fields, "weight", 1, 1..=WEIGHT_MAX, problems);
+            let requests = check_requests(&fields, problems);
             (
                 fields.need("address", "\"192.0.2.10:80\"", problems),
                 weight,
+                requests,
             )
         }
         Kind::Null
@@ -106,7 +108,7 @@ fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, B
         | Kind::Int(_)
         | Kind::Float(_)
         | Kind::Text(_)
-        | Kind::List(_) => (Some(entry), Some(1)),
+        | Kind::List(_) => (Some(entry), Some(1), Some(None)),
     };
     let value = value?;
     let address = values::socket_addr(value, Use::Backend, problems)?;
@@ -117,8 +119,30 @@ fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, B
             name: entry.name.to_owned(),
             address,
             weight,
+            requests: requests?,
         },
     ))
+}
+
+/// The requests in progress at once; `Some(None)` where there is no limit.
+fn check_requests(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<u32>> {
+    let Some(value) = fields.get("requests") else {
+        return Some(None);
+    };
+    match &value.node.kind {
+        Kind::Int(number) if *number > 0 => value.number(1, REQUESTS_MAX, problems).map(Some),
+        Kind::Int(_)
+        | Kind::Null
+        | Kind::Bool(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_)
+        | Kind::Map(_) => {
+            let message = format!("requests must be a number between 1 and {REQUESTS_MAX}");
+            value.wrong_with_help(message, REQUESTS_HELP, problems);
+            None
+        }
+    }
 }
 
 fn check_balance(fields: &Fields<'_>, problems: &mut Problems) -> Option<Balance> {
@@ -288,11 +312,12 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTi
     let default = PoolTimeouts {
         connect: CONNECT,
         response_head: RESPONSE_HEAD,
+        queue: QUEUE,
     };
     let Some(value) = fields.get("timeouts") else {
         return Some(default);
     };
-    let fields = value.fields(&["connect", "response_head"], problems)?;
+    let fields = value.fields(&["connect", "response_head", "queue"], problems)?;
     let connect = duration_or(&fields, "connect", CONNECT, TIMEOUT_MIN..=HOUR, problems);
     let response_head = duration_or(
         &fields,
@@ -301,12 +326,16 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTi
         TIMEOUT_MIN..=DAY,
         problems,
     );
+    let queue = duration_or(&fields, "queue", QUEUE, TIMEOUT_MIN..=HOUR, problems);
     Some(PoolTimeouts {
         connect: connect?,
         response_head: response_head?,
+        queue: queue?,
     })
 }
 
+const REQUESTS_HELP: &str =
+    "leave `requests` out where there is no limit; `health_check` keeps requests from a backend";
 const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}` or `none`";
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -316,9 +345,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CONNECT: Duration = Duration::from_secs(1);
 const RESPONSE_HEAD: Duration = Duration::from_secs(30);
+const QUEUE: Duration = Duration::from_secs(5);
 const RISE: u32 = 2;
 const FALL: u32 = 2;
 const COUNT_MAX: u32 = 100;
 const WEIGHT_MAX: u32 = 256;
+/// As many as there can be client connections.
+const REQUESTS_MAX: u32 = 10_000_000;
 const PATH_BYTES_MAX: usize = 2048;
 const HOST_BYTES_MAX: usize = 255;

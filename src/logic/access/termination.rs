@@ -21,6 +21,8 @@ pub enum Termination {
     ClientGone,
     /// No backend is up.
     NoBackendUp,
+    /// No backend had room in time.
+    QueueTimeout,
     /// No connection to a backend.
     ConnectFailed,
     /// No connection to a backend in time.
@@ -59,7 +61,7 @@ pub enum EndedBy {
 pub enum Phase {
     /// Its head was being read.
     RequestHead,
-    /// There was no backend for it yet.
+    /// There was no backend for it yet, or none that had room.
     Queue,
     /// A connection to a backend was being opened.
     Connect,
@@ -75,7 +77,7 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Termination; 16] = [
+    pub const ALL: [Termination; 17] = [
         Termination::Complete,
         Termination::RequestRefused,
         Termination::RequestHeadTimeout,
@@ -83,6 +85,7 @@ impl Termination {
         Termination::RequestBodyInvalid,
         Termination::ClientGone,
         Termination::NoBackendUp,
+        Termination::QueueTimeout,
         Termination::ConnectFailed,
         Termination::ConnectTimeout,
         Termination::ConnectionLost,
@@ -104,6 +107,7 @@ impl Termination {
             Termination::RequestBodyInvalid => "request_body_invalid",
             Termination::ClientGone => "client_gone",
             Termination::NoBackendUp => "no_backend_up",
+            Termination::QueueTimeout => "queue_timeout",
             Termination::ConnectFailed => "connect_failed",
             Termination::ConnectTimeout => "connect_timeout",
             Termination::ConnectionLost => "connection_lost",
@@ -126,6 +130,7 @@ impl Termination {
             | Termination::RequestBodyInvalid
             | Termination::ClientGone => EndedBy::Client,
             Termination::NoBackendUp
+            | Termination::QueueTimeout
             | Termination::ConnectFailed
             | Termination::ConnectTimeout
             | Termination::ConnectionLost

@@ -1,9 +1,11 @@
 //! Which backend gets a request, when a backend is up, and when a request is tried elsewhere.
 //!
-//! Read `health` (rise and fall), then `pick` (who is next), then `retry` (what follows a failure).
+//! Read `health` (rise and fall), then `pick` (who is next), then `queue` (who waits where all are
+//! full), then `retry` (what follows a failure).
 
 pub mod health;
 pub mod pick;
+pub mod queue;
 pub mod retry;
 
 pub use pick::Balance;

@@ -4,6 +4,8 @@
 //! numbers. It refuses to know why a backend is usable (`health` and the caller's list of those
 //! already tried decide). Read `retry` next.
 
+use super::health::Availability;
+
 /// How the next backend is picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
@@ -22,6 +24,43 @@ pub struct Candidate {
     pub in_flight: u64,
     /// Whether it may be picked.
     pub usable: bool,
+}
+
+/// Who is asked before whom: nobody while there is a lower rank in the pool, be it full.
+///
+/// Full is not down: who would not be asked otherwise is not asked because others have no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// It answers its probes.
+    Up,
+    /// It could not be connected to a moment ago, which its probes have not noticed.
+    UpAvoided,
+    /// Nothing is known of it.
+    Unprobed,
+    /// Nothing is known of it but that it could not be connected to a moment ago.
+    UnprobedAvoided,
+}
+
+/// Whether a backend could not be connected to a moment ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Avoided {
+    /// It could not.
+    Yes,
+    /// It could, or has not been tried.
+    No,
+}
+
+impl Rank {
+    /// Returns the rank of a backend; `None` where it is not asked at all.
+    pub fn of(availability: Availability, avoided: Avoided) -> Option<Rank> {
+        match (availability, avoided) {
+            (Availability::Up, Avoided::No) => Some(Rank::Up),
+            (Availability::Up, Avoided::Yes) => Some(Rank::UpAvoided),
+            (Availability::Unprobed, Avoided::No) => Some(Rank::Unprobed),
+            (Availability::Unprobed, Avoided::Yes) => Some(Rank::UnprobedAvoided),
+            (Availability::Down, Avoided::Yes | Avoided::No) => None,
+        }
+    }
 }
 
 /// Returns the less busy, by weight, of two candidates that `chance` picks by weight; `None` if
@@ -129,6 +168,15 @@ mod tests {
                 usable,
             })
             .collect()
+    }
+
+    #[test]
+    fn the_up_are_asked_before_the_unprobed_and_the_avoided_last_of_either() {
+        let of = |availability| [Avoided::No, Avoided::Yes].map(|is| Rank::of(availability, is));
+        let order = [Availability::Up, Availability::Unprobed].map(of).concat();
+        assert!(order.iter().all(Option::is_some), "{order:?}");
+        assert!(order.is_sorted_by(|a, b| a < b), "{order:?}");
+        assert_eq!(of(Availability::Down), [None, None]);
     }
 
     #[test]

@@ -52,6 +52,33 @@ pub enum Next {
 /// Backends one request may be tried on.
 pub const BACKENDS_TRIED_MAX: usize = 3;
 
+/// The backends one request has been tried on, by index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    backends: [usize; BACKENDS_TRIED_MAX],
+    count: usize,
+}
+
+impl Tried {
+    /// Adds one. Beyond `BACKENDS_TRIED_MAX` nothing is added: `next` has given up by then.
+    pub fn insert(&mut self, backend: usize) {
+        if let Some(free) = self.backends.get_mut(self.count) {
+            *free = backend;
+            self.count += 1;
+        }
+    }
+
+    /// Returns how many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns whether a backend is among them.
+    pub fn contains(&self, backend: usize) -> bool {
+        self.backends[..self.count].contains(&backend)
+    }
+}
+
 /// Returns what follows a failure, after `tried` backends, this one among them.
 pub fn next(failure: Failure, repeat: Repeat, tried: usize) -> Next {
     let elsewhere = if tried < BACKENDS_TRIED_MAX {
@@ -142,6 +169,20 @@ mod tests {
             count += 1;
         }
         count
+    }
+
+    #[test]
+    fn the_tried_are_remembered_as_far_as_there_are_tries() {
+        let mut tried = Tried::default();
+        assert!(!tried.contains(0), "nobody has been tried");
+        for backend in [4, 0, 7, 9] {
+            tried.insert(backend);
+        }
+        let among = [0, 4, 7, 9, 1].map(|backend| tried.contains(backend));
+        assert_eq!(
+            (tried.count(), among),
+            (3, [true, true, true, false, false])
+        );
     }
 
     #[test]

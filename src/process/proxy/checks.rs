@@ -90,7 +90,7 @@ async fn check(place: Place, config: ProbeConfig, events: Events) {
         let text = result.unwrap_or_else(|error| error.to_string());
         backend.set_last_check(text.clone());
         if let Some(availability) = health.handle_probe(outcome) {
-            backend.set_availability(availability);
+            pool.set_availability(place.backend_index, availability, place.table.now_ms());
             tracing::info!(
                 pool = %pool.name, backend = %backend.name, to = availability.as_str(), check = %text,
                 "backend changed state"

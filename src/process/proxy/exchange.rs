@@ -8,7 +8,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::buffers::Held;
+use super::buffers::{Buffers, Held};
 use super::downstream::watch::{Interrupt, Phase, Reminder, Watch};
 use super::flow::{Ends, Flow, FlowError};
 use super::stream::Stream;
@@ -482,6 +482,34 @@ impl Exchange {
             }
             buffers.give_back(buffer);
         }
+        Poll::Pending
+    }
+
+    /// Notices that the client has gone while its request waits for a backend, and keeps what it sends meanwhile. One
+    /// that has ended its direction counts as gone: nothing of its answer has begun.
+    pub(super) fn poll_early_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Stream,
+        buffers: &Buffers,
+    ) -> Poll<()> {
+        if self.client == ClientSide::HalfClosed {
+            return Poll::Ready(());
+        }
+        while self.upload.input.len() < AHEAD_BYTES_MAX {
+            let mut buffer = buffers.large();
+            let read = client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]);
+            if let Poll::Ready(Ok(len)) = read {
+                self.upload.input.append(&buffer[..len], buffers);
+            }
+            buffers.give_back(buffer);
+            match read {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.upload.input.shrink(buffers);
         Poll::Pending
     }
 

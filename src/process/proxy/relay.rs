@@ -7,18 +7,19 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 
 use super::downstream::connection::Client;
-use super::downstream::watch::Phase;
+use super::downstream::watch::{Interrupt, Phase};
 use super::exchange::{Answered, Direction, Ending, Exchange, Relayed, Sides, Waited};
+use super::picker::Claim;
+use super::queue::Place;
 use super::record::{self, Moments, Record, Termination};
 use super::shared::{Backend, Listener, Pool};
 use super::stream::Stream;
 use super::upstream::{self, InFlight, LookedAt, OpenError};
 use crate::logic::access::{self, Awaited};
-use crate::logic::balance::retry::{
-    self, BACKENDS_TRIED_MAX, Connection, Failure, Next, Repeat, Spending,
-};
+use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat, Spending, Tried};
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::own::OwnAnswer;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal};
@@ -79,8 +80,7 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
         asked,
         framing,
         repeat,
-        tried: [usize::MAX; BACKENDS_TRIED_MAX],
-        tried_count: 0,
+        tried: Tried::default(),
         record,
     };
     let result = attempts.run().await;
@@ -111,14 +111,21 @@ enum Own {
     Nobody(Termination),
 }
 
+/// How the wait for room has ended.
+enum Queued {
+    /// With room, or because there is nobody left to wait for.
+    Called(Option<InFlight>),
+    Interrupted(Interrupt),
+    ClientGone,
+}
+
 struct Attempts<'c> {
     client: &'c mut Client,
     exchange: Exchange,
     asked: AskedFor,
     framing: Framing,
     repeat: Repeat,
-    tried: [usize; BACKENDS_TRIED_MAX],
-    tried_count: usize,
+    tried: Tried,
     record: Record,
 }
 
@@ -141,10 +148,11 @@ impl Attempts<'_> {
 
     async fn run(&mut self) -> Result<After, Own> {
         self.client.thread.count_request(self.pool_index());
-        let mut backend = self.pick().ok_or_else(|| self.nobody_up())?;
+        let mut room = self.first_room().await?;
         let mut on = Connection::Reused;
         loop {
-            let in_flight = InFlight::new(&self.client.thread, self.pool_index(), backend);
+            let backend = room.backend();
+            room.count_attempt();
             self.record.backend = Some(backend);
             self.record.moments.picked_at = self.client.thread.moment();
             self.record.moments.connected_at = None;
@@ -153,46 +161,129 @@ impl Attempts<'_> {
                     self.record.moments.connected_at = self.client.thread.moment();
                     let waited = self.wait(&mut stream).await;
                     if let Waited::Answered(answered) = waited {
-                        return Ok(self.relay(backend, answered, stream, in_flight).await);
+                        return Ok(self.relay(room, answered, stream).await);
                     }
                     self.failed(backend, on, waited)?
                 }
                 Err(error) => (Failure::Connect, self.no_connection(backend, error)?),
             };
-            drop(in_flight);
-            let next = retry::next(failure, self.repeat, self.tried_count);
+            let next = retry::next(failure, self.repeat, self.tried.count());
             if next != Next::SameBackend {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
             if failure == Failure::Connect {
                 self.client.thread.avoid(self.pool_index(), backend);
             }
-            let again = match next {
-                Next::SameBackend => Some((backend, Connection::Fresh)),
-                Next::OtherBackend => self.pick().map(|other| (other, Connection::Reused)),
-                Next::GiveUp => None,
+            (room, on) = match next {
+                Next::SameBackend => {
+                    // A dead connection that was kept costs its backend nothing.
+                    let free = failure == Failure::Unsent(Connection::Reused);
+                    if !free && self.spend_retry() == Spending::Exhausted {
+                        return Err(own);
+                    }
+                    (room, Connection::Fresh)
+                }
+                Next::OtherBackend => {
+                    drop(room);
+                    (self.other_room(own).await?, Connection::Reused)
+                }
+                Next::GiveUp => return Err(own),
             };
-            let Some(again) = again else {
-                return Err(own);
-            };
-            // A dead connection that was kept costs its backend nothing.
-            let free = failure == Failure::Unsent(Connection::Reused);
-            if !free && self.spend_retry() == Spending::Exhausted {
-                return Err(own);
-            }
-            if next == Next::OtherBackend {
-                self.pool().retries.fetch_add(1, Relaxed);
-            }
-            (backend, on) = again;
             self.record.retries += 1;
             self.exchange.rewind(&self.client.thread);
+        }
+    }
+
+    /// Returns room for a request that is new: nobody who waits is overtaken.
+    async fn first_room(&mut self) -> Result<InFlight, Own> {
+        let claim = if self.pool().queue.is_busy() {
+            Claim::Full
+        } else {
+            self.claim()
+        };
+        let room = match claim {
+            Claim::Taken(backend) => Some(self.room(backend)),
+            Claim::Full => self.queue().await?,
+            Claim::Nobody => None,
+        };
+        room.ok_or_else(|| self.nobody_up())
+    }
+
+    /// Returns room on a backend that has not been tried; `own` is the answer where there is none.
+    async fn other_room(&mut self, own: Own) -> Result<InFlight, Own> {
+        let claim = self.claim();
+        let room = match claim {
+            Claim::Taken(backend) => Some(self.room(backend)),
+            Claim::Full => None,
+            Claim::Nobody => return Err(own),
+        };
+        if self.spend_retry() == Spending::Exhausted {
+            return Err(own);
+        }
+        let room = match room {
+            Some(room) => room,
+            None => self.queue().await?.ok_or(own)?,
+        };
+        self.pool().retries.fetch_add(1, Relaxed);
+        Ok(room)
+    }
+
+    fn claim(&self) -> Claim {
+        self.client.thread.claim(self.pool_index(), &self.tried)
+    }
+
+    /// Holds room that was taken.
+    fn room(&mut self, backend: usize) -> InFlight {
+        self.tried.insert(backend);
+        InFlight::new(&self.client.thread, self.pool_index(), backend)
+    }
+
+    /// Waits for room; returns `None` where there is nobody left to wait for.
+    async fn queue(&mut self) -> Result<Option<InFlight>, Own> {
+        let within = self.pool().timeouts.queue;
+        let pool = self.pool_index();
+        let Client {
+            stream,
+            thread,
+            watch,
+            ..
+        } = &mut *self.client;
+        watch.enter(Phase::Queued, within);
+        let place = Place::take(thread, pool, self.tried);
+        let exchange = &mut self.exchange;
+        let ended = poll_fn(|cx| {
+            let interrupt = watch.poll_interrupt(cx);
+            if let Poll::Ready(cut @ (Interrupt::Drain | Interrupt::Cut)) = interrupt {
+                return Poll::Ready(Queued::Interrupted(cut));
+            }
+            // Called in the last moment is in time.
+            if let Poll::Ready(room) = place.poll(cx) {
+                return Poll::Ready(Queued::Called(room));
+            }
+            if let Poll::Ready(interrupt) = interrupt {
+                return Poll::Ready(Queued::Interrupted(interrupt));
+            }
+            let gone = exchange.poll_early_client(cx, stream, &thread.buffers);
+            gone.map(|()| Queued::ClientGone)
+        });
+        match ended.await {
+            Queued::Called(room) => {
+                room.iter()
+                    .for_each(|room| self.tried.insert(room.backend()));
+                Ok(room)
+            }
+            Queued::Interrupted(Interrupt::Overdue) => Err(self.all_full()),
+            Queued::Interrupted(Interrupt::Drain | Interrupt::Cut) => {
+                Err(Own::Nobody(Termination::DrainTimeout))
+            }
+            Queued::ClientGone => Err(Own::Nobody(Termination::ClientGone)),
         }
     }
 
     /// Notes how far the request has come, before any answer of our own.
     fn note_progress(&mut self) {
         self.record.phase = match self.client.watch.phase() {
-            Phase::Idle | Phase::Head => access::Phase::Queue,
+            Phase::Idle | Phase::Head | Phase::Queued => access::Phase::Queue,
             Phase::Connecting => access::Phase::Connect,
             Phase::Uploading => access::Phase::RequestBody,
             Phase::Waiting => access::Phase::ResponseHead,
@@ -210,14 +301,6 @@ impl Attempts<'_> {
             tracing::debug!(pool = %self.pool().name, "retry budget exhausted");
         }
         spending
-    }
-
-    fn pick(&mut self) -> Option<usize> {
-        let tried = &self.tried[..self.tried_count];
-        let picked = self.client.thread.pick(self.pool_index(), tried)?;
-        *self.tried.get_mut(self.tried_count)? = picked;
-        self.tried_count += 1;
-        Some(picked)
     }
 
     /// Returns a connection; `on` says whether a kept one may be used.
@@ -264,14 +347,8 @@ impl Attempts<'_> {
         poll_fn(|cx| exchange.poll_answer(cx, &mut sides)).await
     }
 
-    /// Relays the response whose head has come.
-    async fn relay(
-        &mut self,
-        backend: usize,
-        answered: Answered,
-        mut upstream: Stream,
-        _in_flight: InFlight,
-    ) -> After {
+    /// Relays the response whose head has come. The connection ends, or is kept, before its room is given back.
+    async fn relay(&mut self, room: InFlight, answered: Answered, mut upstream: Stream) -> After {
         let listener = self.client.listener();
         listener.count_response(answered.status);
         self.record.status = answered.status;
@@ -330,7 +407,7 @@ impl Attempts<'_> {
             return After::Linger;
         }
         if answered.upstream == Persistence::Keep && !exchange.has_surplus() {
-            thread.upstreams.keep(pool, backend, upstream);
+            thread.upstreams.keep(pool, room.backend(), upstream);
         }
         match (answered.client, self.asked.persistence) {
             (Persistence::Keep, _) => After::Keep,
@@ -436,6 +513,18 @@ impl Attempts<'_> {
         Own::Answer(own, Termination::NoBackendUp)
     }
 
+    fn all_full(&self) -> Own {
+        let pool = self.pool();
+        pool.queue.timeouts.fetch_add(1, Relaxed);
+        let why = format!("no backend of pool {} had room in time", pool.name);
+        let own = OwnAnswer {
+            status: 503,
+            token: "queue_timeout",
+            why,
+        };
+        Own::Answer(own, Termination::QueueTimeout)
+    }
+
     /// Gives an answer of our own; the connection is kept where the request is over.
     async fn say(&mut self, own: Own) -> After {
         let own = match own {
@@ -508,15 +597,15 @@ pub(super) async fn say(
     let whole = poll_fn(|cx| {
         while written < text.len() {
             if client.watch.poll_interrupt(cx).is_ready() {
-                return std::task::Poll::Ready(false);
+                return Poll::Ready(false);
             }
             let rest = [IoSlice::new(&text[written..])];
             match std::task::ready!(client.stream.poll_write(cx, &rest)) {
                 Ok(count) => written += count,
-                Err(_) => return std::task::Poll::Ready(false),
+                Err(_) => return Poll::Ready(false),
             }
         }
-        std::task::Poll::Ready(true)
+        Poll::Ready(true)
     })
     .await;
     client.thread.buffers.give_back(text);

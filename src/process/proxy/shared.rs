@@ -1,23 +1,27 @@
 //! What the threads of the proxy share: the table of listeners and pools, verdicts and counters,
 //! all in atomics.
 //!
-//! The one lock is for the connections of one client, where a listener limits them; it is taken when a
-//! connection begins and ends. Written by the data threads (counters) and by the health checks (verdicts), read by both and by
-//! `status`. All orderings are relaxed: each number stands for itself.
+//! The locks are for the connections of one client, where a listener limits them, taken when a connection begins and
+//! ends; and for the queue of a pool, where a backend is limited, taken when somebody has to wait. Written by the data
+//! threads (counters) and by the health checks (verdicts), read by both and by `status`. All orderings are relaxed: each
+//! number stands for itself, but for the two that `queue` tells about.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::queue::PoolQueue;
 use crate::config::{
-    Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts, PoolTimeouts,
+    BackendConfig, Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts,
+    PoolTimeouts,
 };
 use crate::ipc::control::{BackendStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
+use crate::logic::balance::pick::Avoided;
 use crate::logic::http1::head::HeadLimits;
 
 /// The configuration, compiled to indexes.
@@ -28,6 +32,9 @@ pub(super) struct Table {
     pub(super) connection_bytes: usize,
     pub(super) listeners: Vec<Listener>,
     pub(super) pools: Vec<Pool>,
+    began_at: Instant,
+    /// Milliseconds since `began_at`, renewed with every beat of a data thread.
+    now_ms: AtomicU64,
 }
 
 pub(super) struct Listener {
@@ -55,15 +62,20 @@ pub(super) struct Pool {
     pub(super) check: HealthCheckConfig,
     pub(super) timeouts: PoolTimeouts,
     pub(super) retries: AtomicU64,
+    pub(super) queue: PoolQueue,
 }
 
 pub(super) struct Backend {
     pub(super) name: String,
     pub(super) address: SocketAddr,
     pub(super) weight: u16,
+    /// Requests in flight at once; `None`: any number.
+    pub(super) requests_max: Option<u32>,
     availability: AtomicU8,
     last_check: Mutex<String>,
-    pub(super) in_flight: AtomicU64,
+    /// Until then it is asked only where nobody else is left.
+    avoided_until_ms: AtomicU64,
+    in_flight: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) failures: AtomicU64,
 }
@@ -76,27 +88,15 @@ impl Table {
             .iter()
             .map(|pool| {
                 let known = health.iter().find(|known| known.pool == pool.name);
-                let backends = pool.backends.iter().map(|backend| Backend {
-                    name: backend.name.clone(),
-                    address: backend.address,
-                    weight: backend.weight,
-                    availability: AtomicU8::new(encode(initial(
-                        &pool.health_check,
-                        known
-                            .and_then(|known| known.backends.get(&backend.name))
-                            .copied(),
-                    ))),
-                    last_check: Mutex::new(match pool.health_check {
-                        HealthCheckConfig::None => "not checked".to_owned(),
-                        HealthCheckConfig::Probe(_) => String::new(),
-                    }),
-                    in_flight: AtomicU64::new(0),
-                    requests: AtomicU64::new(0),
-                    failures: AtomicU64::new(0),
+                let backends = pool.backends.iter().map(|backend| {
+                    let known = known.and_then(|known| known.backends.get(&backend.name));
+                    Backend::new(backend, &pool.health_check, known.copied())
                 });
+                let backends: Vec<Backend> = backends.collect();
                 Pool {
+                    queue: PoolQueue::new(pool.balance, &backends),
                     name: pool.name.clone(),
-                    backends: backends.collect(),
+                    backends,
                     balance: pool.balance,
                     check: pool.health_check.clone(),
                     timeouts: pool.timeouts,
@@ -133,7 +133,33 @@ impl Table {
             connection_bytes: bytes(config.proxy.connection_bytes),
             listeners,
             pools,
+            began_at: Instant::now(),
+            now_ms: AtomicU64::new(0),
         })
+    }
+
+    /// Returns the coarse clock of what all threads share; that of a thread stands still where the thread does.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Relaxed)
+    }
+
+    /// Renews that clock.
+    pub(super) fn renew_clock(&self) {
+        let now_ms = millis(self.began_at.elapsed());
+        self.now_ms.fetch_max(now_ms, Relaxed);
+    }
+
+    /// Calls who waits where a backend is not avoided any more: time alone has brought room.
+    pub(super) fn end_avoidance(&self) {
+        let now_ms = self.now_ms();
+        let ended = |pool: &&Pool| {
+            pool.backends
+                .iter()
+                .any(|backend| backend.end_avoidance(now_ms))
+        };
+        for pool in self.pools.iter().filter(ended) {
+            pool.queue.call(&pool.backends, now_ms);
+        }
     }
 
     /// Counts a client's connection in, or turns it away where it is one too many.
@@ -230,6 +256,22 @@ impl Listener {
 }
 
 impl Pool {
+    /// Stores a verdict, and calls who waits: there may be room now, or nobody left to wait for.
+    pub(super) fn set_availability(&self, backend: usize, availability: Availability, now_ms: u64) {
+        let encoded = encode(availability);
+        self.backends[backend].availability.store(encoded, Relaxed);
+        self.queue.call(&self.backends, now_ms);
+    }
+
+    /// Gives room back that was taken, and calls who waits for it.
+    pub(super) fn give_back(&self, backend: usize, now_ms: u64) {
+        let backend = &self.backends[backend];
+        backend.in_flight.fetch_sub(1, Relaxed);
+        if backend.requests_max.is_some() {
+            self.queue.call(&self.backends, now_ms);
+        }
+    }
+
     /// Returns what the supervisor is told of this pool.
     pub(super) fn health(&self) -> PoolHealth {
         let mut probed = true;
@@ -258,19 +300,85 @@ impl Pool {
                 .lock()
                 .map(|text| text.clone())
                 .unwrap_or_default(),
-            active_requests: backend.in_flight.load(Relaxed),
+            active_requests: backend.in_flight(),
             requests_total: backend.requests.load(Relaxed),
             failures_total: backend.failures.load(Relaxed),
+            requests_max: backend.requests_max,
         });
         PoolStatus {
-            name: self.name.clone(),
-            backends: backends.collect(),
             retries_total: self.retries.load(Relaxed),
+            waiting_requests: self.queue.waiting(),
+            waited_total: self.queue.waited.load(Relaxed),
+            queue_timeouts_total: self.queue.timeouts.load(Relaxed),
+            ..PoolStatus::uncounted(self.name.clone(), backends.collect())
         }
     }
 }
 
 impl Backend {
+    fn new(config: &BackendConfig, check: &HealthCheckConfig, known: Option<bool>) -> Backend {
+        Backend {
+            name: config.name.clone(),
+            address: config.address,
+            weight: config.weight,
+            requests_max: config.requests,
+            availability: AtomicU8::new(encode(initial(check, known))),
+            last_check: Mutex::new(match check {
+                HealthCheckConfig::None => "not checked".to_owned(),
+                HealthCheckConfig::Probe(_) => String::new(),
+            }),
+            avoided_until_ms: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns how many requests are in flight.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Returns whether one more request may be given to it.
+    pub(super) fn has_room(&self) -> bool {
+        self.requests_max
+            .is_none_or(|max| self.in_flight() < u64::from(max))
+    }
+
+    /// Takes room for one request, if there still is any: exact, whatever other threads do.
+    pub(super) fn take_room(&self) -> Room {
+        let Some(max) = self.requests_max else {
+            self.in_flight.fetch_add(1, Relaxed);
+            return Room::Taken;
+        };
+        let one_more = |count: u64| (count < u64::from(max)).then_some(count + 1);
+        match self.in_flight.fetch_update(Relaxed, Relaxed, one_more) {
+            Ok(_) => Room::Taken,
+            Err(_) => Room::None,
+        }
+    }
+
+    /// Asks others first until then: it could not be connected to.
+    pub(super) fn avoid(&self, until_ms: u64) {
+        self.avoided_until_ms.store(until_ms, Relaxed);
+    }
+
+    /// Returns whether it was avoided and is not any more; says so once.
+    fn end_avoidance(&self, now_ms: u64) -> bool {
+        let over = |until_ms: u64| (1..=now_ms).contains(&until_ms).then_some(0);
+        self.avoided_until_ms
+            .fetch_update(Relaxed, Relaxed, over)
+            .is_ok()
+    }
+
+    pub(super) fn avoided(&self, now_ms: u64) -> Avoided {
+        if self.avoided_until_ms.load(Relaxed) > now_ms {
+            Avoided::Yes
+        } else {
+            Avoided::No
+        }
+    }
+
     pub(super) fn availability(&self) -> Availability {
         match self.availability.load(Relaxed) {
             UP => Availability::Up,
@@ -279,15 +387,19 @@ impl Backend {
         }
     }
 
-    pub(super) fn set_availability(&self, availability: Availability) {
-        self.availability.store(encode(availability), Relaxed);
-    }
-
     pub(super) fn set_last_check(&self, text: String) {
         if let Ok(mut last) = self.last_check.lock() {
             *last = text;
         }
     }
+}
+
+/// Whether there was room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// There was, and one request has it.
+    Taken,
+    None,
 }
 
 fn initial(check: &HealthCheckConfig, known: Option<bool>) -> Availability {

@@ -16,7 +16,7 @@ use std::task::Poll;
 use tokio::net::TcpStream;
 
 use super::downstream::watch::{CoarseClock, Interrupt, Watch};
-use super::shared::{Backend, Table};
+use super::shared::Table;
 use super::stream::Stream;
 use super::worker::Thread;
 
@@ -129,7 +129,7 @@ pub(super) enum LookedAt {
     Yes,
 }
 
-/// A request that a backend is busy with, counted until this is dropped.
+/// A request that a backend is busy with: room that was taken there, given back when this is dropped.
 pub(super) struct InFlight {
     thread: Rc<Thread>,
     pool: usize,
@@ -137,25 +137,31 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
+    /// Holds room that was taken.
     pub(super) fn new(thread: &Rc<Thread>, pool: usize, backend: usize) -> InFlight {
-        let this = InFlight {
+        InFlight {
             thread: Rc::clone(thread),
             pool,
             backend,
-        };
-        this.backend().in_flight.fetch_add(1, Relaxed);
-        this.backend().requests.fetch_add(1, Relaxed);
-        this
+        }
     }
 
-    fn backend(&self) -> &Backend {
-        &self.thread.table.pools[self.pool].backends[self.backend]
+    /// Returns the index of the backend.
+    pub(super) fn backend(&self) -> usize {
+        self.backend
+    }
+
+    /// Counts an attempt on the backend.
+    pub(super) fn count_attempt(&self) {
+        let backend = &self.thread.table.pools[self.pool].backends[self.backend];
+        backend.requests.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.backend().in_flight.fetch_sub(1, Relaxed);
+        let pool = &self.thread.table.pools[self.pool];
+        pool.give_back(self.backend, self.thread.table.now_ms());
     }
 }
 

@@ -9,7 +9,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,16 +23,14 @@ use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::turns::Turns;
 use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
+use super::picker::{Claim, Picker};
 use super::pipes::Pipes;
 use super::serving::Events;
 use super::shared::{Admission, Table};
 use super::stream::{Listening, Stream};
 use super::upstream::Upstreams;
 use crate::ipc::message::FromProxy;
-use crate::logic::balance::Balance;
-use crate::logic::balance::health::Availability;
-use crate::logic::balance::pick::{Candidate, RoundRobin, random_of_two};
-use crate::logic::balance::retry::{RetryBudget, Spending};
+use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
 
@@ -77,10 +74,8 @@ pub(super) struct Thread {
     stage: Receiver<Stage>,
     /// By pool.
     budgets: Vec<Cell<RetryBudget>>,
-    wheels: Vec<RefCell<RoundRobin>>,
-    /// By pool and backend: until then it is asked only where nobody else is left, by the coarse clock.
-    avoided_until_ms: Vec<Vec<Cell<u64>>>,
-    candidates: RefCell<Vec<Candidate>>,
+    /// By pool.
+    pickers: Vec<RefCell<Picker>>,
     chance: RefCell<fastrand::Rng>,
     connections: RefCell<Connections>,
     emptied: Notify,
@@ -165,22 +160,16 @@ impl Thread {
         number: usize,
         lines: Option<Lines>,
     ) -> Thread {
-        let wheels = table.pools.iter().map(|pool| {
-            let weights: Vec<u16> = pool.backends.iter().map(|backend| backend.weight).collect();
-            RefCell::new(RoundRobin::new(&weights, number))
-        });
+        let pickers = table.pools.iter();
+        let pickers =
+            pickers.map(|pool| RefCell::new(Picker::new(pool.balance, &pool.backends, number)));
         let clock = CoarseClock::default();
         Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             pipes: Pipes::default(),
             turns: Rc::default(),
-            wheels: wheels.collect(),
-            avoided_until_ms: table
-                .pools
-                .iter()
-                .map(|pool| pool.backends.iter().map(|_| Cell::new(0)).collect())
-                .collect(),
+            pickers: pickers.collect(),
             budgets: table
                 .pools
                 .iter()
@@ -192,7 +181,6 @@ impl Thread {
             draining: Cell::new(false),
             lines: lines.map(RefCell::new),
             stage,
-            candidates: RefCell::default(),
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
             emptied: Notify::new(),
@@ -233,48 +221,15 @@ impl Thread {
     /// Asks others first for a while: a backend could not be connected to, and its health check has not noticed yet.
     /// Every request that met it would cost a retry otherwise, more than the budget has.
     pub(super) fn avoid(&self, pool: usize, backend: usize) {
-        let until_ms = self.clock.get() + AVOID_MS;
-        self.avoided_until_ms[pool][backend].set(until_ms);
+        let until_ms = self.table.now_ms() + AVOID_MS;
+        self.table.pools[pool].backends[backend].avoid(until_ms);
     }
 
-    /// Returns who gets the next attempt: among those that are up or, if there is none, among the
-    /// unprobed; who could not be connected to a moment ago comes last.
-    pub(super) fn pick(&self, pool_index: usize, tried: &[usize]) -> Option<usize> {
-        let pool = &self.table.pools[pool_index];
-        let mut candidates = self.candidates.borrow_mut();
-        let now_ms = self.clock.get();
-        let avoided = |index: usize| self.avoided_until_ms[pool_index][index].get() > now_ms;
-        for (wanted, last) in [
-            (Availability::Up, false),
-            (Availability::Up, true),
-            (Availability::Unprobed, false),
-            (Availability::Unprobed, true),
-        ] {
-            candidates.clear();
-            candidates.extend(
-                pool.backends
-                    .iter()
-                    .enumerate()
-                    .map(|(index, backend)| Candidate {
-                        weight: backend.weight,
-                        in_flight: backend.in_flight.load(Relaxed),
-                        usable: backend.availability() == wanted
-                            && avoided(index) == last
-                            && !tried.contains(&index),
-                    }),
-            );
-            let picked = match pool.balance {
-                Balance::RoundRobin => self.wheels[pool_index].borrow_mut().pick(&candidates),
-                Balance::RandomOfTwo => {
-                    let mut chance = self.chance.borrow_mut();
-                    random_of_two(&candidates, [chance.u64(..), chance.u64(..)])
-                }
-            };
-            if picked.is_some() {
-                return picked;
-            }
-        }
-        None
+    /// Returns who gets the next attempt, and takes room there.
+    pub(super) fn claim(&self, pool: usize, tried: &Tried) -> Claim {
+        let backends = &self.table.pools[pool].backends;
+        let mut picker = self.pickers[pool].borrow_mut();
+        picker.claim(backends, self.table.now_ms(), tried)
     }
 
     /// Watches a connection until the guard is dropped.
@@ -297,6 +252,7 @@ impl Thread {
             watch.sweep();
         }
         self.upstreams.sweep();
+        self.table.end_avoidance();
     }
 
     async fn until_drained(&self) {
@@ -365,6 +321,7 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
         let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         watch::renew(&thread.clock, now_ms - before_ms);
         before_ms = now_ms;
+        thread.table.renew_clock();
         events(FromProxy::Beat { thread: number });
         if let Some(lines) = &thread.lines {
             lines.borrow_mut().handle_beat();

@@ -700,13 +700,9 @@ impl Daemon {
                     active_requests: 0,
                     requests_total: 0,
                     failures_total: 0,
+                    requests_max: backend.requests,
                 });
-                let backends = backends.collect();
-                PoolStatus {
-                    name: pool.name.clone(),
-                    backends,
-                    retries_total: 0,
-                }
+                PoolStatus::uncounted(pool.name.clone(), backends.collect())
             })
             .collect()
     }

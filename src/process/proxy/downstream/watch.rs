@@ -31,6 +31,8 @@ pub(in crate::process::proxy) enum Phase {
     Head,
     /// The body of a request is being read and nothing is answered yet.
     Uploading,
+    /// Every backend is full.
+    Queued,
     /// A connection to a backend is being opened.
     Connecting,
     /// The backend has the request.

@@ -1,0 +1,83 @@
+//! Who gets the next attempt: a backend of a pool, and room on it in the same step.
+//!
+//! One for each pool and data thread, nothing shared; and one behind the lock of the pool's queue, for those who have
+//! waited. The decisions are `logic::balance::pick`'s; here it is told what the backends are like, and room is taken.
+
+use super::shared::{Backend, Room};
+use crate::logic::balance::Balance;
+use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
+use crate::logic::balance::retry::Tried;
+
+/// What picking remembers of one pool.
+pub(super) struct Picker {
+    balance: Balance,
+    wheel: RoundRobin,
+    chance: fastrand::Rng,
+    ranks: Vec<Option<Rank>>,
+    candidates: Vec<Candidate>,
+}
+
+/// What came of a pick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// A backend by index; the request has room on it.
+    Taken(usize),
+    /// Those who would be asked have no room.
+    Full,
+    /// There is nobody to be asked.
+    Nobody,
+}
+
+impl Picker {
+    /// Returns a picker whose wheel is `offset` turns ahead.
+    pub(super) fn new(balance: Balance, backends: &[Backend], offset: usize) -> Picker {
+        let weights: Vec<u16> = backends.iter().map(|backend| backend.weight).collect();
+        Picker {
+            balance,
+            wheel: RoundRobin::new(&weights, offset),
+            chance: fastrand::Rng::new(),
+            ranks: Vec::with_capacity(weights.len()),
+            candidates: Vec::with_capacity(weights.len()),
+        }
+    }
+
+    /// Picks among those of the lowest rank; where they are full, nobody is asked in their place.
+    pub(super) fn claim(&mut self, backends: &[Backend], now_ms: u64, tried: &Tried) -> Claim {
+        // Once for all: they may change between two looks.
+        let ranks = backends.iter().enumerate().map(|(index, backend)| {
+            let rank = Rank::of(backend.availability(), backend.avoided(now_ms));
+            rank.filter(|_| !tried.contains(index))
+        });
+        self.ranks.clear();
+        self.ranks.extend(ranks);
+        let Some(lowest) = self.ranks.iter().flatten().min().copied() else {
+            return Claim::Nobody;
+        };
+        while let Some(picked) = self.pick(backends, lowest) {
+            match backends[picked].take_room() {
+                Room::Taken => return Claim::Taken(picked),
+                // Another thread was faster.
+                Room::None => {}
+            }
+        }
+        Claim::Full
+    }
+
+    fn pick(&mut self, backends: &[Backend], lowest: Rank) -> Option<usize> {
+        let ranked = backends.iter().zip(&self.ranks);
+        let candidates = ranked.map(|(backend, rank)| Candidate {
+            weight: backend.weight,
+            in_flight: backend.in_flight(),
+            usable: *rank == Some(lowest) && backend.has_room(),
+        });
+        self.candidates.clear();
+        self.candidates.extend(candidates);
+        match self.balance {
+            Balance::RoundRobin => self.wheel.pick(&self.candidates),
+            Balance::RandomOfTwo => {
+                let chance = [self.chance.u64(..), self.chance.u64(..)];
+                random_of_two(&self.candidates, chance)
+            }
+        }
+    }
+}

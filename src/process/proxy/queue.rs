@@ -1,0 +1,369 @@
+//! Where requests wait whose backends are full: one order for each pool, over all data threads.
+//!
+//! The order is `logic::balance::queue`'s; here it gets its lock and its wakers. Whoever gives room back, and whoever
+//! brings a backend up or down, calls; who is called already has its room. The lock is taken only where somebody waits
+//! or has to: a count beside it says so.
+//!
+//! No call is lost between the two numbers, though neither is written under the lock of the other: who enters counts
+//! itself, then looks for room; who gives room back does so, then looks at the count. A fence between the two steps on
+//! either side lets at least one of them see the other.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU64, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::picker::{Claim, Picker};
+use super::shared::{Backend, Pool};
+use super::upstream::InFlight;
+use super::worker::Thread;
+use crate::logic::balance::Balance;
+use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket};
+use crate::logic::balance::retry::Tried;
+
+/// The queue of one pool.
+///
+/// It holds at most as many as there are client connections, which are bounded: a connection waits with one request.
+pub(super) struct PoolQueue {
+    /// Whether any backend has a limit; nobody ever waits where none has.
+    limited: bool,
+    /// How many wait uncalled; written under the lock.
+    waiting: AtomicU64,
+    inside: Mutex<Inside>,
+    /// Requests that had to wait.
+    pub(super) waited: AtomicU64,
+    /// Those that waited in vain.
+    pub(super) timeouts: AtomicU64,
+}
+
+struct Inside {
+    queue: Queue<Waiter, Call>,
+    picker: Picker,
+}
+
+struct Waiter {
+    tried: Tried,
+    /// `None` until it is polled.
+    waker: Option<Waker>,
+}
+
+/// What one who waits is called with.
+enum Call {
+    /// Room on a backend, by index, that has been taken for it.
+    Room(usize),
+    /// There is nobody left to wait for.
+    Nobody,
+}
+
+impl PoolQueue {
+    pub(super) fn new(balance: Balance, backends: &[Backend]) -> PoolQueue {
+        PoolQueue {
+            limited: backends
+                .iter()
+                .any(|backend| backend.requests_max.is_some()),
+            waiting: AtomicU64::new(0),
+            inside: Mutex::new(Inside {
+                queue: Queue::default(),
+                picker: Picker::new(balance, backends, 0),
+            }),
+            waited: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns how many wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Returns whether somebody waits whom nobody may overtake.
+    pub(super) fn is_busy(&self) -> bool {
+        self.limited && self.waiting() > 0
+    }
+
+    /// Calls everybody for whom there is room or nobody left, in order; to be asked after either may have come true.
+    pub(super) fn call(&self, backends: &[Backend], now_ms: u64) {
+        if !self.limited {
+            return;
+        }
+        fence(SeqCst);
+        while self.is_busy() {
+            let mut inside = self.lock();
+            let Inside { queue, picker } = &mut *inside;
+            let called = queue.call_next(|waiter| offer(picker, backends, now_ms, &waiter.tried));
+            self.count(queue);
+            drop(inside);
+            match called {
+                Some(Waiter { waker, .. }) => drop(waker.map(Waker::wake)),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes a place: behind everybody, or before all new ones where the request was tried already.
+    fn enter(&self, backends: &[Backend], now_ms: u64, tried: Tried) -> Ticket {
+        let lane = match tried.count() {
+            0 => Lane::New,
+            _ => Lane::Again,
+        };
+        let waker = None;
+        let mut inside = self.lock();
+        let ticket = inside.queue.enter(lane, Waiter { tried, waker });
+        self.count(&inside.queue);
+        drop(inside);
+        self.waited.fetch_add(1, Relaxed);
+        self.call(backends, now_ms);
+        ticket
+    }
+
+    /// Ready with what a ticket was called with.
+    fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Call> {
+        let mut inside = self.lock();
+        if let Some(call) = inside.queue.answer(ticket) {
+            return Poll::Ready(call);
+        }
+        if let Some(waiter) = inside.queue.waiter_mut(ticket) {
+            match &waiter.waker {
+                Some(known) if known.will_wake(cx.waker()) => {}
+                Some(_) | None => waiter.waker = Some(cx.waker().clone()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Ends a ticket; returns what it was called with and has not heard of.
+    fn leave(&self, ticket: Ticket) -> Option<Call> {
+        let mut inside = self.lock();
+        let left = inside.queue.leave(ticket);
+        self.count(&inside.queue);
+        left
+    }
+
+    /// A thread that panicked here left the queue whole.
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, queue: &Queue<Waiter, Call>) {
+        self.waiting.store(queue.waiting() as u64, Relaxed);
+    }
+}
+
+fn offer(picker: &mut Picker, backends: &[Backend], now_ms: u64, tried: &Tried) -> Offer<Call> {
+    match picker.claim(backends, now_ms, tried) {
+        Claim::Taken(backend) => Offer::Call(Call::Room(backend)),
+        Claim::Nobody => Offer::Call(Call::Nobody),
+        // All behind it are new too, and would be told the same.
+        Claim::Full if tried.count() == 0 => Offer::Stop,
+        Claim::Full => Offer::Pass,
+    }
+}
+
+/// A place in the queue of a pool, until this is dropped.
+pub(super) struct Place {
+    thread: Rc<Thread>,
+    pool: usize,
+    ticket: Ticket,
+}
+
+impl Place {
+    /// Takes a place for a request that has been tried on the given backends.
+    pub(super) fn take(thread: &Rc<Thread>, pool_index: usize, tried: Tried) -> Place {
+        let pool = &thread.table.pools[pool_index];
+        let now_ms = thread.table.now_ms();
+        Place {
+            ticket: pool.queue.enter(&pool.backends, now_ms, tried),
+            thread: Rc::clone(thread),
+            pool: pool_index,
+        }
+    }
+
+    /// Ready with room on a backend, or with `None` where there is nobody left to wait for.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<InFlight>> {
+        let poll = self.pool().queue.poll(self.ticket, cx);
+        poll.map(|call| match call {
+            Call::Room(backend) => Some(InFlight::new(&self.thread, self.pool, backend)),
+            Call::Nobody => None,
+        })
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.thread.table.pools[self.pool]
+    }
+}
+
+impl Drop for Place {
+    /// Leaves; who was called and has not heard of it passes its room on.
+    fn drop(&mut self) {
+        let pool = self.pool();
+        if let Some(Call::Room(backend)) = pool.queue.leave(self.ticket) {
+            pool.give_back(backend, self.thread.table.now_ms());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::task::Wake;
+    use std::thread::{self, Thread};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::config::{self, NodeName};
+    use crate::logic::balance::health::Availability;
+    use crate::process::proxy::shared::Table;
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// Returns a table with one pool of two backends, which take so many requests.
+    fn table(limits: [u32; 2]) -> Table {
+        let [a, b] = limits;
+        let yaml = format!(
+            "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web}}}}\npools:\n  web:\n    \
+             health_check: none\n    backends: {{a: {{address: \"127.0.0.2:80\", requests: {a}}}, \
+             b: {{address: \"127.0.0.3:80\", requests: {b}}}}}\n"
+        );
+        let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1"));
+        Table::new(&config.expect("it is right"), &[]).expect("its pool exists")
+    }
+
+    /// Waits on this thread until it is called, in vain if no call comes in time.
+    fn wait(pool: &Pool, ticket: Ticket) -> Call {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let deadline_at = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Poll::Ready(call) = pool.queue.poll(ticket, &mut Context::from_waker(&waker)) {
+                return call;
+            }
+            let left = deadline_at.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "a call was lost");
+            thread::park_timeout(left);
+        }
+    }
+
+    /// One request after another, from a thread that picks for itself: claims, waits or leaves, holds, gives back.
+    fn visit(pool: &Pool, busy: &[AtomicU64; 2], seed: u64) {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut picker = Picker::new(pool.balance, &pool.backends, 0);
+        for _ in 0..ROUNDS {
+            let claim = match pool.queue.is_busy() {
+                true => Claim::Full,
+                false => picker.claim(&pool.backends, 0, &Tried::default()),
+            };
+            let backend = match claim {
+                Claim::Taken(backend) => backend,
+                Claim::Full => {
+                    let ticket = pool.queue.enter(&pool.backends, 0, Tried::default());
+                    let call = match chance.u8(..4) {
+                        0 => pool.queue.leave(ticket),
+                        _ => Some(wait(pool, ticket)),
+                    };
+                    match call {
+                        Some(Call::Room(backend)) => backend,
+                        Some(Call::Nobody) => panic!("all are up"),
+                        None => continue,
+                    }
+                }
+                Claim::Nobody => panic!("all are up"),
+            };
+            let limit = pool.backends[backend]
+                .requests_max
+                .map_or(u64::MAX, u64::from);
+            let before = busy[backend].fetch_add(1, SeqCst);
+            assert!(before < limit, "{before} of {limit} on {backend}");
+            if chance.u8(..4) == 0 {
+                thread::yield_now();
+            }
+            busy[backend].fetch_sub(1, SeqCst);
+            pool.give_back(backend, 0);
+        }
+    }
+
+    /// Threads that do nothing else come between any two steps of each other.
+    #[test]
+    fn limits_hold_and_no_call_is_lost_between_threads() {
+        for limits in [[1, 1], [1, 2], [2, 2]] {
+            let table = table(limits);
+            let (pool, busy) = (&table.pools[0], [AtomicU64::new(0), AtomicU64::new(0)]);
+            thread::scope(|scope| {
+                for seed in 0..6 {
+                    let busy = &busy;
+                    scope.spawn(move || visit(pool, busy, seed));
+                }
+            });
+            assert_eq!(pool.queue.waiting(), 0);
+            assert!(pool.backends.iter().all(|backend| backend.in_flight() == 0));
+            assert!(pool.queue.waited.load(Relaxed) > 0, "somebody had to wait");
+        }
+    }
+
+    fn claim(pool: &Pool) -> Claim {
+        let mut picker = Picker::new(pool.balance, &pool.backends, 0);
+        picker.claim(&pool.backends, 0, &Tried::default())
+    }
+
+    /// Takes the only room of either backend; returns both in the order of taking.
+    fn fill(pool: &Pool) -> [usize; 2] {
+        match [claim(pool), claim(pool), claim(pool)] {
+            [Claim::Taken(one), Claim::Taken(two), Claim::Full] => [one, two],
+            other => panic!("there is room for two: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn room_that_comes_between_the_look_and_the_place_is_not_missed() {
+        let table = table([1, 1]);
+        let pool = &table.pools[0];
+        let [one, _] = fill(pool);
+        pool.give_back(one, 0);
+        let ticket = pool.queue.enter(&pool.backends, 0, Tried::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let call = pool.queue.poll(ticket, &mut cx);
+        assert!(matches!(call, Poll::Ready(Call::Room(room)) if room == one));
+    }
+
+    #[test]
+    fn who_leaves_after_the_call_passes_its_room_on() {
+        let table = table([1, 1]);
+        let pool = &table.pools[0];
+        let [one, _] = fill(pool);
+        let [first, second] = [0, 1].map(|_| pool.queue.enter(&pool.backends, 0, Tried::default()));
+        pool.give_back(one, 0);
+        let Some(Call::Room(room)) = pool.queue.leave(first) else {
+            panic!("the first was called");
+        };
+        assert_eq!((room, claim(pool)), (one, Claim::Full), "it had the room");
+        pool.give_back(room, 0);
+        assert!(matches!(wait(pool, second), Call::Room(room) if room == one));
+    }
+
+    #[test]
+    fn all_are_called_when_nobody_is_left_to_wait_for() {
+        let table = table([1, 1]);
+        let pool = &table.pools[0];
+        fill(pool);
+        let mut tried = Tried::default();
+        tried.insert(0);
+        let new = pool.queue.enter(&pool.backends, 0, Tried::default());
+        let again = pool.queue.enter(&pool.backends, 0, tried);
+        pool.set_availability(1, Availability::Down, 0);
+        assert!(
+            matches!(wait(pool, again), Call::Nobody),
+            "it had that one only"
+        );
+        assert_eq!(pool.queue.waiting(), 1);
+        pool.set_availability(0, Availability::Down, 0);
+        assert!(matches!(wait(pool, new), Call::Nobody));
+    }
+
+    const ROUNDS: u32 = 20_000;
+}
