@@ -17,10 +17,7 @@ fn no_more_than_connection_bytes_is_held_of_an_answer_that_nobody_reads() {
     let (rig, client, listener) = start();
     let (client, backend) = ask(client, &listener, GET);
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n";
-    let written = write_until_it_stalls(&backend.stream, head, &[b'x'; 1000]);
-    let in_the_kernel = between(&client.stream) + between(&backend.stream);
-    // The head grows on its way, by less than a byte for every hundred that may be held.
-    let held = written.saturating_sub(in_the_kernel);
+    let held = held_of_an_answer(&client, &backend, head);
     assert!(held <= CONNECTION_BYTES, "{held} bytes are held");
     drop(rig);
 }
@@ -88,10 +85,25 @@ fn before(backend: SocketAddr) -> (Rig, Wire) {
     let mut setup = setup(&[backend]);
     setup.config.proxy.connection_bytes = u32::try_from(CONNECTION_BYTES).unwrap();
     let rig = setup.start();
+    let client = narrow(&rig);
+    (rig, client)
+}
+
+/// Returns a client for whom the kernel keeps little.
+pub fn narrow(rig: &Rig) -> Wire {
     let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     client.set_recv_buffer_size(KERNEL_BYTES).unwrap();
     client.connect(&rig.address.into()).unwrap();
-    (rig, Wire::new(TcpStream::from(client)))
+    Wire::new(TcpStream::from(client))
+}
+
+/// Sends an answer without end from `backend`; returns what is held of it on its way to `client`, which
+/// does not read.
+pub fn held_of_an_answer(client: &Wire, backend: &Wire, head: &[u8]) -> usize {
+    let written = write_until_it_stalls(&backend.stream, head, &[b'x'; 1000]);
+    let in_the_kernel = between(&client.stream) + between(&backend.stream);
+    // The head grows on its way, by less than a byte for every hundred that may be held.
+    written.saturating_sub(in_the_kernel)
 }
 
 /// Asks, and reads the head of the request at the other end.

@@ -21,4 +21,5 @@ mod life;
 mod drain;
 mod endings;
 mod held;
+mod piped;
 mod queues;

@@ -413,7 +413,7 @@ impl Attempts<'_> {
             (Persistence::Keep, _) => After::Keep,
             // The client has said that nothing follows; closing would reset what does.
             (Persistence::Close, Persistence::Close)
-                if !exchange.is_ahead() && stream.is_quiet() =>
+                if !exchange.is_ahead() && !stream.has_unread() =>
             {
                 After::Close
             }

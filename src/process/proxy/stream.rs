@@ -180,18 +180,31 @@ impl Stream {
     /// Returns whether nothing has come on a connection that should be quiet, by what the runtime
     /// knows of it: no system call where nothing has happened.
     pub(super) fn is_quiet(&self) -> bool {
-        let Socket::Registered(stream) = &self.0 else {
-            return self.is_quiet_in_the_kernel();
-        };
-        let mut byte = [0];
-        matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        matches!(self.look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Asks the kernel the same.
     pub(super) fn is_quiet_in_the_kernel(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        let peeked = self.socket().map(|socket| socket.peek(&mut byte));
-        matches!(peeked, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
+        matches!(self.peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Returns whether something waits to be read: closing would reset the connection. Its end does
+    /// not count.
+    pub(super) fn has_unread(&self) -> bool {
+        matches!(self.look(), Ok(1..))
+    }
+
+    /// Reads at most a byte of what nobody wants.
+    fn look(&self) -> io::Result<usize> {
+        match &self.0 {
+            Socket::Registered(stream) => stream.try_read(&mut [0]),
+            Socket::Unregistered(_) => self.peek(),
+        }
+    }
+
+    fn peek(&self) -> io::Result<usize> {
+        let socket = self.socket().ok_or(io::ErrorKind::NotConnected)?;
+        socket.peek(&mut [MaybeUninit::uninit()])
     }
 
     /// Returns its own address.

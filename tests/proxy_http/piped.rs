@@ -1,0 +1,162 @@
+//! Large bodies, which go from socket to socket through a pipe: whole, in order, and bounded.
+//!
+//! The bytes of a body say where they stand, so that one that is lost, doubled or moved is found.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::common::{Backend, Wire, wait_until};
+use crate::rig::{GET, Rig, rig, setup};
+
+#[test]
+fn large_answers_come_whole_to_slow_readers_and_the_connections_live_on() {
+    let backend = Backend::scripted(|mut visit| {
+        while visit.request().is_some() {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+            write_in_pieces(&visit.wire.stream, head.as_bytes(), 7_001);
+        }
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    for _ in 0..3 {
+        client.send(GET);
+        client.head().unwrap();
+        read_slowly(&mut client, BODY_BYTES);
+    }
+    assert_eq!(backend.accepted(), 1, "the connection is used again");
+}
+
+#[test]
+fn large_answers_that_are_ended_by_close_come_whole() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        write_in_pieces(&visit.wire.stream, b"HTTP/1.0 200 OK\r\n\r\n", 100_003);
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    client.head().unwrap();
+    read_slowly(&mut client, BODY_BYTES);
+    assert!(client.is_ended());
+}
+
+#[test]
+fn large_requests_come_whole_to_slow_backends() {
+    let backend = Backend::scripted(|mut visit| {
+        while visit.wire.head().is_some() {
+            read_slowly(&mut visit.wire, BODY_BYTES);
+            visit
+                .wire
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+    for _ in 0..2 {
+        write_in_pieces(&client.stream, head.as_bytes(), 50_021);
+        assert_eq!(client.response().status(), 200);
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_in_its_pipe_is_not_taken_for_whole() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            2 * BODY_BYTES
+        );
+        write_in_pieces(&visit.wire.stream, head.as_bytes(), 60_000);
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    client.send(GET);
+    client.head().unwrap();
+    read_slowly(&mut client, BODY_BYTES);
+    assert!(client.is_ended(), "nothing is made up for what is missing");
+}
+
+/// Whoever finds no pipe has its body copied; all of them are held up half-way, so that all pipes are
+/// in use at once.
+#[test]
+fn more_large_answers_than_there_are_pipes_come_whole() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+        write_in_pieces(&visit.wire.stream, head.as_bytes(), BODY_BYTES);
+    });
+    let rig = setup(&[backend.address]).start();
+    let mut clients: Vec<Wire> = (0..PIPES_MAX + 16).map(|_| stalled(&rig)).collect();
+    // Other tests have theirs in this process: at least so many, not exactly.
+    wait_until("the pipes to be in use", || pipes() >= PIPES_MAX);
+    for client in &mut clients {
+        client.head().unwrap();
+        read_slowly(client, BODY_BYTES);
+    }
+}
+
+#[test]
+fn a_pipe_holds_no_more_than_a_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = setup(&[listener.local_addr().unwrap()]).start();
+    let client = stalled(&rig);
+    let backend = Wire::new(listener.accept().unwrap().0);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n";
+    let held = crate::held::held_of_an_answer(&client, &backend, head);
+    assert!(held <= PIPE_BYTES, "{held} bytes are held");
+}
+
+/// Returns a client that has asked and does not read, and for whom the kernel keeps little.
+fn stalled(rig: &Rig) -> Wire {
+    let mut client = crate::held::narrow(rig);
+    client.send(GET);
+    client
+}
+
+/// Returns how many pipes this process has.
+fn pipes() -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let ends = targets.filter(|target| target.to_string_lossy().starts_with("pipe:"));
+    ends.count() / 2
+}
+
+/// Writes a head and the body, `piece` bytes at a time, as fast as they are taken; a reader that has
+/// gone shows in what it says.
+fn write_in_pieces(mut stream: &TcpStream, head: &[u8], piece: usize) {
+    let _ = stream.write_all(head);
+    let body: Vec<u8> = (0..BODY_BYTES).map(byte_at).collect();
+    for piece in body.chunks(piece) {
+        let _ = stream.write_all(piece);
+    }
+}
+
+/// Reads so many bytes of a body, with pauses, and looks at each.
+fn read_slowly(wire: &mut Wire, count: usize) {
+    let mut at = 0;
+    while at < count {
+        let some = wire.take((count - at).min(PAUSE_BYTES));
+        assert!(!some.is_empty(), "the body ends after {at} bytes");
+        let wrong = some
+            .iter()
+            .zip(at..)
+            .find(|(byte, at)| **byte != byte_at(*at));
+        assert_eq!(wrong, None);
+        at += some.len();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A prime's worth of bytes before they begin again: no size of a read or of a pipe is a multiple.
+fn byte_at(place: usize) -> u8 {
+    u8::try_from(place % 251).unwrap()
+}
+
+/// Some pipes full, and no multiple of one.
+const BODY_BYTES: usize = 1_300_021;
+const PAUSE_BYTES: usize = 200_000;
+/// As in `pipes`.
+const PIPE_BYTES: usize = 256 * 1024;
+const PIPES_MAX: usize = 64;
