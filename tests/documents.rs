@@ -546,6 +546,7 @@ fn sample_status() -> Status {
                 active_requests: 0,
                 requests_total: 1,
                 failures_total: 0,
+                unasked_total: 0,
                 requests_max: Some(50),
             }],
             retries_total: 0,

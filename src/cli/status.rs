@@ -346,6 +346,7 @@ mod tests {
                     active_requests: 5,
                     requests_total: 60,
                     failures_total: 1,
+                    unasked_total: 0,
                     requests_max,
                 }],
             )

@@ -315,6 +315,9 @@ pub struct BackendStatus {
     pub requests_total: u64,
     /// Attempts that failed.
     pub failures_total: u64,
+    /// Times that it sent what nobody had asked for.
+    #[serde(default)]
+    pub unasked_total: u64,
     /// Requests in flight at once, as configured; `None`: any number.
     #[serde(default)]
     pub requests_max: Option<u32>,

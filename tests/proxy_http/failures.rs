@@ -9,6 +9,41 @@ use crate::common::{Backend, refusing_address, wait_until};
 use crate::rig::{GET, OK, rig, setup};
 
 #[test]
+fn what_comes_behind_an_answer_is_nobodys_answer_and_is_counted() {
+    let backend = Backend::scripted(|mut visit| {
+        while visit.request().is_some() {
+            visit.wire.send(format!("{OK}{OTHER}"));
+        }
+    });
+    let rig = rig(&[&backend]);
+    for _ in 0..2 {
+        assert_eq!(rig.ask(GET).text(), "ok");
+    }
+    assert_eq!(backend.accepted(), 2, "no connection is used again");
+    assert_eq!(rig.pool().backends[0].unasked_total, 2);
+}
+
+#[test]
+fn what_comes_between_requests_is_nobodys_answer_and_is_counted() {
+    let backend = Backend::scripted(|mut visit| {
+        while visit.request().is_some() {
+            visit.wire.send(OK);
+            // By now the proxy has the answer and keeps the connection.
+            std::thread::sleep(Duration::from_millis(100));
+            visit.wire.send(OTHER);
+        }
+    });
+    let rig = rig(&[&backend]);
+    for count in 1..=3 {
+        assert_eq!(rig.ask(GET).text(), "ok");
+        wait_until("the unasked answer to be counted", || {
+            rig.pool().backends[0].unasked_total == count
+        });
+    }
+    assert_eq!(backend.accepted(), 3);
+}
+
+#[test]
 fn refused_connections_go_to_another_backend() {
     let (_held, refusing) = refusing_address();
     let backend = Backend::saying(OK);
@@ -263,3 +298,5 @@ fn retries_have_a_budget() {
     assert!((100..200).contains(&retries), "{retries} retries");
     assert_eq!(dying.requests().len() as u64, 300 + retries);
 }
+
+const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno";

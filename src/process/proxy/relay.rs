@@ -16,7 +16,7 @@ use super::picker::Claim;
 use super::queue::Place;
 use super::record::{self, Moments, Record, Termination};
 use super::shared::{Backend, Listener, Pool};
-use super::stream::Stream;
+use super::stream::{Stream, Unread};
 use super::upstream::{self, InFlight, LookedAt, OpenError};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat, Spending, Tried};
@@ -311,11 +311,12 @@ impl Attempts<'_> {
     ) -> Result<(Stream, Connection), OpenError> {
         if on == Connection::Reused {
             let looked_at = match self.repeat {
-                Repeat::Harmless => LookedAt::No,
-                Repeat::Risky => LookedAt::Yes,
+                Repeat::Harmless if !self.backend(backend).has_spoken_unasked() => LookedAt::No,
+                Repeat::Harmless | Repeat::Risky => LookedAt::Yes,
             };
-            let upstreams = &self.client.thread.upstreams;
-            if let Some(stream) = upstreams.take(self.pool_index(), backend, looked_at) {
+            let Client { thread, .. } = &*self.client;
+            let at = (self.pool_index(), backend);
+            if let Some(stream) = thread.upstreams.take(&thread.table, at, looked_at) {
                 return Ok((stream, Connection::Reused));
             }
         }
@@ -384,13 +385,7 @@ impl Attempts<'_> {
         }
         sides.watch.enter(Phase::Relaying, timeouts.idle);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
-        self.record.termination = match relayed {
-            Relayed::Whole => Termination::Complete,
-            Relayed::Truncated => Termination::ResponseTruncated,
-            Relayed::ClientGone => Termination::ClientGone,
-            Relayed::Silent => Termination::IdleTimeout,
-            Relayed::Cut => Termination::DrainTimeout,
-        };
+        self.record.termination = termination(relayed);
         if relayed == Relayed::Silent && exchange.awaits_client() {
             // Closed, its socket would stay in the kernel for minutes, with what nobody takes.
             return After::Reset;
@@ -406,14 +401,18 @@ impl Attempts<'_> {
         if !exchange.has_uploaded() {
             return After::Linger;
         }
-        if answered.upstream == Persistence::Keep && !exchange.has_surplus() {
-            thread.upstreams.keep(pool, room.backend(), upstream);
+        if answered.upstream == Persistence::Keep {
+            if exchange.has_surplus() {
+                thread.table.pools[pool].backends[room.backend()].count_unasked();
+            } else {
+                thread.upstreams.keep(pool, room.backend(), upstream);
+            }
         }
         match (answered.client, self.asked.persistence) {
             (Persistence::Keep, _) => After::Keep,
             // The client has said that nothing follows; closing would reset what does.
             (Persistence::Close, Persistence::Close)
-                if !exchange.is_ahead() && !stream.has_unread() =>
+                if !exchange.is_ahead() && stream.unread() != Unread::Bytes =>
             {
                 After::Close
             }
@@ -545,6 +544,16 @@ impl Attempts<'_> {
             Persistence::Keep | Persistence::Close => Persistence::Close,
         };
         say(self.client, &own, self.asked, persistence, &mut self.record).await
+    }
+}
+
+fn termination(relayed: Relayed) -> Termination {
+    match relayed {
+        Relayed::Whole => Termination::Complete,
+        Relayed::Truncated => Termination::ResponseTruncated,
+        Relayed::ClientGone => Termination::ClientGone,
+        Relayed::Silent => Termination::IdleTimeout,
+        Relayed::Cut => Termination::DrainTimeout,
     }
 }
 

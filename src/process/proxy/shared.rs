@@ -78,6 +78,7 @@ pub(super) struct Backend {
     in_flight: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) failures: AtomicU64,
+    unasked: AtomicU64,
 }
 
 impl Table {
@@ -303,6 +304,7 @@ impl Pool {
             active_requests: backend.in_flight(),
             requests_total: backend.requests.load(Relaxed),
             failures_total: backend.failures.load(Relaxed),
+            unasked_total: backend.unasked.load(Relaxed),
             requests_max: backend.requests_max,
         });
         PoolStatus {
@@ -316,6 +318,19 @@ impl Pool {
 }
 
 impl Backend {
+    /// Notes that it has sent what nobody had asked for.
+    pub(super) fn count_unasked(&self) {
+        if self.unasked.fetch_add(1, Relaxed) == 0 {
+            let Backend { name, address, .. } = self;
+            tracing::warn!(backend = %name, %address, "backend sends what nobody has asked for");
+        }
+    }
+
+    /// Returns whether it ever has: then it may again, in the moment before a request.
+    pub(super) fn has_spoken_unasked(&self) -> bool {
+        self.unasked.load(Relaxed) > 0
+    }
+
     fn new(config: &BackendConfig, check: &HealthCheckConfig, known: Option<bool>) -> Backend {
         Backend {
             name: config.name.clone(),
@@ -331,6 +346,7 @@ impl Backend {
             in_flight: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            unasked: AtomicU64::new(0),
         }
     }
 

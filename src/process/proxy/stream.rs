@@ -17,6 +17,25 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+/// What waits to be read from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    Nothing,
+    Bytes,
+    /// Its end, or that it has failed.
+    End,
+}
+
+impl Unread {
+    fn of(read: io::Result<usize>) -> Unread {
+        match read {
+            Ok(1..) => Unread::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Unread::Nothing,
+            Ok(_) | Err(_) => Unread::End,
+        }
+    }
+}
+
 /// A listening socket that the runtime knows.
 pub(super) struct Listening(AsyncFd<TcpListener>);
 
@@ -177,34 +196,22 @@ impl Stream {
             .map(|socket| socket.set_linger(Some(Duration::ZERO)));
     }
 
-    /// Returns whether nothing has come on a connection that should be quiet, by what the runtime
-    /// knows of it: no system call where nothing has happened.
-    pub(super) fn is_quiet(&self) -> bool {
-        matches!(self.look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    /// Asks the kernel the same.
-    pub(super) fn is_quiet_in_the_kernel(&self) -> bool {
-        matches!(self.peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    /// Returns whether something waits to be read: closing would reset the connection. Its end does
-    /// not count.
-    pub(super) fn has_unread(&self) -> bool {
-        matches!(self.look(), Ok(1..))
-    }
-
-    /// Reads at most a byte of what nobody wants.
-    fn look(&self) -> io::Result<usize> {
+    /// Returns what has come on a connection that should be quiet, by what the runtime knows of it:
+    /// no system call where nothing has happened. A byte of what has come is lost.
+    pub(super) fn unread(&self) -> Unread {
         match &self.0 {
-            Socket::Registered(stream) => stream.try_read(&mut [0]),
-            Socket::Unregistered(_) => self.peek(),
+            Socket::Registered(stream) => Unread::of(stream.try_read(&mut [0])),
+            Socket::Unregistered(_) => self.unread_in_the_kernel(),
         }
     }
 
-    fn peek(&self) -> io::Result<usize> {
-        let socket = self.socket().ok_or(io::ErrorKind::NotConnected)?;
-        socket.peek(&mut [MaybeUninit::uninit()])
+    /// Asks the kernel the same.
+    pub(super) fn unread_in_the_kernel(&self) -> Unread {
+        let peeked = self.socket().map(|socket| {
+            let mut byte = [MaybeUninit::uninit()];
+            socket.peek(&mut byte)
+        });
+        peeked.map_or(Unread::End, Unread::of)
     }
 
     /// Returns its own address.

@@ -2,7 +2,8 @@
 //!
 //! One set a data thread, nothing shared. The runtime hears of the end of a kept connection by
 //! itself; it is asked before one is used, and in every sweep. A request that must not be sent twice
-//! also has the kernel asked.
+//! also has the kernel asked, and so has every request to a backend that has once sent what nobody
+//! had asked for: the next might be taken for an answer.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 
 use super::downstream::watch::{CoarseClock, Interrupt, Watch};
 use super::shared::Table;
-use super::stream::Stream;
+use super::stream::{Stream, Unread};
 use super::worker::Thread;
 
 /// The kept connections of one data thread, by pool and backend.
@@ -46,17 +47,26 @@ impl Upstreams {
     }
 
     /// Returns the connection used last that is still alive.
-    pub(super) fn take(&self, pool: usize, backend: usize, looked_at: LookedAt) -> Option<Stream> {
+    pub(super) fn take(
+        &self,
+        table: &Table,
+        (pool, backend): (usize, usize),
+        looked_at: LookedAt,
+    ) -> Option<Stream> {
         let mut idle = self.idle[pool][backend].borrow_mut();
         while let Some(Idle { stream, since_ms }) = idle.pop() {
             if self.is_old(since_ms) {
                 idle.clear();
                 return None;
             }
-            let alive =
-                stream.is_quiet() && (looked_at == LookedAt::No || stream.is_quiet_in_the_kernel());
-            if alive {
-                return Some(stream);
+            let unread = match (stream.unread(), looked_at) {
+                (Unread::Nothing, LookedAt::Yes) => stream.unread_in_the_kernel(),
+                (unread, LookedAt::No | LookedAt::Yes) => unread,
+            };
+            match unread {
+                Unread::Nothing => return Some(stream),
+                Unread::Bytes => table.pools[pool].backends[backend].count_unasked(),
+                Unread::End => {}
             }
         }
         None
@@ -72,11 +82,18 @@ impl Upstreams {
         idle.push(Idle { stream, since_ms });
     }
 
-    /// Closes what has ended or was not used for a while.
-    pub(super) fn sweep(&self) {
-        for idle in self.idle.iter().flatten() {
-            idle.borrow_mut()
-                .retain(|kept| !self.is_old(kept.since_ms) && kept.stream.is_quiet());
+    /// Closes what has ended, has something to say or was not used for a while.
+    pub(super) fn sweep(&self, table: &Table) {
+        for (pool, idle) in table.pools.iter().zip(&self.idle) {
+            for (backend, idle) in pool.backends.iter().zip(idle) {
+                idle.borrow_mut().retain(|kept| {
+                    let unread = kept.stream.unread();
+                    if unread == Unread::Bytes {
+                        backend.count_unasked();
+                    }
+                    unread == Unread::Nothing && !self.is_old(kept.since_ms)
+                });
+            }
         }
     }
 

@@ -251,7 +251,7 @@ impl Thread {
         for watch in self.connections.borrow().iter() {
             watch.sweep();
         }
-        self.upstreams.sweep();
+        self.upstreams.sweep(&self.table);
         self.table.end_avoidance();
     }
 

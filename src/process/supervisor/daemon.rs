@@ -700,6 +700,7 @@ impl Daemon {
                     active_requests: 0,
                     requests_total: 0,
                     failures_total: 0,
+                    unasked_total: 0,
                     requests_max: backend.requests,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())
