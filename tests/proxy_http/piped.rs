@@ -5,10 +5,12 @@
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::common::{Backend, Wire, wait_until};
-use crate::rig::{GET, Rig, rig, setup};
+use crate::rig::{GET, rig, setup};
 
 #[test]
 fn large_answers_come_whole_to_slow_readers_and_the_connections_live_on() {
@@ -79,25 +81,33 @@ fn an_answer_that_breaks_off_in_its_pipe_is_not_taken_for_whole() {
     assert!(client.is_ended(), "nothing is made up for what is missing");
 }
 
-/// Whoever finds no pipe has its body copied; all of them are held up half-way, so that all pipes are
-/// in use at once.
+/// Whoever finds no pipe has its body copied. The backend holds all of them up half-way, so that all pipes
+/// are in use at once.
 #[test]
 fn more_large_answers_than_there_are_pipes_come_whole() {
-    let backend = Backend::scripted(|mut visit| {
+    let (go_on, held_up) = (Arc::new(AtomicBool::new(false)), BODY_BYTES / 2);
+    let leave = Arc::clone(&go_on);
+    let backend = Backend::scripted(move |mut visit| {
         visit.request();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
-        write_in_pieces(&visit.wire.stream, head.as_bytes(), BODY_BYTES);
+        let body = body();
+        visit.wire.send(head);
+        visit.wire.send(&body[..held_up]);
+        wait_until("leave to go on", || leave.load(SeqCst));
+        visit.wire.send(&body[held_up..]);
     });
-    let rig = setup(&[backend.address]).start();
-    let mut clients: Vec<Wire> = (0..PIPES_MAX + 16).map(|_| stalled(&rig)).collect();
+    let rig = rig(&[&backend]);
+    let mut clients: Vec<Wire> = (0..PIPES_MAX + 16).map(|_| rig.client()).collect();
     for client in &mut clients {
+        client.send(GET);
         client.head().unwrap();
-        read_slowly(client, 0..BEFORE_THE_PIPE);
+        read_slowly(client, 0..held_up);
     }
     // Other tests have theirs in this process: at least so many, not exactly.
-    wait_until("the pipes to be in use", || pipes() >= PIPES_MAX);
+    assert!(pipes() >= PIPES_MAX, "{} pipes", pipes());
+    go_on.store(true, SeqCst);
     for client in &mut clients {
-        read_slowly(client, BEFORE_THE_PIPE..BODY_BYTES);
+        read_slowly(client, held_up..BODY_BYTES);
     }
 }
 
@@ -105,18 +115,12 @@ fn more_large_answers_than_there_are_pipes_come_whole() {
 fn a_pipe_holds_no_more_than_a_read() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let rig = setup(&[listener.local_addr().unwrap()]).start();
-    let client = stalled(&rig);
+    let mut client = crate::held::narrow(&rig);
+    client.send(GET);
     let backend = Wire::new(listener.accept().unwrap().0);
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n";
     let held = crate::held::held_of_an_answer(&client, &backend, head);
     assert!(held <= PIPE_BYTES, "{held} bytes are held");
-}
-
-/// Returns a client that has asked and does not read, and for whom the kernel keeps little.
-fn stalled(rig: &Rig) -> Wire {
-    let mut client = crate::held::narrow(rig);
-    client.send(GET);
-    client
 }
 
 /// Returns how many pipes this process has.
@@ -131,10 +135,13 @@ fn pipes() -> usize {
 /// gone shows in what it says.
 fn write_in_pieces(mut stream: &TcpStream, head: &[u8], piece: usize) {
     let _ = stream.write_all(head);
-    let body: Vec<u8> = (0..BODY_BYTES).map(byte_at).collect();
-    for piece in body.chunks(piece) {
+    for piece in body().chunks(piece) {
         let _ = stream.write_all(piece);
     }
+}
+
+fn body() -> Vec<u8> {
+    (0..BODY_BYTES).map(byte_at).collect()
 }
 
 /// Reads these bytes of a body, with pauses, and looks at each.
@@ -161,8 +168,6 @@ fn byte_at(place: usize) -> u8 {
 /// Some pipes full, and no multiple of one.
 const BODY_BYTES: usize = 1_300_021;
 const PAUSE_BYTES: usize = 200_000;
-/// Who has read so much has got what came with the head, and more.
-const BEFORE_THE_PIPE: usize = 70_000;
 /// As in `pipes`.
 const PIPE_BYTES: usize = 256 * 1024;
 const PIPES_MAX: usize = 64;
