@@ -6,7 +6,7 @@ use evenkeel::config::{Balance, ProbeKind};
 use evenkeel::ipc::message::PoolHealth;
 
 use crate::common::{Backend, Wire, poll, refusing_address, wait_until};
-use crate::rig::{GET, OK, rig, setup};
+use crate::rig::{GET, OK, http_check, rig, setup};
 
 #[test]
 fn round_robin_gives_everybody_its_share() {
@@ -57,14 +57,6 @@ fn random_of_two_avoids_the_busy() {
         );
     }
     assert!(!one.requests().is_empty() && !two.requests().is_empty());
-}
-
-fn http_check() -> ProbeKind {
-    ProbeKind::Http {
-        path: "/health".to_owned(),
-        host: None,
-        expect: Vec::new(),
-    }
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::{Balance, HealthCheckConfig, ProbeConfig, ProbeKind};
+use evenkeel::config::{Balance, HealthCheckConfig, ProbeConfig};
 use evenkeel::ipc::message::PoolHealth;
 use evenkeel::process::proxy::Drained;
 
 use crate::common::{Backend, Message, PATIENCE, Wire, refusing_address, wait_until};
-use crate::rig::{GET, OK, Rig, Setup, WEBSOCKET, setup};
+use crate::rig::{GET, OK, Rig, Setup, WEBSOCKET, http_check, setup};
 
 /// A backend that answers a request when it is told to; its probes, at once.
 struct Gated {
@@ -303,14 +303,6 @@ fn what_clients_send_while_they_wait_is_not_lost() {
     let requests = gated.requests.lock().unwrap();
     assert_eq!(requests[1].text(), body);
     assert_eq!(requests[2].text(), "abc");
-}
-
-fn http_check() -> ProbeKind {
-    ProbeKind::Http {
-        path: "/health".to_owned(),
-        host: None,
-        expect: Vec::new(),
-    }
 }
 
 #[test]

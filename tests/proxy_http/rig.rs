@@ -162,6 +162,15 @@ pub fn sockets(count: u16) -> Vec<TcpListener> {
         .collect()
 }
 
+/// Asks for `/health`, and takes what is common for healthy.
+pub fn http_check() -> ProbeKind {
+    ProbeKind::Http {
+        path: "/health".to_owned(),
+        host: None,
+        expect: Vec::new(),
+    }
+}
+
 pub fn rig(backends: &[&Backend]) -> Rig {
     let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
     setup(&addresses).start()
