@@ -126,9 +126,10 @@ fn check_forwards(meaning: &Meaning, sent: &[u8]) -> Forwards {
     let (true, [came]) = (counts, came.as_slice()) else {
         return Forwards::More;
     };
-    let came: u128 = std::str::from_utf8(came).unwrap().parse().unwrap();
+    // What was accepted is digits: only their number can be too much for any type.
+    let came = std::str::from_utf8(came).unwrap().parse();
     let again = oracle::read_request(sent).unwrap();
-    let left = came.min(u64::MAX.into()) - 1;
+    let left = came.unwrap_or(u64::MAX) - 1;
     assert_eq!(again.field(name), [left.to_string().as_bytes()]);
     match left {
         0 => Forwards::Last,
