@@ -5,7 +5,8 @@
 //! means, and what is tried next, is `relay`'s to say. All of it is polled by the client
 //! connection's one task; nothing is spawned.
 
-use std::task::{Context, Poll};
+use std::io;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::buffers::{Buffers, Held};
@@ -52,8 +53,6 @@ enum ClientSide {
     Watched,
     /// It has ended its direction; it may still want its answer.
     HalfClosed,
-    /// It has sent more than is read ahead.
-    Unwatched,
 }
 
 /// What the exchange works with, at each poll.
@@ -453,36 +452,22 @@ impl Exchange {
         {
             return Poll::Ready(Waited::ClientGone);
         }
-        let buffers = &sides.thread.buffers;
-        while self.client == ClientSide::Watched && self.uploading == Uploading::Done {
-            if self.upload.input.len() >= AHEAD_BYTES_MAX {
-                // Also what was left of an earlier exchange counts: each would read some more.
-                self.client = ClientSide::Unwatched;
-                break;
-            }
-            if !sides.client.is_registered() && sides.watch.reminder() != Reminder::Due {
-                // Most answers come before it is worth its calls to hear that the client leaves.
-                sides.watch.remind();
-                break;
-            }
-            let mut buffer = buffers.large();
-            match sides.client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]) {
-                Poll::Ready(Ok(0)) => {
-                    self.client = ClientSide::HalfClosed;
-                    sides.watch.hurry(HALF_CLOSED_TIMEOUT);
-                }
-                Poll::Ready(Ok(len)) => {
-                    self.upload.input.append(&buffer[..len], buffers);
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Waited::ClientGone),
-                Poll::Pending => {
-                    buffers.give_back(buffer);
-                    break;
-                }
-            }
-            buffers.give_back(buffer);
+        if self.client == ClientSide::HalfClosed || self.uploading != Uploading::Done {
+            return Poll::Pending;
         }
-        Poll::Pending
+        if !sides.client.is_registered() && sides.watch.reminder() != Reminder::Due {
+            // Most answers come before it is worth its calls to hear that the client leaves.
+            sides.watch.remind();
+            return Poll::Pending;
+        }
+        match ready!(self.poll_ahead(cx, sides.client, &sides.thread.buffers)) {
+            Ok(()) => {
+                self.client = ClientSide::HalfClosed;
+                sides.watch.hurry(HALF_CLOSED_TIMEOUT);
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Waited::ClientGone),
+        }
     }
 
     /// Notices that the client has gone while its request waits for a backend, and keeps what it sends meanwhile. One
@@ -496,20 +481,30 @@ impl Exchange {
         if self.client == ClientSide::HalfClosed {
             return Poll::Ready(());
         }
+        let ended = self.poll_ahead(cx, client, buffers).map(drop);
+        self.upload.input.shrink(buffers);
+        ended
+    }
+
+    /// Reads what the client sends before it has its answer, ready where it has ended its direction or failed. Nothing
+    /// more is read once enough is there, also of what an earlier exchange has left.
+    fn poll_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Stream,
+        buffers: &Buffers,
+    ) -> Poll<io::Result<()>> {
         while self.upload.input.len() < AHEAD_BYTES_MAX {
             let mut buffer = buffers.large();
             let read = client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]);
-            if let Poll::Ready(Ok(len)) = read {
+            if let Poll::Ready(Ok(len @ 1..)) = read {
                 self.upload.input.append(&buffer[..len], buffers);
             }
             buffers.give_back(buffer);
-            match read {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(()),
-                Poll::Pending => break,
+            if ready!(read)? == 0 {
+                return Poll::Ready(Ok(()));
             }
         }
-        self.upload.input.shrink(buffers);
         Poll::Pending
     }
 
