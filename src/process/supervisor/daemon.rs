@@ -3,16 +3,20 @@
 //! Channels are read before a tick is counted, so that a beat that has arrived always counts. Nothing here waits for
 //! a child: what it does not read is its end.
 
+mod questions;
+mod starting;
+
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use self::questions::{Asked, ProxyPart};
 use super::SupervisorError;
 use super::access_log::AccessLog;
 use super::child::{Child, TICK};
@@ -21,17 +25,14 @@ use super::hooks::Hooks;
 use super::journal::Journal;
 use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
+use super::tracking::{pool_state, tracked};
 use crate::config::{self, Config};
 use crate::ipc;
-use crate::ipc::control::{
-    AccessLogStatus, BackendStatus, ListenerStatus, PoolStatus, ProcessStatus, Request, Response,
-    RouterStatus, Status,
-};
 use crate::ipc::log::Printer;
 use crate::ipc::message::{
     ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey, ToProxy, ToVrrp,
 };
-use crate::logic::track::{PoolState, Tracked, Tracker};
+use crate::logic::track::Tracker;
 use crate::model::{Fitness, RouterName};
 use crate::process::role::Role;
 
@@ -133,23 +134,6 @@ enum Phase {
     Over,
 }
 
-/// A status that waits for its parts.
-struct Asked {
-    id: u64,
-    reply: oneshot::Sender<Response>,
-    until: Instant,
-    routers: Option<(Vec<RouterStatus>, BTreeMap<String, u64>)>,
-    proxy: Option<ProxyPart>,
-}
-
-/// What the proxy says of itself.
-#[derive(Default)]
-struct ProxyPart {
-    listeners: Vec<ListenerStatus>,
-    pools: Vec<PoolStatus>,
-    access_log: Option<AccessLogStatus>,
-}
-
 impl Daemon {
     fn new(setup: Setup, printer: Printer) -> Self {
         let now = Instant::now();
@@ -238,93 +222,6 @@ impl Daemon {
             .min()
             .unwrap_or(latest)
             .min(latest)
-    }
-
-    fn start_children(&mut self) -> Result<(), SupervisorError> {
-        let now = Instant::now();
-        let running = self.phase == Phase::Running;
-        if running && wants_start(&self.vrrp, now) {
-            self.start_vrrp(now)?;
-        }
-        if running && wants_start(&self.proxy, now) {
-            self.start_proxy(now)?;
-        }
-        let late = match &mut self.phase {
-            Phase::HandingOver { until } if now >= *until => Some((until, &mut self.vrrp)),
-            Phase::Draining { until } if now >= *until => Some((until, &mut self.proxy)),
-            Phase::Running | Phase::HandingOver { .. } | Phase::Draining { .. } | Phase::Over => {
-                None
-            }
-        };
-        if let Some((until, Some(child))) = late {
-            tracing::warn!(
-                child = child.name(),
-                "process did not stop in time, killing it"
-            );
-            child.kill();
-            *until = now + HAND_OVER_SPARE;
-        }
-        Ok(())
-    }
-
-    fn start_vrrp(&mut self, now: Instant) -> Result<(), SupervisorError> {
-        let Some(child) = &mut self.vrrp else {
-            return Ok(());
-        };
-        child.start(now, 1)?;
-        for part in self.kept_sockets.chunks(DESCRIPTORS_A_MESSAGE) {
-            let keys = part.iter().map(|(key, _)| key.clone()).collect();
-            let sockets: Vec<BorrowedFd<'_>> = part.iter().map(|(_, fd)| fd.as_fd()).collect();
-            child.send(&ToVrrp::KeptSockets(keys), &sockets)?;
-        }
-        let (yaml, node) = (self.setup.yaml.clone(), self.setup.config.node.clone());
-        child.send(
-            &ToVrrp::Configure {
-                yaml,
-                node,
-                adopt: self.active.clone(),
-            },
-            &[],
-        )?;
-        for entry in entries(&self.setup.config) {
-            if let Some(verdict) = self.tracker.verdict(entry) {
-                let fitness = verdict.fitness.clone();
-                child.send(
-                    &ToVrrp::Fitness {
-                        entry: entry.to_owned(),
-                        fitness,
-                    },
-                    &[],
-                )?;
-            }
-        }
-        Ok(())
-    }
-
-    fn start_proxy(&mut self, now: Instant) -> Result<(), SupervisorError> {
-        let Some(child) = &mut self.proxy else {
-            return Ok(());
-        };
-        // Every data thread beats, and the thread that probes backends.
-        child.start(now, usize::from(self.threads) + 1)?;
-        for bound in &self.setup.sockets {
-            let sockets: Vec<BorrowedFd<'_>> = bound.sockets.iter().map(AsFd::as_fd).collect();
-            let message = ToProxy::Lend {
-                listener: bound.listener.clone(),
-                bind: bound.bind,
-            };
-            child.send(&message, &sockets)?;
-        }
-        if let Some(log) = &self.setup.access_log {
-            log.lend(child)?;
-        }
-        let configure = ToProxy::Configure {
-            yaml: self.setup.yaml.clone(),
-            node: self.setup.config.node.clone(),
-            threads: self.threads,
-            health: self.health.values().cloned().collect(),
-        };
-        child.send(&configure, &[])
     }
 
     async fn handle_vrrp(
@@ -586,127 +483,6 @@ impl Daemon {
             tracing::info!("ready");
         }
     }
-
-    fn handle_question(&mut self, question: Question) -> Result<(), SupervisorError> {
-        match question.request {
-            Request::Events { after } => {
-                // Who asked and left needs no answer.
-                let _ = question
-                    .reply
-                    .send(Response::Events(self.journal.after(after)));
-            }
-            Request::Status => {
-                self.next_id += 1;
-                let id = self.next_id;
-                let asked = Asked {
-                    id,
-                    reply: question.reply,
-                    until: Instant::now() + STATUS_TIMEOUT,
-                    routers: self.vrrp.is_none().then(Default::default),
-                    proxy: self.proxy.is_none().then(Default::default),
-                };
-                self.asked.push(asked);
-                if let Some(child) = &mut self.vrrp {
-                    child.send(&ToVrrp::ReportStatus { id }, &[])?;
-                }
-                if let Some(child) = &mut self.proxy {
-                    child.send(&ToProxy::ReportStatus { id }, &[])?;
-                }
-                self.fill(id, |_| ());
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a part to a status and answers it when it is whole.
-    fn fill(&mut self, id: u64, part: impl FnOnce(&mut Asked)) {
-        let Some(index) = self.asked.iter().position(|asked| asked.id == id) else {
-            return;
-        };
-        part(&mut self.asked[index]);
-        if self.asked[index].routers.is_some() && self.asked[index].proxy.is_some() {
-            let asked = self.asked.remove(index);
-            self.answer(asked);
-        }
-    }
-
-    fn answer(&self, asked: Asked) {
-        let lacking = self.lacking.iter();
-        let mut warnings: Vec<String> = lacking
-            .map(|(role, what)| format!("{}: {what}", role.profile().name))
-            .collect();
-        let mut missing = |name| warnings.push(format!("{name} does not answer"));
-        let (mut virtual_routers, statistics) = asked.routers.unwrap_or_else(|| {
-            missing(Role::Vrrp.profile().name);
-            Default::default()
-        });
-        for router in &mut virtual_routers {
-            // Tracking knows why; the router itself knows only that it was told.
-            let verdict = self.tracker.verdict(&router.name.entry);
-            if let Some(verdict) = verdict.filter(|verdict| !verdict.reason.is_empty()) {
-                router.priority_reason.clone_from(&verdict.reason);
-            }
-        }
-        let proxy = asked.proxy.unwrap_or_else(|| {
-            missing(Role::Proxy.profile().name);
-            ProxyPart {
-                pools: self.pools_as_last_heard(),
-                ..ProxyPart::default()
-            }
-        });
-        let own = ProcessStatus {
-            name: Role::Supervisor.profile().name.into(),
-            pid: Some(std::process::id()),
-            restarts: 0,
-        };
-        let children = [&self.vrrp, &self.proxy]
-            .into_iter()
-            .flatten()
-            .map(|child| ProcessStatus {
-                name: child.name().into(),
-                pid: child.pid(),
-                restarts: child.restarts(),
-            });
-        let status = Status {
-            node: self.setup.config.node.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            virtual_routers,
-            listeners: proxy.listeners,
-            pools: proxy.pools,
-            processes: std::iter::once(own).chain(children).collect(),
-            warnings,
-            statistics,
-            access_log: proxy.access_log,
-        };
-        // Who asked and left needs no answer.
-        let _ = asked.reply.send(Response::Status(Box::new(status)));
-    }
-
-    /// Returns what is known of the pools while the proxy itself does not answer.
-    fn pools_as_last_heard(&self) -> Vec<PoolStatus> {
-        let pools = self.setup.config.pools.iter();
-        pools
-            .map(|pool| {
-                let health = self.health.get(&pool.name);
-                let backends = pool.backends.iter().map(|backend| BackendStatus {
-                    name: backend.name.clone(),
-                    address: backend.address,
-                    state: match health.and_then(|health| health.backends.get(&backend.name)) {
-                        Some(true) => "up".into(),
-                        Some(false) => "down".into(),
-                        None => "unprobed".into(),
-                    },
-                    check: "as last heard from the proxy".into(),
-                    active_requests: 0,
-                    requests_total: 0,
-                    failures_total: 0,
-                    unasked_total: 0,
-                    requests_max: backend.requests,
-                });
-                PoolStatus::uncounted(pool.name.clone(), backends.collect())
-            })
-            .collect()
-    }
 }
 
 /// Waits for a message of a child that exists; for ever where it does not.
@@ -719,48 +495,6 @@ async fn receive<T: serde::de::DeserializeOwned>(
     }
 }
 
-fn wants_start(child: &Option<Child>, now: Instant) -> bool {
-    child
-        .as_ref()
-        .and_then(Child::start_at)
-        .is_some_and(|at| at <= now)
-}
-
-/// Returns the entries of `virtual_routers`, each once, in the order of the file.
-fn entries(config: &Config) -> Vec<&str> {
-    let mut entries: Vec<&str> = Vec::new();
-    for router in &config.virtual_routers {
-        if !entries.contains(&router.name.entry.as_str()) {
-            entries.push(&router.name.entry);
-        }
-    }
-    entries
-}
-
-/// Returns what each entry depends on: the pools of the listeners that serve on its addresses.
-fn tracked(config: &Config) -> Vec<Tracked> {
-    let mut all: Vec<Tracked> = Vec::new();
-    for router in &config.virtual_routers {
-        let entry = &router.name.entry;
-        if all.iter().any(|tracked| tracked.entry == *entry) {
-            continue;
-        }
-        let mut pools: Vec<String> = Vec::new();
-        let on_it = |name: &Option<String>| name.as_ref() == Some(entry);
-        for listener in config.listeners.iter().filter(|l| on_it(&l.virtual_router)) {
-            if !pools.contains(&listener.pool) {
-                pools.push(listener.pool.clone());
-            }
-        }
-        all.push(Tracked {
-            entry: entry.clone(),
-            priority: router.priority,
-            pools: (!pools.is_empty()).then_some(pools),
-        });
-    }
-    all
-}
-
 /// Returns how long ago a time of CLOCK_MONOTONIC was.
 fn age(at_ns: u64) -> Duration {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
@@ -769,23 +503,9 @@ fn age(at_ns: u64) -> Duration {
     now.saturating_sub(Duration::from_nanos(at_ns))
 }
 
-fn pool_state(health: &PoolHealth) -> PoolState {
-    if health.backends.values().any(|up| *up) {
-        PoolState::Serving
-    } else if health.probed {
-        PoolState::Lost
-    } else {
-        PoolState::Unknown
-    }
-}
-
 /// Questions that wait for the loop; the tasks that ask more of them wait.
 const QUESTIONS_MAX: usize = 16;
-/// How long the children may take for their part of a status.
-const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 /// What a child may take longer than it should before it is killed.
 const HAND_OVER_SPARE: Duration = Duration::from_secs(2);
 /// How long the last notify programs may take when the daemon stops.
 const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many kept sockets go into one message.
-const DESCRIPTORS_A_MESSAGE: usize = 200;

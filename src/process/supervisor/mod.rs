@@ -13,6 +13,7 @@ mod hooks;
 mod journal;
 mod listeners;
 mod notify;
+mod tracking;
 
 use std::fs::{self, File};
 use std::io::{self, Read};

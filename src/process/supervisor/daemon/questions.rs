@@ -1,0 +1,159 @@
+//! The operators' questions: a status is put together from what both children say in time.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::Daemon;
+use crate::ipc::control::{
+    AccessLogStatus, BackendStatus, ListenerStatus, PoolStatus, ProcessStatus, Request, Response,
+    RouterStatus, Status,
+};
+use crate::ipc::message::{ToProxy, ToVrrp};
+use crate::process::role::Role;
+use crate::process::supervisor::SupervisorError;
+use crate::process::supervisor::control::Question;
+
+/// A status that waits for its parts.
+pub(super) struct Asked {
+    pub(super) id: u64,
+    pub(super) reply: oneshot::Sender<Response>,
+    pub(super) until: Instant,
+    pub(super) routers: Option<(Vec<RouterStatus>, BTreeMap<String, u64>)>,
+    pub(super) proxy: Option<ProxyPart>,
+}
+
+/// What the proxy says of itself.
+#[derive(Default)]
+pub(super) struct ProxyPart {
+    pub(super) listeners: Vec<ListenerStatus>,
+    pub(super) pools: Vec<PoolStatus>,
+    pub(super) access_log: Option<AccessLogStatus>,
+}
+
+impl Daemon {
+    pub(super) fn handle_question(&mut self, question: Question) -> Result<(), SupervisorError> {
+        match question.request {
+            Request::Events { after } => {
+                // Who asked and left needs no answer.
+                let _ = question
+                    .reply
+                    .send(Response::Events(self.journal.after(after)));
+            }
+            Request::Status => {
+                self.next_id += 1;
+                let id = self.next_id;
+                let asked = Asked {
+                    id,
+                    reply: question.reply,
+                    until: Instant::now() + STATUS_TIMEOUT,
+                    routers: self.vrrp.is_none().then(Default::default),
+                    proxy: self.proxy.is_none().then(Default::default),
+                };
+                self.asked.push(asked);
+                if let Some(child) = &mut self.vrrp {
+                    child.send(&ToVrrp::ReportStatus { id }, &[])?;
+                }
+                if let Some(child) = &mut self.proxy {
+                    child.send(&ToProxy::ReportStatus { id }, &[])?;
+                }
+                self.fill(id, |_| ());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a part to a status and answers it when it is whole.
+    pub(super) fn fill(&mut self, id: u64, part: impl FnOnce(&mut Asked)) {
+        let Some(index) = self.asked.iter().position(|asked| asked.id == id) else {
+            return;
+        };
+        part(&mut self.asked[index]);
+        if self.asked[index].routers.is_some() && self.asked[index].proxy.is_some() {
+            let asked = self.asked.remove(index);
+            self.answer(asked);
+        }
+    }
+
+    pub(super) fn answer(&self, asked: Asked) {
+        let lacking = self.lacking.iter();
+        let mut warnings: Vec<String> = lacking
+            .map(|(role, what)| format!("{}: {what}", role.profile().name))
+            .collect();
+        let mut missing = |name| warnings.push(format!("{name} does not answer"));
+        let (mut virtual_routers, statistics) = asked.routers.unwrap_or_else(|| {
+            missing(Role::Vrrp.profile().name);
+            Default::default()
+        });
+        for router in &mut virtual_routers {
+            // Tracking knows why; the router itself knows only that it was told.
+            let verdict = self.tracker.verdict(&router.name.entry);
+            if let Some(verdict) = verdict.filter(|verdict| !verdict.reason.is_empty()) {
+                router.priority_reason.clone_from(&verdict.reason);
+            }
+        }
+        let proxy = asked.proxy.unwrap_or_else(|| {
+            missing(Role::Proxy.profile().name);
+            ProxyPart {
+                pools: self.pools_as_last_heard(),
+                ..ProxyPart::default()
+            }
+        });
+        let own = ProcessStatus {
+            name: Role::Supervisor.profile().name.into(),
+            pid: Some(std::process::id()),
+            restarts: 0,
+        };
+        let children = [&self.vrrp, &self.proxy]
+            .into_iter()
+            .flatten()
+            .map(|child| ProcessStatus {
+                name: child.name().into(),
+                pid: child.pid(),
+                restarts: child.restarts(),
+            });
+        let status = Status {
+            node: self.setup.config.node.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            virtual_routers,
+            listeners: proxy.listeners,
+            pools: proxy.pools,
+            processes: std::iter::once(own).chain(children).collect(),
+            warnings,
+            statistics,
+            access_log: proxy.access_log,
+        };
+        // Who asked and left needs no answer.
+        let _ = asked.reply.send(Response::Status(Box::new(status)));
+    }
+
+    /// Returns what is known of the pools while the proxy itself does not answer.
+    fn pools_as_last_heard(&self) -> Vec<PoolStatus> {
+        let pools = self.setup.config.pools.iter();
+        pools
+            .map(|pool| {
+                let health = self.health.get(&pool.name);
+                let backends = pool.backends.iter().map(|backend| BackendStatus {
+                    name: backend.name.clone(),
+                    address: backend.address,
+                    state: match health.and_then(|health| health.backends.get(&backend.name)) {
+                        Some(true) => "up".into(),
+                        Some(false) => "down".into(),
+                        None => "unprobed".into(),
+                    },
+                    check: "as last heard from the proxy".into(),
+                    active_requests: 0,
+                    requests_total: 0,
+                    failures_total: 0,
+                    unasked_total: 0,
+                    requests_max: backend.requests,
+                });
+                PoolStatus::uncounted(pool.name.clone(), backends.collect())
+            })
+            .collect()
+    }
+}
+
+/// How long the children may take for their part of a status.
+const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
