@@ -47,32 +47,7 @@ fn descriptors_that_clients_use_up_cost_no_backend_and_no_process() {
         "it is said with numbers: {warnings:?}"
     );
 
-    let mut flood = connect_many(&host, address, 300);
-    let until = Instant::now() + Duration::from_secs(4);
-    let mut turn = 0;
-    while Instant::now() < until {
-        let status = node.status();
-        if turn % 10 > 3 {
-            assert!(
-                status.as_ref().is_some_and(is_up),
-                "in turn {turn}: {status:#?}\n{}",
-                node.log()
-            );
-        }
-        match turn {
-            4 => node.process().signal(Signal::SIGUSR1).unwrap(),
-            10 => {
-                end(&mut node, "evenkeel-proxy");
-                flood = connect_many(&host, address, 300);
-            }
-            20 => end(&mut node, "evenkeel-vrrp"),
-            _ => {}
-        }
-        turn += 1;
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert!(turn > 22, "everything was tried: {turn}");
-    drop(flood);
+    live_through(&mut node, &host, address);
 
     let calm_at = Instant::now();
     node.wait_for("all is well", Duration::from_secs(1), is_well)
@@ -94,6 +69,36 @@ fn descriptors_that_clients_use_up_cost_no_backend_and_no_process() {
     );
     assert!(!node.log().contains(" to=down"), "{}", node.log());
     node.stop(PATIENCE).unwrap();
+}
+
+/// Floods the daemon with connections, asks it, has it rotate its log, and kills its children in turn.
+fn live_through(node: &mut Node, host: &Arc<Host>, address: SocketAddr) {
+    let mut flood = connect_many(host, address, 300);
+    let until = Instant::now() + Duration::from_secs(4);
+    let mut turn = 0;
+    while Instant::now() < until {
+        let status = node.status();
+        if turn % 10 > 3 {
+            assert!(
+                status.as_ref().is_some_and(is_up),
+                "in turn {turn}: {status:#?}\n{}",
+                node.log()
+            );
+        }
+        match turn {
+            4 => node.process().signal(Signal::SIGUSR1).unwrap(),
+            10 => {
+                end(node, "evenkeel-proxy");
+                flood = connect_many(host, address, 300);
+            }
+            20 => end(node, "evenkeel-vrrp"),
+            _ => {}
+        }
+        turn += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(turn > 22, "everything was tried: {turn}");
+    drop(flood);
 }
 
 /// Probes and answers that end their connections, with a hundred local ports: ports are not left occupied, and where they
