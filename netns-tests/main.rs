@@ -8,6 +8,7 @@ mod demo;
 mod endurance;
 mod failover;
 mod host;
+mod hostile;
 mod interop;
 mod lab;
 mod notify;
