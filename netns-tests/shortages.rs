@@ -113,7 +113,7 @@ fn ports_that_are_short_cost_no_backend() {
     let yaml = format!(
         "listeners:\n  http: {{bind: [\"192.0.2.1:8080\"], pool: web}}\n\
          pools:\n  web: {{backends: {{a: \"{backend}\"}}, health_check: {{http: {{path: /}}, interval: 20ms}}}}\n  \
-         tcp: {{backends: {{a: \"{backend}\"}}, health_check: {{tcp: {{}}, interval: 20ms}}}}\n\
+         tcp: {{backends: {{a: \"{backend}\"}}, health_check: {{tcp: {{}}, interval: 1s}}}}\n\
          proxy: {{threads: 1}}\n",
     );
     let binary = Path::new(env!("CARGO_BIN_EXE_evenkeel"));

@@ -2,7 +2,7 @@
 //!
 //! One machine with a proxy, one with its backend and the clients, HAProxy in our place in the same run. The attacks are
 //! those of the lab; the connections of each are four times as many as once sufficed to have our proxy killed, but for
-//! downloads and uploads, which were many already.
+//! downloads and uploads, which were many already. EVENKEEL_HOSTILE_SECONDS=10 makes each attack shorter.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -61,8 +61,9 @@ pub const ATTACKS: [(&str, Attack); 8] = [
 
 impl Default for Plan {
     fn default() -> Self {
+        let seconds = std::env::var("EVENKEEL_HOSTILE_SECONDS").ok();
         Self {
-            span: Duration::from_secs(60),
+            span: Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(60)),
             threads: vec![1, 2],
             attacks: ATTACKS.to_vec(),
             proxies: vec![Proxy::Evenkeel, Proxy::Haproxy],
@@ -182,7 +183,7 @@ impl Running {
                 let scratch = ScratchDir::new()?;
                 let path = scratch.path().join("haproxy.cfg");
                 let text = format!(
-                    "global\n  nbthread {threads}\n  maxconn 20000\ndefaults\n  mode http\n  \
+                    "global\n  nbthread {threads}\n  maxconn 5000\n  no strict-limits\ndefaults\n  mode http\n  \
                      timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  option forwardfor\n\
                      frontend http\n  bind 192.0.2.1:8080\n  default_backend web\n\
                      frontend dead\n  bind 192.0.2.1:8081\n  default_backend none\n\
@@ -209,6 +210,9 @@ impl Running {
                     log: node.log(),
                 })?;
                 let restarts = status.processes.iter().map(|process| process.restarts);
+                for line in node.log().lines().filter(|line| line.contains("progress")) {
+                    eprintln!("{line}");
+                }
                 Ok(Some(restarts.sum()))
             }
             Running::Haproxy(process, _) => process.check_runs().map(|()| None),

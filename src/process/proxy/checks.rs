@@ -17,7 +17,6 @@ use hyper::client::conn::http1::Parts;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
@@ -178,8 +177,6 @@ async fn probe(address: SocketAddr, kind: &ProbeKind) -> Result<String, ProbeErr
         .await
         .map_err(ProbeError::Connect)?;
     let ProbeKind::Http { path, host, expect } = kind else {
-        // Closed in order, it would occupy its port for a minute; nothing was sent that a reset could destroy.
-        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         return Ok("connected".to_owned());
     };
     let host = host.clone().unwrap_or_else(|| address.to_string());
