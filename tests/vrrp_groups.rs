@@ -388,6 +388,7 @@ fn parameters(priority: u8, segment: usize, preempt: Preempt) -> Parameters {
         vrid: Vrid::new(51 + segment as u8).expect("in range"),
         version: Version::V3,
         priority: Priority::new(priority).expect("in range"),
+        ill_max: Priority::LEAVING,
         addresses: vec![IpAddr::from([192, 0, 2, 100 + segment as u8])],
         advertisement_interval: AdverInterval::from_centiseconds(10).expect("in range"),
         preempt,

@@ -685,6 +685,7 @@ fn parameters() -> Parameters {
         vrid: Vrid::new(51).expect("not 0"),
         version: Version::V3,
         priority: Priority::DEFAULT,
+        ill_max: Priority::LEAVING,
         addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))],
         advertisement_interval: AdverInterval::DEFAULT,
         preempt: Preempt::Always,
