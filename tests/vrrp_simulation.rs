@@ -132,7 +132,7 @@ fn graceful_stop_leaves_no_moment_without_the_addresses() {
         let leaving = world.active()[0];
         match seed % 3 {
             0 => world.stop(leaving),
-            1 => world.set_fitness(leaving, Fitness::Fault(FaultCause::ProxyKeepsDying)),
+            1 => world.set_fitness(leaving, Fitness::Fault(FaultCause::Tracking)),
             _ => world.set_fitness(leaving, Fitness::Ready(Priority::MIN)),
         }
         let end = world.now + 2 * world.patience() + 1_000_000;
