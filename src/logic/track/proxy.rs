@@ -56,8 +56,8 @@ impl Proxy {
         }
     }
 
+    /// Who serves is not late, whatever the clock says: it is the one who listens that was held up.
     pub(super) fn handle_serving(&mut self, now: Instant) {
-        self.handle_timeout(now);
         self.phase = match self.phase {
             Phase::Starting { .. } | Phase::Late => Phase::Serving { since: now },
             Phase::Serving { since } => Phase::Serving { since },
@@ -261,6 +261,19 @@ mod tests {
                 ("late", 0),
                 ("late", 10_000)
             ]
+        );
+    }
+
+    #[test]
+    fn proxy_that_serves_when_it_is_looked_at_is_not_late() {
+        assert_eq!(
+            live(&[Serves(0), Dies(1000), Serves(1500), Serves(9000)]),
+            [("well", 0), ("starting", 200), ("well", 0), ("well", 0)]
+        );
+        assert_eq!(
+            live(&[Serves(5001)]),
+            [("well", 0)],
+            "nor at the first start"
         );
     }
 
