@@ -81,9 +81,7 @@ impl Pair {
         let before = self.transitions();
         self.kill_proxy(self.better);
         self.watch(Duration::from_millis(1000), |_| {});
-        self.probe
-            .wait_for_node(address(self.better), SOON)
-            .unwrap();
+        self.wait_until_served_by(self.better);
         assert_eq!(self.transitions(), before, "no failover: {}", self.story());
     }
 
@@ -91,7 +89,7 @@ impl Pair {
         let (better, other) = (self.better, 1 - self.better);
         let before = self.transitions();
         self.lab.block(NAMES[better], "web1").unwrap();
-        self.probe.wait_for_node(address(other), SOON).unwrap();
+        self.wait_until_served_by(other);
         self.expect(better, "Backup", 2, LOST);
         self.expect(other, "Active", self.well(other), "");
         self.watch(Duration::from_millis(500), |_| {});
@@ -135,7 +133,7 @@ impl Pair {
             assert!(Instant::now() < deadline, "{}", self.story());
             self.kill_proxy(better);
         }
-        self.probe.wait_for_node(address(other), SOON).unwrap();
+        self.wait_until_served_by(other);
         let mark = self.quiet_mark();
         self.watch(Duration::from_secs(2), |pair| pair.kill_proxy(better));
         let report = self.probe.report(mark);
@@ -163,7 +161,7 @@ impl Pair {
             pair.kill_proxy(better);
             pair.kill_proxy(other);
         });
-        self.probe.wait_for_node(address(better), SOON).unwrap();
+        self.wait_until_served_by(better);
         self.expect(better, "Active", 2, DYING);
         self.expect(other, "Backup", 1, DYING);
         assert_eq!(self.transitions(), settled, "no more: {}", self.story());
@@ -174,7 +172,7 @@ impl Pair {
         let (better, other) = (self.better, 1 - self.better);
         self.expect(better, "Active", self.well(better), "");
         self.expect(other, "Backup", self.well(other), "");
-        self.probe.wait_for_node(address(better), SOON).unwrap();
+        self.wait_until_served_by(better);
     }
 
     /// Of {1, 254} the first stands with 3: 1 and 2 are for nodes that cannot serve.
@@ -196,6 +194,11 @@ impl Pair {
         let waited = self.nodes[index].wait_for(&what, LATER, |status| {
             !status.virtual_routers.is_empty() && status.virtual_routers.iter().all(hoped)
         });
+        waited.unwrap_or_else(|error| panic!("{error}\n{}", self.story()));
+    }
+
+    fn wait_until_served_by(&self, index: usize) {
+        let waited = self.probe.wait_for_node(address(index), SOON);
         waited.unwrap_or_else(|error| panic!("{error}\n{}", self.story()));
     }
 

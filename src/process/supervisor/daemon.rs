@@ -338,7 +338,8 @@ impl Daemon {
         match self.phase {
             Phase::Running => {
                 tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
-                self.tracker.handle_proxy_died(now);
+                // To reap it may have taken longer than a restart may.
+                self.tracker.handle_proxy_died(Instant::now());
             }
             Phase::HandingOver { .. } => {
                 tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
