@@ -74,15 +74,28 @@ impl Pair {
         self.wait_until_well();
     }
 
-    /// A single death is no illness.
+    /// A single death is no illness. On a machine that is so busy that the restart is late it is one, so that it is tried
+    /// again then.
     fn suffer_one_death(&mut self) {
-        // A process that lived for less than a second is started again a little later.
-        std::thread::sleep(Duration::from_secs(1));
-        let before = self.transitions();
-        self.kill_proxy(self.better);
-        self.watch(Duration::from_millis(1000), |_| {});
-        self.wait_until_served_by(self.better);
-        assert_eq!(self.transitions(), before, "no failover: {}", self.story());
+        for _ in 0..TRIES {
+            // A process that lived for less than a second is started again a little later.
+            std::thread::sleep(Duration::from_millis(1100));
+            let (before, late_before) = (self.transitions(), self.late_restarts());
+            self.kill_proxy(self.better);
+            self.watch(Duration::from_millis(1000), |_| {});
+            if self.late_restarts() == late_before {
+                self.wait_until_served_by(self.better);
+                assert_eq!(self.transitions(), before, "no failover: {}", self.story());
+                return;
+            }
+            self.wait_until_well();
+        }
+        panic!("a restart in time in {TRIES} tries\n{}", self.story());
+    }
+
+    /// Returns how often the better one has logged that its proxy was late.
+    fn late_restarts(&self) -> usize {
+        self.nodes[self.better].log().matches(LATE).count()
     }
 
     fn lose_backends_of_the_better(&mut self) {
@@ -93,12 +106,12 @@ impl Pair {
         self.expect(better, "Backup", 2, LOST);
         self.expect(other, "Active", self.well(other), "");
         self.watch(Duration::from_millis(500), |_| {});
-        let moved = self.moves_since(before);
-        assert_eq!(moved, [1, 1], "one move: {}", self.story());
+        self.moved_once_since(before);
+        let before = self.transitions();
         self.lab.unblock(NAMES[better], "web1").unwrap();
         self.wait_until_well();
         let moved = self.moves_since(before);
-        assert_eq!(moved, [2, 2], "and one back: {}", self.story());
+        assert_eq!(moved, [1, 1], "and back: {}", self.story());
     }
 
     /// The better of the ill ones answers 503, and nothing else happens.
@@ -141,8 +154,7 @@ impl Pair {
         assert_eq!(report.last_node, Some(address(other)));
         self.expect(better, "Backup", 2, DYING);
         self.expect(other, "Active", self.well(other), "");
-        let moved = self.moves_since(before);
-        assert_eq!(moved, [1, 1], "one move: {}", self.story());
+        self.moved_once_since(before);
     }
 
     /// With both ill the better one has the address, and it serves as soon as it lives.
@@ -243,6 +255,19 @@ impl Pair {
         [now[0] - before[0], now[1] - before[1]]
     }
 
+    /// The other became Active, and stayed it. Where the priorities are next to each other, {lb1: 1, lb2: 254} for one,
+    /// the skew times of a re-election are less than a millisecond apart: the ill one may then be Active again for a
+    /// moment, until it hears the other.
+    fn moved_once_since(&self, before: [usize; 2]) {
+        let moved = self.moves_since(before);
+        let (ill, other) = (moved[self.better], moved[1 - self.better]);
+        assert!(
+            [1, 3].contains(&ill) && other == 1,
+            "one move, not {moved:?}: {}",
+            self.story()
+        );
+    }
+
     fn events(&self, index: usize) -> Vec<Event> {
         let directory = self.nodes[index].runtime_dir();
         match control::ask(&directory, &Request::Events { after: 0 }, SOON) {
@@ -296,12 +321,15 @@ fn address(index: usize) -> IpAddr {
 
 const NAMES: [&str; 2] = ["lb1", "lb2"];
 const LOST: &str = "pool webfarm has lost all its backends";
-const DYING: &str = "the proxy keeps dying: well when it has served for 10 s";
+const DYING: &str = "the proxy keeps dying: well when it has served for ";
+const LATE: &str = "the proxy did not serve in time";
+/// Of a death that a busy machine spoils.
+const TRIES: u32 = 3;
 /// Between two requests of the client.
 const EVERY: Duration = Duration::from_millis(20);
 /// What a request may take.
 const LIMIT: Duration = Duration::from_millis(300);
 /// Longer than what must happen soon takes on a busy machine.
-const SOON: Duration = Duration::from_secs(10);
-/// The same after a calm of 10 s.
-const LATER: Duration = Duration::from_secs(25);
+const SOON: Duration = Duration::from_secs(20);
+/// The same after a calm of 10 s, or of 20 or 40 s where a busy machine made a restart late before.
+const LATER: Duration = Duration::from_secs(60);
