@@ -14,6 +14,7 @@ mod lab;
 mod notify;
 mod privileges;
 mod shortages;
+mod ranks;
 mod tutorial;
 mod virtual_mac;
 mod wire;

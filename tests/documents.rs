@@ -621,7 +621,7 @@ fn sample_router() -> RouterStatus {
 fn manual_explains_every_cause_of_a_transition() {
     use evenkeel::logic::vrrp::Cause::*;
     let manual = std::fs::read_to_string("man/evenkeel.8").expect("the manual is there");
-    let faults = [FaultCause::ProxyNotServing, FaultCause::ProxyKeepsDying].map(Fault);
+    let faults = [Fault(FaultCause::Tracking)];
     let others = [
         Startup,
         OwnerStartup,

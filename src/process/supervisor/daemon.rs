@@ -193,10 +193,10 @@ impl Daemon {
                 message = receive::<FromProxy>(&self.proxy) => self.handle_proxy(message).await?,
                 () = self.hooks.next_finished() => {}
                 Some(question) = questions.recv() => self.handle_question(question)?,
-                () = tokio::time::sleep_until(due.into()) => {}
+                // Nobody is late whose message has arrived: every channel is empty when this comes.
+                () = tokio::time::sleep_until(due.into()) => self.tracker.handle_timeout(Instant::now()),
                 _ = tick.tick() => self.handle_tick(),
             }
-            self.tracker.handle_timeout(Instant::now());
             self.spread_verdicts()?;
             self.announce_ready();
         }
@@ -345,7 +345,8 @@ impl Daemon {
         match self.phase {
             Phase::Running => {
                 tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
-                self.tracker.handle_proxy_died(now);
+                // To reap it may have taken longer than a restart may.
+                self.tracker.handle_proxy_died(Instant::now());
             }
             Phase::HandingOver { .. } => {
                 tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
@@ -362,7 +363,7 @@ impl Daemon {
             .virtual_routers
             .iter()
             .find(|r| r.name == *router);
-        let base = of_router.map_or(0, |router| router.priority.get());
+        let well = of_router.map_or(0, |router| router.rank.well().get());
         match self
             .tracker
             .verdict(&router.entry)
@@ -370,7 +371,7 @@ impl Daemon {
         {
             Some(Fitness::Fault(_)) => 0,
             Some(Fitness::Ready(priority)) => priority.get(),
-            Some(Fitness::Unready) | None => base,
+            Some(Fitness::Unready) | None => well,
         }
     }
 
