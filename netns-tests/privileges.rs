@@ -138,14 +138,17 @@ fn limits_of_each_process_are_those_of_the_table() {
         let pid = node.pid_of(role.profile().name).unwrap();
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         for limit in role.profile().limits.at_most {
-            let name = match limit.resource {
-                Resource::RLIMIT_RTPRIO => "Max realtime priority",
-                Resource::RLIMIT_NICE => "Max nice priority",
-                Resource::RLIMIT_MEMLOCK => "Max locked memory",
-                Resource::RLIMIT_CORE => "Max core file size",
-                other => panic!("{other:?} has no name here"),
-            };
-            let line = limits.lines().find_map(|line| line.strip_prefix(name));
+            let names = [
+                (Resource::RLIMIT_RTPRIO, "Max realtime priority"),
+                (Resource::RLIMIT_NICE, "Max nice priority"),
+                (Resource::RLIMIT_MEMLOCK, "Max locked memory"),
+                (Resource::RLIMIT_CORE, "Max core file size"),
+            ];
+            let named = names
+                .iter()
+                .find(|(resource, _)| *resource == limit.resource);
+            let (_, name) = named.expect("a name in /proc for each limit of the table");
+            let line = limits.lines().find_map(|line| line.strip_prefix(*name));
             let mut words = line.unwrap().split_whitespace();
             for most in [limit.soft, limit.hard] {
                 let now = words.next().unwrap().parse::<u64>().unwrap_or(u64::MAX);
