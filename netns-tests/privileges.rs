@@ -163,11 +163,10 @@ fn limits_of_each_process_are_those_of_the_table() {
             "{role:?}: {score}"
         );
     }
-    let status = node.status().unwrap();
-    assert_eq!(
-        status.warnings,
-        Vec::<String>::new(),
-        "nothing is lacking here"
+    let warnings = node.status().unwrap().warnings;
+    assert!(
+        warnings.is_empty() || !has_all_users(),
+        "nothing is lacking where everything can be had: {warnings:?}"
     );
 }
 
