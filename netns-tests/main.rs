@@ -15,6 +15,7 @@ mod notify;
 mod privileges;
 mod shortages;
 mod ranks;
+mod systemd;
 mod tutorial;
 mod virtual_mac;
 mod wire;

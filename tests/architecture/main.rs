@@ -33,7 +33,7 @@ const SHARED: [&str; 1] = ["process/role"];
 const SYSTEM_CALL_FILES: [&str; 7] = [
     "src/ipc/channel.rs",
     "src/process/proxy/stream.rs",
-    "src/process/role.rs",
+    "src/process/role/",
     "src/process/vrrp/socket.rs",
     "src/process/vrrp/host/",
     "src/process/vrrp/realtime.rs",

@@ -34,7 +34,7 @@ use crate::ipc::message::{
 };
 use crate::logic::track::Tracker;
 use crate::model::{Fitness, RouterName};
-use crate::process::role::Role;
+use crate::process::role::{self, Role};
 
 /// What the daemon starts with.
 #[derive(Debug)]
@@ -178,6 +178,15 @@ impl Daemon {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
+        if !self
+            .setup
+            .config
+            .virtual_routers
+            .iter()
+            .all(|router| router.notify.is_empty())
+        {
+            self.note_lacking(Role::Supervisor, role::program_shortcomings().to_vec());
+        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.phase != Phase::Over {
