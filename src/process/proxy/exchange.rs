@@ -309,7 +309,7 @@ impl Exchange {
             buffers, budget, ..
         } = sides.thread;
         loop {
-            ready!(budget.poll(cx));
+            ready!(budget.poll());
             if self.may_parse() {
                 match self.parse(sides) {
                     Ok(Parsed::Final(answered)) => return Poll::Ready(Waited::Answered(answered)),
@@ -508,7 +508,7 @@ impl Exchange {
             buffers, budget, ..
         } = thread;
         while self.upload.input.len() < AHEAD_BYTES_MAX {
-            ready!(budget.poll(cx));
+            ready!(budget.poll());
             let mut buffer = buffers.large();
             let read = client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]);
             if let Poll::Ready(Ok(len @ 1..)) = read {
