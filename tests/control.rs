@@ -523,3 +523,26 @@ fn wrong_usage_is_exit_code_2_and_bad_configuration_78() {
         assert!(complaint.contains("evenkeel.yaml:1:"), "{complaint}");
     }
 }
+
+#[test]
+fn silent_control_connections_do_not_delay_a_status() {
+    let daemon = Daemon::start();
+    let path = daemon.runtime_dir().join("control.sock");
+    let silent: Vec<UnixStream> = (0..40)
+        .map(|_| UnixStream::connect(&path).unwrap())
+        .collect();
+    let asked_at = Instant::now();
+    assert!(daemon.status().is_some());
+    let took = asked_at.elapsed();
+    assert!(took < Duration::from_millis(700), "{took:?}");
+    drop(silent);
+}
+
+#[test]
+fn runtime_directory_of_a_daemon_is_its_users_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let daemon = Daemon::start();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!(mode(daemon.runtime_dir()), 0o700);
+    assert_eq!(mode(daemon.runtime_dir().join("lock")), 0o600);
+}
