@@ -6,6 +6,7 @@
 //! close. Read `daemon` for the loop, `child` for what "silent" means.
 
 mod access_log;
+mod aside;
 mod child;
 mod control;
 mod daemon;
@@ -76,7 +77,7 @@ pub enum SupervisorError {
     #[error("{0}")]
     Config(#[from] ConfigErrors),
     /// A notify program cannot be trusted, or run.
-    #[error("virtual router {entry}: notify program {} cannot be used: {why}\nhelp: it must be an executable file of root that nobody else may write to", program.display())]
+    #[error("virtual router {entry}: notify program {} cannot be used: {why}\nhelp: it must be an executable file of root, and every directory above it and symbolic link to it must be root's and writable by nobody else", program.display())]
     Notify {
         /// The entry of `virtual_routers`.
         entry: String,
