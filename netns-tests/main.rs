@@ -12,6 +12,7 @@ mod interop;
 mod lab;
 mod notify;
 mod privileges;
+mod supervisor;
 mod tutorial;
 mod virtual_mac;
 mod wire;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Events, LentSocket, Proxy, ProxyError};
 use crate::config::{self, ConfigErrors, check::NodeName};
-use crate::ipc::channel::{AsyncChannel, Channel, ChannelError, Sent};
+use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
 
 /// Why the process ends by itself.
@@ -50,7 +50,7 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
         .build()
         .map_err(system("start a runtime"))?;
     runtime.block_on(async {
-        let channel = AsyncChannel::new(channel)?;
+        let channel = AsyncChannel::new(channel, Bounds::FROM_PARENT)?;
         serve(&channel, events).await
     })
 }
@@ -62,7 +62,14 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
     let mut beat = tokio::time::interval(BEAT);
     loop {
         let message = tokio::select! {
-            message = channel.receive::<ToProxy>() => message?,
+            message = channel.receive::<ToProxy>() => match message {
+                // Without a configuration there is nothing to go on with.
+                Err(error) if error.is_shortage() && running.is_some() => {
+                    tracing::warn!(%error, "the supervisor was not understood");
+                    continue;
+                }
+                message => message?,
+            },
             _ = beat.tick() => {
                 if let Some((_, threads)) = &running {
                     events(FromProxy::Beat { thread: *threads });
@@ -103,19 +110,17 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
                     .map(|(proxy, _)| proxy.status())
                     .unwrap_or_default();
                 let access_log = running.as_ref().and_then(|(proxy, _)| proxy.access_log());
-                channel.send(
-                    &FromProxy::Status {
-                        id,
-                        listeners,
-                        pools,
-                        access_log,
-                    },
-                    &[],
-                )?;
+                let status = FromProxy::Status {
+                    id,
+                    listeners,
+                    pools,
+                    access_log,
+                };
+                answer(channel, &status);
             }
             ToProxy::Drain { deadline_ms } => {
                 drain(running, Duration::from_millis(deadline_ms)).await?;
-                channel.send(&FromProxy::Drained, &[])?;
+                answer(channel, &FromProxy::Drained);
                 return Ok(());
             }
         }
@@ -146,6 +151,17 @@ fn lend_sink(running: &Option<(Proxy, u16)>, sink: &mut Option<OwnedFd>) {
         && let Some(sink) = sink.take()
     {
         proxy.set_access_log(sink);
+    }
+}
+
+/// Sends an answer, if there is room for it; a status that cannot be sent is a part of a status that is missing.
+fn answer(channel: &AsyncChannel, answer: &FromProxy) {
+    match channel.send(answer, &[]) {
+        // The end of the channel is seen where it is read.
+        Ok(Sent::Queued | Sent::Closed) => {}
+        Ok(Sent::Full) => tracing::warn!("the supervisor does not read, an answer is lost"),
+        Ok(Sent::Short(error)) => tracing::warn!(%error, "no room for an answer, it is lost"),
+        Err(error) => tracing::error!(%error, "an answer cannot be sent"),
     }
 }
 
@@ -180,7 +196,7 @@ impl Outbox {
         }
         while let Some(next) = waiting.front() {
             match self.channel.send(next, &[]) {
-                Ok(Sent::Full) => break,
+                Ok(Sent::Full | Sent::Short(_)) => break,
                 // The main thread sees the end of the channel for itself.
                 Ok(Sent::Queued | Sent::Closed) | Err(_) => drop(waiting.pop_front()),
             }

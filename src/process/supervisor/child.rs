@@ -3,26 +3,32 @@
 //! A child beats over its channel. Silence is counted in ticks of the supervisor, not by the clock: a supervisor that
 //! was itself held up has not listened, and must not kill the others for its own absence.
 
+use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
 use super::SupervisorError;
-use crate::ipc::channel::{self, AsyncChannel, Sent};
+use crate::ipc::channel::{self, AsyncChannel, Bounds, Sent};
 use crate::process::role::Role;
 
 /// A child process, running or to be started again.
 #[derive(Debug)]
 pub struct Child {
     role: Role,
+    /// What is taken from it at most.
+    bounds: Bounds,
     running: Option<Running>,
     /// When it is started again; `None` while it runs.
     start_at: Option<Instant>,
     short_lives: u32,
     restarts: u64,
+    /// What it could not be sent for, the last time, until it is asked for.
+    short_of: Option<Errno>,
 }
 
 /// A process that was started.
@@ -30,8 +36,25 @@ pub struct Child {
 struct Running {
     process: tokio::process::Child,
     channel: AsyncChannel,
+    /// Messages that wait for memory, in order; bounded by [`UNSENT_MAX`].
+    unsent: VecDeque<Vec<u8>>,
+    /// It said what it may not, and is listened to no more.
+    condemned: bool,
     started_at: Instant,
     sources: Vec<Source>,
+}
+
+/// What came from a child.
+#[derive(Debug)]
+pub enum Heard<T> {
+    /// A message and its descriptors.
+    Message(T, Vec<OwnedFd>),
+    /// A message that could not be taken for want of this.
+    Lost(Errno),
+    /// Something that is not a message, and why.
+    Unfit(String),
+    /// Its channel is closed.
+    End,
 }
 
 /// One thing that beats in a process.
@@ -45,13 +68,15 @@ enum Source {
 
 impl Child {
     /// Returns a child that wants to be started at once.
-    pub fn new(role: Role, now: Instant) -> Self {
+    pub fn new(role: Role, bounds: Bounds, now: Instant) -> Self {
         Self {
             role,
+            bounds,
             running: None,
             start_at: Some(now),
             short_lives: 0,
             restarts: 0,
+            short_of: None,
         }
     }
 
@@ -94,48 +119,138 @@ impl Child {
                     name: self.name(),
                     source,
                 })?;
-        let channel = AsyncChannel::new(ours)?;
+        let channel = AsyncChannel::new(ours, self.bounds)?;
         self.start_at = None;
         let sources = vec![Source::Starting(0); sources];
         self.running = Some(Running {
             process,
             channel,
+            unsent: VecDeque::new(),
+            condemned: false,
             started_at: now,
             sources,
         });
         Ok(())
     }
 
-    /// Sends a message. A child that does not read is hung: it is killed, and its end is seen on the channel.
-    pub fn send<T: Serialize>(
+    /// It could not be started: says when to try again.
+    pub fn put_off(&mut self, now: Instant) {
+        self.start_at = Some(now + self.pause_after_short_life());
+    }
+
+    /// Sends a message that matters; what there is no memory for now is sent later, in order.
+    ///
+    /// A child that does not read is hung: it is killed, and its end is seen on the channel.
+    pub fn send<T: Serialize>(&mut self, message: &T) {
+        let encoded = channel::encode(message);
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        match encoded {
+            Ok(text) if running.unsent.len() < UNSENT_MAX => running.unsent.push_back(text),
+            Ok(_) => self.give_up("too many messages wait for memory, killing the process"),
+            Err(error) => tracing::error!(%error, "a message cannot be written"),
+        }
+        self.resend();
+    }
+
+    /// Sends a message that is worth nothing later: now or not at all.
+    pub fn offer<T: Serialize>(&mut self, message: &T) {
+        let Some(running) = &self.running else { return };
+        if running.unsent.is_empty()
+            && let Ok(text) = channel::encode(message)
+        {
+            let _ = self.try_send(&text, &[]);
+        }
+    }
+
+    /// Sends a message with copies of descriptors, or says what there is not enough of.
+    pub fn lend<T: Serialize>(
         &mut self,
         message: &T,
         descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(), SupervisorError> {
-        let Some(running) = &mut self.running else {
+    ) -> Result<(), Errno> {
+        self.resend();
+        let waits = |running: &Running| !running.unsent.is_empty();
+        if self.running.as_ref().is_some_and(waits) {
+            return Err(Errno::ENOBUFS);
+        }
+        let text = channel::encode(message).map_err(|_| Errno::EINVAL)?;
+        self.try_send(&text, descriptors)
+    }
+
+    /// Sends what waits for memory, as far as there is some now.
+    pub fn resend(&mut self) {
+        while let Some(running) = &mut self.running
+            && let Some(text) = running.unsent.pop_front()
+        {
+            if self.try_send(&text, &[]).is_err() {
+                if let Some(running) = &mut self.running {
+                    running.unsent.push_front(text);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Returns what there was too little of since this was last asked, to send it a message.
+    pub fn take_shortage(&mut self) -> Option<Errno> {
+        self.short_of.take()
+    }
+
+    fn try_send(&mut self, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        let Some(running) = &self.running else {
             return Ok(());
         };
-        if running.channel.send(message, descriptors)? == Sent::Full {
-            tracing::error!(
-                child = self.role.profile().name,
-                "process does not read, killing it"
-            );
-            // Killing what is already dead is no error.
-            let _ = running.process.start_kill();
+        match running.channel.send_encoded(text, descriptors) {
+            // The end of the channel is seen where it is read.
+            Ok(Sent::Queued | Sent::Closed) => {}
+            Ok(Sent::Short(errno)) => {
+                self.short_of = Some(errno);
+                return Err(errno);
+            }
+            Ok(Sent::Full) => self.give_up("process does not read, killing it"),
+            Err(error) => {
+                tracing::error!(%error, "a message cannot be sent");
+                self.give_up("process cannot be talked to, killing it");
+            }
         }
         Ok(())
     }
 
-    /// Waits for a message; `None` when the process has ended. Waits for ever while none runs. Cancel safe.
-    pub async fn receive<T: DeserializeOwned>(&self) -> Option<(T, Vec<OwnedFd>)> {
+    fn give_up(&mut self, why: &'static str) {
+        tracing::error!(child = self.name(), "{why}");
+        self.kill();
+    }
+
+    /// It said what it may not: it is killed, and nothing more that it has said is listened to.
+    pub fn condemn(&mut self, what: &str) {
+        tracing::error!(
+            child = self.name(),
+            error = what,
+            "process says what it may not, killing it"
+        );
+        self.kill();
+        if let Some(running) = &mut self.running {
+            running.condemned = true;
+        }
+    }
+
+    /// Waits for a message. Waits for ever while none runs. Cancel safe.
+    pub async fn receive<T: DeserializeOwned>(&self) -> Heard<T> {
         let Some(running) = &self.running else {
             return std::future::pending().await;
         };
+        if running.condemned {
+            return Heard::End;
+        }
         match running.channel.receive().await {
-            Ok(message) => message,
+            Ok(Some((message, descriptors))) => Heard::Message(message, descriptors),
+            Ok(None) => Heard::End,
+            Err(channel::ChannelError::Lost(errno)) => Heard::Lost(errno),
             Err(error) => {
-                tracing::error!(child = self.role.profile().name, %error, "channel broke");
-                None
+                let error = error.to_string();
+                Heard::Unfit(error)
             }
         }
     }
@@ -188,8 +303,7 @@ impl Child {
             self.short_lives = 0;
             Duration::ZERO
         } else {
-            self.short_lives += 1;
-            (RESTART_PAUSE * (1 << self.short_lives.min(6))).min(RESTART_PAUSE_MAX)
+            self.pause_after_short_life()
         };
         self.start_at = Some(now + pause);
         match ended {
@@ -197,6 +311,11 @@ impl Child {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it cannot be reaped".into(),
         }
+    }
+
+    fn pause_after_short_life(&mut self) -> Duration {
+        self.short_lives += 1;
+        (RESTART_PAUSE * (1 << self.short_lives.min(6))).min(RESTART_PAUSE_MAX)
     }
 
     /// Kills it, if it runs.
@@ -215,6 +334,8 @@ const SILENT_TICKS_MAX: u32 = 6;
 const START_TICKS: u32 = 40;
 /// How long the end of a killed process is waited for.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Messages that wait for memory; a process for which more wait is killed, and told everything anew.
+const UNSENT_MAX: usize = 256;
 /// A process that ended sooner is started again later and later.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// The first of these pauses, doubled each time.
