@@ -16,6 +16,7 @@ mod privileges;
 mod shortages;
 mod ranks;
 mod systemd;
+mod supervisor;
 mod tutorial;
 mod virtual_mac;
 mod wire;

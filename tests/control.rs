@@ -31,17 +31,22 @@ impl Daemon {
 
     /// Starts one whose configuration has these lines besides; `DIR` is its directory.
     fn start_with(lines: &str) -> Self {
+        Self::launch(evenkeel(), lines, "")
+    }
+
+    /// As `start_with`, by this command and with these pools besides.
+    fn launch(mut command: Command, lines: &str, pools: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listen = free_address();
         let lines = lines.replace("DIR", directory.path().to_str().unwrap());
         let config = format!(
             "{lines}listeners:\n  http:\n    bind: [\"{listen}\"]\n    pool: webfarm\n\
              pools:\n  webfarm:\n    backends: {{one: {{address: \"{}\", requests: 50}}}}\n    health_check: {{tcp: {{}}, interval: 100ms}}\n\
-             proxy: {{threads: 2}}\n",
+             {pools}proxy: {{threads: 2}}\n",
             backend()
         );
         fs::write(directory.path().join("evenkeel.yaml"), config).unwrap();
-        let process = evenkeel()
+        let process = command
             .arg("run")
             .arg("--config")
             .arg(directory.path().join("evenkeel.yaml"))
@@ -522,4 +527,101 @@ fn wrong_usage_is_exit_code_2_and_bad_configuration_78() {
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert!(complaint.contains("evenkeel.yaml:1:"), "{complaint}");
     }
+}
+
+/// Sets how many descriptors a running process may have.
+fn limit_descriptors(pid: Pid, most: u64) {
+    let done = Command::new("prlimit")
+        .arg(format!("--pid={pid}"))
+        .arg(format!("--nofile={most}:"))
+        .status()
+        .unwrap();
+    assert!(done.success(), "prlimit (util-linux) sets the limit");
+}
+
+#[test]
+fn proxy_that_cannot_be_started_for_want_of_descriptors_is_started_later() {
+    let mut daemon = Daemon::start();
+    let supervisor = Pid::from_raw(i32::try_from(daemon.process.id()).unwrap());
+    let proxy = daemon.pid("evenkeel-proxy").unwrap();
+    limit_descriptors(supervisor, 4);
+    kill(proxy, Signal::SIGKILL).unwrap();
+    daemon.wait("the proxy is gone", |_| kill(proxy, None).is_err());
+    // Several attempts fail; none of them is the end.
+    thread::park_timeout(Duration::from_millis(700));
+    assert!(daemon.process.try_wait().unwrap().is_none(), "it has ended");
+    limit_descriptors(supervisor, 1_024);
+    daemon.wait("another proxy serves", |daemon| daemon.get().is_some());
+    let warnings = daemon.status().unwrap().warnings;
+    let hoped = "evenkeel-proxy could not be started: ";
+    assert!(
+        warnings.iter().any(|warning| warning.starts_with(hoped)),
+        "{warnings:?}"
+    );
+    daemon.signal(Signal::SIGTERM);
+    daemon.process.wait().unwrap();
+    let mut log = String::new();
+    let stderr = daemon.process.stderr.as_mut().unwrap();
+    stderr.read_to_string(&mut log).unwrap();
+    assert_eq!(
+        log.matches("evenkeel-proxy could not be started").count(),
+        1,
+        "said once a minute:\n{log}"
+    );
+}
+
+#[test]
+fn proxy_without_descriptors_survives_a_large_status_and_sigusr1() {
+    let many: Vec<String> = (0..150)
+        .map(|n| format!("b{n}: \"127.0.0.1:{}\"", n + 1))
+        .collect();
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=64:64", env!("CARGO_BIN_EXE_evenkeel")]);
+    let pools = format!(
+        "  many: {{health_check: none, backends: {{{}}}}}\n",
+        many.join(", ")
+    );
+    let daemon = Daemon::launch(command, ACCESS_LOG, &pools);
+    let proxy = daemon.pid("evenkeel-proxy").unwrap();
+    let clients: Vec<TcpStream> = (0..100)
+        .map(|_| TcpStream::connect(daemon.listen).unwrap())
+        .collect();
+    daemon.wait("the proxy has no descriptor left", |daemon| {
+        let status = daemon.status().unwrap();
+        let open = |listeners: &[evenkeel::ipc::control::ListenerStatus]| {
+            listeners.first().is_some_and(|l| l.connections > 20)
+        };
+        open(&status.listeners)
+    });
+    for _ in 0..10 {
+        // Whole or without its part: what the proxy says is 30 kB, and needs a descriptor.
+        assert!(daemon.status().is_some());
+        daemon.signal(Signal::SIGUSR1);
+    }
+    drop(clients);
+    daemon.wait("it serves", |daemon| daemon.get().is_some());
+    assert_eq!(daemon.pid("evenkeel-proxy"), Some(proxy), "it lives on");
+}
+
+#[test]
+fn silent_control_connections_do_not_delay_a_status() {
+    let daemon = Daemon::start();
+    let path = daemon.runtime_dir().join("control.sock");
+    let silent: Vec<UnixStream> = (0..40)
+        .map(|_| UnixStream::connect(&path).unwrap())
+        .collect();
+    let asked_at = Instant::now();
+    assert!(daemon.status().is_some());
+    let took = asked_at.elapsed();
+    assert!(took < Duration::from_millis(700), "{took:?}");
+    drop(silent);
+}
+
+#[test]
+fn runtime_directory_of_a_daemon_is_its_users_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let daemon = Daemon::start();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!(mode(daemon.runtime_dir()), 0o700);
+    assert_eq!(mode(daemon.runtime_dir().join("lock")), 0o600);
 }

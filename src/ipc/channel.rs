@@ -1,35 +1,57 @@
 //! A framed channel between two processes that also passes descriptors.
 //!
 //! A SOCK_SEQPACKET socketpair: a message arrives whole or not at all, sending never waits, and the end of the
-//! other process is seen at once. A message that is too large for a packet travels in a memory file, whose
-//! descriptor is passed as the last one. Each frame is one byte (inline or in a file) and JSON.
-//! The queue is the kernel's socket buffer; when it is full the sender is told so and decides itself.
+//! other process is seen at once. A message that is too large for a packet travels in a sealed memory file, whose
+//! descriptor is passed as the last one (`message_file`). Each frame is one byte, its kind, and JSON. The kind is looked
+//! at before anything is taken, so that no descriptor enters a process that its kind does not announce.
+//! The queue is the kernel's socket buffer; when it is full the sender is told so and decides itself. A shortage of
+//! descriptors or memory is never the end of a channel: nothing was sent ([`Sent::Short`]), or one message is lost
+//! ([`ChannelError::Lost`]).
 
-use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::{Mutex, PoisonError};
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, setsockopt,
+    socketpair, sockopt,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::message_file::{self, Refusal};
 
 /// One end of a channel, for a plain loop on `poll`.
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,
+    end: End,
 }
 
 /// One end of a channel, for a tokio runtime.
 #[derive(Debug)]
 pub struct AsyncChannel {
     socket: tokio::net::UnixDatagram,
+    end: End,
+}
+
+/// What is taken from the other end at most; more is not a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The longest JSON in a memory file.
+    pub file_bytes: usize,
+    /// The most descriptors that come with a message.
+    pub descriptors: usize,
+}
+
+impl Bounds {
+    /// What a child takes from its parent, which it trusts.
+    pub const FROM_PARENT: Self = Self {
+        file_bytes: 64 * 1024 * 1024,
+        descriptors: DESCRIPTORS_MAX,
+    };
 }
 
 /// What became of a message.
@@ -39,6 +61,8 @@ pub enum Sent {
     Queued,
     /// The other end does not read; nothing was sent.
     Full,
+    /// This machine or this process has no room for it, for the reason given; nothing was sent.
+    Short(Errno),
     /// The other end is gone.
     Closed,
 }
@@ -46,7 +70,7 @@ pub enum Sent {
 /// What was found in the channel.
 #[derive(Debug)]
 pub enum Received<T> {
-    /// A message and its descriptors.
+    /// A message and its descriptors; fewer than were sent where this process had no room for more.
     Message(T, Vec<OwnedFd>),
     /// Nothing now.
     Empty,
@@ -54,7 +78,7 @@ pub enum Received<T> {
     Closed,
 }
 
-/// Why a channel cannot be used any more.
+/// Why nothing can be had from a channel.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The kernel refused.
@@ -65,9 +89,22 @@ pub enum ChannelError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The other end sent something that is not a message; the two are not of one version.
+    /// The other end sent something that is not a message, or more than it may.
     #[error("not a message: {0}")]
     Malformed(String),
+    /// A message came and could not be taken for want of descriptors or memory; those after it are not concerned.
+    #[error("a message was lost: {0}")]
+    Lost(Errno),
+}
+
+impl ChannelError {
+    /// Returns whether the channel goes on: the fault is a shortage on this side.
+    pub const fn is_shortage(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            Self::System { .. } | Self::Malformed(_) => false,
+        }
+    }
 }
 
 /// Returns the two ends of a new channel; both close on exec.
@@ -86,9 +123,15 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), ChannelError> {
 }
 
 impl Channel {
-    /// Returns the end that this descriptor, made by [`pair`], is.
+    /// Returns the end that this descriptor, made by [`pair`], is, whose other end is trusted.
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket }
+        Self::bounded(socket, Bounds::FROM_PARENT)
+    }
+
+    /// As [`Channel::new`], taking no more than `bounds` from the other end.
+    pub fn bounded(socket: OwnedFd, bounds: Bounds) -> Self {
+        let end = End::new(socket.as_fd(), bounds);
+        Self { socket, end }
     }
 
     /// Sends a message and copies of `descriptors`, without ever waiting.
@@ -97,12 +140,12 @@ impl Channel {
         message: &T,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Sent, ChannelError> {
-        send(self.socket.as_fd(), message, descriptors)
+        (self.end).send(self.socket.as_fd(), &encode(message)?, descriptors)
     }
 
     /// Takes the next message, without ever waiting.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Received<T>, ChannelError> {
-        receive(self.socket.as_fd())
+        self.end.receive(self.socket.as_fd())
     }
 }
 
@@ -113,8 +156,10 @@ impl AsFd for Channel {
 }
 
 impl AsyncChannel {
-    /// Returns the end that this descriptor, made by [`pair`], is. Must be called within a runtime.
-    pub fn new(socket: OwnedFd) -> Result<Self, ChannelError> {
+    /// Returns the end that this descriptor, made by [`pair`], is, taking no more than `bounds` from the other end. Must
+    /// be called within a runtime.
+    pub fn new(socket: OwnedFd, bounds: Bounds) -> Result<Self, ChannelError> {
+        let end = End::new(socket.as_fd(), bounds);
         // The kind of socket does not matter to the runtime, which only waits on the descriptor.
         let socket =
             tokio::net::UnixDatagram::from_std(UnixDatagram::from(socket)).map_err(|source| {
@@ -123,7 +168,7 @@ impl AsyncChannel {
                     source,
                 }
             })?;
-        Ok(Self { socket })
+        Ok(Self { socket, end })
     }
 
     /// Sends a message and copies of `descriptors`, without ever waiting.
@@ -132,16 +177,26 @@ impl AsyncChannel {
         message: &T,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Sent, ChannelError> {
-        send(self.socket.as_fd(), message, descriptors)
+        self.send_encoded(&encode(message)?, descriptors)
     }
 
-    /// Waits for the next message; `None` when the other end is gone. Cancel safe.
+    /// As [`AsyncChannel::send`], with a message from [`encode`].
+    pub fn send_encoded(
+        &self,
+        text: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Sent, ChannelError> {
+        self.end.send(self.socket.as_fd(), text, descriptors)
+    }
+
+    /// Waits for the next message; `None` when the other end is gone. Cancel safe. After an error that
+    /// [is a shortage](ChannelError::is_shortage) the next one can be waited for.
     pub async fn receive<T: DeserializeOwned>(
         &self,
     ) -> Result<Option<(T, Vec<OwnedFd>)>, ChannelError> {
         loop {
             let received = self.socket.async_io(tokio::io::Interest::READABLE, || {
-                match receive(self.socket.as_fd()) {
+                match self.end.receive(self.socket.as_fd()) {
                     Ok(Received::Empty) => Err(io::ErrorKind::WouldBlock.into()),
                     other => Ok(other),
                 }
@@ -159,25 +214,159 @@ impl AsyncChannel {
     }
 }
 
-/// Sends one frame.
-fn send<T: Serialize>(
-    socket: BorrowedFd<'_>,
-    message: &T,
-    descriptors: &[BorrowedFd<'_>],
-) -> Result<Sent, ChannelError> {
-    let text =
-        serde_json::to_vec(message).map_err(|error| ChannelError::Malformed(error.to_string()))?;
-    let mut raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    if text.len() <= INLINE_BYTES_MAX {
-        return send_frame(socket, &[&[INLINE], &text], &raw);
+/// Returns the JSON of a message.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, ChannelError> {
+    serde_json::to_vec(message).map_err(|error| ChannelError::Malformed(error.to_string()))
+}
+
+/// What both kinds of end have beside their socket.
+#[derive(Debug)]
+struct End {
+    bounds: Bounds,
+    /// Descriptors of no use but to be closed when a message needs one and there is none left.
+    reserve: Mutex<Vec<OwnedFd>>,
+}
+
+impl End {
+    fn new(socket: BorrowedFd<'_>, bounds: Bounds) -> Self {
+        let end = Self {
+            bounds,
+            reserve: Mutex::default(),
+        };
+        end.refill(socket);
+        end
     }
-    let mut file = memory_file(&text)?;
-    file.rewind().map_err(|source| ChannelError::System {
-        operation: "rewind",
-        source,
-    })?;
-    raw.push(file.as_raw_fd());
-    send_frame(socket, &[&[IN_FILE]], &raw)
+
+    /// Sends one frame.
+    fn send(
+        &self,
+        socket: BorrowedFd<'_>,
+        text: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Sent, ChannelError> {
+        let mut raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        if text.len() <= INLINE_BYTES_MAX {
+            let kind = if raw.is_empty() { PLAIN } else { LENDING };
+            return send_frame(socket, &[&[kind], text], &raw);
+        }
+        let file = match message_file::write(text) {
+            Err(errno) if is_shortage(errno) => {
+                self.release();
+                message_file::write(text)
+            }
+            other => other,
+        };
+        let sent = match file {
+            Ok(file) => {
+                raw.push(file.as_raw_fd());
+                send_frame(socket, &[&[IN_FILE]], &raw)
+            }
+            Err(errno) if is_shortage(errno) => Ok(Sent::Short(errno)),
+            Err(errno) => Err(system("write a message file")(errno)),
+        };
+        self.refill(socket);
+        sent
+    }
+
+    /// Takes one frame.
+    fn receive<T: DeserializeOwned>(
+        &self,
+        socket: BorrowedFd<'_>,
+    ) -> Result<Received<T>, ChannelError> {
+        let mut kind = [0];
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        match recv(socket.as_raw_fd(), &mut kind, flags) {
+            Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::Closed),
+            Ok(_) => {}
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOMEM | Errno::ENOBUFS) => {
+                return Ok(Received::Empty);
+            }
+            Err(errno) => return Err(system("look at a message")(errno)),
+        }
+        let room = match kind[0] {
+            PLAIN => 0,
+            LENDING => self.bounds.descriptors,
+            IN_FILE => self.bounds.descriptors.min(DESCRIPTORS_MAX - 1) + 1,
+            kind => return Err(ChannelError::Malformed(format!("frame of kind {kind}"))),
+        };
+        if room > 0 {
+            self.release();
+        }
+        let received = self.receive_frame(socket, room);
+        if room > 0 {
+            self.refill(socket);
+        }
+        received
+    }
+
+    /// Takes one frame that brings at most so many descriptors.
+    fn receive_frame<T: DeserializeOwned>(
+        &self,
+        socket: BorrowedFd<'_>,
+        room: usize,
+    ) -> Result<Received<T>, ChannelError> {
+        let mut packet = [0_u8; INLINE_BYTES_MAX + 1];
+        let frame = match take_frame(socket, &mut packet, room) {
+            Ok(frame) => frame,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Empty),
+            Err(errno @ (Errno::ENOMEM | Errno::ENOBUFS)) => return Err(ChannelError::Lost(errno)),
+            Err(errno) => return Err(system("receive a message")(errno)),
+        };
+        let Frame {
+            len,
+            mut descriptors,
+            cut,
+        } = frame;
+        let (kind, text) = match packet[..len].split_first() {
+            Some((kind, text)) if !cut.bytes => (*kind, text),
+            Some(_) | None => return Err(ChannelError::Malformed("a frame too long".into())),
+        };
+        // What did not fit although there was room enough did not because this process may have no more.
+        let short = cut.descriptors && descriptors.len() < room;
+        if cut.descriptors && !short {
+            let why = format!("more descriptors than the {room} that may come");
+            return Err(ChannelError::Malformed(why));
+        }
+        let message = if kind == IN_FILE {
+            let file = match descriptors.pop() {
+                Some(file) if !short => file,
+                Some(_) | None if short => return Err(ChannelError::Lost(Errno::EMFILE)),
+                Some(_) | None => {
+                    let why = "a file was announced and none came";
+                    return Err(ChannelError::Malformed(why.into()));
+                }
+            };
+            let text = message_file::read(&file, self.bounds.file_bytes);
+            serde_json::from_slice(&text.map_err(|refusal| match refusal {
+                Refusal::Short(errno) => ChannelError::Lost(errno),
+                Refusal::Unfit(why) => ChannelError::Malformed(format!("its file {why}")),
+            })?)
+        } else {
+            serde_json::from_slice(text)
+        };
+        match message {
+            Ok(message) => Ok(Received::Message(message, descriptors)),
+            Err(error) => Err(ChannelError::Malformed(error.to_string())),
+        }
+    }
+
+    /// Makes room for as many descriptors as are in reserve.
+    fn release(&self) {
+        // A thread that panicked here left the list whole.
+        let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        reserve.clear();
+    }
+
+    /// Fills the reserve as far as possible; the next message tries again.
+    fn refill(&self, socket: BorrowedFd<'_>) {
+        let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        while reserve.len() < RESERVE {
+            let Ok(spare) = socket.try_clone_to_owned() else {
+                return;
+            };
+            reserve.push(spare);
+        }
+    }
 }
 
 /// Sends the parts of one packet.
@@ -194,75 +383,101 @@ fn send_frame(
         match sendmsg::<()>(socket.as_raw_fd(), &slices, control, flags, None) {
             Ok(_) => return Ok(Sent::Queued),
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN | Errno::ENOBUFS) => return Ok(Sent::Full),
+            Err(Errno::EAGAIN) => return Ok(Sent::Full),
+            Err(errno) if is_shortage(errno) => return Ok(Sent::Short(errno)),
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => return Ok(Sent::Closed),
             Err(errno) => return Err(system("send a message")(errno)),
         }
     }
 }
 
-/// Takes one frame.
-fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> Result<Received<T>, ChannelError> {
-    let mut packet = [0_u8; INLINE_BYTES_MAX + 1];
-    let mut control = cmsg_space!([RawFd; DESCRIPTORS_MAX]);
-    let mut descriptors = Vec::new();
-    let len = {
-        let mut slices = [IoSliceMut::new(&mut packet)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let message =
-            match recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags) {
-                Ok(message) => message,
-                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Empty),
-                Err(Errno::ECONNRESET) => return Ok(Received::Closed),
-                Err(errno) => return Err(system("receive a message")(errno)),
-            };
-        for part in message.cmsgs().map_err(system("read a control message"))? {
-            if let ControlMessageOwned::ScmRights(raw) = part {
-                // SAFETY: the kernel has just made these descriptors for us; nobody else owns them.
-                descriptors.extend(
-                    raw.into_iter()
-                        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-                );
-            }
-        }
-        message.bytes
-    };
-    let Some((kind, text)) = packet[..len].split_first() else {
-        return Ok(Received::Closed);
-    };
-    let message = if *kind == IN_FILE {
-        let file = descriptors
-            .pop()
-            .ok_or_else(|| ChannelError::Malformed("a file was announced and none came".into()))?;
-        let mut text = Vec::new();
-        File::from(file)
-            .take(FILE_BYTES_MAX)
-            .read_to_end(&mut text)
-            .map_err(|source| ChannelError::System {
-                operation: "read a message file",
-                source,
-            })?;
-        serde_json::from_slice(&text)
-    } else {
-        serde_json::from_slice(text)
-    };
-    match message {
-        Ok(message) => Ok(Received::Message(message, descriptors)),
-        Err(error) => Err(ChannelError::Malformed(error.to_string())),
-    }
+/// Returns whether an error says that something has run out here, not that something is wrong.
+fn is_shortage(errno: Errno) -> bool {
+    [
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::ENOMEM,
+        Errno::ENOBUFS,
+        Errno::ENOSPC,
+        Errno::ETOOMANYREFS,
+    ]
+    .contains(&errno)
 }
 
-/// Returns a memory file with this content.
-fn memory_file(content: &[u8]) -> Result<File, ChannelError> {
-    let fd =
-        memfd_create("evenkeel-message", MFdFlags::MFD_CLOEXEC).map_err(system("memfd_create"))?;
-    let mut file = File::from(fd);
-    file.write_all(content)
-        .map_err(|source| ChannelError::System {
-            operation: "write a message file",
-            source,
-        })?;
-    Ok(file)
+/// A packet as it was taken.
+struct Frame {
+    len: usize,
+    descriptors: Vec<OwnedFd>,
+    cut: Cut,
+}
+
+/// What of a packet did not fit and is gone.
+struct Cut {
+    bytes: bool,
+    descriptors: bool,
+}
+
+/// Takes one packet and at most `room` descriptors. The kernel closes what is beyond, before this process has it.
+///
+/// Descriptors that did arrive are taken also from a message that was cut; nix returns none then, and leaks them.
+fn take_frame(socket: BorrowedFd<'_>, packet: &mut [u8], room: usize) -> Result<Frame, Errno> {
+    let descriptors_bytes = u32::try_from(room * size_of::<RawFd>()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: both compute a number from a number.
+    let (space, control_len) = unsafe {
+        let space = libc::CMSG_SPACE(descriptors_bytes) as usize;
+        (space, libc::CMSG_LEN(descriptors_bytes) as usize)
+    };
+    // As aligned as a `cmsghdr` must be.
+    let mut control = vec![0_u64; space.div_ceil(size_of::<u64>())];
+    let mut slice = libc::iovec {
+        iov_base: packet.as_mut_ptr().cast(),
+        iov_len: packet.len(),
+    };
+    // SAFETY: a structure of numbers and pointers, for which zero is a value.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut slice;
+    header.msg_iovlen = 1;
+    if room > 0 {
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = control_len as _;
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: `header` names one slice and a control buffer, both ours, alive and as long as it says.
+    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    let len = usize::try_from(len).map_err(|_| Errno::last())?;
+    let mut descriptors = Vec::new();
+    // SAFETY: the kernel has filled `header` in; the macro reads the control buffer within its length.
+    let mut part = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    while !part.is_null() {
+        // SAFETY: not null, so it points at a whole `cmsghdr` in the control buffer, which is aligned for it.
+        let (level, kind, part_len) = unsafe {
+            let part = &*part;
+            (part.cmsg_level, part.cmsg_type, part.cmsg_len as usize)
+        };
+        if level == libc::SOL_SOCKET && kind == libc::SCM_RIGHTS {
+            // SAFETY: computes a number from a number.
+            let data_len = part_len.saturating_sub(unsafe { libc::CMSG_LEN(0) } as usize);
+            for index in 0..data_len / size_of::<RawFd>() {
+                // SAFETY: within the data of this part, as its length says; it need not be aligned.
+                let raw = unsafe {
+                    let data = libc::CMSG_DATA(part).cast::<RawFd>();
+                    data.add(index).read_unaligned()
+                };
+                // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+                descriptors.push(unsafe { OwnedFd::from_raw_fd(raw) });
+            }
+        }
+        // SAFETY: as for the first one.
+        part = unsafe { libc::CMSG_NXTHDR(&raw const header, part) };
+    }
+    Ok(Frame {
+        len,
+        descriptors,
+        cut: Cut {
+            bytes: header.msg_flags & libc::MSG_TRUNC != 0,
+            descriptors: header.msg_flags & libc::MSG_CTRUNC != 0,
+        },
+    })
 }
 
 /// Returns a function that says what was tried when the kernel refused.
@@ -273,110 +488,21 @@ fn system(operation: &'static str) -> impl Fn(Errno) -> ChannelError {
     }
 }
 
-/// The kind of a frame whose JSON follows.
-const INLINE: u8 = 0;
+/// The kind of a frame whose JSON follows, without descriptors.
+const PLAIN: u8 = 0;
 /// The kind of a frame whose JSON is in the memory file passed as the last descriptor.
 const IN_FILE: u8 = 1;
+/// The kind of a frame whose JSON follows, with descriptors.
+const LENDING: u8 = 2;
 /// The longest JSON that is sent in the packet itself.
-const INLINE_BYTES_MAX: usize = 16 * 1024;
-/// The longest JSON that is read from a memory file.
-const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 /// The most descriptors a message carries; the kernel's own limit (SCM_MAX_FD).
 const DESCRIPTORS_MAX: usize = 253;
+/// Descriptors that each end keeps for messages that need one: a memory file, and one that is lent.
+const RESERVE: usize = 2;
 /// The bound of the queue. When it is full, `send` says so: a child drops log lines and repeats what matters, the
 /// supervisor takes a child that does not read for hung.
 const SEND_BUFFER_BYTES: usize = 208 * 1024;
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-    use super::*;
-
-    #[test]
-    fn message_arrives_whole_with_its_descriptors() {
-        let (ours, theirs) = pair().unwrap();
-        let (ours, theirs) = (Channel::new(ours), Channel::new(theirs));
-        let file = memory_file(b"lent").unwrap();
-        assert_eq!(ours.send(&"hello", &[file.as_fd()]).unwrap(), Sent::Queued);
-        let Received::Message(text, descriptors) = theirs.receive::<String>().unwrap() else {
-            panic!("nothing arrived");
-        };
-        assert_eq!(text, "hello");
-        let mut file = File::from(descriptors.into_iter().next().unwrap());
-        file.rewind().unwrap();
-        let mut content = String::new();
-        file.read_to_string(&mut content).unwrap();
-        assert_eq!(content, "lent", "the descriptor is the one that was sent");
-    }
-
-    #[test]
-    fn large_message_travels_in_a_file() {
-        let (ours, theirs) = pair().unwrap();
-        let (ours, theirs) = (Channel::new(ours), Channel::new(theirs));
-        let text = "x".repeat(3 * 1024 * 1024);
-        assert_eq!(ours.send(&text, &[]).unwrap(), Sent::Queued);
-        let Received::Message(got, descriptors) = theirs.receive::<String>().unwrap() else {
-            panic!("nothing arrived");
-        };
-        assert_eq!(got.len(), text.len());
-        assert!(
-            descriptors.is_empty(),
-            "the file of the message is not one of its descriptors"
-        );
-    }
-
-    #[test]
-    fn full_channel_says_so_and_loses_nothing() {
-        let (ours, theirs) = pair().unwrap();
-        let (ours, theirs) = (Channel::new(ours), Channel::new(theirs));
-        let text = "x".repeat(10_000);
-        let mut sent = 0;
-        while ours.send(&text, &[]).unwrap() == Sent::Queued {
-            sent += 1;
-            assert!(sent < 10_000, "the queue has a bound");
-        }
-        let mut got = 0;
-        while let Received::Message(message, _) = theirs.receive::<String>().unwrap() {
-            assert_eq!(message.len(), text.len());
-            got += 1;
-        }
-        assert_eq!(got, sent);
-    }
-
-    #[test]
-    fn end_of_the_other_process_is_seen_after_its_last_message() {
-        let (ours, theirs) = pair().unwrap();
-        let (ours, theirs) = (Channel::new(ours), Channel::new(theirs));
-        ours.send(&1_u8, &[]).unwrap();
-        drop(ours);
-        assert!(matches!(
-            theirs.receive::<u8>().unwrap(),
-            Received::Message(1, _)
-        ));
-        assert!(matches!(theirs.receive::<u8>().unwrap(), Received::Closed));
-        assert_eq!(theirs.send(&1_u8, &[]).unwrap(), Sent::Closed);
-    }
-
-    #[test]
-    fn nonsense_is_an_error_not_a_panic() {
-        let (ours, theirs) = pair().unwrap();
-        let theirs = Channel::new(theirs);
-        assert_eq!(
-            send_frame(ours.as_fd(), &[&[INLINE], b"{"], &[]).unwrap(),
-            Sent::Queued
-        );
-        assert!(matches!(
-            theirs.receive::<u8>(),
-            Err(ChannelError::Malformed(_))
-        ));
-        assert_eq!(
-            send_frame(ours.as_fd(), &[&[IN_FILE]], &[]).unwrap(),
-            Sent::Queued
-        );
-        assert!(matches!(
-            theirs.receive::<u8>(),
-            Err(ChannelError::Malformed(_))
-        ));
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use super::message::LogLine;
+use super::log_line::{LogField, LogLevel, LogLine};
 use crate::model::date_of_day;
 
 /// Sends every event of this process to `hand_over`, which returns false when it had no room.
@@ -32,6 +32,7 @@ pub fn to_standard_error() -> Printer {
     let printer = Printer {
         sender,
         journald: std::env::var_os("JOURNAL_STREAM").is_some(),
+        most: wanted_level(),
     };
     let writer = std::thread::Builder::new()
         .name("log".into())
@@ -61,6 +62,8 @@ pub fn to_standard_error() -> Printer {
 pub struct Printer {
     sender: SyncSender<Job>,
     journald: bool,
+    /// Lines that matter less are not printed, whatever a child thinks.
+    most: LevelFilter,
 }
 
 /// What the writing thread is asked.
@@ -75,9 +78,17 @@ enum Job {
 impl Printer {
     /// Prints a line of `process`; returns false, having lost it, when too many lines wait.
     pub fn print(&self, process: &str, line: &LogLine) -> bool {
+        if tracing_level(line.level) > self.most {
+            return true;
+        }
         self.sender
             .try_send(Job::Write(self.format(process, line, SystemTime::now())))
             .is_ok()
+    }
+
+    /// Returns whether an operator asked for more than states and faults, and so for many lines.
+    pub fn is_talkative(&self) -> bool {
+        self.most > LevelFilter::INFO
     }
 
     /// Waits until what was printed before has been written, but not longer than a moment.
@@ -92,16 +103,17 @@ impl Printer {
     fn format(&self, process: &str, line: &LogLine, now: SystemTime) -> String {
         let mut text = String::new();
         if self.journald {
-            text.push_str(journald_priority(&line.level));
+            text.push_str(journald_priority(line.level));
         } else {
-            let _ = write!(text, "{} {:5} ", Rfc3339(now), line.level.to_uppercase());
+            let _ = write!(text, "{} {:5} ", Rfc3339(now), line.level.name());
         }
         let _ = write!(text, "process={process}");
         for (name, value) in &line.fields {
+            let name = name.name();
             let plain = !value.is_empty()
                 && value
                     .chars()
-                    .all(|c| !c.is_whitespace() && !c.is_control() && c != '"');
+                    .all(|c| c.is_ascii_graphic() && c != '"' && c != '\\');
             let _ = if plain {
                 write!(text, " {name}={value}")
             } else {
@@ -119,12 +131,16 @@ impl Printer {
 
 /// Makes `layer` the log of this process, at the level of `EVENKEEL_LOG`; a second call changes nothing.
 fn install(layer: impl Layer<tracing_subscriber::Registry> + Send + Sync) {
-    let level = std::env::var("EVENKEEL_LOG")
+    let registry = tracing_subscriber::registry().with(layer.with_filter(wanted_level()));
+    let _ = tracing::subscriber::set_global_default(registry);
+}
+
+/// Returns the level of `EVENKEEL_LOG`.
+fn wanted_level() -> LevelFilter {
+    std::env::var("EVENKEEL_LOG")
         .ok()
         .and_then(|level| level.parse::<LevelFilter>().ok())
-        .unwrap_or(LevelFilter::INFO);
-    let registry = tracing_subscriber::registry().with(layer.with_filter(level));
-    let _ = tracing::subscriber::set_global_default(registry);
+        .unwrap_or(LevelFilter::INFO)
 }
 
 /// Turns events into lines.
@@ -139,7 +155,7 @@ impl<S: Subscriber, F: Fn(LogLine) -> bool + 'static> Layer<S> for Handing<F> {
         event.record(&mut collected);
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         let line = LogLine {
-            level: level_name(*event.metadata().level()).into(),
+            level: level_of(*event.metadata().level()),
             message: collected.message,
             fields: collected.fields,
             dropped,
@@ -154,7 +170,7 @@ impl<S: Subscriber, F: Fn(LogLine) -> bool + 'static> Layer<S> for Handing<F> {
 #[derive(Default)]
 struct Collected {
     message: String,
-    fields: Vec<(String, String)>,
+    fields: Vec<(LogField, String)>,
 }
 
 impl Visit for Collected {
@@ -163,7 +179,7 @@ impl Visit for Collected {
             let _ = write!(self.message, "{value:?}");
         } else {
             self.fields
-                .push((field.name().to_owned(), format!("{value:?}")));
+                .push((LogField::of(field.name()), format!("{value:?}")));
         }
     }
 
@@ -172,7 +188,7 @@ impl Visit for Collected {
             self.message.push_str(value);
         } else {
             self.fields
-                .push((field.name().to_owned(), value.to_owned()));
+                .push((LogField::of(field.name()), value.to_owned()));
         }
     }
 }
@@ -197,23 +213,33 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+fn level_of(level: Level) -> LogLevel {
     match level {
-        Level::ERROR => "error",
-        Level::WARN => "warn",
-        Level::INFO => "info",
-        Level::DEBUG => "debug",
-        Level::TRACE => "trace",
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warn,
+        Level::INFO => LogLevel::Info,
+        Level::DEBUG => LogLevel::Debug,
+        Level::TRACE => LogLevel::Trace,
+    }
+}
+
+fn tracing_level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
     }
 }
 
 /// Returns the prefix by which journald knows the priority of a line (sd-daemon(3)).
-fn journald_priority(level: &str) -> &'static str {
+const fn journald_priority(level: LogLevel) -> &'static str {
     match level {
-        "error" => "<3>",
-        "warn" => "<4>",
-        "info" => "<6>",
-        _ => "<7>",
+        LogLevel::Error => "<3>",
+        LogLevel::Warn => "<4>",
+        LogLevel::Info => "<6>",
+        LogLevel::Debug | LogLevel::Trace => "<7>",
     }
 }
 
@@ -229,16 +255,20 @@ mod tests {
 
     fn printer(journald: bool) -> Printer {
         let (sender, _receiver) = sync_channel(1);
-        Printer { sender, journald }
+        Printer {
+            sender,
+            journald,
+            most: LevelFilter::INFO,
+        }
     }
 
     fn line() -> LogLine {
         LogLine {
-            level: "warn".into(),
+            level: LogLevel::Warn,
             message: "peer heard".into(),
             fields: vec![
-                ("vrid".into(), "51".into()),
-                ("cause".into(), "priority 0 from\nthe Active".into()),
+                (LogField::of("vrid"), "51".into()),
+                (LogField::of("cause"), "priority 0 from\nthe Active".into()),
             ],
             dropped: 2,
         }
@@ -251,6 +281,34 @@ mod tests {
             printer(false).format("evenkeel-vrrp", &line(), moment),
             "2026-11-24T09:54:56.789Z WARN  process=evenkeel-vrrp vrid=51 \
              cause=\"priority 0 from\\nthe Active\" peer heard (after 2 lost lines)\n"
+        );
+    }
+
+    #[test]
+    fn nothing_in_a_line_begins_another_or_hides_what_stands_beside_it() {
+        let mut line = line();
+        line.message = "one\n2026 ERROR process=evenkeel two\r\u{1b}[2K".into();
+        line.fields = vec![(LogField::of("cause"), "a\u{202e}b\u{85}c\u{1b}[1m".into())];
+        let text = printer(false).format("evenkeel-proxy", &line, UNIX_EPOCH);
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let harmless = |c: char| c.is_ascii_graphic() || c == ' ' || c == '\n';
+        assert!(text.chars().all(harmless), "{text:?}");
+    }
+
+    #[test]
+    fn line_that_matters_less_than_was_asked_for_is_not_printed() {
+        let (sender, receiver) = sync_channel(1);
+        let printer = Printer {
+            sender,
+            journald: false,
+            most: LevelFilter::INFO,
+        };
+        let mut line = line();
+        line.level = LogLevel::Debug;
+        assert!(printer.print("evenkeel-proxy", &line));
+        assert!(
+            receiver.try_recv().is_err(),
+            "a child does not set the level"
         );
     }
 

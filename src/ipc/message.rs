@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus};
+pub use super::log_line::LogLine;
+use crate::logic::vrrp::Transition;
 use crate::model::{Family, Fitness, RouterName};
 
 /// Supervisor to vrrp.
@@ -38,6 +40,8 @@ pub enum ToVrrp {
         /// Echoed in the answer.
         id: u64,
     },
+    /// The supervisor's loop is alive; every 50 ms. Once it was said, silence means that the supervisor is lost.
+    Beat,
     /// Give every address up (make before break), then say `Stopped` and exit.
     Stop,
 }
@@ -103,14 +107,56 @@ pub struct SocketKey {
 pub struct TransitionReport {
     /// Which virtual router.
     pub router: RouterName,
-    /// `Initialize`, `Backup` or `Active`.
-    pub from: String,
-    /// The same.
-    pub to: String,
+    /// What it was.
+    pub from: StateName,
+    /// What it is now.
+    pub to: StateName,
     /// Why, as a fragment for people.
     pub cause: String,
     /// When, ns of CLOCK_MONOTONIC.
     pub at_ns: u64,
+}
+
+impl TransitionReport {
+    /// Returns the report of a transition of this virtual router at this time.
+    pub fn of(router: RouterName, transition: &Transition, at_ns: u64) -> Self {
+        Self {
+            router,
+            from: StateName::of(transition.from),
+            to: StateName::of(transition.to),
+            cause: transition.cause.to_string(),
+            at_ns,
+        }
+    }
+}
+
+/// The name of a state, RFC 9568 §6.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StateName {
+    /// Out of work, or in fault.
+    Initialize,
+    /// Ready to take over.
+    Backup,
+    /// Has the addresses.
+    Active,
+}
+
+impl StateName {
+    /// Returns the state of this name; there is no other.
+    fn of(name: &str) -> Self {
+        let all = [Self::Initialize, Self::Backup, Self::Active];
+        let found = all.into_iter().find(|state| state.as_str() == name);
+        found.unwrap_or(Self::Initialize)
+    }
+
+    /// Returns its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Initialize => "Initialize",
+            Self::Backup => "Backup",
+            Self::Active => "Active",
+        }
+    }
 }
 
 /// Supervisor to proxy.
@@ -200,15 +246,18 @@ pub struct PoolHealth {
     pub probed: bool,
 }
 
-/// A line for the log, on its way to the supervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub level: String,
-    /// The fixed text.
-    pub message: String,
-    /// In the order they were given.
-    pub fields: Vec<(String, String)>,
-    /// Lines lost before this one because the channel was full.
-    pub dropped: u64,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_states_are_those_of_the_rfc_and_no_other_is_read() {
+        for name in ["Initialize", "Backup", "Active"] {
+            let state = StateName::of(name);
+            assert_eq!(state.as_str(), name);
+            let text = format!("{name:?}");
+            assert_eq!(serde_json::from_str::<StateName>(&text).ok(), Some(state));
+        }
+        assert!(serde_json::from_str::<StateName>("\"Active\\nREADY=1\"").is_err());
+    }
 }

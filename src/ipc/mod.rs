@@ -3,4 +3,6 @@
 pub mod channel;
 pub mod control;
 pub mod log;
+pub mod log_line;
 pub mod message;
+pub mod message_file;

@@ -82,6 +82,7 @@ impl vrrp::Supervisor for Parent {
             }
             Ok(Received::Empty) => Ok(vrrp::Received::Nothing),
             Ok(Received::Closed) => Ok(vrrp::Received::Closed),
+            Err(error) if error.is_shortage() => Ok(vrrp::Received::Lost),
             Err(error) => Err(io::Error::other(error)),
         }
     }
@@ -89,7 +90,8 @@ impl vrrp::Supervisor for Parent {
     fn send(&mut self, message: &FromVrrp, descriptors: &[BorrowedFd<'_>]) -> vrrp::Sent {
         match self.0.send(message, descriptors) {
             Ok(Sent::Queued) => vrrp::Sent::Done,
-            Ok(Sent::Full) => vrrp::Sent::Full,
+            // What there was no memory for is as good as what there was no room for: it is sent again.
+            Ok(Sent::Full | Sent::Short(_)) => vrrp::Sent::Full,
             // A channel that breaks is a supervisor that is gone.
             Ok(Sent::Closed) | Err(_) => vrrp::Sent::Closed,
         }

@@ -17,6 +17,7 @@ mod source;
 use std::collections::BTreeSet;
 use std::fs;
 
+use evenkeel::ipc::log_line::LogField;
 use source::{Token, dependencies, paths, root, sources, test_files, token_lines, tokens};
 use source::{begins_with, module_of, resolve};
 
@@ -30,10 +31,11 @@ const APART: [&str; 2] = ["logic", "process"];
 const SHARED: [&str; 1] = ["process/role"];
 
 /// Where system calls are made, so where `unsafe` may stand; a name that ends in `/` is a folder.
-const SYSTEM_CALL_FILES: [&str; 7] = [
+const SYSTEM_CALL_FILES: [&str; 8] = [
     "src/ipc/channel.rs",
     "src/process/proxy/stream.rs",
     "src/process/role/",
+    "src/process/supervisor/hooks/keeper.rs",
     "src/process/vrrp/socket.rs",
     "src/process/vrrp/host/",
     "src/process/vrrp/realtime.rs",
@@ -226,6 +228,15 @@ fn unsafe_stands_in_system_call_files_only() {
         sources(&["src"])
             .iter()
             .flat_map(|file| check_unsafe(&file.path, &file.text)),
+    );
+}
+
+#[test]
+fn every_field_of_the_log_has_a_name_of_the_list() {
+    report(
+        sources(&["src"])
+            .iter()
+            .flat_map(|file| check_log_fields(&file.path, &file.text)),
     );
 }
 
@@ -429,6 +440,41 @@ fn check_unsafe(path: &str, text: &str) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// Holds `LogField::NAMES`: a field of another name is printed as `field`.
+fn check_log_fields(path: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let word = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
+    let mut findings = Vec::new();
+    for start in 0..tokens.len() {
+        let logs = ["error", "warn", "info", "debug", "trace"].contains(&word(start));
+        if !logs || word(start + 1) != "!" || word(start + 2) != "(" {
+            continue;
+        }
+        let (mut depth, mut begins) = (1, true);
+        for (index, token) in tokens.iter().enumerate().skip(start + 3) {
+            let name = token.text.as_str();
+            // A call is an argument of the message.
+            let named = begins
+                && name.starts_with(|c: char| c.is_ascii_lowercase())
+                && word(index + 1) != "(";
+            if named && !LogField::NAMES.contains(&name) {
+                let line = token.line;
+                findings.push(format!("{path}:{line}: `{name}` is no field of the log"));
+            }
+            begins = (begins && ["%", "?"].contains(&name)) || (depth == 1 && word(index) == ",");
+            match name {
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" | "}" => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    findings
 }
 
 /// Holds what every file must have and none may.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    FILE_LINES_MAX, check_crates, check_imports, check_makers, check_manners, check_purity,
-    check_unsafe,
+    FILE_LINES_MAX, check_crates, check_imports, check_log_fields, check_makers, check_manners,
+    check_purity, check_unsafe,
 };
 
 #[test]
@@ -101,6 +101,19 @@ fn planted_impurities_are_found() {
     for (text, hoped) in planted {
         let findings = check_purity("src/logic/vrrp/router.rs", text);
         assert_eq!(findings.len(), hoped, "{text}\n{findings:?}");
+    }
+}
+
+#[test]
+fn planted_fields_of_the_log_are_found() {
+    for (text, count) in [
+        ("fn f() { tracing::warn!(%error, pid, \"x {}\", g(1)); }", 0),
+        ("fn f() { info!(strange = 1, %odd, \"x\"); }", 2),
+        ("fn f() { debug!(cause = g(strange, odd), \"x\") }", 0),
+        ("fn f() { error!(\"x\"); let strange = 1; }", 0),
+    ] {
+        let found = check_log_fields("src/a.rs", text);
+        assert_eq!(found.len(), count, "{text}: {found:?}");
     }
 }
 

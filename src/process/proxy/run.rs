@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Drained, Events, LentSocket, Proxy, ProxyError};
 use crate::config::{self, ConfigErrors, check::NodeName};
-use crate::ipc::channel::{AsyncChannel, Channel, ChannelError, Sent};
+use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
 
 /// Why the process ends by itself.
@@ -54,7 +54,7 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
         .build()
         .map_err(system("start a runtime"))?;
     runtime.block_on(async {
-        let channel = AsyncChannel::new(channel)?;
+        let channel = AsyncChannel::new(channel, Bounds::FROM_PARENT)?;
         serve(&channel, events).await
     })
 }
@@ -72,9 +72,14 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            message = channel.receive::<ToProxy>(), if main.supervised => match message? {
-                Some((message, descriptors)) => main.obey(channel, message, descriptors)?,
-                None => {
+            message = channel.receive::<ToProxy>(), if main.supervised => match message {
+                // Without a configuration there is nothing to go on with.
+                Err(error) if error.is_shortage() && main.proxy.is_some() => {
+                    tracing::warn!(%error, "the supervisor was not understood");
+                }
+                Err(error) => return Err(error.into()),
+                Ok(Some((message, descriptors))) => main.obey(channel, message, descriptors)?,
+                Ok(None) => {
                     main.supervised = false;
                     main.drain(DRAIN_ALONE);
                 }
@@ -148,10 +153,7 @@ impl Main {
                     access_log: proxy.and_then(|proxy| proxy.access_log()),
                     warnings: proxy.map(|proxy| proxy.warnings()).unwrap_or_default(),
                 };
-                // A status that cannot be sent is a status that is missing.
-                if let Err(error) = channel.send(&status, &[]) {
-                    tracing::warn!(%error, "status not sent");
-                }
+                answer(channel, &status);
             }
             ToProxy::Drain { deadline_ms } => self.drain(Duration::from_millis(deadline_ms)),
         }
@@ -213,6 +215,17 @@ fn start(
     )?)
 }
 
+/// Sends an answer, if there is room for it; a status that cannot be sent is a part of a status that is missing.
+fn answer(channel: &AsyncChannel, answer: &FromProxy) {
+    match channel.send(answer, &[]) {
+        // The end of the channel is seen where it is read.
+        Ok(Sent::Queued | Sent::Closed) => {}
+        Ok(Sent::Full) => tracing::warn!("the supervisor does not read, an answer is lost"),
+        Ok(Sent::Short(error)) => tracing::warn!(%error, "no room for an answer, it is lost"),
+        Err(error) => tracing::error!(%error, "an answer cannot be sent"),
+    }
+}
+
 /// What the proxy's threads have to say, in order; nobody waits, and nothing but beats is lost.
 struct Outbox {
     channel: Channel,
@@ -234,7 +247,7 @@ impl Outbox {
         }
         while let Some(next) = waiting.front() {
             match self.channel.send(next, &[]) {
-                Ok(Sent::Full) => break,
+                Ok(Sent::Full | Sent::Short(_)) => break,
                 // The main thread sees the end of the channel for itself.
                 Ok(Sent::Queued | Sent::Closed) | Err(_) => drop(waiting.pop_front()),
             }

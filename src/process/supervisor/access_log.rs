@@ -8,10 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::SupervisorError;
+use super::aside::Aside;
 use super::child::Child;
 use crate::config::{AccessLogTarget, Config};
 use crate::ipc::message::ToProxy;
@@ -21,6 +23,10 @@ use crate::ipc::message::ToProxy;
 pub struct AccessLog {
     to: AccessLogTarget,
     descriptor: OwnedFd,
+    /// The proxy does not have this descriptor yet.
+    owed: bool,
+    /// It is being opened anew.
+    opening: Option<Aside<io::Result<OwnedFd>>>,
 }
 
 impl AccessLog {
@@ -35,28 +41,60 @@ impl AccessLog {
             help: help(&to, &source),
             source,
         })?;
-        Ok(Some(Self { to, descriptor }))
+        Ok(Some(Self {
+            to,
+            descriptor,
+            owed: false,
+            opening: None,
+        }))
     }
 
-    /// Opens it anew and lends it; where that fails the old one stays in use.
-    pub fn reopen(&mut self, proxy: Option<&mut Child>) -> Result<(), SupervisorError> {
-        let path = self.to.to_string();
-        match open(&self.to) {
-            Ok(descriptor) => {
-                self.descriptor = descriptor;
-                tracing::info!(path, "access log opened anew");
-                proxy.map_or(Ok(()), |proxy| self.lend(proxy))
-            }
+    /// Begins to open it anew, beside the loop: a disk that does not answer keeps nobody waiting.
+    pub fn begin_reopening(&mut self) {
+        let to = self.to.clone();
+        match Aside::begin("reopen", move || open(&to)) {
+            Ok(opening) => self.opening = Some(opening),
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    /// Waits until it has been opened anew; `None` where that fails and the old one stays in use. Waits for ever while
+    /// nobody opens it. Cancel safe.
+    pub async fn reopened(&mut self) -> Option<OwnedFd> {
+        let Some(opening) = &mut self.opening else {
+            return std::future::pending().await;
+        };
+        let opened = opening.outcome(OPEN_TIMEOUT).await;
+        self.opening = None;
+        match opened.and_then(|opened| opened) {
+            Ok(descriptor) => Some(descriptor),
             Err(error) => {
-                tracing::error!(path, %error, "failed to open the access log anew, the old one stays in use");
-                Ok(())
+                self.complain(&error);
+                None
             }
         }
     }
 
-    /// Lends it to a proxy.
-    pub fn lend(&self, proxy: &mut Child) -> Result<(), SupervisorError> {
-        proxy.send(&ToProxy::AccessLog, &[self.descriptor.as_fd()])
+    /// Takes what was opened anew into use; the proxy is lent it next.
+    pub fn replace(&mut self, descriptor: OwnedFd) {
+        self.descriptor = descriptor;
+        self.owed = true;
+        tracing::info!(path = %self.to, "access log opened anew");
+    }
+
+    /// Returns whether the proxy has an older one.
+    pub const fn is_owed(&self) -> bool {
+        self.owed
+    }
+
+    /// Lends it to a proxy; where there is no memory for it, it stays owed.
+    pub fn lend(&mut self, proxy: &mut Child) {
+        let lent = proxy.lend(&ToProxy::AccessLog, &[self.descriptor.as_fd()]);
+        self.owed = lent.is_err();
+    }
+
+    fn complain(&self, error: &io::Error) {
+        tracing::error!(path = %self.to, %error, "failed to open the access log anew, the old one stays in use");
     }
 }
 
@@ -113,5 +151,7 @@ fn help(to: &AccessLogTarget, error: &io::Error) -> &'static str {
 
 /// Where journald takes datagrams of its own protocol (systemd-journald.service(8)).
 const JOURNALD: &str = "/run/systemd/journal/socket";
+/// How long a disk may take to open a file.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The log names clients: not for everybody to read.
 const FILE_MODE: u32 = 0o640;

@@ -3,26 +3,33 @@
 //! A child beats over its channel, for each of its threads that makes progress. Silence is counted in ticks of the supervisor, not by the clock: a supervisor that
 //! was itself held up has not listened, and must not kill the others for its own absence.
 
+use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
 use super::SupervisorError;
-use crate::ipc::channel::{self, AsyncChannel, Sent};
+use super::threads::Threads;
+use crate::ipc::channel::{self, AsyncChannel, Bounds, Sent};
 use crate::process::role::Role;
 
 /// A child process, running or to be started again.
 #[derive(Debug)]
 pub struct Child {
     role: Role,
+    /// What is taken from it at most.
+    bounds: Bounds,
     running: Option<Running>,
     /// When it is started again; `None` while it runs.
     start_at: Option<Instant>,
     short_lives: u32,
     restarts: u64,
+    /// What it could not be sent for, the last time, until it is asked for.
+    short_of: Option<Errno>,
 }
 
 /// A process that was started.
@@ -30,21 +37,40 @@ pub struct Child {
 struct Running {
     process: tokio::process::Child,
     channel: AsyncChannel,
+    /// Messages that wait for memory, in order; bounded by [`UNSENT_MAX`].
+    unsent: VecDeque<Vec<u8>>,
+    /// It said what it may not, and is listened to no more.
+    condemned: bool,
     started_at: Instant,
     sources: Vec<Source>,
+    /// Its threads when it began to be silent.
+    suspected: Option<Threads>,
+}
+
+/// What came from a child.
+#[derive(Debug)]
+pub enum Heard<T> {
+    /// A message and its descriptors.
+    Message(T, Vec<OwnedFd>),
+    /// A message that could not be taken for want of this.
+    Lost(Errno),
+    /// Something that is not a message, and why.
+    Unfit(String),
+    /// Its channel is closed.
+    End,
 }
 
 /// One thing that beats in a process.
 #[derive(Clone, Debug)]
 struct Source {
-    heard: Heard,
+    silence: Silence,
     /// What it was last said to be doing while it made no progress.
     doing: Option<String>,
 }
 
-/// When a source was last heard.
+/// How long a source has been silent.
 #[derive(Clone, Copy, Debug)]
-enum Heard {
+enum Silence {
     /// Not yet; so many ticks since the start.
     Starting(u32),
     /// So many ticks ago.
@@ -53,13 +79,15 @@ enum Heard {
 
 impl Child {
     /// Returns a child that wants to be started at once.
-    pub fn new(role: Role, now: Instant) -> Self {
+    pub fn new(role: Role, bounds: Bounds, now: Instant) -> Self {
         Self {
             role,
+            bounds,
             running: None,
             start_at: Some(now),
             short_lives: 0,
             restarts: 0,
+            short_of: None,
         }
     }
 
@@ -102,52 +130,143 @@ impl Child {
                     name: self.name(),
                     source,
                 })?;
-        let channel = AsyncChannel::new(ours)?;
+        let channel = AsyncChannel::new(ours, self.bounds)?;
         self.start_at = None;
         let starting = Source {
-            heard: Heard::Starting(0),
+            silence: Silence::Starting(0),
             doing: None,
         };
         let sources = vec![starting; sources];
         self.running = Some(Running {
             process,
             channel,
+            unsent: VecDeque::new(),
+            condemned: false,
             started_at: now,
             sources,
+            suspected: None,
         });
         Ok(())
     }
 
-    /// Sends a message. A child that does not read is hung: it is killed, and its end is seen on the channel.
-    pub fn send<T: Serialize>(
+    /// It could not be started: says when to try again.
+    pub fn put_off(&mut self, now: Instant) {
+        self.start_at = Some(now + self.pause_after_short_life());
+    }
+
+    /// Sends a message that matters; what there is no memory for now is sent later, in order.
+    ///
+    /// A child that does not read is hung: it is killed, and its end is seen on the channel.
+    pub fn send<T: Serialize>(&mut self, message: &T) {
+        let encoded = channel::encode(message);
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        match encoded {
+            Ok(text) if running.unsent.len() < UNSENT_MAX => running.unsent.push_back(text),
+            Ok(_) => self.give_up("too many messages wait for memory, killing the process"),
+            Err(error) => tracing::error!(%error, "a message cannot be written"),
+        }
+        self.resend();
+    }
+
+    /// Sends a message that is worth nothing later: now or not at all.
+    pub fn offer<T: Serialize>(&mut self, message: &T) {
+        let Some(running) = &self.running else { return };
+        if running.unsent.is_empty()
+            && let Ok(text) = channel::encode(message)
+        {
+            let _ = self.try_send(&text, &[]);
+        }
+    }
+
+    /// Sends a message with copies of descriptors, or says what there is not enough of.
+    pub fn lend<T: Serialize>(
         &mut self,
         message: &T,
         descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(), SupervisorError> {
-        let Some(running) = &mut self.running else {
+    ) -> Result<(), Errno> {
+        self.resend();
+        let waits = |running: &Running| !running.unsent.is_empty();
+        if self.running.as_ref().is_some_and(waits) {
+            return Err(Errno::ENOBUFS);
+        }
+        let text = channel::encode(message).map_err(|_| Errno::EINVAL)?;
+        self.try_send(&text, descriptors)
+    }
+
+    /// Sends what waits for memory, as far as there is some now.
+    pub fn resend(&mut self) {
+        while let Some(running) = &mut self.running
+            && let Some(text) = running.unsent.pop_front()
+        {
+            if self.try_send(&text, &[]).is_err() {
+                if let Some(running) = &mut self.running {
+                    running.unsent.push_front(text);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Returns what there was too little of since this was last asked, to send it a message.
+    pub fn take_shortage(&mut self) -> Option<Errno> {
+        self.short_of.take()
+    }
+
+    fn try_send(&mut self, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        let Some(running) = &self.running else {
             return Ok(());
         };
-        if running.channel.send(message, descriptors)? == Sent::Full {
-            tracing::error!(
-                child = self.role.profile().name,
-                "process does not read, killing it"
-            );
-            // Killing what is already dead is no error.
-            let _ = running.process.start_kill();
+        match running.channel.send_encoded(text, descriptors) {
+            // The end of the channel is seen where it is read.
+            Ok(Sent::Queued | Sent::Closed) => {}
+            Ok(Sent::Short(errno)) => {
+                self.short_of = Some(errno);
+                return Err(errno);
+            }
+            Ok(Sent::Full) => self.give_up("process does not read, killing it"),
+            Err(error) => {
+                tracing::error!(%error, "a message cannot be sent");
+                self.give_up("process cannot be talked to, killing it");
+            }
         }
         Ok(())
     }
 
-    /// Waits for a message; `None` when the process has ended. Waits for ever while none runs. Cancel safe.
-    pub async fn receive<T: DeserializeOwned>(&self) -> Option<(T, Vec<OwnedFd>)> {
+    fn give_up(&mut self, why: &'static str) {
+        tracing::error!(child = self.name(), "{why}");
+        self.kill();
+    }
+
+    /// It said what it may not: it is killed, and nothing more that it has said is listened to.
+    pub fn condemn(&mut self, what: &str) {
+        tracing::error!(
+            child = self.name(),
+            error = what,
+            "process says what it may not, killing it"
+        );
+        self.kill();
+        if let Some(running) = &mut self.running {
+            running.condemned = true;
+        }
+    }
+
+    /// Waits for a message. Waits for ever while none runs. Cancel safe.
+    pub async fn receive<T: DeserializeOwned>(&self) -> Heard<T> {
         let Some(running) = &self.running else {
             return std::future::pending().await;
         };
+        if running.condemned {
+            return Heard::End;
+        }
         match running.channel.receive().await {
-            Ok(message) => message,
+            Ok(Some((message, descriptors))) => Heard::Message(message, descriptors),
+            Ok(None) => Heard::End,
+            Err(channel::ChannelError::Lost(errno)) => Heard::Lost(errno),
             Err(error) => {
-                tracing::error!(child = self.role.profile().name, %error, "channel broke");
-                None
+                let error = error.to_string();
+                Heard::Unfit(error)
             }
         }
     }
@@ -155,7 +274,7 @@ impl Child {
     /// A beat of one source arrived.
     pub fn handle_beat(&mut self, source: usize) {
         if let Some(source) = self.source(source) {
-            source.heard = Heard::Beating(0);
+            source.silence = Silence::Beating(0);
             source.doing = None;
         }
     }
@@ -173,39 +292,53 @@ impl Child {
     }
 
     /// A tick of the supervisor passed; kills the process when a source has been silent for too long, and says what it
-    /// was doing.
+    /// was doing. One that only waits for the processor gets more time.
     pub fn handle_tick(&mut self) {
         let Some(running) = &mut self.running else {
             return;
         };
+        let mut longest = 0;
         let mut silent = None;
         for source in &mut running.sources {
-            let (ticks, allowed) = match &mut source.heard {
-                Heard::Starting(ticks) => (ticks, START_TICKS),
-                Heard::Beating(ticks) => (ticks, SILENT_TICKS_MAX),
+            let (ticks, allowed) = match &mut source.silence {
+                Silence::Starting(ticks) => (ticks, START_TICKS),
+                Silence::Beating(ticks) => (ticks, SILENT_TICKS_MAX),
             };
             *ticks += 1;
+            longest = longest.max(*ticks);
             if *ticks > allowed {
-                silent = Some((TICK * allowed, source.doing.take()));
+                silent = Some((TICK * *ticks, source.doing.clone()));
             }
         }
-        if let Some((silent, doing)) = silent {
-            let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
-            let child = self.role.profile().name;
-            let threads = running.process.id().map(threads_of).unwrap_or_default();
-            let cause = doing.unwrap_or_else(|| "it says nothing at all".to_owned());
-            tracing::warn!(
-                child,
-                silent_ms,
-                cause,
-                threads,
-                "process makes no progress, killing it"
-            );
-            // Killing what is already dead is no error.
-            let _ = running.process.start_kill();
-            // It is killed once; its end comes on the channel.
-            running.sources.clear();
+        if longest < SUSPECT_TICKS {
+            running.suspected = None;
+            return;
         }
+        let Some(pid) = running.process.id() else {
+            return;
+        };
+        let before = running.suspected.get_or_insert_with(|| Threads::of(pid));
+        let Some((silent, doing)) = silent else {
+            return;
+        };
+        let threads = Threads::of(pid);
+        if longest < STARVED_TICKS_MAX && threads.are_starved_since(before) {
+            return;
+        }
+        let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+        let child = self.role.profile().name;
+        let cause = doing.unwrap_or_else(|| "it says nothing at all".to_owned());
+        tracing::warn!(
+            child,
+            silent_ms,
+            cause,
+            %threads,
+            "process makes no progress, killing it"
+        );
+        // Killing what is already dead is no error.
+        let _ = running.process.start_kill();
+        // It is killed once; its end comes on the channel.
+        running.sources.clear();
     }
 
     /// The channel closed: reaps the process and says when to start it again. Returns how it ended, for people.
@@ -221,8 +354,7 @@ impl Child {
             self.short_lives = 0;
             Duration::ZERO
         } else {
-            self.short_lives += 1;
-            (RESTART_PAUSE * (1 << self.short_lives.min(6))).min(RESTART_PAUSE_MAX)
+            self.pause_after_short_life()
         };
         self.start_at = Some(now + pause);
         match ended {
@@ -230,6 +362,11 @@ impl Child {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it cannot be reaped".into(),
         }
+    }
+
+    fn pause_after_short_life(&mut self) -> Duration {
+        self.short_lives += 1;
+        (RESTART_PAUSE * (1 << self.short_lives.min(6))).min(RESTART_PAUSE_MAX)
     }
 
     /// Kills it, if it runs.
@@ -240,37 +377,20 @@ impl Child {
     }
 }
 
-/// Returns the threads of a process with the state of each (proc(5): R runs, S waits, D waits for a device, T is
-/// stopped) and the processor time it has used, for the log.
-fn threads_of(pid: u32) -> String {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return String::new();
-    };
-    let described = tasks.flatten().take(THREADS_TOLD_MAX).filter_map(|task| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
-        let (begin, rest) = stat.rsplit_once(')')?;
-        let (_, name) = begin.split_once('(')?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        // The state is the third of all fields, the ticks of user and system time the 14th and 15th.
-        let state = fields.first()?;
-        let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        Some(format!("{name} {state} {}ms", ticks * TICK_OF_PROC_MS))
-    });
-    described.collect::<Vec<_>>().join(", ")
-}
-
 /// How often silence is counted.
 pub const TICK: Duration = Duration::from_millis(50);
-/// Threads that are told of; more than there are cores on most machines.
-const THREADS_TOLD_MAX: usize = 32;
-/// What /proc counts processor time in (USER_HZ).
-const TICK_OF_PROC_MS: u64 = 10;
 /// Six ticks, 300 ms, without a beat: the process is killed.
 const SILENT_TICKS_MAX: u32 = 6;
+/// From then on it is noted what processor time it gets.
+const SUSPECT_TICKS: u32 = 2;
+/// Four seconds: even a process that gets no processor is killed then.
+const STARVED_TICKS_MAX: u32 = 80;
 /// A process that starts may take two seconds to its first beat.
 const START_TICKS: u32 = 40;
 /// How long the end of a killed process is waited for.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Messages that wait for memory; a process for which more wait is killed, and told everything anew.
+const UNSENT_MAX: usize = 256;
 /// A process that ended sooner is started again later and later.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// The first of these pauses, doubled each time.

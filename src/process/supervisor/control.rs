@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -39,6 +39,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 /// Answers connections for ever; an error is told to the log and the next one is awaited.
 pub async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut quiet_until = None;
     loop {
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
@@ -56,7 +57,11 @@ pub async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "failed to accept on the control socket");
+                let now = Instant::now();
+                if quiet_until.is_none_or(|until| until <= now) {
+                    tracing::warn!(%error, "failed to accept on the control socket");
+                    quiet_until = Some(now + LOG_INTERVAL);
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -67,9 +72,9 @@ async fn answer(stream: UnixStream, questions: mpsc::Sender<Question>) -> io::Re
     let allowed = may_ask(stream.peer_cred()?.uid());
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
-    BufReader::new(reader.take(LINE_BYTES_MAX))
-        .read_until(b'\n', &mut line)
-        .await?;
+    let mut reader = BufReader::new(reader.take(LINE_BYTES_MAX));
+    // Who connects and says nothing keeps a place from others.
+    tokio::time::timeout(QUESTION_TIMEOUT, reader.read_until(b'\n', &mut line)).await??;
     let response = match serde_json::from_slice(&line) {
         Ok(_) if !allowed => Response::Error("only root and the daemon's own user may ask".into()),
         Ok(request) => ask(request, &questions).await,
@@ -95,9 +100,13 @@ fn may_ask(uid: u32) -> bool {
 }
 
 /// Operators at a time; more wait in the socket's backlog.
-const CONNECTIONS_MAX: usize = 16;
+const CONNECTIONS_MAX: usize = 64;
 /// The longest question.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// From the accept to the last byte of the question.
+const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// Between two lines about accepts that fail.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// From the accept to the last byte of the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// After an accept that failed, so that a lack of descriptors is not a busy loop.

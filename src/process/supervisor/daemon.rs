@@ -3,7 +3,11 @@
 //! Channels are read before a tick is counted, so that a beat that has arrived always counts. Nothing here waits for
 //! a child: what it does not read is its end.
 
+mod belief;
+mod hearing;
+mod meter;
 mod questions;
+mod shortage;
 mod starting;
 
 use std::collections::BTreeMap;
@@ -16,10 +20,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use self::belief::{Belief, LACKING_MAX, keep_sockets};
+use self::hearing::LogMeters;
 use self::questions::{Asked, ProxyPart};
+use self::shortage::Shortages;
 use super::SupervisorError;
 use super::access_log::AccessLog;
-use super::child::{Child, TICK};
+use super::child::{Child, Heard, TICK};
 use super::control::{self, Question};
 use super::hooks::Hooks;
 use super::journal::Journal;
@@ -30,7 +37,7 @@ use crate::config::{self, Config};
 use crate::ipc;
 use crate::ipc::log::Printer;
 use crate::ipc::message::{
-    ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey, ToProxy, ToVrrp,
+    ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey, StateName, ToProxy, ToVrrp,
 };
 use crate::logic::track::Tracker;
 use crate::model::{Fitness, RouterName};
@@ -99,6 +106,9 @@ impl Signals {
 struct Daemon {
     setup: Setup,
     printer: Printer,
+    belief: Belief,
+    shortages: Shortages,
+    meters: LogMeters,
     notifier: Notifier,
     threads: u16,
     vrrp: Option<Child>,
@@ -140,11 +150,16 @@ impl Daemon {
         let threads = listeners::threads(&setup.config);
         let tracker = Tracker::new(now, tracked(&setup.config));
         let hooks = Hooks::new(&setup.config);
-        let wanted = |role, empty: bool| (!empty).then(|| Child::new(role, now));
+        let belief = Belief::new(&setup.config);
+        let (vrrp, proxy) = (belief.vrrp_bounds(), belief.proxy_bounds());
+        let wanted = |role, bounds, empty: bool| (!empty).then(|| Child::new(role, bounds, now));
         Self {
-            vrrp: wanted(Role::Vrrp, setup.config.virtual_routers.is_empty()),
-            proxy: wanted(Role::Proxy, setup.config.listeners.is_empty()),
+            vrrp: wanted(Role::Vrrp, vrrp, setup.config.virtual_routers.is_empty()),
+            proxy: wanted(Role::Proxy, proxy, setup.config.listeners.is_empty()),
             setup,
+            belief,
+            shortages: Shortages::default(),
+            meters: LogMeters::new(now, printer.is_talkative()),
             printer,
             notifier: Notifier::from_environment(),
             threads,
@@ -189,24 +204,27 @@ impl Daemon {
         }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What cannot be had now is an error that an operator sees; later it is a shortage that passes.
+        self.start_first()?;
         while self.phase != Phase::Over {
-            self.start_children()?;
+            self.start_children();
             let due = self.next_due();
             tokio::select! {
                 biased;
-                _ = signals.terminate.recv() => self.stop("SIGTERM")?,
-                _ = signals.interrupt.recv() => self.stop("SIGINT")?,
+                _ = signals.terminate.recv() => self.stop("SIGTERM"),
+                _ = signals.interrupt.recv() => self.stop("SIGINT"),
                 _ = signals.hang_up.recv() => tracing::warn!("SIGHUP ignored: this version does not reload, restart it"),
-                _ = signals.user_defined_1.recv() => self.reopen_access_log()?,
-                message = receive::<FromVrrp>(&self.vrrp) => self.handle_vrrp(message).await?,
-                message = receive::<FromProxy>(&self.proxy) => self.handle_proxy(message).await?,
+                _ = signals.user_defined_1.recv() => self.reopen_access_log(),
+                heard = receive::<FromVrrp>(&self.vrrp) => self.hear_vrrp(heard).await,
+                heard = receive::<FromProxy>(&self.proxy) => self.hear_proxy(heard).await,
+                Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.hooks.next_finished() => {}
-                Some(question) = questions.recv() => self.handle_question(question)?,
+                Some(question) = questions.recv() => self.handle_question(question),
                 // Nobody is late whose message has arrived: every channel is empty when this comes.
                 () = tokio::time::sleep_until(due.into()) => self.tracker.handle_timeout(Instant::now()),
                 _ = tick.tick() => self.handle_tick(),
             }
-            self.spread_verdicts()?;
+            self.spread_verdicts();
             self.announce_ready();
         }
         self.hooks.finish(HOOKS_TIMEOUT).await;
@@ -233,13 +251,7 @@ impl Daemon {
             .min(latest)
     }
 
-    async fn handle_vrrp(
-        &mut self,
-        message: Option<(FromVrrp, Vec<OwnedFd>)>,
-    ) -> Result<(), SupervisorError> {
-        let Some((message, descriptors)) = message else {
-            return self.handle_vrrp_end().await;
-        };
+    fn handle_vrrp(&mut self, message: FromVrrp, descriptors: Vec<OwnedFd>) {
         match message {
             FromVrrp::Beat { active } => {
                 self.active = active;
@@ -251,18 +263,20 @@ impl Daemon {
                 if !more {
                     self.kept_sockets.clear();
                 }
-                self.kept_sockets
-                    .extend(sockets.into_iter().zip(descriptors));
+                keep_sockets(&mut self.kept_sockets, sockets, descriptors);
             }
             FromVrrp::Lacking(what) => self.note_lacking(Role::Vrrp, what),
             FromVrrp::Ready => self.vrrp_ready = true,
             FromVrrp::Transition(report) => {
-                if report.to != "Active" {
+                if report.to != StateName::Active {
                     // A role that was given up is not adopted by the next process.
                     self.active.retain(|role| role.router != report.router);
                 }
-                self.notifier
-                    .send(&format!("STATUS={} is {}", report.router, report.to));
+                self.notifier.send(&format!(
+                    "STATUS={} is {}",
+                    report.router,
+                    report.to.as_str()
+                ));
                 let priority = self.priority_of(&report.router);
                 let ago = age(report.at_ns);
                 let event = self.journal.note(SystemTime::now(), ago, report);
@@ -273,13 +287,16 @@ impl Daemon {
                 routers,
                 statistics,
             } => self.fill(id, |asked| asked.routers = Some((routers, statistics))),
-            FromVrrp::Log(line) => drop(self.printer.print(Role::Vrrp.profile().name, &line)),
-            FromVrrp::Stopped => self.drain_proxy()?,
+            FromVrrp::Log(line) => self.print(Role::Vrrp, line),
+            FromVrrp::Stopped => match self.phase {
+                Phase::HandingOver { .. } => self.drain_proxy(),
+                // Nobody told it to; its end is that of any other process.
+                Phase::Running | Phase::Draining { .. } | Phase::Over => {}
+            },
         }
-        Ok(())
     }
 
-    async fn handle_vrrp_end(&mut self) -> Result<(), SupervisorError> {
+    async fn handle_vrrp_end(&mut self) {
         self.vrrp_ready = false;
         if let Some(child) = &mut self.vrrp {
             let pid = child.pid();
@@ -288,22 +305,14 @@ impl Daemon {
                 Phase::Running => {
                     tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
                 }
-                Phase::HandingOver { .. } => self.drain_proxy()?,
+                Phase::HandingOver { .. } => self.drain_proxy(),
                 Phase::Draining { .. } | Phase::Over => {}
             }
         }
-        Ok(())
     }
 
-    async fn handle_proxy(
-        &mut self,
-        message: Option<(FromProxy, Vec<OwnedFd>)>,
-    ) -> Result<(), SupervisorError> {
+    fn handle_proxy(&mut self, message: FromProxy) {
         let now = Instant::now();
-        let Some((message, _)) = message else {
-            self.handle_proxy_end(now).await;
-            return Ok(());
-        };
         match message {
             FromProxy::Beat { thread } => {
                 if let Some(child) = &mut self.proxy {
@@ -340,10 +349,9 @@ impl Daemon {
                 };
                 self.fill(id, |asked| asked.proxy = Some(part));
             }
-            FromProxy::Log(line) => drop(self.printer.print(Role::Proxy.profile().name, &line)),
+            FromProxy::Log(line) => self.print(Role::Proxy, line),
             FromProxy::Drained => {}
         }
-        Ok(())
     }
 
     async fn handle_proxy_end(&mut self, now: Instant) {
@@ -388,7 +396,8 @@ impl Daemon {
         for what in what {
             let child = role.profile().name;
             // A restarted process lacks what the one before lacked; once is loud enough.
-            if !self.lacking.contains(&(role, what.clone())) {
+            let same_role = self.lacking.iter().filter(|(other, _)| *other == role);
+            if same_role.count() < LACKING_MAX && !self.lacking.contains(&(role, what.clone())) {
                 tracing::warn!(
                     child,
                     cause = what,
@@ -399,13 +408,10 @@ impl Daemon {
         }
     }
 
-    fn reopen_access_log(&mut self) -> Result<(), SupervisorError> {
+    fn reopen_access_log(&mut self) {
         match &mut self.setup.access_log {
-            Some(log) => log.reopen(self.proxy.as_mut()),
-            None => {
-                tracing::info!("SIGUSR1 ignored: there is no access log");
-                Ok(())
-            }
+            Some(log) => log.begin_reopening(),
+            None => tracing::info!("SIGUSR1 ignored: there is no access log"),
         }
     }
 
@@ -416,6 +422,7 @@ impl Daemon {
         self.notifier.send("WATCHDOG=1");
         self.ask_for_time();
         let now = Instant::now();
+        self.talk_to_children(now);
         let (late, waiting) = std::mem::take(&mut self.asked)
             .into_iter()
             .partition::<Vec<_>, _>(|asked| asked.until <= now);
@@ -426,7 +433,7 @@ impl Daemon {
     }
 
     /// Begins to stop; a second signal does not wait any more.
-    fn stop(&mut self, signal: &str) -> Result<(), SupervisorError> {
+    fn stop(&mut self, signal: &str) {
         match self.phase {
             Phase::Running => {
                 tracing::info!(signal, "stopping");
@@ -440,14 +447,13 @@ impl Daemon {
                 let until = Instant::now() + interval.unwrap_or_default() * 2 + spare;
                 self.phase = Phase::HandingOver { until };
                 match &mut self.vrrp {
-                    Some(child) if child.is_running() => child.send(&ToVrrp::Stop, &[]),
+                    Some(child) if child.is_running() => child.send(&ToVrrp::Stop),
                     Some(_) | None => self.drain_proxy(),
                 }
             }
             Phase::HandingOver { .. } | Phase::Draining { .. } | Phase::Over => {
                 tracing::warn!(signal, "stopping at once");
                 self.phase = Phase::Over;
-                Ok(())
             }
         }
     }
@@ -464,7 +470,7 @@ impl Daemon {
         }
     }
 
-    fn drain_proxy(&mut self) -> Result<(), SupervisorError> {
+    fn drain_proxy(&mut self) {
         // As long as they are open here the kernel goes on greeting clients that nobody will serve.
         self.setup.sockets.clear();
         match &mut self.proxy {
@@ -474,16 +480,13 @@ impl Daemon {
                 self.phase = Phase::Draining {
                     until: Instant::now() + drain + HAND_OVER_SPARE,
                 };
-                child.send(&ToProxy::Drain { deadline_ms }, &[])
+                child.send(&ToProxy::Drain { deadline_ms });
             }
-            Some(_) | None => {
-                self.phase = Phase::Over;
-                Ok(())
-            }
+            Some(_) | None => self.phase = Phase::Over,
         }
     }
 
-    fn spread_verdicts(&mut self) -> Result<(), SupervisorError> {
+    fn spread_verdicts(&mut self) {
         while let Some((entry, verdict)) = self.tracker.poll_change() {
             tracing::info!(
                 entry,
@@ -492,16 +495,10 @@ impl Daemon {
                 "fitness changed"
             );
             if let Some(child) = &mut self.vrrp {
-                child.send(
-                    &ToVrrp::Fitness {
-                        entry,
-                        fitness: verdict.fitness,
-                    },
-                    &[],
-                )?;
+                let fitness = verdict.fitness;
+                child.send(&ToVrrp::Fitness { entry, fitness });
             }
         }
-        Ok(())
     }
 
     fn announce_ready(&mut self) {
@@ -516,11 +513,17 @@ impl Daemon {
 }
 
 /// Waits for a message of a child that exists; for ever where it does not.
-async fn receive<T: serde::de::DeserializeOwned>(
-    child: &Option<Child>,
-) -> Option<(T, Vec<OwnedFd>)> {
+async fn receive<T: serde::de::DeserializeOwned>(child: &Option<Child>) -> Heard<T> {
     match child {
         Some(child) => child.receive().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for an access log that is being opened anew, if there is one; `None` when it stays as it was.
+async fn reopened(log: &mut Option<AccessLog>) -> Option<OwnedFd> {
+    match log {
+        Some(log) => log.reopened().await,
         None => std::future::pending().await,
     }
 }

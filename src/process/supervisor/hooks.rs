@@ -1,22 +1,26 @@
 //! Notify programs: told of every change of state, in order, one at a time for each virtual router.
 //!
-//! A program runs as a user that owns nothing, without a capability or a descriptor of ours, in a process group of
-//! its own that is killed when its time is over. While one runs, only the latest change waits: what is outdated is
+//! A program runs as a user that owns nothing, without a capability or a descriptor of ours, beneath a keeper that kills
+//! all it has started when it ends or its time is over (`keeper`), and only if root alone can change it (`trust`). While one runs, only the latest change waits: what is outdated is
 //! not told. Its arguments are NAME STATE PRIORITY EPOCH; an epoch only grows, so that a program that acts on
 //! something slow can see that it is late.
 
+mod keeper;
+mod trust;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, Uid};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
+use super::aside::Aside;
 use crate::config::Config;
 use crate::ipc::control::Event;
 use crate::model::RouterName;
@@ -141,70 +145,88 @@ impl Line {
     }
 }
 
-/// Runs one program to its end, or to the end of its time.
+/// Runs one program to its end, or to the end of its time, if it can still be trusted.
 async fn run(program: &Path, arguments: &[String; 4], limit: Duration) -> Result<(), String> {
-    let mut command = std::process::Command::new(program);
+    let path = program.to_owned();
+    let look = Aside::begin("look", move || trust::trusted_path(&path));
+    let mut look = look.map_err(|error| error.to_string())?;
+    let resolved = look.outcome(LOOK_TIMEOUT).await;
+    let resolved = resolved.map_err(|error| error.to_string())??;
+    execute(program, &resolved, arguments, limit).await
+}
+
+/// Runs what the path of a program leads to.
+async fn execute(
+    program: &Path,
+    resolved: &Path,
+    arguments: &[String; 4],
+    limit: Duration,
+) -> Result<(), String> {
+    let begun_at = Instant::now();
+    let mut child = loop {
+        match command(program, resolved, arguments, limit).spawn() {
+            Ok(child) => break child,
+            // A shortage of ours: the program is not to blame, and its news still matters.
+            Err(error) if is_shortage(&error) && begun_at.elapsed() < limit => {
+                tokio::time::sleep(FORK_PAUSE).await;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    };
+    match tokio::time::timeout(limit + KEEPER_SPARE, child.wait()).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) if status.signal() == Some(Signal::SIGALRM as i32) => {
+            Err(format!("killed after {limit:?}"))
+        }
+        Ok(Ok(status)) => Err(status.to_string()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => {
+            // Killing what is already dead is no error.
+            let _ = child.start_kill();
+            let _ = tokio::time::timeout(REAP_TIMEOUT, child.wait()).await;
+            Err(format!("killed after {:?}", limit + KEEPER_SPARE))
+        }
+    }
+}
+
+fn command(program: &Path, resolved: &Path, arguments: &[String; 4], limit: Duration) -> Command {
+    let mut command = std::process::Command::new(resolved);
     command
+        .arg0(program)
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::null())
+        .process_group(0);
     role::run_as_stranger(&mut command);
-    let mut command = Command::from(command);
-    let mut child = command
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let group = child.id();
-    let ended = tokio::time::timeout(limit, child.wait()).await;
-    // Whatever it has started and left behind ends with it.
-    if let Some(group) = group.and_then(|pid| i32::try_from(pid).ok()) {
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    }
-    match ended {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(status.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => {
-            // Killed just now; it is reaped before the next one starts.
-            let _ = tokio::time::timeout(REAP_TIMEOUT, child.wait()).await;
-            Err(format!("killed after {limit:?}"))
-        }
-    }
+    keeper::keep(&mut command, limit);
+    Command::from(command)
+}
+
+/// Returns whether an error says that something has run out here, not that the program is wrong.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE]
+        .into_iter()
+        .any(|short| errno == Some(short))
 }
 
 /// Says what is wrong with a program that is to be run on every change of state, if anything is.
 pub fn objection(program: &Path) -> Option<String> {
-    let metadata = match std::fs::metadata(program) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Some("it does not exist".into());
-        }
-        Err(error) => return Some(error.to_string()),
-    };
-    let mode = metadata.permissions().mode();
-    if !metadata.is_file() {
-        Some("it is not a file".into())
-    } else if mode & 0o111 == 0 {
-        Some("it is not executable".into())
-    } else if mode & 0o022 != 0 {
-        Some("its group or everybody may write to it".into())
-    } else if metadata.uid() != 0 && metadata.uid() != Uid::effective().as_raw() {
-        Some(format!(
-            "it belongs to user id {}, not to root",
-            metadata.uid()
-        ))
-    } else {
-        None
-    }
+    trust::trusted_path(program).err()
 }
 
 /// How long a program may run.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// How long a disk may take to show the way to a program.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// What the keeper may take longer, to kill what is left.
+const KEEPER_SPARE: Duration = Duration::from_secs(2);
+/// Until a program that could not be started for want of something is tried again.
+const FORK_PAUSE: Duration = Duration::from_millis(200);
 /// How long the end of a killed program is waited for.
 const REAP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -212,61 +234,109 @@ const REAP_TIMEOUT: Duration = Duration::from_secs(1);
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
-    fn program(directory: &Path, mode: u32) -> PathBuf {
-        let path = directory.join(format!("notify-{mode:o}"));
-        fs::write(&path, "#!/bin/sh\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        path
-    }
+    use super::*;
 
-    #[test]
-    fn program_that_hangs_is_killed_with_what_it_started() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
-        let (path, pid) = (
-            program(directory.path(), 0o755),
-            directory.path().join("pid"),
-        );
-        let text = format!("#!/bin/sh\nsleep 600 & echo $! > {}\nwait\n", pid.display());
-        fs::write(&path, text).unwrap();
+    fn execute_in(directory: &Path, script: &str, limit: Duration) -> Result<(), String> {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o1777)).unwrap();
+        let path = directory.join("notify");
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let arguments = ["web/ipv4", "Active", "100", "7"].map(str::to_owned);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let ended = runtime.block_on(run(&path, &arguments, Duration::from_millis(500)));
-        assert_eq!(ended.unwrap_err(), "killed after 500ms");
-        let sleeper = fs::read_to_string(pid).unwrap();
-        let stat = format!("/proc/{}/stat", sleeper.trim());
-        let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        // Gone, or a zombie that nobody has reaped yet.
-        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z")) {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "what it started lives on"
-            );
-            std::thread::park_timeout(Duration::from_millis(5));
+        runtime.block_on(execute(&path, &path, &arguments, limit))
+    }
+
+    /// Waits until the processes whose ids are in these files are gone, or zombies that nobody has reaped yet.
+    fn wait_for_the_end_of(directory: &Path, files: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for file in files {
+            let pid = fs::read_to_string(directory.join(file)).unwrap();
+            let stat = format!("/proc/{}/stat", pid.trim());
+            while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z")) {
+                assert!(Instant::now() < deadline, "{file} lives on");
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
         }
     }
 
     #[test]
-    fn program_that_others_may_change_or_nobody_may_run_is_refused() {
+    fn program_that_hangs_is_killed_with_what_it_started_in_any_session() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(objection(&program(directory.path(), 0o755)), None);
-        for (mode, hoped) in [
-            (0o644, "it is not executable"),
-            (0o775, "its group or everybody may write to it"),
-            (0o757, "its group or everybody may write to it"),
-        ] {
-            assert_eq!(objection(&program(directory.path(), mode)).unwrap(), hoped);
-        }
-        assert_eq!(objection(directory.path()).unwrap(), "it is not a file");
-        assert_eq!(
-            objection(&directory.path().join("none")).unwrap(),
-            "it does not exist"
+        let script = format!(
+            "#!/bin/sh\ncd {}\nsleep 600 & echo $! > child\n\
+             setsid sh -c 'echo $$ > session; exec sleep 600' &\n\
+             sh -c 'setsid sh -c \"echo \\$\\$ > orphan; exec sleep 600\" &'\n\
+             while [ ! -s session ] || [ ! -s orphan ]; do sleep 0.01; done\nwait\n",
+            directory.path().display()
         );
+        let ended = execute_in(directory.path(), &script, Duration::from_secs(2));
+        assert_eq!(ended.unwrap_err(), "killed after 2s");
+        wait_for_the_end_of(directory.path(), &["child", "session", "orphan"]);
+    }
+
+    #[test]
+    fn program_that_ends_leaves_nothing_behind_and_its_end_is_told() {
+        for (last, hoped) in [
+            ("exit 0", Ok(())),
+            ("exit 3", Err("exit status: 3")),
+            ("kill -KILL $$", Err("signal: 9 (SIGKILL)")),
+            ("kill -TERM $$", Err("signal: 15 (SIGTERM)")),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let script = format!(
+                "#!/bin/sh\ncd {}\nsetsid sh -c 'echo $$ > session; exec sleep 600' &\n\
+                 while [ ! -s session ]; do sleep 0.01; done\n{last}\n",
+                directory.path().display()
+            );
+            let ended = execute_in(directory.path(), &script, Duration::from_secs(10));
+            assert_eq!(ended, hoped.map_err(str::to_owned), "{last}");
+            wait_for_the_end_of(directory.path(), &["session"]);
+        }
+    }
+
+    #[test]
+    fn program_has_no_capability_to_inherit_and_no_descriptor_of_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("out");
+        let script = format!(
+            "#!/bin/sh\n{{ grep -E '^(Cap(Inh|Prm|Eff|Amb)|SigBlk|SigIgn)' /proc/self/status; \
+             ls -l /proc/$$/fd; }} > {}\n",
+            out.display()
+        );
+        execute_in(directory.path(), &script, Duration::from_secs(10)).unwrap();
+        let told = fs::read_to_string(out).unwrap();
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb", "SigBlk"] {
+            assert!(
+                told.contains(&format!("{set}:\t0000000000000000")),
+                "{told}"
+            );
+        }
+        let others = told.lines().filter(|line| line.contains("->"));
+        let others = others.filter(|l| !l.contains("/dev/null") && !l.contains("/notify"));
+        let others: Vec<&str> = others.filter(|line| !line.ends_with("/out")).collect();
+        assert_eq!(others, [""; 0], "{told}");
+    }
+
+    #[test]
+    fn program_that_cannot_be_trusted_any_more_is_not_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let ran = directory.path().join("ran");
+        let path = directory.path().join("notify");
+        fs::write(&path, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let arguments = ["web/ipv4", "Active", "100", "7"].map(str::to_owned);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let ended = runtime.block_on(run(&path, &arguments, Duration::from_secs(10)));
+        assert!(ended.unwrap_err().starts_with("the directory "));
+        assert!(!ran.exists(), "temporary directories are everybody's");
     }
 }

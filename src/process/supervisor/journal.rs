@@ -32,8 +32,8 @@ impl Journal {
             epoch: self.epoch,
             at_ms: unix_ms(now.checked_sub(ago).unwrap_or(now)),
             router: report.router,
-            from: report.from,
-            to: report.to,
+            from: report.from.as_str().to_owned(),
+            to: report.to.as_str().to_owned(),
             cause: report.cause,
         };
         if self.events.len() == EVENTS_MAX {
@@ -64,16 +64,17 @@ const EVENTS_MAX: usize = 1_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::message::StateName;
     use crate::model::{Family, RouterName};
 
-    fn report(to: &str) -> TransitionReport {
+    fn report(to: StateName) -> TransitionReport {
         TransitionReport {
             router: RouterName {
                 entry: "web".into(),
                 family: Family::Ipv4,
             },
-            from: "Backup".into(),
-            to: to.into(),
+            from: StateName::Backup,
+            to,
             cause: "test".into(),
             at_ns: 0,
         }
@@ -83,8 +84,8 @@ mod tests {
     fn epochs_grow_and_order_is_kept() {
         let start = UNIX_EPOCH + Duration::from_secs(100);
         let mut journal = Journal::new(start);
-        let first = journal.note(start, Duration::ZERO, report("Active"));
-        let second = journal.note(start, Duration::from_millis(5), report("Backup"));
+        let first = journal.note(start, Duration::ZERO, report(StateName::Active));
+        let second = journal.note(start, Duration::from_millis(5), report(StateName::Backup));
         assert_eq!((first.epoch, second.epoch), (100_001, 100_002));
         assert_eq!(second.at_ms, 99_995);
         assert_eq!(journal.after(0), [first.clone(), second.clone()]);
@@ -97,7 +98,7 @@ mod tests {
     fn the_oldest_are_forgotten() {
         let mut journal = Journal::new(UNIX_EPOCH);
         for _ in 0..=EVENTS_MAX {
-            journal.note(UNIX_EPOCH, Duration::ZERO, report("Active"));
+            journal.note(UNIX_EPOCH, Duration::ZERO, report(StateName::Active));
         }
         let remembered = journal.after(0);
         assert_eq!((remembered.len(), remembered[0].epoch), (EVENTS_MAX, 2));

@@ -6,6 +6,7 @@
 //! close. Read `daemon` for the loop, `child` for what "silent" means.
 
 mod access_log;
+mod aside;
 mod child;
 mod control;
 mod daemon;
@@ -14,13 +15,14 @@ mod hooks;
 mod journal;
 mod listeners;
 mod notify;
+mod runtime_dir;
+mod threads;
 mod tracking;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::SigSet;
 
 use self::access_log::AccessLog;
@@ -47,6 +49,7 @@ impl SupervisorError {
             Self::Config(_) | Self::NotText(_) | Self::Notify { .. } => true,
             Self::ReadConfig { .. }
             | Self::RuntimeDir { .. }
+            | Self::StrangeDir { .. }
             | Self::AlreadyRunning(_)
             | Self::Listen { .. }
             | Self::AccessLog { .. }
@@ -76,7 +79,7 @@ pub enum SupervisorError {
     #[error("{0}")]
     Config(#[from] ConfigErrors),
     /// A notify program cannot be trusted, or run.
-    #[error("virtual router {entry}: notify program {} cannot be used: {why}\nhelp: it must be an executable file of root that nobody else may write to", program.display())]
+    #[error("virtual router {entry}: notify program {} cannot be used: {why}\nhelp: it must be an executable file of root, and every directory above it and symbolic link to it must be root's and writable by nobody else", program.display())]
     Notify {
         /// The entry of `virtual_routers`.
         entry: String,
@@ -92,6 +95,16 @@ pub enum SupervisorError {
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// Somebody else could change what is in the directory.
+    #[error("the runtime directory {} cannot be trusted: {why}\nhelp: {help}", path.display())]
+    StrangeDir {
+        /// Which directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// How to mend it.
+        help: String,
     },
     /// Another daemon holds the lock.
     #[error("another evenkeel already runs with the runtime directory {}\nhelp: stop it, or name another directory with --runtime-dir", .0.display())]
@@ -154,7 +167,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
         })?;
     let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
     let raised = descriptors::raise_limit();
-    let _lock = lock(&options.runtime_dir)?;
+    let _lock = runtime_dir::lock(&options.runtime_dir)?;
     let sockets = listeners::open(&config)?;
     let access_log = AccessLog::open(&config)?;
     let printer = log::to_standard_error();
@@ -210,18 +223,6 @@ pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), 
         }
     }
     Ok((yaml, config))
-}
-
-/// Creates the directory and takes its lock, which dies with this process.
-fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
-    let failed = |source| SupervisorError::RuntimeDir {
-        path: directory.to_owned(),
-        source,
-    };
-    fs::create_dir_all(directory).map_err(failed)?;
-    let file = File::create(directory.join("lock")).map_err(failed)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| SupervisorError::AlreadyRunning(directory.to_owned()))
 }
 
 /// The longest configuration that is read; `config::parse` refuses longer ones with a better message.

@@ -27,6 +27,8 @@ pub enum Received {
     Message(ToVrrp, Vec<OwnedFd>),
     /// Nothing at the moment.
     Nothing,
+    /// A message came and could not be taken for want of descriptors or memory.
+    Lost,
     /// The supervisor is gone.
     Closed,
 }

@@ -20,6 +20,7 @@ pub mod run;
 pub mod socket;
 pub mod station;
 pub mod status;
+pub mod watch;
 
 pub use boundary::{Received, Sent, Supervisor};
 pub use run::{Error, run};

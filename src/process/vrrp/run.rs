@@ -27,6 +27,7 @@ use super::outbox::Outbox;
 use super::port::Port;
 use super::socket::{Packet, RECEIVE_BYTES, VrrpSocket};
 use super::station::Station;
+use super::watch::Watch;
 use super::{realtime, status};
 use crate::config::{self, ConfigErrors, VirtualRouterConfig};
 use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey, ToVrrp, TransitionReport};
@@ -113,6 +114,7 @@ struct Process<S> {
     supervisor: S,
     /// Whether the channel is still open.
     supervised: bool,
+    watch: Watch,
     read_config: ReadConfig,
     clock: Clock,
     phase: Phase,
@@ -140,6 +142,7 @@ impl<S: Supervisor> Process<S> {
         Self {
             supervisor,
             supervised: true,
+            watch: Watch::default(),
             read_config,
             clock,
             phase: Phase::Waiting,
@@ -284,6 +287,7 @@ impl<S: Supervisor> Process<S> {
             match self.supervisor.receive() {
                 Ok(Received::Message(message, descriptors)) => self.obey(message, descriptors)?,
                 Ok(Received::Nothing) => break,
+                Ok(Received::Lost) => self.miss_message()?,
                 Ok(Received::Closed) => self.lose_supervisor("the supervisor is gone"),
                 Err(failure) => {
                     error!(error = %failure, "the supervisor cannot be understood");
@@ -292,6 +296,15 @@ impl<S: Supervisor> Process<S> {
             }
         }
         Ok(())
+    }
+
+    /// A message was lost for want of descriptors or memory: without a configuration there is nothing to go on with.
+    fn miss_message(&self) -> Result<(), Error> {
+        warn!("a message of the supervisor was lost for want of descriptors or memory");
+        match self.phase {
+            Phase::Waiting => Err(system("take a message of the supervisor", Errno::ENOBUFS)),
+            Phase::Surveying | Phase::Running | Phase::Stopping { .. } | Phase::Over => Ok(()),
+        }
     }
 
     /// Losing the supervisor means giving the addresses up.
@@ -318,6 +331,7 @@ impl<S: Supervisor> Process<S> {
                     statistics,
                 });
             }
+            ToVrrp::Beat => self.watch.handle_beat(),
             ToVrrp::Stop => self.stop(),
         }
         Ok(())
@@ -597,17 +611,12 @@ impl<S: Supervisor> Process<S> {
 
     fn tell(&mut self, index: usize, transition: Transition, now: Instant) {
         let router = &self.stations[index].config.name;
+        let report = TransitionReport::of(router.clone(), &transition, self.clock.ns(now));
         let Transition { from, to, cause } = transition;
         info!(%router, %from, %to, %cause, "state changed");
         // A death right now must find the supervisor knowing the role.
         self.beat_at = now;
-        self.outbox.push(FromVrrp::Transition(TransitionReport {
-            router: router.clone(),
-            from: from.to_owned(),
-            to: to.to_owned(),
-            cause: cause.to_string(),
-            at_ns: self.clock.ns(now),
-        }));
+        self.outbox.push(FromVrrp::Transition(report));
     }
 
     /// Sends what the supervisor should know: sockets to keep, messages, and a beat when it is due.
@@ -627,6 +636,7 @@ impl<S: Supervisor> Process<S> {
         let now = Instant::now();
         if self.beat_at <= now {
             self.beat_at = now + BEAT_INTERVAL;
+            self.watch.handle_tick();
             let beat = FromVrrp::Beat {
                 active: self.active_roles(),
             };
@@ -636,6 +646,8 @@ impl<S: Supervisor> Process<S> {
         }
         if outcome == Sent::Closed {
             self.lose_supervisor("the supervisor is gone");
+        } else if self.watch.is_silent() {
+            self.lose_supervisor("the supervisor is silent for 2 s");
         }
     }
 

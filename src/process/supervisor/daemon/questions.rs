@@ -12,7 +12,6 @@ use crate::ipc::control::{
 };
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
-use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::control::Question;
 
 /// A status that waits for its parts.
@@ -34,7 +33,7 @@ pub(super) struct ProxyPart {
 }
 
 impl Daemon {
-    pub(super) fn handle_question(&mut self, question: Question) -> Result<(), SupervisorError> {
+    pub(super) fn handle_question(&mut self, question: Question) {
         match question.request {
             Request::Events { after } => {
                 // Who asked and left needs no answer.
@@ -54,15 +53,14 @@ impl Daemon {
                 };
                 self.asked.push(asked);
                 if let Some(child) = &mut self.vrrp {
-                    child.send(&ToVrrp::ReportStatus { id }, &[])?;
+                    child.offer(&ToVrrp::ReportStatus { id });
                 }
                 if let Some(child) = &mut self.proxy {
-                    child.send(&ToProxy::ReportStatus { id }, &[])?;
+                    child.offer(&ToProxy::ReportStatus { id });
                 }
                 self.fill(id, |_| ());
             }
         }
-        Ok(())
     }
 
     /// Adds a part to a status and answers it when it is whole.
@@ -81,6 +79,7 @@ impl Daemon {
         let lacking = self.lacking.iter();
         let mut warnings: Vec<String> = lacking
             .map(|(role, what)| format!("{}: {what}", role.profile().name))
+            .chain(self.shortages.warnings(Instant::now()))
             .collect();
         let mut missing = |name| warnings.push(format!("{name} does not answer"));
         let (mut virtual_routers, statistics) = asked.routers.unwrap_or_else(|| {

@@ -3,21 +3,33 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use super::shortage::Shortage;
 use super::{Daemon, HAND_OVER_SPARE, Phase};
 use crate::ipc::message::{ToProxy, ToVrrp};
+use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
 use crate::process::supervisor::tracking::entries;
 
 impl Daemon {
-    pub(super) fn start_children(&mut self) -> Result<(), SupervisorError> {
+    /// Starts every child for the first time, or says why that cannot be.
+    pub(super) fn start_first(&mut self) -> Result<(), SupervisorError> {
+        let now = Instant::now();
+        self.start_vrrp(now)?;
+        self.start_proxy(now)
+    }
+
+    /// Starts the children that are due again; one that cannot be started now is put off.
+    pub(super) fn start_children(&mut self) {
         let now = Instant::now();
         let running = self.phase == Phase::Running;
         if running && wants_start(&self.vrrp, now) {
-            self.start_vrrp(now)?;
+            let started = self.start_vrrp(now);
+            self.put_off(Role::Vrrp, started, now);
         }
         if running && wants_start(&self.proxy, now) {
-            self.start_proxy(now)?;
+            let started = self.start_proxy(now);
+            self.put_off(Role::Proxy, started, now);
         }
         let late = match &mut self.phase {
             Phase::HandingOver { until } if now >= *until => Some((until, &mut self.vrrp)),
@@ -34,7 +46,19 @@ impl Daemon {
             child.kill();
             *until = now + HAND_OVER_SPARE;
         }
-        Ok(())
+    }
+
+    /// A shortage passes: the child is started again later, with the pause of one that dies at once.
+    fn put_off(&mut self, role: Role, started: Result<(), SupervisorError>, now: Instant) {
+        let Err(error) = started else { return };
+        self.shortages.note(now, Shortage::Start(role), &error);
+        let child = match role {
+            Role::Vrrp => &mut self.vrrp,
+            Role::Proxy | Role::Supervisor => &mut self.proxy,
+        };
+        if let Some(child) = child {
+            child.put_off(now);
+        }
     }
 
     fn start_vrrp(&mut self, now: Instant) -> Result<(), SupervisorError> {
@@ -45,27 +69,22 @@ impl Daemon {
         for part in self.kept_sockets.chunks(DESCRIPTORS_A_MESSAGE) {
             let keys = part.iter().map(|(key, _)| key.clone()).collect();
             let sockets: Vec<BorrowedFd<'_>> = part.iter().map(|(_, fd)| fd.as_fd()).collect();
-            child.send(&ToVrrp::KeptSockets(keys), &sockets)?;
+            // It opens sockets of its own where it gets none, and misses what was said meanwhile.
+            if let Err(errno) = child.lend(&ToVrrp::KeptSockets(keys), &sockets) {
+                let short = Shortage::Send(Role::Vrrp);
+                self.shortages.note(now, short, &errno);
+            }
         }
-        let (yaml, node) = (self.setup.yaml.clone(), self.setup.config.node.clone());
-        child.send(
-            &ToVrrp::Configure {
-                yaml,
-                node,
-                adopt: self.active.clone(),
-            },
-            &[],
-        )?;
+        child.send(&ToVrrp::Configure {
+            yaml: self.setup.yaml.clone(),
+            node: self.setup.config.node.clone(),
+            adopt: self.active.clone(),
+        });
+        child.offer(&ToVrrp::Beat);
         for entry in entries(&self.setup.config) {
             if let Some(verdict) = self.tracker.verdict(entry) {
-                let fitness = verdict.fitness.clone();
-                child.send(
-                    &ToVrrp::Fitness {
-                        entry: entry.to_owned(),
-                        fitness,
-                    },
-                    &[],
-                )?;
+                let (entry, fitness) = (entry.to_owned(), verdict.fitness.clone());
+                child.send(&ToVrrp::Fitness { entry, fitness });
             }
         }
         Ok(())
@@ -83,18 +102,24 @@ impl Daemon {
                 listener: bound.listener.clone(),
                 bind: bound.bind,
             };
-            child.send(&message, &sockets)?;
+            if let Err(errno) = child.lend(&message, &sockets) {
+                // A proxy that misses a socket is of no use; the next one gets all of them.
+                self.shortages
+                    .note(now, Shortage::Send(Role::Proxy), &errno);
+                child.kill();
+                return Ok(());
+            }
         }
-        if let Some(log) = &self.setup.access_log {
-            log.lend(child)?;
+        if let Some(log) = &mut self.setup.access_log {
+            log.lend(child);
         }
-        let configure = ToProxy::Configure {
+        child.send(&ToProxy::Configure {
             yaml: self.setup.yaml.clone(),
             node: self.setup.config.node.clone(),
             threads: self.threads,
             health: self.health.values().cloned().collect(),
-        };
-        child.send(&configure, &[])
+        });
+        Ok(())
     }
 }
 

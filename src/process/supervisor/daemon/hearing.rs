@@ -1,0 +1,134 @@
+//! What comes from the children on its way in, and the loop's regular talk to them.
+//!
+//! Every message is held against what its sender can know (`belief`) before it changes anything. What is lost for want
+//! of descriptors or memory is noted (`shortage`), and nothing ends for it.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use super::Daemon;
+use super::meter::{Meter, Rate};
+use super::shortage::Shortage;
+use crate::ipc::log_line::LogLine;
+use crate::ipc::message::{FromProxy, FromVrrp, ToVrrp};
+use crate::process::role::Role;
+use crate::process::supervisor::child::Heard;
+
+impl Daemon {
+    pub(super) async fn hear_vrrp(&mut self, heard: Heard<FromVrrp>) {
+        let unfit = match heard {
+            Heard::Message(message, descriptors) => {
+                match self.belief.of_vrrp(message, &descriptors, self.next_id) {
+                    Ok(message) => return self.handle_vrrp(message, descriptors),
+                    Err(unfit) => unfit,
+                }
+            }
+            Heard::Lost(errno) => return self.note_lost(Role::Vrrp, errno),
+            Heard::End => return self.handle_vrrp_end().await,
+            Heard::Unfit(unfit) => unfit,
+        };
+        if let Some(child) = &mut self.vrrp {
+            child.condemn(&unfit);
+        }
+    }
+
+    pub(super) async fn hear_proxy(&mut self, heard: Heard<FromProxy>) {
+        let unfit = match heard {
+            Heard::Message(message, descriptors) => {
+                match self.belief.of_proxy(message, &descriptors, self.next_id) {
+                    Ok(message) => return self.handle_proxy(message),
+                    Err(unfit) => unfit,
+                }
+            }
+            Heard::Lost(errno) => return self.note_lost(Role::Proxy, errno),
+            Heard::End => return self.handle_proxy_end(Instant::now()).await,
+            Heard::Unfit(unfit) => unfit,
+        };
+        if let Some(child) = &mut self.proxy {
+            child.condemn(&unfit);
+        }
+    }
+
+    fn note_lost(&mut self, role: Role, errno: Errno) {
+        let now = Instant::now();
+        self.shortages.note(now, Shortage::Receive(role), &errno);
+    }
+
+    /// Sends what waits, shows the vrrp process that this loop goes on, and notes what there was too little of.
+    pub(super) fn talk_to_children(&mut self, now: Instant) {
+        let children = [(Role::Vrrp, &mut self.vrrp), (Role::Proxy, &mut self.proxy)];
+        for (role, child) in children {
+            let Some(child) = child else { continue };
+            child.resend();
+            if role == Role::Vrrp {
+                child.offer(&ToVrrp::Beat);
+            }
+            if let Some(errno) = child.take_shortage() {
+                self.shortages.note(now, Shortage::Send(role), &errno);
+            }
+        }
+        self.lend_owed_access_log(now);
+    }
+
+    /// Takes an access log that was opened anew into use.
+    pub(super) fn lend_access_log(&mut self, opened: OwnedFd) {
+        if let Some(log) = &mut self.setup.access_log {
+            log.replace(opened);
+        }
+        self.lend_owed_access_log(Instant::now());
+    }
+
+    fn lend_owed_access_log(&mut self, now: Instant) {
+        let log = self.setup.access_log.as_mut().filter(|log| log.is_owed());
+        if let (Some(log), Some(proxy)) = (log, &mut self.proxy) {
+            log.lend(proxy);
+            if log.is_owed() {
+                let why = "it is lent later";
+                self.shortages.note(now, Shortage::AccessLog, &why);
+            }
+        }
+    }
+
+    /// Prints a line of a child, unless it has written too much already.
+    pub(super) fn print(&mut self, role: Role, mut line: LogLine) {
+        let now = Instant::now();
+        let meter = match role {
+            Role::Vrrp => &mut self.meters.vrrp,
+            Role::Proxy | Role::Supervisor => &mut self.meters.proxy,
+        };
+        match meter.admit(now, line.bytes()) {
+            Some(dropped) => {
+                line.dropped = line.dropped.saturating_add(dropped);
+                // A printer that is full has lost lines of everybody, and says so itself.
+                self.printer.print(role.profile().name, &line);
+            }
+            None => {
+                let why = "until it is quieter";
+                self.shortages.note(now, Shortage::Log(role), &why);
+            }
+        }
+    }
+}
+
+/// How much each child may write into the log.
+pub(super) struct LogMeters {
+    vrrp: Meter,
+    proxy: Meter,
+}
+
+impl LogMeters {
+    /// Returns full ones; `talkative` where an operator asked for many lines.
+    pub(super) const fn new(now: Instant, talkative: bool) -> Self {
+        let rate = if talkative {
+            Rate::TALKATIVE
+        } else {
+            Rate::QUIET
+        };
+        Self {
+            vrrp: Meter::new(now, rate),
+            proxy: Meter::new(now, rate),
+        }
+    }
+}
