@@ -9,7 +9,10 @@
 //! way → `relay` says what becomes of the connections.
 
 mod shared;
+pub mod memory;
+mod recycle;
 mod buffers;
+mod allocator;
 mod pipes;
 mod stream;
 mod answer;

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Events, LentSocket, Proxy, ProxyError};
+use super::{Events, LentSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
@@ -38,6 +38,7 @@ pub enum RunError {
 
 /// Runs the proxy until it is told to drain, or the supervisor is gone.
 pub fn run(channel: OwnedFd) -> Result<(), RunError> {
+    allocator::configure();
     let system = |what| move |source| RunError::System { what, source };
     let speaking = Channel::new(channel.try_clone().map_err(system("copy the channel"))?);
     let outbox = Outbox {

@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::access::Log;
+use super::allocator;
 use super::checks;
 use super::shared::Table;
 use super::worker::{self, Plan, Stage};
@@ -102,6 +103,8 @@ impl Proxy {
             None => (None, Vec::new()),
         };
         let mut lines = lines.into_iter();
+        let (giver, trimmer) = allocator::channel();
+        spawn("memory".to_owned(), move || trimmer.run())?;
         let (stage, staged) = watch::channel(Stage::Serving);
         let (running_tx, running) = watch::channel(usize::from(threads));
         let running_tx = Arc::new(running_tx);
@@ -120,6 +123,7 @@ impl Proxy {
                 stage: staged.clone(),
                 events: Arc::clone(&events),
                 lines: lines.next(),
+                giver: giver.clone(),
             };
             let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
             spawn(format!("data-{number}"), move || {

@@ -18,11 +18,13 @@ use tokio::sync::watch::Receiver;
 use tokio::time::MissedTickBehavior;
 
 use super::access::Lines;
+use super::allocator::Giver;
 use super::answer::TOO_MANY_CONNECTIONS;
 use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::turns::Turns;
 use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
+use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::picker::{Claim, Picker};
 use super::pipes::Pipes;
 use super::serving::Events;
@@ -55,6 +57,8 @@ pub(super) struct Plan {
     pub(super) events: Events,
     /// Where its part of the access log goes, where there is one.
     pub(super) lines: Option<Lines>,
+    /// Gives back what memory it does not use any more.
+    pub(super) giver: Giver,
 }
 
 /// What the connections of one data thread share.
@@ -71,6 +75,7 @@ pub(super) struct Thread {
     pub(super) draining: Cell<bool>,
     /// Its part of the access log, where there is one.
     pub(super) lines: Option<RefCell<Lines>>,
+    giver: Giver,
     stage: Receiver<Stage>,
     /// By pool.
     budgets: Vec<Cell<RetryBudget>>,
@@ -136,6 +141,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
         stage,
         events,
         lines,
+        giver,
     } = plan;
     let mut listening = Vec::with_capacity(sockets.len());
     for (listener, socket) in sockets {
@@ -144,7 +150,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
             Err(error) => return started(Err(error)),
         }
     }
-    let thread = Rc::new(Thread::new(table, stage, usize::from(number), lines));
+    let thread = Rc::new(Thread::new(table, stage, usize::from(number), lines, giver));
     tokio::task::spawn_local(beat(Rc::clone(&thread), number, events));
     for (listener, socket) in listening {
         tokio::task::spawn_local(accept(Rc::clone(&thread), listener, socket));
@@ -159,6 +165,7 @@ impl Thread {
         stage: Receiver<Stage>,
         number: usize,
         lines: Option<Lines>,
+        giver: Giver,
     ) -> Thread {
         let pickers = table.pools.iter();
         let pickers =
@@ -180,6 +187,7 @@ impl Thread {
             date: Cell::new(date_now()),
             draining: Cell::new(false),
             lines: lines.map(RefCell::new),
+            giver,
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
@@ -253,6 +261,19 @@ impl Thread {
         }
         self.upstreams.sweep(&self.table);
         self.table.end_avoidance();
+        self.give_back();
+    }
+
+    /// Lets go what nobody has needed for a while, and has memory given back where much has gone.
+    fn give_back(&self) {
+        let buffers = self.buffers.sweep();
+        let lines = self.lines.as_ref().map(|lines| lines.borrow_mut().sweep());
+        let others = self.turns.sweep() * REQUEST_BYTES
+            + self.connections.borrow().len() * CONNECTION_BYTES
+            + lines.unwrap_or(0);
+        let in_use_bytes = buffers.left_bytes + others;
+        self.giver
+            .handle_sweep(in_use_bytes, buffers.peak_bytes + others);
     }
 
     async fn until_drained(&self) {

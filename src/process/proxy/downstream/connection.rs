@@ -19,6 +19,7 @@ use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::buffers::Held;
+use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
 use crate::process::proxy::record::{self, Moments, Record, Termination};
 use crate::process::proxy::relay::{self, After, Request};
 use crate::process::proxy::shared::Listener;
@@ -106,7 +107,10 @@ pub(in crate::process::proxy) async fn serve(
         turns.give_back(room);
         match after {
             After::Keep => client.age = Age::Kept,
-            After::Close | After::Linger | After::Reset => return,
+            After::Close | After::Linger | After::Reset => {
+                client.ahead.clear(&client.thread.buffers);
+                return;
+            }
         }
     }
 }
@@ -170,7 +174,9 @@ impl Client {
             }
             let buffers = &self.thread.buffers;
             let mut buffer = buffers.large();
-            match self.stream.poll_read(cx, &mut buffer[..HEAD_READ_BYTES]) {
+            // A head that is still too short is shorter than that.
+            let room = AHEAD_BYTES.saturating_sub(self.ahead.len()).max(1);
+            match self.stream.poll_read(cx, &mut buffer[..room]) {
                 Poll::Ready(Ok(len @ 1..)) => {
                     if self.ahead.is_empty() {
                         self.ahead = Held::new(buffer, len);
@@ -258,8 +264,10 @@ impl Client {
                 Writes::No => None,
             },
         };
-        let mut out = self.thread.buffers.small();
+        let buffers = &self.thread.buffers;
+        let mut out = buffers.with_room(head.len + ADDED_BYTES);
         head.write(&arrival, &mut out);
+        buffers.fit(&mut out);
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
         Request {
@@ -309,6 +317,9 @@ impl Client {
         let mut record = Record::new(self.address, self.listener);
         record.termination = termination;
         record.moments = moments;
+        // What the log may want of it.
+        self.ahead.truncate(self.listener().heads.head_bytes);
+        self.ahead.shrink(&self.thread.buffers);
         let after = relay::say(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
         record.moments.ended_at = self.thread.moment();
         record::ended(&self.thread, &record, self.ahead.bytes());
@@ -350,8 +361,6 @@ const UNKNOWN: AskedFor = AskedFor {
     upgrade: Upgrade::None,
     persistence: Persistence::Close,
 };
-/// A read while a head is expected.
-const HEAD_READ_BYTES: usize = 64 * 1024;
 /// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client's last bytes are read after it, in all.
