@@ -321,7 +321,7 @@ fn raise_descriptors() {
 
 /// Leaves the proxy time: how much it can do at once is not what is measured here.
 fn pace(index: usize) {
-    if index % 8 == 0 {
+    if index.is_multiple_of(8) {
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -23,7 +23,7 @@ use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
 use crate::process::proxy::record::{self, Moments, Record, Termination};
 use crate::process::proxy::relay::{self, After, Request};
 use crate::process::proxy::shared::Listener;
-use crate::process::proxy::stream::Stream;
+use crate::process::proxy::stream::{Stream, Unread};
 use crate::process::proxy::worker::Thread;
 
 /// A client's connection.
@@ -197,10 +197,26 @@ impl Client {
                 Poll::Pending => {
                     buffers.give_back(buffer);
                     self.ahead.shrink(buffers);
+                    if self.watch.take_wanted() && self.leaves() {
+                        return Poll::Ready(Read::Over);
+                    }
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// Returns whether a connection that is asked for its place gives it: not where a request is on its way.
+    fn leaves(&self) -> bool {
+        let leaves = self.watch.phase() == Phase::Idle
+            && self.stream.unread_in_the_kernel() == Unread::Nothing;
+        if leaves {
+            self.listener().count_evicted();
+        } else {
+            // Another is asked in its stead.
+            self.thread.places.tell();
+        }
+        leaves
     }
 
     fn parse(&mut self, reading: &mut Reading) -> Option<Read> {
