@@ -55,7 +55,7 @@ fn node_without_backends_gives_the_addresses_to_the_one_that_has_some() {
     suffer(&mut pair, &[Event::LoseBackends]);
     let status = pair.node(0).unwrap().status().unwrap();
     let router = &status.virtual_routers[0];
-    assert_eq!((router.base_priority, router.effective_priority), (150, 50));
+    assert_eq!((router.base_priority, router.effective_priority), (150, 2));
     assert_eq!(
         router.priority_reason,
         "pool webfarm has lost all its backends"

@@ -440,6 +440,8 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             checksum: evenkeel::config::ChecksumForm::Rfc5798,
             authentication: evenkeel::config::Authentication::None,
             priority: Priority::new(priority).unwrap(),
+            rank: evenkeel::model::Rank::alone(Priority::new(priority).unwrap()),
+            priorities: std::collections::BTreeMap::new(),
             addresses: addresses(family),
             advertisement_interval: AdverInterval::from_centiseconds(10).unwrap(),
             preempt: Preempt::Always,

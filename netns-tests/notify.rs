@@ -39,6 +39,7 @@ fn programs_run_one_at_a_time_as_nobody_and_hear_the_latest() {
         is_all(status, "Active")
     })
     .unwrap();
+    the_user_of_programs_is_said(&node);
     node.stop(Duration::from_secs(10)).unwrap();
 
     let told = fs::read_to_string(&out).unwrap();
@@ -78,13 +79,29 @@ fn programs_run_one_at_a_time_as_nobody_and_hear_the_latest() {
         told.contains("sockets 0\n"),
         "no descriptor of ours:\n{told}"
     );
-    let real_users = fs::read_to_string("/proc/self/uid_map")
-        .unwrap()
-        .contains("4294967295");
     assert!(
-        !real_users || !told.contains("Uid:\t0"),
+        !real_users() || !told.contains("Uid:\t0"),
         "a user that owns nothing:\n{told}"
     );
+}
+
+/// Nothing is said where programs have a user of their own.
+fn the_user_of_programs_is_said(node: &Node) {
+    let warnings = node.status().unwrap().warnings;
+    let own_user = nix::unistd::User::from_name("evenkeel-notify").unwrap();
+    let said = |line: &String| line.starts_with("evenkeel: notify programs run as ");
+    assert_eq!(
+        warnings.iter().any(said),
+        own_user.is_none() || !real_users(),
+        "{warnings:?}"
+    );
+}
+
+/// Returns whether user ids mean here what they mean on the machine.
+fn real_users() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .unwrap()
+        .contains("4294967295")
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use evenkeel::lab::pair::{Pair, Settings};
 use evenkeel::process::role::Role;
+use nix::sys::resource::Resource;
 
 /// The fields of one `/proc/PID/status`, or of one thread's.
 struct Proc(String);
@@ -89,6 +90,7 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
         );
         assert_eq!(thread.capabilities("CapInh"), 0);
         assert_eq!(thread.capabilities("CapAmb"), 0);
+        assert_fenced(&thread);
         // The bounding set keeps SYS_NICE, which nothing can bring back without an exec.
         assert_eq!(
             thread.capabilities("CapBnd") & !(in_use | 1 << 23),
@@ -108,7 +110,7 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
         for set in SETS {
             assert_eq!(thread.capabilities(set), 0, "{set} in\n{}", thread.0);
         }
-        assert_eq!(thread.field("NoNewPrivs"), "1");
+        assert_fenced(&thread);
         if has_all_users() {
             let uids: Vec<&str> = thread.field("Uid").split_whitespace().collect();
             assert!(
@@ -118,6 +120,54 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
             assert_eq!(thread.field("Groups"), "");
         }
     }
+}
+
+/// No new privileges, and a filter of system calls.
+fn assert_fenced(thread: &Proc) {
+    assert_eq!(thread.field("NoNewPrivs"), "1", "{}", thread.0);
+    assert_eq!(thread.field("Seccomp"), "2", "{}", thread.0);
+    let filters = thread.field("Seccomp_filters").parse::<u32>().unwrap();
+    assert!(filters >= 1, "{}", thread.0);
+}
+
+#[test]
+fn limits_of_each_process_are_those_of_the_table() {
+    let mut pair = pair();
+    let node = pair.node(0).unwrap();
+    for role in [Role::Vrrp, Role::Proxy] {
+        let pid = node.pid_of(role.profile().name).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        for limit in role.profile().limits.at_most {
+            let names = [
+                (Resource::RLIMIT_RTPRIO, "Max realtime priority"),
+                (Resource::RLIMIT_NICE, "Max nice priority"),
+                (Resource::RLIMIT_MEMLOCK, "Max locked memory"),
+                (Resource::RLIMIT_CORE, "Max core file size"),
+            ];
+            let named = names
+                .iter()
+                .find(|(resource, _)| *resource == limit.resource);
+            let (_, name) = named.expect("a name in /proc for each limit of the table");
+            let line = limits.lines().find_map(|line| line.strip_prefix(*name));
+            let mut words = line.unwrap().split_whitespace();
+            for most in [limit.soft, limit.hard] {
+                let now = words.next().unwrap().parse::<u64>().unwrap_or(u64::MAX);
+                assert!(now <= most, "{name} of {role:?}: {now}, at most {most}");
+            }
+        }
+        let score = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+        let score = score.trim().parse::<i32>().unwrap();
+        let least = role.profile().limits.oom_score_adj_min;
+        assert!(
+            least.is_none_or(|least| score >= least),
+            "{role:?}: {score}"
+        );
+    }
+    let warnings = node.status().unwrap().warnings;
+    assert!(
+        warnings.is_empty() || !has_all_users(),
+        "nothing is lacking where everything can be had: {warnings:?}"
+    );
 }
 
 #[test]

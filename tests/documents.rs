@@ -253,6 +253,37 @@ fn the_unit_is_clean() {
     );
 }
 
+/// 2.6 needs ProtectKernelTunables, which forbids the sysctls of virtual MACs, and 2.7 ProtectProc, which hides the
+/// processes that are to be watched.
+#[test]
+fn the_unit_is_as_closed_as_it_can_be() {
+    let arguments = [
+        "security",
+        "--offline=true",
+        "--threshold=29",
+        "--no-pager",
+        UNIT,
+    ];
+    let output = run_tool("systemd-analyze", "systemd", &arguments);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{UNIT}: more than 2.9\n{said}");
+    let unit = read(UNIT);
+    for (setting, value) in [
+        ("WatchdogSec", "10s"),
+        ("WatchdogSignal", "SIGKILL"),
+        ("OOMPolicy", "continue"),
+    ] {
+        assert_eq!(
+            settings(&unit, setting).collect::<Vec<_>>(),
+            [value],
+            "{setting}"
+        );
+    }
+    for forbidden in ["ProtectProc", "ProtectKernelTunables"] {
+        assert_eq!(settings(&unit, forbidden).count(), 0, "{forbidden}");
+    }
+}
+
 #[test]
 fn the_unit_gives_the_capabilities_of_the_table() {
     let unit = read(UNIT);
@@ -622,7 +653,7 @@ fn sample_router() -> RouterStatus {
 fn manual_explains_every_cause_of_a_transition() {
     use evenkeel::logic::vrrp::Cause::*;
     let manual = std::fs::read_to_string("man/evenkeel.8").expect("the manual is there");
-    let faults = [FaultCause::ProxyNotServing, FaultCause::ProxyKeepsDying].map(Fault);
+    let faults = [Fault(FaultCause::Tracking)];
     let others = [
         Startup,
         OwnerStartup,

@@ -104,6 +104,32 @@ fn crossed_addresses_with_equal_priorities_come_to_rest() {
     }
 }
 
+/// A node that is ill is so in all of its group, and is told of one after the other; whatever the mode of preemption.
+#[test]
+fn ill_node_gives_both_up_and_where_all_are_ill_one_keeps_both() {
+    for seed in seeds(10) {
+        let mut world = World::of(&[200, 150], seed);
+        world.live(MS * 3000, false);
+        let first = world.holder();
+        world.set_priority(first, [2, 1][first]);
+        world.live(MS * 1000, false);
+        let second = world.holder();
+        assert_ne!(second, first, "seed {seed}: {}", world.story.join("\n"));
+        world.set_priority(second, [2, 1][second]);
+        world.live(MS * 1000, false);
+        let last = world.holder();
+        let told = world.story.len();
+        world.live(MS * 60_000, false);
+        assert_eq!(world.holder(), last);
+        let after = world.story[told..].join("\n");
+        assert_eq!(after, "", "seed {seed}: nothing happens for a minute");
+        let other = 1 - last;
+        world.set_priority(other, [200, 150][other]);
+        world.live(MS * 1000, false);
+        assert_eq!(world.holder(), other, "seed {seed}: one that can serve");
+    }
+}
+
 struct World {
     now: Instant,
     begun: Instant,
@@ -362,6 +388,29 @@ impl World {
         self.settle(node);
     }
 
+    fn set_priority(&mut self, node: usize, priority: u8) {
+        self.tell(format!("node {node}: priority {priority}"));
+        for segment in 0..2 {
+            let (now, fitness) = (self.now, Fitness::Ready(Priority::from_wire(priority)));
+            self.nodes[node].routers[segment].set_fitness(now, fitness);
+            self.settle(node);
+        }
+    }
+
+    /// Returns the one node that has both.
+    fn holder(&self) -> usize {
+        let active = self.active();
+        let halves = active.iter().any(|pair| pair[0] != pair[1]);
+        let mut whole = (0..active.len()).filter(|node| active[*node] == [true; 2]);
+        let (one, no_other) = (whole.next(), whole.next().is_none());
+        assert!(
+            !halves && no_other,
+            "nobody half, and one both: {active:?}\n{}",
+            self.story.join("\n")
+        );
+        one.unwrap_or_else(|| panic!("one has both\n{}", self.story.join("\n")))
+    }
+
     fn active(&self) -> Vec<[bool; 2]> {
         let active = |router: &VirtualRouter| router.state().is_active();
         self.nodes
@@ -383,11 +432,15 @@ impl World {
     }
 }
 
+/// So many ranks are for nodes that are ill.
+const NODES_MAX: u8 = 3;
+
 fn parameters(priority: u8, segment: usize, preempt: Preempt) -> Parameters {
     Parameters {
         vrid: Vrid::new(51 + segment as u8).expect("in range"),
         version: Version::V3,
         priority: Priority::new(priority).expect("in range"),
+        ill_max: Priority::from_wire(NODES_MAX),
         addresses: vec![IpAddr::from([192, 0, 2, 100 + segment as u8])],
         advertisement_interval: AdverInterval::from_centiseconds(10).expect("in range"),
         preempt,

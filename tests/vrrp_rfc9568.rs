@@ -18,7 +18,9 @@ use bench::{
     Bench, SECOND, advertises, envelope, envelope_ipv6, interval, ip, ipv4, ipv6, summed, with,
 };
 use evenkeel::logic::vrrp::packet::{build, parse};
-use evenkeel::logic::vrrp::{Action, ChecksumForm, Envelope, Preempt, Rejection, State};
+use evenkeel::logic::vrrp::{
+    Action, ChecksumForm, Envelope, Parameters, Preempt, Rejection, State,
+};
 use evenkeel::model::{Fitness, Priority};
 
 /// From 192.0.2.1 to 224.0.0.18: VRID 51, priority 100, 1 s, 192.0.2.100; checksum with
@@ -410,6 +412,45 @@ fn backup_that_does_not_preempt_waits_for_lower_priority() {
         bench.backup_timers(),
         Some((Duration::from_micros(3_609_375), interval(100)))
     );
+}
+
+/// A departure from RFC 9568 §6.1: Preempt_Mode does not protect an Active that says it cannot serve, unless the Backup
+/// cannot either.
+#[test]
+fn active_that_cannot_serve_is_replaced_by_a_backup_that_can_whatever_the_mode() {
+    let takes_over = |preempt, own, heard| {
+        let mut bench = Bench::with(100, preempt);
+        let parameters = Parameters {
+            ill_max: Priority::from_wire(2),
+            ..bench.router.parameters().clone()
+        };
+        bench.router.update(bench.now, parameters);
+        let own = Fitness::Ready(Priority::from_wire(own));
+        bench.router.set_fitness(bench.now, own);
+        bench.router.handle_startup(bench.now);
+        for _ in 0..8 {
+            bench.pass(Duration::from_millis(500));
+            bench.hear("192.0.2.9", heard);
+        }
+        bench.is_active()
+    };
+    for preempt in [Preempt::Never, Preempt::After(60 * SECOND)] {
+        for (own, heard, hoped) in [
+            (100, 2, true),
+            (100, 1, true),
+            (3, 2, true),
+            (100, 3, false),
+            (2, 1, false),
+            (1, 2, false),
+        ] {
+            assert_eq!(
+                takes_over(preempt, own, heard),
+                hoped,
+                "{own} hears {heard} with {preempt:?}"
+            );
+        }
+    }
+    assert!(takes_over(Preempt::Always, 2, 1), "among the ill as ever");
 }
 
 /// RFC 9568 §6.1: the owner preempts independent of Preempt_Mode.

@@ -6,8 +6,8 @@
 //! `EVENKEEL_SCENARIOS=100000 cargo test --release --test vrrp_simulation`. A failure prints its seed, and
 //! `EVENKEEL_SEED=<seed> cargo test --test vrrp_simulation` lives it again.
 //!
-//! `scenario` has the troubles, `watch` what must hold at every moment, `keepalived` the peer, `mixed` what can be
-//! promised beside it, `clock` the drift.
+//! `scenario` has the troubles, `ranks` nodes that are ill, `watch` what must hold at every moment, `keepalived` the
+//! peer, `mixed` what can be promised beside it, `clock` the drift.
 
 #[path = "vrrp_simulation/chance.rs"]
 mod chance;
@@ -19,6 +19,8 @@ mod keepalived;
 mod mixed;
 #[path = "vrrp_simulation/node.rs"]
 mod node;
+#[path = "vrrp_simulation/ranks.rs"]
+mod ranks;
 #[path = "vrrp_simulation/scenario.rs"]
 mod scenario;
 #[path = "vrrp_simulation/seeds.rs"]
@@ -132,7 +134,7 @@ fn graceful_stop_leaves_no_moment_without_the_addresses() {
         let leaving = world.active()[0];
         match seed % 3 {
             0 => world.stop(leaving),
-            1 => world.set_fitness(leaving, Fitness::Fault(FaultCause::ProxyKeepsDying)),
+            1 => world.set_fitness(leaving, Fitness::Fault(FaultCause::Tracking)),
             _ => world.set_fitness(leaving, Fitness::Ready(Priority::MIN)),
         }
         let end = world.now + 2 * world.patience() + 1_000_000;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is opened but the file. Where it is wrong, all of what is wrong goes to standard error.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use crate::config::{
     Balance, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
     VirtualRouterConfig,
 };
+use crate::model::{Priority, Rank};
 use crate::process::supervisor::read_config;
 
 /// Checks the file at `path` and prints what `node` (default: the file's, then the host's name)
@@ -35,6 +37,8 @@ pub fn describe(config: &Config) -> String {
             "INTERFACE",
             "VRID",
             "PRIORITY",
+            "WELL",
+            "ILL",
             "INTERVAL",
             "PREEMPT",
             "LEASE",
@@ -44,6 +48,7 @@ pub fn describe(config: &Config) -> String {
             head,
             config.virtual_routers.iter().map(router_row),
         ));
+        text.push_str(&notes(config));
     }
     if !config.listeners.is_empty() {
         let head = ["LISTENER", "TIED TO", "POOL", "ADDRESSES"];
@@ -65,7 +70,7 @@ pub fn describe(config: &Config) -> String {
     text
 }
 
-fn router_row(router: &VirtualRouterConfig) -> [String; 8] {
+fn router_row(router: &VirtualRouterConfig) -> [String; 10] {
     let preempt = match router.preempt {
         Preempt::Always => "yes".to_owned(),
         Preempt::Never => "no".to_owned(),
@@ -76,11 +81,60 @@ fn router_row(router: &VirtualRouterConfig) -> [String; 8] {
         router.interface.clone(),
         router.vrid.to_string(),
         router.priority.to_string(),
+        router.rank.well().to_string(),
+        router
+            .rank
+            .ill()
+            .map_or_else(|| "-".to_owned(), |priority| priority.to_string()),
         router.advertisement_interval.to_string(),
         preempt,
         format!("{:?}", router.lease),
         join(router.addresses.iter()),
     ]
+}
+
+/// Returns what is worth knowing of the priorities of all nodes: one line each, after an empty one.
+fn notes(config: &Config) -> String {
+    let mut seen = BTreeSet::new();
+    let routers = config.virtual_routers.iter();
+    let entries = routers.filter(|router| seen.insert(&router.name.entry));
+    let notes: Vec<String> = entries
+        .flat_map(|router| entry_notes(&config.node, router))
+        .collect();
+    match notes.is_empty() {
+        true => String::new(),
+        false => format!("\n{}\n", notes.join("\n")),
+    }
+}
+
+fn entry_notes(node: &str, router: &VirtualRouterConfig) -> Vec<String> {
+    let entry = &router.name.entry;
+    if router.rank.ill().is_none() {
+        let note =
+            format!("note: {entry}: {node} owns the addresses: 255, also when it cannot serve");
+        return vec![note];
+    }
+    let mut notes = Vec::new();
+    let mut alike: BTreeMap<Priority, Vec<&str>> = BTreeMap::new();
+    for (node, base) in &router.priorities {
+        let Some(rank) = Rank::among(node, &router.priorities) else {
+            continue;
+        };
+        let (well, ill_max) = (rank.well(), rank.ill_max());
+        alike.entry(well).or_default().push(node);
+        if well != *base {
+            notes.push(format!(
+                "note: {entry}: {node} stands with {well} instead of {base} while it can serve: up to \
+                 {ill_max} are those that cannot"
+            ));
+        }
+    }
+    let ties = alike.iter().filter(|(_, nodes)| nodes.len() > 1);
+    notes.extend(ties.map(|(priority, nodes)| {
+        let nodes = nodes.join(", ");
+        format!("note: {entry}: {nodes} all have {priority}: the highest address of them is Active")
+    }));
+    notes
 }
 
 fn listener_row(listener: &ListenerConfig) -> [String; 4] {

@@ -10,13 +10,16 @@ mod place;
 mod reader;
 mod report;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::logic::http1::forwarding::Writes;
-use crate::model::{AdverInterval, Network, Priority, RouterName, Version, VirtualAddress, Vrid};
+use crate::model::{
+    AdverInterval, Network, Priority, Rank, RouterName, Version, VirtualAddress, Vrid,
+};
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
@@ -62,6 +65,10 @@ pub struct VirtualRouterConfig {
     pub authentication: Authentication,
     /// The base priority of this node; 255 makes it the address owner.
     pub priority: Priority,
+    /// What it stands with when it can serve, and when it cannot.
+    pub rank: Rank,
+    /// The base priorities that the file names, by node; empty where one number is for all.
+    pub priorities: BTreeMap<String, Priority>,
     /// At least one; for IPv6 the first is link-local (RFC 9568 §5.2.9), derived where none is given.
     pub addresses: Vec<VirtualAddress>,
     /// Between two advertisements.

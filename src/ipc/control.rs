@@ -121,7 +121,7 @@ pub struct RouterStatus {
     pub cause: String,
     /// As configured.
     pub base_priority: u8,
-    /// After tracking; 0 while in fault or unready.
+    /// After tracking; 0 while in fault, or unready and not Active.
     pub effective_priority: u8,
     /// Why the two differ, or why it does not stand; empty where there is nothing to say.
     pub priority_reason: String,

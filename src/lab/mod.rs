@@ -14,6 +14,7 @@ pub mod process;
 pub mod node;
 pub mod backend;
 pub mod probe;
+pub mod attacks;
 pub mod interrupt;
 pub mod events;
 pub mod pair;

@@ -29,20 +29,20 @@ impl fmt::Display for Fitness {
 }
 
 /// Why a virtual router is in fault.
+///
+/// No condition of the proxy or of a pool is a fault: a node that cannot serve stands below the others, see
+/// [`super::Rank`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultCause {
-    /// The proxy did not serve 200 ms after its restart.
-    ProxyNotServing,
-    /// The proxy died three times in 10 s.
-    ProxyKeepsDying,
+    /// Something that it was told to track forbids it.
+    Tracking,
 }
 
 impl fmt::Display for FaultCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ProxyNotServing => "the proxy is not serving",
-            Self::ProxyKeepsDying => "the proxy keeps dying",
+            Self::Tracking => "tracking forbids it",
         })
     }
 }

@@ -9,6 +9,7 @@ mod calendar;
 mod fitness;
 mod names;
 mod priority;
+mod rank;
 mod version;
 mod vrid;
 
@@ -18,5 +19,6 @@ pub use calendar::date_of_day;
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;
 pub use priority::Priority;
+pub use rank::Rank;
 pub use version::Version;
 pub use vrid::Vrid;

@@ -41,20 +41,6 @@ impl Priority {
     pub const fn get(self) -> u8 {
         self.0
     }
-
-    /// Returns the priority lowered by `by`, never below 1; the owner's is not lowered.
-    #[must_use]
-    pub const fn lowered(self, by: u8) -> Self {
-        if self.0 == 255 || self.0 == 0 {
-            return self;
-        }
-        let lowered = self.0.saturating_sub(by);
-        if lowered == 0 {
-            Self::MIN
-        } else {
-            Self(lowered)
-        }
-    }
 }
 
 impl fmt::Display for Priority {

@@ -34,7 +34,7 @@ const SYSTEM_CALL_FILES: [&str; 8] = [
     "src/ipc/channel.rs",
     "src/process/proxy/allocator.rs",
     "src/process/proxy/stream.rs",
-    "src/process/role.rs",
+    "src/process/role/",
     "src/process/vrrp/socket.rs",
     "src/process/vrrp/host/",
     "src/process/vrrp/realtime.rs",

@@ -111,7 +111,7 @@ pub const KEYS: &[&str] = &[
     "threads",
 ];
 
-fn accepted(text: &str) -> Config {
+pub fn accepted(text: &str) -> Config {
     accepted_for(text, NodeName::Given("lb1"))
 }
 
@@ -233,6 +233,14 @@ fn defaults_are_those_of_the_manual() {
                 priority: Priority(
                     100,
                 ),
+                rank: Rank {
+                    base: Priority(
+                        100,
+                    ),
+                    place: 1,
+                    nodes: 1,
+                },
+                priorities: {},
                 addresses: [
                     VirtualAddress {
                         address: 192.0.2.100,
@@ -630,9 +638,9 @@ fn check_prints_what_a_node_would_run() {
     assert_snapshot!(describe(&accepted(text)), @r#"
     node lb1
 
-    VIRTUAL ROUTER  INTERFACE  VRID  PRIORITY  INTERVAL  PREEMPT    LEASE  ADDRESSES
-    web/ipv4        eth0       51    150       100ms     after 30s  2s     192.0.2.100/24, 192.0.2.101/24
-    web/ipv6        eth0       51    150       100ms     after 30s  2s     fe80::112:33/64, 2001:db8::100/64
+    VIRTUAL ROUTER  INTERFACE  VRID  PRIORITY  WELL  ILL  INTERVAL  PREEMPT    LEASE  ADDRESSES
+    web/ipv4        eth0       51    150       150   2    100ms     after 30s  2s     192.0.2.100/24, 192.0.2.101/24
+    web/ipv6        eth0       51    150       150   2    100ms     after 30s  2s     fe80::112:33/64, 2001:db8::100/64
 
     LISTENER  TIED TO  POOL      ADDRESSES
     http      web      webfarm   192.0.2.100:80, 192.0.2.101:80, [2001:db8::100]:80
@@ -642,6 +650,26 @@ fn check_prints_what_a_node_would_run() {
     webfarm   random_of_two  http /health every 200ms, rise 2, fall 2  http1=192.0.2.110:80, http2=[2001:db8::111]:80, http3=[2001:db8::112]:80 weight 2
     intranet  random_of_two  tcp every 500ms, rise 2, fall 2           app=192.0.2.120:8000
     "#);
+    let owner = router("owner: {lb1: true, lb2: false}");
+    for (text, notes) in [
+        (router("priority: {lb1: 150, lb2: 100}"), ""),
+        (
+            router("priority: {lb1: 1, lb2: 254}"),
+            "note: web: lb1 stands with 3 instead of 1 while it can serve: up to 2 are those that cannot\n",
+        ),
+        (
+            router("priority: {lb1: 90, lb2: 100, lb3: 100}"),
+            "note: web: lb2, lb3 all have 100: the highest address of them is Active\n",
+        ),
+        (
+            owner,
+            "note: web: lb1 owns the addresses: 255, also when it cannot serve\n",
+        ),
+    ] {
+        let described = describe(&accepted(&text));
+        let found = described.find("note:").map_or("", |at| &described[at..]);
+        assert_eq!(found, notes, "{described}");
+    }
     let both = pool("backends: {a: {address: \"192.0.2.10:80\", weight: 2, requests: 50}}");
     let described = describe(&accepted(&both));
     assert!(

@@ -659,3 +659,23 @@ fn a_vrid_twice_on_an_interface_is_refused() {
     help: each needs its own on a link
     "#);
 }
+
+#[test]
+fn more_nodes_than_there_are_priorities_for_are_refused() {
+    let nodes: Vec<String> = (1..=128).map(|node| format!("lb{node}: 100")).collect();
+    let text = router(&format!("priority: {{{}}}", nodes.join(", ")));
+    let printed = errors(&text);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(
+        [lines[0], lines[lines.len() - 1]],
+        [
+            "error: priority names 128 nodes; there is room for 127",
+            "help: of 1 to 254 each node needs a number for when it can serve, and a lower one for when it cannot",
+        ],
+        "{printed}"
+    );
+    let fewer = router(&format!("priority: {{{}}}", nodes[..127].join(", ")));
+    let config = super::accepts::accepted(&fewer);
+    let rank = config.virtual_routers[0].rank;
+    assert_eq!((rank.well().get(), rank.ill_max().get()), (128, 127));
+}

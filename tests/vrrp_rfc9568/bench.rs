@@ -26,6 +26,7 @@ impl Bench {
             vrid: Vrid::new(51).expect("not 0"),
             version: Version::V3,
             priority,
+            ill_max: Priority::LEAVING,
             addresses: vec![ip("192.0.2.10")],
             advertisement_interval: interval(100),
             preempt,

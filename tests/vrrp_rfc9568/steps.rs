@@ -101,7 +101,7 @@ impl Step {
             24 => Self::ApplyFailed,
             25..=26 => Self::Fitness(match a % 4 {
                 0 => Fitness::Unready,
-                1 => Fitness::Fault(FaultCause::ProxyNotServing),
+                1 => Fitness::Fault(FaultCause::Tracking),
                 _ => Fitness::Ready(Priority::from_wire(b.clamp(1, 254))),
             }),
             27 => Self::Update {

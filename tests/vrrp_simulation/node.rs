@@ -43,6 +43,8 @@ pub struct Setting {
     pub kind: Kind,
     pub version: Version,
     pub priority: u8,
+    /// Up to this priority an Active of the file says that it cannot serve.
+    pub ill_max: u8,
     pub preempt: Preempt,
     pub centiseconds: u16,
     pub down_multiplier: u8,
@@ -57,6 +59,7 @@ impl Setting {
             kind,
             version: Version::V3,
             priority,
+            ill_max: 0,
             preempt,
             centiseconds,
             down_multiplier: 3,
@@ -70,6 +73,7 @@ impl Setting {
             vrid: Vrid::new(51).expect("not 0"),
             version: self.version,
             priority: Priority::from_wire(self.priority),
+            ill_max: Priority::from_wire(self.ill_max),
             addresses: vec![IpAddr::from([192, 0, 2, self.address])],
             advertisement_interval: AdverInterval::from_centiseconds(self.centiseconds)
                 .expect("in range"),

@@ -142,7 +142,7 @@ fn make_trouble(world: &mut World) {
         10 => world.stop(at),
         11 => {
             let priority = Priority::from_wire(world.chance.pick(&[1, 60, 120, 180, 254]));
-            let fault = FaultCause::ProxyNotServing;
+            let fault = FaultCause::Tracking;
             let fitness = match world.chance.below(4) {
                 0 => Fitness::Unready,
                 1 => Fitness::Fault(fault),

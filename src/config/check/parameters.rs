@@ -1,5 +1,6 @@
 //! What a virtual router is told about the election: priority, intervals, preemption, lease, announcements.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::values::{duration, duration_or, flag_by_node, number_or};
@@ -7,12 +8,13 @@ use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
 use crate::logic::vrrp::{AnnouncementPlan, Preempt};
-use crate::model::{AdverInterval, Priority};
+use crate::model::{AdverInterval, Priority, Rank};
 
 /// What the state machine is told.
 #[derive(Clone, Debug)]
 pub(super) struct Election {
-    pub(super) priority: Priority,
+    pub(super) rank: Rank,
+    pub(super) priorities: BTreeMap<String, Priority>,
     pub(super) advertisement_interval: AdverInterval,
     pub(super) down_multiplier: u8,
     pub(super) preempt: Preempt,
@@ -27,7 +29,7 @@ pub(super) fn check_election(
     node: Option<&str>,
     problems: &mut Problems,
 ) -> Option<Election> {
-    let priority = check_rank(fields, node, problems);
+    let ranked = check_rank(fields, node, problems);
     let advertisement_interval = check_advertisement_interval(fields, problems);
     let missed = 1..=DOWN_MULTIPLIER_MAX;
     let down_multiplier = number_or(fields, "down_multiplier", 3, missed, problems);
@@ -35,8 +37,10 @@ pub(super) fn check_election(
     let lease = check_lease(fields, problems);
     let announcements = check_announcements(fields, problems);
     let (announcements, announcement_pace) = announcements?;
+    let (rank, priorities) = ranked?;
     Some(Election {
-        priority: priority?,
+        rank,
+        priorities,
         advertisement_interval: advertisement_interval?,
         down_multiplier: u8::try_from(down_multiplier?).ok()?,
         preempt: preempt?,
@@ -46,12 +50,11 @@ pub(super) fn check_election(
     })
 }
 
+/// The rank of this node, and the base priorities by node.
+type Ranked = (Rank, BTreeMap<String, Priority>);
+
 /// The owner's priority is 255; everybody else's is the configured one.
-fn check_rank(
-    fields: &Fields<'_>,
-    node: Option<&str>,
-    problems: &mut Problems,
-) -> Option<Priority> {
+fn check_rank(fields: &Fields<'_>, node: Option<&str>, problems: &mut Problems) -> Option<Ranked> {
     let Some(owner) = fields.get("owner") else {
         return check_priority(fields, node, problems);
     };
@@ -68,7 +71,7 @@ fn check_rank(
         return None;
     }
     if owns == Some(true) {
-        return Some(Priority::OWNER);
+        return Some((Rank::owner(), BTreeMap::new()));
     }
     check_priority(fields, node, problems)
 }
@@ -78,35 +81,49 @@ fn check_priority(
     fields: &Fields<'_>,
     node: Option<&str>,
     problems: &mut Problems,
-) -> Option<Priority> {
+) -> Option<Ranked> {
+    let alone = |priority| (Rank::alone(priority), BTreeMap::new());
     let Some(value) = fields.get("priority") else {
-        return Some(Priority::DEFAULT);
+        return Some(alone(Priority::DEFAULT));
     };
     if !matches!(value.node.kind, Kind::Map(_)) {
-        return check_priority_number(value, problems);
+        return check_priority_number(value, problems).map(alone);
     }
     let nodes = value.entries("priorities by node", problems)?;
-    let mut found = None;
+    let mut priorities = BTreeMap::new();
+    let mut all_right = true;
     for entry in &nodes {
-        let priority = check_priority_number(*entry, problems);
-        if Some(entry.name) == node {
-            found = Some(priority);
+        match check_priority_number(*entry, problems) {
+            Some(priority) => drop(priorities.insert(entry.name.to_owned(), priority)),
+            None => all_right = false,
         }
     }
-    match (found, node) {
-        (Some(priority), _) => priority,
-        (None, None) => None,
-        (None, Some(node)) => {
-            let names: Vec<_> = nodes.iter().map(|entry| shown(entry.name)).collect();
-            let message = format!("priority has no number for this node, `{node}`");
-            let help = format!(
-                "add `{node}: 100`, or say with --node or `node:` which of these this is: {}",
-                names.join(", "),
-            );
-            problems.add_with_help(value.key, message, help);
-            None
-        }
+    if nodes.len() > usize::from(Rank::NODES_MAX) {
+        let message = format!(
+            "priority names {} nodes; there is room for {}",
+            nodes.len(),
+            Rank::NODES_MAX
+        );
+        let help = "of 1 to 254 each node needs a number for when it can serve, and a lower one \
+                    for when it cannot";
+        problems.add_with_help(value.key, message, help);
+        return None;
     }
+    let node = node?;
+    if !nodes.iter().any(|entry| entry.name == node) {
+        let names: Vec<_> = nodes.iter().map(|entry| shown(entry.name)).collect();
+        let message = format!("priority has no number for this node, `{node}`");
+        let help = format!(
+            "add `{node}: 100`, or say with --node or `node:` which of these this is: {}",
+            names.join(", "),
+        );
+        problems.add_with_help(value.key, message, help);
+        return None;
+    }
+    if !all_right {
+        return None;
+    }
+    Rank::among(node, &priorities).map(|rank| (rank, priorities))
 }
 
 fn check_priority_number(value: Value<'_>, problems: &mut Problems) -> Option<Priority> {

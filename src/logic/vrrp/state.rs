@@ -30,6 +30,9 @@ pub struct Parameters {
     pub version: Version,
     /// The base priority; the effective one comes by `set_fitness`. 255 makes it the address owner.
     pub priority: Priority,
+    /// Up to this priority an Active says that it cannot serve: one that can replaces it, whatever `preempt` says. 0:
+    /// nobody says so.
+    pub ill_max: Priority,
     /// The virtual addresses in the order of the advertisement, all of one family.
     pub addresses: Vec<IpAddr>,
     /// The interval between its own advertisements.

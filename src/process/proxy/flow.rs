@@ -8,12 +8,14 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
+use super::budget::{Budget, PARSED};
 use super::buffers::{Buffers, Held};
 use super::downstream::watch::Watch;
 use super::memory::LARGE_BYTES;
 use super::pipes::{Pipe, Pipes};
 use super::stream::Stream;
 use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
+use crate::logic::http1::chunked::Run;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::refusal::BodyError;
 use crate::logic::http1::response::Carry;
@@ -79,6 +81,7 @@ pub(super) struct Ends<'a> {
     pub(super) buffers: &'a Buffers,
     pub(super) pipes: &'a Pipes,
     pub(super) watch: &'a Watch,
+    pub(super) budget: &'a Budget,
 }
 
 impl Flow {
@@ -210,7 +213,11 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         loop {
+            ready!(ends.budget.poll(cx));
             if self.run == 0 && !self.input.is_empty() && !self.body.is_ended() {
+                if self.body.plain_bytes() == 0 {
+                    ends.budget.charge(self.input.len() * PARSED);
+                }
                 self.next_run(ends.buffers).map_err(FlowError::Body)?;
             }
             if self.awaits_sink() {
@@ -245,13 +252,15 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<io::Result<()>> {
         while self.awaits_sink() {
+            ready!(ends.budget.poll(cx));
             ready!(self.poll_write(cx, ends))?;
         }
         Poll::Ready(Ok(()))
     }
 
     fn next_run(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
-        let run = self.body.handle_bytes(self.input.bytes())?;
+        let first = self.body.handle_bytes(self.input.bytes())?;
+        let run = self.gather(first);
         self.check_size()?;
         if run.pass == 0 {
             self.input.consume(run.skip, buffers);
@@ -267,6 +276,30 @@ impl Flow {
         Ok(())
     }
 
+    /// Moves the runs behind the first one up to it, over what is skipped between them, so that all are
+    /// written at once: a chunk may be a byte. What breaks the framing is left for the next run.
+    fn gather(&mut self, first: Run) -> Run {
+        let (mut pass, mut at) = (first.pass, first.pass + first.skip);
+        if first.skip == 0 {
+            return first;
+        }
+        let bytes = self.input.bytes_mut();
+        while at < bytes.len() && !self.body.is_ended() {
+            let mut body = self.body.clone();
+            let Ok(run) = body.handle_bytes(&bytes[at..]) else {
+                break;
+            };
+            self.body = body;
+            bytes.copy_within(at..at + run.pass, pass);
+            pass += run.pass;
+            at += run.pass + run.skip;
+        }
+        Run {
+            pass,
+            skip: at - pass,
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<io::Result<()>> {
         let piping = self.pipe.as_mut().filter(|pipe| pipe.held() > 0);
         let poll = match piping {
@@ -276,6 +309,7 @@ impl Flow {
         match poll {
             Poll::Ready(Ok(written)) => {
                 ends.watch.touch();
+                ends.budget.charge(written);
                 self.advance(written, ends.buffers);
                 Poll::Ready(Ok(()))
             }
@@ -354,6 +388,7 @@ impl Flow {
             return Poll::Ready(Ok(()));
         }
         ends.watch.touch();
+        ends.budget.charge(filled);
         self.body.handle_plain(filled as u64);
         self.check_size().map_err(FlowError::Body).into()
     }
@@ -375,6 +410,7 @@ impl Flow {
         match read {
             Poll::Ready(Ok(len @ 1..)) => {
                 ends.watch.touch();
+                ends.budget.charge(len);
                 self.input = Held::new(buffer, len);
                 return Poll::Ready(Ok(()));
             }
@@ -398,3 +434,44 @@ impl Flow {
 const PIPED_BYTES_MIN: usize = 64 * 1024;
 /// The least that is read at a time, for the slowest.
 const READ_BYTES_MIN: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what a chunked body of these bytes would be written as, and in how many runs.
+    fn written(bytes: &[u8]) -> (Vec<u8>, usize) {
+        let buffers = Buffers::default();
+        let mut flow = Flow::new(
+            Vec::new(),
+            Held::new(bytes.to_vec(), bytes.len()),
+            Keeps::Head,
+        );
+        flow.frame(Framing::Chunked, Carry::AsIs);
+        let (mut out, mut runs) = (Vec::new(), 0);
+        while !flow.input.is_empty() && flow.next_run(&buffers).is_ok() {
+            out.extend_from_slice(&flow.input.bytes()[..flow.run]);
+            runs += 1;
+            flow.advance(flow.run, &buffers);
+        }
+        (out, runs)
+    }
+
+    #[test]
+    fn chunks_with_extensions_are_written_at_once() {
+        let many = "1;e=1\r\na\r\n".repeat(1000);
+        assert_eq!(
+            written(format!("{many}0\r\n\r\n").as_bytes()),
+            (
+                format!("{}0\r\n\r\n", "1\r\na\r\n".repeat(1000)).into_bytes(),
+                1
+            )
+        );
+    }
+
+    #[test]
+    fn what_precedes_a_malformed_chunk_is_written_and_nothing_behind_it() {
+        let (out, _) = written(b"1;e\r\na\r\n2;e\r\nbc\r\nx\r\nd");
+        assert_eq!(out, b"1\r\na\r\n2");
+    }
+}

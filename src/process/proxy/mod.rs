@@ -8,9 +8,12 @@
 //! (`logic::balance`) and takes a connection of `upstream` → `exchange` moves both messages, a `flow` each
 //! way → `relay` says what becomes of the connections.
 
+mod shortage;
 mod shared;
 pub mod memory;
 mod recycle;
+mod progress;
+mod budget;
 mod buffers;
 mod allocator;
 mod pipes;

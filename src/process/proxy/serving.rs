@@ -7,20 +7,24 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::access::Log;
 use super::allocator;
-use super::checks;
+use super::checks::Checks;
+use super::downstream::watch::Phase;
+use super::progress::{Found, Observer, Progress};
 use super::shared::Table;
 use super::worker::{self, Plan, Stage};
-use crate::config::Config;
+use crate::config::{Config, HealthCheckConfig};
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::{FromProxy, PoolHealth};
+use crate::logic::descriptors::{Shares, Wanted};
 
 /// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
 pub type Events = Arc<dyn Fn(FromProxy) + Send + Sync>;
@@ -68,6 +72,9 @@ pub struct Proxy {
     stage: watch::Sender<Stage>,
     running: watch::Receiver<usize>,
     log: Option<Log>,
+    observer: Mutex<Observer>,
+    events: Events,
+    connections_configured: u64,
 }
 
 /// How a drain ended.
@@ -93,8 +100,11 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Proxy, ProxyError> {
-        let table = Table::new(config, initial_health).map_err(ProxyError::UnknownPool)?;
+        let shares = shares(config, threads, &sockets);
+        let table = Table::new(config, initial_health, shares).map_err(ProxyError::UnknownPool)?;
         let table = Arc::new(table);
+        // Before anything is accepted: without checks no backend would ever come up again.
+        let checks = Checks::new().map_err(ProxyError::Thread)?;
         let sockets = deal(&table, threads, sockets)?;
         let (log, lines) = match &config.access_log {
             Some(log) => Log::start(log, threads)
@@ -108,25 +118,33 @@ impl Proxy {
         let (stage, staged) = watch::channel(Stage::Serving);
         let (running_tx, running) = watch::channel(usize::from(threads));
         let running_tx = Arc::new(running_tx);
+        let workers = (0..threads).map(|number| Progress::new(format!("data-{number}")));
+        let workers: Vec<_> = workers.collect();
+        let checking = Progress::new("checks".to_owned());
+        let all = workers.iter().chain([&checking]).cloned().collect();
         let proxy = Proxy {
             table: Arc::clone(&table),
             stage,
             running,
             log,
+            observer: Mutex::new(Observer::new(all)),
+            events: Arc::clone(&events),
+            connections_configured: u64::from(config.proxy.connections),
         };
         let (started_tx, started) = mpsc::sync_channel(usize::from(threads));
-        for (number, sockets) in (0..threads).zip(sockets) {
+        for ((number, sockets), progress) in (0..threads).zip(sockets).zip(workers) {
+            let name = progress.name().to_owned();
             let plan = Plan {
                 number,
                 table: Arc::clone(&table),
                 sockets,
                 stage: staged.clone(),
-                events: Arc::clone(&events),
+                progress,
                 lines: lines.next(),
                 giver: giver.clone(),
             };
             let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
-            spawn(format!("data-{number}"), move || {
+            spawn(name, move || {
                 let _ended = ended;
                 // Nobody listens any more only where another thread has failed.
                 worker::run(plan, |result| drop(started.send(result)));
@@ -141,12 +159,52 @@ impl Proxy {
             result.map_err(ProxyError::Thread)?;
         }
         events(FromProxy::Ready);
-        spawn("checks".to_owned(), move || {
-            if let Err(error) = checks::run(table, staged, events) {
-                tracing::error!(%error, "health checks did not start");
-            }
-        })?;
+        let name = checking.name().to_owned();
+        spawn(name, move || checks.run(table, staged, &checking, events))?;
         Ok(proxy)
+    }
+
+    /// Returns what it should have and works without, for people.
+    pub fn lacking(&self) -> Vec<String> {
+        let (max, configured) = (self.table.connections_max, self.connections_configured);
+        let wanted = self.table.shares.limit_wanted;
+        if max >= configured {
+            return Vec::new();
+        }
+        vec![format!(
+            "the limit of open files allows {max} client connections at once, not the {configured} of \
+             `proxy: connections`: raise it to {wanted} (LimitNOFILE= of the unit, ulimit -Hn)"
+        )]
+    }
+
+    /// Returns what was short of late, for people.
+    pub fn warnings(&self) -> Vec<String> {
+        self.table.shortages.warnings(self.table.now_ms())
+    }
+
+    /// Says of which threads steps of work have ended since the last call, or that they are over, and what the others
+    /// do; to be called as often as the supervisor counts silence.
+    pub fn beat(&self) {
+        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stuck = Vec::new();
+        observer.look(|found| match found {
+            Found::Moving(number) => {
+                let thread = u16::try_from(number).unwrap_or(u16::MAX);
+                (self.events)(FromProxy::Beat { thread });
+            }
+            Found::Still(number, looks) if looks >= STUCK_LOOKS => stuck.push(number),
+            Found::Still(..) => {}
+        });
+        for number in stuck {
+            let listener = |index: usize| {
+                let listener = self.table.listeners.get(index);
+                listener.map(|listener| listener.name.as_str())
+            };
+            (self.events)(FromProxy::Stuck {
+                thread: u16::try_from(number).unwrap_or(u16::MAX),
+                doing: observer.describe(number, listener, Phase::name_of),
+            });
+        }
     }
 
     /// Returns the counters, in the order of the configuration.
@@ -247,6 +305,27 @@ fn deal(table: &Table, threads: u16, lent: Vec<LentSocket>) -> Result<Dealt, Pro
     Ok(dealt)
 }
 
+/// Shares out the descriptors that this process may have.
+fn shares(config: &Config, threads: u16, sockets: &[LentSocket]) -> Shares {
+    // Without an answer there is hardly a limit.
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
+    let probed = config.pools.iter().filter(|pool| match pool.health_check {
+        HealthCheckConfig::Probe(_) => true,
+        HealthCheckConfig::None => false,
+    });
+    let probes: usize = probed.map(|pool| pool.backends.len()).sum();
+    let sockets: usize = sockets.iter().map(|lent| lent.sockets.len()).sum();
+    Shares::of(
+        limit,
+        Wanted {
+            connections: u64::from(config.proxy.connections),
+            threads: u64::from(threads),
+            sockets: sockets as u64,
+            probes: probes as u64,
+        },
+    )
+}
+
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyError> {
     // Joined by the count of running threads, not by handle.
     std::thread::Builder::new()
@@ -256,6 +335,8 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyE
         .map_err(ProxyError::Thread)
 }
 
+/// So many looks without a step are worth a word: an idle worker moves with each.
+const STUCK_LOOKS: u32 = 2;
 /// How long the data threads may take to accept.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the data threads may take to end after the cut.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::downstream::places::Full;
 use super::queue::PoolQueue;
+use super::shortage::Shortages;
 use crate::config::{
     BackendConfig, Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts,
     PoolTimeouts,
@@ -24,6 +25,7 @@ use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::limits::client_of;
 use crate::logic::balance::pick::Avoided;
+use crate::logic::descriptors::Shares;
 use crate::logic::http1::head::HeadLimits;
 
 /// The configuration, compiled to indexes.
@@ -34,6 +36,9 @@ pub(super) struct Table {
     pub(super) connection_bytes: usize,
     pub(super) listeners: Vec<Listener>,
     pub(super) pools: Vec<Pool>,
+    pub(super) shortages: Shortages,
+    /// How the descriptors are shared out.
+    pub(super) shares: Shares,
     /// New connections that wait for a place that another thread may have.
     wanted: AtomicU64,
     began_at: Instant,
@@ -90,7 +95,11 @@ pub(super) struct Backend {
 
 impl Table {
     /// Compiles `config`; `None` names a listener whose pool does not exist.
-    pub(super) fn new(config: &Config, health: &[PoolHealth]) -> Result<Table, String> {
+    pub(super) fn new(
+        config: &Config,
+        health: &[PoolHealth],
+        shares: Shares,
+    ) -> Result<Table, String> {
         let pools: Vec<Pool> = config
             .pools
             .iter()
@@ -139,10 +148,12 @@ impl Table {
             });
         }
         Ok(Table {
-            connections_max: u64::from(config.proxy.connections),
+            connections_max: shares.connections,
             connection_bytes: bytes(config.proxy.connection_bytes),
             listeners,
             pools,
+            shortages: Shortages::default(),
+            shares,
             wanted: AtomicU64::new(0),
             began_at: Instant::now(),
             now_ms: AtomicU64::new(0),

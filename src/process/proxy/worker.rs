@@ -1,12 +1,13 @@
 //! A data thread: its runtime, listening sockets, connections, upstream connections and beat.
 //!
-//! Everything here lives and dies on one thread; only `Table` is shared. The beat comes from inside
-//! the runtime, so a thread that hangs stops beating. Read `downstream` next.
+//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Every poll of a connection is a
+//! step of the thread's progress; a thread none of whose steps ends is hung. Read `downstream` next.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::access::Lines;
 use super::allocator::Giver;
 use super::answer::TOO_MANY_CONNECTIONS;
+use super::budget::{Budget, Share};
 use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::places::{Full, Idle, Places};
@@ -29,11 +32,11 @@ use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Wat
 use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::picker::{Claim, Picker};
 use super::pipes::Pipes;
-use super::serving::Events;
+use super::progress::Progress;
 use super::shared::{Admission, Table};
+use super::shortage::{Place, is_shortage};
 use super::stream::{Listening, Stream};
 use super::upstream::Upstreams;
-use crate::ipc::message::FromProxy;
 use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
@@ -56,7 +59,7 @@ pub(super) struct Plan {
     /// By index of the listener.
     pub(super) sockets: Vec<(usize, TcpListener)>,
     pub(super) stage: Receiver<Stage>,
-    pub(super) events: Events,
+    pub(super) progress: Arc<Progress>,
     /// Where its part of the access log goes, where there is one.
     pub(super) lines: Option<Lines>,
     /// Gives back what memory it does not use any more.
@@ -69,6 +72,8 @@ pub(super) struct Thread {
     pub(super) upstreams: Upstreams,
     pub(super) buffers: Buffers,
     pub(super) pipes: Pipes,
+    pub(super) budget: Budget,
+    progress: Arc<Progress>,
     pub(super) turns: Rc<Turns>,
     pub(super) clock: CoarseClock,
     /// The date, for answers that have none.
@@ -139,23 +144,41 @@ impl Connections {
 }
 
 /// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
+///
+/// A thread that ends before, because one of its own tasks has, makes no progress any more, which its observer sees.
 pub(super) fn run(plan: Plan, started: impl FnOnce(io::Result<()>)) {
+    let progress = Arc::clone(&plan.progress);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(plan, started)),
+        Ok(runtime) => match runtime.block_on(serve(plan, started)) {
+            Ended::Drained => progress.finish(),
+            Ended::Failed => {
+                let worker = progress.name();
+                tracing::error!(thread = worker, "worker has lost a task of its own");
+            }
+        },
         Err(error) => started(Err(error)),
     }
 }
 
-async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
+/// How a data thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Nothing is left.
+    Drained,
+    /// It could not begin, or does not do any more what it is there for.
+    Failed,
+}
+
+async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     let Plan {
         number,
         table,
         sockets,
         stage,
-        events,
+        progress,
         lines,
         giver,
     } = plan;
@@ -163,22 +186,41 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
     for (listener, socket) in sockets {
         match Listening::new(socket) {
             Ok(socket) => listening.push((listener, socket)),
-            Err(error) => return started(Err(error)),
+            Err(error) => {
+                started(Err(error));
+                return Ended::Failed;
+            }
         }
     }
-    let thread = Rc::new(Thread::new(table, stage, usize::from(number), lines, giver));
-    tokio::task::spawn_local(beat(Rc::clone(&thread), number, events));
+    let number = usize::from(number);
+    let thread = Rc::new(Thread::new(table, stage, progress, number, lines, giver));
+    let mut own = JoinSet::new();
+    own.spawn_local(beat(Rc::clone(&thread)));
     for (listener, socket) in listening {
-        tokio::task::spawn_local(accept(Rc::clone(&thread), listener, socket));
+        own.spawn_local(accept(Rc::clone(&thread), listener, socket));
     }
     started(Ok(()));
-    thread.until_drained().await;
+    let lost = async {
+        loop {
+            match own.join_next().await {
+                // Accepting ends with the drain.
+                Some(Ok(())) => {}
+                Some(Err(_)) => break,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        () = thread.until_drained() => Ended::Drained,
+        () = lost => Ended::Failed,
+    }
 }
 
 impl Thread {
     fn new(
         table: Arc<Table>,
         stage: Receiver<Stage>,
+        progress: Arc<Progress>,
         number: usize,
         lines: Option<Lines>,
         giver: Giver,
@@ -191,7 +233,9 @@ impl Thread {
         Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
-            pipes: Pipes::default(),
+            pipes: Pipes::new(table.shares.pipes_a_worker),
+            budget: Budget::default(),
+            progress,
             turns: Rc::default(),
             pickers: pickers.collect(),
             budgets: table
@@ -384,7 +428,8 @@ impl Drop for Registered {
     }
 }
 
-async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
+/// Renews what is coarse: clocks, dates and deadlines. A tick is a step too, where nothing else happens.
+async fn beat(thread: Rc<Thread>) {
     let began_at = Instant::now();
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -397,7 +442,10 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
         before_ms = now_ms;
         thread.table.renew_clock();
         thread.help_out();
-        events(FromProxy::Beat { thread: number });
+        thread
+            .progress
+            .set_connections(thread.connections.borrow().len());
+        thread.progress.end();
         if let Some(lines) = &thread.lines {
             lines.borrow_mut().handle_beat();
         }
@@ -428,6 +476,10 @@ async fn accept(thread: Rc<Thread>, listener: usize, socket: Listening) {
         };
         if let Err(error) = accepted {
             tracing::debug!(%error, "connection not accepted");
+            if is_shortage(&error) {
+                let now_ms = thread.table.now_ms();
+                thread.table.shortages.note(Place::Accept, &error, now_ms);
+            }
             tokio::time::sleep(pause_after(&error)).await;
         }
     }
@@ -461,7 +513,7 @@ fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: Stream, client: So
     match thread.table.admit(listener, client.ip()) {
         Admission::Granted => {
             let thread = Rc::clone(thread);
-            tokio::task::spawn_local(connection::serve(thread, listener, stream, client, port));
+            begin(thread, (listener, port), stream, client);
         }
         Admission::Full(full) if thread.places.waiting.get() < WAITING_MAX => {
             let asked = thread.ask_for_place(full);
@@ -473,7 +525,7 @@ fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: Stream, client: So
                 places.waiting.set(places.waiting.get() - 1);
                 match admission {
                     Admission::Granted => {
-                        connection::serve(thread, listener, stream, client, port).await;
+                        begin(Rc::clone(&thread), (listener, port), stream, client);
                     }
                     Admission::Refused | Admission::Full(_) => refuse(&thread, listener, &stream),
                 }
@@ -527,13 +579,42 @@ enum Asked {
     Nobody,
 }
 
+/// Begins to serve a connection, in a task of its own.
+fn begin(thread: Rc<Thread>, (listener, port): Door, stream: Stream, client: SocketAddr) {
+    let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
+    let (served, watched) = (Rc::clone(&thread), Rc::clone(&watch));
+    let serve = move || connection::serve(served, listener, stream, client, port, watched);
+    tokio::task::spawn_local(in_steps(thread, listener, watch, serve));
+}
+
+/// Runs the task of a connection: each poll of it is a step, and gets its share of the budget.
+/// It is made here: what is moved into a task takes its room twice.
+async fn in_steps<F: Future<Output = ()>>(
+    thread: Rc<Thread>,
+    listener: usize,
+    watch: Rc<Watch>,
+    serve: impl FnOnce() -> F,
+) {
+    let mut serve = pin!(serve());
+    let mut share = Share::default();
+    poll_fn(|cx| {
+        thread.progress.begin(listener, watch.phase() as u8);
+        thread.budget.begin(share);
+        let poll = serve.as_mut().poll(cx);
+        share = thread.budget.end();
+        thread.progress.end();
+        poll
+    })
+    .await;
+}
+
 /// Where descriptors or memory ran out, others must end first; anything else concerned one
 /// connection.
 fn pause_after(error: &io::Error) -> Duration {
-    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    match error.raw_os_error() {
-        Some(code) if exhausted.contains(&code) => Duration::from_millis(100),
-        Some(_) | None => Duration::from_millis(1),
+    if is_shortage(error) {
+        Duration::from_millis(100)
+    } else {
+        Duration::from_millis(1)
     }
 }
 

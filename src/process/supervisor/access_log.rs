@@ -2,10 +2,10 @@
 //!
 //! A file is opened anew when an operator has moved it away; what cannot be opened leaves the old one in use.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -74,12 +74,22 @@ fn open(to: &AccessLogTarget) -> io::Result<OwnedFd> {
 
 /// Opens a file for appending; a named pipe that nobody reads is refused instead of waited for.
 fn open_file(path: &Path) -> io::Result<OwnedFd> {
-    let file = OpenOptions::new()
+    let mut options = OpenOptions::new();
+    options
         .append(true)
-        .create(true)
         .mode(FILE_MODE)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            // The unit's umask is for everything that nobody else is to read; this has readers.
+            file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).open(path)?
+        }
+        Err(error) => return Err(error),
+    };
     // The writer waits for a pipe by itself.
     fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     Ok(file.into())

@@ -34,7 +34,7 @@ use crate::ipc::message::{
 };
 use crate::logic::track::Tracker;
 use crate::model::{Fitness, RouterName};
-use crate::process::role::Role;
+use crate::process::role::{self, Role};
 
 /// What the daemon starts with.
 #[derive(Debug)]
@@ -178,6 +178,15 @@ impl Daemon {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
+        if !self
+            .setup
+            .config
+            .virtual_routers
+            .iter()
+            .all(|router| router.notify.is_empty())
+        {
+            self.note_lacking(Role::Supervisor, role::program_shortcomings().to_vec());
+        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.phase != Phase::Over {
@@ -193,10 +202,10 @@ impl Daemon {
                 message = receive::<FromProxy>(&self.proxy) => self.handle_proxy(message).await?,
                 () = self.hooks.next_finished() => {}
                 Some(question) = questions.recv() => self.handle_question(question)?,
-                () = tokio::time::sleep_until(due.into()) => {}
+                // Nobody is late whose message has arrived: every channel is empty when this comes.
+                () = tokio::time::sleep_until(due.into()) => self.tracker.handle_timeout(Instant::now()),
                 _ = tick.tick() => self.handle_tick(),
             }
-            self.tracker.handle_timeout(Instant::now());
             self.spread_verdicts()?;
             self.announce_ready();
         }
@@ -301,6 +310,11 @@ impl Daemon {
                     child.handle_beat(usize::from(thread));
                 }
             }
+            FromProxy::Stuck { thread, doing } => {
+                if let Some(child) = &mut self.proxy {
+                    child.handle_stuck(usize::from(thread), doing);
+                }
+            }
             FromProxy::Lacking(what) => self.note_lacking(Role::Proxy, what),
             FromProxy::Ready => {
                 self.proxy_ready = true;
@@ -316,11 +330,13 @@ impl Daemon {
                 listeners,
                 pools,
                 access_log,
+                warnings,
             } => {
                 let part = ProxyPart {
                     listeners,
                     pools,
                     access_log,
+                    warnings,
                 };
                 self.fill(id, |asked| asked.proxy = Some(part));
             }
@@ -338,7 +354,8 @@ impl Daemon {
         match self.phase {
             Phase::Running => {
                 tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
-                self.tracker.handle_proxy_died(now);
+                // To reap it may have taken longer than a restart may.
+                self.tracker.handle_proxy_died(Instant::now());
             }
             Phase::HandingOver { .. } => {
                 tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
@@ -355,7 +372,7 @@ impl Daemon {
             .virtual_routers
             .iter()
             .find(|r| r.name == *router);
-        let base = of_router.map_or(0, |router| router.priority.get());
+        let well = of_router.map_or(0, |router| router.rank.well().get());
         match self
             .tracker
             .verdict(&router.entry)
@@ -363,7 +380,7 @@ impl Daemon {
         {
             Some(Fitness::Fault(_)) => 0,
             Some(Fitness::Ready(priority)) => priority.get(),
-            Some(Fitness::Unready) | None => base,
+            Some(Fitness::Unready) | None => well,
         }
     }
 
@@ -397,6 +414,7 @@ impl Daemon {
             child.handle_tick();
         }
         self.notifier.send("WATCHDOG=1");
+        self.ask_for_time();
         let now = Instant::now();
         let (late, waiting) = std::mem::take(&mut self.asked)
             .into_iter()
@@ -431,6 +449,18 @@ impl Daemon {
                 self.phase = Phase::Over;
                 Ok(())
             }
+        }
+    }
+
+    /// Asks the service manager for the time that handing over and draining may still take, whatever its own limit is.
+    fn ask_for_time(&self) {
+        match self.phase {
+            Phase::HandingOver { .. } | Phase::Draining { .. } => {
+                let extension_us = TIME_ASKED_FOR.as_micros();
+                self.notifier
+                    .send(&format!("EXTEND_TIMEOUT_USEC={extension_us}"));
+            }
+            Phase::Running | Phase::Over => {}
         }
     }
 
@@ -507,5 +537,8 @@ fn age(at_ns: u64) -> Duration {
 const QUESTIONS_MAX: usize = 16;
 /// What a child may take longer than it should before it is killed.
 const HAND_OVER_SPARE: Duration = Duration::from_secs(2);
+/// How long the service manager is asked to wait from now on, at each tick of a stop: long enough for the last notify
+/// programs and for the kill of a process that does not end.
+const TIME_ASKED_FOR: Duration = Duration::from_secs(10);
 /// How long the last notify programs may take when the daemon stops.
 const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);

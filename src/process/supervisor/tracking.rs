@@ -21,7 +21,8 @@ pub fn tracked(config: &Config) -> Vec<Tracked> {
         }
         all.push(Tracked {
             entry: entry.clone(),
-            priority: router.priority,
+            group: router.group.clone(),
+            rank: router.rank,
             pools: (!pools.is_empty()).then_some(pools),
         });
     }

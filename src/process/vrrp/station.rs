@@ -70,7 +70,8 @@ impl Station {
         let parameters = Parameters {
             vrid: config.vrid,
             version: config.version,
-            priority: config.priority,
+            priority: config.rank.well(),
+            ill_max: config.rank.ill_max(),
             addresses: config
                 .addresses
                 .iter()
@@ -514,6 +515,8 @@ mod tests {
             checksum: ChecksumForm::Rfc5798,
             authentication: crate::config::Authentication::None,
             priority: Priority::DEFAULT,
+            rank: crate::model::Rank::alone(Priority::DEFAULT),
+            priorities: BTreeMap::new(),
             addresses: vec![VirtualAddress {
                 address: [192, 0, 2, 100].into(),
                 prefix_len: 24,

@@ -1,5 +1,6 @@
 //! A virtual router as `evenkeel status` shows it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,10 @@ pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant)
         State::Initialize { .. } | State::Active { .. } => None,
     };
     let effective_priority = match machine.fitness() {
-        Fitness::Ready(_) => machine.effective_priority().get(),
-        Fitness::Fault(_) | Fitness::Unready => 0,
+        Fitness::Fault(_) | Fitness::Unready if !station.is_active() => 0,
+        Fitness::Fault(_) | Fitness::Unready | Fitness::Ready(_) => {
+            machine.effective_priority().get()
+        }
     };
     let (rejected, last_rejected) = rejections(station, unclaimed, now);
     let notes = notes(station, last_rejected.as_ref(), now);
@@ -211,10 +214,15 @@ fn priority_reason(station: &Station) -> String {
                 .filter(|_| !machine.holds_addresses())
             {
                 format!("the host failed: {}", failure.what)
-            } else if machine.effective_priority() < station.config.priority {
-                "lowered by tracking".to_owned()
             } else {
-                String::new()
+                let (effective, base) = (machine.effective_priority(), station.config.priority);
+                match effective.cmp(&base) {
+                    Ordering::Less => "lowered by tracking".to_owned(),
+                    Ordering::Greater => {
+                        format!("{base} is for a node that cannot serve")
+                    }
+                    Ordering::Equal => String::new(),
+                }
             }
         }
     }

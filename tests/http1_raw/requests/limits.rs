@@ -19,7 +19,7 @@ pub fn cases() -> Vec<Case> {
     };
     let options = |count: usize| {
         let options = vec!["a"; count].join(",");
-        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close, {options}\r\nA: 1\r\n\r\n")
+        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, {options}\r\nA: 1\r\n\r\n")
     };
     vec![
         request("as many options as may be", "RFC 9110 §7.6.1", options(32))

@@ -86,18 +86,21 @@ impl VirtualRouter {
             return true;
         }
         let since = *self.lower_active_since.get_or_insert(now);
-        match self.preempt_mode() {
+        match self.preempt_mode(priority) {
             Preempt::Always => false,
             Preempt::Never => true,
             Preempt::After(delay) => now.saturating_duration_since(since) < delay,
         }
     }
 
-    /// Readiness comes before preemption; an owner preempts whatever it was told (RFC 9568 §6.1).
-    fn preempt_mode(&self) -> Preempt {
+    /// Readiness comes before preemption; an owner preempts whatever it was told (RFC 9568 §6.1), and so does one that
+    /// can serve where the Active says that it cannot.
+    fn preempt_mode(&self, heard: Priority) -> Preempt {
+        let ill_max = self.parameters.ill_max;
         match &self.fitness {
             Fitness::Unready | Fitness::Fault(_) => Preempt::Never,
             Fitness::Ready(_) if self.is_owner() => Preempt::Always,
+            Fitness::Ready(own) if heard <= ill_max && *own > ill_max => Preempt::Always,
             Fitness::Ready(_) => self.parameters.preempt,
         }
     }

@@ -403,7 +403,7 @@ fn delayed_preemption_waits_for_its_delay() {
 #[test]
 fn faulted_router_never_becomes_active() {
     let mut bench = Bench::active();
-    let fault = Fitness::Fault(FaultCause::ProxyNotServing);
+    let fault = Fitness::Fault(FaultCause::Tracking);
     bench.router.set_fitness(bench.now, fault.clone());
     let actions = bench.take();
     assert_eq!(actions[..2], [LEAVING, LEAVING]);
@@ -685,6 +685,7 @@ fn parameters() -> Parameters {
         vrid: Vrid::new(51).expect("not 0"),
         version: Version::V3,
         priority: Priority::DEFAULT,
+        ill_max: Priority::LEAVING,
         addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))],
         advertisement_interval: AdverInterval::DEFAULT,
         preempt: Preempt::Always,
@@ -723,7 +724,7 @@ fn states() -> Vec<(&'static str, Make)> {
         }),
         ("Initialize, in fault, holding", || {
             with(Bench::active(), |bench| {
-                let fault = Fitness::Fault(FaultCause::ProxyKeepsDying);
+                let fault = Fitness::Fault(FaultCause::Tracking);
                 bench.router.set_fitness(bench.now, fault);
             })
         }),
@@ -780,7 +781,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("applied", |bench| bench.router.handle_applied(bench.now)),
         ("apply failed", Bench::fail),
         ("fitness fault", |bench| {
-            let fault = Fitness::Fault(FaultCause::ProxyNotServing);
+            let fault = Fitness::Fault(FaultCause::Tracking);
             bench.router.set_fitness(bench.now, fault);
         }),
         ("fitness unready", |bench| {

@@ -1,0 +1,253 @@
+//! Programs that operators bring: who they run as and what they have left, set between fork and exec.
+//!
+//! A program runs as `evenkeel-notify`, without a capability in any set and any way to one, with limits of its own.
+//! Users are looked up once, when the first program is thought of: it may take a while, and the answer stays the same.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use caps::Capability;
+use nix::sys::resource::Resource;
+
+use super::capabilities::holds;
+use super::limits::{AtMost, Limits, raise_oom_score_adj};
+use super::users;
+
+/// Makes a program that operators bring run as a user that owns nothing, without a capability and any way to one.
+///
+/// Where that cannot be had, [`program_shortcomings`] says so.
+pub fn run_as_stranger(command: &mut Command) {
+    let user = plan().user;
+    let become_it = move || confine(user);
+    // SAFETY: between fork and exec the closure makes system calls only and allocates nothing.
+    unsafe { command.pre_exec(become_it) };
+}
+
+/// Returns what programs should have and do not, as lines for the log.
+pub fn program_shortcomings() -> &'static [String] {
+    &plan().shortcomings
+}
+
+/// Under whose name programs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunsAs {
+    /// A user that runs nothing else.
+    TheirOwn(Ids),
+    /// A user that runs other things as well.
+    Shared(Ids),
+    /// The user of the daemon.
+    Unchanged,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ids {
+    gid: libc::gid_t,
+    uid: libc::uid_t,
+}
+
+/// How programs are run, and what is wrong with that.
+#[derive(Debug)]
+struct Plan {
+    user: RunsAs,
+    shortcomings: Vec<String>,
+}
+
+fn plan() -> &'static Plan {
+    static PLAN: OnceLock<Plan> = OnceLock::new();
+    PLAN.get_or_init(|| {
+        let may_change = [Capability::CAP_SETUID, Capability::CAP_SETGID]
+            .into_iter()
+            .all(holds)
+            && std::fs::read_to_string("/proc/self/setgroups")
+                .is_ok_and(|text| text.trim() == "allow");
+        let found = |names| {
+            let user = users::first(names)?;
+            let (gid, uid) = (user.gid.as_raw(), user.uid.as_raw());
+            Some((user.name, Ids { gid, uid }))
+        };
+        if may_change {
+            Plan::new(found(users::PROGRAMS), found(users::PROXY))
+        } else {
+            Plan {
+                user: RunsAs::Unchanged,
+                shortcomings: vec![format!("{UNCHANGED}: it may not change its user id")],
+            }
+        }
+    })
+}
+
+impl Plan {
+    /// Returns the plan where user ids can be changed.
+    fn new(programs: Option<(String, Ids)>, proxy: Option<(String, Ids)>) -> Self {
+        let own = users::PROGRAMS[0];
+        let Some((name, ids)) = programs else {
+            let why = format!("none of the users {} exists", users::PROGRAMS.join(", "));
+            return Self {
+                user: RunsAs::Unchanged,
+                shortcomings: vec![format!("{UNCHANGED}: {why}; {REMEDY}")],
+            };
+        };
+        let mut shortcomings = Vec::new();
+        let shared = proxy.is_some_and(|(_, proxy)| proxy.uid == ids.uid);
+        let user = if name == own && !shared {
+            RunsAs::TheirOwn(ids)
+        } else {
+            RunsAs::Shared(ids)
+        };
+        if name != own {
+            let too = if shared { ", as the proxy does" } else { "" };
+            shortcomings.push(format!(
+                "notify programs run as {name}{too}: there is no user {own}; {REMEDY}"
+            ));
+        } else if shared {
+            shortcomings.push(format!(
+                "notify programs and the proxy have the same user id {}: give {own} another",
+                ids.uid
+            ));
+        }
+        Self { user, shortcomings }
+    }
+}
+
+/// Runs in the child between fork and exec: system calls only.
+fn confine(user: RunsAs) -> io::Result<()> {
+    // Neither can fail for want of a right, and a program that is easier or harder to kill is better than none.
+    if let Some(least) = LIMITS.oom_score_adj_min {
+        let _ = raise_oom_score_adj(least);
+    }
+    for limit in LIMITS.at_most {
+        let _ = limit.apply();
+    }
+    // The daemon's own may be stricter than what a program expects.
+    // SAFETY: a number only.
+    unsafe { libc::umask(UMASK) };
+    for capability in 0..=CAPABILITIES_MAX {
+        // Refused without CAP_SETPCAP, and for numbers that the kernel does not know; what follows suffices there.
+        // SAFETY: numbers only.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+    match user {
+        RunsAs::TheirOwn(ids) => {
+            let _ = PROCESSES.apply();
+            become_user(ids)?;
+        }
+        RunsAs::Shared(ids) => become_user(ids)?,
+        RunsAs::Unchanged => {}
+    }
+    let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL;
+    // SAFETY: numbers only.
+    checked(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) }.into())?;
+    // Permitted and effective ones would survive the exec of root, inheritable ones every exec.
+    let header = [LINUX_CAPABILITY_VERSION_3, 0];
+    let none = [0_u32; 6];
+    // SAFETY: a header of version and process id, and twice three words, as capset(2) wants them; both are only read.
+    checked(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) })?;
+    // SAFETY: numbers only.
+    checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())
+}
+
+fn become_user(ids: Ids) -> io::Result<()> {
+    let Ids { gid, uid } = ids;
+    // SAFETY: an empty list is not read; the others take numbers.
+    checked(unsafe { libc::setgroups(0, std::ptr::null()) }.into())?;
+    // SAFETY: numbers only.
+    checked(unsafe { libc::setresgid(gid, gid, gid) }.into())?;
+    // SAFETY: numbers only.
+    checked(unsafe { libc::setresuid(uid, uid, uid) }.into())
+}
+
+fn checked(result: libc::c_long) -> io::Result<()> {
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What a program has, whatever the daemon has.
+const LIMITS: Limits = Limits {
+    oom_score_adj_min: Some(0),
+    at_most: &[
+        AtMost::both(Resource::RLIMIT_RTPRIO, 0),
+        AtMost::both(Resource::RLIMIT_NICE, 0),
+        AtMost::both(Resource::RLIMIT_MEMLOCK, 0),
+        AtMost::both(Resource::RLIMIT_CORE, 0),
+        // Programs that close all they might have inherited, or use select(2), count on the usual number.
+        AtMost {
+            resource: Resource::RLIMIT_NOFILE,
+            soft: 1024,
+            hard: 4096,
+        },
+    ],
+};
+/// So many processes of all programs together, so that a fork bomb leaves the unit's `TasksMax` to the daemon. Only
+/// where their user runs nothing else, because the kernel counts by user.
+const PROCESSES: AtMost = AtMost::both(Resource::RLIMIT_NPROC, 1024);
+const UMASK: libc::mode_t = 0o022;
+/// The kernel's sets have 64 bits.
+const CAPABILITIES_MAX: libc::c_ulong = 63;
+/// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
+const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+const UNCHANGED: &str = "notify programs run as the user of the daemon";
+const REMEDY: &str = "write `u evenkeel-notify - \"Evenkeel notify programs\" /` into \
+    /usr/lib/sysusers.d/evenkeel.conf and run `systemd-sysusers`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str, id: u32) -> Option<(String, Ids)> {
+        Some((name.to_owned(), Ids { gid: id, uid: id }))
+    }
+
+    #[test]
+    fn programs_have_a_user_of_their_own_and_nothing_is_said() {
+        let plan = Plan::new(user("evenkeel-notify", 990), user("evenkeel-proxy", 991));
+        assert_eq!(plan.user, RunsAs::TheirOwn(Ids { gid: 990, uid: 990 }));
+        assert_eq!(plan.shortcomings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_missing_user_is_said_with_its_remedy() {
+        let plan = Plan::new(user("nobody", 65_534), user("nobody", 65_534));
+        assert_eq!(
+            plan.user,
+            RunsAs::Shared(Ids {
+                gid: 65_534,
+                uid: 65_534
+            })
+        );
+        let [line] = &plan.shortcomings[..] else {
+            panic!("one line: {:?}", plan.shortcomings)
+        };
+        assert!(line.contains("run as nobody, as the proxy does"), "{line}");
+        assert!(line.contains("u evenkeel-notify - "), "{line}");
+
+        let plan = Plan::new(None, None);
+        assert_eq!(plan.user, RunsAs::Unchanged);
+        assert!(plan.shortcomings[0].contains(UNCHANGED), "{plan:?}");
+    }
+
+    #[test]
+    fn the_users_of_programs_and_of_the_proxy_differ_or_it_is_said() {
+        let plan = Plan::new(user("evenkeel-notify", 990), user("evenkeel-proxy", 990));
+        assert_eq!(plan.user, RunsAs::Shared(Ids { gid: 990, uid: 990 }));
+        assert!(
+            plan.shortcomings[0].contains("same user id 990"),
+            "{plan:?}"
+        );
+    }
+
+    /// The remedy is the line that the package installs.
+    #[test]
+    fn the_remedy_is_a_line_of_the_sysusers_file() {
+        let file = include_str!("../../../config/systemd/evenkeel.sysusers.conf");
+        let wanted = REMEDY.split('`').nth(1).unwrap_or_default();
+        let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            file.lines().any(|line| squeezed(line) == wanted),
+            "{wanted}"
+        );
+    }
+}

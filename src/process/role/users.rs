@@ -1,0 +1,45 @@
+//! Users that own nothing, for the process that talks to strangers and for the programs that operators bring.
+//!
+//! They are looked up by name, the best first. That the two have not the same user is the point: a proxy that was
+//! taken over must not signal, trace or read what a fencing program needs.
+
+use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
+
+/// Users for the proxy.
+pub const PROXY: &[&str] = &["evenkeel-proxy", NOBODY];
+/// Users for notify programs.
+pub const PROGRAMS: &[&str] = &["evenkeel-notify", NOBODY];
+
+/// Returns the first of the users that exists.
+pub(super) fn first(names: &[&str]) -> Option<User> {
+    names
+        .iter()
+        .find_map(|name| User::from_name(name).ok().flatten())
+}
+
+/// Becomes the first of the users that exists, or says why not.
+pub(super) fn become_first(names: &[&str]) -> Result<(), String> {
+    let user =
+        first(names).ok_or_else(|| format!("none of the users {} exists", names.join(", ")))?;
+    if user.uid == Uid::effective() {
+        return Err(format!("it was started as {}", user.name));
+    }
+    let refused = |call: &'static str| {
+        let name = user.name.clone();
+        move |errno: nix::errno::Errno| format!("{call} to {name}: {errno}")
+    };
+    setgroups(&[]).map_err(refused("setgroups"))?;
+    set_ids(user.gid, user.uid).map_err(refused("setresuid"))
+}
+
+fn set_ids(gid: Gid, uid: Uid) -> nix::Result<()> {
+    let was = (Gid::current(), Gid::effective());
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid).inspect_err(|_| {
+        // Half a change would be neither user; going back can only fail where going was already refused.
+        let _ = setresgid(was.0, was.1, was.0);
+    })
+}
+
+/// Owns nothing either, but many other programs run under its name.
+pub(super) const NOBODY: &str = "nobody";
