@@ -2,54 +2,57 @@
 //!
 //! A socket of a fast peer is always ready: without a bound, one poll of one connection would last as
 //! long as the peer goes on. Every loop that reads, writes or parses asks before each round and pays
-//! after it, in bytes as `splice` moves them; what costs more a byte pays a multiple. The more
-//! connections use all they get, the less each of them gets at a time, so that a round of all of them
-//! stays short. Nothing here is about clients or backends.
+//! after it, in bytes as `splice` moves them; what costs more a byte pays a multiple. Who has used all
+//! up is hungry, and waits in a line of its own: a few of it are fed at a time, and between two meals
+//! whoever needs little is served at once. So a request of some hundred bytes does not wait for a round
+//! of a thousand downloads. Nothing here is about clients or backends.
 
-use std::cell::Cell;
-use std::task::{Context, Poll};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
-/// What is left for the poll that goes on now, and how often it was used up, on one worker.
+/// What is left for the poll that goes on now, and who waits for more, on one worker.
 #[derive(Default)]
 pub(super) struct Budget {
     left: Cell<usize>,
-    used_up: Cell<u64>,
+    /// Each at most once; so as many as the worker has connections.
+    line: RefCell<VecDeque<(Rc<Hunger>, Waker)>>,
+    feeder: RefCell<Option<Waker>>,
 }
 
-/// What a connection remembers of the budget between its polls.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Share {
-    /// How often connections of this worker had used theirs up when this one last did.
-    used_up: u64,
-    hungry: bool,
+/// Whether a connection stands in the line.
+#[derive(Debug, Default)]
+pub(super) struct Hunger(Cell<bool>);
+
+impl Hunger {
+    /// Returns whether it does.
+    pub(super) fn waits(&self) -> bool {
+        self.0.get()
+    }
 }
 
 impl Budget {
     /// Begins the poll of a connection.
-    pub(super) fn begin(&self, share: Share) {
-        let since = self.used_up.get().wrapping_sub(share.used_up);
-        self.left.set(match share.hungry {
-            true => credit(since),
-            false => CREDIT_MAX,
-        });
+    pub(super) fn begin(&self) {
+        self.left.set(CREDIT);
     }
 
-    /// Ends it; returns what the connection remembers.
-    pub(super) fn end(&self) -> Share {
-        let hungry = self.left.get() == 0;
-        if hungry {
-            self.used_up.set(self.used_up.get().wrapping_add(1));
-        }
-        Share {
-            used_up: self.used_up.get(),
-            hungry,
+    /// Ends it; a connection that has used all up gets in line.
+    pub(super) fn end(&self, hunger: &Rc<Hunger>, cx: &Context<'_>) {
+        if self.is_used_up() && !hunger.0.replace(true) {
+            let waiting = (Rc::clone(hunger), cx.waker().clone());
+            self.line.borrow_mut().push_back(waiting);
+            if let Some(feeder) = self.feeder.take() {
+                feeder.wake();
+            }
         }
     }
 
     /// Pays for a step.
     pub(super) fn charge(&self, cost: usize) {
-        self.left
-            .set(self.left.get().saturating_sub(cost.max(STEP_COST)));
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(cost.max(STEP_COST)));
     }
 
     /// Returns whether nothing more is done in this poll.
@@ -57,40 +60,55 @@ impl Budget {
         self.left.get() == 0
     }
 
-    /// Ready where there is something left; otherwise the task is polled again behind the others.
-    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready where there is something left; otherwise the task is polled again when its turn comes.
+    pub(super) fn poll(&self) -> Poll<()> {
         if self.is_used_up() {
-            cx.waker().wake_by_ref();
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    /// Wakes the next in line, some at a time; never ends. Whoever needs little runs between two meals.
+    pub(super) async fn feed(&self) {
+        loop {
+            std::future::poll_fn(|cx| self.poll_line(cx)).await;
+            for _ in 0..FED_AT_ONCE {
+                let Some((hunger, waker)) = self.line.borrow_mut().pop_front() else {
+                    break;
+                };
+                hunger.0.set(false);
+                waker.wake();
+            }
+            // Comes back when all others that can run have run, and the sockets were asked.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ready when somebody waits.
+    fn poll_line(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.line.borrow().is_empty() {
+            *self.feeder.borrow_mut() = Some(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(())
     }
 }
 
-/// Returns what a connection gets where so many have used theirs up since it last did.
-fn credit(others: u64) -> usize {
-    let all = usize::try_from(others)
-        .unwrap_or(usize::MAX)
-        .saturating_add(1);
-    (ROUND / all).clamp(CREDIT_MIN, CREDIT_MAX)
-}
-
 /// A step costs this at least: about what a system call takes.
 pub(super) const STEP_COST: usize = 8 * 1024;
 /// A byte that is parsed, not only moved, costs as much as so many.
 pub(super) const PARSED: usize = 16;
-/// What a connection gets that has not used up what it got last: four large reads.
-const CREDIT_MAX: usize = 1024 * 1024;
-/// What it gets at least, however many others there are.
-const CREDIT_MIN: usize = 64 * 1024;
-/// What all that are hungry get together in one round; some milliseconds.
-const ROUND: usize = 16 * 1024 * 1024;
+/// What a connection gets at a time: one large read and its write.
+const CREDIT: usize = 512 * 1024;
+/// So many are fed at a time: about half a millisecond for whoever waits behind them.
+const FED_AT_ONCE: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    use std::task::{Wake, Waker};
+    use std::task::Wake;
 
     use super::*;
 
@@ -103,61 +121,85 @@ mod tests {
         }
     }
 
-    /// Polls once, as a loop that costs so much a round; returns the rounds.
-    fn rounds(budget: &Budget, share: &mut Share, cost: usize) -> usize {
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(Arc::clone(&woken));
-        let cx = Context::from_waker(&waker);
-        budget.begin(*share);
-        let mut rounds = 0;
-        while budget.poll(&cx).is_ready() {
-            budget.charge(cost);
-            rounds += 1;
-        }
-        *share = budget.end();
-        assert_eq!(woken.0.load(Relaxed), 1, "its task is polled again");
-        rounds
+    struct Greedy {
+        hunger: Rc<Hunger>,
+        woken: Arc<Woken>,
     }
 
-    #[test]
-    fn a_connection_alone_gets_four_large_reads_or_as_many_small_steps() {
-        let budget = Budget::default();
-        let mut share = Share::default();
-        for _ in 0..3 {
-            assert_eq!(rounds(&budget, &mut share, 256 * 1024), 4);
-            assert_eq!(rounds(&budget, &mut share, 1), 128, "a step is never free");
-        }
-    }
-
-    #[test]
-    fn the_more_are_hungry_the_less_each_gets() {
-        for (count, hoped) in [(1, 128), (16, 128), (32, 64), (256, 8), (1000, 8)] {
-            let budget = Budget::default();
-            let mut shares = vec![Share::default(); count];
-            for _ in 0..2 {
-                for share in &mut shares {
-                    rounds(&budget, share, STEP_COST);
-                }
+    impl Greedy {
+        fn new() -> Greedy {
+            Greedy {
+                hunger: Rc::default(),
+                woken: Arc::default(),
             }
-            assert_eq!(
-                rounds(&budget, &mut shares[0], STEP_COST),
-                hoped,
-                "of {count}"
-            );
+        }
+
+        /// Polls once, as a loop that costs so much a round; returns the rounds.
+        fn poll(&self, budget: &Budget, cost: usize) -> usize {
+            let waker = Waker::from(Arc::clone(&self.woken));
+            let cx = Context::from_waker(&waker);
+            budget.begin();
+            let mut rounds = 0;
+            while budget.poll().is_ready() {
+                budget.charge(cost);
+                rounds += 1;
+            }
+            budget.end(&self.hunger, &cx);
+            rounds
+        }
+
+        fn meals(&self) -> u64 {
+            self.woken.0.load(Relaxed)
         }
     }
 
+    /// Polls the feeder once, which feeds some.
+    fn feed(budget: &Budget) {
+        let mut feeder = std::pin::pin!(budget.feed());
+        let fed = feeder
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(fed.is_pending(), "it never ends");
+    }
+
     #[test]
-    fn who_needs_little_gets_all_of_it_at_once() {
+    fn a_poll_is_bounded_in_bytes_and_in_steps() {
         let budget = Budget::default();
-        let waker = Waker::noop();
-        let mut share = Share::default();
-        for _ in 0..10_000 {
-            budget.begin(share);
-            budget.charge(30_000);
-            assert!(budget.poll(&Context::from_waker(waker)).is_ready());
-            share = budget.end();
+        let greedy = Greedy::new();
+        assert_eq!(greedy.poll(&budget, 256 * 1024), 2);
+        assert_eq!(greedy.poll(&budget, 1), 64, "a step is never free");
+    }
+
+    #[test]
+    fn the_hungry_are_fed_in_order_and_some_at_a_time() {
+        let budget = Budget::default();
+        let all: Vec<Greedy> = (0..10).map(|_| Greedy::new()).collect();
+        for greedy in &all {
+            greedy.poll(&budget, 1);
+            // Polled again for another reason it does not stand in line twice.
+            greedy.poll(&budget, 1);
         }
-        assert_eq!(budget.used_up.get(), 0);
+        let meals = || all.iter().map(Greedy::meals).collect::<Vec<_>>();
+        feed(&budget);
+        assert_eq!(meals(), [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]);
+        all[0].poll(&budget, 1);
+        feed(&budget);
+        feed(&budget);
+        assert_eq!(meals(), [2, 1, 1, 1, 1, 1, 1, 1, 1, 1], "behind the others");
+        feed(&budget);
+        assert_eq!(meals().iter().sum::<u64>(), 11, "nobody is left");
+    }
+
+    #[test]
+    fn who_needs_little_never_stands_in_line() {
+        let budget = Budget::default();
+        let hunger = Rc::default();
+        for _ in 0..10_000 {
+            budget.begin();
+            budget.charge(30_000);
+            assert!(budget.poll().is_ready());
+            budget.end(&hunger, &Context::from_waker(Waker::noop()));
+        }
+        assert!(budget.line.borrow().is_empty());
     }
 }

@@ -318,7 +318,7 @@ impl Exchange {
             buffers, budget, ..
         } = sides.thread;
         loop {
-            ready!(budget.poll(cx));
+            ready!(budget.poll());
             // Nothing is read behind an interim head that the client has not taken.
             match self.download.poll_flush(cx, &mut sides.down()) {
                 Poll::Ready(Ok(())) => {}
@@ -518,7 +518,7 @@ impl Exchange {
             buffers, budget, ..
         } = thread;
         while self.upload.input.len() < AHEAD_BYTES_MAX {
-            ready!(budget.poll(cx));
+            ready!(budget.poll());
             let mut buffer = buffers.large();
             let read = client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]);
             if let Poll::Ready(Ok(len @ 1..)) = read {

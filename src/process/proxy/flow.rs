@@ -213,7 +213,7 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         loop {
-            ready!(ends.budget.poll(cx));
+            ready!(ends.budget.poll());
             if self.run == 0 && !self.input.is_empty() && !self.body.is_ended() {
                 if self.body.plain_bytes() == 0 {
                     ends.budget.charge(self.input.len() * PARSED);
@@ -252,7 +252,7 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<io::Result<()>> {
         while self.awaits_sink() {
-            ready!(ends.budget.poll(cx));
+            ready!(ends.budget.poll());
             ready!(self.poll_write(cx, ends))?;
         }
         Poll::Ready(Ok(()))

@@ -623,7 +623,7 @@ pub(super) async fn say(
             if client.watch.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            std::task::ready!(client.thread.budget.poll(cx));
+            std::task::ready!(client.thread.budget.poll());
             let rest = [IoSlice::new(&text[written..])];
             match std::task::ready!(client.stream.poll_write(cx, &rest)) {
                 Ok(count) => {

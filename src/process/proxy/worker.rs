@@ -23,7 +23,7 @@ use tokio::time::MissedTickBehavior;
 use super::access::Lines;
 use super::allocator::Giver;
 use super::answer::TOO_MANY_CONNECTIONS;
-use super::budget::{Budget, Share};
+use super::budget::{Budget, Hunger};
 use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::places::{Full, Idle, Places};
@@ -196,6 +196,8 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     let thread = Rc::new(Thread::new(table, stage, progress, number, lines, giver));
     let mut own = JoinSet::new();
     own.spawn_local(beat(Rc::clone(&thread)));
+    let fed = Rc::clone(&thread);
+    own.spawn_local(async move { fed.budget.feed().await });
     for (listener, socket) in listening {
         own.spawn_local(accept(Rc::clone(&thread), listener, socket));
     }
@@ -596,12 +598,18 @@ async fn in_steps<F: Future<Output = ()>>(
     serve: impl FnOnce() -> F,
 ) {
     let mut serve = pin!(serve());
-    let mut share = Share::default();
+    let hunger = Rc::<Hunger>::default();
     poll_fn(|cx| {
+        if hunger.waits() {
+            // Its sockets have woken it; but it has had its share, and its turn comes.
+            return Poll::Pending;
+        }
         thread.progress.begin(listener, watch.phase() as u8);
-        thread.budget.begin(share);
+        thread.budget.begin();
         let poll = serve.as_mut().poll(cx);
-        share = thread.budget.end();
+        if poll.is_pending() {
+            thread.budget.end(&hunger, cx);
+        }
         thread.progress.end();
         poll
     })

@@ -168,7 +168,7 @@ impl Client {
             });
         }
         loop {
-            ready!(self.thread.budget.poll(cx));
+            ready!(self.thread.budget.poll());
             if !self.ahead.is_empty()
                 && let Some(read) = self.parse(reading)
             {
@@ -366,7 +366,7 @@ impl Client {
             } = &*self.thread;
             let mut buffer = buffers.large();
             let poll = loop {
-                if budget.poll(cx).is_pending() {
+                if budget.poll().is_pending() {
                     break Poll::Pending;
                 }
                 match self.stream.poll_read(cx, &mut buffer) {
