@@ -564,6 +564,7 @@ fn sample_status() -> Status {
             pool: String::from("webfarm"),
             connections: 1,
             connections_refused_total: 1,
+            connections_evicted_total: 1,
             requests_total: 1,
             responses_total: classes.map(|class| (String::from(class), 1)).into(),
         }],

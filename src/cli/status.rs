@@ -205,6 +205,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         "POOL",
         "CONNECTIONS",
         "REFUSED",
+        "EVICTED",
         "REQUESTS",
         "5XX",
     ])];
@@ -217,6 +218,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             listener.pool.clone(),
             listener.connections.to_string(),
             listener.connections_refused_total.to_string(),
+            listener.connections_evicted_total.to_string(),
             listener.requests_total.to_string(),
             errors.to_string(),
         ]
@@ -381,13 +383,13 @@ full           3        40      2
     fn listeners_show_what_they_serve_and_what_they_turned_away() {
         let listener: ListenerStatus = serde_json::from_value(serde_json::json!({
             "name": "http", "binds": ["192.0.2.100:80"], "pool": "web", "connections": 3,
-            "connections_refused_total": 7, "requests_total": 20, "responses_total": {"5xx": 1},
+            "connections_refused_total": 7, "connections_evicted_total": 4, "requests_total": 20, "responses_total": {"5xx": 1},
         }))
         .expect("the fields are those of a status");
         assert_eq!(
             listeners(&[listener]),
-            "LISTENER  BIND            POOL  CONNECTIONS  REFUSED  REQUESTS  5XX\n\
-             http      192.0.2.100:80  web   3            7        20        1\n"
+            "LISTENER  BIND            POOL  CONNECTIONS  REFUSED  EVICTED  REQUESTS  5XX\n\
+             http      192.0.2.100:80  web   3            7        4        20        1\n"
         );
     }
 

@@ -258,6 +258,9 @@ pub struct ListenerStatus {
     /// Connections turned away since the proxy started: one too many.
     #[serde(default)]
     pub connections_refused_total: u64,
+    /// Idle connections closed since the proxy started, so that new ones could come.
+    #[serde(default)]
+    pub connections_evicted_total: u64,
     /// Requests answered since the proxy started.
     pub requests_total: u64,
     /// Answers by class of status: `2xx`, `3xx`, `4xx`, `5xx`.

@@ -33,6 +33,7 @@ const SHARED: [&str; 1] = ["process/role"];
 /// Where system calls are made, so where `unsafe` may stand; a name that ends in `/` is a folder.
 const SYSTEM_CALL_FILES: [&str; 8] = [
     "src/ipc/channel.rs",
+    "src/process/proxy/allocator.rs",
     "src/process/proxy/stream.rs",
     "src/process/role/",
     "src/process/supervisor/hooks/keeper.rs",

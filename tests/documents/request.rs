@@ -10,6 +10,7 @@ use evenkeel::config::{
     self, Config, ListenerLimits, ListenerTimeouts, NodeName, PoolTimeouts, ProxyConfig,
 };
 use evenkeel::logic::access::Termination;
+use evenkeel::process::proxy::memory::{self, Holding};
 
 use super::{COMMAND_MANUAL, CONFIG_MANUAL, read, words};
 
@@ -18,7 +19,17 @@ const RELAY: &str = "src/process/proxy/relay.rs";
 const ANSWER: &str = "src/process/proxy/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 13] = [
+const FIXED: [(&str, &str, &str); 15] = [
+    (
+        "src/process/proxy/worker.rs",
+        "PLACE_WAITS_MAX: u32 = 4",
+        "at most 4 times 50 ms",
+    ),
+    (
+        "src/process/proxy/worker.rs",
+        "WAITING_MAX: usize = 32",
+        "at most 32 of them on a data thread",
+    ),
     (
         "src/logic/http1/request/tests.rs",
         "FIELDS_ADDED_MAX: usize = 9",
@@ -40,8 +51,8 @@ const FIXED: [(&str, &str, &str); 13] = [
         "16384 bytes are read ahead",
     ),
     (
-        "src/process/proxy/exchange.rs",
-        "head_bytes: 64 * 1024",
+        "src/process/proxy/memory.rs",
+        "RESPONSE_HEAD_BYTES: usize = 64 * 1024",
         "More than 65536 bytes",
     ),
     (
@@ -158,8 +169,41 @@ fn what_no_key_changes_is_in_the_chapter_as_it_is_in_the_code() {
         assert!(read(file).contains(code), "{file} has {code:?}");
         assert!(chapter.contains(text), "the chapter says {text:?}");
     }
-    let added = FIXED[0].2;
+    let added = FIXED[2].2;
     assert!(read(CONFIG_MANUAL).replace('\n', " ").contains(added));
+}
+
+/// The numbers are computed from the constants that the code works with, which tests/proxy_memory measures.
+#[test]
+fn what_a_connection_may_hold_stands_in_the_chapter_phase_by_phase() {
+    let in_use = |number: u32| usize::try_from(number).unwrap();
+    let limits = memory::Limits {
+        head_bytes: in_use(ListenerLimits::default().head_bytes),
+        connection_bytes: in_use(ProxyConfig::default().connection_bytes),
+    };
+    let hoped = Holding::ALL.map(|holding| {
+        let bytes = holding.bytes_max(limits).to_string();
+        (holding.as_str().to_owned(), bytes)
+    });
+    let rows = rows();
+    let phases = rows.iter().filter(|row| row.len() > 2);
+    let phases = phases.map(|row| (row[0].clone(), row[1].clone()));
+    let phases: BTreeMap<String, String> = phases.collect();
+    for (phase, bytes) in &hoped {
+        assert_eq!(phases.get(phase), Some(bytes), "the row of {phase}");
+    }
+    let chapter = chapter().replace('\n', " ");
+    for text in [
+        format!(
+            "at most {} bytes, and {} for each data thread",
+            memory::PROCESS_BYTES,
+            memory::THREAD_BYTES
+        ),
+        format!("a block of {} bytes at most", memory::BLOCK_BYTES),
+        format!("sent ahead, at most {} bytes", memory::AHEAD_BYTES),
+    ] {
+        assert!(chapter.contains(&text), "the chapter says {text:?}");
+    }
 }
 
 /// Returns the chapter, from its heading to the next.

@@ -36,6 +36,21 @@ fn no_more_than_connection_bytes_is_held_of_a_request_that_nobody_reads() {
     drop(rig);
 }
 
+/// Sixteen may come; nothing is read behind one that the client has not taken.
+#[test]
+fn one_interim_head_is_held_of_those_that_nobody_reads_and_the_beginning_of_the_next() {
+    let (rig, client, listener) = start();
+    let (client, backend) = ask(client, &listener, GET);
+    let interim = format!("HTTP/1.1 103 X\r\nX: {}\r\n\r\n", "x".repeat(60_000));
+    let heads = interim.repeat(15) + "HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n";
+    let held = held_of_an_answer(&client, &backend, heads.as_bytes());
+    assert!(
+        (1..=2 * HEAD_READ_BYTES).contains(&held),
+        "{held} bytes are held"
+    );
+    drop(rig);
+}
+
 #[test]
 fn little_is_read_ahead_of_a_client_that_asks_and_asks() {
     let (rig, client, listener) = start();

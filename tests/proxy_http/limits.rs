@@ -66,6 +66,10 @@ fn one_connection_too_many_is_answered_503() {
         let rig = limit(setup(&[backend.address])).start();
         let (mut one, mut two) = (rig.client(), rig.client());
         assert_eq!((one.ask(GET).status(), two.ask(GET).status()), (200, 200));
+        // Neither is idle any more, or its place would be had.
+        one.send("GET / HTTP/1.1\r\n");
+        two.send("GET / HTTP/1.1\r\n");
+        std::thread::sleep(Duration::from_millis(50));
         let mut three = rig.client();
         let response = three.response();
         assert_eq!(response.status(), 503);

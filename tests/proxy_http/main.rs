@@ -13,6 +13,7 @@ mod fields;
 mod refusals;
 mod upgrades;
 mod failures;
+mod full_house;
 mod timeouts;
 mod limits;
 mod balance;

@@ -1,9 +1,10 @@
 //! Which backend gets a request, when a backend is up, and when a request is tried elsewhere.
 //!
 //! Read `health` (rise and fall), then `pick` (who is next), then `queue` (who waits where all are
-//! full), then `retry` (what follows a failure).
+//! full), then `retry` (what follows a failure). `limits` says who is one client.
 
 pub mod health;
+pub mod limits;
 pub mod pick;
 pub mod queue;
 pub mod retry;

@@ -2,46 +2,149 @@
 //!
 //! Nobody holds a buffer without need: an idle connection has none, so that it costs little, and in
 //! the steady state none is allocated. A buffer is owned by whoever has it: it can be kept over an
-//! await without another connection writing into it.
+//! await without another connection writing into it. What is kept over one is no larger than what is
+//! in it by more than a block (`memory::room`): a client decides how many connections wait, and how
+//! long. Read `memory` for what that adds up to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+
+use super::memory::{
+    ALLOCATOR_BYTES, BLOCK_BYTES, LARGE_BYTES, LARGE_KEPT, SHELF_BYTES, SHELVES, SMALL_BYTES, room,
+};
+use super::recycle::Shelf;
 
 /// The buffers that are free.
-#[derive(Default)]
 pub(super) struct Buffers {
-    small: RefCell<Vec<Vec<u8>>>,
-    large: RefCell<Vec<Vec<u8>>>,
+    /// By the blocks that fit into them.
+    small: [RefCell<Shelf<Vec<u8>>>; SHELVES],
+    large: RefCell<Shelf<Vec<u8>>>,
+    /// Bytes of all buffers, free or in use,
+    allocated_bytes: Cell<usize>,
+    /// and the most there were since the last sweep.
+    peak_bytes: Cell<usize>,
+}
+
+impl Default for Buffers {
+    fn default() -> Buffers {
+        let shelf = |blocks: usize| RefCell::new(Shelf::new(SHELF_BYTES / bytes_of(blocks)));
+        Buffers {
+            small: std::array::from_fn(shelf),
+            large: RefCell::new(Shelf::new(LARGE_KEPT)),
+            allocated_bytes: Cell::new(0),
+            peak_bytes: Cell::new(0),
+        }
+    }
 }
 
 impl Buffers {
-    /// Returns an empty buffer for a head.
-    pub(super) fn small(&self) -> Vec<u8> {
-        let kept = self.small.borrow_mut().pop();
-        kept.unwrap_or_else(|| Vec::with_capacity(SMALL_BYTES))
+    /// Returns an empty buffer with room for so many bytes, and little more.
+    pub(super) fn with_room(&self, bytes: usize) -> Vec<u8> {
+        let capacity = room(bytes);
+        let kept = self.small.get(blocks_of(capacity));
+        let kept = kept.and_then(|shelf| shelf.borrow_mut().take());
+        kept.unwrap_or_else(|| {
+            self.count(0, capacity);
+            Vec::with_capacity(capacity)
+        })
     }
 
     /// Returns a buffer of `LARGE_BYTES` bytes for a read; what they are means nothing.
     pub(super) fn large(&self) -> Vec<u8> {
-        let kept = self.large.borrow_mut().pop();
-        kept.unwrap_or_else(|| vec![0; LARGE_BYTES])
+        let kept = self.large.borrow_mut().take();
+        kept.unwrap_or_else(|| {
+            self.count(0, LARGE_BYTES);
+            vec![0; LARGE_BYTES]
+        })
     }
 
     /// Takes a buffer of either kind back.
     pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() >= LARGE_BYTES {
-            let mut large = self.large.borrow_mut();
-            if large.len() < LARGE_KEPT {
-                buffer.resize(LARGE_BYTES, 0);
-                large.push(buffer);
+        let capacity = buffer.capacity();
+        if capacity == 0 {
+            return;
+        }
+        let too_many = if capacity >= LARGE_BYTES {
+            buffer.resize(LARGE_BYTES, 0);
+            self.large.borrow_mut().give_back(buffer)
+        } else {
+            buffer.clear();
+            match self.small.get(blocks_of(capacity)) {
+                Some(shelf) if capacity >= SMALL_BYTES => shelf.borrow_mut().give_back(buffer),
+                Some(_) | None => Some(buffer),
             }
-        } else if (1..=SMALL_KEPT_BYTES).contains(&buffer.capacity()) {
-            let mut small = self.small.borrow_mut();
-            if small.len() < SMALL_KEPT {
-                buffer.clear();
-                small.push(buffer);
-            }
+        };
+        if too_many.is_some() {
+            self.count(capacity, 0);
         }
     }
+
+    /// Makes room for so many bytes behind those in a buffer, a block at a time: what is appended to
+    /// byte by byte is copied once a block, and a head has few.
+    pub(super) fn reserve(&self, buffer: &mut Vec<u8>, bytes: usize) {
+        let len = buffer.len() + bytes;
+        if len > buffer.capacity() && buffer.capacity() < BLOCK_BYTES - ALLOCATOR_BYTES {
+            let mut larger = self.with_room(len);
+            larger.extend_from_slice(buffer);
+            self.give_back(std::mem::replace(buffer, larger));
+        } else if len > buffer.capacity() {
+            // The system moves whole pages without copying them.
+            let before = buffer.capacity();
+            buffer.reserve_exact(room(len) - buffer.len());
+            self.count(before, buffer.capacity());
+        }
+    }
+
+    /// Moves what a buffer holds into a smaller one where it has much more room than that.
+    pub(super) fn fit(&self, buffer: &mut Vec<u8>) {
+        if buffer.capacity() >= 2 * room(buffer.len()) {
+            let mut fitting = self.with_room(buffer.len());
+            fitting.extend_from_slice(buffer);
+            self.give_back(std::mem::replace(buffer, fitting));
+        }
+    }
+
+    /// Lets go what nobody has needed for a while.
+    pub(super) fn sweep(&self) -> Sweep {
+        for (blocks, shelf) in self.small.iter().enumerate() {
+            self.count(shelf.borrow_mut().sweep() * bytes_of(blocks), 0);
+        }
+        self.count(self.large.borrow_mut().sweep() * LARGE_BYTES, 0);
+        let left_bytes = self.allocated_bytes.get();
+        Sweep {
+            left_bytes,
+            peak_bytes: self.peak_bytes.replace(left_bytes),
+        }
+    }
+
+    /// Counts what was freed and what was made. About: what grew while it was written into is counted
+    /// when it comes back.
+    fn count(&self, freed_bytes: usize, made_bytes: usize) {
+        let bytes = self.allocated_bytes.get() + made_bytes;
+        let bytes = bytes.saturating_sub(freed_bytes);
+        self.allocated_bytes.set(bytes);
+        self.peak_bytes.set(self.peak_bytes.get().max(bytes));
+    }
+}
+
+/// Returns how many whole blocks a buffer fills.
+fn blocks_of(capacity: usize) -> usize {
+    (capacity + ALLOCATOR_BYTES) / BLOCK_BYTES
+}
+
+/// Returns the capacity of a buffer of so many blocks.
+fn bytes_of(blocks: usize) -> usize {
+    (blocks * BLOCK_BYTES)
+        .saturating_sub(ALLOCATOR_BYTES)
+        .max(SMALL_BYTES)
+}
+
+/// What a sweep has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sweep {
+    /// Bytes of all buffers that are left.
+    pub(super) left_bytes: usize,
+    /// The most there were since the last sweep.
+    pub(super) peak_bytes: usize,
 }
 
 /// Bytes that have been read and not been used up.
@@ -86,6 +189,11 @@ impl Held {
         }
     }
 
+    /// Forgets all but the first `count` bytes.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.to = self.to.min(self.from + count);
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self, buffers: &Buffers) {
         let held = std::mem::take(self);
@@ -94,44 +202,38 @@ impl Held {
 
     /// Appends bytes; what has been forgotten makes room for them.
     pub(super) fn append(&mut self, bytes: &[u8], buffers: &Buffers) {
-        if self.buffer.capacity() == 0 {
-            self.buffer = buffers.small();
-        }
         self.buffer.truncate(self.to);
         if self.to + bytes.len() > self.buffer.capacity() {
             self.buffer.drain(..self.from);
             self.from = 0;
         }
+        buffers.reserve(&mut self.buffer, bytes.len());
         self.buffer.extend_from_slice(bytes);
         self.to = self.buffer.len();
     }
 
-    /// Moves what little a large buffer holds into a small one, for a wait of unknown length.
+    /// Moves what a buffer holds into one that fits it, for a wait of unknown length. What is used up
+    /// little by little is moved when half of it has gone, so that all moves together cost less than
+    /// the reading did.
     pub(super) fn shrink(&mut self, buffers: &Buffers) {
-        if self.buffer.capacity() >= LARGE_BYTES && self.len() <= SMALL_KEPT_BYTES {
-            let mut small = buffers.small();
-            small.extend_from_slice(self.bytes());
-            let len = small.len();
+        if self.buffer.capacity() >= 2 * room(self.len()) {
+            let mut fitting = buffers.with_room(self.len());
+            fitting.extend_from_slice(self.bytes());
+            let len = fitting.len();
             self.clear(buffers);
-            *self = Held::new(small, len);
+            *self = Held::new(fitting, len);
         }
     }
 }
 
-/// A read: enough that large bodies need few calls.
-pub(super) const LARGE_BYTES: usize = 256 * 1024;
-/// Large buffers kept free; most reads give theirs back at once.
-const LARGE_KEPT: usize = 16;
-/// A head, with room for what is added to it.
-const SMALL_BYTES: usize = 2 * 1024;
-/// Small buffers that have grown larger than this are not kept.
-const SMALL_KEPT_BYTES: usize = 16 * 1024;
-/// Small buffers kept free.
-const SMALL_KEPT: usize = 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn free(buffers: &Buffers) -> usize {
+        let small = buffers.small.iter();
+        small.map(|shelf| shelf.borrow().len()).sum()
+    }
 
     #[test]
     fn buffers_are_used_again() {
@@ -145,7 +247,17 @@ mod tests {
         assert_eq!(held.bytes().get(6..), Some(b"abc".as_slice()));
         held.consume(9, &buffers);
         assert!(held.is_empty());
-        assert_eq!(buffers.small.borrow().len(), 1);
+        assert_eq!(free(&buffers), 1);
+        let pointer = |buffer: &Vec<u8>| buffer.as_ptr();
+        let buffer = buffers.with_room(10_000);
+        let known = pointer(&buffer);
+        buffers.give_back(buffer);
+        assert_eq!(pointer(&buffers.with_room(9000)), known, "as large as this");
+        assert_eq!(
+            buffers.with_room(100).capacity(),
+            SMALL_BYTES,
+            "not for less"
+        );
     }
 
     #[test]
@@ -159,5 +271,85 @@ mod tests {
         }
         assert_eq!(held.bytes(), b"0123456789");
         assert_eq!(held.buffer.capacity(), SMALL_BYTES);
+    }
+
+    /// Whatever the pieces are: the first comes in a large buffer, the others are appended.
+    #[test]
+    fn what_is_held_over_a_wait_takes_its_size_and_a_block() {
+        for len in [
+            1, 100, 2048, 2049, 4096, 15_000, 16_385, 17_000, 32_767, 65_536,
+        ] {
+            for piece in [1, 7, 700, len / 2 + 1, len] {
+                let buffers = Buffers::default();
+                let mut held = Held::default();
+                let bytes = vec![b'x'; len];
+                for bytes in bytes.chunks(piece) {
+                    if held.is_empty() {
+                        let mut buffer = buffers.large();
+                        buffer[..bytes.len()].copy_from_slice(bytes);
+                        held = Held::new(buffer, bytes.len());
+                    } else {
+                        held.append(bytes, &buffers);
+                    }
+                    held.shrink(&buffers);
+                    let capacity = held.buffer.capacity();
+                    let most = (held.len() + BLOCK_BYTES).max(SMALL_BYTES);
+                    assert!(capacity <= most, "{capacity} for {} of {len}", held.len());
+                }
+                assert_eq!(held.bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_used_up_slowly_takes_at_most_twice_its_size() {
+        let buffers = Buffers::default();
+        let mut held = Held::new(buffers.large(), LARGE_BYTES);
+        let mut moved = 0;
+        while held.len() > 1000 {
+            let before = held.buffer.capacity();
+            held.consume(1000, &buffers);
+            held.shrink(&buffers);
+            let capacity = held.buffer.capacity();
+            if capacity < before {
+                moved += held.len();
+            }
+            assert!(
+                capacity < 2 * room(held.len()),
+                "{capacity} for {}",
+                held.len()
+            );
+        }
+        assert!(moved < LARGE_BYTES, "{moved} bytes are moved in all");
+    }
+
+    #[test]
+    fn buffers_that_nobody_needs_go_back_to_the_system() {
+        let buffers = Buffers::default();
+        let lent: Vec<_> = (0..100).map(|_| buffers.with_room(4000)).collect();
+        lent.into_iter()
+            .for_each(|buffer| buffers.give_back(buffer));
+        let large: Vec<_> = (0..2 * LARGE_KEPT).map(|_| buffers.large()).collect();
+        large
+            .into_iter()
+            .for_each(|buffer| buffers.give_back(buffer));
+        let all = 100 * room(4000) + 2 * LARGE_KEPT * LARGE_BYTES;
+        let Sweep {
+            left_bytes,
+            peak_bytes,
+        } = buffers.sweep();
+        assert_eq!(
+            (left_bytes, peak_bytes),
+            (all - LARGE_KEPT * LARGE_BYTES, all)
+        );
+        for _ in 0..100 {
+            buffers.sweep();
+        }
+        let Sweep {
+            left_bytes,
+            peak_bytes,
+        } = buffers.sweep();
+        assert!(left_bytes < 5 * LARGE_BYTES, "{left_bytes} bytes are left");
+        assert_eq!(peak_bytes, left_bytes, "and no more");
     }
 }

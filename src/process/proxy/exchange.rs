@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::budget::PARSED;
 use super::buffers::Held;
 use super::downstream::watch::{Interrupt, Phase, Reminder, Watch};
-use super::flow::{Ends, Flow, FlowError};
+use super::flow::{Ends, Flow, FlowError, Keeps};
+use super::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use super::stream::Stream;
 use super::worker::Thread;
 use crate::config::PoolTimeouts;
@@ -171,14 +172,14 @@ impl Exchange {
         asked: AskedFor,
         expectation: Expectation,
     ) -> Exchange {
-        let mut upload = Flow::new(head, ahead);
+        let mut upload = Flow::new(head, ahead, Keeps::Head);
         upload.frame(framing, Carry::AsIs);
         Exchange {
             asked,
             expectation,
             upload,
             uploading: Uploading::Going,
-            download: Flow::new(Vec::new(), Held::default()),
+            download: Flow::new(Vec::new(), Held::default(), Keeps::Nothing),
             client: ClientSide::Watched,
             searched: None,
             interim_count: 0,
@@ -235,6 +236,12 @@ impl Exchange {
         !self.upload.input.is_empty()
     }
 
+    /// Holds no more than must be while the client is told that there is no answer.
+    pub(super) fn settle(&mut self, thread: &Thread) {
+        self.download.input.clear(&thread.buffers);
+        self.upload.input.shrink(&thread.buffers);
+    }
+
     /// Gives all buffers back but what the client has sent ahead.
     pub(super) fn end(&mut self, thread: &Thread) -> Held {
         let surplus = &mut self.download.end(&thread.buffers, &thread.pipes);
@@ -259,6 +266,7 @@ impl Exchange {
         if let Poll::Ready(waited) = self.poll_head(cx, sides) {
             return Poll::Ready(waited);
         }
+        self.upload.input.shrink(&sides.thread.buffers);
         self.poll_client(cx, sides)
     }
 
@@ -266,6 +274,7 @@ impl Exchange {
         match interrupt {
             Interrupt::Drain | Interrupt::Cut => Waited::Cut,
             Interrupt::Overdue if self.client == ClientSide::HalfClosed => Waited::ClientGone,
+            Interrupt::Overdue if self.download.awaits_sink() => Waited::ClientGone,
             Interrupt::Overdue if watch.phase() == Phase::Waiting => Waited::BackendSilent,
             Interrupt::Overdue if self.upload.awaits_sink() => Waited::BackendSilent,
             Interrupt::Overdue => Waited::ClientSilent,
@@ -310,6 +319,12 @@ impl Exchange {
         } = sides.thread;
         loop {
             ready!(budget.poll());
+            // Nothing is read behind an interim head that the client has not taken.
+            match self.download.poll_flush(cx, &mut sides.down()) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Waited::ClientGone),
+                Poll::Pending => return Poll::Pending,
+            }
             if self.may_parse() {
                 match self.parse(sides) {
                     Ok(Parsed::Final(answered)) => return Poll::Ready(Waited::Answered(answered)),
@@ -319,7 +334,9 @@ impl Exchange {
                 }
             }
             let mut buffer = buffers.large();
-            match sides.upstream.poll_read(cx, &mut buffer[..HEAD_READ_BYTES]) {
+            // A head that is still too short is shorter than that.
+            let room = RESPONSE_HEAD_BYTES.saturating_sub(self.download.input.len());
+            match sides.upstream.poll_read(cx, &mut buffer[..room.max(1)]) {
                 Poll::Ready(Ok(len @ 1..)) if self.download.input.is_empty() => {
                     budget.charge(len);
                     self.download.input = Held::new(buffer, len);
@@ -449,19 +466,12 @@ impl Exchange {
         thread: &Thread,
     ) {
         let prefix = self.download.prefix();
-        if prefix.capacity() == 0 {
-            *prefix = thread.buffers.small();
-        }
+        thread.buffers.reserve(prefix, head.len + ADDED_BYTES);
         head.write(self.asked, departure, prefix);
     }
 
-    /// Hands interim heads on, and notices that the client has gone or what it sends next.
+    /// Notices that the client has gone, or what it sends next.
     fn poll_client(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        if self.download.awaits_sink()
-            && let Poll::Ready(Err(_)) = self.download.poll_flush(cx, &mut sides.down())
-        {
-            return Poll::Ready(Waited::ClientGone);
-        }
         if self.client == ClientSide::HalfClosed || self.uploading != Uploading::Done {
             return Poll::Pending;
         }
@@ -542,11 +552,17 @@ impl Exchange {
                 Poll::Pending => {}
             }
         }
-        self.poll_download(cx, sides).map(|result| match result {
-            Ok(()) => Relayed::Whole,
-            Err(FlowError::Body(_) | FlowError::Source) => Relayed::Truncated,
-            Err(FlowError::Sink) => Relayed::ClientGone,
-        })
+        match self.poll_download(cx, sides) {
+            Poll::Ready(Ok(())) => Poll::Ready(Relayed::Whole),
+            Poll::Ready(Err(FlowError::Body(_) | FlowError::Source)) => {
+                Poll::Ready(Relayed::Truncated)
+            }
+            Poll::Ready(Err(FlowError::Sink)) => Poll::Ready(Relayed::ClientGone),
+            Poll::Pending => {
+                self.upload.input.shrink(&sides.thread.buffers);
+                Poll::Pending
+            }
+        }
     }
 
     fn poll_download(
@@ -610,12 +626,10 @@ pub(super) enum Direction {
 
 /// What a response's head may hold.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits {
-    head_bytes: 64 * 1024,
+    head_bytes: RESPONSE_HEAD_BYTES,
     fields: 128,
     target_bytes: 0,
 };
-/// A read while a head is expected; what comes behind a large body's beginning is not copied.
-const HEAD_READ_BYTES: usize = 64 * 1024;
 /// Interim responses to one request; with more it is a bad answer.
 const INTERIM_MAX: u8 = 16;
 /// Read of what a client sends before it has its answer; then it waits.

@@ -9,8 +9,9 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use super::budget::{Budget, PARSED};
-use super::buffers::{Buffers, Held, LARGE_BYTES};
+use super::buffers::{Buffers, Held};
 use super::downstream::watch::Watch;
+use super::memory::LARGE_BYTES;
 use super::pipes::{Pipe, Pipes};
 use super::stream::Stream;
 use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
@@ -23,6 +24,7 @@ use crate::logic::http1::response::Carry;
 pub(super) struct Flow {
     body: Body,
     carry: Carry,
+    keeps: Keeps,
     /// Written before anything else; what is behind `prefix_from` has been.
     prefix: Vec<u8>,
     prefix_from: usize,
@@ -43,6 +45,15 @@ pub(super) struct Flow {
     read_bytes_max: usize,
     body_bytes_max: u64,
     written: u64,
+}
+
+/// What becomes of a head that has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// It is kept, for another attempt and for the log.
+    Head,
+    /// It is let go.
+    Nothing,
 }
 
 /// Whether something is to be written behind the body.
@@ -75,10 +86,11 @@ pub(super) struct Ends<'a> {
 
 impl Flow {
     /// Returns a direction that has nothing to move yet.
-    pub(super) fn new(head: Vec<u8>, input: Held) -> Flow {
+    pub(super) fn new(head: Vec<u8>, input: Held, keeps: Keeps) -> Flow {
         Flow {
             body: Body::new(Framing::None, Carry::AsIs),
             carry: Carry::AsIs,
+            keeps,
             prefix: head,
             prefix_from: 0,
             input,
@@ -132,9 +144,10 @@ impl Flow {
     }
 
     /// Returns what a head may be appended to: the bytes that are written next. What has been written
-    /// is kept, for another attempt and for the log, but for the sizes of chunks.
+    /// is kept where that is wanted, but for the sizes of chunks.
     pub(super) fn prefix(&mut self) -> &mut Vec<u8> {
-        if self.prefix_from == self.prefix.len() && self.carry == Carry::Chunked {
+        let kept = self.keeps == Keeps::Head && self.carry != Carry::Chunked;
+        if self.prefix_from == self.prefix.len() && !kept {
             self.prefix.clear();
             self.prefix_from = 0;
         }
@@ -184,6 +197,15 @@ impl Flow {
         std::mem::take(&mut self.input)
     }
 
+    /// Holds no more than must be, before a wait of unknown length.
+    pub(super) fn settle(&mut self, buffers: &Buffers) {
+        self.input.shrink(buffers);
+        if self.keeps == Keeps::Nothing && self.prefix_from == self.prefix.len() {
+            buffers.give_back(std::mem::take(&mut self.prefix));
+            self.prefix_from = 0;
+        }
+    }
+
     /// Moves what can be moved; ready when the message has been written to its end.
     pub(super) fn poll(
         &mut self,
@@ -207,10 +229,18 @@ impl Flow {
                 self.tail = Tail::Done;
                 if !self.body.tail().is_empty() {
                     self.prefix();
-                    self.prefix.extend_from_slice(self.body.tail());
+                    let tail = self.body.tail();
+                    ends.buffers.reserve(&mut self.prefix, tail.len());
+                    self.prefix.extend_from_slice(tail);
                 }
             } else if self.input.is_empty() {
-                ready!(self.poll_read(cx, ends))?;
+                match self.poll_read(cx, ends) {
+                    Poll::Ready(read) => read?,
+                    Poll::Pending => {
+                        self.settle(ends.buffers);
+                        return Poll::Pending;
+                    }
+                }
             }
         }
     }
@@ -287,7 +317,7 @@ impl Flow {
             Poll::Pending => {
                 // A reader this slow gets less at a time, so that less is held for it.
                 self.read_bytes = (self.read_bytes / 4).max(READ_BYTES_MIN);
-                self.input.shrink(ends.buffers);
+                self.settle(ends.buffers);
                 Poll::Pending
             }
         }
@@ -412,7 +442,11 @@ mod tests {
     /// Returns what a chunked body of these bytes would be written as, and in how many runs.
     fn written(bytes: &[u8]) -> (Vec<u8>, usize) {
         let buffers = Buffers::default();
-        let mut flow = Flow::new(Vec::new(), Held::new(bytes.to_vec(), bytes.len()));
+        let mut flow = Flow::new(
+            Vec::new(),
+            Held::new(bytes.to_vec(), bytes.len()),
+            Keeps::Head,
+        );
         flow.frame(Framing::Chunked, Carry::AsIs);
         let (mut out, mut runs) = (Vec::new(), 0);
         while !flow.input.is_empty() && flow.next_run(&buffers).is_ok() {

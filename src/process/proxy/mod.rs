@@ -10,9 +10,12 @@
 
 mod shortage;
 mod shared;
+pub mod memory;
+mod recycle;
 mod progress;
 mod budget;
 mod buffers;
+mod allocator;
 mod pipes;
 mod stream;
 mod answer;

@@ -557,6 +557,7 @@ impl Attempts<'_> {
             Persistence::Keep if keep => Persistence::Keep,
             Persistence::Keep | Persistence::Close => Persistence::Close,
         };
+        self.exchange.settle(&self.client.thread);
         say(self.client, &own, self.asked, persistence, &mut self.record).await
     }
 }
@@ -613,7 +614,7 @@ pub(super) async fn say(
     listener.count_response(own.status);
     record.status = own.status;
     client.watch.enter(Phase::Relaying, listener.timeouts.idle);
-    let mut text = client.thread.buffers.small();
+    let mut text = client.thread.buffers.with_room(OWN_ANSWER_BYTES);
     let date = client.thread.date.get();
     own.write(asked.method, asked.version, persistence, &date, &mut text);
     let mut written = 0;
@@ -643,3 +644,6 @@ pub(super) async fn say(
         (true, Persistence::Close) => After::Linger,
     }
 }
+
+/// Room for an answer of our own.
+const OWN_ANSWER_BYTES: usize = 1024;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Drained, Events, LentSocket, Proxy, ProxyError};
+use super::{Drained, Events, LentSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
@@ -42,6 +42,7 @@ pub enum RunError {
 
 /// Runs the proxy until it is told to drain, or the supervisor is gone.
 pub fn run(channel: OwnedFd) -> Result<(), RunError> {
+    allocator::configure();
     let system = |what| move |source| RunError::System { what, source };
     let speaking = Channel::new(channel.try_clone().map_err(system("copy the channel"))?);
     let outbox = Outbox {

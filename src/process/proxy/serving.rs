@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::access::Log;
+use super::allocator;
 use super::checks::Checks;
 use super::downstream::watch::Phase;
 use super::progress::{Found, Observer, Progress};
@@ -112,6 +113,8 @@ impl Proxy {
             None => (None, Vec::new()),
         };
         let mut lines = lines.into_iter();
+        let (giver, trimmer) = allocator::channel();
+        spawn("memory".to_owned(), move || trimmer.run())?;
         let (stage, staged) = watch::channel(Stage::Serving);
         let (running_tx, running) = watch::channel(usize::from(threads));
         let running_tx = Arc::new(running_tx);
@@ -138,6 +141,7 @@ impl Proxy {
                 stage: staged.clone(),
                 progress,
                 lines: lines.next(),
+                giver: giver.clone(),
             };
             let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
             spawn(name, move || {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::downstream::places::Full;
 use super::queue::PoolQueue;
 use super::shortage::Shortages;
 use crate::config::{
@@ -22,6 +23,7 @@ use crate::ipc::control::{BackendStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
+use crate::logic::balance::limits::client_of;
 use crate::logic::balance::pick::Avoided;
 use crate::logic::descriptors::Shares;
 use crate::logic::http1::head::HeadLimits;
@@ -37,6 +39,8 @@ pub(super) struct Table {
     pub(super) shortages: Shortages,
     /// How the descriptors are shared out.
     pub(super) shares: Shares,
+    /// New connections that wait for a place that another thread may have.
+    wanted: AtomicU64,
     began_at: Instant,
     /// Milliseconds since `began_at`, renewed with every beat of a data thread.
     now_ms: AtomicU64,
@@ -56,6 +60,9 @@ pub(super) struct Listener {
     pub(super) logged: bool,
     pub(super) connections: AtomicU64,
     refused: AtomicU64,
+    evicted: AtomicU64,
+    /// As in `Table`, where its own limit is reached.
+    wanted: AtomicU64,
     pub(super) requests: AtomicU64,
     classes: [AtomicU64; 5],
 }
@@ -134,6 +141,8 @@ impl Table {
                 logged: listener.access_log,
                 connections: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
+                evicted: AtomicU64::new(0),
+                wanted: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
                 classes: Default::default(),
             });
@@ -145,6 +154,7 @@ impl Table {
             pools,
             shortages: Shortages::default(),
             shares,
+            wanted: AtomicU64::new(0),
             began_at: Instant::now(),
             now_ms: AtomicU64::new(0),
         })
@@ -174,30 +184,45 @@ impl Table {
         }
     }
 
-    /// Counts a client's connection in, or turns it away where it is one too many.
-    pub(super) fn admit(&self, listener: usize, client: IpAddr) -> Admission {
-        let listener = &self.listeners[listener];
-        let admission = self.judge(listener, client);
-        let count = match admission {
-            Admission::Granted => &listener.connections,
-            Admission::Refused => &listener.refused,
-        };
-        count.fetch_add(1, Relaxed);
+    /// Counts a client's connection in, unless it is one too many.
+    pub(super) fn admit(&self, index: usize, client: IpAddr) -> Admission {
+        let listener = &self.listeners[index];
+        let admission = self.judge(index, client);
+        if admission == Admission::Granted {
+            listener.connections.fetch_add(1, Relaxed);
+        }
         admission
     }
 
-    fn judge(&self, listener: &Listener, client: IpAddr) -> Admission {
+    /// Counts a connection that is turned away.
+    pub(super) fn count_refused(&self, listener: usize) {
+        self.listeners[listener].refused.fetch_add(1, Relaxed);
+    }
+
+    /// Returns how many wait for a place that another thread may have.
+    pub(super) fn wanted(&self, full: Full) -> &AtomicU64 {
+        match full {
+            Full::Proxy => &self.wanted,
+            Full::Listener(listener) => &self.listeners[listener].wanted,
+        }
+    }
+
+    fn judge(&self, index: usize, client: IpAddr) -> Admission {
+        let listener = &self.listeners[index];
         let open = |listener: &Listener| listener.connections.load(Relaxed);
         let of_listener = listener.limits.connections.map_or(u64::MAX, u64::from);
         let all: u64 = self.listeners.iter().map(open).sum();
-        if all >= self.connections_max || open(listener) >= of_listener {
-            return Admission::Refused;
+        if open(listener) >= of_listener {
+            return Admission::Full(Full::Listener(index));
+        }
+        if all >= self.connections_max {
+            return Admission::Full(Full::Proxy);
         }
         let max = listener.limits.connections_per_client;
         if let (Some(by_client), Some(max)) = (&listener.by_client, max) {
             // A thread that panicked here left the counts whole.
             let mut counts = by_client.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(client).or_insert(0);
+            let count = counts.entry(client_of(client)).or_insert(0);
             if *count >= max {
                 return Admission::Refused;
             }
@@ -211,11 +236,16 @@ impl Table {
         let listener = &self.listeners[listener];
         if let Some(by_client) = &listener.by_client {
             let mut counts = by_client.lock().unwrap_or_else(PoisonError::into_inner);
+            let client = client_of(client);
             if let Some(count) = counts.get_mut(&client) {
                 *count -= 1;
                 if *count == 0 {
                     counts.remove(&client);
                 }
+            }
+            if counts.capacity() > BY_CLIENT_MIN.max(8 * counts.len()) {
+                let len = counts.len();
+                counts.shrink_to(2 * len);
             }
         }
         listener.connections.fetch_sub(1, Relaxed);
@@ -237,11 +267,18 @@ impl Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Granted,
-    /// It is one too many.
+    /// It is one too many of its client's.
     Refused,
+    /// It is one too many, unless an idle one leaves.
+    Full(Full),
 }
 
 impl Listener {
+    /// Counts a connection that has left so that another may come.
+    pub(super) fn count_evicted(&self) {
+        self.evicted.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn count_response(&self, status: u16) {
         self.requests.fetch_add(1, Relaxed);
         let class = usize::from(status / 100).clamp(1, 5) - 1;
@@ -261,6 +298,7 @@ impl Listener {
             pool: pools[self.pool].name.clone(),
             connections: self.connections.load(Relaxed),
             connections_refused_total: self.refused.load(Relaxed),
+            connections_evicted_total: self.evicted.load(Relaxed),
             requests_total: self.requests.load(Relaxed),
             responses_total: classes,
         }
@@ -466,6 +504,8 @@ pub(super) fn millis(duration: Duration) -> u64 {
         .max(1)
 }
 
+/// Room for so many clients is kept, whether they are there or not.
+const BY_CLIENT_MIN: usize = 1024;
 const UNPROBED: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,12 +21,15 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::access::Lines;
+use super::allocator::Giver;
 use super::answer::TOO_MANY_CONNECTIONS;
 use super::budget::{Budget, Hunger};
 use super::buffers::Buffers;
 use super::downstream::connection;
+use super::downstream::places::{Full, Idle, Places};
 use super::downstream::turns::Turns;
 use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
+use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::picker::{Claim, Picker};
 use super::pipes::Pipes;
 use super::progress::Progress;
@@ -58,6 +62,8 @@ pub(super) struct Plan {
     pub(super) progress: Arc<Progress>,
     /// Where its part of the access log goes, where there is one.
     pub(super) lines: Option<Lines>,
+    /// Gives back what memory it does not use any more.
+    pub(super) giver: Giver,
 }
 
 /// What the connections of one data thread share.
@@ -76,6 +82,7 @@ pub(super) struct Thread {
     pub(super) draining: Cell<bool>,
     /// Its part of the access log, where there is one.
     pub(super) lines: Option<RefCell<Lines>>,
+    giver: Giver,
     stage: Receiver<Stage>,
     /// By pool.
     budgets: Vec<Cell<RetryBudget>>,
@@ -83,19 +90,22 @@ pub(super) struct Thread {
     pickers: Vec<RefCell<Picker>>,
     chance: RefCell<fastrand::Rng>,
     connections: RefCell<Connections>,
+    /// Who leaves where a new connection finds all places taken.
+    pub(super) places: Places,
     emptied: Notify,
 }
 
 /// The connections of a data thread, each in a slot that is used again.
 #[derive(Default)]
 struct Connections {
-    slots: Vec<Option<Rc<Watch>>>,
+    /// Each with its listener.
+    slots: Vec<Option<(usize, Rc<Watch>)>>,
     free: Vec<usize>,
 }
 
 impl Connections {
-    fn insert(&mut self, watch: &Rc<Watch>) -> usize {
-        let watch = Some(Rc::clone(watch));
+    fn insert(&mut self, listener: usize, watch: &Rc<Watch>) -> usize {
+        let watch = Some((listener, Rc::clone(watch)));
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot] = watch;
@@ -118,7 +128,18 @@ impl Connections {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Rc<Watch>> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(|(_, watch)| watch)
+    }
+
+    /// Returns a connection that is idle and counts where it is full.
+    fn idle(&self, full: Full, slot: usize) -> Option<Idle> {
+        let (listener, watch) = self.slots.get(slot)?.as_ref()?;
+        let counts = match full {
+            Full::Proxy => true,
+            Full::Listener(full) => *listener == full,
+        };
+        let since_ms = watch.idle_since_ms().filter(|_| counts)?;
+        Some(Idle { since_ms, slot })
     }
 }
 
@@ -159,6 +180,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
         stage,
         progress,
         lines,
+        giver,
     } = plan;
     let mut listening = Vec::with_capacity(sockets.len());
     for (listener, socket) in sockets {
@@ -170,13 +192,8 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
             }
         }
     }
-    let thread = Rc::new(Thread::new(
-        table,
-        stage,
-        progress,
-        usize::from(number),
-        lines,
-    ));
+    let number = usize::from(number);
+    let thread = Rc::new(Thread::new(table, stage, progress, number, lines, giver));
     let mut own = JoinSet::new();
     own.spawn_local(beat(Rc::clone(&thread)));
     let fed = Rc::clone(&thread);
@@ -208,11 +225,13 @@ impl Thread {
         progress: Arc<Progress>,
         number: usize,
         lines: Option<Lines>,
+        giver: Giver,
     ) -> Thread {
         let pickers = table.pools.iter();
         let pickers =
             pickers.map(|pool| RefCell::new(Picker::new(pool.balance, &pool.backends, number)));
         let clock = CoarseClock::default();
+        let places = Places::new(table.listeners.len());
         Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
@@ -231,9 +250,11 @@ impl Thread {
             date: Cell::new(date_now()),
             draining: Cell::new(false),
             lines: lines.map(RefCell::new),
+            giver,
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
+            places,
             emptied: Notify::new(),
         }
     }
@@ -291,10 +312,44 @@ impl Thread {
         watch: &Rc<Watch>,
     ) -> Registered {
         Registered {
-            slot: self.connections.borrow_mut().insert(watch),
+            slot: self.connections.borrow_mut().insert(listener, watch),
             thread: Rc::clone(self),
             listener,
             client,
+        }
+    }
+
+    /// Asks the connection for its place that has been idle longest.
+    fn ask_for_place(&self, full: Full) -> Asked {
+        let connections = self.connections.borrow();
+        let mut oldest = self.places.oldest(full).borrow_mut();
+        let is_idle = |idle: Idle| connections.idle(full, idle.slot) == Some(idle);
+        let mut found = oldest.take(is_idle);
+        if found.is_none() && oldest.may_look(self.clock.get()) {
+            let slots = 0..connections.slots.len();
+            let idle = slots.filter_map(|slot| connections.idle(full, slot));
+            oldest.look(self.clock.get(), connections.slots.len(), idle);
+            found = oldest.take(is_idle);
+        }
+        match found.and_then(|idle| connections.slots[idle.slot].as_ref()) {
+            Some((_, watch)) => {
+                watch.ask_for_place();
+                Asked::One
+            }
+            None => Asked::Nobody,
+        }
+    }
+
+    /// Asks for the places that connections of other threads wait for.
+    fn help_out(&self) {
+        let listeners = (0..self.table.listeners.len()).map(Full::Listener);
+        for full in listeners.chain([Full::Proxy]) {
+            let wanted = self.table.wanted(full);
+            let one_less = |count: u64| count.checked_sub(1);
+            while wanted.load(Relaxed) > 0
+                && self.ask_for_place(full) == Asked::One
+                && wanted.fetch_update(Relaxed, Relaxed, one_less).is_ok()
+            {}
         }
     }
 
@@ -304,6 +359,19 @@ impl Thread {
         }
         self.upstreams.sweep(&self.table);
         self.table.end_avoidance();
+        self.give_back();
+    }
+
+    /// Lets go what nobody has needed for a while, and has memory given back where much has gone.
+    fn give_back(&self) {
+        let buffers = self.buffers.sweep();
+        let lines = self.lines.as_ref().map(|lines| lines.borrow_mut().sweep());
+        let others = self.turns.sweep() * REQUEST_BYTES
+            + self.connections.borrow().len() * CONNECTION_BYTES
+            + lines.unwrap_or(0);
+        let in_use_bytes = buffers.left_bytes + others;
+        self.giver
+            .handle_sweep(in_use_bytes, buffers.peak_bytes + others);
     }
 
     async fn until_drained(&self) {
@@ -355,6 +423,7 @@ impl Drop for Registered {
         self.thread.table.release(self.listener, self.client);
         let mut connections = self.thread.connections.borrow_mut();
         connections.remove(self.slot);
+        self.thread.places.tell();
         if connections.len() == 0 {
             self.thread.emptied.notify_one();
         }
@@ -374,6 +443,7 @@ async fn beat(thread: Rc<Thread>) {
         watch::renew(&thread.clock, now_ms - before_ms);
         before_ms = now_ms;
         thread.table.renew_clock();
+        thread.help_out();
         thread
             .progress
             .set_connections(thread.connections.borrow().len());
@@ -442,31 +512,92 @@ async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &Listening) -> io:
 }
 
 fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: Stream, client: SocketAddr) {
-    if thread.table.admit(listener, client.ip()) == Admission::Refused {
-        // Where it does not fit, closing says enough.
-        stream.try_write(TOO_MANY_CONNECTIONS);
-        return;
+    match thread.table.admit(listener, client.ip()) {
+        Admission::Granted => {
+            let thread = Rc::clone(thread);
+            begin(thread, (listener, port), stream, client);
+        }
+        Admission::Full(full) if thread.places.waiting.get() < WAITING_MAX => {
+            let asked = thread.ask_for_place(full);
+            let thread = Rc::clone(thread);
+            thread.places.waiting.set(thread.places.waiting.get() + 1);
+            tokio::task::spawn_local(async move {
+                let places = &thread.places;
+                let admission = wait_for_place(&thread, listener, client.ip(), full, asked).await;
+                places.waiting.set(places.waiting.get() - 1);
+                match admission {
+                    Admission::Granted => {
+                        begin(Rc::clone(&thread), (listener, port), stream, client);
+                    }
+                    Admission::Refused | Admission::Full(_) => refuse(&thread, listener, &stream),
+                }
+            });
+        }
+        Admission::Refused | Admission::Full(_) => refuse(thread, listener, &stream),
     }
+}
+
+fn refuse(thread: &Thread, listener: usize, stream: &Stream) {
+    thread.table.count_refused(listener);
+    // Where it does not fit, closing says enough.
+    stream.try_write(TOO_MANY_CONNECTIONS);
+}
+
+/// Waits for a place for a new connection, of which one was asked for or nobody was there to be asked.
+/// It may be that another takes it; then one more is asked.
+async fn wait_for_place(
+    thread: &Thread,
+    listener: usize,
+    client: IpAddr,
+    full: Full,
+    mut asked: Asked,
+) -> Admission {
+    let wanted = thread.table.wanted(full);
+    let mut admission = Admission::Full(full);
+    for left in (0..PLACE_WAITS_MAX).rev() {
+        if asked == Asked::Nobody {
+            wanted.fetch_add(1, Relaxed);
+        }
+        // In vain or not, it is tried.
+        let _ = tokio::time::timeout(BEAT_INTERVAL, thread.places.changed.notified()).await;
+        if asked == Asked::Nobody {
+            // Where another thread has helped out it was counted down already.
+            let _ = wanted.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        }
+        admission = thread.table.admit(listener, client);
+        match admission {
+            Admission::Granted | Admission::Refused => return admission,
+            Admission::Full(full) if left > 0 => asked = thread.ask_for_place(full),
+            Admission::Full(_) => {}
+        }
+    }
+    admission
+}
+
+/// Whether an idle connection was there to be asked for its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    One,
+    Nobody,
+}
+
+/// Begins to serve a connection, in a task of its own.
+fn begin(thread: Rc<Thread>, (listener, port): Door, stream: Stream, client: SocketAddr) {
     let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
-    let serve = connection::serve(
-        Rc::clone(thread),
-        listener,
-        stream,
-        client,
-        port,
-        Rc::clone(&watch),
-    );
-    tokio::task::spawn_local(in_steps(Rc::clone(thread), listener, watch, serve));
+    let (served, watched) = (Rc::clone(&thread), Rc::clone(&watch));
+    let serve = move || connection::serve(served, listener, stream, client, port, watched);
+    tokio::task::spawn_local(in_steps(thread, listener, watch, serve));
 }
 
 /// Runs the task of a connection: each poll of it is a step, and gets its share of the budget.
-async fn in_steps(
+/// It is made here: what is moved into a task takes its room twice.
+async fn in_steps<F: Future<Output = ()>>(
     thread: Rc<Thread>,
     listener: usize,
     watch: Rc<Watch>,
-    serve: impl Future<Output = ()>,
+    serve: impl FnOnce() -> F,
 ) {
-    let mut serve = pin!(serve);
+    let mut serve = pin!(serve());
     let hunger = Rc::<Hunger>::default();
     poll_fn(|cx| {
         if hunger.waits() {
@@ -495,6 +626,10 @@ fn pause_after(error: &io::Error) -> Duration {
     }
 }
 
+/// New connections of a data thread that wait for a place at once; further ones are turned away.
+const WAITING_MAX: usize = 32;
+/// How often one that waits looks for it, at least a beat apart where no place becomes free.
+const PLACE_WAITS_MAX: u32 = 4;
 /// Connections accepted before others have their turn.
 const ACCEPTS_MAX: usize = 32;
 /// How long a backend that could not be connected to is asked last: about what a health check needs to notice.

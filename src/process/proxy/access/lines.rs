@@ -9,13 +9,16 @@ use std::time::{Instant, SystemTime};
 
 use super::{BUFFER_BYTES, BUFFERS_A_THREAD, Filled, Job, Shared};
 use crate::logic::access::{LINE_BYTES_MAX, Line};
+use crate::process::proxy::recycle::Shelf;
 
 /// Where a data thread leaves its lines.
 pub(in crate::process::proxy) struct Lines {
     shared: Arc<Shared>,
     thread: usize,
     jobs: SyncSender<Job>,
-    free: Receiver<Vec<u8>>,
+    returned: Receiver<Vec<u8>>,
+    /// Have come back and are free.
+    free: Shelf<Vec<u8>>,
     /// Being filled; without capacity where there is none.
     current: Vec<u8>,
     /// How many lines it has.
@@ -30,13 +33,14 @@ impl Lines {
         shared: Arc<Shared>,
         thread: usize,
         jobs: SyncSender<Job>,
-        free: Receiver<Vec<u8>>,
+        returned: Receiver<Vec<u8>>,
     ) -> Lines {
         Lines {
             shared,
             thread,
             jobs,
-            free,
+            returned,
+            free: Shelf::new(BUFFERS_A_THREAD),
             current: Vec::new(),
             count: 0,
             made: 0,
@@ -68,8 +72,18 @@ impl Lines {
         self.hand_over();
     }
 
+    /// Lets go buffers that nobody has needed for a while; returns the bytes of those that are left.
+    pub(in crate::process::proxy) fn sweep(&mut self) -> usize {
+        while let Ok(buffer) = self.returned.try_recv() {
+            // There is room for all that were made.
+            drop(self.free.give_back(buffer));
+        }
+        self.made = self.made.saturating_sub(self.free.sweep());
+        self.made * BUFFER_BYTES
+    }
+
     fn take_buffer(&mut self) -> bool {
-        if let Ok(buffer) = self.free.try_recv() {
+        if let Some(buffer) = self.free.take().or_else(|| self.returned.try_recv().ok()) {
             self.current = buffer;
         } else if self.made < BUFFERS_A_THREAD {
             self.made += 1;

@@ -20,10 +20,11 @@ use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::budget::PARSED;
 use crate::process::proxy::buffers::Held;
+use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
 use crate::process::proxy::record::{self, Moments, Record, Termination};
 use crate::process::proxy::relay::{self, After, Request};
 use crate::process::proxy::shared::Listener;
-use crate::process::proxy::stream::Stream;
+use crate::process::proxy::stream::{Stream, Unread};
 use crate::process::proxy::worker::Thread;
 
 /// A client's connection.
@@ -107,7 +108,10 @@ pub(in crate::process::proxy) async fn serve(
         turns.give_back(room);
         match after {
             After::Keep => client.age = Age::Kept,
-            After::Close | After::Linger | After::Reset => return,
+            After::Close | After::Linger | After::Reset => {
+                client.ahead.clear(&client.thread.buffers);
+                return;
+            }
         }
     }
 }
@@ -174,7 +178,9 @@ impl Client {
                 buffers, budget, ..
             } = &*self.thread;
             let mut buffer = buffers.large();
-            match self.stream.poll_read(cx, &mut buffer[..HEAD_READ_BYTES]) {
+            // A head that is still too short is shorter than that.
+            let room = AHEAD_BYTES.saturating_sub(self.ahead.len()).max(1);
+            match self.stream.poll_read(cx, &mut buffer[..room]) {
                 Poll::Ready(Ok(len @ 1..)) => {
                     budget.charge(len);
                     if self.ahead.is_empty() {
@@ -196,10 +202,26 @@ impl Client {
                 Poll::Pending => {
                     buffers.give_back(buffer);
                     self.ahead.shrink(buffers);
+                    if self.watch.take_wanted() && self.leaves() {
+                        return Poll::Ready(Read::Over);
+                    }
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// Returns whether a connection that is asked for its place gives it: not where a request is on its way.
+    fn leaves(&self) -> bool {
+        let leaves = self.watch.phase() == Phase::Idle
+            && self.stream.unread_in_the_kernel() == Unread::Nothing;
+        if leaves {
+            self.listener().count_evicted();
+        } else {
+            // Another is asked in its stead.
+            self.thread.places.tell();
+        }
+        leaves
     }
 
     fn parse(&mut self, reading: &mut Reading) -> Option<Read> {
@@ -265,8 +287,10 @@ impl Client {
                 Writes::No => None,
             },
         };
-        let mut out = self.thread.buffers.small();
+        let buffers = &self.thread.buffers;
+        let mut out = buffers.with_room(head.len + ADDED_BYTES);
         head.write(&arrival, &mut out);
+        buffers.fit(&mut out);
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
         Request {
@@ -316,6 +340,9 @@ impl Client {
         let mut record = Record::new(self.address, self.listener);
         record.termination = termination;
         record.moments = moments;
+        // What the log may want of it.
+        self.ahead.truncate(self.listener().heads.head_bytes);
+        self.ahead.shrink(&self.thread.buffers);
         let after = relay::say(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
         record.moments.ended_at = self.thread.moment();
         record::ended(&self.thread, &record, self.ahead.bytes());
@@ -365,8 +392,6 @@ const UNKNOWN: AskedFor = AskedFor {
     upgrade: Upgrade::None,
     persistence: Persistence::Close,
 };
-/// A read while a head is expected.
-const HEAD_READ_BYTES: usize = 64 * 1024;
 /// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client's last bytes are read after it, in all.

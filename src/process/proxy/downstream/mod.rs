@@ -3,3 +3,4 @@
 pub(super) mod watch;
 pub(super) mod connection;
 pub(super) mod turns;
+pub(super) mod places;

@@ -4,17 +4,29 @@
 //! cost little: it lends a room for each request and gives it back. Knows nothing of requests; read
 //! `connection` next.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::connection::{self, Client, Read};
+use crate::process::proxy::memory::TURNS_KEPT;
+use crate::process::proxy::recycle::Shelf;
 use crate::process::proxy::relay::After;
 
 /// The rooms that are free.
-#[derive(Default)]
 pub(in crate::process::proxy) struct Turns {
-    free: RefCell<Vec<Box<dyn Room>>>,
+    free: RefCell<Shelf<Box<dyn Room>>>,
+    /// How many there are, free or in use.
+    made: Cell<usize>,
+}
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns {
+            free: RefCell::new(Shelf::new(TURNS_KEPT)),
+            made: Cell::new(0),
+        }
+    }
 }
 
 /// A place for one future at a time.
@@ -35,8 +47,9 @@ struct Made<M, F> {
 impl Turns {
     /// Returns an empty room.
     pub(super) fn take(&self) -> Box<dyn Room> {
-        let kept = self.free.borrow_mut().pop();
+        let kept = self.free.borrow_mut().take();
         kept.unwrap_or_else(|| {
+            self.made.set(self.made.get() + 1);
             Box::new(Made {
                 make: connection::turn,
                 future: Box::pin(None),
@@ -46,10 +59,20 @@ impl Turns {
 
     /// Takes back a room whose future has ended.
     pub(super) fn give_back(&self, room: Box<dyn Room>) {
-        let mut free = self.free.borrow_mut();
-        if free.len() < KEPT {
-            free.push(room);
+        if self.free.borrow_mut().give_back(room).is_some() {
+            self.count_gone(1);
         }
+    }
+
+    /// Lets go what nobody has needed for a while; returns how many are left.
+    pub(in crate::process::proxy) fn sweep(&self) -> usize {
+        let gone = self.free.borrow_mut().sweep();
+        self.count_gone(gone);
+        self.made.get()
+    }
+
+    fn count_gone(&self, gone: usize) {
+        self.made.set(self.made.get().saturating_sub(gone));
     }
 }
 
@@ -72,6 +95,3 @@ where
         Poll::Ready(ended)
     }
 }
-
-/// Rooms kept free, of 2 kB each; where more requests are answered at once, more are made.
-const KEPT: usize = 1024;

@@ -85,6 +85,13 @@ pub(in crate::process::proxy) enum Reminder {
     Due,
 }
 
+/// Whether a new connection wants the place of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Kept,
+    Wanted,
+}
+
 /// The record of one client connection.
 pub(in crate::process::proxy) struct Watch {
     clock: CoarseClock,
@@ -93,6 +100,7 @@ pub(in crate::process::proxy) struct Watch {
     due_ms: Cell<u64>,
     interrupt: Cell<Option<Interrupt>>,
     reminder: Cell<Reminder>,
+    place: Cell<Place>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -105,6 +113,7 @@ impl Watch {
             due_ms: Cell::new(u64::MAX),
             interrupt: Cell::new(None),
             reminder: Cell::new(Reminder::Unset),
+            place: Cell::new(Place::Kept),
             waker: RefCell::new(None),
         }
     }
@@ -116,6 +125,7 @@ impl Watch {
     /// Begins a phase that may last `within`, or so long without a `touch`.
     pub(in crate::process::proxy) fn enter(&self, phase: Phase, within: Duration) {
         self.phase.set(phase);
+        self.place.set(Place::Kept);
         self.span_ms.set(millis(within));
         if self.interrupt.get() != Some(Interrupt::Cut) {
             self.interrupt.set(None);
@@ -154,6 +164,27 @@ impl Watch {
             Some(_) | None => *waker = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Returns since when the connection is idle by the coarse clock; `None` where it is not, or is asked to
+    /// leave already.
+    pub(in crate::process::proxy) fn idle_since_ms(&self) -> Option<u64> {
+        let is_idle = self.phase.get() == Phase::Idle
+            && self.place.get() == Place::Kept
+            && self.interrupt.get().is_none()
+            && self.due_ms.get() < u64::MAX;
+        is_idle.then(|| self.due_ms.get().saturating_sub(self.span_ms.get()))
+    }
+
+    /// Asks an idle connection for its place, and wakes it.
+    pub(in crate::process::proxy) fn ask_for_place(&self) {
+        self.place.set(Place::Wanted);
+        self.wake();
+    }
+
+    /// Returns whether it was asked, once.
+    pub(in crate::process::proxy) fn take_wanted(&self) -> bool {
+        self.place.replace(Place::Kept) == Place::Wanted
     }
 
     /// Has the connection woken at the next sweep, for it to see [`Reminder::Due`].
