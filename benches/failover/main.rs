@@ -68,7 +68,11 @@ fn read(arguments: &[String]) -> Result<(usize, Vec<Duration>), String> {
 
 fn ours(interval: Duration, outcomes: &mut Outcomes) -> Result<(), LabError> {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
-    let mut pair = Pair::start(Settings { binary, interval })?;
+    let mut pair = Pair::start(Settings {
+        binary,
+        interval,
+        crowd,
+    })?;
     for (index, event) in SCRIPT.into_iter().enumerate() {
         let outcome = pair.suffer(event)?;
         eprintln!(
