@@ -12,6 +12,8 @@ mod interop;
 mod lab;
 mod notify;
 mod privileges;
+mod stop;
+mod traffic;
 mod tutorial;
 mod virtual_mac;
 mod wire;

@@ -38,9 +38,11 @@ struct Row {
 }
 
 /// Runs the demo; returns the exit code.
-pub fn run(output: Output) -> i32 {
+///
+/// Of the whole crowd come at most `visitors`.
+pub fn run(output: Output, visitors: usize) -> i32 {
     let began = Instant::now();
-    let (crowd, rows) = match prepared().and_then(|crowd| play(output, began, crowd)) {
+    let (crowd, rows) = match prepared(visitors).and_then(|crowd| play(output, began, crowd)) {
         Ok(played) => played,
         Err(error) => {
             print_error(&error);
@@ -69,10 +71,19 @@ pub fn run(output: Output) -> i32 {
 }
 
 /// Becomes able to make namespaces, and to end without leaving anything; returns who has room to visit.
-fn prepared() -> Result<Crowd, LabError> {
+fn prepared(visitors: usize) -> Result<Crowd, LabError> {
     enter_user_namespace_if_needed()?;
     clean_up_on_signals()?;
-    Crowd::FULL.with_descriptors()
+    let asked = Crowd::FULL.within(visitors);
+    let crowd = asked.with_descriptors()?;
+    if crowd != asked {
+        eprintln!(
+            "note: the hard limit of open files (`ulimit -Hn`) has room for {} visitors, not {}",
+            crowd.len(),
+            asked.len()
+        );
+    }
+    Ok(crowd)
 }
 
 /// Lets everything happen, one event after the other.
@@ -87,13 +98,6 @@ fn play(output: Output, began: Instant, crowd: Crowd) -> Result<(Crowd, Vec<Row>
         interval: INTERVAL,
         crowd,
     };
-    if crowd != Crowd::FULL {
-        say(&format!(
-            "the limit of open files allows {} visitors instead of {}; `ulimit -Hn` shows it",
-            crowd.len(),
-            Crowd::FULL.len()
-        ));
-    }
     let mut pair = Pair::start(settings)?;
     say("lb1 is Active and serves 10.77.0.100; the client asks every 5 ms, each time anew");
     say(&format!(

@@ -187,8 +187,7 @@ impl Pair {
             Some(node) => node.process().try_wait()?.is_some(),
         };
         if stopped {
-            self.nodes[0] = None;
-            self.start_node(0)?;
+            self.restart(0)?;
         }
         Ok(())
     }
@@ -199,6 +198,12 @@ impl Pair {
         let host = Arc::clone(self.lab.host(name)?);
         self.nodes[index] = Some(Node::start(&host, &yaml, name, &self.settings.binary)?);
         Ok(())
+    }
+
+    /// Starts a node again whose daemon has ended; `settle` says when it stands.
+    pub fn restart(&mut self, index: usize) -> Result<(), LabError> {
+        self.nodes[index] = None;
+        self.start_node(index)
     }
 
     /// Adds to a wait that was in vain what the nodes said meanwhile.

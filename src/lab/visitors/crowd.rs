@@ -102,8 +102,12 @@ impl Crowd {
             .filter(move |kind| self.count(*kind) > 0)
     }
 
-    /// Returns a crowd of about `visitors_max` in the same proportions, with one at least of each kind that it has.
+    /// Returns a crowd of about `visitors_max` in the same proportions, with one at least of each kind that it has; of
+    /// 0 nobody is left.
     pub fn within(self, visitors_max: usize) -> Self {
+        if visitors_max == 0 {
+            return Self::NONE;
+        }
         let len = self.len();
         if len <= visitors_max {
             return self;
@@ -163,7 +167,7 @@ mod tests {
         let few = Crowd::FULL.within(100);
         assert_eq!(few, Crowd([86, 4, 1, 1, 1, 1, 1, 1]));
         assert_eq!(Crowd::FULL.within(5_000), Crowd::FULL);
-        assert_eq!(Crowd::NONE.within(0), Crowd::NONE);
+        assert_eq!(Crowd::FULL.within(0), Crowd::NONE);
         assert_eq!(few.kinds().count(), 8);
     }
 
