@@ -152,10 +152,17 @@ pub enum ToProxy {
 /// Proxy to supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromProxy {
-    /// A data thread is alive; every 50 ms.
+    /// A thread makes progress, or has ended in order; every 50 ms.
     Beat {
-        /// 0 to threads - 1.
+        /// 0 to threads - 1; the health checks come behind them.
         thread: u16,
+    },
+    /// A thread makes no progress; every 50 ms as long as it does not.
+    Stuck {
+        /// As in `Beat`.
+        thread: u16,
+        /// What it is doing, for the log.
+        doing: String,
     },
     /// What the process should have, could not get, and works without; for people.
     Lacking(Vec<String>),

@@ -2,7 +2,7 @@
 //! full, slow or broken, holds a request up.
 //!
 //! The proxy runs in the test's own process and writes to pipes and sockets; `tests/control.rs` has the daemon with a
-//! file. `allocations` counts what a logged request costs the heap.
+//! file, `tests/access_log_allocations.rs` counts what a logged request costs the heap.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
@@ -13,7 +13,6 @@ mod common;
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod rig;
 
-mod allocations;
 mod lines;
 mod logged;
 mod queue;

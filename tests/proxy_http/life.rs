@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use evenkeel::ipc::message::FromProxy;
-use evenkeel::process::proxy::{LentSocket, Proxy};
+use evenkeel::process::proxy::{Drained, LentSocket, Proxy};
 
-use crate::common::{Backend, wait_until};
+use crate::common::{Backend, PATIENCE, wait_until};
 use crate::rig::{GET, OK, Setup, rig, setup};
 
 #[test]
@@ -14,24 +14,29 @@ fn every_thread_beats_and_ready_is_said_once() {
     let mut setup = setup(&[backend.address]);
     setup.threads = 3;
     let rig = setup.start();
+    // Three workers and the health checks.
     wait_until("all threads beat twice", || {
-        let events = rig.events.lock().unwrap();
-        (0..3).all(|thread| {
-            events
-                .iter()
-                .filter(|e| **e == FromProxy::Beat { thread })
-                .count()
-                >= 2
-        })
+        rig.proxy.beat();
+        let beats = rig.count(|thread| FromProxy::Beat { thread });
+        (0..4).all(|thread| beats(thread) >= 2)
     });
-    let events = rig.events.lock().unwrap();
-    assert_eq!(
-        events
-            .iter()
-            .filter(|event| **event == FromProxy::Ready)
-            .count(),
-        1
-    );
+    assert_eq!(rig.count(|_| FromProxy::Ready)(0), 1);
+}
+
+/// Who has nothing left to do is not hung.
+#[test]
+fn threads_that_have_ended_in_order_beat_on() {
+    let backend = Backend::saying(OK);
+    let rig = rig(&[&backend]);
+    assert_eq!(rig.drain(PATIENCE), Drained { cut: 0 });
+    rig.proxy.beat();
+    let before = rig.count(|thread| FromProxy::Beat { thread });
+    let before = [before(0), before(1)];
+    for _ in 0..3 {
+        rig.proxy.beat();
+    }
+    let beats = rig.count(|thread| FromProxy::Beat { thread });
+    assert_eq!([beats(0), beats(1)], before.map(|count| count + 3));
 }
 
 #[test]

@@ -194,6 +194,7 @@ impl Rig {
         let healths = events.iter().filter_map(|event| match event {
             FromProxy::Health(health) => Some(health.clone()),
             FromProxy::Beat { .. }
+            | FromProxy::Stuck { .. }
             | FromProxy::Lacking(_)
             | FromProxy::Ready
             | FromProxy::Status { .. }
@@ -201,6 +202,15 @@ impl Rig {
             | FromProxy::Drained => None,
         });
         healths.collect()
+    }
+
+    /// Returns how often a thread has said an event so far.
+    pub fn count(&self, event: impl Fn(u16) -> FromProxy) -> impl Fn(u16) -> usize {
+        let events = self.events.lock().unwrap().clone();
+        move |thread| {
+            let said = event(thread);
+            events.iter().filter(|event| **event == said).count()
+        }
     }
 
     pub fn drain(&self, within: Duration) -> Drained {

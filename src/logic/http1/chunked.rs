@@ -144,11 +144,17 @@ impl ChunkedReader {
                 });
                 return Ok(taken);
             }
-            State::Size { value, digits } => size(byte, value, digits)?,
+            State::Size { value, digits } => {
+                let next = size(byte, value, digits)?;
+                if let State::Extension { .. } = next {
+                    self.count_extension()?;
+                }
+                next
+            }
             State::Extension { size } => match byte {
                 b'\r' => State::SizeLf { size },
-                b'\t' | b' '..=b'~' | 0x80.. if self.extension_bytes < EXTENSION_BYTES_MAX => {
-                    self.extension_bytes += 1;
+                b'\t' | b' '..=b'~' | 0x80.. => {
+                    self.count_extension()?;
                     State::Extension { size }
                 }
                 _ => return Err(BodyError::ChunkExtension),
@@ -172,6 +178,15 @@ impl ChunkedReader {
         };
         self.transition(next);
         Ok(1)
+    }
+
+    /// Counts a byte of an extension, its `;` too: an empty one is one as well.
+    fn count_extension(&mut self) -> Result<(), BodyError> {
+        if self.extension_bytes >= EXTENSION_BYTES_MAX {
+            return Err(BodyError::ChunkExtension);
+        }
+        self.extension_bytes += 1;
+        Ok(())
     }
 
     fn transition(&mut self, to: State) {
@@ -370,6 +385,7 @@ mod tests {
     fn malformed_bodies_follow_the_table() {
         use BodyError as E;
         let long_extension = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(5000));
+        let empty_extensions = "1;\r\na\r\n".repeat(4097);
         let long_trailer = format!("0\r\nX: {}\r\n\r\n", "x".repeat(9000));
         for (input, hoped) in [
             ("\r\nabc", E::ChunkSize),
@@ -393,6 +409,7 @@ mod tests {
             ("3;\0\r\n", E::ChunkExtension),
             ("3;\x7f\r\n", E::ChunkExtension),
             (long_extension.as_str(), E::ChunkExtension),
+            (empty_extensions.as_str(), E::ChunkExtension),
             ("3\r\nabcd\r\n", E::ChunkEnd),
             ("3\r\nabc\n0\r\n\r\n", E::ChunkEnd),
             ("3\r\nabc0\r\n\r\n", E::ChunkEnd),

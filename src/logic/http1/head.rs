@@ -117,7 +117,8 @@ impl<'s, 'b> Fields<'s, 'b> {
         self.dropped |= 1 << index;
     }
 
-    /// Drops the fields that the Connection fields name (RFC 9110 §7.6.1).
+    /// Drops the fields that the Connection fields name (RFC 9110 §7.6.1): at most
+    /// [`NOMINATIONS_MAX`], each compared with each field, so that the work is bounded.
     pub(super) fn drop_nominated(&mut self) {
         for connection in self.all.iter().filter(|field| is_connection(field)) {
             for token in list(connection.value).filter(|token| !token.is_empty()) {
@@ -159,14 +160,18 @@ impl<'s, 'b> Fields<'s, 'b> {
     }
 }
 
+/// The Connection fields name more than [`NOMINATIONS_MAX`] options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooManyOptions;
+
 /// What the Connection fields of a head say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ConnectionOptions {
     pub(super) close: bool,
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
-    /// Fields of the message are named.
-    pub(super) nominates: bool,
+    /// So many options name fields of the message.
+    nominations: u32,
 }
 
 impl ConnectionOptions {
@@ -178,8 +183,17 @@ impl ConnectionOptions {
                 5 if is(b"close") => self.close = true,
                 10 if is(b"keep-alive") => self.keep_alive = true,
                 7 if is(b"upgrade") => self.upgrade = true,
-                _ => self.nominates = true,
+                _ => self.nominations = self.nominations.saturating_add(1),
             }
+        }
+    }
+
+    /// Returns whether fields of the message are named, or that there are too many of them.
+    pub(super) fn nominates(self) -> Result<bool, TooManyOptions> {
+        match self.nominations {
+            0 => Ok(false),
+            1..=NOMINATIONS_MAX => Ok(true),
+            _ => Err(TooManyOptions),
         }
     }
 
@@ -207,9 +221,12 @@ pub(super) fn lines_end_in_crlf(head: &[u8]) -> bool {
 /// Returns where the next search for a head's end may begin, or `None` where the head may have
 /// ended: an empty line follows somewhere behind `from`.
 ///
-/// A head that comes in many small reads is so parsed once or twice, not once a read.
+/// A head that comes in many small reads is so parsed once or twice, not once a read. Empty lines
+/// before it end nothing.
 pub fn head_may_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let from = from.min(bytes.len());
+    let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let begin = bytes.iter().position(|byte| !is_blank(byte));
+    let from = from.max(begin.unwrap_or(bytes.len())).min(bytes.len());
     let mut rest = &bytes[from..];
     let mut at = from;
     while let Some(lf) = rest.iter().position(|&byte| byte == b'\n') {
@@ -258,6 +275,9 @@ pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// The most options of Connection that are neither `close`, `keep-alive` nor `upgrade`. Real messages
+/// have one or two; each costs a comparison with every field.
+const NOMINATIONS_MAX: u32 = 32;
 /// The most fields a head can have; bits in the set of those that do not travel.
 pub const FIELDS_MAX: usize = 128;
 
@@ -273,6 +293,9 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost", Some(20)),
             ("GET / HTTP/1.1\r\n\r\n", None),
             ("GET / HTTP/1.1\n\n", None),
+            ("\r\n\r\n", Some(4)),
+            ("\r\n\r\nGET / HTTP/1.1\r\nHost", Some(24)),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", None),
             ("", Some(0)),
         ] {
             assert_eq!(head_may_end(text.as_bytes(), 0), hoped, "{text:?}");
@@ -286,6 +309,22 @@ mod tests {
             }
             assert_eq!(found, hoped.is_none(), "{text:?} byte by byte");
         }
+    }
+
+    /// RFC 9110 §7.6.1; the bound keeps the work of a head linear in its bytes.
+    #[test]
+    fn options_that_name_fields_are_counted() {
+        let options = |value: &str| {
+            let mut options = ConnectionOptions::default();
+            options.add(value.as_bytes());
+            options.nominates()
+        };
+        let many = |count: usize| vec!["a"; count].join(",");
+        assert_eq!(options("close, keep-alive,, Upgrade"), Ok(false));
+        assert_eq!(options("te"), Ok(true));
+        assert_eq!(options(&many(32)), Ok(true));
+        assert_eq!(options(&many(33)), Err(TooManyOptions));
+        assert_eq!(options(&",".repeat(30_000)), Ok(false));
     }
 
     #[test]

@@ -58,6 +58,9 @@ pub enum RequestRefusal {
     /// RFC 9112 §6.3: no number, or a list, even of equal numbers.
     #[error("the Content-Length field is not one number")]
     ContentLength,
+    /// RFC 9110 §7.6.1: more options than any message needs, each of which costs a look at every field.
+    #[error("the Connection fields have more than 32 options")]
+    ConnectionOptions,
     /// RFC 9110 §7.6.2: several, or no number.
     #[error("the Max-Forwards field is not one number")]
     MaxForwards,
@@ -96,6 +99,7 @@ impl RequestRefusal {
             | RequestRefusal::CodingBeforeChunks
             | RequestRefusal::BothFramings
             | RequestRefusal::ContentLength
+            | RequestRefusal::ConnectionOptions
             | RequestRefusal::MaxForwards
             | RequestRefusal::Body(_) => 400,
         }
@@ -120,6 +124,7 @@ impl RequestRefusal {
             RequestRefusal::CodingBeforeChunks => "coding_in_http_1_0",
             RequestRefusal::BothFramings => "both_framings",
             RequestRefusal::ContentLength => "content_length",
+            RequestRefusal::ConnectionOptions => "connection_options",
             RequestRefusal::MaxForwards => "max_forwards",
             RequestRefusal::OptionsEnd => "options_end",
             RequestRefusal::TraceEnd => "trace_end",
@@ -156,6 +161,9 @@ pub enum ResponseRefusal {
     /// RFC 9112 §6.1: any coding but one `chunked`, or any in HTTP/1.0.
     #[error("its transfer coding is not `chunked`")]
     TransferCoding,
+    /// RFC 9110 §7.6.1: more options than any message needs.
+    #[error("its Connection fields have more than 32 options")]
+    ConnectionOptions,
     /// RFC 9110 §8.6: several lengths that differ, or no number.
     #[error("its Content-Length is not one number")]
     ContentLength,

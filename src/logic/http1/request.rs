@@ -133,7 +133,8 @@ impl<'s, 'b> RequestHead<'s, 'b> {
                 fields.drop_field(index);
             }
         }
-        if seen.connection.nominates {
+        let nominates = seen.connection.nominates();
+        if nominates.map_err(|_| RequestRefusal::ConnectionOptions)? {
             fields.drop_nominated();
         }
         check_host(version, target, seen.host)?;

@@ -174,7 +174,8 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
                 | Name::Other => {}
             }
         }
-        if connection.nominates {
+        let nominates = connection.nominates();
+        if nominates.map_err(|_| ResponseRefusal::ConnectionOptions)? {
             self.fields.drop_nominated();
         }
         let switches = websocket && connection.upgrade;

@@ -66,6 +66,10 @@ impl Held {
         &self.buffer[self.from..self.to]
     }
 
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.from..self.to]
+    }
+
     pub(super) fn len(&self) -> usize {
         self.to - self.from
     }

@@ -1,8 +1,8 @@
 //! Health checks: one probe after another for each backend, on a thread of their own.
 //!
 //! A probe uses a connection of its own and ends it. The verdict is `logic::balance::health`'s;
-//! here it is stored for the data threads and told to the supervisor. Checks end when the drain
-//! begins.
+//! here it is stored for the workers and told to the supervisor. Checks end when the drain
+//! begins; a tick of their runtime, whatever else waits in it, is a step of their progress.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,8 +16,13 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
+use super::downstream::watch::BEAT_MS;
+use super::progress::Progress;
 use super::serving::Events;
 use super::shared::Table;
 use super::worker::Stage;
@@ -25,37 +30,70 @@ use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};
 
-/// Probes all backends until the drain; tells first of the pools that need no probe or were known
-/// before.
-pub(super) fn run(table: Arc<Table>, mut stage: Receiver<Stage>, events: Events) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    for pool in &table.pools {
-        let health = pool.health();
-        if health.probed {
-            events(FromProxy::Health(health));
-        }
+/// The runtime of the health checks, made before the proxy accepts: it needs descriptors.
+pub(super) struct Checks(Runtime);
+
+impl Checks {
+    /// Makes the runtime.
+    pub(super) fn new() -> io::Result<Checks> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Checks(runtime))
     }
-    let local = tokio::task::LocalSet::new();
-    for (pool_index, pool) in table.pools.iter().enumerate() {
-        let HealthCheckConfig::Probe(config) = &pool.check else {
-            continue;
-        };
-        for backend_index in 0..pool.backends.len() {
-            let place = Place {
-                table: Arc::clone(&table),
-                pool_index,
-                backend_index,
+
+    /// Probes all backends until the drain; tells first of the pools that need no probe or were known
+    /// before. Where a backend's checks end before, its thread ends too, and makes no progress any more.
+    pub(super) fn run(
+        self,
+        table: Arc<Table>,
+        mut stage: Receiver<Stage>,
+        progress: &Progress,
+        events: Events,
+    ) {
+        for pool in &table.pools {
+            let health = pool.health();
+            if health.probed {
+                events(FromProxy::Health(health));
+            }
+        }
+        let local = tokio::task::LocalSet::new();
+        let mut checks = JoinSet::new();
+        for (pool_index, pool) in table.pools.iter().enumerate() {
+            let HealthCheckConfig::Probe(config) = &pool.check else {
+                continue;
             };
-            local.spawn_local(check(place, config.clone(), Arc::clone(&events)));
+            for backend_index in 0..pool.backends.len() {
+                let place = Place {
+                    table: Arc::clone(&table),
+                    pool_index,
+                    backend_index,
+                };
+                let check = check(place, config.clone(), Arc::clone(&events));
+                checks.spawn_local_on(check, &local);
+            }
+        }
+        let drained = local.block_on(&self.0, async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(BEAT_MS));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    // An error means that the handle is gone.
+                    _ = stage.wait_for(|stage| *stage != Stage::Serving) => return true,
+                    Some(_) = checks.join_next() => return false,
+                    _ = ticks.tick() => progress.end(),
+                }
+            }
+        });
+        if drained {
+            progress.finish();
+        } else {
+            tracing::error!(
+                thread = progress.name(),
+                "health checks of a backend have ended"
+            );
         }
     }
-    local.block_on(&runtime, async {
-        // An error means that the handle is gone.
-        let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
-    });
-    Ok(())
 }
 
 struct Place {

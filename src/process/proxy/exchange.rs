@@ -9,7 +9,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::buffers::{Buffers, Held};
+use super::budget::PARSED;
+use super::buffers::Held;
 use super::downstream::watch::{Interrupt, Phase, Reminder, Watch};
 use super::flow::{Ends, Flow, FlowError};
 use super::stream::Stream;
@@ -73,6 +74,7 @@ impl Sides<'_> {
             buffers: &self.thread.buffers,
             pipes: &self.thread.pipes,
             watch: self.watch,
+            budget: &self.thread.budget,
         }
     }
 
@@ -84,6 +86,7 @@ impl Sides<'_> {
             buffers: &self.thread.buffers,
             pipes: &self.thread.pipes,
             watch: self.watch,
+            budget: &self.thread.budget,
         }
     }
 }
@@ -290,7 +293,7 @@ impl Exchange {
             }
             Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(Waited::ClientGone),
             Poll::Pending if self.expectation == Expectation::Continue => {
-                if self.upload.awaits_body() {
+                if self.upload.awaits_body() && !sides.thread.budget.is_used_up() {
                     // The socket's buffer is empty; where it is not, the client hardly waits.
                     sides.client.try_write(CONTINUE);
                     self.expectation = Expectation::None;
@@ -302,8 +305,11 @@ impl Exchange {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        let buffers = &sides.thread.buffers;
+        let Thread {
+            buffers, budget, ..
+        } = sides.thread;
         loop {
+            ready!(budget.poll(cx));
             if self.may_parse() {
                 match self.parse(sides) {
                     Ok(Parsed::Final(answered)) => return Poll::Ready(Waited::Answered(answered)),
@@ -315,9 +321,11 @@ impl Exchange {
             let mut buffer = buffers.large();
             match sides.upstream.poll_read(cx, &mut buffer[..HEAD_READ_BYTES]) {
                 Poll::Ready(Ok(len @ 1..)) if self.download.input.is_empty() => {
+                    budget.charge(len);
                     self.download.input = Held::new(buffer, len);
                 }
                 Poll::Ready(Ok(len @ 1..)) => {
+                    budget.charge(len);
                     self.download.input.append(&buffer[..len], buffers);
                     buffers.give_back(buffer);
                 }
@@ -352,6 +360,7 @@ impl Exchange {
         let head = ResponseHead::parse(bytes, &mut slots, &RESPONSE_LIMITS, self.asked)?;
         let (parsed, len) = match head {
             None => {
+                sides.thread.budget.charge(bytes.len() * PARSED);
                 self.searched = head_may_end(bytes, 0);
                 self.download.input = input;
                 return Ok(Parsed::Partial);
@@ -365,6 +374,7 @@ impl Exchange {
                 head.len,
             ),
         };
+        sides.thread.budget.charge(len * PARSED);
         input.consume(len, &sides.thread.buffers);
         self.download.input = input;
         self.searched = None;
@@ -460,7 +470,7 @@ impl Exchange {
             sides.watch.remind();
             return Poll::Pending;
         }
-        match ready!(self.poll_ahead(cx, sides.client, &sides.thread.buffers)) {
+        match ready!(self.poll_ahead(cx, sides.client, sides.thread)) {
             Ok(()) => {
                 self.client = ClientSide::HalfClosed;
                 sides.watch.hurry(HALF_CLOSED_TIMEOUT);
@@ -476,13 +486,13 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Stream,
-        buffers: &Buffers,
+        thread: &Thread,
     ) -> Poll<()> {
         if self.client == ClientSide::HalfClosed {
             return Poll::Ready(());
         }
-        let ended = self.poll_ahead(cx, client, buffers).map(drop);
-        self.upload.input.shrink(buffers);
+        let ended = self.poll_ahead(cx, client, thread).map(drop);
+        self.upload.input.shrink(&thread.buffers);
         ended
     }
 
@@ -492,12 +502,17 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Stream,
-        buffers: &Buffers,
+        thread: &Thread,
     ) -> Poll<io::Result<()>> {
+        let Thread {
+            buffers, budget, ..
+        } = thread;
         while self.upload.input.len() < AHEAD_BYTES_MAX {
+            ready!(budget.poll(cx));
             let mut buffer = buffers.large();
             let read = client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]);
             if let Poll::Ready(Ok(len @ 1..)) = read {
+                budget.charge(len);
                 self.upload.input.append(&buffer[..len], buffers);
             }
             buffers.give_back(buffer);

@@ -8,11 +8,13 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
+use super::budget::{Budget, PARSED};
 use super::buffers::{Buffers, Held, LARGE_BYTES};
 use super::downstream::watch::Watch;
 use super::pipes::{Pipe, Pipes};
 use super::stream::Stream;
 use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
+use crate::logic::http1::chunked::Run;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::refusal::BodyError;
 use crate::logic::http1::response::Carry;
@@ -68,6 +70,7 @@ pub(super) struct Ends<'a> {
     pub(super) buffers: &'a Buffers,
     pub(super) pipes: &'a Pipes,
     pub(super) watch: &'a Watch,
+    pub(super) budget: &'a Budget,
 }
 
 impl Flow {
@@ -188,7 +191,11 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         loop {
+            ready!(ends.budget.poll(cx));
             if self.run == 0 && !self.input.is_empty() && !self.body.is_ended() {
+                if self.body.plain_bytes() == 0 {
+                    ends.budget.charge(self.input.len() * PARSED);
+                }
                 self.next_run(ends.buffers).map_err(FlowError::Body)?;
             }
             if self.awaits_sink() {
@@ -215,13 +222,15 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<io::Result<()>> {
         while self.awaits_sink() {
+            ready!(ends.budget.poll(cx));
             ready!(self.poll_write(cx, ends))?;
         }
         Poll::Ready(Ok(()))
     }
 
     fn next_run(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
-        let run = self.body.handle_bytes(self.input.bytes())?;
+        let first = self.body.handle_bytes(self.input.bytes())?;
+        let run = self.gather(first);
         self.check_size()?;
         if run.pass == 0 {
             self.input.consume(run.skip, buffers);
@@ -237,6 +246,30 @@ impl Flow {
         Ok(())
     }
 
+    /// Moves the runs behind the first one up to it, over what is skipped between them, so that all are
+    /// written at once: a chunk may be a byte. What breaks the framing is left for the next run.
+    fn gather(&mut self, first: Run) -> Run {
+        let (mut pass, mut at) = (first.pass, first.pass + first.skip);
+        if first.skip == 0 {
+            return first;
+        }
+        let bytes = self.input.bytes_mut();
+        while at < bytes.len() && !self.body.is_ended() {
+            let mut body = self.body.clone();
+            let Ok(run) = body.handle_bytes(&bytes[at..]) else {
+                break;
+            };
+            self.body = body;
+            bytes.copy_within(at..at + run.pass, pass);
+            pass += run.pass;
+            at += run.pass + run.skip;
+        }
+        Run {
+            pass,
+            skip: at - pass,
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<io::Result<()>> {
         let piping = self.pipe.as_mut().filter(|pipe| pipe.held() > 0);
         let poll = match piping {
@@ -246,6 +279,7 @@ impl Flow {
         match poll {
             Poll::Ready(Ok(written)) => {
                 ends.watch.touch();
+                ends.budget.charge(written);
                 self.advance(written, ends.buffers);
                 Poll::Ready(Ok(()))
             }
@@ -324,6 +358,7 @@ impl Flow {
             return Poll::Ready(Ok(()));
         }
         ends.watch.touch();
+        ends.budget.charge(filled);
         self.body.handle_plain(filled as u64);
         self.check_size().map_err(FlowError::Body).into()
     }
@@ -345,6 +380,7 @@ impl Flow {
         match read {
             Poll::Ready(Ok(len @ 1..)) => {
                 ends.watch.touch();
+                ends.budget.charge(len);
                 self.input = Held::new(buffer, len);
                 return Poll::Ready(Ok(()));
             }

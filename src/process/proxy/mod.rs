@@ -9,6 +9,8 @@
 //! way → `relay` says what becomes of the connections.
 
 mod shared;
+mod progress;
+mod budget;
 mod buffers;
 mod pipes;
 mod stream;

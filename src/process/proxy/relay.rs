@@ -263,7 +263,7 @@ impl Attempts<'_> {
             if let Poll::Ready(interrupt) = interrupt {
                 return Poll::Ready(Queued::Interrupted(interrupt));
             }
-            let gone = exchange.poll_early_client(cx, stream, &thread.buffers);
+            let gone = exchange.poll_early_client(cx, stream, thread);
             gone.map(|()| Queued::ClientGone)
         });
         match ended.await {
@@ -608,9 +608,13 @@ pub(super) async fn say(
             if client.watch.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(false);
             }
+            std::task::ready!(client.thread.budget.poll(cx));
             let rest = [IoSlice::new(&text[written..])];
             match std::task::ready!(client.stream.poll_write(cx, &rest)) {
-                Ok(count) => written += count,
+                Ok(count) => {
+                    client.thread.budget.charge(count);
+                    written += count;
+                }
                 Err(_) => return Poll::Ready(false),
             }
         }

@@ -1,15 +1,19 @@
 //! The proxy process on its channel: takes the sockets and the configuration, serves, answers, drains.
 //!
-//! The main thread only talks to the supervisor. When the supervisor is gone the proxy finishes what is in flight and
+//! The main thread only talks to the supervisor, and beats for the threads that make progress, also while they drain.
+//! When the supervisor is gone the proxy finishes what is in flight and
 //! ends: whoever starts a new daemon finds no old one in its way.
 
 use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Events, LentSocket, Proxy, ProxyError};
+use tokio::time::MissedTickBehavior;
+
+use super::{Drained, Events, LentSocket, Proxy, ProxyError};
 use crate::config::{self, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
@@ -56,35 +60,68 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
 }
 
 async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
-    let mut lent = Vec::new();
-    let mut sink = None;
-    let mut running: Option<(Proxy, u16)> = None;
+    let mut main = Main {
+        events,
+        lent: Vec::new(),
+        sink: None,
+        proxy: None,
+        draining: None,
+        supervised: true,
+    };
     let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let message = tokio::select! {
-            message = channel.receive::<ToProxy>() => message?,
-            _ = beat.tick() => {
-                if let Some((_, threads)) = &running {
-                    events(FromProxy::Beat { thread: *threads });
+        tokio::select! {
+            message = channel.receive::<ToProxy>(), if main.supervised => match message? {
+                Some((message, descriptors)) => main.obey(channel, message, descriptors)?,
+                None => {
+                    main.supervised = false;
+                    main.drain(DRAIN_ALONE);
                 }
-                continue;
+            },
+            _ = beat.tick() => main.beat(),
+            drained = main.drained() => {
+                if drained.cut > 0 {
+                    tracing::warn!(cut = drained.cut, "connections cut at the end of the drain");
+                }
+                // Where nobody hears it there is nobody to tell.
+                let _ = channel.send(&FromProxy::Drained, &[]);
+                return Ok(());
             }
-        };
-        let Some((message, descriptors)) = message else {
-            return drain(running, DRAIN_ALONE).await;
-        };
+        }
+    }
+}
+
+/// What the main thread knows.
+struct Main {
+    events: Events,
+    lent: Vec<LentSocket>,
+    sink: Option<OwnedFd>,
+    proxy: Option<Arc<Proxy>>,
+    draining: Option<Pin<Box<dyn Future<Output = Drained>>>>,
+    /// Whether the supervisor is there.
+    supervised: bool,
+}
+
+impl Main {
+    fn obey(
+        &mut self,
+        channel: &AsyncChannel,
+        message: ToProxy,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), RunError> {
         match message {
             ToProxy::Lend { listener, bind } => {
                 let sockets = descriptors.into_iter().map(TcpListener::from).collect();
-                lent.push(LentSocket {
+                self.lent.push(LentSocket {
                     listener,
                     bind,
                     sockets,
                 });
             }
             ToProxy::AccessLog => {
-                sink = descriptors.into_iter().next();
-                lend_sink(&running, &mut sink);
+                self.sink = descriptors.into_iter().next();
+                self.lend_sink();
             }
             ToProxy::Configure {
                 yaml,
@@ -92,32 +129,63 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
                 threads,
                 health,
             } => {
-                let sockets = std::mem::take(&mut lent);
-                let proxy = start(&yaml, &node, threads, sockets, &health, &events)?;
-                running = Some((proxy, threads));
-                lend_sink(&running, &mut sink);
+                let sockets = std::mem::take(&mut self.lent);
+                let proxy = start(&yaml, &node, threads, sockets, &health, &self.events)?;
+                self.proxy = Some(Arc::new(proxy));
+                self.lend_sink();
             }
             ToProxy::ReportStatus { id } => {
-                let (listeners, pools) = running
-                    .as_ref()
-                    .map(|(proxy, _)| proxy.status())
-                    .unwrap_or_default();
-                let access_log = running.as_ref().and_then(|(proxy, _)| proxy.access_log());
-                channel.send(
-                    &FromProxy::Status {
-                        id,
-                        listeners,
-                        pools,
-                        access_log,
-                    },
-                    &[],
-                )?;
+                let proxy = self.proxy.as_ref();
+                let (listeners, pools) = proxy.map(|proxy| proxy.status()).unwrap_or_default();
+                let status = FromProxy::Status {
+                    id,
+                    listeners,
+                    pools,
+                    access_log: proxy.and_then(|proxy| proxy.access_log()),
+                };
+                // A status that cannot be sent is a status that is missing.
+                if let Err(error) = channel.send(&status, &[]) {
+                    tracing::warn!(%error, "status not sent");
+                }
             }
-            ToProxy::Drain { deadline_ms } => {
-                drain(running, Duration::from_millis(deadline_ms)).await?;
-                channel.send(&FromProxy::Drained, &[])?;
-                return Ok(());
-            }
+            ToProxy::Drain { deadline_ms } => self.drain(Duration::from_millis(deadline_ms)),
+        }
+        Ok(())
+    }
+
+    /// Gives what the access log is written to to a proxy that runs.
+    fn lend_sink(&mut self) {
+        if let Some(proxy) = &self.proxy
+            && let Some(sink) = self.sink.take()
+        {
+            proxy.set_access_log(sink);
+        }
+    }
+
+    fn beat(&self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.beat();
+        }
+    }
+
+    /// Begins the drain; one that has begun goes on as it is.
+    fn drain(&mut self, within: Duration) {
+        let proxy = self.proxy.clone();
+        self.draining.get_or_insert_with(|| {
+            Box::pin(async move {
+                match proxy {
+                    Some(proxy) => proxy.drain(within).await,
+                    None => Drained { cut: 0 },
+                }
+            })
+        });
+    }
+
+    /// Waits for the end of the drain; for ever where none has begun.
+    async fn drained(&mut self) -> Drained {
+        match &mut self.draining {
+            Some(draining) => draining.await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -140,25 +208,6 @@ fn start(
     )?)
 }
 
-/// Gives what the access log is written to to a proxy that runs.
-fn lend_sink(running: &Option<(Proxy, u16)>, sink: &mut Option<OwnedFd>) {
-    if let Some((proxy, _)) = running
-        && let Some(sink) = sink.take()
-    {
-        proxy.set_access_log(sink);
-    }
-}
-
-async fn drain(running: Option<(Proxy, u16)>, within: Duration) -> Result<(), RunError> {
-    if let Some((proxy, _)) = running {
-        let drained = proxy.drain(within).await;
-        if drained.cut > 0 {
-            tracing::warn!(cut = drained.cut, "connections cut at the end of the drain");
-        }
-    }
-    Ok(())
-}
-
 /// What the proxy's threads have to say, in order; nobody waits, and nothing but beats is lost.
 struct Outbox {
     channel: Channel,
@@ -174,7 +223,7 @@ impl Outbox {
         if let FromProxy::Health(new) = &event {
             waiting.retain(|old| !matches!(old, FromProxy::Health(old) if old.pool == new.pool));
         }
-        let beat = matches!(event, FromProxy::Beat { .. });
+        let beat = is_of_the_moment(&event);
         if !beat || waiting.is_empty() {
             waiting.push_back(event);
         }
@@ -186,11 +235,15 @@ impl Outbox {
             }
         }
         // A beat says "now"; a late one would be a lie.
-        waiting.retain(|event| !matches!(event, FromProxy::Beat { .. }));
+        waiting.retain(|event| !is_of_the_moment(event));
     }
 }
 
-/// As often as a data thread.
+fn is_of_the_moment(event: &FromProxy) -> bool {
+    matches!(event, FromProxy::Beat { .. } | FromProxy::Stuck { .. })
+}
+
+/// As often as the supervisor counts silence.
 const BEAT: Duration = Duration::from_millis(50);
 /// How long requests in flight may take when the supervisor is gone.
 const DRAIN_ALONE: Duration = Duration::from_secs(5);

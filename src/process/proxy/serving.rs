@@ -7,14 +7,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::access::Log;
-use super::checks;
+use super::checks::Checks;
+use super::downstream::watch::Phase;
+use super::progress::{Found, Observer, Progress};
 use super::shared::Table;
 use super::worker::{self, Plan, Stage};
 use crate::config::Config;
@@ -67,6 +69,8 @@ pub struct Proxy {
     stage: watch::Sender<Stage>,
     running: watch::Receiver<usize>,
     log: Option<Log>,
+    observer: Mutex<Observer>,
+    events: Events,
 }
 
 /// How a drain ended.
@@ -94,6 +98,8 @@ impl Proxy {
     ) -> Result<Proxy, ProxyError> {
         let table = Table::new(config, initial_health).map_err(ProxyError::UnknownPool)?;
         let table = Arc::new(table);
+        // Before anything is accepted: without checks no backend would ever come up again.
+        let checks = Checks::new().map_err(ProxyError::Thread)?;
         let sockets = deal(&table, threads, sockets)?;
         let (log, lines) = match &config.access_log {
             Some(log) => Log::start(log, threads)
@@ -105,24 +111,31 @@ impl Proxy {
         let (stage, staged) = watch::channel(Stage::Serving);
         let (running_tx, running) = watch::channel(usize::from(threads));
         let running_tx = Arc::new(running_tx);
+        let workers = (0..threads).map(|number| Progress::new(format!("data-{number}")));
+        let workers: Vec<_> = workers.collect();
+        let checking = Progress::new("checks".to_owned());
+        let all = workers.iter().chain([&checking]).cloned().collect();
         let proxy = Proxy {
             table: Arc::clone(&table),
             stage,
             running,
             log,
+            observer: Mutex::new(Observer::new(all)),
+            events: Arc::clone(&events),
         };
         let (started_tx, started) = mpsc::sync_channel(usize::from(threads));
-        for (number, sockets) in (0..threads).zip(sockets) {
+        for ((number, sockets), progress) in (0..threads).zip(sockets).zip(workers) {
+            let name = progress.name().to_owned();
             let plan = Plan {
                 number,
                 table: Arc::clone(&table),
                 sockets,
                 stage: staged.clone(),
-                events: Arc::clone(&events),
+                progress,
                 lines: lines.next(),
             };
             let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
-            spawn(format!("data-{number}"), move || {
+            spawn(name, move || {
                 let _ended = ended;
                 // Nobody listens any more only where another thread has failed.
                 worker::run(plan, |result| drop(started.send(result)));
@@ -137,12 +150,34 @@ impl Proxy {
             result.map_err(ProxyError::Thread)?;
         }
         events(FromProxy::Ready);
-        spawn("checks".to_owned(), move || {
-            if let Err(error) = checks::run(table, staged, events) {
-                tracing::error!(%error, "health checks did not start");
-            }
-        })?;
+        let name = checking.name().to_owned();
+        spawn(name, move || checks.run(table, staged, &checking, events))?;
         Ok(proxy)
+    }
+
+    /// Says of which threads steps of work have ended since the last call, or that they are over, and what the others
+    /// do; to be called as often as the supervisor counts silence.
+    pub fn beat(&self) {
+        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stuck = Vec::new();
+        observer.look(|found| match found {
+            Found::Moving(number) => {
+                let thread = u16::try_from(number).unwrap_or(u16::MAX);
+                (self.events)(FromProxy::Beat { thread });
+            }
+            Found::Still(number, looks) if looks >= STUCK_LOOKS => stuck.push(number),
+            Found::Still(..) => {}
+        });
+        for number in stuck {
+            let listener = |index: usize| {
+                let listener = self.table.listeners.get(index);
+                listener.map(|listener| listener.name.as_str())
+            };
+            (self.events)(FromProxy::Stuck {
+                thread: u16::try_from(number).unwrap_or(u16::MAX),
+                doing: observer.describe(number, listener, Phase::name_of),
+            });
+        }
     }
 
     /// Returns the counters, in the order of the configuration.
@@ -252,6 +287,8 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyE
         .map_err(ProxyError::Thread)
 }
 
+/// So many looks without a step are worth a word: an idle worker moves with each.
+const STUCK_LOOKS: u32 = 2;
 /// How long the data threads may take to accept.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the data threads may take to end after the cut.

@@ -1,12 +1,13 @@
 //! A data thread: its runtime, listening sockets, connections, upstream connections and beat.
 //!
-//! Everything here lives and dies on one thread; only `Table` is shared. The beat comes from inside
-//! the runtime, so a thread that hangs stops beating. Read `downstream` next.
+//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Every poll of a connection is a
+//! step of the thread's progress; a thread none of whose steps ends is hung. Read `downstream` next.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,21 +16,22 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::access::Lines;
 use super::answer::TOO_MANY_CONNECTIONS;
+use super::budget::{Budget, Share};
 use super::buffers::Buffers;
 use super::downstream::connection;
 use super::downstream::turns::Turns;
 use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
 use super::picker::{Claim, Picker};
 use super::pipes::Pipes;
-use super::serving::Events;
+use super::progress::Progress;
 use super::shared::{Admission, Table};
 use super::stream::{Listening, Stream};
 use super::upstream::Upstreams;
-use crate::ipc::message::FromProxy;
 use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
@@ -52,7 +54,7 @@ pub(super) struct Plan {
     /// By index of the listener.
     pub(super) sockets: Vec<(usize, TcpListener)>,
     pub(super) stage: Receiver<Stage>,
-    pub(super) events: Events,
+    pub(super) progress: Arc<Progress>,
     /// Where its part of the access log goes, where there is one.
     pub(super) lines: Option<Lines>,
 }
@@ -63,6 +65,8 @@ pub(super) struct Thread {
     pub(super) upstreams: Upstreams,
     pub(super) buffers: Buffers,
     pub(super) pipes: Pipes,
+    pub(super) budget: Budget,
+    progress: Arc<Progress>,
     pub(super) turns: Rc<Turns>,
     pub(super) clock: CoarseClock,
     /// The date, for answers that have none.
@@ -118,45 +122,87 @@ impl Connections {
 }
 
 /// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
+///
+/// A thread that ends before, because one of its own tasks has, makes no progress any more, which its observer sees.
 pub(super) fn run(plan: Plan, started: impl FnOnce(io::Result<()>)) {
+    let progress = Arc::clone(&plan.progress);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(plan, started)),
+        Ok(runtime) => match runtime.block_on(serve(plan, started)) {
+            Ended::Drained => progress.finish(),
+            Ended::Failed => {
+                let worker = progress.name();
+                tracing::error!(thread = worker, "worker has lost a task of its own");
+            }
+        },
         Err(error) => started(Err(error)),
     }
 }
 
-async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) {
+/// How a data thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Nothing is left.
+    Drained,
+    /// It could not begin, or does not do any more what it is there for.
+    Failed,
+}
+
+async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     let Plan {
         number,
         table,
         sockets,
         stage,
-        events,
+        progress,
         lines,
     } = plan;
     let mut listening = Vec::with_capacity(sockets.len());
     for (listener, socket) in sockets {
         match Listening::new(socket) {
             Ok(socket) => listening.push((listener, socket)),
-            Err(error) => return started(Err(error)),
+            Err(error) => {
+                started(Err(error));
+                return Ended::Failed;
+            }
         }
     }
-    let thread = Rc::new(Thread::new(table, stage, usize::from(number), lines));
-    tokio::task::spawn_local(beat(Rc::clone(&thread), number, events));
+    let thread = Rc::new(Thread::new(
+        table,
+        stage,
+        progress,
+        usize::from(number),
+        lines,
+    ));
+    let mut own = JoinSet::new();
+    own.spawn_local(beat(Rc::clone(&thread)));
     for (listener, socket) in listening {
-        tokio::task::spawn_local(accept(Rc::clone(&thread), listener, socket));
+        own.spawn_local(accept(Rc::clone(&thread), listener, socket));
     }
     started(Ok(()));
-    thread.until_drained().await;
+    let lost = async {
+        loop {
+            match own.join_next().await {
+                // Accepting ends with the drain.
+                Some(Ok(())) => {}
+                Some(Err(_)) => break,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        () = thread.until_drained() => Ended::Drained,
+        () = lost => Ended::Failed,
+    }
 }
 
 impl Thread {
     fn new(
         table: Arc<Table>,
         stage: Receiver<Stage>,
+        progress: Arc<Progress>,
         number: usize,
         lines: Option<Lines>,
     ) -> Thread {
@@ -168,6 +214,8 @@ impl Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             pipes: Pipes::default(),
+            budget: Budget::default(),
+            progress,
             turns: Rc::default(),
             pickers: pickers.collect(),
             budgets: table
@@ -310,7 +358,8 @@ impl Drop for Registered {
     }
 }
 
-async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
+/// Renews what is coarse: clocks, dates and deadlines. A tick is a step too, where nothing else happens.
+async fn beat(thread: Rc<Thread>) {
     let began_at = Instant::now();
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -322,7 +371,10 @@ async fn beat(thread: Rc<Thread>, number: u16, events: Events) {
         watch::renew(&thread.clock, now_ms - before_ms);
         before_ms = now_ms;
         thread.table.renew_clock();
-        events(FromProxy::Beat { thread: number });
+        thread
+            .progress
+            .set_connections(thread.connections.borrow().len());
+        thread.progress.end();
         if let Some(lines) = &thread.lines {
             lines.borrow_mut().handle_beat();
         }
@@ -388,13 +440,36 @@ fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: Stream, client: So
         stream.try_write(TOO_MANY_CONNECTIONS);
         return;
     }
-    tokio::task::spawn_local(connection::serve(
+    let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
+    let serve = connection::serve(
         Rc::clone(thread),
         listener,
         stream,
         client,
         port,
-    ));
+        Rc::clone(&watch),
+    );
+    tokio::task::spawn_local(in_steps(Rc::clone(thread), listener, watch, serve));
+}
+
+/// Runs the task of a connection: each poll of it is a step, and gets its share of the budget.
+async fn in_steps(
+    thread: Rc<Thread>,
+    listener: usize,
+    watch: Rc<Watch>,
+    serve: impl Future<Output = ()>,
+) {
+    let mut serve = pin!(serve);
+    let mut share = Share::default();
+    poll_fn(|cx| {
+        thread.progress.begin(listener, watch.phase() as u8);
+        thread.budget.begin(share);
+        let poll = serve.as_mut().poll(cx);
+        share = thread.budget.end();
+        thread.progress.end();
+        poll
+    })
+    .await;
 }
 
 /// Where descriptors or memory ran out, others must end first; anything else concerned one

@@ -1,6 +1,6 @@
 //! A child process: its channel, whether it is alive, and when it is started again.
 //!
-//! A child beats over its channel. Silence is counted in ticks of the supervisor, not by the clock: a supervisor that
+//! A child beats over its channel, for each of its threads that makes progress. Silence is counted in ticks of the supervisor, not by the clock: a supervisor that
 //! was itself held up has not listened, and must not kill the others for its own absence.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -35,11 +35,19 @@ struct Running {
 }
 
 /// One thing that beats in a process.
+#[derive(Clone, Debug)]
+struct Source {
+    heard: Heard,
+    /// What it was last said to be doing while it made no progress.
+    doing: Option<String>,
+}
+
+/// When a source was last heard.
 #[derive(Clone, Copy, Debug)]
-enum Source {
-    /// Not heard yet; so many ticks since the start.
+enum Heard {
+    /// Not yet; so many ticks since the start.
     Starting(u32),
-    /// Heard; so many ticks ago.
+    /// So many ticks ago.
     Beating(u32),
 }
 
@@ -96,7 +104,11 @@ impl Child {
                 })?;
         let channel = AsyncChannel::new(ours)?;
         self.start_at = None;
-        let sources = vec![Source::Starting(0); sources];
+        let starting = Source {
+            heard: Heard::Starting(0),
+            doing: None,
+        };
+        let sources = vec![starting; sources];
         self.running = Some(Running {
             process,
             channel,
@@ -142,32 +154,53 @@ impl Child {
 
     /// A beat of one source arrived.
     pub fn handle_beat(&mut self, source: usize) {
-        let running = self.running.as_mut();
-        if let Some(heard) = running.and_then(|running| running.sources.get_mut(source)) {
-            *heard = Source::Beating(0);
+        if let Some(source) = self.source(source) {
+            source.heard = Heard::Beating(0);
+            source.doing = None;
         }
     }
 
-    /// A tick of the supervisor passed; kills the process when a source has been silent for too long.
+    /// A source makes no progress, and this is what it is doing.
+    pub fn handle_stuck(&mut self, source: usize, doing: String) {
+        if let Some(source) = self.source(source) {
+            source.doing = Some(doing);
+        }
+    }
+
+    fn source(&mut self, source: usize) -> Option<&mut Source> {
+        let running = self.running.as_mut()?;
+        running.sources.get_mut(source)
+    }
+
+    /// A tick of the supervisor passed; kills the process when a source has been silent for too long, and says what it
+    /// was doing.
     pub fn handle_tick(&mut self) {
         let Some(running) = &mut self.running else {
             return;
         };
         let mut silent = None;
         for source in &mut running.sources {
-            let (ticks, allowed) = match source {
-                Source::Starting(ticks) => (ticks, START_TICKS),
-                Source::Beating(ticks) => (ticks, SILENT_TICKS_MAX),
+            let (ticks, allowed) = match &mut source.heard {
+                Heard::Starting(ticks) => (ticks, START_TICKS),
+                Heard::Beating(ticks) => (ticks, SILENT_TICKS_MAX),
             };
             *ticks += 1;
             if *ticks > allowed {
-                silent = Some(TICK * allowed);
+                silent = Some((TICK * allowed, source.doing.take()));
             }
         }
-        if let Some(silent) = silent {
+        if let Some((silent, doing)) = silent {
             let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
             let child = self.role.profile().name;
-            tracing::warn!(child, silent_ms, "process is silent, killing it");
+            let threads = running.process.id().map(threads_of).unwrap_or_default();
+            let cause = doing.unwrap_or_else(|| "it says nothing at all".to_owned());
+            tracing::warn!(
+                child,
+                silent_ms,
+                cause,
+                threads,
+                "process makes no progress, killing it"
+            );
             // Killing what is already dead is no error.
             let _ = running.process.start_kill();
             // It is killed once; its end comes on the channel.
@@ -207,8 +240,31 @@ impl Child {
     }
 }
 
+/// Returns the threads of a process with the state of each (proc(5): R runs, S waits, D waits for a device, T is
+/// stopped) and the processor time it has used, for the log.
+fn threads_of(pid: u32) -> String {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return String::new();
+    };
+    let described = tasks.flatten().take(THREADS_TOLD_MAX).filter_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (begin, rest) = stat.rsplit_once(')')?;
+        let (_, name) = begin.split_once('(')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // The state is the third of all fields, the ticks of user and system time the 14th and 15th.
+        let state = fields.first()?;
+        let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+        Some(format!("{name} {state} {}ms", ticks * TICK_OF_PROC_MS))
+    });
+    described.collect::<Vec<_>>().join(", ")
+}
+
 /// How often silence is counted.
 pub const TICK: Duration = Duration::from_millis(50);
+/// Threads that are told of; more than there are cores on most machines.
+const THREADS_TOLD_MAX: usize = 32;
+/// What /proc counts processor time in (USER_HZ).
+const TICK_OF_PROC_MS: u64 = 10;
 /// Six ticks, 300 ms, without a beat: the process is killed.
 const SILENT_TICKS_MAX: u32 = 6;
 /// A process that starts may take two seconds to its first beat.

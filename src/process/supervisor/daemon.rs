@@ -301,6 +301,11 @@ impl Daemon {
                     child.handle_beat(usize::from(thread));
                 }
             }
+            FromProxy::Stuck { thread, doing } => {
+                if let Some(child) = &mut self.proxy {
+                    child.handle_stuck(usize::from(thread), doing);
+                }
+            }
             FromProxy::Lacking(what) => self.note_lacking(Role::Proxy, what),
             FromProxy::Ready => {
                 self.proxy_ready = true;
@@ -397,6 +402,7 @@ impl Daemon {
             child.handle_tick();
         }
         self.notifier.send("WATCHDOG=1");
+        self.ask_for_time();
         let now = Instant::now();
         let (late, waiting) = std::mem::take(&mut self.asked)
             .into_iter()
@@ -431,6 +437,18 @@ impl Daemon {
                 self.phase = Phase::Over;
                 Ok(())
             }
+        }
+    }
+
+    /// Asks the service manager for the time that handing over and draining may still take, whatever its own limit is.
+    fn ask_for_time(&self) {
+        match self.phase {
+            Phase::HandingOver { .. } | Phase::Draining { .. } => {
+                let extension_us = TIME_ASKED_FOR.as_micros();
+                self.notifier
+                    .send(&format!("EXTEND_TIMEOUT_USEC={extension_us}"));
+            }
+            Phase::Running | Phase::Over => {}
         }
     }
 
@@ -507,5 +525,8 @@ fn age(at_ns: u64) -> Duration {
 const QUESTIONS_MAX: usize = 16;
 /// What a child may take longer than it should before it is killed.
 const HAND_OVER_SPARE: Duration = Duration::from_secs(2);
+/// How long the service manager is asked to wait from now on, at each tick of a stop: long enough for the last notify
+/// programs and for the kill of a process that does not end.
+const TIME_ASKED_FOR: Duration = Duration::from_secs(10);
 /// How long the last notify programs may take when the daemon stops.
 const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);

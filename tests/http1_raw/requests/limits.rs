@@ -17,7 +17,15 @@ pub fn cases() -> Vec<Case> {
             "x".repeat(len)
         )
     };
+    let options = |count: usize| {
+        let options = vec!["a"; count].join(",");
+        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, {options}\r\nA: 1\r\n\r\n")
+    };
     vec![
+        request("as many options as may be", "RFC 9110 §7.6.1", options(32))
+            .reaches("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        request("too many options", "RFC 9110 §7.6.1", options(33))
+            .refused(400, "connection_options"),
         request("longest target", "RFC 9112 §3", target(8192)),
         request("target too long", "RFC 9110 §15.5.15", target(8193))
             .refused(414, "target_too_long"),

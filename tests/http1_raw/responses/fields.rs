@@ -25,6 +25,9 @@ pub fn cases() -> Vec<Case> {
         )
         .bad(),
     );
+    let options = ["a"; 33].join(",");
+    let options = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: {options}\r\n\r\n");
+    cases.push(response("too many options", "RFC 9110 §7.6.1", options).bad());
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(66_000));
     cases.push(response("too long a value", "RFC 9110 §5.4", long).bad());
     let underscore = "HTTP/1.1 200 OK\r\nX_A: 1\r\nContent-Length: 0\r\n\r\n";

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::watch::{Interrupt, Phase, Watch};
@@ -18,6 +18,7 @@ use crate::logic::http1::own::OwnAnswer;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
+use crate::process::proxy::budget::PARSED;
 use crate::process::proxy::buffers::Held;
 use crate::process::proxy::record::{self, Moments, Record, Termination};
 use crate::process::proxy::relay::{self, After, Request};
@@ -83,8 +84,8 @@ pub(in crate::process::proxy) async fn serve(
     stream: Stream,
     address: SocketAddr,
     port: u16,
+    watch: Rc<Watch>,
 ) {
-    let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
     let turns = Rc::clone(&thread.turns);
     let _registered = thread.register(listener, address.ip(), &watch);
     let mut client = Client {
@@ -163,15 +164,19 @@ impl Client {
             });
         }
         loop {
+            ready!(self.thread.budget.poll(cx));
             if !self.ahead.is_empty()
                 && let Some(read) = self.parse(reading)
             {
                 return Poll::Ready(read);
             }
-            let buffers = &self.thread.buffers;
+            let Thread {
+                buffers, budget, ..
+            } = &*self.thread;
             let mut buffer = buffers.large();
             match self.stream.poll_read(cx, &mut buffer[..HEAD_READ_BYTES]) {
                 Poll::Ready(Ok(len @ 1..)) => {
+                    budget.charge(len);
                     if self.ahead.is_empty() {
                         self.ahead = Held::new(buffer, len);
                     } else {
@@ -210,6 +215,7 @@ impl Client {
         let head = match RequestHead::parse(bytes, &mut slots, &limits) {
             Ok(Some(head)) => head,
             Ok(None) => {
+                self.thread.budget.charge(bytes.len() * PARSED);
                 reading.searched = head_may_end(bytes, 0);
                 return None;
             }
@@ -225,6 +231,7 @@ impl Client {
         let mut request = self.request(&head);
         request.moments.began_at = reading.began_at;
         let len = head.len;
+        self.thread.budget.charge(len * PARSED);
         self.ahead.consume(len, &self.thread.buffers);
         Some(Read::Request(request))
     }
@@ -327,11 +334,19 @@ impl Client {
             if self.watch.poll_interrupt(cx).is_ready() || lasted_ms >= LINGER_MS_MAX {
                 return Poll::Ready(());
             }
-            let buffers = &self.thread.buffers;
+            let Thread {
+                buffers, budget, ..
+            } = &*self.thread;
             let mut buffer = buffers.large();
             let poll = loop {
+                if budget.poll(cx).is_pending() {
+                    break Poll::Pending;
+                }
                 match self.stream.poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(1..)) => self.watch.touch(),
+                    Poll::Ready(Ok(len @ 1..)) => {
+                        budget.charge(len);
+                        self.watch.touch();
+                    }
                     Poll::Ready(Ok(_) | Err(_)) => break Poll::Ready(()),
                     Poll::Pending => break Poll::Pending,
                 }

@@ -45,6 +45,26 @@ pub(in crate::process::proxy) enum Phase {
     Lingering,
 }
 
+impl Phase {
+    /// Returns what it is for people, by its number.
+    pub(in crate::process::proxy) fn name_of(number: u8) -> &'static str {
+        let named = |phase: &&(Phase, &str)| phase.0 as u8 == number;
+        PHASES.iter().find(named).map_or("?", |(_, name)| name)
+    }
+}
+
+const PHASES: [(Phase, &str); 9] = [
+    (Phase::Idle, "idle"),
+    (Phase::Head, "reading a head"),
+    (Phase::Uploading, "sending a request"),
+    (Phase::Queued, "in the queue"),
+    (Phase::Connecting, "connecting"),
+    (Phase::Waiting, "waiting for a response"),
+    (Phase::Relaying, "relaying a response"),
+    (Phase::Tunnel, "in a tunnel"),
+    (Phase::Lingering, "lingering"),
+];
+
 /// Why a connection is woken besides its sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::process::proxy) enum Interrupt {
