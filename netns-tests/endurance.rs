@@ -14,8 +14,9 @@ mod rig;
 use std::time::Duration;
 
 use evenkeel::lab::LabError;
+use evenkeel::lab::attacks::Attack;
 
-use experiments::{bogus, churn, frozen, many, partition, slow};
+use experiments::{bogus, churn, frozen, hostile, many, partition, slow};
 use rig::daemon::Kind;
 use rig::report::{Finding, Kibibytes, Permille};
 
@@ -27,6 +28,26 @@ fn bogus_packets_move_nothing_and_are_counted() {
             cases: vec![(3, TENTH)],
             span: Duration::from_secs(10),
             slack: BUSY,
+        })
+    });
+}
+
+/// S1, S3 and S6, in short.
+#[test]
+fn a_busy_proxy_is_not_a_hung_one() {
+    keep(|| {
+        hostile::run(&hostile::Plan {
+            span: Duration::from_secs(2),
+            threads: vec![1],
+            attacks: vec![
+                ("heads due at once", Attack::LateOptions(180)),
+                ("pipelining to a dead pool", Attack::Pipelines(4)),
+                ("downloads", Attack::Downloads(300)),
+                ("uploads", Attack::Uploads(120, 16 * 1024)),
+            ],
+            proxies: vec![hostile::Proxy::Evenkeel],
+            // A build without optimization on a busy machine; the bench has the bound that counts.
+            median: Duration::from_secs(1),
         })
     });
 }

@@ -1,4 +1,5 @@
-//! What an Active and its Backup endure: load, slow logs, many routers, partitions, stalls, flapping links, strangers.
+//! What an Active and its Backup endure: load, slow logs, many routers, partitions, stalls, flapping links, strangers,
+//! hostile clients.
 //!
 //! `cargo bench --bench endurance` as root, with Debian's keepalived beside it where a comparison says something. Names
 //! of experiments after `--` choose some. Every time is taken by a capture on a host that takes no part.
@@ -13,13 +14,13 @@ use std::time::Instant;
 use evenkeel::lab::LabError;
 use evenkeel::lab::interrupt::clean_up_on_signals;
 
-use experiments::{accuracy, bogus, churn, frozen, load, many, partition, slow};
+use experiments::{accuracy, bogus, churn, frozen, hostile, load, many, partition, slow};
 use rig::report::Finding;
 
 /// An experiment by its name.
 type Experiment = (&'static str, fn() -> Result<Vec<Finding>, LabError>);
 
-const EXPERIMENTS: [Experiment; 8] = [
+const EXPERIMENTS: [Experiment; 9] = [
     ("load", || load::run(&load::Plan::default())),
     ("slow", || slow::run(&slow::Plan::default())),
     ("many", || many::run(&many::Plan::default())),
@@ -28,6 +29,7 @@ const EXPERIMENTS: [Experiment; 8] = [
     ("frozen", || frozen::run(&frozen::Plan::default())),
     ("churn", || churn::run(&churn::Plan::default())),
     ("bogus", || bogus::run(&bogus::Plan::default())),
+    ("hostile", || hostile::run(&hostile::Plan::default())),
 ];
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -117,7 +117,7 @@ fn run(
 
 fn takes_part(kind: Kind, shape: &Shape) -> bool {
     match kind {
-        Kind::Evenkeel | Kind::Haproxy | Kind::Nginx => true,
+        Kind::Evenkeel | Kind::Before | Kind::Haproxy | Kind::Nginx => true,
         // The backend answers proxies, which take `Connection: close` for themselves.
         Kind::Direct => !shape.fresh && shape.reuse == load::Reuse::KeepAlive,
         Kind::Perlbal => shape.perlbal,

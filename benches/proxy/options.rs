@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::peers::Kind;
+use crate::peers::{Kind, before};
 use crate::workload::Workload;
 
 /// What is to be done.
@@ -22,6 +22,12 @@ pub struct Options {
     pub kinds: Vec<Kind>,
 }
 
+/// Returns all that can take part.
+pub fn everybody() -> Vec<Kind> {
+    let here = |kind: &Kind| *kind != Kind::Before || before().is_some();
+    Kind::ALL.into_iter().filter(here).collect()
+}
+
 /// Reads them, or says how they are used.
 pub fn read(arguments: &[String]) -> Result<Options, String> {
     let mut options = Options {
@@ -30,7 +36,7 @@ pub fn read(arguments: &[String]) -> Result<Options, String> {
         rounds: 8,
         span: None,
         rate: None,
-        kinds: Kind::ALL.to_vec(),
+        kinds: everybody(),
     };
     let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
     while let Some(argument) = rest.next() {
@@ -84,5 +90,6 @@ const USAGE: &str = "usage: cargo bench --bench proxy -- [WORKLOAD...] [FLAGS]
   --rounds N                      interleaved rounds of each workload (8)
   --seconds N                     the length of a measurement (2), or of the soak (600)
   --rate N                        requests a second in the open loop (15000, 12000 in w8)
-  --proxies LIST                  of direct,evenkeel,haproxy,nginx,perlbal (all); the soak takes those it names
+  --proxies LIST                  of direct,evenkeel,before,haproxy,nginx,perlbal (all); the soak takes those it names
+EVENKEEL_BEFORE=PATH              the binary of before, measured in the same rounds
 ";

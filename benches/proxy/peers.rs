@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub enum Kind {
     Direct,
     /// This program.
     Evenkeel,
+    /// This program as it was, the binary that `EVENKEEL_BEFORE` names.
+    Before,
     /// Debian's HAProxy.
     Haproxy,
     /// Debian's nginx.
@@ -37,9 +39,10 @@ pub enum Kind {
 
 impl Kind {
     /// Everybody, in the order of the tables.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Direct,
         Self::Evenkeel,
+        Self::Before,
         Self::Haproxy,
         Self::Nginx,
         Self::Perlbal,
@@ -50,6 +53,7 @@ impl Kind {
         match self {
             Self::Direct => "direct",
             Self::Evenkeel => "evenkeel",
+            Self::Before => "before",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Perlbal => "perlbal",
@@ -64,13 +68,14 @@ impl Kind {
             Self::Haproxy => 8002,
             Self::Nginx => 8003,
             Self::Perlbal => 8004,
+            Self::Before => 8005,
         }
     }
 
     /// Returns the program and Debian's package that has it, where it is not ours.
     pub const fn program(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Direct | Self::Evenkeel => None,
+            Self::Direct | Self::Evenkeel | Self::Before => None,
             Self::Haproxy => Some(("/usr/sbin/haproxy", "haproxy")),
             Self::Nginx => Some(("/usr/sbin/nginx", "nginx-light")),
             Self::Perlbal => Some(("/usr/bin/perlbal", "perlbal")),
@@ -141,7 +146,9 @@ impl Peer {
         host.run(move || pin(place))?;
         let running = match kind {
             Kind::Direct => Running::Nobody,
-            Kind::Evenkeel => Running::Node(Box::new(evenkeel(host, threads, backends)?)),
+            Kind::Evenkeel | Kind::Before => {
+                Running::Node(Box::new(evenkeel(host, kind, threads, backends)?))
+            }
             Kind::Haproxy => debian(host, kind, &haproxy(threads, backends), &["-db", "-f"])?,
             Kind::Nginx => debian(host, kind, &nginx(threads, backends), &["-c"])?,
             Kind::Perlbal => debian(host, kind, &perlbal(backends), &["-c"])?,
@@ -207,6 +214,11 @@ fn answers(address: SocketAddr) -> std::io::Result<bool> {
     Ok(start.ends_with(b" 200"))
 }
 
+/// Returns the binary of before, where one is named.
+pub fn before() -> Option<PathBuf> {
+    std::env::var_os("EVENKEEL_BEFORE").map(PathBuf::from)
+}
+
 /// Returns the packages that are missing for these.
 pub fn missing_packages(kinds: &[Kind]) -> Vec<&'static str> {
     let programs = kinds.iter().filter_map(|kind| kind.program());
@@ -231,10 +243,15 @@ fn debian(host: &Host, kind: Kind, config: &str, flags: &[&str]) -> Result<Runni
 }
 
 /// Starts our own, which has an idle time of its own between requests in later versions.
-fn evenkeel(host: &Host, threads: Threads, backends: &[u16]) -> Result<Node, LabError> {
-    let binary = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
-    let newer = evenkeel_yaml(threads, backends, "request_head: 10m, keep_alive: 10m");
-    let older = evenkeel_yaml(threads, backends, "request_head: 10m");
+fn evenkeel(host: &Host, kind: Kind, threads: Threads, backends: &[u16]) -> Result<Node, LabError> {
+    let binary = match (kind, before()) {
+        (Kind::Before, Some(binary)) => binary,
+        (_, _) => PathBuf::from(env!("CARGO_BIN_EXE_evenkeel")),
+    };
+    let binary = binary.as_path();
+    let yaml = |timeouts| evenkeel_yaml(kind, threads, backends, timeouts);
+    let newer = yaml("request_head: 10m, keep_alive: 10m");
+    let older = yaml("request_head: 10m");
     let scratch = ScratchDir::new()?;
     let path = scratch.path().join("evenkeel.yaml");
     fs::write(&path, &newer).map_err(LabError::system("write a configuration"))?;
@@ -251,7 +268,7 @@ fn evenkeel(host: &Host, threads: Threads, backends: &[u16]) -> Result<Node, Lab
     Node::start(host, if knows { &newer } else { &older }, "bench", binary)
 }
 
-fn evenkeel_yaml(threads: Threads, backends: &[u16], timeouts: &str) -> String {
+fn evenkeel_yaml(kind: Kind, threads: Threads, backends: &[u16], timeouts: &str) -> String {
     let named = |port: &u16| format!("b{port}: \"127.0.0.1:{port}\"");
     let list: Vec<String> = backends.iter().map(named).collect();
     format!(
@@ -261,7 +278,7 @@ pools:
   bench: {{backends: {{{}}}, health_check: none}}
 proxy: {{threads: {}}}
 ",
-        Kind::Evenkeel.port(),
+        kind.port(),
         list.join(", "),
         threads.count()
     )

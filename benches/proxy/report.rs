@@ -85,7 +85,12 @@ pub fn print(workload: Workload, shape: &Shape, kinds: &[Kind], rounds: &Rounds)
         }
     }
     let mut all_met = true;
-    for goal in workload.goals() {
+    let before = kinds.contains(&Kind::Before).then_some(Goal {
+        measure: Measure::CpuRatio(Kind::Before),
+        must: 1.05,
+        aim: 1.0,
+    });
+    for goal in workload.goals().into_iter().chain(before) {
         all_met &= verdict(goal, rounds);
     }
     if quiet < ROUNDS_WANTED {
@@ -216,7 +221,7 @@ fn over(
 
 /// Whether nobody who counts was disturbed.
 fn is_quiet(round: &BTreeMap<Kind, Sample>) -> bool {
-    let counts = [Kind::Evenkeel, Kind::Haproxy, Kind::Nginx];
+    let counts = [Kind::Evenkeel, Kind::Before, Kind::Haproxy, Kind::Nginx];
     counts
         .iter()
         .filter_map(|kind| round.get(kind))

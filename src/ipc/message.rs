@@ -180,6 +180,8 @@ pub enum FromProxy {
         pools: Vec<PoolStatus>,
         /// Where there is one.
         access_log: Option<AccessLogStatus>,
+        /// What was short of late, for people.
+        warnings: Vec<String>,
     },
     /// A line for the log.
     Log(LogLine),

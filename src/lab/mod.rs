@@ -16,6 +16,7 @@ pub mod websocket;
 pub mod backend;
 pub mod probe;
 pub mod visitors;
+pub mod attacks;
 pub mod interrupt;
 pub mod events;
 pub mod pair;

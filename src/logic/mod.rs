@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod balance;
+pub mod descriptors;
 pub mod http1;
 pub mod track;
 pub mod vrrp;

@@ -4,6 +4,7 @@ pub mod accuracy;
 pub mod bogus;
 pub mod churn;
 pub mod frozen;
+pub mod hostile;
 pub mod load;
 pub mod many;
 pub mod partition;

@@ -19,6 +19,7 @@ use evenkeel::lab::LabError;
 use evenkeel::lab::host::Host;
 
 use crate::measure::{Memory, descriptors};
+use crate::options::everybody;
 use crate::peers::{Kind, Peer, Threads};
 use backends::{Backends, PORTS};
 use client::Habit;
@@ -78,7 +79,7 @@ pub fn run(host: &Host, span: Duration, kinds: &[Kind]) -> Result<bool, LabError
         .copied()
         .filter(|kind| *kind != Kind::Direct)
         .collect();
-    let chosen = if kinds.len() == Kind::ALL.len() {
+    let chosen = if kinds == everybody() {
         vec![Kind::Evenkeel]
     } else {
         chosen

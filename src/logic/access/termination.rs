@@ -27,6 +27,8 @@ pub enum Termination {
     ConnectFailed,
     /// No connection to a backend in time.
     ConnectTimeout,
+    /// This machine had no descriptor, port or memory left for a connection to a backend.
+    ResourcesExhausted,
     /// A backend ended its connection before it answered.
     ConnectionLost,
     /// A backend sent what is not relayed.
@@ -77,7 +79,7 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Termination; 17] = [
+    pub const ALL: [Termination; 18] = [
         Termination::Complete,
         Termination::RequestRefused,
         Termination::RequestHeadTimeout,
@@ -88,6 +90,7 @@ impl Termination {
         Termination::QueueTimeout,
         Termination::ConnectFailed,
         Termination::ConnectTimeout,
+        Termination::ResourcesExhausted,
         Termination::ConnectionLost,
         Termination::BadAnswer,
         Termination::ResponseHeadTimeout,
@@ -110,6 +113,7 @@ impl Termination {
             Termination::QueueTimeout => "queue_timeout",
             Termination::ConnectFailed => "connect_failed",
             Termination::ConnectTimeout => "connect_timeout",
+            Termination::ResourcesExhausted => "resources_exhausted",
             Termination::ConnectionLost => "connection_lost",
             Termination::BadAnswer => "bad_answer",
             Termination::ResponseHeadTimeout => "response_head_timeout",
@@ -141,7 +145,9 @@ impl Termination {
                 Awaited::Client => EndedBy::Client,
                 Awaited::Backend => EndedBy::Backend,
             },
-            Termination::TunnelTimeout | Termination::DrainTimeout => EndedBy::Proxy,
+            Termination::TunnelTimeout
+            | Termination::ResourcesExhausted
+            | Termination::DrainTimeout => EndedBy::Proxy,
         }
     }
 }

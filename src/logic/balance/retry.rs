@@ -9,6 +9,8 @@
 pub enum Failure {
     /// No connection: refused, unreachable, or not in time.
     Connect,
+    /// No connection, for want of something of our own: a descriptor, a port, memory. The backend is not to blame.
+    Shortage,
     /// The connection ended before a byte of the request was written; the request is still whole.
     Unsent(Connection),
     /// The connection ended after the request was, at least in part, written and before its
@@ -87,7 +89,8 @@ pub fn next(failure: Failure, repeat: Repeat, tried: usize) -> Next {
         Next::GiveUp
     };
     match (failure, repeat) {
-        (Failure::Connect, _) => elsewhere,
+        // Ports are short towards one backend, and may be there towards another.
+        (Failure::Connect | Failure::Shortage, _) => elsewhere,
         (Failure::Unsent(Connection::Reused), _) => Next::SameBackend,
         (Failure::Unsent(Connection::Fresh), _) => elsewhere,
         (Failure::Unanswered(Connection::Reused), Repeat::Harmless) => Next::SameBackend,

@@ -6,15 +6,20 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::Parts;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch::Receiver;
@@ -25,6 +30,7 @@ use super::downstream::watch::BEAT_MS;
 use super::progress::Progress;
 use super::serving::Events;
 use super::shared::Table;
+use super::shortage::{Place, is_shortage_towards};
 use super::worker::Stage;
 use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
@@ -64,12 +70,12 @@ impl Checks {
                 continue;
             };
             for backend_index in 0..pool.backends.len() {
-                let place = Place {
+                let target = Target {
                     table: Arc::clone(&table),
                     pool_index,
                     backend_index,
                 };
-                let check = check(place, config.clone(), Arc::clone(&events));
+                let check = check(target, config.clone(), Arc::clone(&events));
                 checks.spawn_local_on(check, &local);
             }
         }
@@ -96,15 +102,15 @@ impl Checks {
     }
 }
 
-struct Place {
+struct Target {
     table: Arc<Table>,
     pool_index: usize,
     backend_index: usize,
 }
 
-async fn check(place: Place, config: ProbeConfig, events: Events) {
-    let pool = &place.table.pools[place.pool_index];
-    let backend = &pool.backends[place.backend_index];
+async fn check(target: Target, config: ProbeConfig, events: Events) {
+    let pool = &target.table.pools[target.pool_index];
+    let backend = &pool.backends[target.backend_index];
     let thresholds = Thresholds {
         rise: config.rise,
         fall: config.fall,
@@ -122,13 +128,23 @@ async fn check(place: Place, config: ProbeConfig, events: Events) {
             Err(_) => Err(ProbeError::TimedOut),
         };
         let outcome = match &result {
-            Ok(_) => Outcome::Success,
-            Err(_) => Outcome::Failure,
+            Ok(_) => Some(Outcome::Success),
+            // What we lack is no verdict on the backend.
+            Err(ProbeError::Connect(error)) if is_shortage_towards(backend.address, error) => {
+                let now_ms = target.table.now_ms();
+                target.table.shortages.note(Place::Probe, error, now_ms);
+                None
+            }
+            Err(_) => Some(Outcome::Failure),
         };
-        let text = result.unwrap_or_else(|error| error.to_string());
+        let text = match (result, outcome) {
+            (Err(error), None) => format!("not probed: {error}"),
+            (result, _) => result.unwrap_or_else(|error| error.to_string()),
+        };
         backend.set_last_check(text.clone());
-        if let Some(availability) = health.handle_probe(outcome) {
-            pool.set_availability(place.backend_index, availability, place.table.now_ms());
+        let changed = outcome.and_then(|outcome| health.handle_probe(outcome));
+        if let Some(availability) = changed {
+            pool.set_availability(target.backend_index, availability, target.table.now_ms());
             tracing::info!(
                 pool = %pool.name, backend = %backend.name, to = availability.as_str(), check = %text,
                 "backend changed state"
@@ -162,6 +178,8 @@ async fn probe(address: SocketAddr, kind: &ProbeKind) -> Result<String, ProbeErr
         .await
         .map_err(ProbeError::Connect)?;
     let ProbeKind::Http { path, host, expect } = kind else {
+        // Closed in order, it would occupy its port for a minute; nothing was sent that a reset could destroy.
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         return Ok("connected".to_owned());
     };
     let host = host.clone().unwrap_or_else(|| address.to_string());
@@ -179,18 +197,29 @@ async fn probe(address: SocketAddr, kind: &ProbeKind) -> Result<String, ProbeErr
             .send_request(request)
             .await
             .map_err(ProbeError::Http)?;
-        Ok(response.status())
+        Ok(response)
     };
     // Both in this task, so that a probe that is given up takes its connection along.
-    let mut exchange = std::pin::pin!(exchange);
-    let status = tokio::select! {
+    let mut exchange = pin!(exchange);
+    let mut connection = Box::pin(connection.without_shutdown());
+    let (response, ended) = tokio::select! {
         biased;
-        status = &mut exchange => status?,
-        ended = connection => match ended {
+        response = &mut exchange => (response?, None),
+        ended = &mut connection => match ended {
             Err(error) => return Err(ProbeError::Http(error)),
-            Ok(()) => exchange.await?,
+            Ok(parts) => (exchange.await?, Some(parts)),
         },
     };
+    let status = response.status();
+    let connection = async move {
+        match ended {
+            Some(parts) => Ok(parts),
+            None => connection.await,
+        }
+    };
+    // The verdict does not wait for it.
+    let end = end(response.into_body(), connection);
+    tokio::task::spawn_local(tokio::time::timeout(END_TIMEOUT, end));
     let code = status.as_u16();
     let hoped = match expect.as_slice() {
         [] => (200..=399).contains(&code),
@@ -205,5 +234,34 @@ async fn probe(address: SocketAddr, kind: &ProbeKind) -> Result<String, ProbeErr
     }
 }
 
+/// Reads what is left of an answer and then the end of the connection: whoever ends a connection first has its port
+/// occupied for a minute, and that should not be us.
+async fn end<T>(
+    mut body: Incoming,
+    connection: impl Future<Output = hyper::Result<Parts<TokioIo<T>>>>,
+) where
+    T: AsyncRead + Unpin,
+{
+    let rest = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > REST_BYTES_MAX {
+                break;
+            }
+        }
+        drop(body);
+    };
+    let ((), ended) = tokio::join!(rest, connection);
+    if let Ok(parts) = ended {
+        // Nothing more is expected, whatever comes.
+        let _ = parts.io.into_inner().read(&mut [0]).await;
+    }
+}
+
+/// What is read of a probe's answer, at most.
+const REST_BYTES_MAX: usize = 64 * 1024;
+/// How long the end of a probe's connection is waited for; the verdict stands already.
+const END_TIMEOUT: Duration = Duration::from_millis(200);
 /// Between two probes, whatever the interval.
 const REST_MIN: Duration = Duration::from_millis(1);

@@ -404,3 +404,40 @@ impl Flow {
 const PIPED_BYTES_MIN: usize = 64 * 1024;
 /// The least that is read at a time, for the slowest.
 const READ_BYTES_MIN: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what a chunked body of these bytes would be written as, and in how many runs.
+    fn written(bytes: &[u8]) -> (Vec<u8>, usize) {
+        let buffers = Buffers::default();
+        let mut flow = Flow::new(Vec::new(), Held::new(bytes.to_vec(), bytes.len()));
+        flow.frame(Framing::Chunked, Carry::AsIs);
+        let (mut out, mut runs) = (Vec::new(), 0);
+        while !flow.input.is_empty() && flow.next_run(&buffers).is_ok() {
+            out.extend_from_slice(&flow.input.bytes()[..flow.run]);
+            runs += 1;
+            flow.advance(flow.run, &buffers);
+        }
+        (out, runs)
+    }
+
+    #[test]
+    fn chunks_with_extensions_are_written_at_once() {
+        let many = "1;e=1\r\na\r\n".repeat(1000);
+        assert_eq!(
+            written(format!("{many}0\r\n\r\n").as_bytes()),
+            (
+                format!("{}0\r\n\r\n", "1\r\na\r\n".repeat(1000)).into_bytes(),
+                1
+            )
+        );
+    }
+
+    #[test]
+    fn what_precedes_a_malformed_chunk_is_written_and_nothing_behind_it() {
+        let (out, _) = written(b"1;e\r\na\r\n2;e\r\nbc\r\nx\r\nd");
+        assert_eq!(out, b"1\r\na\r\n2");
+    }
+}

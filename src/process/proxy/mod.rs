@@ -8,6 +8,7 @@
 //! (`logic::balance`) and takes a connection of `upstream` → `exchange` moves both messages, a `flow` each
 //! way → `relay` says what becomes of the connections.
 
+mod shortage;
 mod shared;
 mod progress;
 mod budget;

@@ -19,10 +19,10 @@ use tokio::io::Interest;
 use super::stream::Stream;
 
 /// The pipes that are free, and how many there are in all.
-#[derive(Default)]
 pub(super) struct Pipes {
     free: RefCell<Vec<Pipe>>,
     open: Rc<Cell<usize>>,
+    open_max: usize,
 }
 
 /// Two ends of the kernel's buffer, and the bytes in it. Dropping it closes them.
@@ -34,10 +34,19 @@ pub(super) struct Pipe {
 }
 
 impl Pipes {
+    /// Returns no pipes yet, and later so many at most; further bodies are copied.
+    pub(super) fn new(open_max: u64) -> Pipes {
+        Pipes {
+            free: RefCell::default(),
+            open: Rc::default(),
+            open_max: usize::try_from(open_max).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Returns an empty pipe; `None` where there are enough or the system gives none.
     pub(super) fn take(&self) -> Option<Pipe> {
         let kept = self.free.borrow_mut().pop();
-        if kept.is_some() || self.open.get() >= OPEN_MAX {
+        if kept.is_some() || self.open.get() >= self.open_max {
             return kept;
         }
         let made = Pipe::new(Rc::clone(&self.open));
@@ -136,5 +145,3 @@ fn done(result: io::Result<usize>) -> Option<io::Result<usize>> {
 
 /// What a pipe may hold: as much as a read. The kernel gives one user 64 MiB of such pipes.
 const PIPE_BYTES: i32 = 256 * 1024;
-/// Pipes of one data thread, two descriptors each; further bodies are copied.
-const OPEN_MAX: usize = 64;

@@ -214,6 +214,7 @@ mod tests {
     use super::*;
     use crate::config::{self, NodeName};
     use crate::logic::balance::health::Availability;
+    use crate::logic::descriptors::{Shares, Wanted};
     use crate::process::proxy::shared::Table;
 
     struct Unpark(Thread);
@@ -233,7 +234,14 @@ mod tests {
              b: {{address: \"127.0.0.3:80\", requests: {b}}}}}\n"
         );
         let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1"));
-        Table::new(&config.expect("it is right"), &[]).expect("its pool exists")
+        let wanted = Wanted {
+            connections: 100,
+            threads: 1,
+            sockets: 1,
+            probes: 0,
+        };
+        let shares = Shares::of(1024, wanted);
+        Table::new(&config.expect("it is right"), &[], shares).expect("its pool exists")
     }
 
     /// Waits on this thread until it is called, in vain if no call comes in time.

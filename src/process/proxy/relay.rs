@@ -165,10 +165,10 @@ impl Attempts<'_> {
                     }
                     self.failed(backend, on, waited)?
                 }
-                Err(error) => (Failure::Connect, self.no_connection(backend, error)?),
+                Err(error) => self.no_connection(backend, error)?,
             };
             let next = retry::next(failure, self.repeat, self.tried.count());
-            if next != Next::SameBackend {
+            if next != Next::SameBackend && failure != Failure::Shortage {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
             if failure == Failure::Connect {
@@ -322,7 +322,8 @@ impl Attempts<'_> {
         }
         let watch = &self.client.watch;
         watch.enter(Phase::Connecting, self.pool().timeouts.connect);
-        let stream = upstream::open(self.backend(backend).address, watch).await?;
+        let address = self.backend(backend).address;
+        let stream = upstream::open(&self.client.thread, address, watch).await?;
         Ok((stream, Connection::Fresh))
     }
 
@@ -401,12 +402,13 @@ impl Attempts<'_> {
         if !exchange.has_uploaded() {
             return After::Linger;
         }
-        if answered.upstream == Persistence::Keep {
-            if exchange.has_surplus() {
-                thread.table.pools[pool].backends[room.backend()].count_unasked();
-            } else {
-                thread.upstreams.keep(pool, room.backend(), upstream);
-            }
+        if answered.upstream == Persistence::Close {
+            // All of both messages is through. Ended in order and first, it would occupy its port for a minute.
+            upstream.reset_on_close();
+        } else if exchange.has_surplus() {
+            thread.table.pools[pool].backends[room.backend()].count_unasked();
+        } else {
+            thread.upstreams.keep(pool, room.backend(), upstream);
         }
         match (answered.client, self.asked.persistence) {
             (Persistence::Keep, _) => After::Keep,
@@ -481,18 +483,30 @@ impl Attempts<'_> {
         OwnAnswer { status, token, why }
     }
 
-    fn no_connection(&self, backend: usize, error: OpenError) -> Result<Own, Own> {
+    /// Tells what an attempt without a connection means, and what the client is told if it was the last.
+    fn no_connection(&self, backend: usize, error: OpenError) -> Result<(Failure, Own), Own> {
         match error {
             OpenError::Cut => Err(Own::Nobody(Termination::DrainTimeout)),
             OpenError::TimedOut => {
                 let what = "did not accept the connection in time";
                 let own = self.own(504, "connect_timeout", backend, what);
-                Ok(Own::Answer(own, Termination::ConnectTimeout))
+                let own = Own::Answer(own, Termination::ConnectTimeout);
+                Ok((Failure::Connect, own))
             }
             OpenError::Refused(error) => {
                 let what = format!("cannot be connected to: {error}");
                 let own = self.own(502, "connect_failed", backend, &what);
-                Ok(Own::Answer(own, Termination::ConnectFailed))
+                let own = Own::Answer(own, Termination::ConnectFailed);
+                Ok((Failure::Connect, own))
+            }
+            OpenError::Shortage(error) => {
+                let own = OwnAnswer {
+                    status: 503,
+                    token: "resources_exhausted",
+                    why: format!("this proxy can open no connection to a backend: {error}"),
+                };
+                let own = Own::Answer(own, Termination::ResourcesExhausted);
+                Ok((Failure::Shortage, own))
             }
         }
     }

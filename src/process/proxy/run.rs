@@ -131,6 +131,10 @@ impl Main {
             } => {
                 let sockets = std::mem::take(&mut self.lent);
                 let proxy = start(&yaml, &node, threads, sockets, &health, &self.events)?;
+                let lacking = proxy.lacking();
+                if !lacking.is_empty() {
+                    (self.events)(FromProxy::Lacking(lacking));
+                }
                 self.proxy = Some(Arc::new(proxy));
                 self.lend_sink();
             }
@@ -142,6 +146,7 @@ impl Main {
                     listeners,
                     pools,
                     access_log: proxy.and_then(|proxy| proxy.access_log()),
+                    warnings: proxy.map(|proxy| proxy.warnings()).unwrap_or_default(),
                 };
                 // A status that cannot be sent is a status that is missing.
                 if let Err(error) = channel.send(&status, &[]) {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -19,9 +20,10 @@ use super::downstream::watch::Phase;
 use super::progress::{Found, Observer, Progress};
 use super::shared::Table;
 use super::worker::{self, Plan, Stage};
-use crate::config::Config;
+use crate::config::{Config, HealthCheckConfig};
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::{FromProxy, PoolHealth};
+use crate::logic::descriptors::{Shares, Wanted};
 
 /// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
 pub type Events = Arc<dyn Fn(FromProxy) + Send + Sync>;
@@ -71,6 +73,7 @@ pub struct Proxy {
     log: Option<Log>,
     observer: Mutex<Observer>,
     events: Events,
+    connections_configured: u64,
 }
 
 /// How a drain ended.
@@ -96,7 +99,8 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Proxy, ProxyError> {
-        let table = Table::new(config, initial_health).map_err(ProxyError::UnknownPool)?;
+        let shares = shares(config, threads, &sockets);
+        let table = Table::new(config, initial_health, shares).map_err(ProxyError::UnknownPool)?;
         let table = Arc::new(table);
         // Before anything is accepted: without checks no backend would ever come up again.
         let checks = Checks::new().map_err(ProxyError::Thread)?;
@@ -122,6 +126,7 @@ impl Proxy {
             log,
             observer: Mutex::new(Observer::new(all)),
             events: Arc::clone(&events),
+            connections_configured: u64::from(config.proxy.connections),
         };
         let (started_tx, started) = mpsc::sync_channel(usize::from(threads));
         for ((number, sockets), progress) in (0..threads).zip(sockets).zip(workers) {
@@ -153,6 +158,24 @@ impl Proxy {
         let name = checking.name().to_owned();
         spawn(name, move || checks.run(table, staged, &checking, events))?;
         Ok(proxy)
+    }
+
+    /// Returns what it should have and works without, for people.
+    pub fn lacking(&self) -> Vec<String> {
+        let (max, configured) = (self.table.connections_max, self.connections_configured);
+        let wanted = self.table.shares.limit_wanted;
+        if max >= configured {
+            return Vec::new();
+        }
+        vec![format!(
+            "the limit of open files allows {max} client connections at once, not the {configured} of \
+             `proxy: connections`: raise it to {wanted} (LimitNOFILE= of the unit, ulimit -Hn)"
+        )]
+    }
+
+    /// Returns what was short of late, for people.
+    pub fn warnings(&self) -> Vec<String> {
+        self.table.shortages.warnings(self.table.now_ms())
     }
 
     /// Says of which threads steps of work have ended since the last call, or that they are over, and what the others
@@ -276,6 +299,27 @@ fn deal(table: &Table, threads: u16, lent: Vec<LentSocket>) -> Result<Dealt, Pro
         }
     }
     Ok(dealt)
+}
+
+/// Shares out the descriptors that this process may have.
+fn shares(config: &Config, threads: u16, sockets: &[LentSocket]) -> Shares {
+    // Without an answer there is hardly a limit.
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
+    let probed = config.pools.iter().filter(|pool| match pool.health_check {
+        HealthCheckConfig::Probe(_) => true,
+        HealthCheckConfig::None => false,
+    });
+    let probes: usize = probed.map(|pool| pool.backends.len()).sum();
+    let sockets: usize = sockets.iter().map(|lent| lent.sockets.len()).sum();
+    Shares::of(
+        limit,
+        Wanted {
+            connections: u64::from(config.proxy.connections),
+            threads: u64::from(threads),
+            sockets: sockets as u64,
+            probes: probes as u64,
+        },
+    )
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyError> {

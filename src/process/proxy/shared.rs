@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::queue::PoolQueue;
+use super::shortage::Shortages;
 use crate::config::{
     BackendConfig, Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts,
     PoolTimeouts,
@@ -22,6 +23,7 @@ use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::Avoided;
+use crate::logic::descriptors::Shares;
 use crate::logic::http1::head::HeadLimits;
 
 /// The configuration, compiled to indexes.
@@ -32,6 +34,9 @@ pub(super) struct Table {
     pub(super) connection_bytes: usize,
     pub(super) listeners: Vec<Listener>,
     pub(super) pools: Vec<Pool>,
+    pub(super) shortages: Shortages,
+    /// How the descriptors are shared out.
+    pub(super) shares: Shares,
     began_at: Instant,
     /// Milliseconds since `began_at`, renewed with every beat of a data thread.
     now_ms: AtomicU64,
@@ -83,7 +88,11 @@ pub(super) struct Backend {
 
 impl Table {
     /// Compiles `config`; `None` names a listener whose pool does not exist.
-    pub(super) fn new(config: &Config, health: &[PoolHealth]) -> Result<Table, String> {
+    pub(super) fn new(
+        config: &Config,
+        health: &[PoolHealth],
+        shares: Shares,
+    ) -> Result<Table, String> {
         let pools: Vec<Pool> = config
             .pools
             .iter()
@@ -130,10 +139,12 @@ impl Table {
             });
         }
         Ok(Table {
-            connections_max: u64::from(config.proxy.connections),
+            connections_max: shares.connections,
             connection_bytes: bytes(config.proxy.connection_bytes),
             listeners,
             pools,
+            shortages: Shortages::default(),
+            shares,
             began_at: Instant::now(),
             now_ms: AtomicU64::new(0),
         })

@@ -5,7 +5,7 @@
 //! also has the kernel asked, and so has every request to a backend that has once sent what nobody
 //! had asked for: the next might be taken for an answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::downstream::watch::{CoarseClock, Interrupt, Watch};
 use super::shared::Table;
+use super::shortage::{Place, is_shortage_towards};
 use super::stream::{Stream, Unread};
 use super::worker::Thread;
 
@@ -25,6 +26,9 @@ use super::worker::Thread;
 pub(super) struct Upstreams {
     clock: CoarseClock,
     idle: Vec<Vec<RefCell<Vec<Idle>>>>,
+    /// How many there may be, to all backends.
+    kept_max: usize,
+    kept: Cell<usize>,
 }
 
 struct Idle {
@@ -43,7 +47,19 @@ impl Upstreams {
         Upstreams {
             clock,
             idle: idle.collect(),
+            kept_max: usize::try_from(table.shares.kept_a_worker).unwrap_or(usize::MAX),
+            kept: Cell::new(0),
         }
+    }
+
+    /// Closes a kept connection, so that another one can be opened; returns whether there was one.
+    fn close_one(&self) -> bool {
+        let mut all = self.idle.iter().flatten();
+        let closed = all.any(|idle| idle.borrow_mut().pop().is_some());
+        if closed {
+            self.kept.set(self.kept.get() - 1);
+        }
+        closed
     }
 
     /// Returns the connection used last that is still alive.
@@ -55,7 +71,9 @@ impl Upstreams {
     ) -> Option<Stream> {
         let mut idle = self.idle[pool][backend].borrow_mut();
         while let Some(Idle { stream, since_ms }) = idle.pop() {
+            self.kept.set(self.kept.get() - 1);
             if self.is_old(since_ms) {
+                self.kept.set(self.kept.get() - idle.len());
                 idle.clear();
                 return None;
             }
@@ -74,9 +92,14 @@ impl Upstreams {
 
     /// Keeps a connection on which an exchange has come to its clean end.
     pub(super) fn keep(&self, pool: usize, backend: usize, stream: Stream) {
+        if self.kept.get() >= self.kept_max {
+            return;
+        }
         let mut idle = self.idle[pool][backend].borrow_mut();
         if idle.len() >= IDLE_MAX {
             idle.remove(0);
+        } else {
+            self.kept.set(self.kept.get() + 1);
         }
         let since_ms = self.clock.get();
         idle.push(Idle { stream, since_ms });
@@ -86,13 +109,16 @@ impl Upstreams {
     pub(super) fn sweep(&self, table: &Table) {
         for (pool, idle) in table.pools.iter().zip(&self.idle) {
             for (backend, idle) in pool.backends.iter().zip(idle) {
-                idle.borrow_mut().retain(|kept| {
+                let mut idle = idle.borrow_mut();
+                let before = idle.len();
+                idle.retain(|kept| {
                     let unread = kept.stream.unread();
                     if unread == Unread::Bytes {
                         backend.count_unasked();
                     }
                     unread == Unread::Nothing && !self.is_old(kept.since_ms)
                 });
+                self.kept.set(self.kept.get() - (before - idle.len()));
             }
         }
     }
@@ -102,6 +128,7 @@ impl Upstreams {
         for idle in self.idle.iter().flatten() {
             idle.borrow_mut().clear();
         }
+        self.kept.set(0);
     }
 
     fn is_old(&self, since_ms: u64) -> bool {
@@ -109,8 +136,26 @@ impl Upstreams {
     }
 }
 
-/// Opens a connection, in the time that `watch` gives.
-pub(super) async fn open(address: SocketAddr, watch: &Watch) -> Result<Stream, OpenError> {
+/// Opens a connection, in the time that `watch` gives. Where something of ours is short, a kept connection gives way.
+pub(super) async fn open(
+    thread: &Thread,
+    address: SocketAddr,
+    watch: &Watch,
+) -> Result<Stream, OpenError> {
+    let result = connect(address, watch).await;
+    let Err(OpenError::Shortage(error)) = &result else {
+        return result;
+    };
+    let table = &thread.table;
+    table.shortages.note(Place::Connect, error, table.now_ms());
+    if thread.upstreams.close_one() {
+        return connect(address, watch).await;
+    }
+    result
+}
+
+async fn connect(address: SocketAddr, watch: &Watch) -> Result<Stream, OpenError> {
+    let of = |error| OpenError::of(address, error);
     let mut connecting = pin!(TcpStream::connect(address));
     let stream = poll_fn(|cx| {
         if let Poll::Ready(interrupt) = watch.poll_interrupt(cx) {
@@ -119,10 +164,10 @@ pub(super) async fn open(address: SocketAddr, watch: &Watch) -> Result<Stream, O
                 Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
             }));
         }
-        connecting.as_mut().poll(cx).map_err(OpenError::Refused)
+        connecting.as_mut().poll(cx).map_err(of)
     })
     .await?;
-    stream.set_nodelay(true).map_err(OpenError::Refused)?;
+    stream.set_nodelay(true).map_err(of)?;
     Ok(Stream::registered(stream))
 }
 
@@ -133,8 +178,20 @@ pub(super) enum OpenError {
     TimedOut,
     /// The system said no.
     Refused(io::Error),
+    /// The system had nothing left to make one of.
+    Shortage(io::Error),
     /// Everything ends.
     Cut,
+}
+
+impl OpenError {
+    fn of(address: SocketAddr, error: io::Error) -> OpenError {
+        if is_shortage_towards(address, &error) {
+            OpenError::Shortage(error)
+        } else {
+            OpenError::Refused(error)
+        }
+    }
 }
 
 /// Whether the kernel is asked before a kept connection is used.

@@ -30,6 +30,7 @@ use super::picker::{Claim, Picker};
 use super::pipes::Pipes;
 use super::progress::Progress;
 use super::shared::{Admission, Table};
+use super::shortage::{Place, is_shortage};
 use super::stream::{Listening, Stream};
 use super::upstream::Upstreams;
 use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
@@ -213,7 +214,7 @@ impl Thread {
         Thread {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
-            pipes: Pipes::default(),
+            pipes: Pipes::new(table.shares.pipes_a_worker),
             budget: Budget::default(),
             progress,
             turns: Rc::default(),
@@ -405,6 +406,10 @@ async fn accept(thread: Rc<Thread>, listener: usize, socket: Listening) {
         };
         if let Err(error) = accepted {
             tracing::debug!(%error, "connection not accepted");
+            if is_shortage(&error) {
+                let now_ms = thread.table.now_ms();
+                thread.table.shortages.note(Place::Accept, &error, now_ms);
+            }
             tokio::time::sleep(pause_after(&error)).await;
         }
     }
@@ -475,10 +480,10 @@ async fn in_steps(
 /// Where descriptors or memory ran out, others must end first; anything else concerned one
 /// connection.
 fn pause_after(error: &io::Error) -> Duration {
-    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    match error.raw_os_error() {
-        Some(code) if exhausted.contains(&code) => Duration::from_millis(100),
-        Some(_) | None => Duration::from_millis(1),
+    if is_shortage(error) {
+        Duration::from_millis(100)
+    } else {
+        Duration::from_millis(1)
     }
 }
 

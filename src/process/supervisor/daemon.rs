@@ -321,11 +321,13 @@ impl Daemon {
                 listeners,
                 pools,
                 access_log,
+                warnings,
             } => {
                 let part = ProxyPart {
                     listeners,
                     pools,
                     access_log,
+                    warnings,
                 };
                 self.fill(id, |asked| asked.proxy = Some(part));
             }

@@ -9,6 +9,7 @@ mod access_log;
 mod child;
 mod control;
 mod daemon;
+mod descriptors;
 mod hooks;
 mod journal;
 mod listeners;
@@ -152,10 +153,14 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             source: errno.into(),
         })?;
     let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
+    let raised = descriptors::raise_limit();
     let _lock = lock(&options.runtime_dir)?;
     let sockets = listeners::open(&config)?;
     let access_log = AccessLog::open(&config)?;
     let printer = log::to_standard_error();
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -30,6 +30,7 @@ pub(super) struct ProxyPart {
     pub(super) listeners: Vec<ListenerStatus>,
     pub(super) pools: Vec<PoolStatus>,
     pub(super) access_log: Option<AccessLogStatus>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Daemon {
@@ -100,6 +101,9 @@ impl Daemon {
                 ..ProxyPart::default()
             }
         });
+        let name = Role::Proxy.profile().name;
+        let short = proxy.warnings.iter().map(|what| format!("{name}: {what}"));
+        warnings.extend(short);
         let own = ProcessStatus {
             name: Role::Supervisor.profile().name.into(),
             pid: Some(std::process::id()),

@@ -1,0 +1,232 @@
+//! Hostile and greedy clients: how long the others wait, and whether a process is killed for being busy.
+//!
+//! One machine with a proxy, one with its backend and the clients, HAProxy in our place in the same run. The attacks are
+//! those of the lab; the connections of each are four times as many as once sufficed to have our proxy killed, but for
+//! downloads and uploads, which were many already.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel::lab::LabError;
+use evenkeel::lab::attacks::{Attack, Bystanders, Glutton, Waits};
+use evenkeel::lab::host::Host;
+use evenkeel::lab::network::Lab;
+use evenkeel::lab::node::Node;
+use evenkeel::lab::process::Process;
+use evenkeel::lab::scratch::ScratchDir;
+
+use super::super::rig::daemon::evenkeel;
+use super::super::rig::report::{Bound, Finding};
+
+/// What is done.
+pub struct Plan {
+    /// How long each attack lasts.
+    pub span: Duration,
+    /// The numbers of workers.
+    pub threads: Vec<u16>,
+    /// The attacks, by name.
+    pub attacks: Vec<(&'static str, Attack)>,
+    /// Who is attacked.
+    pub proxies: Vec<Proxy>,
+    /// What the others may wait in the median.
+    pub median: Duration,
+}
+
+/// Who is attacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proxy {
+    /// This program.
+    Evenkeel,
+    /// Debian's HAProxy.
+    Haproxy,
+}
+
+/// All attacks.
+pub const ATTACKS: [(&str, Attack); 8] = [
+    ("32 kB heads due at once", Attack::LateHeads(400)),
+    ("... full of Connection options", Attack::LateOptions(400)),
+    ("pipelining to a dead pool", Attack::Pipelines(4)),
+    ("200 downloads", Attack::Downloads(200)),
+    ("1000 downloads", Attack::Downloads(1000)),
+    ("40 uploads in 16 kB chunks", Attack::Uploads(40, 16 * 1024)),
+    (
+        "120 uploads in 16 kB chunks",
+        Attack::Uploads(120, 16 * 1024),
+    ),
+    ("10 uploads in chunks of a byte", Attack::Uploads(10, 1)),
+];
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            span: Duration::from_secs(60),
+            threads: vec![1, 2],
+            attacks: ATTACKS.to_vec(),
+            proxies: vec![Proxy::Evenkeel, Proxy::Haproxy],
+            median: Duration::from_millis(50),
+        }
+    }
+}
+
+/// Attacks each proxy in turn.
+pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+    let mut findings = Vec::new();
+    for &threads in &plan.threads {
+        for (name, attack) in &plan.attacks {
+            // HAProxy first: what it makes its clients wait bounds us where it is more.
+            let mut median = plan.median;
+            for proxy in plan.proxies.iter().rev() {
+                let subject = format!("{name}, {threads} threads, {}", proxy.name());
+                let seen = attacked(*proxy, threads, *attack, plan.span)?;
+                let bound = match proxy {
+                    Proxy::Evenkeel => Bound::AtMost(median),
+                    Proxy::Haproxy => Bound::Free,
+                };
+                let waits = &seen.waits;
+                median = median.max(waits.percentile(50));
+                findings.extend([
+                    Finding::new(&subject, "others wait, median", waits.percentile(50), bound),
+                    Finding::new(&subject, "... 99 of 100", waits.percentile(99), Bound::Free),
+                    Finding::new(&subject, "... failed", waits.failed, Bound::Free),
+                    Finding::new(
+                        &subject,
+                        "the attacker's rounds or MiB",
+                        seen.rounds,
+                        Bound::Free,
+                    ),
+                ]);
+                if let Some(restarts) = seen.restarts {
+                    let what = "processes killed";
+                    findings.push(Finding::new(&subject, what, restarts, Bound::Exactly(0)));
+                }
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// What an attack has done.
+struct Seen {
+    waits: Waits,
+    rounds: u64,
+    restarts: Option<u64>,
+}
+
+fn attacked(proxy: Proxy, threads: u16, attack: Attack, span: Duration) -> Result<Seen, LabError> {
+    let mut lab = Lab::new()?;
+    let (server, clients) = (
+        lab.add_host("lb1", &["192.0.2.1/24"])?,
+        lab.add_host("client", &["192.0.2.9/24"])?,
+    );
+    let backend = Glutton::start(&clients, SocketAddr::from(([192, 0, 2, 9], 80)))?;
+    let mut running = Running::start(proxy, &server, threads, backend)?;
+    let target = match attack {
+        Attack::Pipelines(_) => DEAD,
+        Attack::LateHeads(_)
+        | Attack::LateOptions(_)
+        | Attack::Downloads(_)
+        | Attack::Uploads(..) => LISTEN,
+    };
+    let attacker = attack.start(&clients, SocketAddr::from(target), span)?;
+    // Once the attack is in full swing.
+    std::thread::sleep(span / 6);
+    let others = Bystanders::start(&clients, SocketAddr::from(LISTEN), span * 2 / 3)?;
+    let waits = others.wait();
+    let rounds = attacker.wait();
+    let restarts = running.restarts()?;
+    Ok(Seen {
+        waits,
+        rounds,
+        restarts,
+    })
+}
+
+enum Running {
+    Evenkeel(Node),
+    // Its configuration lies there as long as it runs.
+    Haproxy(
+        Process,
+        #[expect(dead_code, reason = "held, not read")] ScratchDir,
+    ),
+}
+
+impl Running {
+    fn start(
+        proxy: Proxy,
+        host: &Arc<Host>,
+        threads: u16,
+        backend: SocketAddr,
+    ) -> Result<Running, LabError> {
+        match proxy {
+            Proxy::Evenkeel => {
+                let yaml = format!(
+                    "listeners:\n  http: {{bind: [\"192.0.2.1:8080\"], pool: web}}\n  \
+                     dead: {{bind: [\"192.0.2.1:8081\"], pool: none}}\npools:\n  \
+                     web: {{backends: {{a: \"{backend}\"}}, health_check: {{tcp: {{}}, interval: 1s, fall: 10}}}}\n  \
+                     none: {{backends: {{a: \"127.0.0.1:1\"}}, health_check: {{tcp: {{}}, interval: 1s}}}}\n\
+                     proxy: {{threads: {threads}}}\n"
+                );
+                let mut node = Node::start(host, &yaml, "lb1", &evenkeel())?;
+                node.wait_for("the verdicts", PATIENCE, |status| {
+                    let states = status.pools.iter().flat_map(|pool| &pool.backends);
+                    states
+                        .map(|backend| backend.state.as_str())
+                        .eq(["up", "down"])
+                })?;
+                Ok(Running::Evenkeel(node))
+            }
+            Proxy::Haproxy => {
+                let scratch = ScratchDir::new()?;
+                let path = scratch.path().join("haproxy.cfg");
+                let text = format!(
+                    "global\n  nbthread {threads}\n  maxconn 20000\ndefaults\n  mode http\n  \
+                     timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  option forwardfor\n\
+                     frontend http\n  bind 192.0.2.1:8080\n  default_backend web\n\
+                     frontend dead\n  bind 192.0.2.1:8081\n  default_backend none\n\
+                     backend web\n  server a {backend} check\nbackend none\n  server a 127.0.0.1:1 check fall 1\n"
+                );
+                fs::write(&path, text).map_err(LabError::system("write haproxy.cfg"))?;
+                let mut command = Command::new("/usr/sbin/haproxy");
+                command.arg("-db").arg("-f").arg(path);
+                let process = host.spawn(command)?;
+                // Its checks need their seconds.
+                std::thread::sleep(Duration::from_secs(3));
+                Ok(Running::Haproxy(process, scratch))
+            }
+        }
+    }
+
+    fn restarts(&mut self) -> Result<Option<u64>, LabError> {
+        match self {
+            Running::Evenkeel(node) => {
+                node.wait_for("an answer", PATIENCE, |_| true)?;
+                let status = node.status().ok_or_else(|| LabError::EndedEarly {
+                    name: "evenkeel".to_owned(),
+                    status: "it does not answer".to_owned(),
+                    log: node.log(),
+                })?;
+                let restarts = status.processes.iter().map(|process| process.restarts);
+                Ok(Some(restarts.sum()))
+            }
+            Running::Haproxy(process, _) => process.check_runs().map(|()| None),
+        }
+    }
+}
+
+impl Proxy {
+    const fn name(self) -> &'static str {
+        match self {
+            Proxy::Evenkeel => "evenkeel",
+            Proxy::Haproxy => "HAProxy",
+        }
+    }
+}
+
+/// Where the proxy listens, before a backend,
+const LISTEN: ([u8; 4], u16) = ([192, 0, 2, 1], 8080);
+/// and before none.
+const DEAD: ([u8; 4], u16) = ([192, 0, 2, 1], 8081);
+const PATIENCE: Duration = Duration::from_secs(10);
