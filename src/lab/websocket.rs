@@ -17,6 +17,11 @@ pub fn accept_key(key: &str) -> String {
     base64(&sha1(format!("{key}{GUID}").as_bytes()))
 }
 
+/// Returns a `Sec-WebSocket-Key` for a token: 16 bytes, as proxies check it (RFC 6455 §4.1).
+pub fn key(token: &str) -> String {
+    base64(&sha1(token.as_bytes())[..16])
+}
+
 /// Returns the bytes of a text frame; a client masks (RFC 6455 §5.3), a server gives no mask.
 ///
 /// A text of 64 KiB or more is cut there.
@@ -156,6 +161,12 @@ mod tests {
             accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
+    }
+
+    #[test]
+    fn key_is_of_16_bytes() {
+        let key = key("websockets-7-1");
+        assert_eq!((key.len(), key.ends_with("==")), (24, true), "{key}");
     }
 
     /// A message that ends so near its block's end that the length needs another block.

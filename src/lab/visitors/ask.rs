@@ -113,9 +113,10 @@ pub async fn download(
 
 /// Makes a WebSocket of the connection.
 pub async fn upgrade(line: &mut Line, token: &str) -> Result<Then, Trouble> {
+    let key = websocket::key(token);
     let request = format!(
         "GET /websocket?token={token} HTTP/1.1\r\nHost: lab\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {token}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
     );
     line.send(request.as_bytes()).await?;
     let head = line.head(Duration::ZERO).await?;
@@ -124,7 +125,7 @@ pub async fn upgrade(line: &mut Line, token: &str) -> Result<Then, Trouble> {
         expect_words(line, &head, &[]).await?;
         return Err(Trouble::Wrong);
     }
-    if head.accept.as_deref() != Some(&websocket::accept_key(token)) {
+    if head.accept.as_deref() != Some(&websocket::accept_key(&key)) {
         return Err(Trouble::Wrong);
     }
     Ok(Then::Keep)
