@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,8 @@ fn left_behind(lab_pid: u32) -> Vec<String> {
 #[test]
 fn demo_keeps_its_bounds_and_says_so_in_json() {
     let child = evenkeel()
-        .args(["demo", "--json"])
+        // Some of each kind: a thousand and the daemon unoptimized leave nothing of two cores for other tests.
+        .args(["demo", "--json", "--visitors", "120"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -44,9 +46,43 @@ fn demo_keeps_its_bounds_and_says_so_in_json() {
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert!(output.status.success(), "{text}");
     assert_eq!(document["kept"], true);
-    assert_eq!(document["events"].as_array().unwrap().len(), 12, "{text}");
+    let events = document["events"].as_array().unwrap();
+    assert_eq!(events.len(), 12, "{text}");
+    for event in events {
+        let kinds = event["visitors"]["kinds"].as_array().unwrap();
+        assert_eq!(kinds.len(), 8, "hoped for every kind of visitor: {event:#}");
+        let answered = |kind: &serde_json::Value| kind["answered"].as_u64().unwrap() > 0;
+        assert!(kinds.iter().any(answered), "{event:#}");
+        assert!(kinds.iter().all(|kind| kind["wrong"] == 0), "{event:#}");
+    }
     assert!(document["seconds"].as_f64().unwrap() < 90.0, "{text}");
     assert_eq!(left_behind(pid), [""; 0]);
+}
+
+/// Where few open files are allowed the demo has fewer visitors, says so, and serves them all.
+#[test]
+fn demo_fits_into_a_hard_limit_of_1024_open_files() {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "ulimit -n 1024 && exec \"$0\" demo"])
+        .arg(env!("CARGO_BIN_EXE_evenkeel"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines
+        .map_while(Result::ok)
+        .find(|line| line.contains("    visitors: "));
+    kill(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("has room for 2"), "{said}");
+    let first = first.expect("the demo says what its first event cost");
+    assert!(first.contains(" 0 unserved"), "{first}");
 }
 
 #[test]

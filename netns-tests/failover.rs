@@ -1,4 +1,4 @@
-//! What a client sees when something befalls the active node: each event once, at 100 ms intervals.
+//! What clients see when something befalls the active node: each event once, at 100 ms intervals.
 //!
 //! The bounds are those of `evenkeel::lab::events`; the same events, repeated and beside keepalived and HAProxy, are
 //! in `benches/`. Events that follow each other on one pair share a test, because building a pair costs a second.
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use evenkeel::ipc::control::Event as Told;
 use evenkeel::lab::events::Event;
 use evenkeel::lab::pair::{LEASE, Pair, Settings, has_address, node_address};
+use evenkeel::lab::visitors::Crowd;
 use evenkeel::model::Family;
 
 fn pair() -> Pair {
@@ -20,7 +21,12 @@ fn pair() -> Pair {
 
 fn pair_with(interval: Duration) -> Pair {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
-    Pair::start(Settings { binary, interval }).unwrap()
+    Pair::start(Settings {
+        binary,
+        interval,
+        crowd: Crowd::SMALL,
+    })
+    .unwrap()
 }
 
 /// Lets the events happen one after the other and holds each to its bound.

@@ -17,6 +17,8 @@ mod shortages;
 mod ranks;
 mod systemd;
 mod supervisor;
+mod stop;
+mod traffic;
 mod tutorial;
 mod virtual_mac;
 mod wire;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use evenkeel::lab::pair::{Pair, Settings};
+use evenkeel::lab::visitors::Crowd;
 use evenkeel::process::role::Role;
 use nix::sys::resource::Resource;
 
@@ -52,6 +53,7 @@ fn pair() -> Pair {
     Pair::start(Settings {
         binary,
         interval: Duration::from_millis(100),
+        crowd: Crowd::NONE,
     })
     .unwrap()
 }

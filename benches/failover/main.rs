@@ -1,9 +1,10 @@
 //! What a failover costs a client: Evenkeel, and keepalived with HAProxy, in the same lab, one after the other.
 //!
 //! `cargo bench --bench failover` as root, with Debian's keepalived, haproxy and curl. Flags after `--`: `--rounds N`
-//! (5), `--interval 100ms|1s|both` (both). A round is one pair of each kind that suffers every event; rounds are
-//! interleaved, and medians are printed.
+//! (5), `--interval 100ms|1s|both` (both), `--visitors N` (1152). A round is one pair of each kind that suffers every
+//! event; rounds are interleaved, and medians are printed: of the probe's fresh requests, and of the visitors by kind.
 
+mod kept;
 mod peers;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use evenkeel::lab::LabError;
 use evenkeel::lab::events::{Event, Outcome, SCRIPT};
 use evenkeel::lab::interrupt::clean_up_on_signals;
 use evenkeel::lab::pair::{Pair, Settings};
+use evenkeel::lab::visitors::Crowd;
 
 use peers::{Peers, program};
 
@@ -25,7 +27,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .skip(1)
         .filter(|a| a != "--bench")
         .collect();
-    let (rounds, intervals) = read(&arguments)?;
+    let Plan {
+        rounds,
+        intervals,
+        crowd,
+    } = read(&arguments)?;
+    let room = crowd.with_descriptors()?;
+    if room != crowd {
+        eprintln!(
+            "the hard limit of open files has room for {} visitors",
+            room.len()
+        );
+    }
     for (name, path) in [
         ("keepalived", program("keepalived")),
         ("haproxy", program("haproxy")),
@@ -39,54 +52,75 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut outcomes = Outcomes::new();
         for round in 0..rounds {
             eprintln!("interval {interval:?}, round {} of {rounds}", round + 1);
-            ours(interval, &mut outcomes)?;
-            theirs(interval, &mut outcomes)?;
+            ours(interval, room, &mut outcomes)?;
+            theirs(interval, room, &mut outcomes)?;
         }
         print(interval, rounds, &outcomes);
+        kept::print(&outcomes);
     }
     Ok(())
 }
 
-fn read(arguments: &[String]) -> Result<(usize, Vec<Duration>), String> {
+/// What the flags ask for.
+struct Plan {
+    rounds: usize,
+    intervals: Vec<Duration>,
+    crowd: Crowd,
+}
+
+fn read(arguments: &[String]) -> Result<Plan, String> {
     let (short, long) = (Duration::from_millis(100), Duration::from_secs(1));
-    let mut chosen = (5, vec![long, short]);
+    let mut plan = Plan {
+        rounds: 5,
+        intervals: vec![long, short],
+        crowd: Crowd::FULL,
+    };
     for pair in arguments.chunks(2) {
-        let usage = "flags: --rounds N, --interval 100ms|1s|both";
+        let usage = "flags: --rounds N, --interval 100ms|1s|both, --visitors N";
         let [name, value] = pair else {
             return Err(usage.into());
         };
         match (name.as_str(), value.as_str()) {
-            ("--rounds", n) => chosen.0 = n.parse().map_err(|_| usage)?,
-            ("--interval", "100ms") => chosen.1 = vec![short],
-            ("--interval", "1s") => chosen.1 = vec![long],
-            ("--interval", "both") => chosen.1 = vec![long, short],
+            ("--rounds", n) => plan.rounds = n.parse().map_err(|_| usage)?,
+            ("--visitors", n) => plan.crowd = Crowd::FULL.within(n.parse().map_err(|_| usage)?),
+            ("--interval", "100ms") => plan.intervals = vec![short],
+            ("--interval", "1s") => plan.intervals = vec![long],
+            ("--interval", "both") => plan.intervals = vec![long, short],
             _ => return Err(usage.into()),
         }
     }
-    Ok(chosen)
+    Ok(plan)
 }
 
-fn ours(interval: Duration, outcomes: &mut Outcomes) -> Result<(), LabError> {
+fn ours(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(), LabError> {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
-    let mut pair = Pair::start(Settings { binary, interval })?;
+    let mut pair = Pair::start(Settings {
+        binary,
+        interval,
+        crowd,
+    })?;
     for (index, event) in SCRIPT.into_iter().enumerate() {
         let outcome = pair.suffer(event)?;
         eprintln!(
-            "  evenkeel    {event}: {} ms, {} failed",
-            outcome.longest_gap_ms, outcome.failed
+            "  evenkeel    {event}: {} ms, {} failed; {}",
+            outcome.longest_gap_ms,
+            outcome.failed,
+            outcome.visitors.all()
         );
         outcomes.entry((0, index)).or_default().push(outcome);
     }
     Ok(())
 }
 
-fn theirs(interval: Duration, outcomes: &mut Outcomes) -> Result<(), LabError> {
-    let mut peers = Peers::start(interval)?;
+fn theirs(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(), LabError> {
+    let mut peers = Peers::start(interval, crowd)?;
     for (index, event) in SCRIPT.into_iter().enumerate() {
         let outcome = peers.suffer(event)?;
         eprintln!(
-            "  keepalived  {event}: {} ms, {} failed",
-            outcome.longest_gap_ms, outcome.failed
+            "  keepalived  {event}: {} ms, {} failed; {}",
+            outcome.longest_gap_ms,
+            outcome.failed,
+            outcome.visitors.all()
         );
         outcomes.entry((1, index)).or_default().push(outcome);
     }

@@ -19,12 +19,14 @@ use evenkeel::lab::pair::{VIRTUAL, has_address, node_address};
 use evenkeel::lab::probe::Probe;
 use evenkeel::lab::process::{self, Process};
 use evenkeel::lab::scratch::ScratchDir;
+use evenkeel::lab::visitors::{Crowd, Habits, Visitors, Visits};
 use nix::sys::signal::Signal;
 
 /// Two machines with keepalived and HAProxy, two backends, a client.
 pub struct Peers {
     interval: Duration,
     // Dropped in this order: those who ask, those who serve, their network.
+    visitors: Option<Visitors>,
     probe: Probe,
     nodes: [Machine; 2],
     _backends: Vec<Backend>,
@@ -41,7 +43,7 @@ struct Machine {
 
 impl Peers {
     /// Builds everything and waits until lb1 serves.
-    pub fn start(interval: Duration) -> Result<Self, LabError> {
+    pub fn start(interval: Duration, crowd: Crowd) -> Result<Self, LabError> {
         let mut lab = Lab::new()?;
         for (name, number) in [
             ("lb1", 1),
@@ -71,6 +73,7 @@ impl Peers {
         let nodes = [machine("lb1")?, machine("lb2")?];
         let mut peers = Self {
             interval,
+            visitors: None,
             probe,
             nodes,
             _backends: backends,
@@ -81,6 +84,9 @@ impl Peers {
             peers.start_keepalived(index)?;
         }
         peers.settle()?;
+        let target = SocketAddr::new(VIRTUAL, 80);
+        let visitors = Visitors::start(&client, target, crowd, Habits::default())?;
+        peers.visitors = Some(visitors);
         Ok(peers)
     }
 
@@ -97,6 +103,9 @@ impl Peers {
         let mark = self.probe.mark();
         thread::sleep(LIMIT);
         let before = node_address(usize::from(event == Event::Return));
+        if let Some(visitors) = &self.visitors {
+            visitors.begin()?;
+        }
         let mut address_gone_ms = None;
         match event {
             Event::KillVrrp => self.hit_vrrp(Signal::SIGKILL)?,
@@ -126,6 +135,10 @@ impl Peers {
         }
         self.watch(event);
         let report = self.probe.report(mark);
+        let visitors = match &self.visitors {
+            Some(visitors) => visitors.end()?,
+            None => Visits::default(),
+        };
         let after = report.last_node;
         let outcome = Outcome {
             event,
@@ -135,6 +148,7 @@ impl Peers {
             longest_gap_ms: u64::try_from(report.longest_gap.as_millis()).unwrap_or(u64::MAX),
             served_by: after.map_or_else(|| "nobody".into(), |ip| ip.to_string()),
             moved: after != Some(before),
+            visitors,
             address_gone_ms,
             broken: Vec::new(),
         };
@@ -308,7 +322,7 @@ vrrp_instance web {{
 
 const HAPROXY: &str = "\
 global
-  maxconn 2000
+  maxconn 4000
 defaults
   mode http
   timeout connect 1s

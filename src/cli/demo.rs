@@ -1,5 +1,6 @@
-//! `evenkeel demo`: a failover pair in network namespaces, broken in every way, and what a client saw of it.
+//! `evenkeel demo`: a failover pair in network namespaces, broken in every way, and what clients saw of it.
 //!
+//! One client asks anew every few milliseconds; visitors keep their connections, most of them idle most of the time.
 //! The nodes run this very program. Lines appear as things happen; then a table, or with `--json` one document. The
 //! exit code is 1 when a bound that it states is broken. Nothing is left behind: namespaces and processes end with
 //! this process, also after Ctrl-C.
@@ -16,11 +17,13 @@ use crate::lab::events::{Outcome, SCRIPT};
 use crate::lab::interrupt::clean_up_on_signals;
 use crate::lab::pair::{Pair, Settings, own_binary};
 use crate::lab::user_namespace::enter_user_namespace_if_needed;
+use crate::lab::visitors::Crowd;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Document {
     advertisement_interval_ms: u64,
+    visitors: usize,
     events: Vec<Row>,
     seconds: f32,
     kept: bool,
@@ -35,10 +38,12 @@ struct Row {
 }
 
 /// Runs the demo; returns the exit code.
-pub fn run(output: Output) -> i32 {
+///
+/// Of the whole crowd come at most `visitors`.
+pub fn run(output: Output, visitors: usize) -> i32 {
     let began = Instant::now();
-    let rows = match prepared().and_then(|()| play(output, began)) {
-        Ok(rows) => rows,
+    let (crowd, rows) = match prepared(visitors).and_then(|crowd| play(output, began, crowd)) {
+        Ok(played) => played,
         Err(error) => {
             print_error(&error);
             return EXIT_FAILED;
@@ -47,6 +52,7 @@ pub fn run(output: Output) -> i32 {
     let kept = rows.iter().all(|row| row.outcome.broken.is_empty());
     let document = Document {
         advertisement_interval_ms: u64::try_from(INTERVAL.as_millis()).unwrap_or(u64::MAX),
+        visitors: crowd.len(),
         events: rows,
         seconds: began.elapsed().as_secs_f32(),
         kept,
@@ -64,14 +70,24 @@ pub fn run(output: Output) -> i32 {
     }
 }
 
-/// Becomes able to make namespaces, and to end without leaving anything.
-fn prepared() -> Result<(), LabError> {
+/// Becomes able to make namespaces, and to end without leaving anything; returns who has room to visit.
+fn prepared(visitors: usize) -> Result<Crowd, LabError> {
     enter_user_namespace_if_needed()?;
-    clean_up_on_signals()
+    clean_up_on_signals()?;
+    let asked = Crowd::FULL.within(visitors);
+    let crowd = asked.with_descriptors()?;
+    if crowd != asked {
+        eprintln!(
+            "note: the hard limit of open files (`ulimit -Hn`) has room for {} visitors, not {}",
+            crowd.len(),
+            asked.len()
+        );
+    }
+    Ok(crowd)
 }
 
 /// Lets everything happen, one event after the other.
-fn play(output: Output, began: Instant) -> Result<Vec<Row>, LabError> {
+fn play(output: Output, began: Instant, crowd: Crowd) -> Result<(Crowd, Vec<Row>), LabError> {
     let say = |line: &str| match output {
         Output::Text => println!("{:5.1} s  {line}", began.elapsed().as_secs_f32()),
         Output::Json => {}
@@ -80,9 +96,14 @@ fn play(output: Output, began: Instant) -> Result<Vec<Row>, LabError> {
     let settings = Settings {
         binary: own_binary().to_owned(),
         interval: INTERVAL,
+        crowd,
     };
     let mut pair = Pair::start(settings)?;
     say("lb1 is Active and serves 10.77.0.100; the client asks every 5 ms, each time anew");
+    say(&format!(
+        "visitors with connections that they keep: {}",
+        who(crowd)
+    ));
     let mut rows = Vec::new();
     for event in SCRIPT {
         say(&format!("{event} ..."));
@@ -91,10 +112,24 @@ fn play(output: Output, began: Instant) -> Result<Vec<Row>, LabError> {
             "    {} of {} requests failed, longest gap {} ms, {} serves",
             outcome.failed, outcome.requests, outcome.longest_gap_ms, outcome.served_by
         ));
+        say(&format!("    visitors: {}", outcome.visitors.all()));
+        let cut = outcome.visitors.cut_by_kind();
+        if !cut.is_empty() {
+            say(&format!("    cut: {cut}"));
+        }
         let bound = event.bound(INTERVAL).to_string();
         rows.push(Row { outcome, bound });
     }
-    Ok(rows)
+    Ok((crowd, rows))
+}
+
+/// Names the kinds of visitors and how many there are of each.
+fn who(crowd: Crowd) -> String {
+    crowd
+        .kinds()
+        .map(|kind| format!("{kind} {}", crowd.count(kind)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn render(document: &Document) -> String {
@@ -102,6 +137,7 @@ fn render(document: &Document) -> String {
         "EVENT ON THE ACTIVE NODE",
         "LONGEST GAP",
         "FAILED",
+        "KEPT CUT",
         "SERVES",
         "BOUND",
         "",
@@ -113,10 +149,12 @@ fn render(document: &Document) -> String {
         } else {
             "BROKEN"
         };
+        let kept = outcome.visitors.kept();
         lines.push(vec![
             outcome.event.to_string(),
             format!("{} ms", outcome.longest_gap_ms),
             format!("{} of {}", outcome.failed, outcome.requests),
+            format!("{} of {}", kept.cut, kept.open),
             outcome.served_by.clone(),
             bound.clone(),
             verdict.to_owned(),

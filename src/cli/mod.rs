@@ -21,7 +21,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
        evenkeel check [--config FILE] [--node NAME]
        evenkeel status [--json] [--runtime-dir DIR]
        evenkeel events [--json] [--follow] [--runtime-dir DIR]
-       evenkeel demo [--json]
+       evenkeel demo [--json] [--visitors N]
        evenkeel --version | --help
 
   run     run the daemon in the foreground until SIGTERM
@@ -35,6 +35,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   --runtime-dir DIR  where the control socket lives (/run/evenkeel)
   --json             print JSON
   --follow           go on printing what happens
+  --visitors N       how many clients keep connections in the demo (1152)
 ";
 
 /// A command, as asked for.
@@ -57,6 +58,7 @@ struct Flags {
     runtime_dir: PathBuf,
     output: Output,
     until: Until,
+    visitors: usize,
 }
 
 /// How an answer is printed.
@@ -75,7 +77,7 @@ pub fn run(arguments: &[String]) -> i32 {
         Ok(Command::Check(flags)) => check::run(&flags.config, flags.node.as_deref()),
         Ok(Command::Status(flags)) => status::run(&flags.runtime_dir, flags.output),
         Ok(Command::Events(flags)) => events::run(&flags.runtime_dir, flags.output, flags.until),
-        Ok(Command::Demo(flags)) => demo::run(flags.output),
+        Ok(Command::Demo(flags)) => demo::run(flags.output, flags.visitors),
         Ok(Command::Version) => {
             println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
             EXIT_DONE
@@ -106,7 +108,7 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         "check" => flags(rest, &["--config", "--node"]).map(Command::Check),
         "status" => flags(rest, &["--json", "--runtime-dir"]).map(Command::Status),
         "events" => flags(rest, &["--json", "--follow", "--runtime-dir"]).map(Command::Events),
-        "demo" => flags(rest, &["--json"]).map(Command::Demo),
+        "demo" => flags(rest, &["--json", "--visitors"]).map(Command::Demo),
         "--version" | "-V" => Ok(Command::Version),
         "--help" | "-h" | "help" => Ok(Command::Help),
         other => Err(format!("there is no command {other:?}")),
@@ -120,6 +122,7 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         runtime_dir: DEFAULT_RUNTIME_DIR.into(),
         output: Output::Text,
         until: Until::Now,
+        visitors: usize::MAX,
     };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -147,6 +150,11 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         match name {
             "--config" => flags.config = value.into(),
             "--node" => flags.node = Some(value),
+            "--visitors" => {
+                flags.visitors = value
+                    .parse()
+                    .map_err(|_| format!("--visitors needs a number, not {value:?}"))?;
+            }
             _ => flags.runtime_dir = value.into(),
         }
     }
@@ -242,6 +250,10 @@ mod tests {
             ("run --json", "this command does not take \"--json\""),
             ("run --config", "--config needs a value"),
             ("status --json=yes", "--json takes no value"),
+            (
+                "demo --visitors many",
+                "--visitors needs a number, not \"many\"",
+            ),
             ("check extra", "this command does not take \"extra\""),
         ] {
             assert_eq!(parsed(line), Err(complaint.to_owned()), "{line}");

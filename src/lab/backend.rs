@@ -1,9 +1,11 @@
 //! An HTTP/1.1 backend inside the program: a thread on a host that says who asked it.
 //!
 //! It answers every path with one line, `backend=web1 node=10.77.0.2 xff=10.77.0.9`: its name, the address the
-//! connection came from, and the request's `X-Forwarded-For` (`-` without one). It fails on demand.
+//! connection came from, and the request's `X-Forwarded-For` (`-` without one). What a request can ask for beyond that is
+//! in [`answer`]. It fails on demand.
 
-use std::convert::Infallible;
+pub mod answer;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +13,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use answer::Answerer;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -214,7 +213,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection, and what comes after an upgrade.
 async fn answer_all(
     name: Arc<str>,
     (stream, peer): (TcpStream, SocketAddr),
@@ -222,41 +221,14 @@ async fn answer_all(
 ) {
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| {
-        let response = answer(&name, peer, &request, *behavior.borrow());
-        async move { Ok::<_, Infallible>(response) }
-    });
+    let answerer = Answerer::new(&name, peer);
+    let service = service_fn(|request| answerer.answer(request, *behavior.borrow()));
     // A client that goes away is the end of the connection, not an error of the lab.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
         .await;
-}
-
-fn answer(
-    name: &str,
-    peer: SocketAddr,
-    request: &Request<Incoming>,
-    behavior: Behavior,
-) -> Response<Full<Bytes>> {
-    let fails = match behavior {
-        Behavior::Serves => false,
-        Behavior::FailsHealth => request.uri().path().starts_with("/health"),
-        Behavior::Fails | Behavior::Refuses => true,
-    };
-    let forwarded_for = request
-        .headers()
-        .get("x-forwarded-for")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("-");
-    let line = format!(
-        "backend={name} node={} xff={forwarded_for}\n",
-        peer.ip().to_canonical()
-    );
-    let mut response = Response::new(Full::from(line));
-    if fails {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response
+    answerer.echo().await;
 }
 
 /// Callers wait for each command, so the queue is never full but by many threads; then a caller gets an error.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::visitors::Visits;
+
 /// An event on the active node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,6 +43,22 @@ pub struct Bound {
     pub gap_max: Option<Duration>,
     /// Whether the addresses move.
     pub moves: Moves,
+    /// What becomes of connections that are kept.
+    pub kept: Kept,
+}
+
+/// What may become of connections that were open before an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing is cut, no request fails.
+    Unharmed,
+    /// Each visitor may lose a connection, or a request, so many times.
+    Cut {
+        /// How often, at most.
+        times: u64,
+    },
+    /// They may be cut, and requests fail until the event is over; then all are served again.
+    ServedAgain,
 }
 
 /// Whether the addresses go to the other node.
@@ -71,6 +89,8 @@ pub struct Outcome {
     pub served_by: String,
     /// Whether that is another one than before.
     pub moved: bool,
+    /// What became of the visitors.
+    pub visitors: Visits,
     /// How long a dead node still had an address, milliseconds; only after `kill_everything`.
     pub address_gone_ms: Option<u64>,
     /// What a bound says and was not kept; empty when all is well.
@@ -104,10 +124,21 @@ impl Event {
                 (None, Some(takeover + ms(50) + NOISE), Moves::Always)
             }
         };
+        let kept = match self {
+            Self::KillVrrp => Kept::Unharmed,
+            Self::FreezeVrrp if slow => Kept::Unharmed,
+            // There and back.
+            Self::FreezeVrrp => Kept::Cut { times: 2 },
+            Self::KillProxy | Self::StopGracefully | Self::Return => Kept::Cut { times: 1 },
+            Self::FreezeProxy | Self::LoseBackends | Self::CutLink | Self::KillEverything => {
+                Kept::ServedAgain
+            }
+        };
         Bound {
             failed_max,
             gap_max,
             moves,
+            kept,
         }
     }
 
@@ -149,7 +180,12 @@ impl fmt::Display for Bound {
         if let Some(gap) = self.gap_max {
             write!(f, ", gap under {} ms", gap.as_millis())?;
         }
-        Ok(())
+        match self.kept {
+            Kept::Unharmed => f.write_str(", kept connections unharmed"),
+            Kept::Cut { times: 1 } => f.write_str(", kept connections cut once"),
+            Kept::Cut { times } => write!(f, ", kept connections cut {times} times"),
+            Kept::ServedAgain => f.write_str(", kept connections cut"),
+        }
     }
 }
 
@@ -188,6 +224,7 @@ impl Bound {
             (Moves::Always, false) => broken.push("the addresses did not move".into()),
             (Moves::Never, false) | (Moves::Always, true) | (Moves::Either, _) => {}
         }
+        broken.extend(self.kept.broken_by(&outcome.visitors));
         let gone_max = lease + LEASE_SPARE;
         if let Some(gone_ms) = outcome.address_gone_ms
             && u128::from(gone_ms) > gone_max.as_millis()
@@ -196,6 +233,25 @@ impl Bound {
                 "the dead node had the address for {gone_ms} ms, the bound is {} ms",
                 gone_max.as_millis()
             ));
+        }
+        broken
+    }
+}
+
+impl Kept {
+    /// Returns what the visitors saw and must not see.
+    fn broken_by(self, visits: &Visits) -> Vec<String> {
+        let mut broken = Vec::new();
+        for tally in &visits.kinds {
+            let lost = tally.failed + tally.closed_idle;
+            let allowed = match self {
+                Self::Unharmed => 0,
+                Self::Cut { times } => tally.visitors * times,
+                Self::ServedAgain => u64::MAX,
+            };
+            if tally.wrong > 0 || tally.unserved > 0 || lost > allowed {
+                broken.push(format!("{}: {tally}", tally.kind));
+            }
         }
         broken
     }
@@ -224,6 +280,7 @@ const LEASE_SPARE: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::visitors::{Kind, Tally};
 
     fn outcome(failed: u64, longest_gap_ms: u64, moved: bool) -> Outcome {
         Outcome {
@@ -234,6 +291,7 @@ mod tests {
             longest_gap_ms,
             served_by: "lb1".into(),
             moved,
+            visitors: Visits::default(),
             address_gone_ms: None,
             broken: Vec::new(),
         }
@@ -246,6 +304,39 @@ mod tests {
             .gap_max
             .map(|gap| gap - NOISE - Duration::from_millis(50));
         assert_eq!(takeover.map(|span| span.as_micros()), Some(360_937));
+    }
+
+    #[test]
+    fn visitors_are_held_to_what_an_event_may_cost() {
+        let visits = |failed, closed_idle, wrong, unserved| Visits {
+            kinds: vec![Tally {
+                failed,
+                closed_idle,
+                wrong,
+                unserved,
+                ..Tally::new(Kind::Idle, 4)
+            }],
+        };
+        let whole = visits(0, 0, 0, 0);
+        let (once, always) = (Kept::Cut { times: 1 }, Kept::ServedAgain);
+        for kept in [Kept::Unharmed, once, always] {
+            assert_eq!(kept.broken_by(&whole), [""; 0]);
+            assert_eq!(
+                kept.broken_by(&visits(0, 0, 1, 0)).len(),
+                1,
+                "a wrong answer"
+            );
+            assert_eq!(
+                kept.broken_by(&visits(0, 0, 0, 1)).len(),
+                1,
+                "one is not served"
+            );
+        }
+        assert_eq!(Kept::Unharmed.broken_by(&visits(1, 0, 0, 0)).len(), 1);
+        assert_eq!(Kept::Unharmed.broken_by(&visits(0, 1, 0, 0)).len(), 1);
+        assert_eq!(once.broken_by(&visits(3, 1, 0, 0)), [""; 0]);
+        assert_eq!(once.broken_by(&visits(3, 2, 0, 0)).len(), 1);
+        assert_eq!(always.broken_by(&visits(9, 9, 0, 0)), [""; 0]);
     }
 
     #[test]

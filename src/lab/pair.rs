@@ -19,6 +19,7 @@ use super::network::Lab;
 use super::node::Node;
 use super::probe::Probe;
 use super::process;
+use super::visitors::{Crowd, Habits, Visitors};
 use crate::ipc::control::Status;
 
 /// How the pair is set up.
@@ -28,12 +29,15 @@ pub struct Settings {
     pub binary: PathBuf,
     /// Between two advertisements.
     pub interval: Duration,
+    /// Who visits, beside the probe's fresh requests.
+    pub crowd: Crowd,
 }
 
 /// Two nodes, two backends, one client, one switch.
 pub struct Pair {
     settings: Settings,
     // Dropped in this order: those who ask, those who serve, their network.
+    visitors: Option<Visitors>,
     probe: Probe,
     nodes: [Option<Node>; 2],
     _backends: Vec<Backend>,
@@ -57,6 +61,7 @@ impl Pair {
         let probe = Probe::start(&client, SocketAddr::new(VIRTUAL, 80), EVERY, LIMIT)?;
         let mut pair = Self {
             settings,
+            visitors: None,
             probe,
             nodes: [None, None],
             _backends: backends,
@@ -66,6 +71,9 @@ impl Pair {
             pair.start_node(index)?;
         }
         pair.settle()?;
+        let (target, crowd) = (SocketAddr::new(VIRTUAL, 80), pair.settings.crowd);
+        let visitors = Visitors::start(&client, target, crowd, Habits::default());
+        pair.visitors = Some(visitors.map_err(|error| pair.with_logs(error))?);
         Ok(pair)
     }
 
@@ -82,6 +90,12 @@ impl Pair {
     /// Returns the client's watch.
     pub fn probe(&self) -> &Probe {
         &self.probe
+    }
+
+    /// Returns the visitors, for watches of one's own; errs only before they have come.
+    pub fn visitors(&self) -> Result<&Visitors, LabError> {
+        let absent = || LabError::HostSilent("of the visitors".into());
+        self.visitors.as_ref().ok_or_else(absent)
     }
 
     /// Waits until lb1 is Active, lb2 Backup, everything is ready and the client is served by lb1.
@@ -118,6 +132,7 @@ impl Pair {
         // Requests that the event finds in flight were sent after the mark.
         thread::sleep(LIMIT);
         let before = self.active_before(event);
+        self.visitors()?.begin()?;
         let mut address_gone_ms = None;
         match event {
             Event::KillVrrp => self.signal(VRRP, Signal::SIGKILL)?,
@@ -140,6 +155,7 @@ impl Pair {
         self.wait_for_end(event)
             .map_err(|error| self.with_logs(error))?;
         let report = self.probe.report(mark);
+        let visitors = self.visitors()?.end()?;
         let after = report.last_node;
         let served_by = after.map_or_else(|| "nobody".into(), |ip| name_of(ip).to_owned());
         let mut outcome = Outcome {
@@ -150,6 +166,7 @@ impl Pair {
             longest_gap_ms: u64::try_from(report.longest_gap.as_millis()).unwrap_or(u64::MAX),
             served_by,
             moved: after != Some(before),
+            visitors,
             address_gone_ms,
             broken: Vec::new(),
         };
@@ -170,8 +187,7 @@ impl Pair {
             Some(node) => node.process().try_wait()?.is_some(),
         };
         if stopped {
-            self.nodes[0] = None;
-            self.start_node(0)?;
+            self.restart(0)?;
         }
         Ok(())
     }
@@ -182,6 +198,12 @@ impl Pair {
         let host = Arc::clone(self.lab.host(name)?);
         self.nodes[index] = Some(Node::start(&host, &yaml, name, &self.settings.binary)?);
         Ok(())
+    }
+
+    /// Starts a node again whose daemon has ended; `settle` says when it stands.
+    pub fn restart(&mut self, index: usize) -> Result<(), LabError> {
+        self.nodes[index] = None;
+        self.start_node(index)
     }
 
     /// Adds to a wait that was in vain what the nodes said meanwhile.
