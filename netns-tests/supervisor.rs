@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::pair::{LEASE, Pair, Settings, has_address, node_address};
+use evenkeel::lab::visitors::Crowd;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -20,6 +21,7 @@ fn pair() -> Pair {
     Pair::start(Settings {
         binary,
         interval: INTERVAL,
+        crowd: Crowd::NONE,
     })
     .unwrap()
 }
