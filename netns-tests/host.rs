@@ -74,7 +74,7 @@ fn a_graceful_stop_hands_the_addresses_over() {
         one.wait_for(family, "Active");
         two.wait_for(family, "Backup");
     }
-    one.say(ToVrrp::Stop);
+    one.say(ToVrrp::Stop { hold_ms: 0 });
     let stopped_at = Instant::now();
     for family in FAMILIES {
         two.wait_for(family, "Active");

@@ -42,8 +42,14 @@ pub enum ToVrrp {
     },
     /// The supervisor's loop is alive; every 50 ms. Once it was said, silence means that the supervisor is lost.
     Beat,
-    /// Give every address up (make before break), then say `Stopped` and exit.
-    Stop,
+    /// Give every address up (make before break). Say `HandedOver` when no peer can be expected to speak any more, and
+    /// `Stopped` when nothing is held; then exit.
+    Stop {
+        /// Where no peer is heard the addresses are held so long, or until `Release`, for what is in flight on them.
+        hold_ms: u64,
+    },
+    /// Let go of what is still held.
+    Release,
 }
 
 /// Vrrp to supervisor.
@@ -78,6 +84,8 @@ pub enum FromVrrp {
     },
     /// A line for the log.
     Log(LogLine),
+    /// Whoever wants the addresses has them; nobody else is to be waited for.
+    HandedOver,
     /// Everything is given up; the process exits now.
     Stopped,
 }

@@ -37,6 +37,7 @@ impl Shares {
         let fixed = FIXED
             .saturating_add(wanted.sockets)
             .saturating_add(RUNTIME.saturating_mul(threads.saturating_add(2)))
+            .saturating_add(WAITING.saturating_mul(threads))
             .saturating_add(wanted.probes.min(PROBES_AT_ONCE));
         let pipes = threads.saturating_mul(2 * PIPES_A_WORKER);
         let both_sides = wanted.connections.saturating_mul(2);
@@ -67,6 +68,8 @@ impl Shares {
 const FIXED: u64 = 24;
 /// What a runtime needs for itself.
 const RUNTIME: u64 = 5;
+/// Clients that wait for a place in a full house, of each worker.
+pub const WAITING: u64 = 32;
 /// More backends than these are hardly probed in the same moment.
 const PROBES_AT_ONCE: u64 = 64;
 /// Pipes that a worker makes at most.
@@ -90,11 +93,11 @@ mod tests {
     #[test]
     fn shares_follow_the_table() {
         for (limit, connections, kept_a_worker, pipes_a_worker) in [
-            (1_048_576, 20_000, 504_111, 64),
-            (40_561, 20_000, 104, 64),
-            (1024, 390, 48, 24),
-            (256, 82, 10, 5),
-            (64, 6, 0, 0),
+            (1_048_576, 20_000, 504_103, 64),
+            (40_625, 20_000, 128, 64),
+            (1024, 364, 45, 22),
+            (256, 57, 7, 3),
+            (64, 1, 0, 0),
             (0, 1, 0, 0),
         ] {
             let shares = Shares::of(limit, WANTED);
@@ -104,14 +107,14 @@ mod tests {
                 shares.pipes_a_worker,
             );
             assert_eq!(got, (connections, kept_a_worker, pipes_a_worker), "{limit}");
-            assert_eq!(shares.limit_wanted, 40_561);
+            assert_eq!(shares.limit_wanted, 40_625);
         }
     }
 
     proptest! {
         #[test]
         fn shares_leave_what_is_fixed(
-            limit in 200..2_000_000_u64,
+            limit in 800..2_000_000_u64,
             connections in 1..1_000_000_u64,
             threads in 1..16_u64,
             sockets in 0..8_u64,
@@ -123,7 +126,8 @@ mod tests {
                 + threads * (shares.kept_a_worker + 2 * shares.pipes_a_worker)
                 + sockets
                 + probes.min(PROBES_AT_ONCE)
-                + RUNTIME * (threads + 2);
+                + (RUNTIME + WAITING) * threads
+                + RUNTIME * 2;
             prop_assert!(used + 16 <= limit, "{used} of {limit}: {shares:?}");
             prop_assert!(shares.connections >= 1 && shares.connections <= connections);
         }

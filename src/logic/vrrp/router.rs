@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+pub use self::leaving::RELEASE_MARGIN;
 pub use super::counters::Counters;
 pub use super::state::{
     Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition, Wish,

@@ -547,7 +547,12 @@ impl Attempts<'_> {
             }
             Own::Nobody(termination) => {
                 self.record.termination = termination;
-                return After::Close;
+                // A client that still sends would not hear of an end in order, but go on.
+                return if termination == Termination::DrainTimeout {
+                    After::Reset
+                } else {
+                    After::Close
+                };
             }
         };
         let bodyless = matches!(self.framing, Framing::None | Framing::Length(0));

@@ -137,8 +137,12 @@ enum Phase {
     HandingOver {
         until: Instant,
     },
-    /// The proxy finishes what is in flight.
+    /// The proxy finishes what is in flight, on addresses that nobody else has taken too.
     Draining {
+        until: Instant,
+    },
+    /// The vrrp process lets go of those.
+    Releasing {
         until: Instant,
     },
     Over,
@@ -240,7 +244,9 @@ impl Daemon {
             .filter_map(Child::start_at);
         let until = match self.phase {
             Phase::Running | Phase::Over => None,
-            Phase::HandingOver { until } | Phase::Draining { until } => Some(until),
+            Phase::HandingOver { until }
+            | Phase::Draining { until }
+            | Phase::Releasing { until } => Some(until),
         };
         let latest = Instant::now() + TICK;
         starts
@@ -288,10 +294,11 @@ impl Daemon {
                 statistics,
             } => self.fill(id, |asked| asked.routers = Some((routers, statistics))),
             FromVrrp::Log(line) => self.print(Role::Vrrp, line),
-            FromVrrp::Stopped => match self.phase {
+            FromVrrp::HandedOver | FromVrrp::Stopped => match self.phase {
                 Phase::HandingOver { .. } => self.drain_proxy(),
-                // Nobody told it to; its end is that of any other process.
-                Phase::Running | Phase::Draining { .. } | Phase::Over => {}
+                // Nobody told it to; its end is that of any other process, and is waited for.
+                Phase::Running | Phase::Draining { .. } | Phase::Releasing { .. } | Phase::Over => {
+                }
             },
         }
     }
@@ -306,7 +313,8 @@ impl Daemon {
                     tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
                 }
                 Phase::HandingOver { .. } => self.drain_proxy(),
-                Phase::Draining { .. } | Phase::Over => {}
+                Phase::Draining { .. } => {}
+                Phase::Releasing { .. } | Phase::Over => self.phase = Phase::Over,
             }
         }
     }
@@ -368,7 +376,8 @@ impl Daemon {
             Phase::HandingOver { .. } => {
                 tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
             }
-            Phase::Draining { .. } | Phase::Over => self.phase = Phase::Over,
+            Phase::Draining { .. } => self.release_addresses(),
+            Phase::Releasing { .. } | Phase::Over => {}
         }
     }
 
@@ -446,12 +455,21 @@ impl Daemon {
                 let spare = release + HAND_OVER_SPARE;
                 let until = Instant::now() + interval.unwrap_or_default() * 2 + spare;
                 self.phase = Phase::HandingOver { until };
+                // As long as anything may be in flight, and a little longer than the proxy takes to end.
+                let hold = match &self.proxy {
+                    Some(_) => interval.unwrap_or_default() + self.setup.config.proxy.drain + spare,
+                    None => Duration::ZERO,
+                };
+                let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX);
                 match &mut self.vrrp {
-                    Some(child) if child.is_running() => child.send(&ToVrrp::Stop),
+                    Some(child) if child.is_running() => child.send(&ToVrrp::Stop { hold_ms }),
                     Some(_) | None => self.drain_proxy(),
                 }
             }
-            Phase::HandingOver { .. } | Phase::Draining { .. } | Phase::Over => {
+            Phase::HandingOver { .. }
+            | Phase::Draining { .. }
+            | Phase::Releasing { .. }
+            | Phase::Over => {
                 tracing::warn!(signal, "stopping at once");
                 self.phase = Phase::Over;
             }
@@ -461,7 +479,7 @@ impl Daemon {
     /// Asks the service manager for the time that handing over and draining may still take, whatever its own limit is.
     fn ask_for_time(&self) {
         match self.phase {
-            Phase::HandingOver { .. } | Phase::Draining { .. } => {
+            Phase::HandingOver { .. } | Phase::Draining { .. } | Phase::Releasing { .. } => {
                 let extension_us = TIME_ASKED_FOR.as_micros();
                 self.notifier
                     .send(&format!("EXTEND_TIMEOUT_USEC={extension_us}"));
@@ -481,6 +499,20 @@ impl Daemon {
                     until: Instant::now() + drain + HAND_OVER_SPARE,
                 };
                 child.send(&ToProxy::Drain { deadline_ms });
+            }
+            Some(_) | None => self.release_addresses(),
+        }
+    }
+
+    /// Nothing is in flight any more: has the vrrp process let go of what it still holds.
+    fn release_addresses(&mut self) {
+        match &mut self.vrrp {
+            Some(child) if child.is_running() => {
+                let release = config::release_time(&self.setup.config.virtual_routers);
+                self.phase = Phase::Releasing {
+                    until: Instant::now() + release + HAND_OVER_SPARE,
+                };
+                child.send(&ToVrrp::Release);
             }
             Some(_) | None => self.phase = Phase::Over,
         }

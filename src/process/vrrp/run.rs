@@ -4,6 +4,7 @@
 //! socket counts before a timer that it would have moved. Nothing here waits for the host thread, a file or the log.
 
 mod acting;
+mod stopping;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -105,7 +106,11 @@ enum Phase {
     /// As it should be.
     Running,
     /// Every address is to be given up until then.
-    Stopping { deadline: Instant },
+    /// until the first moment nobody has been waited for long enough to be told of.
+    Stopping {
+        deadline: Instant,
+        handed_over_at: Option<Instant>,
+    },
     /// Every address is given up, or time is.
     Over,
 }
@@ -204,13 +209,6 @@ impl<S: Supervisor> Process<S> {
         self.pay_owed();
         self.report();
         Ok(())
-    }
-
-    fn stop_deadline(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Stopping { deadline } => Some(deadline),
-            Phase::Waiting | Phase::Surveying | Phase::Running | Phase::Over => None,
-        }
     }
 
     /// Takes in what arrived on every socket.
@@ -312,7 +310,9 @@ impl<S: Supervisor> Process<S> {
         if self.supervised {
             self.supervised = false;
             warn!(cause = why, "giving the addresses up");
-            self.stop();
+            // What was held for the proxy that served on it is held for nobody now.
+            self.release();
+            self.stop(Duration::ZERO);
         }
     }
 
@@ -332,7 +332,8 @@ impl<S: Supervisor> Process<S> {
                 });
             }
             ToVrrp::Beat => self.watch.handle_beat(),
-            ToVrrp::Stop => self.stop(),
+            ToVrrp::Stop { hold_ms } => self.stop(Duration::from_millis(hold_ms)),
+            ToVrrp::Release => self.release(),
         }
         Ok(())
     }
@@ -390,31 +391,6 @@ impl<S: Supervisor> Process<S> {
         }
         self.perform_all(now);
         self.fitness.insert(entry, fitness.clone());
-    }
-
-    /// Begins to give every address up; a second call changes nothing.
-    fn stop(&mut self) {
-        match self.phase {
-            Phase::Waiting => self.phase = Phase::Over,
-            Phase::Surveying | Phase::Running => {
-                let now = Instant::now();
-                for station in &mut self.stations {
-                    station.machine.handle_shutdown(now);
-                }
-                self.perform_all(now);
-                let intervals = self
-                    .stations
-                    .iter()
-                    .map(|station| station.config.advertisement_interval);
-                let longest = intervals
-                    .max()
-                    .map_or(Duration::ZERO, |longest| longest.duration());
-                self.phase = Phase::Stopping {
-                    deadline: now + 2 * longest + STOP_MARGIN,
-                };
-            }
-            Phase::Stopping { .. } | Phase::Over => {}
-        }
     }
 
     fn hear_host(&mut self) -> Result<(), Error> {
@@ -591,7 +567,8 @@ impl<S: Supervisor> Process<S> {
                 }
             }
         }
-        if let Phase::Stopping { deadline } = self.phase
+        self.tell_when_handed_over(now);
+        if let Phase::Stopping { deadline, .. } = self.phase
             && (deadline <= now || self.stations.iter().all(Station::is_released))
         {
             self.phase = Phase::Over;
@@ -693,25 +670,6 @@ impl<S: Supervisor> Process<S> {
         self.stations.iter().enumerate().map(describe).collect()
     }
 
-    /// Waits for the end of the host thread, and goes on beating: whoever is silent is killed.
-    fn end_host(&mut self) -> Result<(), String> {
-        let Some(mut host) = self.host.take() else {
-            return Ok(());
-        };
-        host.close();
-        let routers = self.stations.iter().map(|station| &station.config);
-        let deadline = Instant::now() + config::release_time(routers);
-        loop {
-            if let Some(outcome) = host.wait_for_end(BEAT_INTERVAL) {
-                return outcome;
-            }
-            if Instant::now() > deadline {
-                return Err("the host thread does not end".into());
-            }
-            self.report();
-        }
-    }
-
     /// Ends the host thread, which removes what is still there, and says goodbye.
     fn finish(mut self) -> Result<(), Error> {
         if let Err(why) = self.end_host() {
@@ -772,8 +730,6 @@ const MESSAGES_PER_TURN: usize = 16;
 const EVENTS_PER_TURN: usize = 1024;
 /// Until a socket that could not be opened is tried again.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
-/// Beyond two intervals, for giving the addresses up.
-const STOP_MARGIN: Duration = Duration::from_secs(1);
 /// For the last message to find room.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
 const GOODBYE_PAUSE: Duration = Duration::from_millis(5);

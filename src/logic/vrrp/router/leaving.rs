@@ -141,6 +141,30 @@ impl VirtualRouter {
         }
     }
 
+    /// After `handle_shutdown`: holds the addresses until then, as long as no peer is heard. Nobody else has them, and
+    /// what is in flight on them can end.
+    pub fn hold_unheard(&mut self, until: Instant) {
+        if self.successor.is_some() {
+            return;
+        }
+        match &mut self.state {
+            State::Initialize {
+                release_at: Some(at),
+            } => *at = (*at).max(until),
+            State::Initialize { release_at: None }
+            | State::Backup { .. }
+            | State::Active { .. } => {}
+        }
+    }
+
+    /// Lets go at once of what is held after `handle_shutdown`.
+    pub fn release(&mut self) {
+        match self.lifecycle {
+            Lifecycle::Stopped => self.release_now(),
+            Lifecycle::New | Lifecycle::Running | Lifecycle::Adopting { .. } => {}
+        }
+    }
+
     pub(super) fn release_if_due(&mut self, now: Instant, release_at: Option<Instant>) {
         if release_at.is_some_and(|at| at <= now) {
             self.release_now();

@@ -3,6 +3,8 @@
 //! The clauses of RFC 9568 themselves are in `tests/vrrp_rfc9568.rs`, whole elections in
 //! `tests/vrrp_simulation.rs`.
 
+mod stopped;
+
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 

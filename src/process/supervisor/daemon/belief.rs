@@ -93,6 +93,7 @@ impl Belief {
             | FromVrrp::Transition(_)
             | FromVrrp::Status { .. }
             | FromVrrp::Log(_)
+            | FromVrrp::HandedOver
             | FromVrrp::Stopped => check_none(descriptors)?,
         }
         match message {
@@ -120,9 +121,10 @@ impl Belief {
             }
             FromVrrp::Lacking(what) => Ok(FromVrrp::Lacking(few(what))),
             FromVrrp::Log(line) => Ok(FromVrrp::Log(line.bounded())),
-            message @ (FromVrrp::KeepSockets { .. } | FromVrrp::Ready | FromVrrp::Stopped) => {
-                Ok(message)
-            }
+            message @ (FromVrrp::KeepSockets { .. }
+            | FromVrrp::Ready
+            | FromVrrp::HandedOver
+            | FromVrrp::Stopped) => Ok(message),
         }
     }
 

@@ -32,11 +32,15 @@ impl Daemon {
             self.put_off(Role::Proxy, started, now);
         }
         let late = match &mut self.phase {
-            Phase::HandingOver { until } if now >= *until => Some((until, &mut self.vrrp)),
-            Phase::Draining { until } if now >= *until => Some((until, &mut self.proxy)),
-            Phase::Running | Phase::HandingOver { .. } | Phase::Draining { .. } | Phase::Over => {
-                None
+            Phase::HandingOver { until } | Phase::Releasing { until } if now >= *until => {
+                Some((until, &mut self.vrrp))
             }
+            Phase::Draining { until } if now >= *until => Some((until, &mut self.proxy)),
+            Phase::Running
+            | Phase::HandingOver { .. }
+            | Phase::Draining { .. }
+            | Phase::Releasing { .. }
+            | Phase::Over => None,
         };
         if let Some((until, Some(child))) = late {
             tracing::warn!(

@@ -1,0 +1,38 @@
+//! Giving the addresses up after a stop, where somebody is still served on them.
+
+use super::*;
+
+/// What is in flight on the addresses ends first, where nobody else has them.
+#[test]
+fn stopped_active_holds_longer_for_who_is_served_until_a_peer_is_heard() {
+    let mut bench = Bench::active();
+    bench.router.handle_shutdown(bench.now);
+    bench
+        .router
+        .hold_unheard(bench.now + Duration::from_secs(5));
+    bench.take();
+    bench.pass(Duration::from_millis(4900));
+    assert!(!bench.router.is_released());
+    assert!(!bench.take().contains(&Action::SilenceAddresses));
+    bench.hear(200, 90);
+    bench
+        .router
+        .hold_unheard(bench.now + Duration::from_secs(5));
+    bench.pass(Duration::from_millis(200));
+    bench.router.handle_timeout(bench.now);
+    assert!(
+        bench.router.is_released(),
+        "200 ms after the peer is heard, it held no longer"
+    );
+
+    let mut bench = Bench::active();
+    bench.router.release();
+    assert!(!bench.router.is_released(), "who serves lets nothing go");
+    bench.router.handle_shutdown(bench.now);
+    bench
+        .router
+        .hold_unheard(bench.now + Duration::from_secs(5));
+    bench.router.release();
+    assert!(bench.take().contains(&Action::RemoveAddresses));
+    assert!(bench.router.is_released(), "nothing is in flight any more");
+}
