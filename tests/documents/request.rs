@@ -61,7 +61,7 @@ const FIXED: [(&str, &str, &str); 13] = [
     ),
     (
         "src/process/proxy/downstream/connection.rs",
-        "LINGER_MS_MAX: u64 = 5000",
+        "LINGER_MAX: Duration = Duration::from_secs(5)",
         "5 seconds in all",
     ),
     (

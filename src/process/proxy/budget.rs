@@ -24,6 +24,13 @@ pub(super) struct Share {
     hungry: bool,
 }
 
+impl Share {
+    /// Returns whether the last poll has used all it got.
+    pub(super) fn is_used_up(self) -> bool {
+        self.hungry
+    }
+}
+
 impl Budget {
     /// Begins the poll of a connection.
     pub(super) fn begin(&self, share: Share) {
