@@ -23,3 +23,4 @@ mod endings;
 mod held;
 mod piped;
 mod queues;
+mod bounds;
