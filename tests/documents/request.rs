@@ -19,7 +19,7 @@ const RELAY: &str = "src/process/proxy/relay.rs";
 const ANSWER: &str = "src/process/proxy/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 15] = [
+const FIXED: [(&str, &str, &str); 22] = [
     (
         "src/process/proxy/worker.rs",
         "PLACE_WAITS_MAX: u32 = 4",
@@ -43,12 +43,12 @@ const FIXED: [(&str, &str, &str); 15] = [
     (
         "src/process/proxy/exchange.rs",
         "HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2)",
-        "has 2 seconds to get its answer",
+        "client that has ended its direction Ta 2s Ta client_gone",
     ),
     (
         "src/process/proxy/exchange.rs",
         "AHEAD_BYTES_MAX: usize = 16 * 1024",
-        "16384 bytes are read ahead",
+        "bytes read ahead Ta 16384",
     ),
     (
         "src/process/proxy/memory.rs",
@@ -68,12 +68,12 @@ const FIXED: [(&str, &str, &str); 15] = [
     (
         "src/process/proxy/downstream/connection.rs",
         "LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1)",
-        "for 1 second without a byte",
+        "client after its last answer, silent Ta 1s",
     ),
     (
         "src/process/proxy/downstream/connection.rs",
-        "LINGER_MS_MAX: u64 = 5000",
-        "5 seconds in all",
+        "LINGER_MAX: Duration = Duration::from_secs(5)",
+        "client after its last answer Ta 5s",
     ),
     (
         "src/process/proxy/upstream.rs",
@@ -83,7 +83,7 @@ const FIXED: [(&str, &str, &str); 15] = [
     (
         "src/process/proxy/upstream.rs",
         "IDLE_MS_MAX: u64 = 30_000",
-        "connections to backends are kept for 30 seconds",
+        "kept connection to a backend Ta 30s",
     ),
     (
         "src/logic/http1/chunked.rs",
@@ -94,6 +94,41 @@ const FIXED: [(&str, &str, &str); 15] = [
         "src/logic/http1/chunked.rs",
         "TRAILER_BYTES_MAX: usize = 8192",
         "More than 8192 bytes or 32 fields",
+    ),
+    (
+        "src/process/proxy/memory.rs",
+        "RESPONSE_HEAD_BYTES: usize = 64 * 1024",
+        "head of a response Ta 65536",
+    ),
+    (
+        "src/process/proxy/exchange.rs",
+        "fields: 128",
+        "fields of a response Ta 128",
+    ),
+    (
+        "src/process/proxy/exchange.rs",
+        "INTERIM_MAX: u8 = 16",
+        "interim answers Ta 16",
+    ),
+    (
+        "src/process/proxy/upstream.rs",
+        "IDLE_MAX: usize = 128",
+        "kept connections to a backend Ta 128",
+    ),
+    (
+        "src/logic/http1/chunked.rs",
+        "EXTENSION_BYTES_MAX: u16 = 4096",
+        "extensions of chunks Ta 4096",
+    ),
+    (
+        "src/logic/http1/chunked.rs",
+        "TRAILER_BYTES_MAX: usize = 8192",
+        "trailers Ta 8192",
+    ),
+    (
+        "src/logic/http1/chunked.rs",
+        "TRAILERS_MAX: usize = 32",
+        "fields of trailers Ta 32",
     ),
 ];
 

@@ -24,3 +24,4 @@ mod endings;
 mod held;
 mod piped;
 mod queues;
+mod bounds;

@@ -1,4 +1,4 @@
-//! A proxy on loopback with one listener and one pool, to be changed by each test before it starts.
+//! A proxy on loopback with one listener and one pool (others may be added), to be changed by each test before it starts.
 //!
 //! Round robin, no health check and generous timeouts unless a test says otherwise.
 
@@ -125,16 +125,20 @@ impl Setup {
             threads,
             health,
         } = self;
-        let sockets = sockets(threads);
-        let address = sockets[0].local_addr().unwrap();
-        config.listeners[0].binds = vec![address];
         let events: Arc<Mutex<Vec<FromProxy>>> = Arc::default();
         let sink = Arc::clone(&events);
-        let lent = vec![LentSocket {
-            listener: "http".to_owned(),
-            bind: address,
-            sockets,
-        }];
+        let mut lent = Vec::new();
+        for listener in &mut config.listeners {
+            let sockets = sockets(threads);
+            let bind = sockets[0].local_addr().unwrap();
+            listener.binds = vec![bind];
+            lent.push(LentSocket {
+                listener: listener.name.clone(),
+                bind,
+                sockets,
+            });
+        }
+        let address = lent[0].bind;
         let sink = Arc::new(move |event| sink.lock().unwrap().push(event));
         let proxy = Proxy::start(&config, threads, lent, &health, sink).unwrap();
         Rig {

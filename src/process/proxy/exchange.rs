@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::budget::PARSED;
 use super::buffers::Held;
-use super::downstream::watch::{Interrupt, Phase, Reminder, Watch};
+use super::downstream::watch::{Hurried, Interrupt, Phase, Reminder, Watch};
 use super::flow::{Ends, Flow, FlowError, Keeps};
 use super::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use super::stream::Stream;
@@ -53,8 +53,8 @@ enum Uploading {
 enum ClientSide {
     /// It may leave, or send its next request.
     Watched,
-    /// It has ended its direction; it may still want its answer.
-    HalfClosed,
+    /// It has ended its direction; it may still want its answer. Says whether its time is over before the backend's.
+    HalfClosed(Hurried),
 }
 
 /// What the exchange works with, at each poll.
@@ -273,7 +273,9 @@ impl Exchange {
     fn interrupted(&self, interrupt: Interrupt, watch: &Watch) -> Waited {
         match interrupt {
             Interrupt::Drain | Interrupt::Cut => Waited::Cut,
-            Interrupt::Overdue if self.client == ClientSide::HalfClosed => Waited::ClientGone,
+            Interrupt::Overdue if self.client == ClientSide::HalfClosed(Hurried::Sooner) => {
+                Waited::ClientGone
+            }
             Interrupt::Overdue if self.download.awaits_sink() => Waited::ClientGone,
             Interrupt::Overdue if watch.phase() == Phase::Waiting => Waited::BackendSilent,
             Interrupt::Overdue if self.upload.awaits_sink() => Waited::BackendSilent,
@@ -472,7 +474,7 @@ impl Exchange {
 
     /// Notices that the client has gone, or what it sends next.
     fn poll_client(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        if self.client == ClientSide::HalfClosed || self.uploading != Uploading::Done {
+        if self.has_half_closed() || self.uploading != Uploading::Done {
             return Poll::Pending;
         }
         if !sides.client.is_registered() && sides.watch.reminder() != Reminder::Due {
@@ -482,11 +484,18 @@ impl Exchange {
         }
         match ready!(self.poll_ahead(cx, sides.client, sides.thread)) {
             Ok(()) => {
-                self.client = ClientSide::HalfClosed;
-                sides.watch.hurry(HALF_CLOSED_TIMEOUT);
+                let hurried = sides.watch.hurry(HALF_CLOSED_TIMEOUT);
+                self.client = ClientSide::HalfClosed(hurried);
                 Poll::Pending
             }
             Err(_) => Poll::Ready(Waited::ClientGone),
+        }
+    }
+
+    fn has_half_closed(&self) -> bool {
+        match self.client {
+            ClientSide::Watched => false,
+            ClientSide::HalfClosed(Hurried::Sooner | Hurried::AsBefore) => true,
         }
     }
 
@@ -498,7 +507,7 @@ impl Exchange {
         client: &mut Stream,
         thread: &Thread,
     ) -> Poll<()> {
-        if self.client == ClientSide::HalfClosed {
+        if self.has_half_closed() {
             return Poll::Ready(());
         }
         let ended = self.poll_ahead(cx, client, thread).map(drop);

@@ -243,3 +243,70 @@ impl Drop for InFlight {
 const IDLE_MAX: usize = 128;
 /// How long a connection is kept unused; below what backends commonly allow.
 const IDLE_MS_MAX: u64 = 30_000;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::config::{self, NodeName};
+    use crate::logic::descriptors::{Shares, Wanted};
+
+    /// Returns a table with one pool of one backend.
+    fn table(address: SocketAddr) -> Table {
+        let yaml = format!(
+            "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web}}}}\npools:\n  web:\n    \
+             health_check: none\n    backends: {{a: \"{address}\"}}\n"
+        );
+        let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1"));
+        let wanted = Wanted {
+            connections: 100,
+            threads: 1,
+            sockets: 1,
+            probes: 0,
+        };
+        Table::new(&config.unwrap(), &[], Shares::of(1024, wanted)).unwrap()
+    }
+
+    #[test]
+    fn kept_connections_are_used_within_their_time_and_closed_after_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let table = table(address);
+        let clock = CoarseClock::default();
+        let upstreams = Upstreams::new(&table, Rc::clone(&clock));
+        runtime.block_on(async {
+            let keep = async || {
+                let stream = TcpStream::connect(address).await.unwrap();
+                upstreams.keep(0, 0, Stream::registered(stream));
+                listener.accept().unwrap().0
+            };
+            let take = || upstreams.take(&table, (0, 0), LookedAt::Yes);
+            let _peer = keep().await;
+            clock.set(IDLE_MS_MAX - 1);
+            upstreams.sweep(&table);
+            let stream = take().expect("it is still kept");
+            upstreams.keep(0, 0, stream);
+            clock.set(2 * IDLE_MS_MAX - 2);
+            upstreams.sweep(&table);
+            assert_eq!(
+                upstreams.kept.get(),
+                1,
+                "being used has given it its time again"
+            );
+            clock.set(2 * IDLE_MS_MAX - 1);
+            upstreams.sweep(&table);
+            assert_eq!(upstreams.kept.get(), 0, "closed at the next look");
+            let _peer = keep().await;
+            clock.set(3 * IDLE_MS_MAX - 1);
+            assert!(take().is_none(), "nor used before it");
+            assert_eq!(upstreams.kept.get(), 0);
+        });
+    }
+}

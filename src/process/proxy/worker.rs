@@ -76,6 +76,9 @@ pub(super) struct Thread {
     progress: Arc<Progress>,
     pub(super) turns: Rc<Turns>,
     pub(super) clock: CoarseClock,
+    began_at: Instant,
+    /// Milliseconds since it began when the clock was last renewed.
+    renewed_ms: Cell<u64>,
     /// The date, for answers that have none.
     pub(super) date: Cell<[u8; DATE_BYTES]>,
     /// No more requests are expected on a connection.
@@ -247,6 +250,8 @@ impl Thread {
                 .collect(),
             table,
             clock,
+            began_at: Instant::now(),
+            renewed_ms: Cell::new(0),
             date: Cell::new(date_now()),
             draining: Cell::new(false),
             lines: lines.map(RefCell::new),
@@ -353,6 +358,13 @@ impl Thread {
         }
     }
 
+    /// Renews the coarse clock; returns the milliseconds since the thread began.
+    fn renew_clock(&self) -> u64 {
+        let now_ms = u64::try_from(self.began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        watch::renew(&self.clock, now_ms - self.renewed_ms.replace(now_ms));
+        now_ms
+    }
+
     fn sweep(&self) {
         for watch in self.connections.borrow().iter() {
             watch.sweep();
@@ -432,16 +444,12 @@ impl Drop for Registered {
 
 /// Renews what is coarse: clocks, dates and deadlines. A tick is a step too, where nothing else happens.
 async fn beat(thread: Rc<Thread>) {
-    let began_at = Instant::now();
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut beats = 0u32;
-    let mut before_ms = 0;
+    let mut swept_ms = 0;
     loop {
         ticks.tick().await;
-        let now_ms = u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        watch::renew(&thread.clock, now_ms - before_ms);
-        before_ms = now_ms;
+        let now_ms = thread.renew_clock();
         thread.table.renew_clock();
         thread.help_out();
         thread
@@ -451,8 +459,9 @@ async fn beat(thread: Rc<Thread>) {
         if let Some(lines) = &thread.lines {
             lines.borrow_mut().handle_beat();
         }
-        beats = beats.wrapping_add(1);
-        if beats.is_multiple_of(BEATS_A_SWEEP) {
+        // Beats of a busy thread are late, sweeps should not be five times as late.
+        if now_ms - swept_ms >= SWEEP_MS - BEAT_MS / 2 {
+            swept_ms = now_ms;
             thread.date.set(date_now());
             thread.sweep();
         }
@@ -610,6 +619,10 @@ async fn in_steps<F: Future<Output = ()>>(
         if poll.is_pending() {
             thread.budget.end(&hunger, cx);
         }
+        if thread.budget.is_used_up() {
+            // Where beats are late for all that is moved, the clock still is not: what it misses, timeouts are late.
+            thread.renew_clock();
+        }
         thread.progress.end();
         poll
     })
@@ -636,7 +649,7 @@ const ACCEPTS_MAX: usize = 32;
 const AVOID_MS: u64 = 1000;
 const BEAT_INTERVAL: Duration = Duration::from_millis(BEAT_MS);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
-const BEATS_A_SWEEP: u32 = 5;
+const SWEEP_MS: u64 = 5 * BEAT_MS;
 /// After the drain began, so that accepted connections are registered before the thread is found
 /// empty.
 const ACCEPT_REST: Duration = Duration::from_millis(20);

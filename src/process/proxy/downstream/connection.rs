@@ -357,10 +357,11 @@ impl Client {
         self.watch.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
         let began_ms = self.thread.clock.get();
         poll_fn(|cx| {
-            let lasted_ms = self.thread.clock.get().saturating_sub(began_ms);
-            if self.watch.poll_interrupt(cx).is_ready() || lasted_ms >= LINGER_MS_MAX {
+            if self.watch.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(());
             }
+            let lasted_ms = self.thread.clock.get().saturating_sub(began_ms);
+            let left = LINGER_MAX.saturating_sub(Duration::from_millis(lasted_ms));
             let Thread {
                 buffers, budget, ..
             } = &*self.thread;
@@ -373,6 +374,8 @@ impl Client {
                     Poll::Ready(Ok(len @ 1..)) => {
                         budget.charge(len);
                         self.watch.touch();
+                        // Whatever it sends, not longer than that in all.
+                        self.watch.hurry(left);
                     }
                     Poll::Ready(Ok(_) | Err(_)) => break Poll::Ready(()),
                     Poll::Pending => break Poll::Pending,
@@ -395,4 +398,4 @@ const UNKNOWN: AskedFor = AskedFor {
 /// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client's last bytes are read after it, in all.
-const LINGER_MS_MAX: u64 = 5000;
+const LINGER_MAX: Duration = Duration::from_secs(5);

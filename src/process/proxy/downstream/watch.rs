@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::process::proxy::shared::millis;
 
 /// Milliseconds since its thread began, but for those in which it was held up; renewed every
-/// `BEAT_MS`.
+/// `BEAT_MS`, and whenever a connection has used up its budget.
 pub(in crate::process::proxy) type CoarseClock = Rc<Cell<u64>>;
 
 /// Renews the clock after so much time. Of a longer pause, in which the thread was held up, only as
@@ -45,7 +45,23 @@ pub(in crate::process::proxy) enum Phase {
     Lingering,
 }
 
+/// Whether a phase ends sooner for being hurried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Hurried {
+    Sooner,
+    AsBefore,
+}
+
 impl Phase {
+    /// Returns whether its time is that between two bytes, not that of the whole.
+    fn lasts_while_bytes_move(self) -> bool {
+        match self {
+            Phase::Uploading | Phase::Relaying | Phase::Tunnel | Phase::Lingering => true,
+            // An interim answer may move while a response is waited for.
+            Phase::Idle | Phase::Head | Phase::Queued | Phase::Connecting | Phase::Waiting => false,
+        }
+    }
+
     /// Returns what it is for people, by its number.
     pub(in crate::process::proxy) fn name_of(number: u8) -> &'static str {
         let named = |phase: &&(Phase, &str)| phase.0 as u8 == number;
@@ -130,18 +146,24 @@ impl Watch {
         if self.interrupt.get() != Some(Interrupt::Cut) {
             self.interrupt.set(None);
         }
-        self.touch();
-    }
-
-    /// Gives the phase its whole time again.
-    pub(in crate::process::proxy) fn touch(&self) {
         self.due_ms.set(self.due_in(self.span_ms.get()));
     }
 
-    /// Lets the phase end in `within` at the latest.
-    pub(in crate::process::proxy) fn hurry(&self, within: Duration) {
+    /// Gives a phase that lasts for as long as bytes move its whole time again; every other one ends when it would.
+    pub(in crate::process::proxy) fn touch(&self) {
+        if self.phase.get().lasts_while_bytes_move() {
+            self.due_ms.set(self.due_in(self.span_ms.get()));
+        }
+    }
+
+    /// Lets the phase end in `within` at the latest; tells whether that is sooner than it would.
+    pub(in crate::process::proxy) fn hurry(&self, within: Duration) -> Hurried {
         let due_ms = self.due_in(millis(within));
-        self.due_ms.set(self.due_ms.get().min(due_ms));
+        if due_ms < self.due_ms.get() {
+            self.due_ms.set(due_ms);
+            return Hurried::Sooner;
+        }
+        Hurried::AsBefore
     }
 
     /// Returns when so much time has passed for certain, by the coarse clock.
@@ -271,11 +293,22 @@ mod tests {
         watch.clock.set(90);
         watch.touch();
         assert_eq!(interrupted_at(&watch, 90 + LASTS_MS - 1), None);
-        watch.hurry(SPAN);
+        assert_eq!(watch.hurry(2 * SPAN), Hurried::AsBefore);
+        watch.clock.set(80);
+        assert_eq!(watch.hurry(SPAN), Hurried::Sooner);
         assert_eq!(
-            interrupted_at(&watch, 90 + LASTS_MS),
+            interrupted_at(&watch, 80 + LASTS_MS),
             Some(Interrupt::Overdue)
         );
+    }
+
+    #[test]
+    fn bytes_lengthen_no_phase_that_is_timed_as_a_whole() {
+        let watch = Watch::new(CoarseClock::default());
+        watch.enter(Phase::Waiting, SPAN);
+        watch.clock.set(90);
+        watch.touch();
+        assert_eq!(interrupted_at(&watch, LASTS_MS), Some(Interrupt::Overdue));
     }
 
     #[test]
@@ -284,7 +317,7 @@ mod tests {
         for since_beat_ms in 0..BEAT_MS {
             for begin in [
                 (|watch: &Watch| watch.enter(Phase::Head, SPAN)) as fn(&Watch),
-                |watch| watch.hurry(SPAN),
+                |watch| assert_eq!(watch.hurry(SPAN), Hurried::Sooner),
             ] {
                 let watch = Watch::new(CoarseClock::default());
                 watch.clock.set(1000);
