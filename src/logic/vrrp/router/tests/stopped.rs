@@ -36,3 +36,39 @@ fn stopped_active_holds_longer_for_who_is_served_until_a_peer_is_heard() {
     assert!(bench.take().contains(&Action::RemoveAddresses));
     assert!(bench.router.is_released(), "nothing is in flight any more");
 }
+
+#[test]
+fn stopped_active_holds_for_an_interval_when_nobody_is_heard() {
+    let mut bench = Bench::active();
+    bench.router.handle_shutdown(bench.now);
+    let actions = bench.take();
+    assert_eq!(actions[..2], [LEAVING, LEAVING]);
+    assert!(
+        !actions.contains(&Action::SilenceAddresses),
+        "it answers until a peer speaks"
+    );
+    assert!(!bench.router.is_released());
+    assert_eq!(
+        bench.router.state(),
+        State::Initialize {
+            release_at: Some(bench.now + Duration::from_millis(1100))
+        }
+    );
+    bench.hear(200, 0);
+    bench.pass(Duration::from_millis(300));
+    bench.hear(200, 90);
+    assert_eq!(
+        bench.take(),
+        [Action::SilenceAddresses],
+        "the peer answers now"
+    );
+    bench.pass(Duration::from_millis(150));
+    bench.hear(200, 90);
+    bench.pass(Duration::from_millis(50));
+    bench.router.handle_timeout(bench.now);
+    assert!(
+        bench.take().contains(&Action::RemoveAddresses),
+        "200 ms after the first it heard"
+    );
+    assert!(bench.router.is_released());
+}
