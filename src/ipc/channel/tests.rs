@@ -62,6 +62,18 @@ fn full_channel_says_so_and_loses_nothing() {
 }
 
 #[test]
+fn last_words_are_heard_of_a_process_that_has_not_read_all() {
+    let (ours, theirs) = pair().unwrap();
+    let (ours, theirs) = (Channel::new(ours), Channel::new(theirs));
+    ours.send(&1_u8, &[]).unwrap();
+    theirs.send(&2_u8, &[]).unwrap();
+    drop(ours);
+    let heard = theirs.receive::<u8>().unwrap();
+    assert!(matches!(heard, Received::Message(1, _)), "{heard:?}");
+    assert!(matches!(theirs.receive::<u8>().unwrap(), Received::Closed));
+}
+
+#[test]
 fn end_of_the_other_process_is_seen_after_its_last_message() {
     let (ours, theirs) = pair().unwrap();
     let (ours, theirs) = (Channel::new(ours), Channel::new(theirs));
