@@ -451,7 +451,7 @@ virtual_routers:
     addresses: [192.0.2.100/24]
     advertisement_interval: 100ms
     notify: [/etc/evenkeel/notify.sh]
-proxy: {connections: 200}
+proxy: {limits: {connections: 200}}
 listeners:
   http: {virtual_router: web, port: 80, pool: web}
   own: {bind: [\"192.0.2.1:8080\"], pool: web}

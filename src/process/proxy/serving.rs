@@ -173,7 +173,7 @@ impl Proxy {
         }
         vec![format!(
             "the limit of open files allows {max} client connections at once, not the {configured} of \
-             `proxy: connections`: raise it to {wanted} (LimitNOFILE= of the unit, ulimit -Hn)"
+             `proxy: limits: connections`: raise it to {wanted} (LimitNOFILE= of the unit, ulimit -Hn)"
         )]
     }
 
