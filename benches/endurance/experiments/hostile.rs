@@ -123,7 +123,9 @@ fn attacked(proxy: Proxy, threads: u16, attack: Attack, span: Duration) -> Resul
         lab.add_host("client", &["192.0.2.9/24"])?,
     );
     let backend = Glutton::start(&clients, SocketAddr::from(([192, 0, 2, 9], 80)))?;
-    let mut running = Running::start(proxy, &server, threads, backend)?;
+    // The others have a backend of their own: how long a busy one makes them wait is not the proxy's doing.
+    let calm = Glutton::start(&clients, SocketAddr::from(([192, 0, 2, 9], 81)))?;
+    let mut running = Running::start(proxy, &server, threads, [backend, calm])?;
     let target = match attack {
         Attack::Pipelines(_) => DEAD,
         Attack::LateHeads(_)
@@ -134,7 +136,7 @@ fn attacked(proxy: Proxy, threads: u16, attack: Attack, span: Duration) -> Resul
     let attacker = attack.start(&clients, SocketAddr::from(target), span)?;
     // Once the attack is in full swing.
     std::thread::sleep(span / 6);
-    let others = Bystanders::start(&clients, SocketAddr::from(LISTEN), span * 2 / 3)?;
+    let others = Bystanders::start(&clients, SocketAddr::from(CALM), span * 2 / 3)?;
     let waits = others.wait();
     let rounds = attacker.wait();
     let restarts = running.restarts()?;
@@ -159,14 +161,16 @@ impl Running {
         proxy: Proxy,
         host: &Arc<Host>,
         threads: u16,
-        backend: SocketAddr,
+        [backend, calm]: [SocketAddr; 2],
     ) -> Result<Running, LabError> {
         match proxy {
             Proxy::Evenkeel => {
                 let yaml = format!(
                     "listeners:\n  http: {{bind: [\"192.0.2.1:8080\"], pool: web}}\n  \
-                     dead: {{bind: [\"192.0.2.1:8081\"], pool: none}}\npools:\n  \
+                     dead: {{bind: [\"192.0.2.1:8081\"], pool: none}}\n  \
+                     calm: {{bind: [\"192.0.2.1:8082\"], pool: calm}}\npools:\n  \
                      web: {{backends: {{a: \"{backend}\"}}, health_check: {{tcp: {{}}, interval: 1s, fall: 10}}}}\n  \
+                     calm: {{backends: {{a: \"{calm}\"}}, health_check: none}}\n  \
                      none: {{backends: {{a: \"127.0.0.1:1\"}}, health_check: {{tcp: {{}}, interval: 1s}}}}\n\
                      proxy: {{threads: {threads}}}\n"
                 );
@@ -175,7 +179,7 @@ impl Running {
                     let states = status.pools.iter().flat_map(|pool| &pool.backends);
                     states
                         .map(|backend| backend.state.as_str())
-                        .eq(["up", "down"])
+                        .eq(["up", "up", "down"])
                 })?;
                 Ok(Running::Evenkeel(node))
             }
@@ -186,6 +190,7 @@ impl Running {
                     "global\n  nbthread {threads}\n  maxconn 5000\n  no strict-limits\ndefaults\n  mode http\n  \
                      timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  option forwardfor\n\
                      frontend http\n  bind 192.0.2.1:8080\n  default_backend web\n\
+                     frontend calm\n  bind 192.0.2.1:8082\n  default_backend calm\nbackend calm\n  server a {calm}\n\
                      frontend dead\n  bind 192.0.2.1:8081\n  default_backend none\n\
                      backend web\n  server a {backend} check\nbackend none\n  server a 127.0.0.1:1 check fall 1\n"
                 );
@@ -229,7 +234,9 @@ impl Proxy {
     }
 }
 
-/// Where the proxy listens, before a backend,
+/// Where the others ask,
+const CALM: ([u8; 4], u16) = ([192, 0, 2, 1], 8082);
+/// where the proxy is attacked, before a backend,
 const LISTEN: ([u8; 4], u16) = ([192, 0, 2, 1], 8080);
 /// and before none.
 const DEAD: ([u8; 4], u16) = ([192, 0, 2, 1], 8081);
