@@ -2,7 +2,8 @@
 //!
 //! One machine with a proxy, one with its backend and the clients, HAProxy in our place in the same run. The attacks are
 //! those of the lab; the connections of each are four times as many as once sufficed to have our proxy killed, but for
-//! downloads and uploads, which were many already. EVENKEEL_HOSTILE_SECONDS=10 makes each attack shorter.
+//! downloads and uploads, which were many already. EVENKEEL_HOSTILE_SECONDS=10 makes each attack shorter,
+//! EVENKEEL_HOSTILE_ALONE=1 leaves HAProxy out.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -66,7 +67,10 @@ impl Default for Plan {
             span: Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(60)),
             threads: vec![1, 2],
             attacks: ATTACKS.to_vec(),
-            proxies: vec![Proxy::Evenkeel, Proxy::Haproxy],
+            proxies: match std::env::var_os("EVENKEEL_HOSTILE_ALONE") {
+                Some(_) => vec![Proxy::Evenkeel],
+                None => vec![Proxy::Evenkeel, Proxy::Haproxy],
+            },
             median: Duration::from_millis(50),
         }
     }
