@@ -353,6 +353,11 @@ impl VirtualRouter {
         }
     }
 
+    /// Returns whether addresses are still held for what is in flight, though a peer has them already.
+    pub fn is_succeeded(&self) -> bool {
+        self.holds_addresses() && self.successor.is_some()
+    }
+
     /// Returns why a router that was started takes no part, or `None` if it does, or was not
     /// started.
     pub fn obstacle(&self) -> Option<Obstacle> {

@@ -49,10 +49,12 @@ impl<S: Supervisor> Process<S> {
         }
     }
 
-    /// Tells when no peer can be expected to speak any more.
+    /// Tells when no peer can be expected to speak any more, and what is held beside one that has spoken was let go: until
+    /// then clients may still come here.
     pub(super) fn tell_when_handed_over(&mut self, now: Instant) {
         if let Phase::Stopping { handed_over_at, .. } = &mut self.phase
             && handed_over_at.is_some_and(|at| at <= now)
+            && !self.stations.iter().any(|it| it.machine.is_succeeded())
         {
             *handed_over_at = None;
             self.outbox.push(FromVrrp::HandedOver);
@@ -64,7 +66,12 @@ impl<S: Supervisor> Process<S> {
             Phase::Stopping {
                 deadline,
                 handed_over_at,
-            } => Some(handed_over_at.map_or(deadline, |at| at.min(deadline))),
+            } => {
+                // One that is past waits for a timer of a virtual router.
+                let now = Instant::now();
+                let coming = handed_over_at.filter(|at| *at > now);
+                Some(coming.map_or(deadline, |at| at.min(deadline)))
+            }
             Phase::Waiting | Phase::Surveying | Phase::Running | Phase::Over => None,
         }
     }

@@ -14,7 +14,9 @@ fn stopped_active_holds_longer_for_who_is_served_until_a_peer_is_heard() {
     bench.pass(Duration::from_millis(4900));
     assert!(!bench.router.is_released());
     assert!(!bench.take().contains(&Action::SilenceAddresses));
+    assert!(!bench.router.is_succeeded());
     bench.hear(200, 90);
+    assert!(bench.router.is_succeeded(), "clients may still come here");
     bench
         .router
         .hold_unheard(bench.now + Duration::from_secs(5));
