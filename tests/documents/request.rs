@@ -26,7 +26,7 @@ const FIXED: [(&str, &str, &str); 22] = [
         "at most 4 times 50 ms",
     ),
     (
-        "src/process/proxy/worker.rs",
+        "src/process/proxy/downstream/places.rs",
         "WAITING_MAX: usize = 32",
         "at most 32 of them on a data thread",
     ),

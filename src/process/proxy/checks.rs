@@ -21,6 +21,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -36,7 +37,16 @@ use crate::ipc::message::FromProxy;
 use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};
 
 /// The runtime of the health checks, made before the proxy accepts: it needs descriptors.
-pub(super) struct Checks(Runtime);
+pub(super) struct Checks(Option<Runtime>);
+
+impl Drop for Checks {
+    /// A runtime that is dropped within another one would wait for itself.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 impl Checks {
     /// Makes the runtime.
@@ -44,13 +54,13 @@ impl Checks {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        Ok(Checks(runtime))
+        Ok(Checks(Some(runtime)))
     }
 
     /// Probes all backends until the drain; tells first of the pools that need no probe or were known
     /// before. Where a backend's checks end before, its thread ends too, and makes no progress any more.
     pub(super) fn run(
-        self,
+        mut self,
         table: Arc<Table>,
         mut stage: Receiver<Stage>,
         progress: &Progress,
@@ -78,7 +88,8 @@ impl Checks {
                 checks.spawn_local_on(check, &local);
             }
         }
-        let drained = local.block_on(&self.0, async {
+        let Some(runtime) = self.0.take() else { return };
+        let drained = local.block_on(&runtime, async {
             let mut ticks = tokio::time::interval(Duration::from_millis(BEAT_MS));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -214,9 +225,14 @@ async fn probe(address: SocketAddr, kind: &ProbeKind) -> Result<String, ProbeErr
             None => connection.await,
         }
     };
-    // The verdict does not wait for it.
-    let end = end(response.into_body(), connection);
-    tokio::task::spawn_local(tokio::time::timeout(END_TIMEOUT, end));
+    // The verdict does not wait for it; where too many wait already, it is ended at once.
+    if let Ok(place) = ENDS.try_acquire() {
+        let end = end(response.into_body(), connection);
+        tokio::task::spawn_local(async move {
+            let _place = place;
+            let _ = tokio::time::timeout(END_TIMEOUT, end).await;
+        });
+    }
     let code = status.as_u16();
     let hoped = match expect.as_slice() {
         [] => (200..=399).contains(&code),
@@ -256,6 +272,9 @@ async fn end<T>(
     }
 }
 
+/// Probes whose end is waited for; each has a descriptor.
+static ENDS: Semaphore = Semaphore::const_new(ENDS_MAX);
+const ENDS_MAX: usize = 64;
 /// What is read of a probe's answer, at most.
 const REST_BYTES_MAX: usize = 64 * 1024;
 /// How long the end of a probe's connection is waited for; the verdict stands already.

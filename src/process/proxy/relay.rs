@@ -403,8 +403,10 @@ impl Attempts<'_> {
             return After::Linger;
         }
         if answered.upstream == Persistence::Close {
-            // All of both messages is through. Ended in order and first, it would occupy its port for a minute.
-            upstream.reset_on_close();
+            // Ended in order and first, it would occupy its port; but a backend may still read a body.
+            if is_bodyless(self.framing) {
+                upstream.reset_on_close();
+            }
         } else if exchange.has_surplus() {
             thread.table.pools[pool].backends[room.backend()].count_unasked();
         } else {
@@ -555,8 +557,7 @@ impl Attempts<'_> {
                 };
             }
         };
-        let bodyless = matches!(self.framing, Framing::None | Framing::Length(0));
-        let over = bodyless || self.exchange.has_uploaded();
+        let over = is_bodyless(self.framing) || self.exchange.has_uploaded();
         let keep = over && own.status >= 500;
         let persistence = match self.asked.persistence {
             Persistence::Keep if keep => Persistence::Keep,
@@ -565,6 +566,10 @@ impl Attempts<'_> {
         self.exchange.settle(&self.client.thread);
         say(self.client, &own, self.asked, persistence, &mut self.record).await
     }
+}
+
+fn is_bodyless(framing: Framing) -> bool {
+    matches!(framing, Framing::None | Framing::Length(0))
 }
 
 fn termination(relayed: Relayed) -> Termination {

@@ -55,7 +55,11 @@ impl Upstreams {
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.
     fn close_one(&self) -> bool {
         let mut all = self.idle.iter().flatten();
-        let closed = all.any(|idle| idle.borrow_mut().pop().is_some());
+        let closed = all.any(|idle| {
+            let kept = idle.borrow_mut().pop();
+            // Its port is free at once, too.
+            kept.inspect(|kept| kept.stream.reset_on_close()).is_some()
+        });
         if closed {
             self.kept.set(self.kept.get() - 1);
         }

@@ -493,6 +493,7 @@ async fn accept(thread: Rc<Thread>, listener: usize, socket: Listening) {
             }
             tokio::time::sleep(pause_after(&error)).await;
         }
+        thread.places.until_there_is_room().await;
     }
     // What the kernel has already accepted for this socket is served, then the socket is let go.
     while let Ok((stream, client)) = socket.accept() {
@@ -526,14 +527,14 @@ fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: Stream, client: So
             let thread = Rc::clone(thread);
             begin(thread, (listener, port), stream, client);
         }
-        Admission::Full(full) if thread.places.waiting.get() < WAITING_MAX => {
+        Admission::Full(full) if thread.places.has_room() => {
             let asked = thread.ask_for_place(full);
             let thread = Rc::clone(thread);
-            thread.places.waiting.set(thread.places.waiting.get() + 1);
+            thread.places.begin_waiting();
             tokio::task::spawn_local(async move {
                 let places = &thread.places;
                 let admission = wait_for_place(&thread, listener, client.ip(), full, asked).await;
-                places.waiting.set(places.waiting.get() - 1);
+                places.end_waiting();
                 match admission {
                     Admission::Granted => {
                         begin(Rc::clone(&thread), (listener, port), stream, client);
@@ -639,8 +640,6 @@ fn pause_after(error: &io::Error) -> Duration {
     }
 }
 
-/// New connections of a data thread that wait for a place at once; further ones are turned away.
-const WAITING_MAX: usize = 32;
 /// How often one that waits looks for it, at least a beat apart where no place becomes free.
 const PLACE_WAITS_MAX: u32 = 4;
 /// Connections accepted before others have their turn.

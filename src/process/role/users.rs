@@ -3,6 +3,7 @@
 //! They are looked up by name, the best first. That the two have not the same user is the point: a proxy that was
 //! taken over must not signal, trace or read what a fencing program needs.
 
+use caps::{CapSet, Capability};
 use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
 /// Users for the proxy.
@@ -23,6 +24,9 @@ pub(super) fn become_first(names: &[&str]) -> Result<(), String> {
         first(names).ok_or_else(|| format!("none of the users {} exists", names.join(", ")))?;
     if user.uid == Uid::effective() {
         return Err(format!("it was started as {}", user.name));
+    }
+    if !caps::has_cap(None, CapSet::Effective, Capability::CAP_KILL).unwrap_or(false) {
+        return Err("without CAP_KILL the supervisor could not kill it as another user".into());
     }
     let refused = |call: &'static str| {
         let name = user.name.clone();

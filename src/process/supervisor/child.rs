@@ -43,6 +43,8 @@ struct Running {
     condemned: bool,
     started_at: Instant,
     sources: Vec<Source>,
+    /// So many ticks ago it was killed.
+    killed_ticks: Option<u32>,
     /// Its threads when it began to be silent.
     suspected: Option<Threads>,
 }
@@ -144,6 +146,7 @@ impl Child {
             condemned: false,
             started_at: now,
             sources,
+            killed_ticks: None,
             suspected: None,
         });
         Ok(())
@@ -175,8 +178,9 @@ impl Child {
         let Some(running) = &self.running else { return };
         if running.unsent.is_empty()
             && let Ok(text) = channel::encode(message)
+            && let Ok(Sent::Short(errno)) = running.channel.send_encoded(&text, &[])
         {
-            let _ = self.try_send(&text, &[]);
+            self.short_of = Some(errno);
         }
     }
 
@@ -235,7 +239,10 @@ impl Child {
     }
 
     fn give_up(&mut self, why: &'static str) {
-        tracing::error!(child = self.name(), "{why}");
+        let killed = |running: &Running| running.killed_ticks.is_some();
+        if !self.running.as_ref().is_some_and(killed) {
+            tracing::error!(child = self.name(), "{why}");
+        }
         self.kill();
     }
 
@@ -297,6 +304,9 @@ impl Child {
         let Some(running) = &mut self.running else {
             return;
         };
+        if let Some(ticks) = &mut running.killed_ticks {
+            *ticks += 1;
+        }
         let mut longest = 0;
         let mut silent = None;
         for source in &mut running.sources {
@@ -335,10 +345,9 @@ impl Child {
             %threads,
             "process makes no progress, killing it"
         );
-        // Killing what is already dead is no error.
-        let _ = running.process.start_kill();
         // It is killed once; its end comes on the channel.
         running.sources.clear();
+        self.kill();
     }
 
     /// The channel closed: reaps the process and says when to start it again. Returns how it ended, for people.
@@ -371,9 +380,35 @@ impl Child {
 
     /// Kills it, if it runs.
     pub fn kill(&mut self) {
+        let child = self.name();
         if let Some(running) = &mut self.running {
-            let _ = running.process.start_kill();
+            let first = running.killed_ticks.is_none();
+            running.killed_ticks.get_or_insert(0);
+            if let Err(error) = running.process.start_kill()
+                && first
+                && running.process.id().is_some()
+            {
+                tracing::error!(child, %error, "process cannot be killed");
+            }
         }
+    }
+
+    /// Returns whether it was killed and has not ended in all the time that a killed process needs.
+    pub fn is_undead(&self) -> bool {
+        let killed_ticks = self
+            .running
+            .as_ref()
+            .and_then(|running| running.killed_ticks);
+        killed_ticks.is_some_and(|ticks| ticks > UNDEAD_TICKS)
+    }
+
+    /// Forgets a process that does not end, and says when another is started in its place.
+    pub fn leave_behind(&mut self, now: Instant) -> &'static str {
+        // Dropped, it is reaped when it ends after all.
+        self.running = None;
+        self.restarts += 1;
+        self.start_at = Some(now + self.pause_after_short_life());
+        "it was killed and does not end"
     }
 }
 
@@ -387,8 +422,10 @@ const SUSPECT_TICKS: u32 = 2;
 const STARVED_TICKS_MAX: u32 = 80;
 /// A process that starts may take two seconds to its first beat.
 const START_TICKS: u32 = 40;
-/// How long the end of a killed process is waited for.
-const REAP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the end of a process that has closed its channel is waited for; the loop stands still so long.
+const REAP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Two seconds after its death sentence a process that still lives is left behind.
+const UNDEAD_TICKS: u32 = 40;
 /// Messages that wait for memory; a process for which more wait is killed, and told everything anew.
 const UNSENT_MAX: usize = 256;
 /// A process that ended sooner is started again later and later.

@@ -224,9 +224,10 @@ impl Daemon {
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.hooks.next_finished() => {}
                 Some(question) = questions.recv() => self.handle_question(question),
+                // Before what is due: nothing that stays due can keep it from beating and watching.
+                _ = tick.tick() => self.handle_tick(),
                 // Nobody is late whose message has arrived: every channel is empty when this comes.
                 () = tokio::time::sleep_until(due.into()) => self.tracker.handle_timeout(Instant::now()),
-                _ = tick.tick() => self.handle_tick(),
             }
             self.spread_verdicts();
             self.announce_ready();
@@ -241,6 +242,8 @@ impl Daemon {
         let starts = [&self.vrrp, &self.proxy]
             .into_iter()
             .flatten()
+            // Nobody is started any more while the daemon stops.
+            .filter(|_| self.phase == Phase::Running)
             .filter_map(Child::start_at);
         let until = match self.phase {
             Phase::Running | Phase::Over => None,
@@ -304,18 +307,37 @@ impl Daemon {
     }
 
     async fn handle_vrrp_end(&mut self) {
-        self.vrrp_ready = false;
         if let Some(child) = &mut self.vrrp {
             let pid = child.pid();
             let ended = child.handle_end(Instant::now()).await;
-            match self.phase {
-                Phase::Running => {
-                    tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
-                }
-                Phase::HandingOver { .. } => self.drain_proxy(),
-                Phase::Draining { .. } => {}
-                Phase::Releasing { .. } | Phase::Over => self.phase = Phase::Over,
+            self.vrrp_ended(pid, &ended);
+        }
+    }
+
+    fn vrrp_ended(&mut self, pid: Option<u32>, ended: &str) {
+        self.vrrp_ready = false;
+        match self.phase {
+            Phase::Running => {
+                let child = Role::Vrrp.profile().name;
+                tracing::error!(child, pid, %ended, "process died, restarting it");
             }
+            Phase::HandingOver { .. } => self.drain_proxy(),
+            Phase::Draining { .. } => {}
+            Phase::Releasing { .. } | Phase::Over => self.phase = Phase::Over,
+        }
+    }
+
+    /// Goes on without children that were killed and do not end: whatever holds them in the kernel may do so for ever.
+    fn leave_undead_behind(&mut self, now: Instant) {
+        if let Some(child) = self.vrrp.as_mut().filter(|child| child.is_undead()) {
+            let pid = child.pid();
+            let ended = child.leave_behind(now);
+            self.vrrp_ended(pid, ended);
+        }
+        if let Some(child) = self.proxy.as_mut().filter(|child| child.is_undead()) {
+            let pid = child.pid();
+            let ended = child.leave_behind(now);
+            self.proxy_ended(pid, ended);
         }
     }
 
@@ -363,18 +385,23 @@ impl Daemon {
     }
 
     async fn handle_proxy_end(&mut self, now: Instant) {
-        self.proxy_ready = false;
         let Some(child) = &mut self.proxy else { return };
         let pid = child.pid();
         let ended = child.handle_end(now).await;
+        self.proxy_ended(pid, &ended);
+    }
+
+    fn proxy_ended(&mut self, pid: Option<u32>, ended: &str) {
+        self.proxy_ready = false;
+        let child = Role::Proxy.profile().name;
         match self.phase {
             Phase::Running => {
-                tracing::error!(child = child.name(), pid, %ended, "process died, restarting it");
+                tracing::error!(child, pid, %ended, "process died, restarting it");
                 // To reap it may have taken longer than a restart may.
                 self.tracker.handle_proxy_died(Instant::now());
             }
             Phase::HandingOver { .. } => {
-                tracing::error!(child = child.name(), pid, %ended, "process died while stopping");
+                tracing::error!(child, pid, %ended, "process died while stopping");
             }
             Phase::Draining { .. } => self.release_addresses(),
             Phase::Releasing { .. } | Phase::Over => {}
@@ -431,6 +458,7 @@ impl Daemon {
         self.notifier.send("WATCHDOG=1");
         self.ask_for_time();
         let now = Instant::now();
+        self.leave_undead_behind(now);
         self.talk_to_children(now);
         let (late, waiting) = std::mem::take(&mut self.asked)
             .into_iter()
@@ -466,11 +494,16 @@ impl Daemon {
                     Some(_) | None => self.drain_proxy(),
                 }
             }
-            Phase::HandingOver { .. }
-            | Phase::Draining { .. }
-            | Phase::Releasing { .. }
-            | Phase::Over => {
+            Phase::HandingOver { .. } | Phase::Draining { .. } => {
                 tracing::warn!(signal, "stopping at once");
+                if let Some(child) = &mut self.proxy {
+                    child.kill();
+                }
+                // Addresses are taken away in any case: another node may have them by now.
+                self.release_addresses();
+            }
+            Phase::Releasing { .. } | Phase::Over => {
+                tracing::warn!(signal, "stopping without looking back");
                 self.phase = Phase::Over;
             }
         }

@@ -15,7 +15,9 @@ pub(in crate::process::proxy) struct Places {
     /// Of all listeners, then of each.
     oldest: Vec<RefCell<Oldest>>,
     /// New connections that wait.
-    pub(in crate::process::proxy) waiting: Cell<usize>,
+    waiting: Cell<usize>,
+    /// One of them does not wait any more.
+    eased: Notify,
     /// A place has become free, or will not.
     pub(in crate::process::proxy) changed: Notify,
 }
@@ -35,6 +37,34 @@ impl Places {
             oldest: (0..=listeners).map(|_| RefCell::default()).collect(),
             waiting: Cell::new(0),
             changed: Notify::new(),
+            eased: Notify::new(),
+        }
+    }
+
+    /// Returns whether one more may wait.
+    pub(in crate::process::proxy) fn has_room(&self) -> bool {
+        self.waiting.get() < WAITING_MAX
+    }
+
+    /// One more waits.
+    pub(in crate::process::proxy) fn begin_waiting(&self) {
+        self.waiting.set(self.waiting.get() + 1);
+    }
+
+    /// One waits no more.
+    pub(in crate::process::proxy) fn end_waiting(&self) {
+        self.waiting.set(self.waiting.get() - 1);
+        self.eased.notify_waiters();
+    }
+
+    /// Lets those who are asked for their place, and those who wait for one, have their turn before more are accepted:
+    /// the kernel keeps the others meanwhile. None waits long.
+    pub(in crate::process::proxy) async fn until_there_is_room(&self) {
+        if self.waiting.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+        while !self.has_room() {
+            self.eased.notified().await;
         }
     }
 
@@ -118,6 +148,9 @@ impl Oldest {
 const LOOKED_AT_FOR_ONE: usize = 32;
 /// Remembered of a look.
 const FOUND_MAX: usize = 1024;
+
+/// New connections of a data thread that wait for a place at once; further ones wait in the kernel.
+const WAITING_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {

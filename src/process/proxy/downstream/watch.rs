@@ -117,6 +117,8 @@ pub(in crate::process::proxy) struct Watch {
     interrupt: Cell<Option<Interrupt>>,
     reminder: Cell<Reminder>,
     place: Cell<Place>,
+    /// Whether it has ever been more than idle.
+    has_asked: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -130,6 +132,7 @@ impl Watch {
             interrupt: Cell::new(None),
             reminder: Cell::new(Reminder::Unset),
             place: Cell::new(Place::Kept),
+            has_asked: Cell::new(false),
             waker: RefCell::new(None),
         }
     }
@@ -142,6 +145,9 @@ impl Watch {
     pub(in crate::process::proxy) fn enter(&self, phase: Phase, within: Duration) {
         self.phase.set(phase);
         self.place.set(Place::Kept);
+        if phase != Phase::Idle {
+            self.has_asked.set(true);
+        }
         self.span_ms.set(millis(within));
         if self.interrupt.get() != Some(Interrupt::Cut) {
             self.interrupt.set(None);
@@ -195,7 +201,10 @@ impl Watch {
             && self.place.get() == Place::Kept
             && self.interrupt.get().is_none()
             && self.due_ms.get() < u64::MAX;
-        is_idle.then(|| self.due_ms.get().saturating_sub(self.span_ms.get()))
+        let since_ms = self.due_ms.get().saturating_sub(self.span_ms.get());
+        // The first request of a new one may be on its way.
+        let may_leave = self.has_asked.get() || self.clock.get() >= since_ms + NEW_MS;
+        (is_idle && may_leave).then_some(since_ms)
     }
 
     /// Asks an idle connection for its place, and wakes it.
@@ -252,6 +261,8 @@ impl Watch {
     }
 }
 
+/// A connection that has carried nothing yet keeps its place for so long.
+const NEW_MS: u64 = 1000;
 /// How often the coarse clock is renewed.
 pub(in crate::process::proxy) const BEAT_MS: u64 = 50;
 /// How far the coarse clock may be behind: a beat, and what a beat may be late on a thread that keeps
