@@ -8,15 +8,17 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenkeel::lab::backend::Backend;
 use evenkeel::lab::host::Host;
 use evenkeel::lab::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::is_all;
+use evenkeel::lab::process;
 use evenkeel::lab::visitors::errands::Ended;
 use evenkeel::lab::visitors::{Errand, Errands};
+use nix::sys::signal::Signal;
 
 /// A node, a backend behind it, and a client.
 struct Site {
@@ -24,7 +26,7 @@ struct Site {
     node: Node,
     _backend: Backend,
     client: Arc<Host>,
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Site {
@@ -61,7 +63,7 @@ proxy: {{timeouts: {{drain: 5s}}}}
             node,
             _backend: backend,
             client,
-            _lab: lab,
+            lab,
         }
     }
 
@@ -142,6 +144,64 @@ fn stop_with_virtual_routers_lets_requests_to_its_own_address_end() {
 fn stop_with_virtual_routers_lets_requests_to_the_virtual_address_end() {
     let mut site = Site::start(ROUTED);
     site.stop_amid("10.77.0.100:80", &ALL).assert_drained();
+}
+
+/// A child that has ended while the other drains is not started again, and the loop goes on: it watches and answers.
+#[test]
+fn a_stopping_daemon_whose_vrrp_process_dies_goes_on() {
+    let mut site = Site::start(ROUTED);
+    let target = "10.77.0.1:80".parse().unwrap();
+    let errands = Errands::start(&site.client, target, &[Errand::Request(SHORT)], PATIENCE);
+    std::thread::sleep(BEFORE_STOP);
+    let vrrp = site.node.pid_of("evenkeel-vrrp").unwrap();
+    site.node.process().terminate().unwrap();
+    // The vrrp process has handed over by then, and the proxy drains.
+    std::thread::sleep(Duration::from_millis(600));
+    process::send(vrrp, Signal::SIGKILL).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let supervisor = site.node.process().pid();
+    let before_ms = processor_ms(supervisor);
+    let watched = Duration::from_secs(1);
+    std::thread::sleep(watched);
+    let used_ms = processor_ms(supervisor) - before_ms;
+    assert!(site.node.status().is_some(), "it answers");
+    assert!(
+        used_ms < 300,
+        "it does not spin: {used_ms} ms in {watched:?}"
+    );
+    let ended = errands.unwrap().wait().unwrap();
+    assert_eq!(ended[0].outcome, Ok(()), "{}", site.node.log());
+    assert_eq!(site.node.stop(PATIENCE).unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_cuts_what_is_in_flight_and_leaves_no_address() {
+    let mut site = Site::start(&ROUTED.replace("vrid: 51", "vrid: 51\n    lease: 60s"));
+    let target = "10.77.0.100:80".parse().unwrap();
+    let errands = Errands::start(&site.client, target, &[Errand::Request(SHORT)], SHORT);
+    std::thread::sleep(BEFORE_STOP);
+    site.node.process().terminate().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let again_at = Instant::now();
+    assert_eq!(site.node.stop(PATIENCE).unwrap().code(), Some(0));
+    assert!(again_at.elapsed() < Duration::from_secs(2), "at once");
+    let lb1 = Arc::clone(site.lab.host("lb1").unwrap());
+    let held = lb1.run(|| std::net::UdpSocket::bind("10.77.0.100:0").is_ok());
+    assert!(!held.unwrap(), "{}", site.node.log());
+    assert!(errands.unwrap().wait().unwrap()[0].outcome.is_err());
+}
+
+/// Returns the processor time of a process.
+fn processor_ms(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .collect();
+    let ticks = |field: usize| fields[field].parse::<u64>().unwrap();
+    (ticks(11) + ticks(12)) * 10
 }
 
 /// Nothing is left to wait for after the last answer.
