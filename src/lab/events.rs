@@ -107,7 +107,8 @@ impl Event {
             Self::KillVrrp => (Some(0), None, Moves::Never),
             // Three short intervals are over before its silence is noticed.
             Self::FreezeVrrp if slow => (Some(0), None, Moves::Never),
-            Self::FreezeVrrp => (Some(1), None, Moves::Either),
+            // The addresses may go there and back, and each time a client may ask the wrong one for some milliseconds.
+            Self::FreezeVrrp => (Some(4), Some(ms(200)), Moves::Either),
             Self::KillProxy => (None, Some(ms(200)), Moves::Never),
             Self::FreezeProxy => (
                 None,
@@ -359,12 +360,14 @@ mod tests {
         );
         let there_and_back = Event::FreezeVrrp.bound(Duration::from_millis(100));
         assert_eq!(
-            there_and_back.broken_by(&outcome(3, 10, true), lease),
+            there_and_back.broken_by(&outcome(6, 10, true), lease),
             [""; 0]
         );
         assert_eq!(
-            there_and_back.broken_by(&outcome(4, 10, true), lease).len(),
-            1
+            there_and_back
+                .broken_by(&outcome(7, 300, true), lease)
+                .len(),
+            2
         );
         let never = Event::KillVrrp.bound(Duration::from_millis(100));
         assert_eq!(never.broken_by(&outcome(1, 10, false), lease).len(), 1);
