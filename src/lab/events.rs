@@ -368,7 +368,7 @@ mod tests {
             there_and_back
                 .broken_by(&outcome(7, 300, true), lease)
                 .len(),
-            2
+            1
         );
         let never = Event::KillVrrp.bound(Duration::from_millis(100));
         assert_eq!(never.broken_by(&outcome(1, 10, false), lease).len(), 1);
