@@ -107,9 +107,7 @@ impl Event {
             Self::KillVrrp => (Some(0), None, Moves::Never),
             // Three short intervals are over before its silence is noticed.
             Self::FreezeVrrp if slow => (Some(0), None, Moves::Never),
-            // The addresses may go there and back, and each time a client may ask the wrong one for some milliseconds: how
-            // many requests those catch is chance, how long they last is not.
-            Self::FreezeVrrp => (None, Some(ms(200)), Moves::Either),
+            Self::FreezeVrrp => (Some(1), None, Moves::Either),
             Self::KillProxy => (None, Some(ms(200)), Moves::Never),
             Self::FreezeProxy => (
                 None,
@@ -361,13 +359,11 @@ mod tests {
         );
         let there_and_back = Event::FreezeVrrp.bound(Duration::from_millis(100));
         assert_eq!(
-            there_and_back.broken_by(&outcome(20, 150, true), lease),
+            there_and_back.broken_by(&outcome(3, 10, true), lease),
             [""; 0]
         );
         assert_eq!(
-            there_and_back
-                .broken_by(&outcome(7, 300, true), lease)
-                .len(),
+            there_and_back.broken_by(&outcome(4, 10, true), lease).len(),
             1
         );
         let never = Event::KillVrrp.bound(Duration::from_millis(100));

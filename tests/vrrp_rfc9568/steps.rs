@@ -30,8 +30,15 @@ pub fn live_through(bytes: &[u8]) {
     bench.router.update(bench.now, parameters);
     let mut host = Host::default();
     host.follow(&mut bench.router, Priority::LEAVING);
+    let mut is_new = true;
     for bytes in steps {
         let step = Step::decode(*bytes);
+        if let Step::Startup | Step::Adoption { .. } | Step::Shutdown = step
+            && std::mem::take(&mut is_new)
+            && let Step::Adoption { .. } = step
+        {
+            host = Host::Leftovers;
+        }
         let before = bench.router.effective_priority();
         bench.take_step(&step);
         host.follow(&mut bench.router, before);
@@ -239,6 +246,8 @@ enum Host {
     Nothing,
     Answers,
     Silent,
+    /// What the process before left, which the router has not taken over.
+    Leftovers,
 }
 
 impl Host {
@@ -246,6 +255,9 @@ impl Host {
     fn follow(&mut self, router: &mut VirtualRouter, before: Priority) {
         let actions: Vec<Action> = std::iter::from_fn(|| router.poll_action()).collect();
         assert!(actions.len() <= ACTIONS_MAX, "too many: {actions:?}");
+        if *self == Self::Leftovers && router.holds_addresses() {
+            *self = Self::Answers;
+        }
         for action in actions {
             match action {
                 Action::InstallAddresses => *self = Self::Answers,
@@ -272,6 +284,10 @@ impl Host {
 
     fn check(&self, router: &VirtualRouter, step: &Step) {
         let hoped = match (router.holds_addresses(), router.is_silent()) {
+            // An adoption waits for the link.
+            (false, _) if *self == Self::Leftovers && router.state().name() == "Initialize" => {
+                Self::Leftovers
+            }
             (false, _) => Self::Nothing,
             (true, false) => Self::Answers,
             (true, true) => Self::Silent,

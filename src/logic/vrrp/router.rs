@@ -114,9 +114,9 @@ impl VirtualRouter {
     /// installed then is its own.
     ///
     /// Within three intervals of that advertisement the router is Active at once, or when the link
-    /// is told to it; later, it removes the addresses and starts as any other. Advertisements that
-    /// waited in the socket are handed in afterwards: a better Active among them makes us yield as
-    /// usual.
+    /// is told to it; later, it starts as any other, but the addresses answer until an Active is heard: a peer may
+    /// need a moment more. Advertisements that waited in the socket are handed in afterwards: a better Active among
+    /// them makes us yield as usual.
     pub fn handle_adoption(&mut self, now: Instant, advertised_at: Instant) {
         self.notice_stall(now);
         match self.lifecycle {
@@ -479,7 +479,7 @@ impl VirtualRouter {
                 if self.adopt(now, advertised_at) {
                     return;
                 }
-                self.actions.push_back(Action::RemoveAddresses);
+                self.holding = Holding::Answering { renew_at: now };
             }
         }
         let may_stand = self.not_too_early(now) == now && self.fitness != Fitness::Unready;
@@ -493,10 +493,16 @@ impl VirtualRouter {
             self.stand_cause = Cause::OwnerStartup;
             patience = Duration::ZERO;
         }
+        let active_down_at = self.not_too_early(now + patience);
+        let stale = release_at.is_none() && self.holds_addresses();
         let to = State::Backup {
-            active_down_at: self.not_too_early(now + patience),
+            active_down_at,
             active_adver_interval: own_interval,
-            release_at,
+            release_at: if stale {
+                Some(active_down_at + own_interval.duration() + leaving::RELEASE_MARGIN)
+            } else {
+                release_at
+            },
         };
         self.transition(now, to, cause);
     }

@@ -316,7 +316,7 @@ impl Child {
             };
             *ticks += 1;
             longest = longest.max(*ticks);
-            if *ticks >= allowed {
+            if *ticks > allowed {
                 silent = Some((TICK * *ticks, source.doing.clone()));
             }
         }

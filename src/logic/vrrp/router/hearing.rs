@@ -63,11 +63,13 @@ impl VirtualRouter {
     fn hear_in_backup(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
         self.interrupted_announcements = None;
         if !self.defers_to(now, advertisement.priority) {
+            // Until we stand the other one has the addresses, and a group may keep us from it. Whoever stands again
+            // after its demotion does so at once, and may have heard the last word of one that yielded to it.
+            let is_succeeded = self.parameters.synchronized || self.stand_cause != Cause::ReElected;
             if self.stand_cause == Cause::ActiveSilent {
                 self.stand_cause = Cause::Preempting;
             }
-            // Its group may not let it stand: until it does, the other one has the addresses.
-            if self.parameters.synchronized && self.holds_addresses() {
+            if is_succeeded && self.holds_addresses() {
                 self.hear_successor(now, source);
             }
             return;

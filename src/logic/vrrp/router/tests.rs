@@ -3,6 +3,7 @@
 //! The clauses of RFC 9568 themselves are in `tests/vrrp_rfc9568.rs`, whole elections in
 //! `tests/vrrp_simulation.rs`.
 
+mod adoption;
 mod stopped;
 
 use std::fmt::Write as _;
@@ -397,52 +398,6 @@ fn faulted_router_never_becomes_active() {
         .router
         .set_fitness(bench.now, Fitness::Ready(Priority::DEFAULT));
     assert_eq!(bench.router.state().name(), "Backup", "takes part again");
-}
-
-#[test]
-fn adoption_keeps_the_rhythm_and_a_stale_one_starts_afresh() {
-    for (age_ms, hoped) in [(0, "Active"), (2999, "Active"), (3000, "Backup")] {
-        let mut bench = Bench::new(parameters());
-        bench.link_up();
-        let advertised_at = bench.now - Duration::from_millis(age_ms);
-        bench.router.handle_adoption(bench.now, advertised_at);
-        assert_eq!(bench.router.state().name(), hoped, "{age_ms} ms");
-        let actions = bench.take();
-        assert_eq!(
-            actions[0],
-            match hoped {
-                "Active" => Action::InstallAddresses,
-                _ => Action::RemoveAddresses,
-            }
-        );
-    }
-}
-
-#[test]
-fn stopped_router_has_nobody_to_adopt_from_and_starts_with_what_it_holds() {
-    let mut bench = Bench::active();
-    bench.router.handle_shutdown(bench.now);
-    bench.take();
-    let long_ago = bench.now - Duration::from_secs(9);
-    bench.router.handle_adoption(bench.now, long_ago);
-    assert_eq!(bench.take(), [], "what it holds is its own");
-    assert_eq!(bench.router.state().name(), "Backup");
-    assert!(bench.router.holds_addresses(), "as the host does");
-}
-
-#[test]
-fn adoption_waits_for_the_link() {
-    let mut bench = Bench::new(parameters());
-    bench.router.handle_adoption(bench.now, bench.now);
-    assert_eq!(bench.take(), []);
-    bench.pass(Duration::from_millis(400));
-    bench.link_up();
-    assert!(bench.router.state().is_active());
-    assert_eq!(
-        bench.until_timeout(),
-        Duration::from_millis(500),
-        "the lease, then 600 ms"
-    );
 }
 
 #[test]
