@@ -90,8 +90,7 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
                 if drained.cut > 0 {
                     tracing::warn!(cut = drained.cut, "connections cut at the end of the drain");
                 }
-                // Where nobody hears it there is nobody to tell.
-                let _ = channel.send(&FromProxy::Drained, &[]);
+                answer(channel, &FromProxy::Drained);
                 return Ok(());
             }
         }

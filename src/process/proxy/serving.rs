@@ -166,8 +166,8 @@ impl Proxy {
 
     /// Returns what it should have and works without, for people.
     pub fn lacking(&self) -> Vec<String> {
-        let (max, configured) = (self.table.connections_max, self.connections_configured);
-        let wanted = self.table.shares.limit_wanted;
+        let (shares, configured) = (&self.table.shares, self.connections_configured);
+        let (max, wanted) = (shares.connections, shares.limit_wanted);
         if max >= configured {
             return Vec::new();
         }

@@ -30,8 +30,6 @@ use crate::logic::http1::head::HeadLimits;
 
 /// The configuration, compiled to indexes.
 pub(super) struct Table {
-    /// Client connections open at once, over all listeners.
-    pub(super) connections_max: u64,
     /// Held for one direction of a connection.
     pub(super) connection_bytes: usize,
     pub(super) listeners: Vec<Listener>,
@@ -148,7 +146,6 @@ impl Table {
             });
         }
         Ok(Table {
-            connections_max: shares.connections,
             connection_bytes: bytes(config.proxy.connection_bytes),
             listeners,
             pools,
@@ -215,7 +212,7 @@ impl Table {
         if open(listener) >= of_listener {
             return Admission::Full(Full::Listener(index));
         }
-        if all >= self.connections_max {
+        if all >= self.shares.connections {
             return Admission::Full(Full::Proxy);
         }
         let max = listener.limits.connections_per_client;
