@@ -30,9 +30,9 @@ fn pair_with(interval: Duration) -> Pair {
 }
 
 /// Lets the events happen one after the other and holds each to its bound.
-fn suffer(pair: &mut Pair, events: &[Event]) {
+fn inject(pair: &mut Pair, events: &[Event]) {
     for event in events {
-        let outcome = pair.suffer(*event).unwrap();
+        let outcome = pair.inject(*event).unwrap();
         if !outcome.broken.is_empty() {
             for index in [0, 1] {
                 eprintln!(
@@ -47,18 +47,18 @@ fn suffer(pair: &mut Pair, events: &[Event]) {
 
 #[test]
 fn killed_or_frozen_vrrp_process_is_no_failover() {
-    suffer(&mut pair(), &[Event::KillVrrp, Event::FreezeVrrp]);
+    inject(&mut pair(), &[Event::KillVrrp, Event::FreezeVrrp]);
 }
 
 #[test]
 fn killed_or_frozen_proxy_is_replaced_and_the_addresses_stay() {
-    suffer(&mut pair(), &[Event::KillProxy, Event::FreezeProxy]);
+    inject(&mut pair(), &[Event::KillProxy, Event::FreezeProxy]);
 }
 
 #[test]
 fn node_without_backends_gives_the_addresses_to_the_one_that_has_some() {
     let mut pair = pair();
-    suffer(&mut pair, &[Event::LoseBackends]);
+    inject(&mut pair, &[Event::LoseBackends]);
     let status = pair.node(0).unwrap().status().unwrap();
     let router = &status.virtual_routers[0];
     assert_eq!((router.base_priority, router.effective_priority), (150, 2));
@@ -66,13 +66,13 @@ fn node_without_backends_gives_the_addresses_to_the_one_that_has_some() {
         router.priority_reason,
         "pool webfarm has lost all its backends"
     );
-    suffer(&mut pair, &[Event::Return]);
+    inject(&mut pair, &[Event::Return]);
 }
 
 #[test]
 fn graceful_stop_and_return_lose_nothing() {
     let mut pair = pair();
-    suffer(&mut pair, &[Event::StopGracefully, Event::Return]);
+    inject(&mut pair, &[Event::StopGracefully, Event::Return]);
     let other = pair.node(1).unwrap().runtime_dir();
     let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
         .args(["events", "--json", "--runtime-dir"])
@@ -99,12 +99,12 @@ fn graceful_stop_and_return_lose_nothing() {
 
 #[test]
 fn pulled_cable_costs_three_intervals_and_the_skew() {
-    suffer(&mut pair(), &[Event::CutLink, Event::Return]);
+    inject(&mut pair(), &[Event::CutLink, Event::Return]);
 }
 
 #[test]
 fn killed_node_is_replaced_and_loses_its_addresses_with_its_lease() {
-    suffer(&mut pair(), &[Event::KillEverything, Event::Return]);
+    inject(&mut pair(), &[Event::KillEverything, Event::Return]);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn frozen_node_is_replaced_loses_its_addresses_and_wakes_as_a_backup() {
 #[test]
 fn whole_second_intervals_keep_their_bounds_for_what_needs_no_takeover() {
     let mut pair = pair_with(Duration::from_secs(1));
-    suffer(
+    inject(
         &mut pair,
         &[Event::KillVrrp, Event::FreezeVrrp, Event::StopGracefully],
     );

@@ -199,7 +199,7 @@ fn a_silent_address_serves_those_who_know_it_and_answers_nobody_else() {
             .unwrap();
         wait_for_event(&host, |event| matches!(event, Event::Applied(_)));
         pair.two.wait_for_refusal(address);
-        host.command(command(router, 2, What::Silence)).unwrap();
+        host.command(command(router, 2, What::Suppress)).unwrap();
         host.command(command(router, 2, What::Renew(Duration::from_secs(60))))
             .unwrap();
         wait_for_event(&host, |event| matches!(event, Event::Renewed(_)));
@@ -446,7 +446,7 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             advertisement_interval: AdverInterval::from_centiseconds(10).unwrap(),
             preempt: Preempt::Always,
             lease: LEASE,
-            group: "web".into(),
+            sync_group: "web".into(),
             down_multiplier: 3,
             announcements: evenkeel::config::AnnouncementPlan::default(),
             announcement_pace: Duration::ZERO,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use evenkeel::config::AccessLogTarget;
-use evenkeel::process::proxy::{LentSocket, Proxy};
+use evenkeel::process::proxy::{PassedSocket, Proxy};
 
 use crate::common::{Backend, Wire, wait_until};
 use crate::logged::{read, with_log};
@@ -90,7 +90,7 @@ fn logged_requests_of_kept_connections_allocate_nothing() {
     let sockets = sockets(1);
     let address = sockets[0].local_addr().unwrap();
     setup.config.listeners[0].binds = vec![address];
-    let lent = vec![LentSocket {
+    let lent = vec![PassedSocket {
         listener: "http".to_owned(),
         bind: address,
         sockets,

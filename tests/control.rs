@@ -219,7 +219,7 @@ fn daemon_serves_and_tells_its_state() {
     let json: Status = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json.node, "lb1");
     let pool = &json.pools[0];
-    let queue = (pool.waiting_requests, pool.backends[0].requests_max);
+    let queue = (pool.queued_requests, pool.backends[0].requests_max);
     assert_eq!(queue, (0, Some(50)));
 }
 

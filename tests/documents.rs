@@ -578,12 +578,12 @@ fn sample_status() -> Status {
                 active_requests: 0,
                 requests_total: 1,
                 failures_total: 0,
-                unasked_total: 0,
+                unsolicited_total: 0,
                 requests_max: Some(50),
             }],
             retries_total: 0,
-            waiting_requests: 1,
-            waited_total: 1,
+            queued_requests: 1,
+            queued_total: 1,
             queue_timeouts_total: 0,
         }],
         processes: vec![ProcessStatus {
@@ -672,8 +672,8 @@ fn manual_explains_every_cause_of_a_transition() {
         Stalled,
         ApplyFailed,
         ApplyTimedOut,
-        Companion,
-        CompanionsBack,
+        SyncGroup,
+        SyncGroupBack,
     ];
     for cause in faults.into_iter().chain(others) {
         let text = cause.to_string();

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use evenkeel::logic::vrrp::group::{self, ORDERS_MAX, Order};
+use evenkeel::logic::vrrp::sync_group::{self, COMMANDS_MAX, GroupCommand};
 use evenkeel::logic::vrrp::{
     Action, Advertisement, AnnouncementPlan, LinkState, Parameters, Preempt, VirtualRouter,
 };
@@ -266,28 +266,31 @@ impl World {
         }
     }
 
-    /// As the shell does it: the router's actions, then its group's orders.
+    /// As the shell does it: the router's actions, then its group's commands.
     fn settle(&mut self, node: usize) {
         self.perform(node);
-        for _ in 0..ORDERS_MAX {
+        for _ in 0..COMMANDS_MAX {
             let routers = &self.nodes[node].routers;
-            let order = group::decide(routers.iter().map(VirtualRouter::wish));
-            if order == Order::Nothing {
+            let command = sync_group::decide(routers.iter().map(VirtualRouter::member_state));
+            if command == GroupCommand::Nothing {
                 return;
             }
-            self.tell(format!("node {node}: {order:?}"));
+            self.apply(format!("node {node}: {command:?}"));
             for segment in 0..2 {
                 let now = self.now;
-                order.tell(&mut self.nodes[node].routers[segment], now);
+                command.apply(&mut self.nodes[node].routers[segment], now);
             }
             self.perform(node);
         }
-        let wishes = self.nodes[node].routers.each_ref().map(VirtualRouter::wish);
-        let order = group::decide(wishes.into_iter());
+        let states = self.nodes[node]
+            .routers
+            .each_ref()
+            .map(VirtualRouter::member_state);
+        let command = sync_group::decide(states.into_iter());
         assert_eq!(
-            order,
-            Order::Nothing,
-            "a group is at rest after so many orders: {wishes:?}"
+            command,
+            GroupCommand::Nothing,
+            "a group is at rest after so many commands: {states:?}"
         );
     }
 
@@ -299,12 +302,12 @@ impl World {
                     Action::InstallAddresses => {
                         self.applied.push((self.now + 2 * MS, node, segment))
                     }
-                    Action::Report(transition) => self.tell(format!(
+                    Action::Report(transition) => self.apply(format!(
                         "node {node} segment {segment}: {} ({})",
                         transition.to, transition.cause
                     )),
                     Action::RenewAddresses
-                    | Action::SilenceAddresses
+                    | Action::SuppressAddresses
                     | Action::RemoveAddresses
                     | Action::Announce { .. } => {}
                 }
@@ -354,7 +357,7 @@ impl World {
             4 => self.loss_percent = self.below(30),
             _ => {
                 let span = MS * self.below(900) as u32;
-                self.tell(format!("node {node} freezes for {span:?}"));
+                self.apply(format!("node {node} freezes for {span:?}"));
                 self.nodes[node].frozen_until = self.now + span;
             }
         }
@@ -369,14 +372,14 @@ impl World {
                 self.set_link(node, segment, true);
             }
         }
-        self.tell("peace".into());
+        self.apply("peace".into());
     }
 
     fn set_link(&mut self, node: usize, segment: usize, up: bool) {
         if self.nodes[node].frozen_until > self.now {
             return;
         }
-        self.tell(format!("node {node} segment {segment}: link up {up}"));
+        self.apply(format!("node {node} segment {segment}: link up {up}"));
         let primary = source(node, segment, self.nodes.len());
         let link = if up {
             LinkState::Up { primary }
@@ -389,7 +392,7 @@ impl World {
     }
 
     fn set_priority(&mut self, node: usize, priority: u8) {
-        self.tell(format!("node {node}: priority {priority}"));
+        self.apply(format!("node {node}: priority {priority}"));
         for segment in 0..2 {
             let (now, fitness) = (self.now, Fitness::Ready(Priority::from_wire(priority)));
             self.nodes[node].routers[segment].set_fitness(now, fitness);
@@ -419,7 +422,7 @@ impl World {
             .collect()
     }
 
-    fn tell(&mut self, what: String) {
+    fn apply(&mut self, what: String) {
         let ms = (self.now - self.begun).as_millis();
         self.story.push(format!("{ms} ms: {what}"));
     }
@@ -447,11 +450,11 @@ fn parameters(priority: u8, segment: usize, preempt: Preempt) -> Parameters {
         lease: Duration::from_secs(2),
         down_multiplier: 3,
         announcements: AnnouncementPlan::default(),
-        synchronized: true,
+        in_sync_group: true,
     }
 }
 
-/// On the second segment the order of the addresses is the other way round.
+/// On the second segment the command of the addresses is the other way round.
 fn source(node: usize, segment: usize, nodes: usize) -> IpAddr {
     let number = if segment == 0 { node } else { nodes - node };
     IpAddr::from([198, 51, 100 + segment as u8, number as u8 + 1])

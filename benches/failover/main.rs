@@ -100,7 +100,7 @@ fn ours(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(),
         crowd,
     })?;
     for (index, event) in SCRIPT.into_iter().enumerate() {
-        let outcome = pair.suffer(event)?;
+        let outcome = pair.inject(event)?;
         eprintln!(
             "  evenkeel    {event}: {} ms, {} failed; {}",
             outcome.longest_gap_ms,
@@ -115,7 +115,7 @@ fn ours(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(),
 fn theirs(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(), LabError> {
     let mut peers = Peers::start(interval, crowd)?;
     for (index, event) in SCRIPT.into_iter().enumerate() {
-        let outcome = peers.suffer(event)?;
+        let outcome = peers.inject(event)?;
         eprintln!(
             "  keepalived  {event}: {} ms, {} failed; {}",
             outcome.longest_gap_ms,

@@ -99,7 +99,7 @@ impl Peers {
     }
 
     /// Makes the event happen, watches it, and says what the client saw.
-    pub fn suffer(&mut self, event: Event) -> Result<Outcome, LabError> {
+    pub fn inject(&mut self, event: Event) -> Result<Outcome, LabError> {
         let mark = self.probe.mark();
         thread::sleep(LIMIT);
         let before = node_address(usize::from(event == Event::Return));

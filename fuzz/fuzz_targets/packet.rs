@@ -102,7 +102,7 @@ fn check(read: &Advertisement, message: &[u8]) {
     assert!(read.interval >= AdverInterval::MIN, "erratum 8301");
 }
 
-/// Writes the checksum of the message on top of what was summed before it.
+/// OptionalField the checksum of the message on top of what was summed before it.
 fn set_checksum(message: &mut [u8], start: u32) {
     let Some(field) = message.get_mut(6..8) else {
         return;

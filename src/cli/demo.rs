@@ -107,7 +107,7 @@ fn play(output: Output, began: Instant, crowd: Crowd) -> Result<(Crowd, Vec<Row>
     let mut rows = Vec::new();
     for event in SCRIPT {
         say(&format!("{event} ..."));
-        let outcome = pair.suffer(event)?;
+        let outcome = pair.inject(event)?;
         say(&format!(
             "    {} of {} requests failed, longest gap {} ms, {} serves",
             outcome.failed, outcome.requests, outcome.longest_gap_ms, outcome.served_by

@@ -266,8 +266,8 @@ fn queues(pools: &[PoolStatus]) -> String {
         .map(|pool| {
             vec![
                 pool.name.clone(),
-                pool.waiting_requests.to_string(),
-                pool.waited_total.to_string(),
+                pool.queued_requests.to_string(),
+                pool.queued_total.to_string(),
                 pool.queue_timeouts_total.to_string(),
             ]
         })
@@ -335,8 +335,8 @@ mod tests {
     #[test]
     fn queues_are_shown_where_there_are_limits() {
         let pool = |name: &str, requests_max: Option<u32>| PoolStatus {
-            waiting_requests: 3,
-            waited_total: 40,
+            queued_requests: 3,
+            queued_total: 40,
             queue_timeouts_total: 2,
             ..PoolStatus::uncounted(
                 name.to_owned(),
@@ -348,7 +348,7 @@ mod tests {
                     active_requests: 5,
                     requests_total: 60,
                     failures_total: 1,
-                    unasked_total: 0,
+                    unsolicited_total: 0,
                     requests_max,
                 }],
             )

@@ -1,12 +1,12 @@
 //! The configuration: YAML as written, then checked, whole or not at all.
 //!
 //! `file` reads the text into a tree, `check` turns the tree into a [`Config`] or into all errors at once, each
-//! with its line, column and a hint; `reader`, `place` and `report` help it to complain well. Pure: no file is opened
+//! with its line, column and a hint; `reader`, `position` and `report` help it to complain well. Pure: no file is opened
 //! here. Every process parses the same bytes for itself.
 
 pub mod check;
 pub mod file;
-mod place;
+mod position;
 mod reader;
 mod report;
 
@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::logic::http1::forwarding::Writes;
+use crate::logic::http1::forwarding::OptionalField;
 use crate::model::{
     AdverInterval, Network, Priority, Rank, RouterName, Version, VirtualAddress, Vrid,
 };
@@ -49,7 +49,7 @@ pub struct VirtualRouterConfig {
     /// Shown as `web/ipv4`.
     pub name: RouterName,
     /// Virtual routers of the same group move together: the families of an entry, and what `synchronize_with` names.
-    pub group: String,
+    pub sync_group: String,
     /// The interface whose link the addresses belong to.
     pub interface: String,
     /// The identifier on that link.
@@ -91,7 +91,7 @@ pub struct VirtualRouterConfig {
     pub lease: Duration,
 }
 
-/// A place where clients connect.
+/// A position where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// The key under `listeners`.
@@ -175,20 +175,20 @@ pub struct ForwardingConfig {
     /// Whose word about the way before them is believed.
     pub trusted_proxies: Vec<Network>,
     /// Whether the field of RFC 7239 is written besides X-Forwarded-*.
-    pub forwarded: Writes,
+    pub forwarded: OptionalField,
     /// Whether the proxy writes itself into the field Via (RFC 9110 §7.6.3).
-    pub via: Writes,
+    pub via: OptionalField,
     /// Whether requests without a name that is believed get one.
-    pub request_id: Writes,
+    pub request_id: OptionalField,
 }
 
 impl Default for ForwardingConfig {
     fn default() -> ForwardingConfig {
         ForwardingConfig {
             trusted_proxies: Vec::new(),
-            forwarded: Writes::No,
-            via: Writes::No,
-            request_id: Writes::Yes,
+            forwarded: OptionalField::Omit,
+            via: OptionalField::Omit,
+            request_id: OptionalField::Send,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! All that is wrong with a configuration, collected while it is checked and printed for people.
 //!
-//! `Problems` knows numbers of keys and values; only `into_errors` asks `place` where they stand.
+//! `Problems` knows numbers of keys and values; only `into_errors` asks `position` where they stand.
 //! Each error says what is wrong, where, and how to mend it.
 
 use std::fmt;
 
 use super::file::{self, Node, NodeId, SyntaxError};
-use super::place::{self, Place};
+use super::position::{self, Position};
 
 /// Everything that is wrong with a configuration, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl ConfigErrors {
 
     /// The only error of a text that cannot be read at all.
     pub(super) fn syntax(path: &str, text: &str, error: &SyntaxError) -> Self {
-        let place = error.place.map(|(line, column)| Place {
+        let position = error.place.map(|(line, column)| Position {
             line,
             column,
             len: 1,
@@ -38,7 +38,7 @@ impl ConfigErrors {
         };
         Self(vec![problem.print(
             &Source::new(path, text),
-            place,
+            position,
             String::new,
         )])
     }
@@ -86,7 +86,7 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// Prints them in the order of the file; those of no place come first.
+    /// Prints them in the order of the file; those of no position come first.
     pub(super) fn into_errors(
         mut self,
         path: &str,
@@ -94,20 +94,20 @@ impl Problems {
         root: &Node,
         count: u32,
     ) -> ConfigErrors {
-        let places = place::places(text, count);
+        let positions = position::positions(text, count);
         let source = Source::new(path, text);
         self.0.sort_by_key(|problem| problem.at);
         let printed = self.0.iter().map(|problem| {
-            let place = problem.at.and_then(|id| {
+            let position = problem.at.and_then(|id| {
                 let index = usize::try_from(id.0).ok()?;
-                places.as_ref()?.get(index).copied()
+                positions.as_ref()?.get(index).copied()
             });
             let way = || {
                 problem
                     .at
                     .map_or_else(String::new, |id| file::path_of(root, id))
             };
-            problem.print(&source, place, way)
+            problem.print(&source, position, way)
         });
         ConfigErrors(printed.collect())
     }
@@ -138,22 +138,30 @@ struct Problem {
 }
 
 impl Problem {
-    /// Prints it with its place, or else with the way to it.
-    fn print(&self, source: &Source<'_>, place: Option<Place>, way: impl Fn() -> String) -> String {
+    /// Prints it with its position, or else with the way to it.
+    fn print(
+        &self,
+        source: &Source<'_>,
+        position: Option<Position>,
+        way: impl Fn() -> String,
+    ) -> String {
         let path = source.path;
         let mut printed = format!("error: {}\n", self.message);
-        let place = place.filter(|place| place.line >= 1 && place.column >= 1);
-        let drawn = |place: Place| {
+        let position = position.filter(|position| position.line >= 1 && position.column >= 1);
+        let drawn = |position: Position| {
             source
                 .lines
-                .get(place.line - 1)
+                .get(position.line - 1)
                 .filter(|line| line.len() <= DRAWN_BYTES_MAX)
         };
-        match place.map(|place| (place, drawn(place))) {
-            Some((place, Some(line))) => printed.push_str(&snippet(path, place, line)),
+        match position.map(|position| (position, drawn(position))) {
+            Some((position, Some(line))) => printed.push_str(&snippet(path, position, line)),
             // A line of absurd length, or the end of the text, after its last line.
-            Some((place, None)) => {
-                printed.push_str(&format!(" --> {path}:{}:{}", place.line, place.column));
+            Some((position, None)) => {
+                printed.push_str(&format!(
+                    " --> {path}:{}:{}",
+                    position.line, position.column
+                ));
             }
             None => {
                 let way = way();
@@ -172,11 +180,11 @@ impl Problem {
     }
 }
 
-/// Draws the line and underlines the place.
-fn snippet(path: &str, place: Place, line: &str) -> String {
-    let number = place.line.to_string();
+/// Draws the line and underlines the position.
+fn snippet(path: &str, position: Position, line: &str) -> String {
+    let number = position.line.to_string();
     let pad = " ".repeat(number.len());
-    let start = place.column - 1;
+    let start = position.column - 1;
     let cut = start.saturating_sub(LINE_CHARS_MAX / 2);
     let (cut, lead) = if line.chars().count() > LINE_CHARS_MAX && cut > 0 {
         (cut, "...")
@@ -197,11 +205,11 @@ fn snippet(path: &str, place: Place, line: &str) -> String {
         .map(|c| if c == '\t' { '\t' } else { ' ' })
         .collect();
     let room = code.chars().count().saturating_sub(start - cut).max(1);
-    let carets = "^".repeat(place.len.clamp(1, room));
+    let carets = "^".repeat(position.len.clamp(1, room));
     let blank = " ".repeat(lead.len());
     format!(
         "{pad}--> {path}:{number}:{column}\n{pad} |\n{number} | {lead}{code}\n{pad} | {blank}{indent}{carets}",
-        column = place.column,
+        column = position.column,
     )
 }
 
@@ -233,7 +241,7 @@ pub(super) fn shown(text: &str) -> String {
 /// A longer line is not drawn at all: thousands of errors in it would take long to draw.
 const DRAWN_BYTES_MAX: usize = 4096;
 
-/// A longer line is cut around the place.
+/// A longer line is cut around the position.
 const LINE_CHARS_MAX: usize = 160;
 
 /// A longer text is cut where a message quotes it.

@@ -204,7 +204,7 @@ pub struct RouterSettings {
     /// 00:00:5e:00:01:33; `None` where the interface's own address is used.
     pub virtual_mac: Option<String>,
     /// Virtual routers of the same group move together.
-    pub group: String,
+    pub sync_group: String,
     /// The lifetime of the addresses, milliseconds.
     pub lease_ms: u64,
     /// Intervals of silence after which the Active is down.
@@ -278,10 +278,10 @@ pub struct PoolStatus {
     pub retries_total: u64,
     /// Requests that wait now for a backend that has room.
     #[serde(default)]
-    pub waiting_requests: u64,
+    pub queued_requests: u64,
     /// Times a request had to wait since the proxy started.
     #[serde(default)]
-    pub waited_total: u64,
+    pub queued_total: u64,
     /// Times it waited in vain.
     #[serde(default)]
     pub queue_timeouts_total: u64,
@@ -294,8 +294,8 @@ impl PoolStatus {
             name,
             backends,
             retries_total: 0,
-            waiting_requests: 0,
-            waited_total: 0,
+            queued_requests: 0,
+            queued_total: 0,
             queue_timeouts_total: 0,
         }
     }
@@ -320,7 +320,7 @@ pub struct BackendStatus {
     pub failures_total: u64,
     /// Times that it sent what nobody had asked for.
     #[serde(default)]
-    pub unasked_total: u64,
+    pub unsolicited_total: u64,
     /// Requests in flight at once, as configured; `None`: any number.
     #[serde(default)]
     pub requests_max: Option<u32>,

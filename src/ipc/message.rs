@@ -171,7 +171,7 @@ impl StateName {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToProxy {
     /// Listening sockets of one bind address, a descriptor a data thread; sent before `Configure`.
-    Lend {
+    PassListener {
         /// The key under `listeners`.
         listener: String,
         /// The address they listen on.
@@ -186,7 +186,7 @@ pub enum ToProxy {
         yaml: String,
         /// The name of this node.
         node: String,
-        /// The number of data threads; `Lend` brought as many descriptors for each address.
+        /// The number of data threads; `PassListener` brought as many descriptors for each address.
         threads: u16,
         /// What the process before this one last said of the backends; they start so, until probed.
         health: Vec<PoolHealth>,

@@ -1,4 +1,4 @@
-//! What can befall the active node of a pair, and what a client may notice of it.
+//! The faults that are injected into the active node of a pair, and what a client may notice of it.
 //!
 //! The demo, the netns tests and the benches share these events and bounds; `pair` makes them happen. Bounds are
 //! computed from the protocol's own times (RFC 9568 §6.1), plus [`NOISE`] for a machine that has other things to do.

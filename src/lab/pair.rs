@@ -1,6 +1,6 @@
 //! The pair: two nodes with the real daemon, two backends, and a client that asks every few milliseconds.
 //!
-//! [`Pair::suffer`] makes one event happen on the node that is active, waits until it is over, and says what the client
+//! [`Pair::inject`] makes one event happen on the node that is active, waits until it is over, and says what the client
 //! saw. [`Pair::settle`] waits until everything is as in the beginning.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -127,7 +127,7 @@ impl Pair {
     ///
     /// lb1 must be active and settled before; after an event that took its daemon away, or its link, or its
     /// backends, `Event::Return` is the next.
-    pub fn suffer(&mut self, event: Event) -> Result<Outcome, LabError> {
+    pub fn inject(&mut self, event: Event) -> Result<Outcome, LabError> {
         let mark = self.probe.mark();
         // Requests that the event finds in flight were sent after the mark.
         thread::sleep(LIMIT);
@@ -222,7 +222,7 @@ impl Pair {
         LabError::Deadline { what, within, seen }
     }
 
-    /// Returns the node that events befall.
+    /// Returns the node into which events are injected.
     fn active_node(&mut self) -> Result<&mut Node, LabError> {
         self.nodes[0]
             .as_mut()

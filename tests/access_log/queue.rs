@@ -41,7 +41,7 @@ fn full(logged: &Logged, gated: &Backend) -> (Wire, Wire) {
     wait_until("the first arrives", || !gated.requests().is_empty());
     second.send(GET.replace("GET /", "GET /second"));
     wait_until("the second waits", || {
-        logged.rig.pool().waiting_requests == 1
+        logged.rig.pool().queued_requests == 1
     });
     (first, second)
 }

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use evenkeel::config::{self, NodeName};
-use evenkeel::process::proxy::{LentSocket, Proxy};
+use evenkeel::process::proxy::{PassedSocket, Proxy};
 
 /// What the backend is to answer.
 pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -26,7 +26,7 @@ pub fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
          backends: {{b1: {{address: \"{backend}\"{keys}}}}}\n    health_check: none\n"
     );
     let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1")).unwrap();
-    let lent = LentSocket {
+    let lent = PassedSocket {
         listener: "http".to_owned(),
         bind: address,
         sockets: vec![listener],

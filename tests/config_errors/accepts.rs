@@ -221,7 +221,7 @@ fn defaults_are_those_of_the_manual() {
                     entry: "web",
                     family: Ipv4,
                 },
-                group: "web",
+                sync_group: "web",
                 interface: "eth0",
                 vrid: Vrid(
                     51,
@@ -293,9 +293,9 @@ fn defaults_are_those_of_the_manual() {
                 },
                 forwarding: ForwardingConfig {
                     trusted_proxies: [],
-                    forwarded: No,
-                    via: No,
-                    request_id: Yes,
+                    forwarded: Omit,
+                    via: Omit,
+                    request_id: Send,
                 },
                 access_log: true,
             },

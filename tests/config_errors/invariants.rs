@@ -81,7 +81,7 @@ fn check_router(router: &VirtualRouterConfig) {
         (1..16).contains(&router.interface.len()),
         "Linux has no other"
     );
-    assert!(!router.group.is_empty());
+    assert!(!router.sync_group.is_empty());
     assert_ne!(router.priority, Priority::LEAVING, "0 is for the wire");
     assert!((1..=100).contains(&router.down_multiplier));
     assert!((SECOND..=3600 * SECOND).contains(&router.lease));

@@ -1,6 +1,6 @@
 //! Errors in `listeners`.
 
-use evenkeel::logic::http1::forwarding::Writes;
+use evenkeel::logic::http1::forwarding::OptionalField;
 use insta::assert_snapshot;
 
 use super::{errors, listener};
@@ -366,5 +366,12 @@ fn limits_and_proxies_can_be_said() {
     assert_eq!(lens, [8, 128]);
     let forwarding = &listener.forwarding;
     let written = [forwarding.forwarded, forwarding.via, forwarding.request_id];
-    assert_eq!(written, [Writes::Yes, Writes::Yes, Writes::No]);
+    assert_eq!(
+        written,
+        [
+            OptionalField::Send,
+            OptionalField::Send,
+            OptionalField::Omit
+        ]
+    );
 }

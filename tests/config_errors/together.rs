@@ -18,7 +18,7 @@ fn two(lines: &str) -> String {
 fn groups(text: &str) -> Vec<(String, String)> {
     let config = parse("lb.yaml", text, NodeName::Given("lb1")).expect("no error is hoped for");
     let group = |router: &evenkeel::config::VirtualRouterConfig| {
-        (router.name.to_string(), router.group.clone())
+        (router.name.to_string(), router.sync_group.clone())
     };
     config.virtual_routers.iter().map(group).collect()
 }

@@ -22,11 +22,11 @@ const ANSWER: &str = "src/process/proxy/answer.rs";
 const FIXED: [(&str, &str, &str); 22] = [
     (
         "src/process/proxy/worker.rs",
-        "PLACE_WAITS_MAX: u32 = 4",
+        "EVICTION_WAITS_MAX: u32 = 4",
         "at most 4 times 50 ms",
     ),
     (
-        "src/process/proxy/downstream/places.rs",
+        "src/process/proxy/downstream/eviction.rs",
         "WAITING_MAX: usize = 32",
         "at most 32 of them on a data thread",
     ),
@@ -36,7 +36,7 @@ const FIXED: [(&str, &str, &str); 22] = [
         "at most 9 fields more than the client sent",
     ),
     (
-        "src/process/proxy/downstream/watch.rs",
+        "src/process/proxy/deadline.rs",
         "BEAT_MS: u64 = 50",
         "renewed every 50 ms",
     ),

@@ -1,7 +1,7 @@
 //! The chunked coding against a reader that has the whole body and is written for nothing but to be plain, and against
 //! hyper.
 
-use evenkeel::logic::http1::chunked::{ChunkedReader, Unwrap};
+use evenkeel::logic::http1::chunked::{ChunkFraming, ChunkedReader};
 
 use crate::oracle;
 
@@ -19,14 +19,14 @@ enum Outcome {
 /// Panics where a body is read otherwise than by the plain reader or hyper, where it depends on the ends of reads what
 /// it means, or where what is handed on is not the same body.
 pub fn check(text: &[u8], cuts: &[usize]) {
-    for unwrap in [Unwrap::Yes, Unwrap::No] {
+    for unwrap in [ChunkFraming::Strip, ChunkFraming::Keep] {
         let whole = read(text, &[usize::MAX], unwrap);
         assert_eq!(read(text, cuts, unwrap), whole, "{cuts:?}");
     }
-    let data = read(text, cuts, Unwrap::Yes);
+    let data = read(text, cuts, ChunkFraming::Strip);
     assert_eq!(data, plain(text), "{:?}", String::from_utf8_lossy(text));
     let Outcome::Whole(data, left) = data else {
-        let framed = read(text, cuts, Unwrap::No);
+        let framed = read(text, cuts, ChunkFraming::Keep);
         assert_eq!(framed, data, "framing or not, it is refused or waited for");
         return;
     };
@@ -34,14 +34,22 @@ pub fn check(text: &[u8], cuts: &[usize]) {
     request.extend_from_slice(text);
     let heard = oracle::read_request(&request).map(|meaning| meaning.body);
     assert_eq!(heard.as_ref(), Some(&data), "hyper");
-    let Outcome::Whole(framed, left_too) = read(text, cuts, Unwrap::No) else {
+    let Outcome::Whole(framed, left_too) = read(text, cuts, ChunkFraming::Keep) else {
         panic!("it is whole without its framing");
     };
     assert_eq!(left_too, left);
     let same = Outcome::Whole(data, 0);
-    assert_eq!(read(&framed, cuts, Unwrap::Yes), same, "what goes on");
+    assert_eq!(
+        read(&framed, cuts, ChunkFraming::Strip),
+        same,
+        "what goes on"
+    );
     let same = Outcome::Whole(framed.clone(), 0);
-    assert_eq!(read(&framed, cuts, Unwrap::No), same, "what goes on twice");
+    assert_eq!(
+        read(&framed, cuts, ChunkFraming::Keep),
+        same,
+        "what goes on twice"
+    );
     let lower = framed.to_ascii_lowercase();
     for never in [&b"\r\ncontent-length:"[..], b"\r\ntransfer-encoding:"] {
         let trailers = &lower[lower.len() - tail_len(&framed)..];
@@ -65,7 +73,7 @@ fn tail_len(framed: &[u8]) -> usize {
     0
 }
 
-fn read(text: &[u8], cuts: &[usize], unwrap: Unwrap) -> Outcome {
+fn read(text: &[u8], cuts: &[usize], unwrap: ChunkFraming) -> Outcome {
     let mut reader = ChunkedReader::new(unwrap);
     let (mut out, mut at, mut end) = (Vec::new(), 0, 0);
     let mut cuts = cuts.iter().cycle();

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use evenkeel::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
 use evenkeel::logic::http1::date::http_date;
-use evenkeel::logic::http1::forwarding::{Arrival, Trust, Writes};
+use evenkeel::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust};
 use evenkeel::logic::http1::head::{Fields, Framing, HeadLimits, Slots, head_may_end};
 use evenkeel::logic::http1::request::RequestHead;
-use evenkeel::logic::http1::response::{AskedFor, Carry, Departure, ResponseHead};
+use evenkeel::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
 
 use crate::meaning::Meaning;
 
@@ -23,14 +23,14 @@ pub enum Outcome {
     Whole(Meaning, Vec<u8>),
 }
 
-const ARRIVAL: Arrival<'static> = Arrival {
+const ARRIVAL: ForwardingContext<'static> = ForwardingContext {
     peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)),
     trust: Trust::Trusted,
     scheme: "http",
     port: 80,
     fallback_host: "192.0.2.100:80",
-    forwarded: Writes::Yes,
-    via: Writes::Yes,
+    forwarded: OptionalField::Send,
+    via: OptionalField::Send,
     request_id: Some([b'a'; 32]),
 };
 
@@ -87,7 +87,7 @@ pub fn read_request(input: &[u8], cuts: &[usize], limits: &HeadLimits) -> Outcom
                 let mut sent = Vec::new();
                 head.write(&ARRIVAL, &mut sent);
                 let rest = &input[head.len..];
-                return read_body(head.framing, Carry::AsIs, rest, cuts, meaning, sent);
+                return read_body(head.framing, BodyCoding::AsIs, rest, cuts, meaning, sent);
             }
         }
     }
@@ -115,7 +115,7 @@ pub fn read_response(
                 Ok(Some(head)) => {
                     let meaning = meaning(head.status.to_string(), "", &head.fields);
                     let (carry, persistence) = head.departure(asked);
-                    let departure = Departure {
+                    let departure = ResponseRewrite {
                         persistence,
                         carry,
                         date: &http_date(0),
@@ -133,7 +133,7 @@ pub fn read_response(
 
 fn read_body(
     framing: Framing,
-    carry: Carry,
+    carry: BodyCoding,
     input: &[u8],
     cuts: &[usize],
     mut meaning: Meaning,
@@ -141,7 +141,7 @@ fn read_body(
 ) -> Outcome {
     let mut body = Body::new(framing, carry);
     // The same bytes once more, for the data alone.
-    let mut bare = Body::new(framing, Carry::Unchunked);
+    let mut bare = Body::new(framing, BodyCoding::Unchunked);
     let mut at = 0;
     for end in ends(input, cuts) {
         while at < end && !body.is_ended() {
@@ -149,7 +149,7 @@ fn read_body(
                 return Outcome::Refused;
             };
             let passed = &input[at..at + run.pass];
-            if carry == Carry::Chunked && run.pass > 0 {
+            if carry == BodyCoding::Chunked && run.pass > 0 {
                 write_chunk_size(&mut sent, run.pass);
                 sent.extend_from_slice(passed);
                 sent.extend_from_slice(b"\r\n");
@@ -161,7 +161,7 @@ fn read_body(
     }
     if framing == Framing::UntilClose {
         body.handle_end().unwrap();
-        if carry == Carry::Chunked {
+        if carry == BodyCoding::Chunked {
             sent.extend_from_slice(LAST_CHUNK);
         }
     }

@@ -22,7 +22,7 @@ fn what_comes_behind_an_answer_is_nobodys_answer_and_is_counted() {
     assert_eq!(backend.accepted(), 2, "no connection is used again");
     // The client has its answer before the proxy looks at what came behind it.
     wait_until("both are counted", || {
-        rig.pool().backends[0].unasked_total == 2
+        rig.pool().backends[0].unsolicited_total == 2
     });
 }
 
@@ -39,8 +39,8 @@ fn what_comes_between_requests_is_nobodys_answer_and_is_counted() {
     let rig = rig(&[&backend]);
     for count in 1..=3 {
         assert_eq!(rig.ask(GET).text(), "ok");
-        wait_until("the unasked answer to be counted", || {
-            rig.pool().backends[0].unasked_total == count
+        wait_until("the unsolicited answer to be counted", || {
+            rig.pool().backends[0].unsolicited_total == count
         });
     }
     assert_eq!(backend.accepted(), 3);

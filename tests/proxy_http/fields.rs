@@ -1,6 +1,6 @@
 //! Fields that are stripped, appended and replaced.
 
-use evenkeel::logic::http1::forwarding::Writes;
+use evenkeel::logic::http1::forwarding::OptionalField;
 use evenkeel::model::Network;
 
 use crate::common::Backend;
@@ -96,7 +96,7 @@ fn claims_of_trusted_proxies_are_believed() {
     let backend = Backend::saying(OK);
     let rig = setup(&[backend.address])
         .listener(|listener| {
-            listener.forwarding.forwarded = Writes::Yes;
+            listener.forwarding.forwarded = OptionalField::Send;
             listener.forwarding.trusted_proxies = vec![Network {
                 address: "127.0.0.0".parse().unwrap(),
                 prefix_len: 8,
@@ -126,8 +126,8 @@ fn backends_are_told_of_the_proxy_in_via_where_it_is_asked_for() {
     let backend = Backend::saying(OK);
     let asked = "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 other\r\n\r\n";
     for (via, hoped) in [
-        (Writes::No, "1.0 other"),
-        (Writes::Yes, "1.0 other|1.1 evenkeel"),
+        (OptionalField::Omit, "1.0 other"),
+        (OptionalField::Send, "1.0 other|1.1 evenkeel"),
     ] {
         let rig = setup(&[backend.address])
             .listener(|listener| listener.forwarding.via = via)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use evenkeel::ipc::message::FromProxy;
-use evenkeel::process::proxy::{Drained, LentSocket, Proxy};
+use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
 
 use crate::common::{Backend, PATIENCE, wait_until};
 use crate::rig::{GET, OK, Setup, rig, setup};
@@ -64,17 +64,17 @@ fn sockets_must_fit_the_threads_and_the_listeners() {
     let backend = Backend::saying(OK);
     let Setup { config, .. } = setup(&[backend.address]);
     for (listener, threads, hoped) in [
-        ("http", 2, "needs 2 sockets, 1 were lent"),
+        ("http", 2, "needs 2 sockets, 1 were passed"),
         ("x", 1, "listener x"),
     ] {
         let sockets = crate::rig::sockets(1);
         let bind = sockets[0].local_addr().unwrap();
-        let lent = vec![LentSocket {
+        let passed = vec![PassedSocket {
             listener: listener.to_owned(),
             bind,
             sockets,
         }];
-        let error = Proxy::start(&config, threads, lent, &[], Arc::new(drop))
+        let error = Proxy::start(&config, threads, passed, &[], Arc::new(drop))
             .err()
             .unwrap();
         assert!(error.to_string().contains(hoped), "{error}");

@@ -96,7 +96,7 @@ fn asking(rig: &Rig, path: &str) -> Wire {
 }
 
 fn wait_for_waiting(rig: &Rig, count: u64) {
-    wait_until("so many wait", || rig.pool().waiting_requests == count);
+    wait_until("so many wait", || rig.pool().queued_requests == count);
 }
 
 /// Asks with one who gets the only room, and with one who waits.
@@ -155,8 +155,8 @@ fn limits_are_never_passed_and_no_call_is_lost() {
         });
         let pool = rig.pool();
         let served: u64 = pool.backends.iter().map(|b| b.requests_total).sum();
-        assert_eq!((served, pool.waiting_requests), (1000, 0), "{pool:?}");
-        assert!(pool.waited_total > 100, "{pool:?}");
+        assert_eq!((served, pool.queued_requests), (1000, 0), "{pool:?}");
+        assert!(pool.queued_total > 100, "{pool:?}");
         assert_eq!(pool.queue_timeouts_total, 0);
         assert_eq!(pool.backends[0].requests_max, Some(3));
     }
@@ -202,8 +202,8 @@ fn who_waits_too_long_is_told_so_and_no_backend_hears_of_it() {
     );
     let pool = rig.pool();
     let counts = (
-        pool.waiting_requests,
-        pool.waited_total,
+        pool.queued_requests,
+        pool.queued_total,
         pool.queue_timeouts_total,
     );
     assert_eq!(counts, (0, 1, 1));
@@ -271,7 +271,7 @@ fn room_of_clients_that_leave_at_any_moment_is_not_lost() {
     assert_eq!(rig.ask(GET).status(), 200, "there still is room");
     wait_until("nobody is left", || {
         let pool = rig.pool();
-        (pool.waiting_requests, pool.backends[0].active_requests) == (0, 0)
+        (pool.queued_requests, pool.backends[0].active_requests) == (0, 0)
     });
 }
 
@@ -414,7 +414,7 @@ fn a_retry_waits_for_room_before_all_that_are_new() {
     gated.has(1);
     for number in 1..4 {
         clients.push(asking(&rig, &format!("/{number}")));
-        wait_until("it waits", || rig.pool().waited_total >= number);
+        wait_until("it waits", || rig.pool().queued_total >= number);
     }
     let failures = rig.pool().backends[0].failures_total;
     wait_until(
@@ -458,7 +458,7 @@ fn drain_cuts_who_still_waits_at_its_deadline() {
     assert_eq!(rig.drain(Duration::from_millis(300)), Drained { cut: 2 });
     assert!(first.is_ended() && second.is_ended());
     let pool = rig.pool();
-    let left = (pool.waiting_requests, pool.backends[0].active_requests);
+    let left = (pool.queued_requests, pool.backends[0].active_requests);
     assert_eq!(left, (0, 0), "all room is given back");
     assert_eq!(gated.paths(), ["/first"]);
 }

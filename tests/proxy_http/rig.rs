@@ -14,7 +14,7 @@ use evenkeel::config::{
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
-use evenkeel::process::proxy::{Drained, LentSocket, Proxy};
+use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
 
 /// A proxy in this process, and what it has said.
 pub struct Rig {
@@ -132,7 +132,7 @@ impl Setup {
             let sockets = sockets(threads);
             let bind = sockets[0].local_addr().unwrap();
             listener.binds = vec![bind];
-            lent.push(LentSocket {
+            lent.push(PassedSocket {
                 listener: listener.name.clone(),
                 bind,
                 sockets,

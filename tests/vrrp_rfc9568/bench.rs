@@ -33,7 +33,7 @@ impl Bench {
             lease: 2 * SECOND,
             down_multiplier: 3,
             announcements: AnnouncementPlan::default(),
-            synchronized: false,
+            in_sync_group: false,
         });
         let now = Instant::now() + 1000 * SECOND;
         router.handle_link(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel::logic::vrrp::interval::{active_down_interval, skew_time};
 use evenkeel::logic::vrrp::router::ACTIONS_MAX;
 use evenkeel::logic::vrrp::{
-    Action, Failure, LinkState, Parameters, Preempt, Rejection, State, VirtualRouter, Wish,
+    Action, Failure, LinkState, MemberState, Parameters, Preempt, Rejection, State, VirtualRouter,
 };
 use evenkeel::model::{AdverInterval, FaultCause, Fitness, Priority, Version};
 
@@ -25,7 +25,7 @@ pub fn live_through(bytes: &[u8]) {
     let mut bench = Bench::with(nonzero(setup[0]), preempt(setup[1]));
     let mut parameters = bench.router.parameters().clone();
     parameters.version = [Version::V3, Version::V2][usize::from(setup[2] & 1)];
-    parameters.synchronized = setup[2] & 2 != 0;
+    parameters.in_sync_group = setup[2] & 2 != 0;
     parameters.down_multiplier = multiplier(setup[3]);
     bench.router.update(bench.now, parameters);
     let mut host = Host::default();
@@ -74,10 +74,10 @@ enum Step {
         centiseconds: u16,
         multiplier: u8,
     },
-    Stand,
-    Follow,
+    Promote,
+    Reelect,
     HoldBack,
-    LetIn,
+    Admit,
 }
 
 impl Step {
@@ -116,10 +116,10 @@ impl Step {
                 centiseconds,
                 multiplier: multiplier(b),
             },
-            28 => Self::Stand,
-            29 => Self::Follow,
+            28 => Self::Promote,
+            29 => Self::Reelect,
             30 => Self::HoldBack,
-            _ => Self::LetIn,
+            _ => Self::Admit,
         }
     }
 }
@@ -180,10 +180,10 @@ impl Bench {
                 };
                 router.update(now, parameters);
             }
-            Step::Stand => router.stand(now),
-            Step::Follow => router.follow(now),
+            Step::Promote => router.promote(now),
+            Step::Reelect => router.reelect(now),
             Step::HoldBack => router.hold_back(now),
-            Step::LetIn => router.let_in(now),
+            Step::Admit => router.admit(now),
         }
     }
 
@@ -199,7 +199,7 @@ impl Bench {
             "held as the state says: {step:?}"
         );
         if self.is_active() {
-            assert!(!router.is_silent(), "an Active answers: {step:?}");
+            assert!(!router.is_suppressed(), "an Active answers: {step:?}");
             let up = matches!(router.link(), LinkState::Up { .. });
             assert!(up, "an Active has a link: {step:?}");
             let fault = matches!(router.fitness(), Fitness::Fault(_));
@@ -209,7 +209,7 @@ impl Bench {
             let mut router = router.clone();
             // A synchronized Backup whose two timers are due says first that it stands, and lets go in the next turn
             // if its group does not want it.
-            if router.wish() == Wish::Standing {
+            if router.member_state() == MemberState::Candidate {
                 router.handle_timeout(self.now);
             }
             let due_at = router.poll_timeout();
@@ -245,7 +245,7 @@ enum Host {
     #[default]
     Nothing,
     Answers,
-    Silent,
+    Suppressed,
     /// What the process before left, which the router has not taken over.
     Leftovers,
 }
@@ -261,9 +261,9 @@ impl Host {
         for action in actions {
             match action {
                 Action::InstallAddresses => *self = Self::Answers,
-                Action::SilenceAddresses => {
+                Action::SuppressAddresses => {
                     assert_eq!(*self, Self::Answers, "what answers can be silenced");
-                    *self = Self::Silent;
+                    *self = Self::Suppressed;
                 }
                 Action::RemoveAddresses => *self = Self::Nothing,
                 Action::RenewAddresses => assert_ne!(*self, Self::Nothing, "there is a lease"),
@@ -283,14 +283,14 @@ impl Host {
     }
 
     fn check(&self, router: &VirtualRouter, step: &Step) {
-        let hoped = match (router.holds_addresses(), router.is_silent()) {
+        let hoped = match (router.holds_addresses(), router.is_suppressed()) {
             // An adoption waits for the link.
             (false, _) if *self == Self::Leftovers && router.state().name() == "Initialize" => {
                 Self::Leftovers
             }
             (false, _) => Self::Nothing,
             (true, false) => Self::Answers,
-            (true, true) => Self::Silent,
+            (true, true) => Self::Suppressed,
         };
         assert_eq!(
             *self, hoped,

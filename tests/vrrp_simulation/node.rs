@@ -18,7 +18,7 @@ use crate::world::Event;
 pub enum Kernel {
     Nothing,
     Answers { until: Micros },
-    Silent { until: Micros },
+    Suppressed { until: Micros },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Setting {
             lease: LEASE,
             down_multiplier: self.down_multiplier,
             announcements: AnnouncementPlan::default(),
-            synchronized: false,
+            in_sync_group: false,
         }
     }
 }

@@ -400,7 +400,7 @@ impl Tracking {
             let now = group.world.nodes[at].clock.shows(group.world.now);
             let entry = Tracked {
                 entry: "web".into(),
-                group: "web".into(),
+                sync_group: "web".into(),
                 rank: *rank,
                 pools: Some(vec!["webfarm".into()]),
             };

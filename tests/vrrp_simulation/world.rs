@@ -67,7 +67,7 @@ pub enum Event {
 pub enum HostStep {
     Install,
     Renew,
-    Silence,
+    Suppress,
     Remove,
 }
 
@@ -448,7 +448,9 @@ impl World {
             (Kind::Evenkeel, HostStep::Install | HostStep::Renew) => {
                 self.chance.percent(self.weather.apply_failure_percent)
             }
-            (Kind::Evenkeel, HostStep::Silence | HostStep::Remove) | (Kind::Keepalived, _) => false,
+            (Kind::Evenkeel, HostStep::Suppress | HostStep::Remove) | (Kind::Keepalived, _) => {
+                false
+            }
         };
         let node = &mut self.nodes[at];
         let now = node.clock.shows(self.now);
@@ -463,12 +465,12 @@ impl World {
         };
         node.kernel = match (step, node.kernel) {
             (HostStep::Install, _) => Kernel::Answers { until },
-            (HostStep::Renew, Kernel::Silent { .. }) => Kernel::Silent { until },
+            (HostStep::Renew, Kernel::Suppressed { .. }) => Kernel::Suppressed { until },
             (HostStep::Renew, Kernel::Nothing | Kernel::Answers { .. }) => {
                 Kernel::Answers { until }
             }
-            (HostStep::Silence, Kernel::Answers { until }) => Kernel::Silent { until },
-            (HostStep::Silence, kernel) => kernel,
+            (HostStep::Suppress, Kernel::Answers { until }) => Kernel::Suppressed { until },
+            (HostStep::Suppress, kernel) => kernel,
             (HostStep::Remove, _) => Kernel::Nothing,
         };
         match &mut node.program {
@@ -605,7 +607,7 @@ impl Wanted {
             Action::Report(transition) => Self::Tell(transition),
             Action::InstallAddresses => Self::Host(HostStep::Install),
             Action::RenewAddresses => Self::Host(HostStep::Renew),
-            Action::SilenceAddresses => Self::Host(HostStep::Silence),
+            Action::SuppressAddresses => Self::Host(HostStep::Suppress),
             Action::RemoveAddresses => Self::Host(HostStep::Remove),
             Action::Announce { .. } => return None,
         })
@@ -620,7 +622,7 @@ pub fn drift(chance: &mut Chance) -> i64 {
 fn lease_end(kernel: Kernel) -> Option<Micros> {
     match kernel {
         Kernel::Nothing => None,
-        Kernel::Answers { until } | Kernel::Silent { until } => Some(until),
+        Kernel::Answers { until } | Kernel::Suppressed { until } => Some(until),
     }
 }
 

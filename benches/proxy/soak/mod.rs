@@ -184,7 +184,7 @@ fn verdict(tally: &Tally, samples: &[Held]) -> bool {
     let of = |what| counts.get(what).copied().unwrap_or(0);
     let watches = of(TAKEN) * 50 <= of(SPOKEN);
     println!(
-        "  unasked answers taken for a request's own: {} of {} {}",
+        "  unsolicited answers taken for a request's own: {} of {} {}",
         of(TAKEN),
         of(SPOKEN),
         word(watches)
@@ -221,9 +221,9 @@ const fn word(right: bool) -> &'static str {
 /// What the names of events begin with that must never be.
 pub const WRONG: &str = "WRONG";
 /// What a backend said while nobody had asked, on a connection that seemed idle.
-const SPOKEN: &str = "unasked answers written";
-/// An unasked answer that a request got: a race that no proxy can win always, and that one which watches its idle
+const SPOKEN: &str = "unsolicited answers written";
+/// An unsolicited answer that a request got: a race that no proxy can win always, and that one which watches its idle
 /// connections loses hardly ever.
-const TAKEN: &str = "unasked answers taken";
+const TAKEN: &str = "unsolicited answers taken";
 const FLAT: f64 = 1.15;
 const AFTER: Duration = Duration::from_secs(2);

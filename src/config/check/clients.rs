@@ -7,7 +7,7 @@ use super::values::{duration_or, flag, number_or};
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
 use crate::config::{ForwardingConfig, ListenerLimits, ListenerTimeouts};
-use crate::logic::http1::forwarding::Writes;
+use crate::logic::http1::forwarding::OptionalField;
 use crate::logic::http1::head::FIELDS_MAX;
 use crate::model::Network;
 
@@ -98,7 +98,13 @@ pub(super) fn check_forwarding(
             });
         }
     }
-    let writes = |writes: bool| if writes { Writes::Yes } else { Writes::No };
+    let writes = |writes: bool| {
+        if writes {
+            OptionalField::Send
+        } else {
+            OptionalField::Omit
+        }
+    };
     let forwarded = flag(fields, "forwarded", false, problems).map(writes);
     let via = flag(fields, "via", false, problems).map(writes);
     let request_id = flag(fields, "request_id", true, problems).map(writes);

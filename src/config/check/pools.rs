@@ -49,14 +49,14 @@ pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools
 
 fn check_pool(
     entry: Value<'_>,
-    places: &mut Vec<(String, NodeId, SocketAddr)>,
+    endpoints: &mut Vec<(String, NodeId, SocketAddr)>,
     problems: &mut Problems,
 ) -> Option<PoolConfig> {
     let fields = entry.fields(
         &["backends", "balance", "health_check", "timeouts"],
         problems,
     )?;
-    let backends = check_backends(entry.name, &fields, places, problems);
+    let backends = check_backends(entry.name, &fields, endpoints, problems);
     let balance = check_balance(&fields, problems);
     let health_check = check_health_check(&fields, problems);
     let timeouts = check_timeouts(&fields, problems);
@@ -72,7 +72,7 @@ fn check_pool(
 fn check_backends(
     pool: &str,
     fields: &Fields<'_>,
-    places: &mut Vec<(String, NodeId, SocketAddr)>,
+    endpoints: &mut Vec<(String, NodeId, SocketAddr)>,
     problems: &mut Problems,
 ) -> Option<Vec<BackendConfig>> {
     let value = fields.need("backends", "{b1: \"192.0.2.10:80\"}", problems)?;
@@ -81,7 +81,7 @@ fn check_backends(
     for entry in entries {
         let checked = check_backend(entry, problems);
         if let Some((at, backend)) = &checked {
-            places.push((pool.to_owned(), *at, backend.address));
+            endpoints.push((pool.to_owned(), *at, backend.address));
         }
         backends = backends.zip(checked).map(|(mut backends, (_, backend))| {
             backends.push(backend);

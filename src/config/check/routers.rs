@@ -47,7 +47,7 @@ pub(super) fn check(
         .zip(synchronize::groups(&wanted, problems))
     {
         for router in entry.routers.iter_mut().flatten() {
-            router.group.clone_from(&group);
+            router.sync_group.clone_from(&group);
         }
     }
     Some(checked)
@@ -213,7 +213,7 @@ impl Common<'_> {
                 entry: entry.to_owned(),
                 family,
             },
-            group: entry.to_owned(),
+            sync_group: entry.to_owned(),
             interface: self.interface.to_owned(),
             vrid: self.vrid,
             version: wire.version,

@@ -26,39 +26,39 @@ pub struct Candidate {
     pub usable: bool,
 }
 
-/// Who is asked before whom: nobody while there is a lower rank in the pool, be it full.
+/// The order in which backends are used: one is picked only if no backend of a lower rank exists.
 ///
-/// Full is not down: who would not be asked otherwise is not asked because others have no room.
+/// Full backends keep their rank: requests wait for them rather than spill to a worse rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// It answers its probes.
     Up,
     /// It could not be connected to a moment ago, which its probes have not noticed.
-    UpAvoided,
+    UpEjected,
     /// Nothing is known of it.
     Unprobed,
     /// Nothing is known of it but that it could not be connected to a moment ago.
-    UnprobedAvoided,
+    UnprobedEjected,
 }
 
 /// Whether a backend could not be connected to a moment ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Avoided {
+pub enum Ejection {
     /// It could not.
-    Yes,
+    Ejected,
     /// It could, or has not been tried.
-    No,
+    None,
 }
 
 impl Rank {
     /// Returns the rank of a backend; `None` where it is not asked at all.
-    pub fn of(availability: Availability, avoided: Avoided) -> Option<Rank> {
-        match (availability, avoided) {
-            (Availability::Up, Avoided::No) => Some(Rank::Up),
-            (Availability::Up, Avoided::Yes) => Some(Rank::UpAvoided),
-            (Availability::Unprobed, Avoided::No) => Some(Rank::Unprobed),
-            (Availability::Unprobed, Avoided::Yes) => Some(Rank::UnprobedAvoided),
-            (Availability::Down, Avoided::Yes | Avoided::No) => None,
+    pub fn of(availability: Availability, ejection: Ejection) -> Option<Rank> {
+        match (availability, ejection) {
+            (Availability::Up, Ejection::None) => Some(Rank::Up),
+            (Availability::Up, Ejection::Ejected) => Some(Rank::UpEjected),
+            (Availability::Unprobed, Ejection::None) => Some(Rank::Unprobed),
+            (Availability::Unprobed, Ejection::Ejected) => Some(Rank::UnprobedEjected),
+            (Availability::Down, Ejection::Ejected | Ejection::None) => None,
         }
     }
 }
@@ -171,8 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn the_up_are_asked_before_the_unprobed_and_the_avoided_last_of_either() {
-        let of = |availability| [Avoided::No, Avoided::Yes].map(|is| Rank::of(availability, is));
+    fn the_up_are_asked_before_the_unprobed_and_the_ejected_last_of_either() {
+        let of =
+            |availability| [Ejection::None, Ejection::Ejected].map(|is| Rank::of(availability, is));
         let order = [Availability::Up, Availability::Unprobed].map(of).concat();
         assert!(order.iter().all(Option::is_some), "{order:?}");
         assert!(order.is_sorted_by(|a, b| a < b), "{order:?}");

@@ -2,10 +2,10 @@
 //!
 //! One type for all framings, so that the loops that move bytes know none of them. Pure.
 
-use super::chunked::{ChunkedReader, Run, Unwrap};
+use super::chunked::{ChunkFraming, ChunkedReader, Run};
 use super::head::Framing;
 use super::refusal::BodyError;
-use super::response::Carry;
+use super::response::BodyCoding;
 
 /// What is still to come of one body.
 #[derive(Clone, Debug)]
@@ -25,10 +25,10 @@ enum Kind {
 
 impl Body {
     /// Returns a body before its first byte, framed as a head has said and carried on so.
-    pub fn new(framing: Framing, carry: Carry) -> Body {
+    pub fn new(framing: Framing, carry: BodyCoding) -> Body {
         let unwrap = match carry {
-            Carry::AsIs | Carry::Chunked => Unwrap::No,
-            Carry::Unchunked => Unwrap::Yes,
+            BodyCoding::AsIs | BodyCoding::Chunked => ChunkFraming::Keep,
+            BodyCoding::Unchunked => ChunkFraming::Strip,
         };
         let kind = match framing {
             Framing::None | Framing::Length(0) => Kind::Ended,
@@ -153,7 +153,7 @@ mod tests {
             ),
             (Framing::UntilClose, "abc", 3, false, Ok(())),
         ] {
-            let mut body = Body::new(framing, Carry::AsIs);
+            let mut body = Body::new(framing, BodyCoding::AsIs);
             let plain = body.plain_bytes();
             let run = body.handle_bytes(input.as_bytes());
             assert_eq!(run, Ok(Run { pass, skip: 0 }), "{framing:?}");

@@ -12,11 +12,11 @@ use super::refusal::BodyError;
 
 /// What becomes of the chunk framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unwrap {
-    /// It is handed on with the data.
-    No,
-    /// Only the data is handed on.
-    Yes,
+pub enum ChunkFraming {
+    /// It is passed on with the data.
+    Keep,
+    /// Only the data is passed on.
+    Strip,
 }
 
 /// What to do with the next bytes of a body: hand on `pass`, forget the `skip` behind them.
@@ -32,7 +32,7 @@ pub struct Run {
 #[derive(Clone, Debug)]
 pub struct ChunkedReader {
     state: State,
-    unwrap: Unwrap,
+    unwrap: ChunkFraming,
     extension_bytes: u16,
     data_bytes: u64,
     /// The trailers as they came; then, what is written instead.
@@ -65,7 +65,7 @@ enum State {
 
 impl ChunkedReader {
     /// Returns a reader at the beginning of a body.
-    pub fn new(unwrap: Unwrap) -> ChunkedReader {
+    pub fn new(unwrap: ChunkFraming) -> ChunkedReader {
         ChunkedReader {
             state: State::Size {
                 value: 0,
@@ -114,13 +114,13 @@ impl ChunkedReader {
     /// travel and the empty line, if they were not handed on already.
     pub fn tail(&self) -> &[u8] {
         match self.unwrap {
-            Unwrap::No => &self.trailers,
-            Unwrap::Yes => &[],
+            ChunkFraming::Keep => &self.trailers,
+            ChunkFraming::Strip => &[],
         }
     }
 
     fn hands_on(&self, next: u8) -> bool {
-        let framing = self.unwrap == Unwrap::No;
+        let framing = self.unwrap == ChunkFraming::Keep;
         match self.state {
             State::Data { .. } => true,
             State::Size { .. } => framing && next != b';',
@@ -303,7 +303,11 @@ mod tests {
     use super::*;
 
     /// Returns what is handed on and what is left, with the input cut into pieces of `piece` bytes.
-    fn read(input: &[u8], unwrap: Unwrap, piece: usize) -> Result<(Vec<u8>, usize), BodyError> {
+    fn read(
+        input: &[u8],
+        unwrap: ChunkFraming,
+        piece: usize,
+    ) -> Result<(Vec<u8>, usize), BodyError> {
         let mut reader = ChunkedReader::new(unwrap);
         let (mut out, mut at) = (Vec::new(), 0);
         while at < input.len() && !reader.is_ended() {
@@ -366,13 +370,13 @@ mod tests {
             for piece in 1..=input.len() {
                 let hoped = Ok((bare.as_bytes().to_vec(), left));
                 assert_eq!(
-                    read(input.as_bytes(), Unwrap::Yes, piece),
+                    read(input.as_bytes(), ChunkFraming::Strip, piece),
                     hoped,
                     "{input:?}"
                 );
                 let hoped = Ok((framed.as_bytes().to_vec(), left));
                 assert_eq!(
-                    read(input.as_bytes(), Unwrap::No, piece),
+                    read(input.as_bytes(), ChunkFraming::Keep, piece),
                     hoped,
                     "{input:?}"
                 );
@@ -429,7 +433,7 @@ mod tests {
             ("0\r\nX: 1\r\n", E::Truncated),
         ] {
             for piece in [1, 2, 3, 7, input.len()] {
-                for unwrap in [Unwrap::Yes, Unwrap::No] {
+                for unwrap in [ChunkFraming::Strip, ChunkFraming::Keep] {
                     let got = read(input.as_bytes(), unwrap, piece);
                     assert_eq!(got, Err(hoped), "{input:?} in pieces of {piece}");
                 }
@@ -450,17 +454,17 @@ mod tests {
                 input.extend_from_slice(b"\r\n");
             }
             input.extend_from_slice(b"0\r\nX: y\r\n\r\n");
-            let (framed, _) = read(&input, Unwrap::No, piece).expect("it is well formed");
-            let (again, _) = read(&framed, Unwrap::No, piece).expect("so is what is handed on");
+            let (framed, _) = read(&input, ChunkFraming::Keep, piece).expect("it is well formed");
+            let (again, _) = read(&framed, ChunkFraming::Keep, piece).expect("so is what is handed on");
             prop_assert_eq!(&framed, &again);
-            let (data, _) = read(&framed, Unwrap::Yes, piece).expect("and it has the same data");
+            let (data, _) = read(&framed, ChunkFraming::Strip, piece).expect("and it has the same data");
             prop_assert_eq!(data, chunks.concat());
         }
 
         #[test]
         fn no_bytes_break_the_reader(input in proptest::collection::vec(any::<u8>(), 0..200), piece in 1..20usize) {
-            let whole = read(&input, Unwrap::Yes, 200);
-            prop_assert_eq!(whole, read(&input, Unwrap::Yes, piece), "wherever reads end");
+            let whole = read(&input, ChunkFraming::Strip, 200);
+            prop_assert_eq!(whole, read(&input, ChunkFraming::Strip, piece), "wherever reads end");
         }
     }
 }

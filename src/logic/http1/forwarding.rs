@@ -14,7 +14,7 @@ use crate::model::Network;
 
 /// What the proxy knows of the way a request came.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
+pub struct ForwardingContext<'a> {
     /// Who has connected.
     pub peer: IpAddr,
     /// Whether it is believed.
@@ -26,9 +26,9 @@ pub struct Arrival<'a> {
     /// The Host for requests of HTTP/1.0 that have none: the address it has connected to.
     pub fallback_host: &'a str,
     /// Whether a Forwarded field is written.
-    pub forwarded: Writes,
+    pub forwarded: OptionalField,
     /// Whether the proxy writes itself into Via.
-    pub via: Writes,
+    pub via: OptionalField,
     /// The name of a request that has none that is believed; without one none is written.
     pub request_id: Option<RequestId>,
 }
@@ -42,13 +42,13 @@ pub enum Trust {
     Untrusted,
 }
 
-/// Whether a field is written.
+/// What becomes of a field that the proxy may add to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writes {
-    /// It is.
-    Yes,
-    /// It is not.
-    No,
+pub enum OptionalField {
+    /// It is sent to the backend.
+    Send,
+    /// It is left out.
+    Omit,
 }
 
 /// A request's name: 128 bits in hexadecimal digits.
@@ -110,7 +110,7 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Arrival<'_> {
+impl ForwardingContext<'_> {
     /// Appends the fields.
     pub(super) fn write(&self, fields: &[Header<'_>], host: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"X-Forwarded-For: ");
@@ -125,7 +125,7 @@ impl Arrival<'_> {
         self.write_word(fields, PORT, out, |out| {
             write_number(out, u64::from(self.port));
         });
-        if self.forwarded == Writes::Yes {
+        if self.forwarded == OptionalField::Send {
             out.extend_from_slice(b"\r\nForwarded: ");
             self.write_believed(fields, Name::Forwarded, out);
             self.write_element(host, out);
@@ -272,14 +272,14 @@ mod tests {
     }
 
     fn written(trust: Trust, peer: &str, fields: &[Header<'_>]) -> String {
-        let arrival = Arrival {
+        let arrival = ForwardingContext {
             peer: peer.parse().expect("an address"),
             trust,
             scheme: "http",
             port: 80,
             fallback_host: "",
-            forwarded: Writes::Yes,
-            via: Writes::No,
+            forwarded: OptionalField::Send,
+            via: OptionalField::Omit,
             request_id: Some(request_id([0x0123_4567_89ab_cdef, 1])),
         };
         let mut out = Vec::new();

@@ -23,5 +23,5 @@ pub mod response;
 pub mod chunked;
 pub mod body;
 pub mod forwarding;
-pub mod own;
+pub mod local_reply;
 pub mod date;

@@ -6,7 +6,7 @@
 
 use httparse::Status;
 
-use super::forwarding::{Arrival, Writes};
+use super::forwarding::{ForwardingContext, OptionalField};
 use super::head::{
     ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
     lines_end_in_crlf, syntax, write_number,
@@ -129,7 +129,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     ) -> Result<RequestHead<'s, 'b>, RequestRefusal> {
         let mut seen = Seen::default();
         for (index, field) in fields.all().iter().enumerate() {
-            if seen.handle(field)? == Travels::No {
+            if seen.handle(field)? == Forward::Omit {
                 fields.drop_field(index);
             }
         }
@@ -178,7 +178,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     /// route the message or say where it came from). `Proxy` and names with an underscore go,
     /// because CGI reads them as something else. Expect is ours: the proxy itself answers `100
     /// Continue`. What is said of the client is `forwarding`'s.
-    pub fn write(&self, arrival: &Arrival<'_>, out: &mut Vec<u8>) {
+    pub fn write(&self, arrival: &ForwardingContext<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method.as_bytes());
         out.push(b' ');
         self.target.write(out);
@@ -215,7 +215,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             }
             Upgrade::None => {}
         }
-        if arrival.via == Writes::Yes {
+        if arrival.via == OptionalField::Send {
             // Behind those of whoever came before (RFC 9110 §7.6.3).
             out.extend_from_slice(match self.version {
                 Version::Http10 => b"Via: 1.0 evenkeel\r\n",
@@ -322,16 +322,16 @@ enum Asked {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Travels {
-    Yes,
-    No,
+enum Forward {
+    Send,
+    Omit,
 }
 
 impl<'b> Seen<'b> {
-    fn handle(&mut self, field: &httparse::Header<'b>) -> Result<Travels, RequestRefusal> {
+    fn handle(&mut self, field: &httparse::Header<'b>) -> Result<Forward, RequestRefusal> {
         let value = field.value;
         match Name::of(field.name.as_bytes()) {
-            Name::Other if field.name.as_bytes().contains(&b'_') => return Ok(Travels::No),
+            Name::Other if field.name.as_bytes().contains(&b'_') => return Ok(Forward::Omit),
             Name::Other | Name::Date | Name::Trailer | Name::ProxyAuthenticate => {}
             Name::Host => match self.host {
                 None => self.host = Some(value),
@@ -344,18 +344,18 @@ impl<'b> Seen<'b> {
                 }
                 // A number in its plainest form goes on as it is.
                 let plain = value == b"0" || value.first().is_some_and(|&digit| digit != b'0');
-                return Ok(if plain { Travels::Yes } else { Travels::No });
+                return Ok(if plain { Forward::Send } else { Forward::Omit });
             }
             Name::TransferEncoding => {
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(RequestRefusal::TransferCoding);
                 }
                 self.chunked = true;
-                return Ok(Travels::No);
+                return Ok(Forward::Omit);
             }
             Name::Connection => {
                 self.connection.add(value);
-                return Ok(Travels::No);
+                return Ok(Forward::Omit);
             }
             Name::Upgrade => {
                 let alone = self.upgrade == Asked::Nothing;
@@ -364,11 +364,11 @@ impl<'b> Seen<'b> {
                 } else {
                     Asked::Other
                 };
-                return Ok(Travels::No);
+                return Ok(Forward::Omit);
             }
             Name::Expect if value.eq_ignore_ascii_case(b"100-continue") => {
                 self.expectation = Expectation::Continue;
-                return Ok(Travels::No);
+                return Ok(Forward::Omit);
             }
             Name::Expect => {}
             Name::Te => {
@@ -376,7 +376,7 @@ impl<'b> Seen<'b> {
                     let coding = coding.split(|&byte| byte == b';').next().unwrap_or(coding);
                     coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
                 });
-                return Ok(Travels::No);
+                return Ok(Forward::Omit);
             }
             Name::Forwarded
             | Name::KeepAlive
@@ -387,9 +387,9 @@ impl<'b> Seen<'b> {
             | Name::XForwardedHost
             | Name::XForwardedPort
             | Name::XForwardedProto
-            | Name::XRequestId => return Ok(Travels::No),
+            | Name::XRequestId => return Ok(Forward::Omit),
         }
-        Ok(Travels::Yes)
+        Ok(Forward::Send)
     }
 
     /// RFC 9112 §6.3; also returns whether the length must be written anew.

@@ -55,7 +55,7 @@ pub struct ResponseHead<'s, 'b> {
 
 /// How a body is carried from the backend to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carry {
+pub enum BodyCoding {
     /// Its bytes go on as they are, chunk framing included.
     AsIs,
     /// Chunk framing is taken off: the client speaks HTTP/1.0, the end of the connection ends it.
@@ -66,11 +66,11 @@ pub enum Carry {
 
 /// What is written to the client besides the backend's fields.
 #[derive(Clone, Copy, Debug)]
-pub struct Departure<'a> {
+pub struct ResponseRewrite<'a> {
     /// Whether the client's connection is kept.
     pub persistence: Persistence,
     /// How the body is carried.
-    pub carry: Carry,
+    pub carry: BodyCoding,
     /// For a response that has none.
     pub date: &'a [u8; DATE_BYTES],
 }
@@ -218,18 +218,18 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
 
     /// Returns how the body reaches the client, and whether the client's connection can be kept
     /// after it.
-    pub fn departure(&self, asked: AskedFor) -> (Carry, Persistence) {
+    pub fn departure(&self, asked: AskedFor) -> (BodyCoding, Persistence) {
         match (self.framing, asked.version) {
-            (Framing::None | Framing::Length(_), _) => (Carry::AsIs, asked.persistence),
-            (Framing::Chunked, Version::Http11) => (Carry::AsIs, asked.persistence),
-            (Framing::UntilClose, Version::Http11) => (Carry::Chunked, asked.persistence),
-            (Framing::Chunked, Version::Http10) => (Carry::Unchunked, Persistence::Close),
-            (Framing::UntilClose, Version::Http10) => (Carry::AsIs, Persistence::Close),
+            (Framing::None | Framing::Length(_), _) => (BodyCoding::AsIs, asked.persistence),
+            (Framing::Chunked, Version::Http11) => (BodyCoding::AsIs, asked.persistence),
+            (Framing::UntilClose, Version::Http11) => (BodyCoding::Chunked, asked.persistence),
+            (Framing::Chunked, Version::Http10) => (BodyCoding::Unchunked, Persistence::Close),
+            (Framing::UntilClose, Version::Http10) => (BodyCoding::AsIs, Persistence::Close),
         }
     }
 
     /// Appends the head that a client is sent.
-    pub fn write(&self, asked: AskedFor, departure: &Departure<'_>, out: &mut Vec<u8>) {
+    pub fn write(&self, asked: AskedFor, departure: &ResponseRewrite<'_>, out: &mut Vec<u8>) {
         write_status_line(out, self.status, self.reason);
         self.fields.write_kept(out);
         if let Some(length) = self.writes_length {
@@ -246,9 +246,9 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             return;
         }
         let chunks = match departure.carry {
-            Carry::AsIs => self.framing == Framing::Chunked,
-            Carry::Chunked => true,
-            Carry::Unchunked => false,
+            BodyCoding::AsIs => self.framing == Framing::Chunked,
+            BodyCoding::Chunked => true,
+            BodyCoding::Unchunked => false,
         };
         if chunks {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");

@@ -26,7 +26,7 @@ pub struct Tracked {
     /// The key under `virtual_routers`.
     pub entry: String,
     /// Entries of the same group move together.
-    pub group: String,
+    pub sync_group: String,
     /// What this node stands with, well and ill.
     pub rank: Rank,
     /// The pools of the listeners on its addresses; `None` where no listener serves on them.
@@ -153,7 +153,7 @@ impl Tracker {
         let others = self
             .entries
             .iter()
-            .filter(|other| other.group == tracked.group && other.entry != tracked.entry);
+            .filter(|other| other.sync_group == tracked.sync_group && other.entry != tracked.entry);
         for other in others {
             match self.own_condition(other) {
                 Condition::Ill(illness, reason) => {

@@ -17,7 +17,7 @@ fn rank(node: &str, bases: &[(&str, u8)]) -> Rank {
 fn tracked(pools: Option<&[&str]>) -> Tracked {
     Tracked {
         entry: "web".into(),
-        group: "web".into(),
+        sync_group: "web".into(),
         rank: rank("lb1", &[("lb1", 150), ("lb2", 100)]),
         pools: pools.map(|pools| pools.iter().map(ToString::to_string).collect()),
     }
@@ -215,7 +215,7 @@ fn entries_that_move_together_are_ill_together_and_others_are_not() {
     let now = Instant::now();
     let entry = |entry: &str, group: &str, pools| Tracked {
         entry: entry.into(),
-        group: group.into(),
+        sync_group: group.into(),
         ..tracked(pools)
     };
     let entries = vec![

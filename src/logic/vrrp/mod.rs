@@ -27,17 +27,17 @@
 //!   a limited answer is sent at the end of that time instead.
 //! - §6.4.3: an Active that wakes later than its own Active_Down_Interval is a Backup before all
 //!   else.
-//! - §6.4.2: a virtual router that is synchronized with others becomes Active when all of them would, and leaves when
+//! - §6.4.2: a virtual router of a sync group becomes Active when all of them would, and leaves when
 //!   one of them does; the RFC knows no groups.
 //! - §8.3.1: an advertisement from our own address is ignored, also in a tie.
 
 pub mod announce;
 pub mod counters;
-pub mod group;
 pub mod interval;
 pub mod packet;
 pub mod packet_v2;
 pub mod router;
+pub mod sync_group;
 pub mod state;
 
 pub use announce::AnnouncementPlan;
@@ -46,5 +46,6 @@ pub use packet::{Advertisement, ChecksumForm, Envelope, Rejection};
 pub use packet_v2::Authentication;
 pub use router::VirtualRouter;
 pub use state::{
-    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition, Wish,
+    Action, Cause, Failure, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt, State,
+    Transition,
 };

@@ -8,12 +8,12 @@
 //! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our
 //! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
 //!
-//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up, `company` what moving with
+//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up, `sync_group` what moving with
 //! other virtual routers adds.
 
-mod company;
 mod hearing;
 mod leaving;
+mod sync_group;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 pub use self::leaving::RELEASE_MARGIN;
 pub use super::counters::Counters;
 pub use super::state::{
-    Action, Cause, Failure, LinkState, Obstacle, Parameters, Peer, Preempt, State, Transition, Wish,
+    Action, Cause, Failure, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt, State,
+    Transition,
 };
 
 use super::announce::Announcements;
@@ -45,7 +46,7 @@ pub struct VirtualRouter {
     /// What the timer of a Backup will have meant when it expires.
     stand_cause: Cause,
     /// The timer of a Backup has expired, but its group does not yet let it become Active.
-    standing: bool,
+    is_candidate: bool,
     /// Another virtual router of the group cannot take part.
     held_back: bool,
     /// A Backup does not stand before: the host failed us a moment ago.
@@ -78,7 +79,7 @@ impl VirtualRouter {
             state: State::Initialize { release_at: None },
             holding: Holding::Absent,
             stand_cause: Cause::ActiveSilent,
-            standing: false,
+            is_candidate: false,
             held_back: false,
             stand_not_before: None,
             failures: 0,
@@ -148,8 +149,8 @@ impl VirtualRouter {
                 release_at,
                 ..
             } => {
-                if active_down_at <= now && !self.standing {
-                    self.handle_silence(now);
+                if active_down_at <= now && !self.is_candidate {
+                    self.handle_active_down(now);
                 } else {
                     self.release_if_due(now, release_at);
                 }
@@ -280,7 +281,7 @@ impl VirtualRouter {
                 release_at,
                 ..
             } => {
-                let stand_at = (!self.standing).then_some(active_down_at);
+                let stand_at = (!self.is_candidate).then_some(active_down_at);
                 stand_at.into_iter().chain(release_at).min()
             }
             State::Active {
@@ -333,15 +334,15 @@ impl VirtualRouter {
     pub const fn holds_addresses(&self) -> bool {
         match self.holding {
             Holding::Absent => false,
-            Holding::Answering { .. } | Holding::Silent { .. } => true,
+            Holding::Answering { .. } | Holding::Suppressed { .. } => true,
         }
     }
 
     /// Returns whether it holds the addresses without answering ARP or neighbor discovery for them.
-    pub const fn is_silent(&self) -> bool {
+    pub const fn is_suppressed(&self) -> bool {
         match self.holding {
             Holding::Absent | Holding::Answering { .. } => false,
-            Holding::Silent { .. } => true,
+            Holding::Suppressed { .. } => true,
         }
     }
 
@@ -366,7 +367,7 @@ impl VirtualRouter {
             Lifecycle::Running | Lifecycle::Adopting { .. } => {}
         }
         self.own_obstacle()
-            .or_else(|| self.held_back.then_some(Obstacle::Companion))
+            .or_else(|| self.held_back.then_some(Obstacle::SyncGroup))
     }
 
     /// Returns the last change of state and when it was.
@@ -418,7 +419,7 @@ impl VirtualRouter {
     /// The only line that assigns the state. Moving a timer within a state does not come here.
     fn transition(&mut self, now: Instant, to: State, cause: Cause) {
         let from = std::mem::replace(&mut self.state, to);
-        self.standing = false;
+        self.is_candidate = false;
         match (from, to) {
             (State::Initialize { .. } | State::Backup { .. }, State::Active { .. }) => {
                 self.counters.active_transitions += 1;
@@ -466,7 +467,7 @@ impl VirtualRouter {
             return;
         };
         match self.obstacle() {
-            Some(Obstacle::Fault(_) | Obstacle::Companion) => return self.drop_adoption(),
+            Some(Obstacle::Fault(_) | Obstacle::SyncGroup) => return self.drop_adoption(),
             // An adoption waits for the link, but not for the end of a fault.
             Some(Obstacle::LinkDown) => return,
             None => {}
@@ -487,7 +488,7 @@ impl VirtualRouter {
         let mut patience = self.patience(own_interval);
         self.stand_cause = Cause::ActiveSilent;
         if self.is_owner() && may_stand {
-            if !self.parameters.synchronized {
+            if !self.parameters.in_sync_group {
                 return self.become_active(now, Cause::OwnerStartup);
             }
             self.stand_cause = Cause::OwnerStartup;
@@ -587,11 +588,13 @@ impl VirtualRouter {
     fn renew_if_due(&mut self, now: Instant) {
         let next_at = self.renewal_after(now);
         match &mut self.holding {
-            Holding::Answering { renew_at } | Holding::Silent { renew_at } if *renew_at <= now => {
+            Holding::Answering { renew_at } | Holding::Suppressed { renew_at }
+                if *renew_at <= now =>
+            {
                 *renew_at = next_at;
                 self.actions.push_back(Action::RenewAddresses);
             }
-            Holding::Absent | Holding::Answering { .. } | Holding::Silent { .. } => {}
+            Holding::Absent | Holding::Answering { .. } | Holding::Suppressed { .. } => {}
         }
     }
 
@@ -659,21 +662,21 @@ enum Lifecycle {
 enum Holding {
     Absent,
     Answering { renew_at: Instant },
-    Silent { renew_at: Instant },
+    Suppressed { renew_at: Instant },
 }
 
 impl Holding {
     const fn renew_at(self) -> Option<Instant> {
         match self {
             Self::Absent => None,
-            Self::Answering { renew_at } | Self::Silent { renew_at } => Some(renew_at),
+            Self::Answering { renew_at } | Self::Suppressed { renew_at } => Some(renew_at),
         }
     }
 
     fn hasten_renewal(&mut self, now: Instant) {
         match self {
             Self::Absent => {}
-            Self::Answering { renew_at } | Self::Silent { renew_at } => *renew_at = now,
+            Self::Answering { renew_at } | Self::Suppressed { renew_at } => *renew_at = now,
         }
     }
 }

@@ -45,25 +45,25 @@ pub struct Parameters {
     pub down_multiplier: u8,
     /// When it is announced where the addresses are.
     pub announcements: AnnouncementPlan,
-    /// It moves with others: it becomes Active when told to by `stand`, and `wish` says when it would.
-    pub synchronized: bool,
+    /// It is in a sync group: it becomes Active when the group calls `promote`; `member_state` says when it would.
+    pub in_sync_group: bool,
 }
 
-/// What a synchronized virtual router says to its group; see `group`.
+/// The state of a virtual router as a member of its sync group; see `sync_group`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// It was not started, or was stopped: it has no say.
-    Nothing,
+pub enum MemberState {
+    /// It was not started, or was stopped: the group is told on its own.
+    NotStarted,
     /// It cannot take part.
     Blocked,
-    /// It could take part, but is held back.
+    /// It could take part, but the group holds it back.
     HeldBack,
-    /// It is Backup and hears, or still waits for, an Active.
-    Following,
+    /// It is Backup, and hears or still waits for an Active.
+    Backup,
     /// It is Backup and would be Active were it alone.
-    Standing,
+    Candidate,
     /// It is Active.
-    Leading,
+    Active,
 }
 
 /// Whether advertisements can be sent, and from where.
@@ -160,9 +160,9 @@ pub enum Cause {
     /// The host did not say whether it installed the addresses.
     ApplyTimedOut,
     /// Another virtual router of its group left Active, or cannot take part.
-    Companion,
+    SyncGroup,
     /// Every virtual router of its group can take part again.
-    CompanionsBack,
+    SyncGroupBack,
 }
 
 impl Cause {
@@ -182,8 +182,8 @@ impl Cause {
             | Self::Stalled
             | Self::ApplyFailed
             | Self::ApplyTimedOut
-            | Self::Companion
-            | Self::CompanionsBack => "none",
+            | Self::SyncGroup
+            | Self::SyncGroupBack => "none",
         }
     }
 
@@ -208,8 +208,8 @@ impl Cause {
             | Self::Stalled
             | Self::ApplyFailed
             | Self::ApplyTimedOut
-            | Self::Companion
-            | Self::CompanionsBack => "priority",
+            | Self::SyncGroup
+            | Self::SyncGroupBack => "priority",
         }
     }
 }
@@ -235,8 +235,8 @@ impl fmt::Display for Cause {
             Self::Stalled => "slept longer than the active down interval",
             Self::ApplyFailed => "the addresses could not be installed",
             Self::ApplyTimedOut => "the addresses were not installed in time",
-            Self::Companion => "it moves with another virtual router",
-            Self::CompanionsBack => "every virtual router of its group takes part again",
+            Self::SyncGroup => "it moves with another virtual router",
+            Self::SyncGroupBack => "every virtual router of its group takes part again",
         };
         f.write_str(fragment)
     }
@@ -262,14 +262,14 @@ pub enum Action {
         priority: Priority,
     },
     /// Install exactly the addresses of `parameters()` with the lease (idempotent), then report
-    /// `handle_applied` or `handle_apply_failed`; also ends a silence. Other addresses of this
+    /// `handle_applied` or `handle_apply_failed`; also ends a suppression. Other addresses of this
     /// router that an earlier configuration left behind are taken away.
     InstallAddresses,
-    /// Extend the lease of every address; a silence goes on. Only a failure is reported.
+    /// Extend the lease of every address; a suppression goes on. Only a failure is reported.
     RenewAddresses,
     /// Keep the addresses but answer neither ARP nor neighbor discovery for them.
-    SilenceAddresses,
-    /// Take every address away; also ends a silence.
+    SuppressAddresses,
+    /// Take every address away; also ends a suppression.
     RemoveAddresses,
     /// Send one gratuitous ARP or unsolicited neighbor advertisement for every address in each round, beginning now.
     Announce {
@@ -308,5 +308,5 @@ pub enum Obstacle {
     /// No usable interface.
     LinkDown,
     /// Another virtual router of its group cannot take part.
-    Companion,
+    SyncGroup,
 }

@@ -26,11 +26,11 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::downstream::watch::BEAT_MS;
+use super::deadline::BEAT_MS;
 use super::progress::Progress;
 use super::serving::Events;
-use super::shared::Table;
-use super::shortage::{Place, is_shortage_towards};
+use super::shortage::{Operation, is_shortage_towards};
+use super::table::Table;
 use super::worker::Stage;
 use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
@@ -142,7 +142,7 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
             // What we lack is no verdict on the backend.
             Err(ProbeError::Connect(error)) if is_shortage_towards(backend.address, error) => {
                 let now_ms = target.table.now_ms();
-                target.table.shortages.note(Place::Probe, error, now_ms);
+                target.table.shortages.note(Operation::Probe, error, now_ms);
                 None
             }
             Err(_) => Some(Outcome::Failure),

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use super::budget::PARSED;
 use super::buffers::Held;
-use super::downstream::watch::{Hurried, Interrupt, Phase, Reminder, Watch};
+use super::deadline::{Deadline, Hurried, Interrupt, Phase, Reminder};
 use super::flow::{Ends, Flow, FlowError, Keeps};
 use super::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use super::stream::Stream;
-use super::worker::Thread;
+use super::worker::WorkerContext;
 use crate::config::PoolTimeouts;
 use crate::logic::http1::head::{Framing, HeadLimits, Persistence, Slots, Version, head_may_end};
-use crate::logic::http1::own::CONTINUE;
+use crate::logic::http1::local_reply::CONTINUE;
 use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::request::Expectation;
-use crate::logic::http1::response::{AskedFor, Carry, Departure, ResponseHead};
+use crate::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
 
 /// A request on its way and its response on the way back.
 pub(super) struct Exchange {
@@ -61,8 +61,8 @@ enum ClientSide {
 pub(super) struct Sides<'a> {
     pub(super) client: &'a mut Stream,
     pub(super) upstream: &'a mut Stream,
-    pub(super) thread: &'a Thread,
-    pub(super) watch: &'a Watch,
+    pub(super) context: &'a WorkerContext,
+    pub(super) deadline: &'a Deadline,
     pub(super) pool_timeouts: PoolTimeouts,
 }
 
@@ -72,10 +72,10 @@ impl Sides<'_> {
         Ends {
             source: self.client,
             sink: self.upstream,
-            buffers: &self.thread.buffers,
-            pipes: &self.thread.pipes,
-            watch: self.watch,
-            budget: &self.thread.budget,
+            buffers: &self.context.buffers,
+            pipes: &self.context.pipes,
+            deadline: self.deadline,
+            budget: &self.context.budget,
         }
     }
 
@@ -84,10 +84,10 @@ impl Sides<'_> {
         Ends {
             source: self.upstream,
             sink: self.client,
-            buffers: &self.thread.buffers,
-            pipes: &self.thread.pipes,
-            watch: self.watch,
-            budget: &self.thread.budget,
+            buffers: &self.context.buffers,
+            pipes: &self.context.pipes,
+            deadline: self.deadline,
+            budget: &self.context.budget,
         }
     }
 }
@@ -173,7 +173,7 @@ impl Exchange {
         expectation: Expectation,
     ) -> Exchange {
         let mut upload = Flow::new(head, ahead, Keeps::Head);
-        upload.frame(framing, Carry::AsIs);
+        upload.frame(framing, BodyCoding::AsIs);
         Exchange {
             asked,
             expectation,
@@ -194,10 +194,10 @@ impl Exchange {
     }
 
     /// Prepares for another attempt: the request is sent from its beginning.
-    pub(super) fn rewind(&mut self, thread: &Thread) {
+    pub(super) fn rewind(&mut self, context: &WorkerContext) {
         self.upload.rewind();
         self.uploading = Uploading::Going;
-        self.download.input.clear(&thread.buffers);
+        self.download.input.clear(&context.buffers);
         self.searched = None;
     }
 
@@ -237,16 +237,16 @@ impl Exchange {
     }
 
     /// Holds no more than must be while the client is told that there is no answer.
-    pub(super) fn settle(&mut self, thread: &Thread) {
-        self.download.input.clear(&thread.buffers);
-        self.upload.input.shrink(&thread.buffers);
+    pub(super) fn settle(&mut self, context: &WorkerContext) {
+        self.download.input.clear(&context.buffers);
+        self.upload.input.shrink(&context.buffers);
     }
 
     /// Gives all buffers back but what the client has sent ahead.
-    pub(super) fn end(&mut self, thread: &Thread) -> Held {
-        let surplus = &mut self.download.end(&thread.buffers, &thread.pipes);
-        surplus.clear(&thread.buffers);
-        self.upload.end(&thread.buffers, &thread.pipes)
+    pub(super) fn end(&mut self, context: &WorkerContext) -> Held {
+        let surplus = &mut self.download.end(&context.buffers, &context.pipes);
+        surplus.clear(&context.buffers);
+        self.upload.end(&context.buffers, &context.pipes)
     }
 
     /// Sends the request and waits for the head of its response.
@@ -255,8 +255,8 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
     ) -> Poll<Waited> {
-        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
-            return Poll::Ready(self.interrupted(interrupt, sides.watch));
+        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
+            return Poll::Ready(self.interrupted(interrupt, sides.deadline));
         }
         if self.uploading == Uploading::Going
             && let Poll::Ready(why) = self.poll_upload(cx, sides)
@@ -266,18 +266,18 @@ impl Exchange {
         if let Poll::Ready(waited) = self.poll_head(cx, sides) {
             return Poll::Ready(waited);
         }
-        self.upload.input.shrink(&sides.thread.buffers);
+        self.upload.input.shrink(&sides.context.buffers);
         self.poll_client(cx, sides)
     }
 
-    fn interrupted(&self, interrupt: Interrupt, watch: &Watch) -> Waited {
+    fn interrupted(&self, interrupt: Interrupt, deadline: &Deadline) -> Waited {
         match interrupt {
             Interrupt::Drain | Interrupt::Cut => Waited::Cut,
             Interrupt::Overdue if self.client == ClientSide::HalfClosed(Hurried::Sooner) => {
                 Waited::ClientGone
             }
             Interrupt::Overdue if self.download.awaits_sink() => Waited::ClientGone,
-            Interrupt::Overdue if watch.phase() == Phase::Waiting => Waited::BackendSilent,
+            Interrupt::Overdue if deadline.phase() == Phase::Waiting => Waited::BackendSilent,
             Interrupt::Overdue if self.upload.awaits_sink() => Waited::BackendSilent,
             Interrupt::Overdue => Waited::ClientSilent,
         }
@@ -289,13 +289,13 @@ impl Exchange {
             Poll::Ready(Ok(())) => {
                 self.uploading = Uploading::Done;
                 sides
-                    .watch
+                    .deadline
                     .enter(Phase::Waiting, sides.pool_timeouts.response_head);
             }
             Poll::Ready(Err(FlowError::Sink)) => {
                 self.uploading = Uploading::Refused;
                 sides
-                    .watch
+                    .deadline
                     .enter(Phase::Waiting, sides.pool_timeouts.response_head);
             }
             Poll::Ready(Err(FlowError::Body(error))) => {
@@ -304,7 +304,7 @@ impl Exchange {
             }
             Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(Waited::ClientGone),
             Poll::Pending if self.expectation == Expectation::Continue => {
-                if self.upload.awaits_body() && !sides.thread.budget.is_used_up() {
+                if self.upload.awaits_body() && !sides.context.budget.is_used_up() {
                     // The socket's buffer is empty; where it is not, the client hardly waits.
                     sides.client.try_write(CONTINUE);
                     self.expectation = Expectation::None;
@@ -316,9 +316,9 @@ impl Exchange {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        let Thread {
+        let WorkerContext {
             buffers, budget, ..
-        } = sides.thread;
+        } = sides.context;
         loop {
             ready!(budget.poll());
             // Nothing is read behind an interim head that the client has not taken.
@@ -379,26 +379,26 @@ impl Exchange {
         let head = ResponseHead::parse(bytes, &mut slots, &RESPONSE_LIMITS, self.asked)?;
         let (parsed, len) = match head {
             None => {
-                sides.thread.budget.charge(bytes.len() * PARSED);
+                sides.context.budget.charge(bytes.len() * PARSED);
                 self.searched = head_may_end(bytes, 0);
                 self.download.input = input;
                 return Ok(Parsed::Partial);
             }
             Some(head) if head.is_interim() => {
-                self.handle_interim(&head, sides.thread)?;
+                self.handle_interim(&head, sides.context)?;
                 (Parsed::Interim, head.len)
             }
             Some(head) => (
-                Parsed::Final(self.handle_final(&head, sides.thread)),
+                Parsed::Final(self.handle_final(&head, sides.context)),
                 head.len,
             ),
         };
-        sides.thread.budget.charge(len * PARSED);
-        input.consume(len, &sides.thread.buffers);
+        sides.context.budget.charge(len * PARSED);
+        input.consume(len, &sides.context.buffers);
         self.download.input = input;
         self.searched = None;
         if let Parsed::Final(_) = parsed {
-            let begun = self.download.begin(&sides.thread.buffers);
+            let begun = self.download.begin(&sides.context.buffers);
             begun.map_err(ResponseRefusal::Body)?;
         }
         Ok(parsed)
@@ -408,7 +408,7 @@ impl Exchange {
     fn handle_interim(
         &mut self,
         head: &ResponseHead<'_, '_>,
-        thread: &Thread,
+        context: &WorkerContext,
     ) -> Result<(), ResponseRefusal> {
         self.interim_count += 1;
         if self.interim_count > INTERIM_MAX {
@@ -417,37 +417,37 @@ impl Exchange {
         if head.status == 100 || self.asked.version == Version::Http10 {
             return Ok(());
         }
-        let departure = Departure {
+        let departure = ResponseRewrite {
             persistence: Persistence::Keep,
-            carry: Carry::AsIs,
-            date: &thread.date.get(),
+            carry: BodyCoding::AsIs,
+            date: &context.date.get(),
         };
-        self.write_head(head, &departure, thread);
+        self.write_head(head, &departure, context);
         Ok(())
     }
 
-    fn handle_final(&mut self, head: &ResponseHead<'_, '_>, thread: &Thread) -> Answered {
+    fn handle_final(&mut self, head: &ResponseHead<'_, '_>, context: &WorkerContext) -> Answered {
         let (carry, mut persistence) = head.departure(self.asked);
         let early_refusal = self.uploading != Uploading::Done && head.status >= 300;
-        if thread.draining.get() || early_refusal {
+        if context.draining.get() || early_refusal {
             persistence = Persistence::Close;
         }
-        let departure = Departure {
+        let departure = ResponseRewrite {
             persistence,
             carry,
-            date: &thread.date.get(),
+            date: &context.date.get(),
         };
-        self.write_head(head, &departure, thread);
+        self.write_head(head, &departure, context);
         if head.status == 101 {
-            self.upload.frame(Framing::UntilClose, Carry::AsIs);
-            self.download.frame(Framing::UntilClose, Carry::AsIs);
+            self.upload.frame(Framing::UntilClose, BodyCoding::AsIs);
+            self.download.frame(Framing::UntilClose, BodyCoding::AsIs);
         } else {
             self.download.frame(head.framing, carry);
         }
         let until_close = match carry {
-            Carry::AsIs => head.framing == Framing::UntilClose,
-            Carry::Unchunked => true,
-            Carry::Chunked => false,
+            BodyCoding::AsIs => head.framing == Framing::UntilClose,
+            BodyCoding::Unchunked => true,
+            BodyCoding::Chunked => false,
         };
         Answered {
             status: head.status,
@@ -464,11 +464,11 @@ impl Exchange {
     fn write_head(
         &mut self,
         head: &ResponseHead<'_, '_>,
-        departure: &Departure<'_>,
-        thread: &Thread,
+        departure: &ResponseRewrite<'_>,
+        context: &WorkerContext,
     ) {
         let prefix = self.download.prefix();
-        thread.buffers.reserve(prefix, head.len + ADDED_BYTES);
+        context.buffers.reserve(prefix, head.len + ADDED_BYTES);
         head.write(self.asked, departure, prefix);
     }
 
@@ -477,14 +477,14 @@ impl Exchange {
         if self.has_half_closed() || self.uploading != Uploading::Done {
             return Poll::Pending;
         }
-        if !sides.client.is_registered() && sides.watch.reminder() != Reminder::Due {
+        if !sides.client.is_registered() && sides.deadline.reminder() != Reminder::Due {
             // Most answers come before it is worth its calls to hear that the client leaves.
-            sides.watch.remind();
+            sides.deadline.remind();
             return Poll::Pending;
         }
-        match ready!(self.poll_ahead(cx, sides.client, sides.thread)) {
+        match ready!(self.poll_ahead(cx, sides.client, sides.context)) {
             Ok(()) => {
-                let hurried = sides.watch.hurry(HALF_CLOSED_TIMEOUT);
+                let hurried = sides.deadline.hurry(HALF_CLOSED_TIMEOUT);
                 self.client = ClientSide::HalfClosed(hurried);
                 Poll::Pending
             }
@@ -505,13 +505,13 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Stream,
-        thread: &Thread,
+        context: &WorkerContext,
     ) -> Poll<()> {
         if self.has_half_closed() {
             return Poll::Ready(());
         }
-        let ended = self.poll_ahead(cx, client, thread).map(drop);
-        self.upload.input.shrink(&thread.buffers);
+        let ended = self.poll_ahead(cx, client, context).map(drop);
+        self.upload.input.shrink(&context.buffers);
         ended
     }
 
@@ -521,11 +521,11 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Stream,
-        thread: &Thread,
+        context: &WorkerContext,
     ) -> Poll<io::Result<()>> {
-        let Thread {
+        let WorkerContext {
             buffers, budget, ..
-        } = thread;
+        } = context;
         while self.upload.input.len() < AHEAD_BYTES_MAX {
             ready!(budget.poll());
             let mut buffer = buffers.large();
@@ -548,7 +548,7 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
     ) -> Poll<Relayed> {
-        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
+        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
             return Poll::Ready(Relayed::of(interrupt));
         }
         if self.uploading == Uploading::Going {
@@ -568,7 +568,7 @@ impl Exchange {
             }
             Poll::Ready(Err(FlowError::Sink)) => Poll::Ready(Relayed::ClientGone),
             Poll::Pending => {
-                self.upload.input.shrink(&sides.thread.buffers);
+                self.upload.input.shrink(&sides.context.buffers);
                 Poll::Pending
             }
         }
@@ -596,7 +596,7 @@ impl Exchange {
         sides: &mut Sides<'_>,
         down: &mut Direction,
     ) -> Poll<Relayed> {
-        if let Poll::Ready(interrupt) = sides.watch.poll_interrupt(cx) {
+        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
             return Poll::Ready(Relayed::of(interrupt));
         }
         if self.uploading == Uploading::Going {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use super::budget::{Budget, PARSED};
 use super::buffers::{Buffers, Held};
-use super::downstream::watch::Watch;
+use super::deadline::Deadline;
 use super::memory::LARGE_BYTES;
 use super::pipes::{Pipe, Pipes};
 use super::stream::Stream;
@@ -18,12 +18,12 @@ use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
 use crate::logic::http1::chunked::Run;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::refusal::BodyError;
-use crate::logic::http1::response::Carry;
+use crate::logic::http1::response::BodyCoding;
 
 /// A direction, at any moment of it.
 pub(super) struct Flow {
     body: Body,
-    carry: Carry,
+    carry: BodyCoding,
     keeps: Keeps,
     /// Written before anything else; what is behind `prefix_from` has been.
     prefix: Vec<u8>,
@@ -80,7 +80,7 @@ pub(super) struct Ends<'a> {
     pub(super) sink: &'a mut Stream,
     pub(super) buffers: &'a Buffers,
     pub(super) pipes: &'a Pipes,
-    pub(super) watch: &'a Watch,
+    pub(super) deadline: &'a Deadline,
     pub(super) budget: &'a Budget,
 }
 
@@ -88,8 +88,8 @@ impl Flow {
     /// Returns a direction that has nothing to move yet.
     pub(super) fn new(head: Vec<u8>, input: Held, keeps: Keeps) -> Flow {
         Flow {
-            body: Body::new(Framing::None, Carry::AsIs),
-            carry: Carry::AsIs,
+            body: Body::new(Framing::None, BodyCoding::AsIs),
+            carry: BodyCoding::AsIs,
             keeps,
             prefix: head,
             prefix_from: 0,
@@ -107,7 +107,7 @@ impl Flow {
     }
 
     /// Says how the body ends and how it is carried.
-    pub(super) fn frame(&mut self, framing: Framing, carry: Carry) {
+    pub(super) fn frame(&mut self, framing: Framing, carry: BodyCoding) {
         self.body = Body::new(framing, carry);
         self.carry = carry;
         self.tail = Tail::Due;
@@ -146,7 +146,7 @@ impl Flow {
     /// Returns what a head may be appended to: the bytes that are written next. What has been written
     /// is kept where that is wanted, but for the sizes of chunks.
     pub(super) fn prefix(&mut self) -> &mut Vec<u8> {
-        let kept = self.keeps == Keeps::Head && self.carry != Carry::Chunked;
+        let kept = self.keeps == Keeps::Head && self.carry != BodyCoding::Chunked;
         if self.prefix_from == self.prefix.len() && !kept {
             self.prefix.clear();
             self.prefix_from = 0;
@@ -268,7 +268,7 @@ impl Flow {
         }
         self.run = run.pass;
         self.skip = run.skip;
-        if self.carry == Carry::Chunked {
+        if self.carry == BodyCoding::Chunked {
             self.prefix();
             write_chunk_size(&mut self.prefix, run.pass);
             self.suffix = b"\r\n";
@@ -308,7 +308,7 @@ impl Flow {
         };
         match poll {
             Poll::Ready(Ok(written)) => {
-                ends.watch.touch();
+                ends.deadline.touch();
                 ends.budget.charge(written);
                 self.advance(written, ends.buffers);
                 Poll::Ready(Ok(()))
@@ -371,7 +371,7 @@ impl Flow {
     ) -> Poll<Result<(), FlowError>> {
         let plain_bytes = self.body.plain_bytes();
         if self.pipe.is_none()
-            && self.carry == Carry::AsIs
+            && self.carry == BodyCoding::AsIs
             && self.read_bytes_max >= PIPED_BYTES_MIN
             && plain_bytes >= PIPED_BYTES_MIN as u64
         {
@@ -387,7 +387,7 @@ impl Flow {
             self.body.handle_end().map_err(FlowError::Body)?;
             return Poll::Ready(Ok(()));
         }
-        ends.watch.touch();
+        ends.deadline.touch();
         ends.budget.charge(filled);
         self.body.handle_plain(filled as u64);
         self.check_size().map_err(FlowError::Body).into()
@@ -409,7 +409,7 @@ impl Flow {
         let read = ends.source.poll_read(cx, &mut buffer[..self.read_bytes]);
         match read {
             Poll::Ready(Ok(len @ 1..)) => {
-                ends.watch.touch();
+                ends.deadline.touch();
                 ends.budget.charge(len);
                 self.input = Held::new(buffer, len);
                 return Poll::Ready(Ok(()));
@@ -422,7 +422,7 @@ impl Flow {
             return read.map(|_| Err(FlowError::Source));
         };
         self.body.handle_end().map_err(FlowError::Body)?;
-        if self.carry == Carry::Chunked {
+        if self.carry == BodyCoding::Chunked {
             self.prefix();
             self.prefix.extend_from_slice(LAST_CHUNK);
         }
@@ -447,7 +447,7 @@ mod tests {
             Held::new(bytes.to_vec(), bytes.len()),
             Keeps::Head,
         );
-        flow.frame(Framing::Chunked, Carry::AsIs);
+        flow.frame(Framing::Chunked, BodyCoding::AsIs);
         let (mut out, mut runs) = (Vec::new(), 0);
         while !flow.input.is_empty() && flow.next_run(&buffers).is_ok() {
             out.extend_from_slice(&flow.input.bytes()[..flow.run]);

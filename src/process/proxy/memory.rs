@@ -163,8 +163,8 @@ pub const SHELVES: usize = 5;
 pub const SHELF_BYTES: usize = 2 * 1024 * 1024;
 /// Large buffers kept for a while; most reads give theirs back at once.
 pub const LARGE_KEPT: usize = 16;
-/// Places for requests being answered, kept for a while.
-pub const TURNS_KEPT: usize = 1024;
+/// Evictions for requests being answered, kept for a while.
+pub const FUTURES_KEPT: usize = 1024;
 /// Lines of the access log that wait for the disk, of one data thread.
 pub const LOG_BYTES: usize = 2 * 1024 * 1024;
 /// When so much has gone since memory was last given back to the system, it is given back again.
@@ -173,7 +173,7 @@ pub const TRIM_BYTES: usize = 1024 * 1024;
 /// access log, and what may be free and not have gone back to the system.
 pub const THREAD_BYTES: usize = SHELVES * SHELF_BYTES
     + LARGE_KEPT * taken(LARGE_BYTES)
-    + TURNS_KEPT * REQUEST_BYTES
+    + FUTURES_KEPT * REQUEST_BYTES
     + LOG_BYTES
     + 2 * TRIM_BYTES;
 /// Of the process: its program, its libraries and its configuration.

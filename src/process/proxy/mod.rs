@@ -9,7 +9,8 @@
 //! way → `relay` says what becomes of the connections.
 
 mod shortage;
-mod shared;
+mod deadline;
+mod table;
 pub mod memory;
 mod recycle;
 mod progress;
@@ -33,4 +34,4 @@ mod checks;
 mod serving;
 pub mod run;
 
-pub use serving::{Drained, Events, LentSocket, Proxy, ProxyError};
+pub use serving::{Drained, Events, PassedSocket, Proxy, ProxyError};

@@ -1,9 +1,9 @@
-//! Who gets the next attempt: a backend of a pool, and room on it in the same step.
+//! Who gets the next attempt: a backend of a pool, and a request slot on it in the same step.
 //!
 //! One for each pool and data thread, nothing shared; and one behind the lock of the pool's queue, for those who have
 //! waited. The decisions are `logic::balance::pick`'s; here it is told what the backends are like, and room is taken.
 
-use super::shared::{Backend, Room};
+use super::table::Backend;
 use crate::logic::balance::Balance;
 use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
 use crate::logic::balance::retry::Tried;
@@ -20,12 +20,12 @@ pub(super) struct Picker {
 /// What came of a pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// A backend by index; the request has room on it.
+    /// A backend by index; the request has a slot on it.
     Taken(usize),
-    /// Those who would be asked have no room.
+    /// The backends of the lowest rank are full.
     Full,
     /// There is nobody to be asked.
-    Nobody,
+    NoBackend,
 }
 
 impl Picker {
@@ -45,19 +45,18 @@ impl Picker {
     pub(super) fn claim(&mut self, backends: &[Backend], now_ms: u64, tried: &Tried) -> Claim {
         // Once for all: they may change between two looks.
         let ranks = backends.iter().enumerate().map(|(index, backend)| {
-            let rank = Rank::of(backend.availability(), backend.avoided(now_ms));
+            let rank = Rank::of(backend.availability(), backend.ejection(now_ms));
             rank.filter(|_| !tried.contains(index))
         });
         self.ranks.clear();
         self.ranks.extend(ranks);
         let Some(lowest) = self.ranks.iter().flatten().min().copied() else {
-            return Claim::Nobody;
+            return Claim::NoBackend;
         };
         while let Some(picked) = self.pick(backends, lowest) {
-            match backends[picked].take_room() {
-                Room::Taken => return Claim::Taken(picked),
-                // Another thread was faster.
-                Room::None => {}
+            // If not, another thread was faster.
+            if backends[picked].try_acquire() {
+                return Claim::Taken(picked);
             }
         }
         Claim::Full
@@ -68,7 +67,7 @@ impl Picker {
         let candidates = ranked.map(|(backend, rank)| Candidate {
             weight: backend.weight,
             in_flight: backend.in_flight(),
-            usable: *rank == Some(lowest) && backend.has_room(),
+            usable: *rank == Some(lowest) && backend.has_free_slot(),
         });
         self.candidates.clear();
         self.candidates.extend(candidates);

@@ -15,9 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::picker::{Claim, Picker};
-use super::shared::{Backend, Pool};
-use super::upstream::InFlight;
-use super::worker::Thread;
+use super::table::{Backend, Pool};
+use super::upstream::RequestSlot;
+use super::worker::WorkerContext;
 use crate::logic::balance::Balance;
 use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket};
 use crate::logic::balance::retry::Tried;
@@ -48,12 +48,12 @@ struct Waiter {
     waker: Option<Waker>,
 }
 
-/// What one who waits is called with.
+/// What a waiting request is woken with.
 enum Call {
-    /// Room on a backend, by index, that has been taken for it.
-    Room(usize),
-    /// There is nobody left to wait for.
-    Nobody,
+    /// A slot on a backend, by index, that was acquired for it.
+    Slot(usize),
+    /// No backend is left to wait for.
+    NoBackend,
 }
 
 impl PoolQueue {
@@ -152,8 +152,8 @@ impl PoolQueue {
 
 fn offer(picker: &mut Picker, backends: &[Backend], now_ms: u64, tried: &Tried) -> Offer<Call> {
     match picker.claim(backends, now_ms, tried) {
-        Claim::Taken(backend) => Offer::Call(Call::Room(backend)),
-        Claim::Nobody => Offer::Call(Call::Nobody),
+        Claim::Taken(backend) => Offer::Call(Call::Slot(backend)),
+        Claim::NoBackend => Offer::Call(Call::NoBackend),
         // All behind it are new too, and would be told the same.
         Claim::Full if tried.count() == 0 => Offer::Stop,
         Claim::Full => Offer::Pass,
@@ -161,44 +161,48 @@ fn offer(picker: &mut Picker, backends: &[Backend], now_ms: u64, tried: &Tried) 
 }
 
 /// A place in the queue of a pool, until this is dropped.
-pub(super) struct Place {
-    thread: Rc<Thread>,
+pub(super) struct QueueTicket {
+    context: Rc<WorkerContext>,
     pool: usize,
     ticket: Ticket,
 }
 
-impl Place {
+impl QueueTicket {
     /// Takes a place for a request that has been tried on the given backends.
-    pub(super) fn take(thread: &Rc<Thread>, pool_index: usize, tried: Tried) -> Place {
-        let pool = &thread.table.pools[pool_index];
-        let now_ms = thread.table.now_ms();
-        Place {
+    pub(super) fn take(
+        context: &Rc<WorkerContext>,
+        pool_index: usize,
+        tried: Tried,
+    ) -> QueueTicket {
+        let pool = &context.table.pools[pool_index];
+        let now_ms = context.table.now_ms();
+        QueueTicket {
             ticket: pool.queue.enter(&pool.backends, now_ms, tried),
-            thread: Rc::clone(thread),
+            context: Rc::clone(context),
             pool: pool_index,
         }
     }
 
     /// Ready with room on a backend, or with `None` where there is nobody left to wait for.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<InFlight>> {
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<RequestSlot>> {
         let poll = self.pool().queue.poll(self.ticket, cx);
         poll.map(|call| match call {
-            Call::Room(backend) => Some(InFlight::new(&self.thread, self.pool, backend)),
-            Call::Nobody => None,
+            Call::Slot(backend) => Some(RequestSlot::new(&self.context, self.pool, backend)),
+            Call::NoBackend => None,
         })
     }
 
     fn pool(&self) -> &Pool {
-        &self.thread.table.pools[self.pool]
+        &self.context.table.pools[self.pool]
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueTicket {
     /// Leaves; who was called and has not heard of it passes its room on.
     fn drop(&mut self) {
         let pool = self.pool();
-        if let Some(Call::Room(backend)) = pool.queue.leave(self.ticket) {
-            pool.give_back(backend, self.thread.table.now_ms());
+        if let Some(Call::Slot(backend)) = pool.queue.leave(self.ticket) {
+            pool.release_slot(backend, self.context.table.now_ms());
         }
     }
 }
@@ -215,7 +219,7 @@ mod tests {
     use crate::config::{self, NodeName};
     use crate::logic::balance::health::Availability;
     use crate::logic::descriptors::{Shares, Wanted};
-    use crate::process::proxy::shared::Table;
+    use crate::process::proxy::table::Table;
 
     struct Unpark(Thread);
 
@@ -276,12 +280,12 @@ mod tests {
                         _ => Some(wait(pool, ticket)),
                     };
                     match call {
-                        Some(Call::Room(backend)) => backend,
-                        Some(Call::Nobody) => panic!("all are up"),
+                        Some(Call::Slot(backend)) => backend,
+                        Some(Call::NoBackend) => panic!("all are up"),
                         None => continue,
                     }
                 }
-                Claim::Nobody => panic!("all are up"),
+                Claim::NoBackend => panic!("all are up"),
             };
             let limit = pool.backends[backend]
                 .requests_max
@@ -292,7 +296,7 @@ mod tests {
                 thread::yield_now();
             }
             busy[backend].fetch_sub(1, SeqCst);
-            pool.give_back(backend, 0);
+            pool.release_slot(backend, 0);
         }
     }
 
@@ -332,11 +336,11 @@ mod tests {
         let table = table([1, 1]);
         let pool = &table.pools[0];
         let [one, _] = fill(pool);
-        pool.give_back(one, 0);
+        pool.release_slot(one, 0);
         let ticket = pool.queue.enter(&pool.backends, 0, Tried::default());
         let mut cx = Context::from_waker(Waker::noop());
         let call = pool.queue.poll(ticket, &mut cx);
-        assert!(matches!(call, Poll::Ready(Call::Room(room)) if room == one));
+        assert!(matches!(call, Poll::Ready(Call::Slot(room)) if room == one));
     }
 
     #[test]
@@ -345,13 +349,13 @@ mod tests {
         let pool = &table.pools[0];
         let [one, _] = fill(pool);
         let [first, second] = [0, 1].map(|_| pool.queue.enter(&pool.backends, 0, Tried::default()));
-        pool.give_back(one, 0);
-        let Some(Call::Room(room)) = pool.queue.leave(first) else {
+        pool.release_slot(one, 0);
+        let Some(Call::Slot(room)) = pool.queue.leave(first) else {
             panic!("the first was called");
         };
         assert_eq!((room, claim(pool)), (one, Claim::Full), "it had the room");
-        pool.give_back(room, 0);
-        assert!(matches!(wait(pool, second), Call::Room(room) if room == one));
+        pool.release_slot(room, 0);
+        assert!(matches!(wait(pool, second), Call::Slot(room) if room == one));
     }
 
     #[test]
@@ -365,12 +369,12 @@ mod tests {
         let again = pool.queue.enter(&pool.backends, 0, tried);
         pool.set_availability(1, Availability::Down, 0);
         assert!(
-            matches!(wait(pool, again), Call::Nobody),
+            matches!(wait(pool, again), Call::NoBackend),
             "it had that one only"
         );
         assert_eq!(pool.queue.waiting(), 1);
         pool.set_availability(0, Availability::Down, 0);
-        assert!(matches!(wait(pool, new), Call::Nobody));
+        assert!(matches!(wait(pool, new), Call::NoBackend));
     }
 
     const ROUNDS: u32 = 20_000;

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::worker::Thread;
+use super::worker::WorkerContext;
 use crate::logic::access::{Awaited, Line, Phase, Timers};
 
 pub(super) use crate::logic::access::Termination;
@@ -99,14 +99,14 @@ impl Record {
 
 /// Takes note of a request that has ended: a line in the access log. `head` is the request's head as the
 /// backend was sent it or, where the request was not read, what there was of it.
-pub(super) fn ended(thread: &Thread, record: &Record, head: &[u8]) {
-    let listener = &thread.table.listeners[record.listener];
-    if let Some(lines) = &thread.lines
+pub(super) fn ended(context: &WorkerContext, record: &Record, head: &[u8]) {
+    let listener = &context.table.listeners[record.listener];
+    if let Some(lines) = &context.lines
         && listener.logged
     {
         let mut lines = lines.borrow_mut();
         let moments = &record.moments;
-        let pool = &thread.table.pools[listener.pool];
+        let pool = &context.table.pools[listener.pool];
         let began_at = moments.began_at.or(moments.ended_at);
         let began_ms = lines.unix_ms(began_at.unwrap_or_else(Instant::now));
         lines.write(&Line {

@@ -3,7 +3,7 @@
 //!
 //! What a flood has made a thread keep is not kept for ever: each sweep lets go a part of what has
 //! lain there unused since the one before. Knows nothing of what it keeps; `buffers` and
-//! `downstream::turns` do.
+//! `downstream::future_pool` do.
 
 /// What is free of one kind, the one given back last on top.
 pub(super) struct Shelf<T> {

@@ -9,19 +9,19 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
+use super::deadline::{Interrupt, Phase};
 use super::downstream::connection::Client;
-use super::downstream::watch::{Interrupt, Phase};
 use super::exchange::{Answered, Direction, Ending, Exchange, Relayed, Sides, Waited};
 use super::picker::Claim;
-use super::queue::Place;
+use super::queue::QueueTicket;
 use super::record::{self, Moments, Record, Termination};
-use super::shared::{Backend, Listener, Pool};
 use super::stream::{Stream, Unread};
-use super::upstream::{self, InFlight, LookedAt, OpenError};
+use super::table::{Backend, Listener, Pool};
+use super::upstream::{self, Liveness, OpenError, RequestSlot};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat, Spending, Tried};
 use crate::logic::http1::head::{Framing, Persistence, Version};
-use crate::logic::http1::own::OwnAnswer;
+use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::AskedFor;
@@ -71,7 +71,7 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     let mut exchange = Exchange::new(head, ahead, framing, asked, expectation);
     let body_bytes = client.listener().limits.body_bytes;
     exchange.limit(
-        client.thread.table.connection_bytes,
+        client.context.table.connection_bytes,
         body_bytes.map_or(u64::MAX, u64::from),
     );
     let mut attempts = Attempts {
@@ -87,7 +87,7 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     attempts.note_progress();
     let after = match result {
         Ok(after) => after,
-        Err(own) => attempts.say(own).await,
+        Err(unserved) => attempts.end_unserved(unserved).await,
     };
     let Attempts {
         client,
@@ -97,24 +97,26 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> After {
     } = attempts;
     let (up, down) = exchange.bytes();
     record.request_bytes = up;
-    // An answer of our own has been counted already.
+    // A local reply has been counted already.
     record.response_bytes += down;
-    record.moments.ended_at = client.thread.moment();
-    record::ended(&client.thread, &record, exchange.head());
-    client.ahead = exchange.end(&client.thread);
+    record.moments.ended_at = client.context.moment();
+    record::ended(&client.context, &record, exchange.head());
+    client.ahead = exchange.end(&client.context);
     after
 }
 
-/// An answer of our own, or the word that there is nobody to tell.
-enum Own {
-    Answer(OwnAnswer, Termination),
-    Nobody(Termination),
+/// What ends a request that no backend answers.
+enum Unserved {
+    /// A local reply.
+    Reply(LocalReply, Termination),
+    /// The end of the connection: the client is gone, or is not to be told.
+    NoReply(Termination),
 }
 
-/// How the wait for room has ended.
+/// How the wait for a slot has ended.
 enum Queued {
-    /// With room, or because there is nobody left to wait for.
-    Called(Option<InFlight>),
+    /// With a slot, or because there is nobody left to wait for.
+    Called(Option<RequestSlot>),
     Interrupted(Interrupt),
     ClientGone,
 }
@@ -139,29 +141,29 @@ impl Attempts<'_> {
     }
 
     fn pool(&self) -> &Pool {
-        &self.client.thread.table.pools[self.pool_index()]
+        &self.client.context.table.pools[self.pool_index()]
     }
 
     fn backend(&self, index: usize) -> &Backend {
         &self.pool().backends[index]
     }
 
-    async fn run(&mut self) -> Result<After, Own> {
-        self.client.thread.count_request(self.pool_index());
-        let mut room = self.first_room().await?;
+    async fn run(&mut self) -> Result<After, Unserved> {
+        self.client.context.count_request(self.pool_index());
+        let mut slot = self.first_slot().await?;
         let mut on = Connection::Reused;
         loop {
-            let backend = room.backend();
-            room.count_attempt();
+            let backend = slot.backend();
+            slot.count_attempt();
             self.record.backend = Some(backend);
-            self.record.moments.picked_at = self.client.thread.moment();
+            self.record.moments.picked_at = self.client.context.moment();
             self.record.moments.connected_at = None;
-            let (failure, own) = match self.lease(backend, on).await {
+            let (failure, unserved) = match self.lease(backend, on).await {
                 Ok((mut stream, on)) => {
-                    self.record.moments.connected_at = self.client.thread.moment();
+                    self.record.moments.connected_at = self.client.context.moment();
                     let waited = self.wait(&mut stream).await;
                     if let Waited::Answered(answered) = waited {
-                        return Ok(self.relay(room, answered, stream).await);
+                        return Ok(self.relay(slot, answered, stream).await);
                     }
                     self.failed(backend, on, waited)?
                 }
@@ -172,117 +174,117 @@ impl Attempts<'_> {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
             if failure == Failure::Connect {
-                self.client.thread.avoid(self.pool_index(), backend);
+                self.client.context.eject(self.pool_index(), backend);
             }
-            (room, on) = match next {
+            (slot, on) = match next {
                 Next::SameBackend => {
                     // A dead connection that was kept costs its backend nothing.
                     let free = failure == Failure::Unsent(Connection::Reused);
                     if !free && self.spend_retry() == Spending::Exhausted {
-                        return Err(own);
+                        return Err(unserved);
                     }
-                    (room, Connection::Fresh)
+                    (slot, Connection::Fresh)
                 }
                 Next::OtherBackend => {
-                    drop(room);
-                    (self.other_room(own).await?, Connection::Reused)
+                    drop(slot);
+                    (self.slot_elsewhere(unserved).await?, Connection::Reused)
                 }
-                Next::GiveUp => return Err(own),
+                Next::GiveUp => return Err(unserved),
             };
             self.record.retries += 1;
-            self.exchange.rewind(&self.client.thread);
+            self.exchange.rewind(&self.client.context);
         }
     }
 
-    /// Returns room for a request that is new: nobody who waits is overtaken.
-    async fn first_room(&mut self) -> Result<InFlight, Own> {
+    /// Returns a slot for a request that is new: nobody who waits is overtaken.
+    async fn first_slot(&mut self) -> Result<RequestSlot, Unserved> {
         let claim = if self.pool().queue.is_busy() {
             Claim::Full
         } else {
             self.claim()
         };
-        let room = match claim {
-            Claim::Taken(backend) => Some(self.room(backend)),
+        let slot = match claim {
+            Claim::Taken(backend) => Some(self.slot(backend)),
             Claim::Full => self.queue().await?,
-            Claim::Nobody => None,
+            Claim::NoBackend => None,
         };
-        room.ok_or_else(|| self.nobody_up())
+        slot.ok_or_else(|| self.nobody_up())
     }
 
-    /// Returns room on a backend that has not been tried; `own` is the answer where there is none.
-    async fn other_room(&mut self, own: Own) -> Result<InFlight, Own> {
+    /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there is none.
+    async fn slot_elsewhere(&mut self, unserved: Unserved) -> Result<RequestSlot, Unserved> {
         let claim = self.claim();
-        let room = match claim {
-            Claim::Taken(backend) => Some(self.room(backend)),
+        let slot = match claim {
+            Claim::Taken(backend) => Some(self.slot(backend)),
             Claim::Full => None,
-            Claim::Nobody => return Err(own),
+            Claim::NoBackend => return Err(unserved),
         };
         if self.spend_retry() == Spending::Exhausted {
-            return Err(own);
+            return Err(unserved);
         }
-        let room = match room {
-            Some(room) => room,
-            None => self.queue().await?.ok_or(own)?,
+        let slot = match slot {
+            Some(slot) => slot,
+            None => self.queue().await?.ok_or(unserved)?,
         };
         self.pool().retries.fetch_add(1, Relaxed);
-        Ok(room)
+        Ok(slot)
     }
 
     fn claim(&self) -> Claim {
-        self.client.thread.claim(self.pool_index(), &self.tried)
+        self.client.context.claim(self.pool_index(), &self.tried)
     }
 
-    /// Holds room that was taken.
-    fn room(&mut self, backend: usize) -> InFlight {
+    /// Holds a slot that was taken.
+    fn slot(&mut self, backend: usize) -> RequestSlot {
         self.tried.insert(backend);
-        InFlight::new(&self.client.thread, self.pool_index(), backend)
+        RequestSlot::new(&self.client.context, self.pool_index(), backend)
     }
 
-    /// Waits for room; returns `None` where there is nobody left to wait for.
-    async fn queue(&mut self) -> Result<Option<InFlight>, Own> {
+    /// Waits for a slot; returns `None` where there is nobody left to wait for.
+    async fn queue(&mut self) -> Result<Option<RequestSlot>, Unserved> {
         let within = self.pool().timeouts.queue;
         let pool = self.pool_index();
         let Client {
             stream,
-            thread,
-            watch,
+            context,
+            deadline,
             ..
         } = &mut *self.client;
-        watch.enter(Phase::Queued, within);
-        let place = Place::take(thread, pool, self.tried);
+        deadline.enter(Phase::Queued, within);
+        let ticket = QueueTicket::take(context, pool, self.tried);
         let exchange = &mut self.exchange;
         let ended = poll_fn(|cx| {
-            let interrupt = watch.poll_interrupt(cx);
+            let interrupt = deadline.poll_interrupt(cx);
             if let Poll::Ready(cut @ (Interrupt::Drain | Interrupt::Cut)) = interrupt {
                 return Poll::Ready(Queued::Interrupted(cut));
             }
             // Called in the last moment is in time.
-            if let Poll::Ready(room) = place.poll(cx) {
-                return Poll::Ready(Queued::Called(room));
+            if let Poll::Ready(slot) = ticket.poll(cx) {
+                return Poll::Ready(Queued::Called(slot));
             }
             if let Poll::Ready(interrupt) = interrupt {
                 return Poll::Ready(Queued::Interrupted(interrupt));
             }
-            let gone = exchange.poll_early_client(cx, stream, thread);
+            let gone = exchange.poll_early_client(cx, stream, context);
             gone.map(|()| Queued::ClientGone)
         });
         match ended.await {
-            Queued::Called(room) => {
-                room.iter()
-                    .for_each(|room| self.tried.insert(room.backend()));
-                Ok(room)
+            Queued::Called(slot) => {
+                slot.iter()
+                    .for_each(|slot| self.tried.insert(slot.backend()));
+                Ok(slot)
             }
             Queued::Interrupted(Interrupt::Overdue) => Err(self.all_full()),
             Queued::Interrupted(Interrupt::Drain | Interrupt::Cut) => {
-                Err(Own::Nobody(Termination::DrainTimeout))
+                Err(Unserved::NoReply(Termination::DrainTimeout))
             }
-            Queued::ClientGone => Err(Own::Nobody(Termination::ClientGone)),
+            Queued::ClientGone => Err(Unserved::NoReply(Termination::ClientGone)),
         }
     }
 
-    /// Notes how far the request has come, before any answer of our own.
+    /// Notes how far the request has come, before any local reply.
     fn note_progress(&mut self) {
-        self.record.phase = match self.client.watch.phase() {
+        self.record.phase = match self.client.deadline.phase() {
             Phase::Idle | Phase::Head | Phase::Queued => access::Phase::Queue,
             Phase::Connecting => access::Phase::Connect,
             Phase::Uploading => access::Phase::RequestBody,
@@ -296,7 +298,7 @@ impl Attempts<'_> {
     }
 
     fn spend_retry(&self) -> Spending {
-        let spending = self.client.thread.spend_retry(self.pool_index());
+        let spending = self.client.context.spend_retry(self.pool_index());
         if spending == Spending::Exhausted {
             tracing::debug!(pool = %self.pool().name, "retry budget exhausted");
         }
@@ -311,19 +313,19 @@ impl Attempts<'_> {
     ) -> Result<(Stream, Connection), OpenError> {
         if on == Connection::Reused {
             let looked_at = match self.repeat {
-                Repeat::Harmless if !self.backend(backend).has_spoken_unasked() => LookedAt::No,
-                Repeat::Harmless | Repeat::Risky => LookedAt::Yes,
+                Repeat::Harmless if !self.backend(backend).is_unsolicited() => Liveness::Runtime,
+                Repeat::Harmless | Repeat::Risky => Liveness::Kernel,
             };
-            let Client { thread, .. } = &*self.client;
+            let Client { context, .. } = &*self.client;
             let at = (self.pool_index(), backend);
-            if let Some(stream) = thread.upstreams.take(&thread.table, at, looked_at) {
+            if let Some(stream) = context.upstreams.take(&context.table, at, looked_at) {
                 return Ok((stream, Connection::Reused));
             }
         }
-        let watch = &self.client.watch;
-        watch.enter(Phase::Connecting, self.pool().timeouts.connect);
+        let deadline = &self.client.deadline;
+        deadline.enter(Phase::Connecting, self.pool().timeouts.connect);
         let address = self.backend(backend).address;
-        let stream = upstream::open(&self.client.thread, address, watch).await?;
+        let stream = upstream::open(&self.client.context, address, deadline).await?;
         Ok((stream, Connection::Fresh))
     }
 
@@ -333,47 +335,52 @@ impl Attempts<'_> {
         let pool_timeouts = self.pool().timeouts;
         let Client {
             stream,
-            thread,
-            watch,
+            context,
+            deadline,
             ..
         } = &mut *self.client;
-        watch.enter(Phase::Uploading, client_timeouts.request_body);
+        deadline.enter(Phase::Uploading, client_timeouts.request_body);
         let exchange = &mut self.exchange;
         let mut sides = Sides {
             client: stream,
             upstream,
-            thread,
-            watch,
+            context,
+            deadline,
             pool_timeouts,
         };
         poll_fn(|cx| exchange.poll_answer(cx, &mut sides)).await
     }
 
-    /// Relays the response whose head has come. The connection ends, or is kept, before its room is given back.
-    async fn relay(&mut self, room: InFlight, answered: Answered, mut upstream: Stream) -> After {
+    /// Relays the response whose head has come. The connection ends, or is kept, before its slot is given back.
+    async fn relay(
+        &mut self,
+        slot: RequestSlot,
+        answered: Answered,
+        mut upstream: Stream,
+    ) -> After {
         let listener = self.client.listener();
         listener.count_response(answered.status);
         self.record.status = answered.status;
-        self.record.moments.answered_at = self.client.thread.moment();
+        self.record.moments.answered_at = self.client.context.moment();
         let timeouts = listener.timeouts;
         let pool = listener.pool;
         let pool_timeouts = self.pool().timeouts;
         let Client {
             stream,
-            thread,
-            watch,
+            context,
+            deadline,
             ..
         } = &mut *self.client;
         let exchange = &mut self.exchange;
         let mut sides = Sides {
             client: stream,
             upstream: &mut upstream,
-            thread,
-            watch,
+            context,
+            deadline,
             pool_timeouts,
         };
         if answered.status == 101 {
-            sides.watch.enter(Phase::Tunnel, timeouts.tunnel);
+            sides.deadline.enter(Phase::Tunnel, timeouts.tunnel);
             exchange.begin_tunnel();
             let mut down = Direction::Open;
             let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
@@ -384,7 +391,7 @@ impl Attempts<'_> {
             };
             return After::Close;
         }
-        sides.watch.enter(Phase::Relaying, timeouts.idle);
+        sides.deadline.enter(Phase::Relaying, timeouts.idle);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
         self.record.termination = termination(relayed);
         if relayed == Relayed::Silent && exchange.awaits_client() {
@@ -408,9 +415,9 @@ impl Attempts<'_> {
                 upstream.reset_on_close();
             }
         } else if exchange.has_surplus() {
-            thread.table.pools[pool].backends[room.backend()].count_unasked();
+            context.table.pools[pool].backends[slot.backend()].count_unasked();
         } else {
-            thread.upstreams.keep(pool, room.backend(), upstream);
+            context.upstreams.keep(pool, slot.backend(), upstream);
         }
         match (answered.client, self.asked.persistence) {
             (Persistence::Keep, _) => After::Keep,
@@ -431,34 +438,37 @@ impl Attempts<'_> {
         backend: usize,
         on: Connection,
         waited: Waited,
-    ) -> Result<(Failure, Own), Own> {
-        let (failure, own) = match waited {
+    ) -> Result<(Failure, Unserved), Unserved> {
+        let (failure, unserved) = match waited {
             // A head is relayed before anybody asks.
             Waited::Answered(_) | Waited::ClientGone => {
-                return Err(Own::Nobody(Termination::ClientGone));
+                return Err(Unserved::NoReply(Termination::ClientGone));
             }
-            Waited::Cut => return Err(Own::Nobody(Termination::DrainTimeout)),
+            Waited::Cut => return Err(Unserved::NoReply(Termination::DrainTimeout)),
             Waited::BrokenBody(BodyError::TooLong) => {
                 let answer = refused(RequestRefusal::BodyTooLarge);
-                return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
+                return Err(Unserved::Reply(answer, Termination::RequestBodyInvalid));
             }
             Waited::BrokenBody(error) => {
                 let answer = refused(RequestRefusal::Body(error));
-                return Err(Own::Answer(answer, Termination::RequestBodyInvalid));
+                return Err(Unserved::Reply(answer, Termination::RequestBodyInvalid));
             }
             Waited::ClientSilent => {
-                return Err(Own::Answer(late(), Termination::RequestBodyTimeout));
+                return Err(Unserved::Reply(late(), Termination::RequestBodyTimeout));
             }
             Waited::BackendSilent => {
                 let what = "did not answer in time";
-                let own = self.own(504, "response_timeout", backend, what);
-                let own = Own::Answer(own, Termination::ResponseHeadTimeout);
-                (Failure::Timeout, own)
+                let reply = self.local_reply(504, "response_timeout", backend, what);
+                let unserved = Unserved::Reply(reply, Termination::ResponseHeadTimeout);
+                (Failure::Timeout, unserved)
             }
             Waited::Bad(refusal) => {
                 let what = format!("sent an answer that is not relayed: {refusal}");
-                let own = self.own(502, "bad_answer", backend, &what);
-                (Failure::BadAnswer, Own::Answer(own, Termination::BadAnswer))
+                let reply = self.local_reply(502, "bad_answer", backend, &what);
+                (
+                    Failure::BadAnswer,
+                    Unserved::Reply(reply, Termination::BadAnswer),
+                )
             }
             Waited::Lost => {
                 let failure = if self.exchange.has_sent() {
@@ -467,14 +477,20 @@ impl Attempts<'_> {
                     Failure::Unsent(on)
                 };
                 let what = "closed the connection before it answered";
-                let own = self.own(502, "connection_lost", backend, what);
-                (failure, Own::Answer(own, Termination::ConnectionLost))
+                let reply = self.local_reply(502, "connection_lost", backend, what);
+                (failure, Unserved::Reply(reply, Termination::ConnectionLost))
             }
         };
-        Ok((failure, own))
+        Ok((failure, unserved))
     }
 
-    fn own(&self, status: u16, token: &'static str, backend: usize, what: &str) -> OwnAnswer {
+    fn local_reply(
+        &self,
+        status: u16,
+        token: &'static str,
+        backend: usize,
+        what: &str,
+    ) -> LocalReply {
         let backend = self.backend(backend);
         let why = format!(
             "backend {} ({}) of pool {} {what}",
@@ -482,72 +498,76 @@ impl Attempts<'_> {
             backend.address,
             self.pool().name
         );
-        OwnAnswer { status, token, why }
+        LocalReply { status, token, why }
     }
 
     /// Tells what an attempt without a connection means, and what the client is told if it was the last.
-    fn no_connection(&self, backend: usize, error: OpenError) -> Result<(Failure, Own), Own> {
+    fn no_connection(
+        &self,
+        backend: usize,
+        error: OpenError,
+    ) -> Result<(Failure, Unserved), Unserved> {
         match error {
-            OpenError::Cut => Err(Own::Nobody(Termination::DrainTimeout)),
+            OpenError::Cut => Err(Unserved::NoReply(Termination::DrainTimeout)),
             OpenError::TimedOut => {
                 let what = "did not accept the connection in time";
-                let own = self.own(504, "connect_timeout", backend, what);
-                let own = Own::Answer(own, Termination::ConnectTimeout);
-                Ok((Failure::Connect, own))
+                let reply = self.local_reply(504, "connect_timeout", backend, what);
+                let unserved = Unserved::Reply(reply, Termination::ConnectTimeout);
+                Ok((Failure::Connect, unserved))
             }
             OpenError::Refused(error) => {
                 let what = format!("cannot be connected to: {error}");
-                let own = self.own(502, "connect_failed", backend, &what);
-                let own = Own::Answer(own, Termination::ConnectFailed);
-                Ok((Failure::Connect, own))
+                let reply = self.local_reply(502, "connect_failed", backend, &what);
+                let unserved = Unserved::Reply(reply, Termination::ConnectFailed);
+                Ok((Failure::Connect, unserved))
             }
             OpenError::Shortage(error) => {
-                let own = OwnAnswer {
+                let reply = LocalReply {
                     status: 503,
                     token: "resources_exhausted",
                     why: format!("this proxy can open no connection to a backend: {error}"),
                 };
-                let own = Own::Answer(own, Termination::ResourcesExhausted);
-                Ok((Failure::Shortage, own))
+                let unserved = Unserved::Reply(reply, Termination::ResourcesExhausted);
+                Ok((Failure::Shortage, unserved))
             }
         }
     }
 
-    fn nobody_up(&self) -> Own {
+    fn nobody_up(&self) -> Unserved {
         let pool = self.pool();
         let why = format!(
             "none of the {} backends of pool {} is up",
             pool.backends.len(),
             pool.name
         );
-        let own = OwnAnswer {
+        let reply = LocalReply {
             status: 503,
             token: "no_backend_up",
             why,
         };
-        Own::Answer(own, Termination::NoBackendUp)
+        Unserved::Reply(reply, Termination::NoBackendUp)
     }
 
-    fn all_full(&self) -> Own {
+    fn all_full(&self) -> Unserved {
         let pool = self.pool();
         pool.queue.timeouts.fetch_add(1, Relaxed);
         let why = format!("no backend of pool {} had room in time", pool.name);
-        let own = OwnAnswer {
+        let reply = LocalReply {
             status: 503,
             token: "queue_timeout",
             why,
         };
-        Own::Answer(own, Termination::QueueTimeout)
+        Unserved::Reply(reply, Termination::QueueTimeout)
     }
 
-    /// Gives an answer of our own; the connection is kept where the request is over.
-    async fn say(&mut self, own: Own) -> After {
-        let own = match own {
-            Own::Answer(own, termination) => {
+    /// Sends the local reply; the connection is kept where the request is over.
+    async fn end_unserved(&mut self, unserved: Unserved) -> After {
+        let reply = match unserved {
+            Unserved::Reply(reply, termination) => {
                 self.record.termination = termination;
-                own
+                reply
             }
-            Own::Nobody(termination) => {
+            Unserved::NoReply(termination) => {
                 self.record.termination = termination;
                 // A client that still sends would not hear of an end in order, but go on.
                 return if termination == Termination::DrainTimeout {
@@ -558,13 +578,20 @@ impl Attempts<'_> {
             }
         };
         let over = is_bodyless(self.framing) || self.exchange.has_uploaded();
-        let keep = over && own.status >= 500;
+        let keep = over && reply.status >= 500;
         let persistence = match self.asked.persistence {
             Persistence::Keep if keep => Persistence::Keep,
             Persistence::Keep | Persistence::Close => Persistence::Close,
         };
-        self.exchange.settle(&self.client.thread);
-        say(self.client, &own, self.asked, persistence, &mut self.record).await
+        self.exchange.settle(&self.client.context);
+        send_local_reply(
+            self.client,
+            &reply,
+            self.asked,
+            persistence,
+            &mut self.record,
+        )
+        .await
     }
 }
 
@@ -590,8 +617,8 @@ fn protocol(version: Version) -> &'static str {
 }
 
 /// Returns the answer to a request that is not relayed.
-pub(super) fn refused(refusal: RequestRefusal) -> OwnAnswer {
-    OwnAnswer {
+pub(super) fn refused(refusal: RequestRefusal) -> LocalReply {
+    LocalReply {
         status: refusal.status(),
         token: refusal.token(),
         why: refusal.to_string(),
@@ -599,45 +626,47 @@ pub(super) fn refused(refusal: RequestRefusal) -> OwnAnswer {
 }
 
 /// Returns the answer to a request that does not come to its end.
-pub(super) fn late() -> OwnAnswer {
-    OwnAnswer {
+pub(super) fn late() -> LocalReply {
+    LocalReply {
         status: 408,
         token: "request_timeout",
         why: "the request did not come to its end in time".to_owned(),
     }
 }
 
-/// Writes an answer of our own.
-pub(super) async fn say(
+/// Writes a local reply.
+pub(super) async fn send_local_reply(
     client: &mut Client,
-    own: &OwnAnswer,
+    reply: &LocalReply,
     asked: AskedFor,
     persistence: Persistence,
     record: &mut Record,
 ) -> After {
-    let persistence = if client.thread.draining.get() {
+    let persistence = if client.context.draining.get() {
         Persistence::Close
     } else {
         persistence
     };
     let listener = client.listener();
-    listener.count_response(own.status);
-    record.status = own.status;
-    client.watch.enter(Phase::Relaying, listener.timeouts.idle);
-    let mut text = client.thread.buffers.with_room(OWN_ANSWER_BYTES);
-    let date = client.thread.date.get();
-    own.write(asked.method, asked.version, persistence, &date, &mut text);
+    listener.count_response(reply.status);
+    record.status = reply.status;
+    client
+        .deadline
+        .enter(Phase::Relaying, listener.timeouts.idle);
+    let mut text = client.context.buffers.with_room(OWN_ANSWER_BYTES);
+    let date = client.context.date.get();
+    reply.write(asked.method, asked.version, persistence, &date, &mut text);
     let mut written = 0;
     let whole = poll_fn(|cx| {
         while written < text.len() {
-            if client.watch.poll_interrupt(cx).is_ready() {
+            if client.deadline.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            std::task::ready!(client.thread.budget.poll());
+            std::task::ready!(client.context.budget.poll());
             let rest = [IoSlice::new(&text[written..])];
             match std::task::ready!(client.stream.poll_write(cx, &rest)) {
                 Ok(count) => {
-                    client.thread.budget.charge(count);
+                    client.context.budget.charge(count);
                     written += count;
                 }
                 Err(_) => return Poll::Ready(false),
@@ -646,7 +675,7 @@ pub(super) async fn say(
         Poll::Ready(true)
     })
     .await;
-    client.thread.buffers.give_back(text);
+    client.context.buffers.give_back(text);
     record.response_bytes += written as u64;
     match (whole, persistence) {
         (false, _) => After::Close,
@@ -655,5 +684,5 @@ pub(super) async fn say(
     }
 }
 
-/// Room for an answer of our own.
+/// Bytes that a local reply usually has.
 const OWN_ANSWER_BYTES: usize = 1024;

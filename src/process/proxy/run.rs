@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Drained, Events, LentSocket, Proxy, ProxyError, allocator};
+use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
@@ -63,7 +63,7 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
 async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
     let mut main = Main {
         events,
-        lent: Vec::new(),
+        passed: Vec::new(),
         sink: None,
         proxy: None,
         draining: None,
@@ -100,7 +100,7 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
 /// What the main thread knows.
 struct Main {
     events: Events,
-    lent: Vec<LentSocket>,
+    passed: Vec<PassedSocket>,
     sink: Option<OwnedFd>,
     proxy: Option<Arc<Proxy>>,
     draining: Option<Pin<Box<dyn Future<Output = Drained>>>>,
@@ -116,9 +116,9 @@ impl Main {
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), RunError> {
         match message {
-            ToProxy::Lend { listener, bind } => {
+            ToProxy::PassListener { listener, bind } => {
                 let sockets = descriptors.into_iter().map(TcpListener::from).collect();
-                self.lent.push(LentSocket {
+                self.passed.push(PassedSocket {
                     listener,
                     bind,
                     sockets,
@@ -134,7 +134,7 @@ impl Main {
                 threads,
                 health,
             } => {
-                let sockets = std::mem::take(&mut self.lent);
+                let sockets = std::mem::take(&mut self.passed);
                 let proxy = start(&yaml, &node, threads, sockets, &health, &self.events)?;
                 let lacking = proxy.lacking();
                 if !lacking.is_empty() {
@@ -201,7 +201,7 @@ fn start(
     yaml: &str,
     node: &str,
     threads: u16,
-    sockets: Vec<LentSocket>,
+    sockets: Vec<PassedSocket>,
     health: &[PoolHealth],
     events: &Events,
 ) -> Result<Proxy, RunError> {

@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use super::access::Log;
 use super::allocator;
 use super::checks::Checks;
-use super::downstream::watch::Phase;
+use super::deadline::Phase;
 use super::progress::{Found, Observer, Progress};
-use super::shared::Table;
+use super::table::Table;
 use super::worker::{self, Plan, Stage};
 use crate::config::{Config, HealthCheckConfig};
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
@@ -31,7 +31,7 @@ pub type Events = Arc<dyn Fn(FromProxy) + Send + Sync>;
 
 /// The sockets of one bind address, one a data thread.
 #[derive(Debug)]
-pub struct LentSocket {
+pub struct PassedSocket {
     /// The key under `listeners`.
     pub listener: String,
     /// The address they listen on.
@@ -46,11 +46,11 @@ pub enum ProxyError {
     /// The configuration names a pool that it does not have.
     #[error("listener {0} names a pool that does not exist")]
     UnknownPool(String),
-    /// A lent socket belongs to no listener.
-    #[error("a socket was lent for listener {0}, which does not exist")]
+    /// A passed socket belongs to no listener.
+    #[error("a socket was passed for listener {0}, which does not exist")]
     UnknownListener(String),
     /// There must be a socket a thread.
-    #[error("{bind} of listener {listener} needs {wanted} sockets, {lent} were lent")]
+    #[error("{bind} of listener {listener} needs {wanted} sockets, {passed} were passed")]
     SocketCount {
         /// The key under `listeners`.
         listener: String,
@@ -59,7 +59,7 @@ pub enum ProxyError {
         /// The number of data threads.
         wanted: u16,
         /// What came.
-        lent: usize,
+        passed: usize,
     },
     /// The system gave no thread, or refused a socket.
     #[error("a thread of the proxy did not start")]
@@ -96,7 +96,7 @@ impl Proxy {
     pub fn start(
         config: &Config,
         threads: u16,
-        sockets: Vec<LentSocket>,
+        sockets: Vec<PassedSocket>,
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Proxy, ProxyError> {
@@ -246,7 +246,7 @@ impl Proxy {
             return Drained { cut: 0 };
         }
         let connections =
-            |listener: &super::shared::Listener| AtomicU64::load(&listener.connections, Relaxed);
+            |listener: &super::table::Listener| AtomicU64::load(&listener.connections, Relaxed);
         let cut = self.table.listeners.iter().map(connections).sum();
         self.stage.send_replace(Stage::Cutting);
         let ended = running.wait_for(|threads| *threads == 0);
@@ -274,13 +274,13 @@ impl Drop for Ended {
 type Dealt = Vec<Vec<(usize, std::net::TcpListener)>>;
 
 /// Gives each thread its socket of every bind address.
-fn deal(table: &Table, threads: u16, lent: Vec<LentSocket>) -> Result<Dealt, ProxyError> {
+fn deal(table: &Table, threads: u16, passed: Vec<PassedSocket>) -> Result<Dealt, ProxyError> {
     let mut dealt: Dealt = (0..threads).map(|_| Vec::new()).collect();
-    for LentSocket {
+    for PassedSocket {
         listener,
         bind,
         sockets,
-    } in lent
+    } in passed
     {
         let Some(index) = table
             .listeners
@@ -290,12 +290,12 @@ fn deal(table: &Table, threads: u16, lent: Vec<LentSocket>) -> Result<Dealt, Pro
             return Err(ProxyError::UnknownListener(listener));
         };
         if sockets.len() != usize::from(threads) {
-            let lent = sockets.len();
+            let passed = sockets.len();
             return Err(ProxyError::SocketCount {
                 listener,
                 bind,
                 wanted: threads,
-                lent,
+                passed,
             });
         }
         for (thread, socket) in dealt.iter_mut().zip(sockets) {
@@ -306,7 +306,7 @@ fn deal(table: &Table, threads: u16, lent: Vec<LentSocket>) -> Result<Dealt, Pro
 }
 
 /// Shares out the descriptors that this process may have.
-fn shares(config: &Config, threads: u16, sockets: &[LentSocket]) -> Shares {
+fn shares(config: &Config, threads: u16, sockets: &[PassedSocket]) -> Shares {
     // Without an answer there is hardly a limit.
     let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
     let probed = config.pools.iter().filter(|pool| match pool.health_check {
@@ -314,7 +314,7 @@ fn shares(config: &Config, threads: u16, sockets: &[LentSocket]) -> Shares {
         HealthCheckConfig::None => false,
     });
     let probes: usize = probed.map(|pool| pool.backends.len()).sum();
-    let sockets: usize = sockets.iter().map(|lent| lent.sockets.len()).sum();
+    let sockets: usize = sockets.iter().map(|passed| passed.sockets.len()).sum();
     Shares::of(
         limit,
         Wanted {

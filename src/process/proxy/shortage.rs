@@ -1,6 +1,6 @@
 //! What the system does not give us: descriptors, memory, ports. It says nothing about a backend or a client.
 //!
-//! Every place that may meet a shortage asks here whether an error is one, and notes it: the log hears of each place once
+//! Every operation that may meet a shortage asks here whether an error is one, and notes it: the log hears of each operation once
 //! a minute, and the status shows the last minute. Nobody is blamed for it.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where a shortage was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Operation {
     /// A client's connection was not accepted.
     Accept,
     /// A connection to a backend was not opened.
@@ -22,7 +22,7 @@ pub(super) enum Place {
 /// What was short everywhere, and when.
 #[derive(Debug, Default)]
 pub(super) struct Shortages {
-    places: [Seen; PLACES.len()],
+    seen: [Seen; OPERATIONS.len()],
 }
 
 #[derive(Debug, Default)]
@@ -70,9 +70,9 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
 }
 
 impl Shortages {
-    /// Notes a shortage; logs it where the place has been quiet for a minute.
-    pub(super) fn note(&self, place: Place, error: &io::Error, now_ms: u64) {
-        let seen = &self.places[place as usize];
+    /// Notes a shortage; logs it where the operation has been quiet for a minute.
+    pub(super) fn note(&self, operation: Operation, error: &io::Error, now_ms: u64) {
+        let seen = &self.seen[operation as usize];
         let count = seen.count.fetch_add(1, Relaxed) + 1;
         let code = error.raw_os_error().unwrap_or_default();
         seen.errno.store(u64::from(code.unsigned_abs()), Relaxed);
@@ -86,37 +86,37 @@ impl Shortages {
                 .compare_exchange(logged, now_ms + 1, Relaxed, Relaxed)
                 .is_ok()
         {
-            tracing::warn!(cause = %place, %error, count, "the system gives too little");
+            tracing::warn!(cause = %operation, %error, count, "the system gives too little");
         }
     }
 
     /// Returns what was short within the last minute, for people.
     pub(super) fn warnings(&self, now_ms: u64) -> Vec<String> {
-        let recent = PLACES.iter().filter_map(|place| {
-            let seen = &self.places[*place as usize];
+        let recent = OPERATIONS.iter().filter_map(|operation| {
+            let seen = &self.seen[*operation as usize];
             let last_at_ms = seen.last_at_ms.load(Relaxed);
             let recent = last_at_ms > 0 && now_ms < last_at_ms + PERIOD_MS;
             let code = i32::try_from(seen.errno.load(Relaxed)).unwrap_or_default();
             let error = io::Error::from_raw_os_error(code);
             let count = seen.count.load(Relaxed);
-            recent.then(|| format!("{place}: {error}, {count} times so far"))
+            recent.then(|| format!("{operation}: {error}, {count} times so far"))
         });
         recent.collect()
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Place::Accept => "a client was not accepted",
-            Place::Connect => "a backend was not connected to",
-            Place::Probe => "a backend was not probed",
+            Operation::Accept => "a client was not accepted",
+            Operation::Connect => "a backend was not connected to",
+            Operation::Probe => "a backend was not probed",
         })
     }
 }
 
-const PLACES: [Place; 3] = [Place::Accept, Place::Connect, Place::Probe];
-/// How often the log hears of a place, and how long the status shows it.
+const OPERATIONS: [Operation; 3] = [Operation::Accept, Operation::Connect, Operation::Probe];
+/// How often the log hears of a operation, and how long the status shows it.
 const PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
@@ -160,8 +160,8 @@ mod tests {
         let shortages = Shortages::default();
         assert!(shortages.warnings(0).is_empty());
         let error = io::Error::from_raw_os_error(libc::EMFILE);
-        shortages.note(Place::Probe, &error, 0);
-        shortages.note(Place::Probe, &error, 500);
+        shortages.note(Operation::Probe, &error, 0);
+        shortages.note(Operation::Probe, &error, 500);
         let hoped = "a backend was not probed: Too many open files (os error 24), 2 times so far";
         assert_eq!(shortages.warnings(60_499), [hoped]);
         assert!(shortages.warnings(60_501).is_empty());

@@ -16,11 +16,11 @@ use std::task::Poll;
 
 use tokio::net::TcpStream;
 
-use super::downstream::watch::{CoarseClock, Interrupt, Watch};
-use super::shared::Table;
-use super::shortage::{Place, is_shortage_towards};
+use super::deadline::{CoarseClock, Deadline, Interrupt};
+use super::shortage::{Operation, is_shortage_towards};
 use super::stream::{Stream, Unread};
-use super::worker::Thread;
+use super::table::Table;
+use super::worker::WorkerContext;
 
 /// The kept connections of one data thread, by pool and backend.
 pub(super) struct Upstreams {
@@ -71,7 +71,7 @@ impl Upstreams {
         &self,
         table: &Table,
         (pool, backend): (usize, usize),
-        looked_at: LookedAt,
+        liveness: Liveness,
     ) -> Option<Stream> {
         let mut idle = self.idle[pool][backend].borrow_mut();
         while let Some(Idle { stream, since_ms }) = idle.pop() {
@@ -81,9 +81,9 @@ impl Upstreams {
                 idle.clear();
                 return None;
             }
-            let unread = match (stream.unread(), looked_at) {
-                (Unread::Nothing, LookedAt::Yes) => stream.unread_in_the_kernel(),
-                (unread, LookedAt::No | LookedAt::Yes) => unread,
+            let unread = match (stream.unread(), liveness) {
+                (Unread::Nothing, Liveness::Kernel) => stream.unread_in_the_kernel(),
+                (unread, Liveness::Runtime | Liveness::Kernel) => unread,
             };
             match unread {
                 Unread::Nothing => return Some(stream),
@@ -140,29 +140,31 @@ impl Upstreams {
     }
 }
 
-/// Opens a connection, in the time that `watch` gives. Where something of ours is short, a kept connection gives way.
+/// Opens a connection, in the time that `deadline` gives. Where something of ours is short, a kept connection gives way.
 pub(super) async fn open(
-    thread: &Thread,
+    context: &WorkerContext,
     address: SocketAddr,
-    watch: &Watch,
+    deadline: &Deadline,
 ) -> Result<Stream, OpenError> {
-    let result = connect(address, watch).await;
+    let result = connect(address, deadline).await;
     let Err(OpenError::Shortage(error)) = &result else {
         return result;
     };
-    let table = &thread.table;
-    table.shortages.note(Place::Connect, error, table.now_ms());
-    if thread.upstreams.close_one() {
-        return connect(address, watch).await;
+    let table = &context.table;
+    table
+        .shortages
+        .note(Operation::Connect, error, table.now_ms());
+    if context.upstreams.close_one() {
+        return connect(address, deadline).await;
     }
     result
 }
 
-async fn connect(address: SocketAddr, watch: &Watch) -> Result<Stream, OpenError> {
+async fn connect(address: SocketAddr, deadline: &Deadline) -> Result<Stream, OpenError> {
     let of = |error| OpenError::of(address, error);
     let mut connecting = pin!(TcpStream::connect(address));
     let stream = poll_fn(|cx| {
-        if let Poll::Ready(interrupt) = watch.poll_interrupt(cx) {
+        if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
             return Poll::Ready(Err(match interrupt {
                 Interrupt::Overdue => OpenError::TimedOut,
                 Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
@@ -198,27 +200,27 @@ impl OpenError {
     }
 }
 
-/// Whether the kernel is asked before a kept connection is used.
+/// Who says that a kept connection is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LookedAt {
-    /// The runtime's word is enough: the request can be sent again.
-    No,
-    /// One system call more: the request cannot be sent again.
-    Yes,
+pub(super) enum Liveness {
+    /// What the runtime has heard is enough: the request can be sent again.
+    Runtime,
+    /// The kernel, at one system call more: the request cannot be sent again.
+    Kernel,
 }
 
-/// A request that a backend is busy with: room that was taken there, given back when this is dropped.
-pub(super) struct InFlight {
-    thread: Rc<Thread>,
+/// A request that a backend is busy with: the slot that was acquired there, released when this is dropped.
+pub(super) struct RequestSlot {
+    context: Rc<WorkerContext>,
     pool: usize,
     backend: usize,
 }
 
-impl InFlight {
-    /// Holds room that was taken.
-    pub(super) fn new(thread: &Rc<Thread>, pool: usize, backend: usize) -> InFlight {
-        InFlight {
-            thread: Rc::clone(thread),
+impl RequestSlot {
+    /// Holds a slot that was acquired.
+    pub(super) fn new(context: &Rc<WorkerContext>, pool: usize, backend: usize) -> RequestSlot {
+        RequestSlot {
+            context: Rc::clone(context),
             pool,
             backend,
         }
@@ -231,15 +233,15 @@ impl InFlight {
 
     /// Counts an attempt on the backend.
     pub(super) fn count_attempt(&self) {
-        let backend = &self.thread.table.pools[self.pool].backends[self.backend];
+        let backend = &self.context.table.pools[self.pool].backends[self.backend];
         backend.requests.fetch_add(1, Relaxed);
     }
 }
 
-impl Drop for InFlight {
+impl Drop for RequestSlot {
     fn drop(&mut self) {
-        let pool = &self.thread.table.pools[self.pool];
-        pool.give_back(self.backend, self.thread.table.now_ms());
+        let pool = &self.context.table.pools[self.pool];
+        pool.release_slot(self.backend, self.context.table.now_ms());
     }
 }
 
@@ -291,7 +293,7 @@ mod tests {
                 upstreams.keep(0, 0, Stream::registered(stream));
                 listener.accept().unwrap().0
             };
-            let take = || upstreams.take(&table, (0, 0), LookedAt::Yes);
+            let take = || upstreams.take(&table, (0, 0), Liveness::Kernel);
             let _peer = keep().await;
             clock.set(IDLE_MS_MAX - 1);
             upstreams.sweep(&table);

@@ -25,17 +25,17 @@ use super::allocator::Giver;
 use super::answer::TOO_MANY_CONNECTIONS;
 use super::budget::{Budget, Hunger};
 use super::buffers::Buffers;
+use super::deadline::{self, BEAT_MS, CoarseClock, Deadline, Interrupt, Phase};
 use super::downstream::connection;
-use super::downstream::places::{Full, Idle, Places};
-use super::downstream::turns::Turns;
-use super::downstream::watch::{self, BEAT_MS, CoarseClock, Interrupt, Phase, Watch};
+use super::downstream::eviction::{Evictions, Full, Idle};
+use super::downstream::future_pool::FuturePool;
 use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::picker::{Claim, Picker};
 use super::pipes::Pipes;
 use super::progress::Progress;
-use super::shared::{Admission, Table};
-use super::shortage::{Place, is_shortage};
+use super::shortage::{Operation, is_shortage};
 use super::stream::{Listening, Stream};
+use super::table::{Admission, Table};
 use super::upstream::Upstreams;
 use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
@@ -67,14 +67,14 @@ pub(super) struct Plan {
 }
 
 /// What the connections of one data thread share.
-pub(super) struct Thread {
+pub(super) struct WorkerContext {
     pub(super) table: Arc<Table>,
     pub(super) upstreams: Upstreams,
     pub(super) buffers: Buffers,
     pub(super) pipes: Pipes,
     pub(super) budget: Budget,
     progress: Arc<Progress>,
-    pub(super) turns: Rc<Turns>,
+    pub(super) futures: Rc<FuturePool>,
     pub(super) clock: CoarseClock,
     began_at: Instant,
     /// Milliseconds since it began when the clock was last renewed.
@@ -94,7 +94,7 @@ pub(super) struct Thread {
     chance: RefCell<fastrand::Rng>,
     connections: RefCell<Connections>,
     /// Who leaves where a new connection finds all places taken.
-    pub(super) places: Places,
+    pub(super) evictions: Evictions,
     emptied: Notify,
 }
 
@@ -102,20 +102,20 @@ pub(super) struct Thread {
 #[derive(Default)]
 struct Connections {
     /// Each with its listener.
-    slots: Vec<Option<(usize, Rc<Watch>)>>,
+    slots: Vec<Option<(usize, Rc<Deadline>)>>,
     free: Vec<usize>,
 }
 
 impl Connections {
-    fn insert(&mut self, listener: usize, watch: &Rc<Watch>) -> usize {
-        let watch = Some((listener, Rc::clone(watch)));
+    fn insert(&mut self, listener: usize, deadline: &Rc<Deadline>) -> usize {
+        let deadline = Some((listener, Rc::clone(deadline)));
         match self.free.pop() {
             Some(slot) => {
-                self.slots[slot] = watch;
+                self.slots[slot] = deadline;
                 slot
             }
             None => {
-                self.slots.push(watch);
+                self.slots.push(deadline);
                 self.slots.len() - 1
             }
         }
@@ -130,18 +130,18 @@ impl Connections {
         self.slots.len() - self.free.len()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Rc<Watch>> {
-        self.slots.iter().flatten().map(|(_, watch)| watch)
+    fn iter(&self) -> impl Iterator<Item = &Rc<Deadline>> {
+        self.slots.iter().flatten().map(|(_, deadline)| deadline)
     }
 
     /// Returns a connection that is idle and counts where it is full.
     fn idle(&self, full: Full, slot: usize) -> Option<Idle> {
-        let (listener, watch) = self.slots.get(slot)?.as_ref()?;
+        let (listener, deadline) = self.slots.get(slot)?.as_ref()?;
         let counts = match full {
             Full::Proxy => true,
             Full::Listener(full) => *listener == full,
         };
-        let since_ms = watch.idle_since_ms().filter(|_| counts)?;
+        let since_ms = deadline.idle_since_ms().filter(|_| counts)?;
         Some(Idle { since_ms, slot })
     }
 }
@@ -196,13 +196,15 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
         }
     }
     let number = usize::from(number);
-    let thread = Rc::new(Thread::new(table, stage, progress, number, lines, giver));
+    let context = Rc::new(WorkerContext::new(
+        table, stage, progress, number, lines, giver,
+    ));
     let mut own = JoinSet::new();
-    own.spawn_local(beat(Rc::clone(&thread)));
-    let fed = Rc::clone(&thread);
+    own.spawn_local(beat(Rc::clone(&context)));
+    let fed = Rc::clone(&context);
     own.spawn_local(async move { fed.budget.feed().await });
     for (listener, socket) in listening {
-        own.spawn_local(accept(Rc::clone(&thread), listener, socket));
+        own.spawn_local(accept(Rc::clone(&context), listener, socket));
     }
     started(Ok(()));
     let lost = async {
@@ -216,12 +218,12 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
         }
     };
     tokio::select! {
-        () = thread.until_drained() => Ended::Drained,
+        () = context.until_drained() => Ended::Drained,
         () = lost => Ended::Failed,
     }
 }
 
-impl Thread {
+impl WorkerContext {
     fn new(
         table: Arc<Table>,
         stage: Receiver<Stage>,
@@ -229,19 +231,19 @@ impl Thread {
         number: usize,
         lines: Option<Lines>,
         giver: Giver,
-    ) -> Thread {
+    ) -> WorkerContext {
         let pickers = table.pools.iter();
         let pickers =
             pickers.map(|pool| RefCell::new(Picker::new(pool.balance, &pool.backends, number)));
         let clock = CoarseClock::default();
-        let places = Places::new(table.listeners.len());
-        Thread {
+        let evictions = Evictions::new(table.listeners.len());
+        WorkerContext {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             pipes: Pipes::new(table.shares.pipes_a_worker),
             budget: Budget::default(),
             progress,
-            turns: Rc::default(),
+            futures: Rc::default(),
             pickers: pickers.collect(),
             budgets: table
                 .pools
@@ -259,7 +261,7 @@ impl Thread {
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
-            places,
+            evictions,
             emptied: Notify::new(),
         }
     }
@@ -297,12 +299,12 @@ impl Thread {
 
     /// Asks others first for a while: a backend could not be connected to, and its health check has not noticed yet.
     /// Every request that met it would cost a retry otherwise, more than the budget has.
-    pub(super) fn avoid(&self, pool: usize, backend: usize) {
-        let until_ms = self.table.now_ms() + AVOID_MS;
-        self.table.pools[pool].backends[backend].avoid(until_ms);
+    pub(super) fn eject(&self, pool: usize, backend: usize) {
+        let until_ms = self.table.now_ms() + EJECTION_MS;
+        self.table.pools[pool].backends[backend].eject(until_ms);
     }
 
-    /// Returns who gets the next attempt, and takes room there.
+    /// Picks the backend of the next attempt, and acquires a request slot on it.
     pub(super) fn claim(&self, pool: usize, tried: &Tried) -> Claim {
         let backends = &self.table.pools[pool].backends;
         let mut picker = self.pickers[pool].borrow_mut();
@@ -314,20 +316,20 @@ impl Thread {
         self: &Rc<Self>,
         listener: usize,
         client: IpAddr,
-        watch: &Rc<Watch>,
+        deadline: &Rc<Deadline>,
     ) -> Registered {
         Registered {
-            slot: self.connections.borrow_mut().insert(listener, watch),
-            thread: Rc::clone(self),
+            slot: self.connections.borrow_mut().insert(listener, deadline),
+            context: Rc::clone(self),
             listener,
             client,
         }
     }
 
     /// Asks the connection for its place that has been idle longest.
-    fn ask_for_place(&self, full: Full) -> Asked {
+    fn request_eviction(&self, full: Full) -> Asked {
         let connections = self.connections.borrow();
-        let mut oldest = self.places.oldest(full).borrow_mut();
+        let mut oldest = self.evictions.oldest(full).borrow_mut();
         let is_idle = |idle: Idle| connections.idle(full, idle.slot) == Some(idle);
         let mut found = oldest.take(is_idle);
         if found.is_none() && oldest.may_look(self.clock.get()) {
@@ -337,8 +339,8 @@ impl Thread {
             found = oldest.take(is_idle);
         }
         match found.and_then(|idle| connections.slots[idle.slot].as_ref()) {
-            Some((_, watch)) => {
-                watch.ask_for_place();
+            Some((_, deadline)) => {
+                deadline.request_eviction();
                 Asked::One
             }
             None => Asked::Nobody,
@@ -352,7 +354,7 @@ impl Thread {
             let wanted = self.table.wanted(full);
             let one_less = |count: u64| count.checked_sub(1);
             while wanted.load(Relaxed) > 0
-                && self.ask_for_place(full) == Asked::One
+                && self.request_eviction(full) == Asked::One
                 && wanted.fetch_update(Relaxed, Relaxed, one_less).is_ok()
             {}
         }
@@ -361,16 +363,16 @@ impl Thread {
     /// Renews the coarse clock; returns the milliseconds since the thread began.
     fn renew_clock(&self) -> u64 {
         let now_ms = u64::try_from(self.began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        watch::renew(&self.clock, now_ms - self.renewed_ms.replace(now_ms));
+        deadline::renew(&self.clock, now_ms - self.renewed_ms.replace(now_ms));
         now_ms
     }
 
     fn sweep(&self) {
-        for watch in self.connections.borrow().iter() {
-            watch.sweep();
+        for deadline in self.connections.borrow().iter() {
+            deadline.sweep();
         }
         self.upstreams.sweep(&self.table);
-        self.table.end_avoidance();
+        self.table.end_ejection();
         self.give_back();
     }
 
@@ -378,7 +380,7 @@ impl Thread {
     fn give_back(&self) {
         let buffers = self.buffers.sweep();
         let lines = self.lines.as_ref().map(|lines| lines.borrow_mut().sweep());
-        let others = self.turns.sweep() * REQUEST_BYTES
+        let others = self.futures.sweep() * REQUEST_BYTES
             + self.connections.borrow().len() * CONNECTION_BYTES
             + lines.unwrap_or(0);
         let in_use_bytes = buffers.left_bytes + others;
@@ -397,9 +399,9 @@ impl Thread {
         let finish = async {
             // A request may be on its way on an idle connection.
             tokio::time::sleep(DRAIN_GRACE).await;
-            for watch in self.connections.borrow().iter() {
-                if watch.phase() == Phase::Idle {
-                    watch.interrupt(Interrupt::Drain);
+            for deadline in self.connections.borrow().iter() {
+                if deadline.phase() == Phase::Idle {
+                    deadline.interrupt(Interrupt::Drain);
                 }
             }
             self.until_empty().await;
@@ -408,8 +410,8 @@ impl Thread {
             () = finish => {}
             _ = stage.wait_for(|stage| *stage == Stage::Cutting) => {}
         }
-        for watch in self.connections.borrow().iter() {
-            watch.interrupt(Interrupt::Cut);
+        for deadline in self.connections.borrow().iter() {
+            deadline.interrupt(Interrupt::Cut);
         }
         let _ = tokio::time::timeout(CUT_TIMEOUT, self.until_empty()).await;
         self.upstreams.clear();
@@ -424,7 +426,7 @@ impl Thread {
 
 /// A connection that is being watched.
 pub(super) struct Registered {
-    thread: Rc<Thread>,
+    context: Rc<WorkerContext>,
     listener: usize,
     client: IpAddr,
     slot: usize,
@@ -432,38 +434,38 @@ pub(super) struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.thread.table.release(self.listener, self.client);
-        let mut connections = self.thread.connections.borrow_mut();
+        self.context.table.release(self.listener, self.client);
+        let mut connections = self.context.connections.borrow_mut();
         connections.remove(self.slot);
-        self.thread.places.tell();
+        self.context.evictions.tell();
         if connections.len() == 0 {
-            self.thread.emptied.notify_one();
+            self.context.emptied.notify_one();
         }
     }
 }
 
 /// Renews what is coarse: clocks, dates and deadlines. A tick is a step too, where nothing else happens.
-async fn beat(thread: Rc<Thread>) {
+async fn beat(context: Rc<WorkerContext>) {
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut swept_ms = 0;
     loop {
         ticks.tick().await;
-        let now_ms = thread.renew_clock();
-        thread.table.renew_clock();
-        thread.help_out();
-        thread
+        let now_ms = context.renew_clock();
+        context.table.renew_clock();
+        context.help_out();
+        context
             .progress
-            .set_connections(thread.connections.borrow().len());
-        thread.progress.end();
-        if let Some(lines) = &thread.lines {
+            .set_connections(context.connections.borrow().len());
+        context.progress.end();
+        if let Some(lines) = &context.lines {
             lines.borrow_mut().handle_beat();
         }
         // Beats of a busy thread are late, sweeps should not be five times as late.
         if now_ms - swept_ms >= SWEEP_MS - BEAT_MS / 2 {
             swept_ms = now_ms;
-            thread.date.set(date_now());
-            thread.sweep();
+            context.date.set(date_now());
+            context.sweep();
         }
     }
 }
@@ -476,39 +478,46 @@ fn date_now() -> [u8; DATE_BYTES] {
 /// A listener by index, and the port of one of its sockets.
 type Door = (usize, u16);
 
-async fn accept(thread: Rc<Thread>, listener: usize, socket: Listening) {
+async fn accept(context: Rc<WorkerContext>, listener: usize, socket: Listening) {
     let door = (listener, socket.port());
-    let mut stage = thread.stage.clone();
+    let mut stage = context.stage.clone();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage != Stage::Serving) => break,
-            accepted = accept_some(&thread, door, &socket) => accepted,
+            accepted = accept_some(&context, door, &socket) => accepted,
         };
         if let Err(error) = accepted {
             tracing::debug!(%error, "connection not accepted");
             if is_shortage(&error) {
-                let now_ms = thread.table.now_ms();
-                thread.table.shortages.note(Place::Accept, &error, now_ms);
+                let now_ms = context.table.now_ms();
+                context
+                    .table
+                    .shortages
+                    .note(Operation::Accept, &error, now_ms);
             }
             tokio::time::sleep(pause_after(&error)).await;
         }
-        thread.places.until_there_is_room().await;
+        context.evictions.until_there_is_room().await;
     }
     // What the kernel has already accepted for this socket is served, then the socket is let go.
     while let Ok((stream, client)) = socket.accept() {
-        admit(&thread, door, stream, client);
+        admit(&context, door, stream, client);
     }
 }
 
 /// Accepts what waits, but no more at a time than others can bear.
-async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &Listening) -> io::Result<()> {
+async fn accept_some(
+    context: &Rc<WorkerContext>,
+    door: Door,
+    socket: &Listening,
+) -> io::Result<()> {
     let mut accepted = 0;
     poll_fn(|cx| {
         while accepted < ACCEPTS_MAX {
             match socket.poll_accept(cx) {
                 Poll::Ready(Ok((stream, client))) => {
-                    admit(thread, door, stream, client);
+                    admit(context, door, stream, client);
                     accepted += 1;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -521,63 +530,64 @@ async fn accept_some(thread: &Rc<Thread>, door: Door, socket: &Listening) -> io:
     .await
 }
 
-fn admit(thread: &Rc<Thread>, (listener, port): Door, stream: Stream, client: SocketAddr) {
-    match thread.table.admit(listener, client.ip()) {
+fn admit(context: &Rc<WorkerContext>, (listener, port): Door, stream: Stream, client: SocketAddr) {
+    match context.table.admit(listener, client.ip()) {
         Admission::Granted => {
-            let thread = Rc::clone(thread);
-            begin(thread, (listener, port), stream, client);
+            let context = Rc::clone(context);
+            begin(context, (listener, port), stream, client);
         }
-        Admission::Full(full) if thread.places.has_room() => {
-            let asked = thread.ask_for_place(full);
-            let thread = Rc::clone(thread);
-            thread.places.begin_waiting();
+        Admission::Full(full) if context.evictions.has_room() => {
+            let asked = context.request_eviction(full);
+            let context = Rc::clone(context);
+            context.evictions.begin_waiting();
             tokio::task::spawn_local(async move {
-                let places = &thread.places;
-                let admission = wait_for_place(&thread, listener, client.ip(), full, asked).await;
-                places.end_waiting();
+                let evictions = &context.evictions;
+                let admission =
+                    wait_for_eviction(&context, listener, client.ip(), full, asked).await;
+                evictions.end_waiting();
                 match admission {
                     Admission::Granted => {
-                        begin(Rc::clone(&thread), (listener, port), stream, client);
+                        begin(Rc::clone(&context), (listener, port), stream, client);
                     }
-                    Admission::Refused | Admission::Full(_) => refuse(&thread, listener, &stream),
+                    Admission::Refused | Admission::Full(_) => refuse(&context, listener, &stream),
                 }
             });
         }
-        Admission::Refused | Admission::Full(_) => refuse(thread, listener, &stream),
+        Admission::Refused | Admission::Full(_) => refuse(context, listener, &stream),
     }
 }
 
-fn refuse(thread: &Thread, listener: usize, stream: &Stream) {
-    thread.table.count_refused(listener);
+fn refuse(context: &WorkerContext, listener: usize, stream: &Stream) {
+    context.table.count_refused(listener);
     // Where it does not fit, closing says enough.
     stream.try_write(TOO_MANY_CONNECTIONS);
 }
 
 /// Waits for a place for a new connection, of which one was asked for or nobody was there to be asked.
 /// It may be that another takes it; then one more is asked.
-async fn wait_for_place(
-    thread: &Thread,
+async fn wait_for_eviction(
+    context: &WorkerContext,
     listener: usize,
     client: IpAddr,
     full: Full,
     mut asked: Asked,
 ) -> Admission {
-    let wanted = thread.table.wanted(full);
+    let wanted = context.table.wanted(full);
     let mut admission = Admission::Full(full);
-    for left in (0..PLACE_WAITS_MAX).rev() {
+    for left in (0..EVICTION_WAITS_MAX).rev() {
         if asked == Asked::Nobody {
             wanted.fetch_add(1, Relaxed);
         }
         // In vain or not, it is tried.
-        let _ = tokio::time::timeout(BEAT_INTERVAL, thread.places.changed.notified()).await;
+        let _ = tokio::time::timeout(BEAT_INTERVAL, context.evictions.changed.notified()).await;
         if asked == Asked::Nobody {
             // Where another thread has helped out it was counted down already.
             let _ = wanted.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
         }
-        admission = thread.table.admit(listener, client);
+        admission = context.table.admit(listener, client);
         match admission {
             Admission::Granted | Admission::Refused => return admission,
-            Admission::Full(full) if left > 0 => asked = thread.ask_for_place(full),
+            Admission::Full(full) if left > 0 => asked = context.request_eviction(full),
             Admission::Full(_) => {}
         }
     }
@@ -592,19 +602,19 @@ enum Asked {
 }
 
 /// Begins to serve a connection, in a task of its own.
-fn begin(thread: Rc<Thread>, (listener, port): Door, stream: Stream, client: SocketAddr) {
-    let watch = Rc::new(Watch::new(Rc::clone(&thread.clock)));
-    let (served, watched) = (Rc::clone(&thread), Rc::clone(&watch));
+fn begin(context: Rc<WorkerContext>, (listener, port): Door, stream: Stream, client: SocketAddr) {
+    let deadline = Rc::new(Deadline::new(Rc::clone(&context.clock)));
+    let (served, watched) = (Rc::clone(&context), Rc::clone(&deadline));
     let serve = move || connection::serve(served, listener, stream, client, port, watched);
-    tokio::task::spawn_local(in_steps(thread, listener, watch, serve));
+    tokio::task::spawn_local(in_steps(context, listener, deadline, serve));
 }
 
 /// Runs the task of a connection: each poll of it is a step, and gets its share of the budget.
 /// It is made here: what is moved into a task takes its room twice.
 async fn in_steps<F: Future<Output = ()>>(
-    thread: Rc<Thread>,
+    context: Rc<WorkerContext>,
     listener: usize,
-    watch: Rc<Watch>,
+    deadline: Rc<Deadline>,
     serve: impl FnOnce() -> F,
 ) {
     let mut serve = pin!(serve());
@@ -614,17 +624,17 @@ async fn in_steps<F: Future<Output = ()>>(
             // Its sockets have woken it; but it has had its share, and its turn comes.
             return Poll::Pending;
         }
-        thread.progress.begin(listener, watch.phase() as u8);
-        thread.budget.begin();
+        context.progress.begin(listener, deadline.phase() as u8);
+        context.budget.begin();
         let poll = serve.as_mut().poll(cx);
         if poll.is_pending() {
-            thread.budget.end(&hunger, cx);
+            context.budget.end(&hunger, cx);
         }
-        if thread.budget.is_used_up() {
+        if context.budget.is_used_up() {
             // Where beats are late for all that is moved, the clock still is not: what it misses, timeouts are late.
-            thread.renew_clock();
+            context.renew_clock();
         }
-        thread.progress.end();
+        context.progress.end();
         poll
     })
     .await;
@@ -641,11 +651,11 @@ fn pause_after(error: &io::Error) -> Duration {
 }
 
 /// How often one that waits looks for it, at least a beat apart where no place becomes free.
-const PLACE_WAITS_MAX: u32 = 4;
+const EVICTION_WAITS_MAX: u32 = 4;
 /// Connections accepted before others have their turn.
 const ACCEPTS_MAX: usize = 32;
 /// How long a backend that could not be connected to is asked last: about what a health check needs to notice.
-const AVOID_MS: u64 = 1000;
+const EJECTION_MS: u64 = 1000;
 const BEAT_INTERVAL: Duration = Duration::from_millis(BEAT_MS);
 /// A sweep every 250 ms: the coarseness of all timeouts of client connections.
 const SWEEP_MS: u64 = 5 * BEAT_MS;

@@ -1,6 +1,6 @@
 //! landlock(7): what a process can still reach of the file system, of TCP ports and of other processes.
 //!
-//! All that the running kernel can deny is denied, but for the places of the row. What it cannot deny yet is said.
+//! All that the running kernel can deny is denied, but for the allowed_paths of the row. What it cannot deny yet is said.
 //! Metadata (chmod, chown) and path names of sockets are beyond landlock; `calls` denies the calls instead.
 
 use std::io;
@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 
 /// A file, or a directory with all beneath it, that stays within reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct AllowedPath {
     /// Where; it need not exist.
     pub path: &'static str,
     /// For what.
@@ -86,15 +86,15 @@ impl Abi {
     }
 }
 
-/// Denies this process, for good, all that the kernel can deny but `places`.
+/// Denies this process, for good, all that the kernel can deny but `allowed_paths`.
 ///
 /// Returns what it cannot deny, for people. Must be called before any thread is started.
-pub fn restrict(places: &[Place], tcp: Tcp) -> io::Result<Vec<&'static str>> {
+pub fn restrict(allowed_paths: &[AllowedPath], tcp: Tcp) -> io::Result<Vec<&'static str>> {
     let abi = Abi::of_this_kernel()?;
     let attr = abi.ruleset(tcp);
     // An older kernel refuses a structure with something in it that it does not know, not one that is longer.
     let ruleset = create(&attr)?;
-    for place in places {
+    for place in allowed_paths {
         allow(&ruleset, *place, attr.handled_access_fs)?;
     }
     // SAFETY: the call takes a descriptor and flags, and touches no memory of ours.
@@ -125,7 +125,7 @@ fn create(attr: &RulesetAttr) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-fn allow(ruleset: &OwnedFd, place: Place, handled: u64) -> io::Result<()> {
+fn allow(ruleset: &OwnedFd, place: AllowedPath, handled: u64) -> io::Result<()> {
     let at = match open(place.path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(at) => at,
         // A kernel without IPv6 has none of its settings.

@@ -32,9 +32,9 @@ use self::error::system;
 pub use self::calls::Call;
 pub use self::capabilities::relinquish;
 pub use self::error::ConfineError;
-pub use self::landlock::{Access, Place, Tcp};
+pub use self::landlock::{Access, AllowedPath, Tcp};
 pub use self::limits::{AtMost, Limits};
-pub use self::programs::{program_shortcomings, run_as_stranger};
+pub use self::programs::{program_shortcomings, run_unprivileged};
 pub use self::seccomp::Calls;
 
 /// A process of the daemon.
@@ -67,7 +67,7 @@ pub struct Profile {
 #[derive(Clone, Copy, Debug)]
 pub struct Fence {
     /// What it may open; everything else, and signals to others, are denied.
-    pub places: &'static [Place],
+    pub allowed_paths: &'static [AllowedPath],
     /// What of TCP it may not do.
     pub denied_tcp: Tcp,
     /// What it may not call.
@@ -139,12 +139,12 @@ const VRRP: Profile = Profile {
     },
     fence: Some(Fence {
         // The settings of interfaces with a virtual MAC.
-        places: &[
-            Place {
+        allowed_paths: &[
+            AllowedPath {
                 path: "/proc/sys/net/ipv4/conf",
                 access: Access::ReadAndWrite,
             },
-            Place {
+            AllowedPath {
                 path: "/proc/sys/net/ipv6/conf",
                 access: Access::ReadAndWrite,
             },
@@ -187,7 +187,7 @@ const PROXY: Profile = Profile {
         ],
     },
     fence: Some(Fence {
-        places: &[OWN_PROGRAM],
+        allowed_paths: &[OWN_PROGRAM],
         denied_tcp: Tcp::Binding,
         calls: Calls {
             denied: &[
@@ -207,7 +207,7 @@ const PROXY: Profile = Profile {
 };
 
 /// So that a backtrace has names.
-const OWN_PROGRAM: Place = Place {
+const OWN_PROGRAM: AllowedPath = AllowedPath {
     path: "/proc/self/exe",
     access: Access::Read,
 };
@@ -248,7 +248,7 @@ impl Fence {
     /// Closes it around this process; returns what stays open.
     fn close(&self) -> Vec<String> {
         let mut open = Vec::new();
-        match landlock::restrict(self.places, self.denied_tcp) {
+        match landlock::restrict(self.allowed_paths, self.denied_tcp) {
             Ok(lacks) if lacks.is_empty() => {}
             Ok(lacks) => open.push(format!(
                 "landlock of this kernel does not deny {}",

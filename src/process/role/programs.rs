@@ -18,7 +18,7 @@ use super::users;
 /// Makes a program that operators bring run as a user that owns nothing, without a capability and any way to one.
 ///
 /// Where that cannot be had, [`program_shortcomings`] says so.
-pub fn run_as_stranger(command: &mut Command) {
+pub fn run_unprivileged(command: &mut Command) {
     let user = plan().user;
     let become_it = move || confine(user);
     // SAFETY: between fork and exec the closure makes system calls only and allocates nothing.

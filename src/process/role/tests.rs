@@ -265,7 +265,7 @@ fn program_has_no_capability_no_right_and_no_way_to_one() {
         "/proc/self/limits",
         "/proc/self/oom_score_adj",
     ]);
-    run_as_stranger(&mut command);
+    run_unprivileged(&mut command);
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let has = |line: &str| {

@@ -1,4 +1,4 @@
-//! What the access log is written to: opened here, because the proxy may open nothing, and lent to every proxy.
+//! What the access log is written to: opened here, because the proxy may open nothing, and passed to every proxy.
 //!
 //! A file is opened anew when an operator has moved it away; what cannot be opened leaves the old one in use.
 
@@ -24,7 +24,7 @@ pub struct AccessLog {
     to: AccessLogTarget,
     descriptor: OwnedFd,
     /// The proxy does not have this descriptor yet.
-    owed: bool,
+    pending: bool,
     /// It is being opened anew.
     opening: Option<Aside<io::Result<OwnedFd>>>,
 }
@@ -44,7 +44,7 @@ impl AccessLog {
         Ok(Some(Self {
             to,
             descriptor,
-            owed: false,
+            pending: false,
             opening: None,
         }))
     }
@@ -75,22 +75,22 @@ impl AccessLog {
         }
     }
 
-    /// Takes what was opened anew into use; the proxy is lent it next.
+    /// Takes what was opened anew into use; the proxy is passed it next.
     pub fn replace(&mut self, descriptor: OwnedFd) {
         self.descriptor = descriptor;
-        self.owed = true;
+        self.pending = true;
         tracing::info!(path = %self.to, "access log opened anew");
     }
 
     /// Returns whether the proxy has an older one.
-    pub const fn is_owed(&self) -> bool {
-        self.owed
+    pub const fn is_pending(&self) -> bool {
+        self.pending
     }
 
-    /// Lends it to a proxy; where there is no memory for it, it stays owed.
-    pub fn lend(&mut self, proxy: &mut Child) {
-        let lent = proxy.lend(&ToProxy::AccessLog, &[self.descriptor.as_fd()]);
-        self.owed = lent.is_err();
+    /// Passes it to a proxy; where there is no memory for it, it stays pending.
+    pub fn pass(&mut self, proxy: &mut Child) {
+        let passed = proxy.pass(&ToProxy::AccessLog, &[self.descriptor.as_fd()]);
+        self.pending = passed.is_err();
     }
 
     fn complain(&self, error: &io::Error) {

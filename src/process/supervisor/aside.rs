@@ -23,13 +23,13 @@ impl<T: Send + 'static> Aside<T> {
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Self> {
-        let place =
-            Place::take().ok_or_else(|| io::Error::other("too many disks do not answer"))?;
+        let permit =
+            Permit::take().ok_or_else(|| io::Error::other("too many disks do not answer"))?;
         let (tell, done) = oneshot::channel();
         std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
-                let _place = place;
+                let _place = permit;
                 // Who waited may have given up.
                 let _ = tell.send(work());
             })?;
@@ -51,9 +51,9 @@ impl<T: Send + 'static> Aside<T> {
 }
 
 /// The right to one of the threads.
-struct Place;
+struct Permit;
 
-impl Place {
+impl Permit {
     fn take() -> Option<Self> {
         if TAKEN.fetch_add(1, Ordering::Relaxed) >= THREADS_MAX {
             TAKEN.fetch_sub(1, Ordering::Relaxed);
@@ -63,7 +63,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         TAKEN.fetch_sub(1, Ordering::Relaxed);
     }

@@ -185,7 +185,7 @@ impl Child {
     }
 
     /// Sends a message with copies of descriptors, or says what there is not enough of.
-    pub fn lend<T: Serialize>(
+    pub fn pass<T: Serialize>(
         &mut self,
         message: &T,
         descriptors: &[BorrowedFd<'_>],

@@ -25,7 +25,7 @@ pub struct Question {
     pub reply: oneshot::Sender<Response>,
 }
 
-/// Listens on the socket at `path`, in place of one that a former daemon left.
+/// Listens on the socket at `path`, in permit of one that a former daemon left.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -38,10 +38,10 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 
 /// Answers connections for ever; an error is told to the log and the next one is awaited.
 pub async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut quiet_until = None;
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
+        let Ok(permit) = permits.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
@@ -53,7 +53,7 @@ pub async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
                     {
                         tracing::debug!(%error, "control connection failed");
                     }
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {
@@ -73,7 +73,7 @@ async fn answer(stream: UnixStream, questions: mpsc::Sender<Question>) -> io::Re
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(LINE_BYTES_MAX));
-    // Who connects and says nothing keeps a place from others.
+    // Who connects and says nothing keeps a permit from others.
     tokio::time::timeout(QUESTION_TIMEOUT, reader.read_until(b'\n', &mut line)).await??;
     let response = match serde_json::from_slice(&line) {
         Ok(_) if !allowed => Response::Error("only root and the daemon's own user may ask".into()),

@@ -28,8 +28,8 @@ use super::SupervisorError;
 use super::access_log::AccessLog;
 use super::child::{Child, Heard, TICK};
 use super::control::{self, Question};
+use super::event_log::EventLog;
 use super::hooks::Hooks;
-use super::journal::Journal;
 use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
 use super::tracking::{pool_state, tracked};
@@ -123,7 +123,7 @@ struct Daemon {
     health: BTreeMap<String, PoolHealth>,
     /// What the processes that run now should have and work without.
     lacking: Vec<(Role, String)>,
-    journal: Journal,
+    event_log: EventLog,
     hooks: Hooks,
     asked: Vec<Asked>,
     next_id: u64,
@@ -176,7 +176,7 @@ impl Daemon {
             active: Vec::new(),
             health: BTreeMap::new(),
             lacking: Vec::new(),
-            journal: Journal::new(SystemTime::now()),
+            event_log: EventLog::new(SystemTime::now()),
             hooks,
             asked: Vec::new(),
             next_id: 0,
@@ -288,7 +288,7 @@ impl Daemon {
                 ));
                 let priority = self.priority_of(&report.router);
                 let ago = age(report.at_ns);
-                let event = self.journal.note(SystemTime::now(), ago, report);
+                let event = self.event_log.note(SystemTime::now(), ago, report);
                 self.hooks.handle_event(&event, priority);
             }
             FromVrrp::Status {

@@ -201,7 +201,7 @@ fn command(program: &Path, resolved: &Path, arguments: &[String; 4], limit: Dura
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0);
-    role::run_as_stranger(&mut command);
+    role::run_unprivileged(&mut command);
     keeper::keep(&mut command, limit);
     Command::from(command)
 }

@@ -1,4 +1,4 @@
-//! The listening sockets: opened here, kept here, lent to every proxy process.
+//! The listening sockets: opened here, kept here, passed to every proxy process.
 //!
 //! One socket a data thread and address, in one SO_REUSEPORT group, under one user id. IP_FREEBIND lets a Backup
 //! listen on addresses it does not hold, so that taking over needs no bind. A proxy that dies leaves its backlog

@@ -12,7 +12,7 @@ mod control;
 mod daemon;
 mod descriptors;
 mod hooks;
-mod journal;
+mod event_log;
 mod listeners;
 mod notify;
 mod runtime_dir;

@@ -21,7 +21,7 @@ pub fn tracked(config: &Config) -> Vec<Tracked> {
         }
         all.push(Tracked {
             entry: entry.clone(),
-            group: router.group.clone(),
+            sync_group: router.sync_group.clone(),
             rank: router.rank,
             pools: (!pools.is_empty()).then_some(pools),
         });

@@ -5,7 +5,7 @@
 //! may block: netlink and nftables. The protocol thread never waits for it. Nothing here opens a file, runs a
 //! script or reads anything from strangers but protocol 112.
 //!
-//! Read `boundary` (the supervisor as seen from here), `run`, `station` (one virtual router and its surroundings),
+//! Read `boundary` (the supervisor as seen from here), `run`, `router` (one virtual router and its surroundings),
 //! `socket`, `frames`, then `host`.
 
 pub mod boundary;
@@ -14,11 +14,11 @@ pub mod frames;
 pub mod host;
 pub mod realtime;
 pub mod outbox;
-pub mod port;
-pub mod oddities;
+pub mod link_socket;
+pub mod anomaly;
 pub mod run;
 pub mod socket;
-pub mod station;
+pub mod router;
 pub mod status;
 pub mod watch;
 

@@ -3,7 +3,7 @@
 //! Every turn drains all sockets first and only then acts on due timers, so that an advertisement that waited in a
 //! socket counts before a timer that it would have moved. Nothing here waits for the host thread, a file or the log.
 
-mod acting;
+mod effects;
 mod stopping;
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ use super::frames::Announcers;
 use super::host::{
     Acceptance, Answer, Event, Host, Leftovers, Ownership, RouterLink, RouterSpec, VirtualMac, What,
 };
+use super::link_socket::LinkSocket;
 use super::outbox::Outbox;
-use super::port::Port;
+use super::router::RouterRuntime;
 use super::socket::{Packet, RECEIVE_BYTES, VrrpSocket};
-use super::station::Station;
 use super::watch::Watch;
 use super::{realtime, status};
 use crate::config::{self, ConfigErrors, VirtualRouterConfig};
@@ -126,8 +126,8 @@ struct Process<S> {
     fitness: BTreeMap<String, Fitness>,
     kept: BTreeMap<SocketKey, OwnedFd>,
     adopt: Vec<ActiveRole>,
-    stations: Vec<Station>,
-    ports: Vec<Port>,
+    runtimes: Vec<RouterRuntime>,
+    link_sockets: Vec<LinkSocket>,
     host: Option<Host>,
     outbox: Outbox,
     /// The supervisor's duplicates are not those that are in use.
@@ -154,8 +154,8 @@ impl<S: Supervisor> Process<S> {
             fitness: BTreeMap::new(),
             kept: BTreeMap::new(),
             adopt: Vec::new(),
-            stations: Vec::new(),
-            ports: Vec::new(),
+            runtimes: Vec::new(),
+            link_sockets: Vec::new(),
             host: None,
             outbox: Outbox::default(),
             sockets_changed: false,
@@ -173,9 +173,9 @@ impl<S: Supervisor> Process<S> {
 
     /// Waits for a packet, a message, the host thread, or the next timer.
     fn wait(&self) -> Result<(), Error> {
-        let timers = self.stations.iter().flat_map(|station| {
-            let announce_at = station.announce_at();
-            station
+        let timers = self.runtimes.iter().flat_map(|runtime| {
+            let announce_at = runtime.announce_at();
+            runtime
                 .machine
                 .poll_timeout()
                 .into_iter()
@@ -186,7 +186,10 @@ impl<S: Supervisor> Process<S> {
             .chain(self.stop_deadline())
             .fold(self.beat_at, std::cmp::min);
         let timeout = TimeSpec::from(wake_at.saturating_duration_since(Instant::now()));
-        let sockets = self.ports.iter().map(|port| port.socket.as_fd());
+        let sockets = self
+            .link_sockets
+            .iter()
+            .map(|link_socket| link_socket.socket.as_fd());
         let host = self.host.as_ref().map(AsFd::as_fd);
         let supervisor = self.supervised.then(|| self.supervisor.fd());
         let mut waiting: Vec<PollFd<'_>> = sockets
@@ -202,11 +205,11 @@ impl<S: Supervisor> Process<S> {
 
     fn turn(&mut self) -> Result<(), Error> {
         self.drain_sockets();
-        self.hear_supervisor()?;
-        self.hear_host()?;
+        self.read_supervisor()?;
+        self.read_host()?;
         self.act_on_timers();
         self.announce_what_is_due();
-        self.pay_owed();
+        self.retry_deferred();
         self.report();
         Ok(())
     }
@@ -214,10 +217,10 @@ impl<S: Supervisor> Process<S> {
     /// Takes in what arrived on every socket.
     fn drain_sockets(&mut self) {
         let mut buf = std::mem::take(&mut self.buf);
-        for index in 0..self.ports.len() {
+        for index in 0..self.link_sockets.len() {
             for _ in 0..PACKETS_PER_TURN {
-                match self.ports[index].socket.receive(&mut buf) {
-                    Ok(Some(packet)) => self.hear(index, &packet),
+                match self.link_sockets[index].socket.receive(&mut buf) {
+                    Ok(Some(packet)) => self.handle_packet(index, &packet),
                     Ok(None) => break,
                     Err(error) => {
                         // Such as ENETDOWN, once, when the interface goes down.
@@ -231,65 +234,75 @@ impl<S: Supervisor> Process<S> {
     }
 
     /// Takes in one packet: whose is it, is it our own, is it sound.
-    fn hear(&mut self, port: usize, packet: &Packet<'_>) {
+    fn handle_packet(&mut self, socket: usize, packet: &Packet<'_>) {
         let now = Instant::now();
-        let port = &mut self.ports[port];
+        let link_socket = &mut self.link_sockets[socket];
         let (envelope, message) = match packet {
             Packet::Message { envelope, message } => (envelope, *message),
-            Packet::Malformed { source, reason } => return port.reject(now, *source, *reason),
+            Packet::Malformed { source, reason } => {
+                return link_socket.reject(now, *source, *reason);
+            }
         };
         if packet::is_carp(message) {
-            return port.reject(now, Some(envelope.source), Rejection::Carp);
+            return link_socket.reject(now, Some(envelope.source), Rejection::Carp);
         }
         let Some(vrid) = packet::peek_vrid(message) else {
-            return port.reject(now, Some(envelope.source), Rejection::Length);
+            return link_socket.reject(now, Some(envelope.source), Rejection::Length);
         };
-        let key = port.socket.key();
-        let station = self.stations.iter().position(|station| {
-            station.config.vrid.get() == vrid && station.hears(&key.interface, key.family)
+        let key = link_socket.socket.key();
+        let runtime = self.runtimes.iter().position(|runtime| {
+            runtime.config.vrid.get() == vrid && runtime.hears(&key.interface, key.family)
         });
-        match station {
-            Some(station) => self.hear_as(station, now, envelope, message),
-            None => port.reject(now, Some(envelope.source), Rejection::Vrid),
+        match runtime {
+            Some(runtime) => self.handle_router_packet(runtime, now, envelope, message),
+            None => link_socket.reject(now, Some(envelope.source), Rejection::Vrid),
         }
     }
 
-    fn hear_as(&mut self, index: usize, now: Instant, envelope: &Envelope, message: &[u8]) {
-        let station = &mut self.stations[index];
-        if station.link.local.contains(&envelope.source) {
-            return station.reject(now, envelope.source, Rejection::OwnSource);
+    fn handle_router_packet(
+        &mut self,
+        index: usize,
+        now: Instant,
+        envelope: &Envelope,
+        message: &[u8],
+    ) {
+        let runtime = &mut self.runtimes[index];
+        if runtime.link.local.contains(&envelope.source) {
+            return runtime.reject(now, envelope.source, Rejection::OwnSource);
         }
-        match station.parse(envelope, message) {
+        match runtime.parse(envelope, message) {
             Ok((advertisement, form)) => {
-                station.note_peer(now, envelope.source, &advertisement, form);
-                let before = station.machine.counters();
-                station
+                runtime.note_peer(now, envelope.source, &advertisement, form);
+                let before = runtime.machine.counters();
+                runtime
                     .machine
                     .handle_advertisement(now, envelope.source, &advertisement);
-                let after = station.machine.counters();
-                for cause in station.oddities.of(&before, &after, now) {
-                    let router = &station.config.name;
+                let after = runtime.machine.counters();
+                for cause in runtime.anomalies.of(&before, &after, now) {
+                    let router = &runtime.config.name;
                     warn!(%router, peer = %envelope.source, cause, "odd advertisements, accepted");
                 }
                 self.perform(index, now);
             }
-            Err(reason) => station.reject(now, envelope.source, reason),
+            Err(reason) => runtime.reject(now, envelope.source, reason),
         }
     }
 
-    fn hear_supervisor(&mut self) -> Result<(), Error> {
+    fn read_supervisor(&mut self) -> Result<(), Error> {
         for _ in 0..MESSAGES_PER_TURN {
             if !self.supervised {
                 break;
             }
             match self.supervisor.receive() {
-                Ok(Received::Message(message, descriptors)) => self.obey(message, descriptors)?,
+                Ok(Received::Message(message, descriptors)) => {
+                    self.handle_message(message, descriptors)?
+                }
                 Ok(Received::Nothing) => break,
-                Ok(Received::Lost) => self.miss_message()?,
-                Ok(Received::Closed) => self.lose_supervisor("the supervisor is gone"),
+                Ok(Received::Lost) => self.handle_message_shortage()?,
+                Ok(Received::Closed) => self.handle_supervisor_lost("the supervisor is gone"),
                 Err(failure) => {
                     error!(error = %failure, "the supervisor cannot be understood");
-                    self.lose_supervisor("the supervisor cannot be understood");
+                    self.handle_supervisor_lost("the supervisor cannot be understood");
                 }
             }
         }
@@ -297,7 +310,7 @@ impl<S: Supervisor> Process<S> {
     }
 
     /// A message was lost for want of descriptors or memory: without a configuration there is nothing to go on with.
-    fn miss_message(&self) -> Result<(), Error> {
+    fn handle_message_shortage(&self) -> Result<(), Error> {
         warn!("a message of the supervisor was lost for want of descriptors or memory");
         match self.phase {
             Phase::Waiting => Err(system("take a message of the supervisor", Errno::ENOBUFS)),
@@ -306,7 +319,7 @@ impl<S: Supervisor> Process<S> {
     }
 
     /// Losing the supervisor means giving the addresses up.
-    fn lose_supervisor(&mut self, why: &'static str) {
+    fn handle_supervisor_lost(&mut self, why: &'static str) {
         if self.supervised {
             self.supervised = false;
             warn!(cause = why, "giving the addresses up");
@@ -316,15 +329,18 @@ impl<S: Supervisor> Process<S> {
         }
     }
 
-    fn obey(&mut self, message: ToVrrp, descriptors: Vec<OwnedFd>) -> Result<(), Error> {
+    fn handle_message(&mut self, message: ToVrrp, descriptors: Vec<OwnedFd>) -> Result<(), Error> {
         match message {
             ToVrrp::KeptSockets(keys) => self.kept.extend(keys.into_iter().zip(descriptors)),
             ToVrrp::Configure { yaml, node, adopt } => self.configure(&yaml, &node, adopt)?,
             ToVrrp::Fitness { entry, fitness } => self.set_fitness(entry, &fitness),
             ToVrrp::ReportStatus { id } => {
                 let routers = self.describe();
-                let elsewhere = self.ports.iter().map(|port| &port.rejections);
-                let statistics = status::statistics(&self.stations, elsewhere);
+                let elsewhere = self
+                    .link_sockets
+                    .iter()
+                    .map(|link_socket| &link_socket.rejections);
+                let statistics = status::statistics(&self.runtimes, elsewhere);
                 self.outbox.push(FromVrrp::Status {
                     id,
                     routers,
@@ -362,20 +378,23 @@ impl<S: Supervisor> Process<S> {
             what: "start a thread",
             error,
         })?);
-        let groups: Vec<String> = routers.iter().map(|router| router.group.clone()).collect();
-        let mates = |number: usize| {
+        let groups: Vec<String> = routers
+            .iter()
+            .map(|router| router.sync_group.clone())
+            .collect();
+        let sync_group = |number: usize| {
             let others = (0..groups.len()).filter(|other| *other != number);
             others
                 .filter(|other| groups[*other] == groups[number])
                 .collect()
         };
         let numbered = routers.into_iter().enumerate();
-        self.stations = numbered
-            .map(|(number, router)| Station::new(number, router, mates(number), now))
+        self.runtimes = numbered
+            .map(|(number, router)| RouterRuntime::new(number, router, sync_group(number), now))
             .collect();
-        for station in &mut self.stations {
-            if let Some(fitness) = self.fitness.get(&station.config.name.entry) {
-                station.machine.set_fitness(now, fitness.clone());
+        for runtime in &mut self.runtimes {
+            if let Some(fitness) = self.fitness.get(&runtime.config.name.entry) {
+                runtime.machine.set_fitness(now, fitness.clone());
             }
         }
         self.adopt = adopt;
@@ -385,15 +404,15 @@ impl<S: Supervisor> Process<S> {
 
     fn set_fitness(&mut self, entry: String, fitness: &Fitness) {
         let now = Instant::now();
-        let concerned = |station: &&mut Station| station.config.name.entry == entry;
-        for station in self.stations.iter_mut().filter(concerned) {
-            station.machine.set_fitness(now, fitness.clone());
+        let concerned = |runtime: &&mut RouterRuntime| runtime.config.name.entry == entry;
+        for runtime in self.runtimes.iter_mut().filter(concerned) {
+            runtime.machine.set_fitness(now, fitness.clone());
         }
         self.perform_all(now);
         self.fitness.insert(entry, fitness.clone());
     }
 
-    fn hear_host(&mut self) -> Result<(), Error> {
+    fn read_host(&mut self) -> Result<(), Error> {
         if let Some(host) = &self.host {
             host.clear_wakening();
         }
@@ -401,59 +420,66 @@ impl<S: Supervisor> Process<S> {
             let Some(event) = self.host.as_ref().and_then(Host::event) else {
                 break;
             };
-            self.note(event)?;
+            self.handle_host_event(event)?;
         }
         Ok(())
     }
 
-    fn note(&mut self, event: Event) -> Result<(), Error> {
+    fn handle_host_event(&mut self, event: Event) -> Result<(), Error> {
         let now = Instant::now();
         match event {
             Event::Link { router, link } => self.set_link(router, link, now),
             Event::Surveyed(kept) => self.begin(&kept, now),
             Event::Applied(answer) => {
-                self.answered(answer, now, |station| station.machine.handle_applied(now));
+                self.handle_answer(answer, now, |runtime| runtime.machine.handle_applied(now));
             }
-            Event::ApplyFailed(answer, what) => self.answered(answer, now, |station| {
-                let router = &station.config.name;
+            Event::ApplyFailed(answer, what) => self.handle_answer(answer, now, |runtime| {
+                let router = &runtime.config.name;
                 error!(%router, error = %what, "the addresses cannot be held");
-                station.machine.handle_apply_failed(now, Failure { what });
+                runtime.machine.handle_apply_failed(now, Failure { what });
             }),
-            Event::Renewed(answer) | Event::Removed(answer) => self.answered(answer, now, |_| {}),
-            Event::AddressesLost { router } => self.put_back(router, now),
-            Event::PlaceRefused { router, why } => {
-                let station = &mut self.stations[router];
-                let router = &station.config.name;
+            Event::Renewed(answer) | Event::Removed(answer) => {
+                self.handle_answer(answer, now, |_| {})
+            }
+            Event::AddressesLost { router } => self.reinstall(router, now),
+            Event::AttachmentRefused { router, why } => {
+                let runtime = &mut self.runtimes[router];
+                let router = &runtime.config.name;
                 error!(%router, error = %why, "the virtual MAC cannot be had");
             }
-            Event::SilenceRefused(why) => warn!(
+            Event::SuppressionRefused(why) => warn!(
                 error = %why,
-                "no nftables: addresses that are given up are released at once, not silenced"
+                "no nftables: addresses that are given up are released at once, not suppressed"
             ),
             Event::Ended(why) => return Err(Error::Host(why.unwrap_or_default())),
         }
         Ok(())
     }
 
-    fn answered(&mut self, answer: Answer, now: Instant, then: impl FnOnce(&mut Station)) {
-        let station = &mut self.stations[answer.router];
-        if station.accept(answer) {
-            then(station);
+    fn handle_answer(
+        &mut self,
+        answer: Answer,
+        now: Instant,
+        then: impl FnOnce(&mut RouterRuntime),
+    ) {
+        let runtime = &mut self.runtimes[answer.router];
+        if runtime.accept(answer) {
+            then(runtime);
             self.perform(answer.router, now);
         }
     }
 
     /// Installs addresses that somebody else removed, if they should still be here: a router that has slept notices
     /// that first.
-    fn put_back(&mut self, index: usize, now: Instant) {
-        self.stations[index].machine.handle_timeout(now);
+    fn reinstall(&mut self, index: usize, now: Instant) {
+        self.runtimes[index].machine.handle_timeout(now);
         self.perform(index, now);
-        let station = &mut self.stations[index];
-        if station.is_active() {
-            station.put_back += 1;
-            let router = &station.config.name;
+        let runtime = &mut self.runtimes[index];
+        if runtime.is_active() {
+            runtime.put_back += 1;
+            let router = &runtime.config.name;
             warn!(%router, "addresses were removed by somebody else; putting them back");
-            self.command(index, What::Install(self.stations[index].config.lease), now);
+            self.command(index, What::Install(self.runtimes[index].config.lease), now);
         }
     }
 
@@ -464,15 +490,15 @@ impl<S: Supervisor> Process<S> {
         };
         self.phase = Phase::Running;
         let adopt = std::mem::take(&mut self.adopt);
-        for (station, kept) in self.stations.iter_mut().zip(kept) {
-            let role = adopt.iter().find(|role| role.router == station.config.name);
+        for (runtime, kept) in self.runtimes.iter_mut().zip(kept) {
+            let role = adopt.iter().find(|role| role.router == runtime.config.name);
             let advertised_at = role.and_then(|role| self.clock.instant(role.advertised_at_ns));
             match advertised_at.filter(|_| *kept) {
                 Some(at) => {
-                    station.advertised_at = Some(at);
-                    station.machine.handle_adoption(now, at);
+                    runtime.advertised_at = Some(at);
+                    runtime.machine.handle_adoption(now, at);
                 }
-                None => station.machine.handle_startup(now),
+                None => runtime.machine.handle_startup(now),
             }
         }
         // What was said while nobody listened comes before anything that an adopted role would say.
@@ -483,10 +509,10 @@ impl<S: Supervisor> Process<S> {
     }
 
     fn set_link(&mut self, index: usize, link: RouterLink, now: Instant) {
-        let before = std::mem::replace(&mut self.stations[index].link, link).outlet;
+        let before = std::mem::replace(&mut self.runtimes[index].link, link).outlet;
         if let Some(outlet) = before
             && !self
-                .stations
+                .runtimes
                 .iter()
                 .any(|other| other.link.outlet.as_ref() == Some(&outlet))
         {
@@ -497,97 +523,97 @@ impl<S: Supervisor> Process<S> {
 
     /// Makes the socket of a router fit its link, and tells the router.
     fn connect(&mut self, index: usize, now: Instant) {
-        let station = &self.stations[index];
-        let (interface, family) = (station.config.interface.clone(), station.family());
-        let ifindex = station.link.ifindex;
-        let before = self.ports.len();
-        self.ports.retain(|port| {
-            let key = port.socket.key();
+        let runtime = &self.runtimes[index];
+        let (interface, family) = (runtime.config.interface.clone(), runtime.family());
+        let ifindex = runtime.link.ifindex;
+        let before = self.link_sockets.len();
+        self.link_sockets.retain(|link_socket| {
+            let key = link_socket.socket.key();
             key.interface != interface || key.family != family || Some(key.ifindex) == ifindex
         });
-        self.sockets_changed |= before != self.ports.len();
+        self.sockets_changed |= before != self.link_sockets.len();
         let mut trouble = None;
-        if let (Some(ifindex), None) = (ifindex, self.port_of(index)) {
+        if let (Some(ifindex), None) = (ifindex, self.link_socket_of(index)) {
             match self.open(SocketKey {
                 interface,
                 ifindex,
                 family,
             }) {
-                Ok(port) => {
-                    self.ports.push(port);
+                Ok(link_socket) => {
+                    self.link_sockets.push(link_socket);
                     self.sockets_changed = true;
                 }
                 Err(error) => trouble = Some(error),
             }
         }
-        let station = &mut self.stations[index];
-        trouble = trouble.or(station.open_outlet().err());
-        let mut state = station.link.state;
+        let runtime = &mut self.runtimes[index];
+        trouble = trouble.or(runtime.open_outlet().err());
+        let mut state = runtime.link.state;
         if let Some(error) = trouble {
-            let router = &station.config.name;
+            let router = &runtime.config.name;
             warn!(%router, %error, "the VRRP socket cannot be opened");
             state = LinkState::Down;
             self.open_at = Some(now + OPEN_AGAIN);
         }
-        self.stations[index].machine.handle_link(now, state);
+        self.runtimes[index].machine.handle_link(now, state);
         self.perform(index, now);
     }
 
-    fn open(&mut self, key: SocketKey) -> io::Result<Port> {
+    fn open(&mut self, key: SocketKey) -> io::Result<LinkSocket> {
         let socket = match self.kept.remove(&key) {
             Some(descriptor) => VrrpSocket::adopt(key, descriptor),
             None => VrrpSocket::open(key)?,
         };
-        Ok(Port::new(socket))
+        Ok(LinkSocket::new(socket))
     }
 
-    fn port_of(&self, index: usize) -> Option<usize> {
-        let station = &self.stations[index];
-        self.ports.iter().position(|port| {
-            let key = port.socket.key();
-            station.hears(&key.interface, key.family)
+    fn link_socket_of(&self, index: usize) -> Option<usize> {
+        let runtime = &self.runtimes[index];
+        self.link_sockets.iter().position(|link_socket| {
+            let key = link_socket.socket.key();
+            runtime.hears(&key.interface, key.family)
         })
     }
 
     fn act_on_timers(&mut self) {
         let now = Instant::now();
-        for index in 0..self.stations.len() {
-            let machine = &mut self.stations[index].machine;
+        for index in 0..self.runtimes.len() {
+            let machine = &mut self.runtimes[index].machine;
             if machine.poll_timeout().is_some_and(|at| at <= now) {
                 machine.handle_timeout(now);
                 self.perform(index, now);
             }
-            self.abandon_if_forsaken(index, now);
+            self.fail_if_host_silent(index, now);
         }
         if self.open_at.is_some_and(|at| at <= now) {
             self.open_at = None;
-            for index in 0..self.stations.len() {
-                if self.port_of(index).is_none() || !self.stations[index].has_outlet() {
+            for index in 0..self.runtimes.len() {
+                if self.link_socket_of(index).is_none() || !self.runtimes[index].has_outlet() {
                     self.connect(index, now);
                 }
             }
         }
-        self.tell_when_handed_over(now);
+        self.report_when_handed_over(now);
         if let Phase::Stopping { deadline, .. } = self.phase
-            && (deadline <= now || self.stations.iter().all(Station::is_released))
+            && (deadline <= now || self.runtimes.iter().all(RouterRuntime::is_released))
         {
             self.phase = Phase::Over;
         }
     }
 
     /// A virtual router whose leases nobody renews is not Active.
-    fn abandon_if_forsaken(&mut self, index: usize, now: Instant) {
-        let station = &mut self.stations[index];
-        if station.is_forsaken(now) {
+    fn fail_if_host_silent(&mut self, index: usize, now: Instant) {
+        let runtime = &mut self.runtimes[index];
+        if runtime.host_is_silent(now) {
             let what = "the host thread does not answer".to_owned();
-            error!(router = %station.config.name, error = %what, "the addresses cannot be held");
-            station.machine.handle_apply_failed(now, Failure { what });
+            error!(router = %runtime.config.name, error = %what, "the addresses cannot be held");
+            runtime.machine.handle_apply_failed(now, Failure { what });
             self.perform(index, now);
         }
     }
 
-    fn tell(&mut self, index: usize, transition: Transition, now: Instant) {
-        let router = &self.stations[index].config.name;
+    fn report_transition(&mut self, index: usize, transition: Transition, now: Instant) {
+        let router = &self.runtimes[index].config.name;
         let report = TransitionReport::of(router.clone(), &transition, self.clock.ns(now));
         let Transition { from, to, cause } = transition;
         info!(%router, %from, %to, %cause, "state changed");
@@ -622,19 +648,25 @@ impl<S: Supervisor> Process<S> {
             }
         }
         if outcome == Sent::Closed {
-            self.lose_supervisor("the supervisor is gone");
-        } else if self.watch.is_silent() {
-            self.lose_supervisor("the supervisor is silent for 2 s");
+            self.handle_supervisor_lost("the supervisor is gone");
+        } else if self.watch.is_suppressed() {
+            self.handle_supervisor_lost("the supervisor is silent for 2 s");
         }
     }
 
     fn send_sockets(&mut self) -> Sent {
         // Without a socket there is one part as well: what was kept before is out of date.
-        let count = self.ports.len().div_ceil(DESCRIPTORS_A_MESSAGE).max(1);
+        let count = self
+            .link_sockets
+            .len()
+            .div_ceil(DESCRIPTORS_A_MESSAGE)
+            .max(1);
         for number in 0..count {
             let from = number * DESCRIPTORS_A_MESSAGE;
-            let to = self.ports.len().min(from + DESCRIPTORS_A_MESSAGE);
-            let part = self.ports[from..to].iter().map(|port| &port.socket);
+            let to = self.link_sockets.len().min(from + DESCRIPTORS_A_MESSAGE);
+            let part = self.link_sockets[from..to]
+                .iter()
+                .map(|link_socket| &link_socket.socket);
             let message = FromVrrp::KeepSockets {
                 sockets: part.clone().map(|socket| socket.key().clone()).collect(),
                 more: number > 0,
@@ -649,10 +681,10 @@ impl<S: Supervisor> Process<S> {
     }
 
     fn active_roles(&self) -> Vec<ActiveRole> {
-        let active = self.stations.iter().filter(|station| station.is_active());
-        let role = |station: &Station| {
-            let at = station.advertised_at?;
-            let router = station.config.name.clone();
+        let active = self.runtimes.iter().filter(|runtime| runtime.is_active());
+        let role = |runtime: &RouterRuntime| {
+            let at = runtime.advertised_at?;
+            let router = runtime.config.name.clone();
             Some(ActiveRole {
                 router,
                 advertised_at_ns: self.clock.ns(at),
@@ -663,11 +695,13 @@ impl<S: Supervisor> Process<S> {
 
     fn describe(&self) -> Vec<crate::ipc::control::RouterStatus> {
         let now = Instant::now();
-        let describe = |(index, station)| {
-            let unclaimed = self.port_of(index).map(|port| &self.ports[port].rejections);
-            status::describe(station, unclaimed, now)
+        let describe = |(index, runtime)| {
+            let unclaimed = self
+                .link_socket_of(index)
+                .map(|link_socket| &self.link_sockets[link_socket].rejections);
+            status::describe(runtime, unclaimed, now)
         };
-        self.stations.iter().enumerate().map(describe).collect()
+        self.runtimes.iter().enumerate().map(describe).collect()
     }
 
     /// Ends the host thread, which removes what is still there, and says goodbye.

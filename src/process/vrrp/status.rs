@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::host::VirtualMac;
-use super::station::{HeardPeer, Rejections, Station};
+use super::router::{HeardPeer, Rejections, RouterRuntime};
 use crate::ipc::control::{
     ActiveStatus, PeerStatus, RejectedStatus, RouterSettings, RouterStatus, TimerStatus,
 };
@@ -14,13 +14,17 @@ use crate::logic::vrrp::{
 };
 use crate::model::{Fitness, Priority, Version};
 
-/// Describes a station; `unclaimed` are the refusals of its socket that no virtual router was meant by.
-pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant) -> RouterStatus {
-    let machine = &station.machine;
-    let config = &station.config;
+/// Describes a runtime; `unclaimed` are the refusals of its socket that no virtual router was meant by.
+pub fn describe(
+    runtime: &RouterRuntime,
+    unclaimed: Option<&Rejections>,
+    now: Instant,
+) -> RouterStatus {
+    let machine = &runtime.machine;
+    let config = &runtime.config;
     let (since, cause) = match machine.last_transition() {
         Some((at, transition)) => (at, transition.cause.to_string()),
-        None => (station.made_at, "not started".to_owned()),
+        None => (runtime.made_at, "not started".to_owned()),
     };
     let active_adver_interval_ms = match machine.state() {
         State::Backup {
@@ -30,17 +34,17 @@ pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant)
         State::Initialize { .. } | State::Active { .. } => None,
     };
     let effective_priority = match machine.fitness() {
-        Fitness::Fault(_) | Fitness::Unready if !station.is_active() => 0,
+        Fitness::Fault(_) | Fitness::Unready if !runtime.is_active() => 0,
         Fitness::Fault(_) | Fitness::Unready | Fitness::Ready(_) => {
             machine.effective_priority().get()
         }
     };
-    let (rejected, last_rejected) = rejections(station, unclaimed, now);
-    let notes = notes(station, last_rejected.as_ref(), now);
+    let (rejected, last_rejected) = rejections(runtime, unclaimed, now);
+    let notes = notes(runtime, last_rejected.as_ref(), now);
     let (event, reason) = match machine.last_transition() {
         Some((_, transition)) => (
             transition.cause.rfc8347_event(),
-            transition.cause.rfc8347_reason(station.is_active()),
+            transition.cause.rfc8347_reason(runtime.is_active()),
         ),
         None => ("none", "not-master"),
     };
@@ -53,28 +57,28 @@ pub fn describe(station: &Station, unclaimed: Option<&Rejections>, now: Instant)
         cause,
         base_priority: config.priority.get(),
         effective_priority,
-        priority_reason: priority_reason(station),
+        priority_reason: priority_reason(runtime),
         addresses: machine.parameters().addresses.clone(),
         holds_addresses: machine.holds_addresses(),
         advertisement_interval_ms: ms(config.advertisement_interval.duration()),
         active_adver_interval_ms,
-        primary_address: station.primary(),
-        peers: peers(station, now),
-        counters: counters(station),
+        primary_address: runtime.primary(),
+        peers: peers(runtime, now),
+        counters: counters(runtime),
         rejected,
         last_rejected,
         notes,
-        active: active(station),
+        active: active(runtime),
         last_event: event.to_owned(),
         new_active_reason: reason.to_owned(),
-        timers: timers(station, now),
-        settings: settings(station),
+        timers: timers(runtime, now),
+        settings: settings(runtime),
     }
 }
 
-fn active(station: &Station) -> Option<ActiveStatus> {
-    let machine = &station.machine;
-    let priority = if station.is_active() {
+fn active(runtime: &RouterRuntime) -> Option<ActiveStatus> {
+    let machine = &runtime.machine;
+    let priority = if runtime.is_active() {
         machine.effective_priority()
     } else {
         machine.peer()?.priority
@@ -85,8 +89,8 @@ fn active(station: &Station) -> Option<ActiveStatus> {
     })
 }
 
-fn timers(station: &Station, now: Instant) -> TimerStatus {
-    let machine = &station.machine;
+fn timers(runtime: &RouterRuntime, now: Instant) -> TimerStatus {
+    let machine = &runtime.machine;
     let next_at = match machine.state() {
         State::Initialize { .. } => None,
         State::Backup { active_down_at, .. } => Some(active_down_at),
@@ -100,21 +104,21 @@ fn timers(station: &Station, now: Instant) -> TimerStatus {
     }
 }
 
-fn settings(station: &Station) -> RouterSettings {
-    let config = &station.config;
+fn settings(runtime: &RouterRuntime) -> RouterSettings {
+    let config = &runtime.config;
     let virtual_mac = VirtualMac {
-        family: station.family(),
+        family: runtime.family(),
         vrid: config.vrid,
     };
     RouterSettings {
         version: config.version.get(),
-        owner: station.machine.is_owner(),
+        owner: runtime.machine.is_owner(),
         preempt: match config.preempt {
             Preempt::Always => "always".to_owned(),
             Preempt::Never => "never".to_owned(),
             Preempt::After(delay) => format!("after {delay:?}"),
         },
-        accept: config.accept || station.machine.is_owner(),
+        accept: config.accept || runtime.machine.is_owner(),
         checksum: match config.version {
             Version::V2 => ChecksumForm::Rfc3768,
             Version::V3 => config.checksum,
@@ -133,7 +137,7 @@ fn settings(station: &Station) -> RouterSettings {
                 .map(|octet| format!("{octet:02x}"))
                 .join(":")
         }),
-        group: config.group.clone(),
+        sync_group: config.sync_group.clone(),
         lease_ms: ms(config.lease),
         down_multiplier: config.down_multiplier,
     }
@@ -142,7 +146,7 @@ fn settings(station: &Station) -> RouterSettings {
 /// Sums up: RFC 8347 §3 has checksum, version, VRID and TTL errors for all virtual routers together, and most of what
 /// they count is for none of them.
 pub fn statistics<'a>(
-    stations: &[Station],
+    runtimes: &[RouterRuntime],
     elsewhere: impl Iterator<Item = &'a Rejections>,
 ) -> BTreeMap<String, u64> {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
@@ -153,19 +157,19 @@ pub fn statistics<'a>(
             of_nobody.count_rejections(reason, *count);
         }
     }
-    let all = stations.iter().map(|station| station.machine.counters());
+    let all = runtimes.iter().map(|runtime| runtime.machine.counters());
     for counters in all.chain([of_nobody]) {
         for (name, value) in counters.iter() {
             *sums.entry(name.to_owned()).or_default() += value;
         }
     }
-    sums.insert("virtual_routers".to_owned(), stations.len() as u64);
+    sums.insert("virtual_routers".to_owned(), runtimes.len() as u64);
     sums
 }
 
 /// What the numbers mean that administrators ask about most.
-fn notes(station: &Station, last: Option<&RejectedStatus>, now: Instant) -> Vec<String> {
-    let patience = station.config.advertisement_interval.duration() * 3;
+fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -> Vec<String> {
+    let patience = runtime.config.advertisement_interval.duration() * 3;
     let mut notes = Vec::new();
     if let Some(last) = last.filter(|last| u128::from(last.since_ms) < patience.as_millis()) {
         let (source, reason) = (last.source, &last.reason);
@@ -173,35 +177,35 @@ fn notes(station: &Station, last: Option<&RejectedStatus>, now: Instant) -> Vec<
             "advertisements of {source} are being rejected: {reason}"
         ));
     }
-    if let Some(peer) = station.peers.iter().find(|peer| !peer.agrees) {
+    if let Some(peer) = runtime.peers.iter().find(|peer| !peer.agrees) {
         let risk = "keepalived 2.2.7 ignores our advertisements then, and both are Active";
         notes.push(format!(
             "{} lists other addresses than ours: {risk}",
             peer.address
         ));
     }
-    if station.machine.counters().own_source_received > 0 {
+    if runtime.machine.counters().own_source_received > 0 {
         let meaning = "another router has our source address, or the link has a loop";
         notes.push(format!(
             "advertisements came from our own address: {meaning}"
         ));
     }
-    if station.machine.counters().owner_conflicts > 0 {
+    if runtime.machine.counters().owner_conflicts > 0 {
         notes.push("another router says that it owns the addresses too".to_owned());
     }
-    if station.is_active() {
+    if runtime.is_active() {
         let alive = |peer: &&HeardPeer| {
             now.saturating_duration_since(peer.heard_at) < patience
                 && peer.priority != Priority::LEAVING
         };
-        let other = station.peers.iter().find(alive);
+        let other = runtime.peers.iter().find(alive);
         notes.extend(other.map(|peer| format!("{} advertises as Active too", peer.address)));
     }
     notes
 }
 
-fn priority_reason(station: &Station) -> String {
-    let machine = &station.machine;
+fn priority_reason(runtime: &RouterRuntime) -> String {
+    let machine = &runtime.machine;
     match (machine.fitness(), machine.link()) {
         (Fitness::Fault(cause), _) => format!("fault: {cause}"),
         (Fitness::Unready | Fitness::Ready(_), LinkState::Down) => {
@@ -215,7 +219,7 @@ fn priority_reason(station: &Station) -> String {
             {
                 format!("the host failed: {}", failure.what)
             } else {
-                let (effective, base) = (machine.effective_priority(), station.config.priority);
+                let (effective, base) = (machine.effective_priority(), runtime.config.priority);
                 match effective.cmp(&base) {
                     Ordering::Less => "lowered by tracking".to_owned(),
                     Ordering::Greater => {
@@ -228,7 +232,7 @@ fn priority_reason(station: &Station) -> String {
     }
 }
 
-fn peers(station: &Station, now: Instant) -> Vec<PeerStatus> {
+fn peers(runtime: &RouterRuntime, now: Instant) -> Vec<PeerStatus> {
     let describe = |peer: &HeardPeer| PeerStatus {
         address: peer.address,
         priority: peer.priority.get(),
@@ -242,14 +246,14 @@ fn peers(station: &Station, now: Instant) -> Vec<PeerStatus> {
         interval_ms: peer.interval.map_or(0, |interval| ms(interval.duration())),
         addresses: peer.addresses.clone(),
     };
-    station.peers.iter().map(describe).collect()
+    runtime.peers.iter().map(describe).collect()
 }
 
-fn counters(station: &Station) -> BTreeMap<String, u64> {
+fn counters(runtime: &RouterRuntime) -> BTreeMap<String, u64> {
     let own = SHELL_COUNTERS
         .into_iter()
-        .zip([station.put_back, station.send_failures]);
-    let machine = station.machine.counters();
+        .zip([runtime.put_back, runtime.send_failures]);
+    let machine = runtime.machine.counters();
     machine
         .iter()
         .chain(own)
@@ -257,14 +261,14 @@ fn counters(station: &Station) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// The station's own and those of its socket, which it may share.
+/// The runtime's own and those of its socket, which it may share.
 fn rejections(
-    station: &Station,
+    runtime: &RouterRuntime,
     unclaimed: Option<&Rejections>,
     now: Instant,
 ) -> (BTreeMap<String, u64>, Option<RejectedStatus>) {
     let mut rejected = BTreeMap::new();
-    let parts = [Some(&station.rejections), unclaimed];
+    let parts = [Some(&runtime.rejections), unclaimed];
     for part in parts.into_iter().flatten() {
         for (reason, count) in &part.by_reason {
             *rejected.entry((*reason).to_owned()).or_default() += count;

@@ -24,7 +24,7 @@ impl Watch {
     }
 
     /// Returns whether the supervisor has been silent for so long that it counts as lost.
-    pub fn is_silent(&self) -> bool {
+    pub fn is_suppressed(&self) -> bool {
         self.silent_ticks
             .is_some_and(|ticks| ticks > SILENT_TICKS_MAX)
     }
@@ -43,17 +43,17 @@ mod tests {
         for _ in 0..1_000 {
             watch.handle_tick();
         }
-        assert!(!watch.is_silent(), "it has never beaten");
+        assert!(!watch.is_suppressed(), "it has never beaten");
         for _ in 0..10 {
             watch.handle_beat();
             for _ in 0..SILENT_TICKS_MAX {
                 watch.handle_tick();
-                assert!(!watch.is_silent());
+                assert!(!watch.is_suppressed());
             }
         }
         watch.handle_tick();
-        assert!(watch.is_silent());
+        assert!(watch.is_suppressed());
         watch.handle_beat();
-        assert!(!watch.is_silent());
+        assert!(!watch.is_suppressed());
     }
 }

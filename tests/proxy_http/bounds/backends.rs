@@ -290,7 +290,7 @@ fn so_many_requests_are_sent_to_a_backend_at_once_and_no_more() {
             });
             assert_eq!(busy.lock().unwrap().1, MAX);
             let waited = u64::from((count - MAX) * round);
-            assert_eq!(rig.pool().waited_total, waited, "of {count}");
+            assert_eq!(rig.pool().queued_total, waited, "of {count}");
         }
     }
 }

@@ -344,7 +344,7 @@ impl Stage {
     pub fn requests(&self) -> (u64, u64) {
         let pool = self.world.rig.proxy.status().1.remove(self.index);
         let active = pool.backends.iter().map(|backend| backend.active_requests);
-        (active.sum(), pool.waiting_requests)
+        (active.sum(), pool.queued_requests)
     }
 
     fn require_all_given_back(&self) {

@@ -217,7 +217,7 @@ fn the_deadline_of_the_drain_holds_for_those_that_wait_for_room() {
             rig.pool().backends[0].active_requests == 1
         });
         second.send(GET.replacen('/', "/second", 1));
-        wait_until("another waits", || rig.pool().waiting_requests == 1);
+        wait_until("another waits", || rig.pool().queued_requests == 1);
         std::thread::scope(|scope| {
             let drain = scope.spawn(|| {
                 let since = Instant::now();
@@ -240,7 +240,7 @@ fn the_deadline_of_the_drain_holds_for_those_that_wait_for_room() {
             let line = lines.iter().find(|line| line["path"] == path).unwrap();
             assert_eq!(line["termination"], termination, "{line}");
         }
-        assert_eq!(rig.pool().waiting_requests, 0);
+        assert_eq!(rig.pool().queued_requests, 0);
         assert_eq!(rig.pool().backends[0].active_requests, 0);
     }
 }

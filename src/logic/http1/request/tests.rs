@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use super::*;
 use crate::logic::http1::forwarding::Trust;
 
-const ARRIVAL: Arrival<'static> = Arrival {
+const ARRIVAL: ForwardingContext<'static> = ForwardingContext {
     peer: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9)),
     trust: Trust::Untrusted,
     scheme: "http",
     port: 80,
     fallback_host: "192.0.2.100:80",
-    forwarded: Writes::No,
-    via: Writes::No,
+    forwarded: OptionalField::Omit,
+    via: OptionalField::Omit,
     request_id: None,
 };
 
@@ -646,8 +646,8 @@ fn the_proxy_is_the_last_in_via_where_it_is_asked_for() {
         let head = RequestHead::parse(text.as_bytes(), &mut slots, &limits());
         let head = head.expect("it is good").expect("it is whole");
         let mut out = Vec::new();
-        let via = Writes::Yes;
-        head.write(&Arrival { via, ..ARRIVAL }, &mut out);
+        let via = OptionalField::Send;
+        head.write(&ForwardingContext { via, ..ARRIVAL }, &mut out);
         let out = String::from_utf8(out).expect("it is text");
         assert_eq!(field_of(&out, "via").as_deref(), Some(hoped));
     }
@@ -662,9 +662,9 @@ const FIELDS_ADDED_MAX: usize = 9;
 
 #[test]
 fn backends_get_so_many_fields_more_at_most() {
-    let arrival = Arrival {
-        forwarded: Writes::Yes,
-        via: Writes::Yes,
+    let arrival = ForwardingContext {
+        forwarded: OptionalField::Send,
+        via: OptionalField::Send,
         request_id: Some([b'a'; 32]),
         ..ARRIVAL
     };

@@ -29,7 +29,7 @@ fn sent(text: &str, asked: AskedFor) -> String {
     let head = ResponseHead::parse(text.as_bytes(), &mut slots, &limits(), asked);
     let head = head.expect("it is accepted").expect("it is whole");
     let (carry, persistence) = head.departure(asked);
-    let departure = Departure {
+    let departure = ResponseRewrite {
         persistence,
         carry,
         date: &http_date(0),

@@ -65,7 +65,8 @@ impl VirtualRouter {
         if !self.defers_to(now, advertisement.priority) {
             // Until we stand the other one has the addresses, and a group may keep us from it. Whoever stands again
             // after its demotion does so at once, and may have heard the last word of one that yielded to it.
-            let is_succeeded = self.parameters.synchronized || self.stand_cause != Cause::ReElected;
+            let is_succeeded =
+                self.parameters.in_sync_group || self.stand_cause != Cause::ReElected;
             if self.stand_cause == Cause::ActiveSilent {
                 self.stand_cause = Cause::Preempting;
             }
@@ -110,7 +111,7 @@ impl VirtualRouter {
     /// Sets the timer of a Backup, with Skew_Time or Active_Down_Interval of the learned interval.
     pub(super) fn wait(&mut self, at: Instant, learned: AdverInterval, cause: Cause) {
         self.stand_cause = cause;
-        self.standing = false;
+        self.is_candidate = false;
         let at = self.not_too_early(at);
         let hold = learned.duration() + super::leaving::RELEASE_MARGIN;
         let awaits_successor = self.successor.is_none();
@@ -151,7 +152,7 @@ impl VirtualRouter {
         if self.may_answer(now) {
             self.send(self.effective_priority);
         }
-        self.silence_addresses();
+        self.suppress_addresses();
         self.successor = Some(source);
         self.stand_cause = Cause::ActiveSilent;
         let patience = self.patience(learned);
@@ -264,13 +265,13 @@ impl VirtualRouter {
         }
     }
 
-    pub(super) fn silence_addresses(&mut self) {
+    pub(super) fn suppress_addresses(&mut self) {
         match self.holding {
             super::Holding::Answering { renew_at } => {
-                self.holding = super::Holding::Silent { renew_at };
-                self.actions.push_back(Action::SilenceAddresses);
+                self.holding = super::Holding::Suppressed { renew_at };
+                self.actions.push_back(Action::SuppressAddresses);
             }
-            super::Holding::Absent | super::Holding::Silent { .. } => {}
+            super::Holding::Absent | super::Holding::Suppressed { .. } => {}
         }
     }
 }

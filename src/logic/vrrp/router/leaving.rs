@@ -1,6 +1,6 @@
 //! The ways in which a virtual router gives its addresses up.
 //!
-//! To a living peer: make before break, silent from the moment the peer is heard. To
+//! To a living peer: make before break, suppressed from the moment the peer is heard. To
 //! nobody, or when we cannot hold them anyway: at once.
 
 use std::net::IpAddr;
@@ -126,13 +126,13 @@ impl VirtualRouter {
         self.transition(now, to, Cause::Stalled);
     }
 
-    /// Somebody has the addresses now: the silence begins at the latest, and ends soon.
+    /// Somebody has the addresses now: suppression begins at the latest, and ends soon.
     pub(super) fn hear_successor(&mut self, now: Instant, source: IpAddr) {
         if self.successor.is_some() {
             return;
         }
         self.successor = Some(source);
-        self.silence_addresses();
+        self.suppress_addresses();
         match &mut self.state {
             State::Initialize { release_at } | State::Backup { release_at, .. } => {
                 *release_at = Some(now + RELEASE_AFTER_SUCCESSOR);
@@ -184,7 +184,7 @@ impl VirtualRouter {
 
     pub(super) fn remove_addresses(&mut self) {
         match self.holding {
-            Holding::Answering { .. } | Holding::Silent { .. } => {
+            Holding::Answering { .. } | Holding::Suppressed { .. } => {
                 self.holding = Holding::Absent;
                 self.successor = None;
                 self.actions.push_back(Action::RemoveAddresses);
@@ -205,7 +205,7 @@ impl VirtualRouter {
     }
 }
 
-/// How long addresses are held, silent, after the new Active was heard: requests in flight end.
+/// How long addresses are held, suppressed, after the new Active was heard: requests in flight end.
 pub const RELEASE_AFTER_SUCCESSOR: Duration = Duration::from_millis(200);
 /// How much longer than an interval addresses are held when nobody is heard.
 pub const RELEASE_MARGIN: Duration = Duration::from_millis(100);

@@ -140,7 +140,7 @@ fn leases_are_renewed_every_quarter_also_while_silent() {
     bench.pass(Duration::from_millis(400));
     bench.hear(200, 200);
     bench.take();
-    assert!(bench.router.is_silent() && bench.router.holds_addresses());
+    assert!(bench.router.is_suppressed() && bench.router.holds_addresses());
     bench.pass(Duration::from_millis(100));
     bench.router.handle_timeout(bench.now);
     assert_eq!(
@@ -175,7 +175,7 @@ fn yielding_active_says_so_once_and_stays_silent_for_a_moment() {
     let mut bench = Bench::active();
     bench.hear(200, 200);
     let actions = bench.take();
-    assert_eq!(actions[..2], [SENDS_100, Action::SilenceAddresses]);
+    assert_eq!(actions[..2], [SENDS_100, Action::SuppressAddresses]);
     bench.hear(200, 200);
     assert_eq!(bench.take(), [], "no ping-pong");
     bench.pass(Duration::from_millis(200));
@@ -235,7 +235,7 @@ fn stopped_router_that_starts_again_and_stands_ends_its_silence() {
     bench.take();
     bench.run_until_active();
     assert!(bench.take().contains(&Action::InstallAddresses));
-    assert!(!bench.router.is_silent());
+    assert!(!bench.router.is_suppressed());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn demotion_is_a_re_election_without_letting_go() {
     bench.set_priority(50);
     assert_eq!(bench.take()[..2], [LEAVING, LEAVING]);
     assert!(
-        bench.router.holds_addresses() && !bench.router.is_silent(),
+        bench.router.holds_addresses() && !bench.router.is_suppressed(),
         "answers on"
     );
     assert_eq!(
@@ -288,7 +288,7 @@ fn demoted_router_is_silent_once_a_peer_speaks() {
     bench.set_priority(50);
     bench.take();
     bench.hear(200, 90);
-    assert_eq!(bench.take(), [Action::SilenceAddresses]);
+    assert_eq!(bench.take(), [Action::SuppressAddresses]);
     assert_eq!(
         bench.until_timeout(),
         Duration::from_millis(200),
@@ -296,21 +296,21 @@ fn demoted_router_is_silent_once_a_peer_speaks() {
     );
 }
 
-/// Its group keeps it from standing, so whoever speaks has the addresses, also with a lower priority.
+/// Its group keeps it from is_candidate, so whoever speaks has the addresses, also with a lower priority.
 #[test]
 fn follower_of_a_group_is_silent_once_anybody_speaks() {
     let mut parameters = parameters();
-    parameters.synchronized = true;
+    parameters.in_sync_group = true;
     let mut bench = Bench::started(parameters);
-    while bench.router.wish() != Wish::Standing {
+    while bench.router.member_state() != MemberState::Candidate {
         bench.run_to_timeout();
     }
-    bench.router.stand(bench.now);
+    bench.router.promote(bench.now);
     bench.router.handle_applied(bench.now);
-    bench.router.follow(bench.now);
+    bench.router.reelect(bench.now);
     bench.take();
     bench.hear(200, 50);
-    assert_eq!(bench.take(), [Action::SilenceAddresses]);
+    assert_eq!(bench.take(), [Action::SuppressAddresses]);
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn faulted_router_never_becomes_active() {
     let actions = bench.take();
     assert_eq!(actions[..2], [LEAVING, LEAVING]);
     assert!(
-        !actions.contains(&Action::SilenceAddresses),
+        !actions.contains(&Action::SuppressAddresses),
         "it answers until a peer speaks"
     );
     bench.run_to_timeout();
@@ -528,7 +528,7 @@ impl Bench {
                 Action::SendAdvertisement { .. }
                 | Action::InstallAddresses
                 | Action::RenewAddresses
-                | Action::SilenceAddresses
+                | Action::SuppressAddresses
                 | Action::RemoveAddresses
                 | Action::Announce { .. } => None,
             })
@@ -591,7 +591,7 @@ impl Bench {
                 Action::SendAdvertisement { priority } => format!("send {priority}"),
                 Action::InstallAddresses => "install".to_owned(),
                 Action::RenewAddresses => "renew".to_owned(),
-                Action::SilenceAddresses => "silence".to_owned(),
+                Action::SuppressAddresses => "suppress".to_owned(),
                 Action::RemoveAddresses => "remove".to_owned(),
                 Action::Announce { rounds } => format!("announce {rounds}"),
                 Action::Report(transition) => format!("report: {}", transition.cause),
@@ -613,7 +613,7 @@ fn parameters() -> Parameters {
         lease: Duration::from_secs(2),
         down_multiplier: 3,
         announcements: AnnouncementPlan::default(),
-        synchronized: false,
+        in_sync_group: false,
     }
 }
 

@@ -10,32 +10,32 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::watch::{Interrupt, Phase, Watch};
 use crate::logic::balance::retry::Repeat;
-use crate::logic::http1::forwarding::{Arrival, Trust, Writes, origin};
+use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, origin};
 use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
-use crate::logic::http1::own::OwnAnswer;
+use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::budget::PARSED;
 use crate::process::proxy::buffers::Held;
+use crate::process::proxy::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
 use crate::process::proxy::record::{self, Moments, Record, Termination};
 use crate::process::proxy::relay::{self, After, Request};
-use crate::process::proxy::shared::Listener;
 use crate::process::proxy::stream::{Stream, Unread};
-use crate::process::proxy::worker::Thread;
+use crate::process::proxy::table::Listener;
+use crate::process::proxy::worker::WorkerContext;
 
 /// A client's connection.
 pub(in crate::process::proxy) struct Client {
-    pub(in crate::process::proxy) thread: Rc<Thread>,
+    pub(in crate::process::proxy) context: Rc<WorkerContext>,
     pub(in crate::process::proxy) listener: usize,
     pub(in crate::process::proxy) address: SocketAddr,
     /// The port it has connected to.
     port: u16,
     pub(in crate::process::proxy) stream: Stream,
-    pub(in crate::process::proxy) watch: Rc<Watch>,
+    pub(in crate::process::proxy) deadline: Rc<Deadline>,
     /// What it has sent and nobody has used.
     pub(in crate::process::proxy) ahead: Held,
     age: Age,
@@ -80,36 +80,36 @@ pub(super) enum Read {
 
 /// Serves a connection to its end.
 pub(in crate::process::proxy) async fn serve(
-    thread: Rc<Thread>,
+    context: Rc<WorkerContext>,
     listener: usize,
     stream: Stream,
     address: SocketAddr,
     port: u16,
-    watch: Rc<Watch>,
+    deadline: Rc<Deadline>,
 ) {
-    let turns = Rc::clone(&thread.turns);
-    let _registered = thread.register(listener, address.ip(), &watch);
+    let futures = Rc::clone(&context.futures);
+    let _registered = context.register(listener, address.ip(), &deadline);
     let mut client = Client {
-        thread,
+        context,
         listener,
         address,
         port,
         stream,
-        watch,
+        deadline,
         ahead: Held::default(),
         age: Age::New,
     };
     loop {
         let read = client.read().await;
-        let mut room = turns.take();
-        room.enter(client, read);
+        let mut slot = futures.take();
+        slot.start(client, read);
         let after;
-        (client, after) = poll_fn(|cx| room.poll(cx)).await;
-        turns.give_back(room);
+        (client, after) = poll_fn(|cx| slot.poll(cx)).await;
+        futures.give_back(slot);
         match after {
             After::Keep => client.age = Age::Kept,
             After::Close | After::Linger | After::Reset => {
-                client.ahead.clear(&client.thread.buffers);
+                client.ahead.clear(&client.context.buffers);
                 return;
             }
         }
@@ -117,7 +117,7 @@ pub(in crate::process::proxy) async fn serve(
 }
 
 /// Handles what was read, and closes the connection where nothing follows.
-pub(super) async fn turn(mut client: Client, read: Read) -> (Client, After) {
+pub(super) async fn handle(mut client: Client, read: Read) -> (Client, After) {
     let after = match read {
         Read::Request(request) => relay::answer(&mut client, request).await,
         Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
@@ -125,7 +125,7 @@ pub(super) async fn turn(mut client: Client, read: Read) -> (Client, After) {
         Read::Over => After::Close,
         Read::Drained => After::Linger,
     };
-    let last = client.thread.draining.get() && client.ahead.is_empty();
+    let last = client.context.draining.get() && client.ahead.is_empty();
     match after {
         After::Keep if last => client.linger().await,
         After::Keep => return (client, After::Keep),
@@ -138,45 +138,45 @@ pub(super) async fn turn(mut client: Client, read: Read) -> (Client, After) {
 
 impl Client {
     pub(in crate::process::proxy) fn listener(&self) -> &Listener {
-        &self.thread.table.listeners[self.listener]
+        &self.context.table.listeners[self.listener]
     }
 
     async fn read(&mut self) -> Read {
         let timeouts = self.listener().timeouts;
         match (self.ahead.is_empty(), self.age) {
-            (true, Age::New) => self.watch.enter(Phase::Idle, timeouts.request_head),
-            (true, Age::Kept) => self.watch.enter(Phase::Idle, timeouts.keep_alive),
-            (false, _) => self.watch.enter(Phase::Head, timeouts.request_head),
+            (true, Age::New) => self.deadline.enter(Phase::Idle, timeouts.request_head),
+            (true, Age::Kept) => self.deadline.enter(Phase::Idle, timeouts.keep_alive),
+            (false, _) => self.deadline.enter(Phase::Head, timeouts.request_head),
         }
         let mut reading = Reading {
             searched: None,
             began_at: None,
         };
         if !self.ahead.is_empty() {
-            reading.began_at = self.thread.moment();
+            reading.began_at = self.context.moment();
         }
         poll_fn(|cx| self.poll_request(cx, &mut reading)).await
     }
 
     /// Reads until a head has come.
     fn poll_request(&mut self, cx: &mut Context<'_>, reading: &mut Reading) -> Poll<Read> {
-        if let Poll::Ready(interrupt) = self.watch.poll_interrupt(cx) {
-            return Poll::Ready(match (interrupt, self.watch.phase()) {
+        if let Poll::Ready(interrupt) = self.deadline.poll_interrupt(cx) {
+            return Poll::Ready(match (interrupt, self.deadline.phase()) {
                 (Interrupt::Drain, _) => Read::Drained,
                 (Interrupt::Overdue, Phase::Head) => Read::Late(reading.moments()),
                 (Interrupt::Overdue | Interrupt::Cut, _) => Read::Over,
             });
         }
         loop {
-            ready!(self.thread.budget.poll());
+            ready!(self.context.budget.poll());
             if !self.ahead.is_empty()
                 && let Some(read) = self.parse(reading)
             {
                 return Poll::Ready(read);
             }
-            let Thread {
+            let WorkerContext {
                 buffers, budget, ..
-            } = &*self.thread;
+            } = &*self.context;
             let mut buffer = buffers.large();
             // A head that is still too short is shorter than that.
             let room = AHEAD_BYTES.saturating_sub(self.ahead.len()).max(1);
@@ -189,10 +189,10 @@ impl Client {
                         self.ahead.append(&buffer[..len], buffers);
                         buffers.give_back(buffer);
                     }
-                    if self.watch.phase() == Phase::Idle {
+                    if self.deadline.phase() == Phase::Idle {
                         let within = self.listener().timeouts.request_head;
-                        self.watch.enter(Phase::Head, within);
-                        reading.began_at = self.thread.moment();
+                        self.deadline.enter(Phase::Head, within);
+                        reading.began_at = self.context.moment();
                     }
                 }
                 Poll::Ready(Ok(_) | Err(_)) => {
@@ -202,7 +202,7 @@ impl Client {
                 Poll::Pending => {
                     buffers.give_back(buffer);
                     self.ahead.shrink(buffers);
-                    if self.watch.take_wanted() && self.leaves() {
+                    if self.deadline.take_wanted() && self.leaves() {
                         return Poll::Ready(Read::Over);
                     }
                     return Poll::Pending;
@@ -213,13 +213,13 @@ impl Client {
 
     /// Returns whether a connection that is asked for its place gives it: not where a request is on its way.
     fn leaves(&self) -> bool {
-        let leaves = self.watch.phase() == Phase::Idle
+        let leaves = self.deadline.phase() == Phase::Idle
             && self.stream.unread_in_the_kernel() == Unread::Nothing;
         if leaves {
             self.listener().count_evicted();
         } else {
             // Another is asked in its stead.
-            self.thread.places.tell();
+            self.context.evictions.tell();
         }
         leaves
     }
@@ -237,7 +237,7 @@ impl Client {
         let head = match RequestHead::parse(bytes, &mut slots, &limits) {
             Ok(Some(head)) => head,
             Ok(None) => {
-                self.thread.budget.charge(bytes.len() * PARSED);
+                self.context.budget.charge(bytes.len() * PARSED);
                 reading.searched = head_may_end(bytes, 0);
                 return None;
             }
@@ -253,8 +253,8 @@ impl Client {
         let mut request = self.request(&head);
         request.moments.began_at = reading.began_at;
         let len = head.len;
-        self.thread.budget.charge(len * PARSED);
-        self.ahead.consume(len, &self.thread.buffers);
+        self.context.budget.charge(len * PARSED);
+        self.ahead.consume(len, &self.context.buffers);
         Some(Read::Request(request))
     }
 
@@ -270,7 +270,7 @@ impl Client {
         let peer = self.address.ip();
         let trusted = &listener.forwarding.trusted_proxies;
         let origin = origin(peer, head.fields.all(), trusted);
-        let arrival = Arrival {
+        let arrival = ForwardingContext {
             peer,
             trust: if trusted.iter().any(|network| network.contains(peer)) {
                 Trust::Trusted
@@ -283,11 +283,11 @@ impl Client {
             forwarded: listener.forwarding.forwarded,
             via: listener.forwarding.via,
             request_id: match listener.forwarding.request_id {
-                Writes::Yes => Some(self.thread.request_id()),
-                Writes::No => None,
+                OptionalField::Send => Some(self.context.request_id()),
+                OptionalField::Omit => None,
             },
         };
-        let buffers = &self.thread.buffers;
+        let buffers = &self.context.buffers;
         let mut out = buffers.with_room(head.len + ADDED_BYTES);
         head.write(&arrival, &mut out);
         buffers.fit(&mut out);
@@ -313,7 +313,7 @@ impl Client {
                 Repeat::Risky
             },
             moments: Moments {
-                head_at: self.thread.moment(),
+                head_at: self.context.moment(),
                 ..Moments::default()
             },
         }
@@ -321,19 +321,19 @@ impl Client {
 
     async fn refuse(&mut self, refusal: RequestRefusal, moments: Moments) -> After {
         let answer = relay::refused(refusal);
-        self.say(&answer, Termination::RequestRefused, moments)
+        self.send_local_reply(&answer, Termination::RequestRefused, moments)
             .await
     }
 
     async fn say_late(&mut self, moments: Moments) -> After {
-        self.say(&relay::late(), Termination::RequestHeadTimeout, moments)
+        self.send_local_reply(&relay::late(), Termination::RequestHeadTimeout, moments)
             .await
     }
 
     /// Answers a request that was not read.
-    async fn say(
+    async fn send_local_reply(
         &mut self,
-        answer: &OwnAnswer,
+        answer: &LocalReply,
         termination: Termination,
         moments: Moments,
     ) -> After {
@@ -342,10 +342,11 @@ impl Client {
         record.moments = moments;
         // What the log may want of it.
         self.ahead.truncate(self.listener().heads.head_bytes);
-        self.ahead.shrink(&self.thread.buffers);
-        let after = relay::say(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
-        record.moments.ended_at = self.thread.moment();
-        record::ended(&self.thread, &record, self.ahead.bytes());
+        self.ahead.shrink(&self.context.buffers);
+        let after =
+            relay::send_local_reply(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
+        record.moments.ended_at = self.context.moment();
+        record::ended(&self.context, &record, self.ahead.bytes());
         after
     }
 
@@ -353,18 +354,18 @@ impl Client {
     /// socket with unread bytes resets the connection, and the client might never read the answer.
     async fn linger(&mut self) {
         self.stream.shut();
-        self.ahead.clear(&self.thread.buffers);
-        self.watch.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
-        let began_ms = self.thread.clock.get();
+        self.ahead.clear(&self.context.buffers);
+        self.deadline.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
+        let began_ms = self.context.clock.get();
         poll_fn(|cx| {
-            if self.watch.poll_interrupt(cx).is_ready() {
+            if self.deadline.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(());
             }
-            let lasted_ms = self.thread.clock.get().saturating_sub(began_ms);
+            let lasted_ms = self.context.clock.get().saturating_sub(began_ms);
             let left = LINGER_MAX.saturating_sub(Duration::from_millis(lasted_ms));
-            let Thread {
+            let WorkerContext {
                 buffers, budget, ..
-            } = &*self.thread;
+            } = &*self.context;
             let mut buffer = buffers.large();
             let poll = loop {
                 if budget.poll().is_pending() {
@@ -373,9 +374,9 @@ impl Client {
                 match self.stream.poll_read(cx, &mut buffer) {
                     Poll::Ready(Ok(len @ 1..)) => {
                         budget.charge(len);
-                        self.watch.touch();
+                        self.deadline.touch();
                         // Whatever it sends, not longer than that in all.
-                        self.watch.hurry(left);
+                        self.deadline.hurry(left);
                     }
                     Poll::Ready(Ok(_) | Err(_)) => break Poll::Ready(()),
                     Poll::Pending => break Poll::Pending,

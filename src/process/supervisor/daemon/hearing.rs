@@ -69,7 +69,7 @@ impl Daemon {
                 self.shortages.note(now, Shortage::Send(role), &errno);
             }
         }
-        self.lend_owed_access_log(now);
+        self.pass_pending_access_log(now);
     }
 
     /// Takes an access log that was opened anew into use.
@@ -77,15 +77,19 @@ impl Daemon {
         if let Some(log) = &mut self.setup.access_log {
             log.replace(opened);
         }
-        self.lend_owed_access_log(Instant::now());
+        self.pass_pending_access_log(Instant::now());
     }
 
-    fn lend_owed_access_log(&mut self, now: Instant) {
-        let log = self.setup.access_log.as_mut().filter(|log| log.is_owed());
+    fn pass_pending_access_log(&mut self, now: Instant) {
+        let log = self
+            .setup
+            .access_log
+            .as_mut()
+            .filter(|log| log.is_pending());
         if let (Some(log), Some(proxy)) = (log, &mut self.proxy) {
-            log.lend(proxy);
-            if log.is_owed() {
-                let why = "it is lent later";
+            log.pass(proxy);
+            if log.is_pending() {
+                let why = "it is passed later";
                 self.shortages.note(now, Shortage::AccessLog, &why);
             }
         }

@@ -39,7 +39,7 @@ impl Daemon {
                 // Who asked and left needs no answer.
                 let _ = question
                     .reply
-                    .send(Response::Events(self.journal.after(after)));
+                    .send(Response::Events(self.event_log.after(after)));
             }
             Request::Status => {
                 self.next_id += 1;
@@ -149,7 +149,7 @@ impl Daemon {
                     active_requests: 0,
                     requests_total: 0,
                     failures_total: 0,
-                    unasked_total: 0,
+                    unsolicited_total: 0,
                     requests_max: backend.requests,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())

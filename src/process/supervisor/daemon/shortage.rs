@@ -18,7 +18,7 @@ pub enum Shortage {
     Receive(Role),
     /// A process writes more into the log than it may.
     Log(Role),
-    /// The access log could not be lent.
+    /// The access log could not be passed.
     AccessLog,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Shortage {
                 "{} logs more than it may, lines are dropped",
                 role.profile().name
             ),
-            Self::AccessLog => f.write_str("the access log could not be lent to the proxy"),
+            Self::AccessLog => f.write_str("the access log could not be passed to the proxy"),
         }
     }
 }

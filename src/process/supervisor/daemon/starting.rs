@@ -74,7 +74,7 @@ impl Daemon {
             let keys = part.iter().map(|(key, _)| key.clone()).collect();
             let sockets: Vec<BorrowedFd<'_>> = part.iter().map(|(_, fd)| fd.as_fd()).collect();
             // It opens sockets of its own where it gets none, and misses what was said meanwhile.
-            if let Err(errno) = child.lend(&ToVrrp::KeptSockets(keys), &sockets) {
+            if let Err(errno) = child.pass(&ToVrrp::KeptSockets(keys), &sockets) {
                 let short = Shortage::Send(Role::Vrrp);
                 self.shortages.note(now, short, &errno);
             }
@@ -102,11 +102,11 @@ impl Daemon {
         child.start(now, usize::from(self.threads) + 1)?;
         for bound in &self.setup.sockets {
             let sockets: Vec<BorrowedFd<'_>> = bound.sockets.iter().map(AsFd::as_fd).collect();
-            let message = ToProxy::Lend {
+            let message = ToProxy::PassListener {
                 listener: bound.listener.clone(),
                 bind: bound.bind,
             };
-            if let Err(errno) = child.lend(&message, &sockets) {
+            if let Err(errno) = child.pass(&message, &sockets) {
                 // A proxy that misses a socket is of no use; the next one gets all of them.
                 self.shortages
                     .note(now, Shortage::Send(Role::Proxy), &errno);
@@ -115,7 +115,7 @@ impl Daemon {
             }
         }
         if let Some(log) = &mut self.setup.access_log {
-            log.lend(child);
+            log.pass(child);
         }
         child.send(&ToProxy::Configure {
             yaml: self.setup.yaml.clone(),

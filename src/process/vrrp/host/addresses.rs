@@ -105,7 +105,7 @@ pub enum Refusal {
     },
     /// The kernel did not answer.
     #[error("no answer from netlink: {0}")]
-    Silence(#[from] io::Error),
+    Suppression(#[from] io::Error),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! address, so that a Backup would never hear the advertisements of the Active, which has the same one.
 //!
 //! What the parent's ARP settings were before is written into the macvlan's alias: the kernel keeps it, so that
-//! whoever finds the macvlan after a crash can put them back. This file writes requests; `places` decides.
+//! whoever finds the macvlan after a crash can put them back. This file writes requests; `attachment` decides.
 
 use std::io;
 

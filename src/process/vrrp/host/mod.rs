@@ -5,17 +5,17 @@
 //! never decides by itself that an address belongs here: one that was removed by somebody else is reported, and put
 //! back by command.
 //!
-//! Read `monitor` (what the host has), `addresses` (what we install), `places` and `macvlan` (where), `silence` and
-//! `acceptance` (nftables), then `netlink`.
+//! Read `monitor` (what the host has), `addresses` (what we install), `attachment` and `macvlan` (where), `suppression` and
+//! `accept_mode` (nftables), then `netlink`.
 
-pub mod acceptance;
+pub mod accept_mode;
 pub mod addresses;
 pub mod macvlan;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;
-mod places;
-pub mod silence;
+mod attachment;
+pub mod neighbor_suppression;
 mod thread;
 
 use std::io::{self, Read, Write};
@@ -53,7 +53,7 @@ pub enum Ownership {
     /// We install every address, as a lease; another entry of the same address is replaced.
     Lease,
     /// The virtual router owns its addresses (RFC 9568 §1.7): what the host has is neither replaced nor removed, but
-    /// silent while it is not Active.
+    /// suppressed while it is not Active.
     Owner,
 }
 
@@ -92,12 +92,12 @@ pub struct Command {
 /// The kinds of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Install every address and end its silence; answered by `Applied` or `ApplyFailed`.
+    /// Install every address and end its suppression; answered by `Applied` or `ApplyFailed`.
     Install(Duration),
     /// Extend every lease; answered by `Renewed` or `ApplyFailed`.
     Renew(Duration),
     /// Answer neither ARP nor neighbor discovery.
-    Silence,
+    Suppress,
     /// Take every address away; answered by `Removed`.
     Remove,
 }
@@ -128,14 +128,14 @@ pub enum Event {
         router: usize,
     },
     /// A virtual router has no place for its addresses: its macvlan cannot be made. Said when it changes.
-    PlaceRefused {
+    AttachmentRefused {
         /// The number of the virtual router.
         router: usize,
         /// Why, for people.
         why: String,
     },
-    /// The kernel does not let us silence an address; they are released at once instead. Said once.
-    SilenceRefused(String),
+    /// The kernel does not let us suppress the answers for an address; they are released at once instead. Said once.
+    SuppressionRefused(String),
     /// The thread has ended, because it was told to, or because netlink failed.
     Ended(Option<String>),
 }

@@ -1,7 +1,7 @@
 //! The language of nftables on netlink: tables that end with their socket, sets of addresses, chains and rules.
 //!
 //! A [`Tables`] owns its tables: the kernel deletes them when the process ends, however it ends. Every change is one
-//! transaction. What the tables are for is the matter of `silence` and `acceptance`.
+//! transaction. What the tables are for is the matter of `suppression` and `accept_mode`.
 
 use std::io;
 use std::net::IpAddr;

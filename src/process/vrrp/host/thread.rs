@@ -15,11 +15,11 @@ use tracing::warn;
 
 use super::addresses::{self, Refusal};
 use super::monitor::{Link, Monitor, View};
+use super::neighbor_suppression::NeighborSuppression;
 use super::netlink::Netlink;
-use super::silence::Silence;
 use super::{
     Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec,
-    VirtualMac, What, acceptance::Refusals, clear, places, wake,
+    VirtualMac, What, accept_mode::AcceptMode, attachment, clear, wake,
 };
 use crate::logic::vrrp::LinkState;
 
@@ -60,9 +60,9 @@ struct Worker<'a> {
     netlink: Netlink,
     monitor: Monitor,
     /// `None` where the kernel does not let us.
-    silence: Option<Silence>,
+    suppression: Option<NeighborSuppression>,
     /// What is sent to these is dropped, or why that cannot be done; `None` where nobody asks for it.
-    refusals: Option<Result<Refusals, String>>,
+    accept_mode: Option<Result<AcceptMode, String>>,
 }
 
 /// A virtual router as the host has it.
@@ -76,7 +76,7 @@ struct Router {
     /// The last that was reported.
     link: Option<RouterLink>,
     /// Why it has no place, as last reported.
-    homeless: Option<String>,
+    no_attachment: Option<String>,
 }
 
 impl Router {
@@ -93,13 +93,13 @@ impl Router {
             acceptance: spec.acceptance,
             held: Held::Absent,
             link: None,
-            homeless: None,
+            no_attachment: None,
         }
     }
 
     /// Returns where its addresses belong, if that is there.
     fn place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
-        places::find(view, &self.interface, self.virtual_mac)
+        attachment::find(view, &self.interface, self.virtual_mac)
     }
 
     /// Returns those of its addresses that the host has from somebody else, and that stay: it is their owner.
@@ -127,10 +127,10 @@ impl<'a> Worker<'a> {
     fn new(line: &'a Line, specs: Vec<RouterSpec>) -> io::Result<Self> {
         let mut netlink = Netlink::open()?;
         let monitor = Monitor::open(&mut netlink)?;
-        let silence = match Silence::open() {
-            Ok(silence) => Some(silence),
+        let suppression = match NeighborSuppression::open() {
+            Ok(suppression) => Some(suppression),
             Err(error) => {
-                line.report(Event::SilenceRefused(error.to_string()));
+                line.report(Event::SuppressionRefused(error.to_string()));
                 None
             }
         };
@@ -143,15 +143,15 @@ impl<'a> Worker<'a> {
         let virtual_addresses = virtual_addresses.into_iter().collect();
         let mut worker = Self {
             line,
-            refusals: refuse(&routers),
+            accept_mode: refuse(&routers),
             routers,
             virtual_addresses,
             netlink,
             monitor,
-            silence,
+            suppression,
         };
-        worker.clear_places();
-        worker.make_places();
+        worker.clear_attachments();
+        worker.make_attachments();
         worker.survey(&keep);
         Ok(worker)
     }
@@ -193,7 +193,7 @@ impl<'a> Worker<'a> {
         }
         for index in 0..self.routers.len() {
             if self.routers[index].held == Held::Absent {
-                self.silence_own(index);
+                self.suppress_own(index);
             }
         }
         self.report_links();
@@ -201,7 +201,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Deletes the macvlans of former processes that no virtual router of ours needs.
-    fn clear_places(&mut self) {
+    fn clear_attachments(&mut self) {
         let routers = &self.routers;
         let view = self.monitor.view().clone();
         let needed = |ifindex: u32, _: &Link| {
@@ -210,11 +210,11 @@ impl<'a> Worker<'a> {
                 .iter()
                 .any(|router| router.virtual_mac.is_some() && place(router) == Some(ifindex))
         };
-        places::clear(&mut self.netlink, &mut self.monitor, needed);
+        attachment::clear(&mut self.netlink, &mut self.monitor, needed);
     }
 
     /// Makes the macvlans that are missing, and puts in order those that are there; what is in the way is reported once.
-    fn make_places(&mut self) {
+    fn make_attachments(&mut self) {
         for index in 0..self.routers.len() {
             let router = &self.routers[index];
             let Some(virtual_mac) = router.virtual_mac else {
@@ -223,21 +223,23 @@ impl<'a> Worker<'a> {
             let usable = |(_, link): (u32, &Link)| link.set_up;
             let view = self.monitor.view();
             let there = router.place(view).is_some_and(usable);
-            if there && router.link.is_some() && router.homeless.is_none() {
+            if there && router.link.is_some() && router.no_attachment.is_none() {
                 continue;
             }
-            let made = places::make(
+            let made = attachment::make(
                 &mut self.netlink,
                 &mut self.monitor,
                 &router.interface,
                 virtual_mac,
             );
             let router = &mut self.routers[index];
-            if let (Err(why), true) = (&made, router.homeless.as_ref() != made.as_ref().err()) {
+            if let (Err(why), true) = (&made, router.no_attachment.as_ref() != made.as_ref().err())
+            {
                 let why = why.clone();
-                self.line.report(Event::PlaceRefused { router: index, why });
+                self.line
+                    .report(Event::AttachmentRefused { router: index, why });
             }
-            router.homeless = made.err();
+            router.no_attachment = made.err();
         }
     }
 
@@ -260,9 +262,14 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let changed = self.monitor.catch_up(&mut self.netlink)?;
-            if changed || self.routers.iter().any(|router| router.homeless.is_some()) {
-                self.make_places();
-                self.silence_owners();
+            if changed
+                || self
+                    .routers
+                    .iter()
+                    .any(|router| router.no_attachment.is_some())
+            {
+                self.make_attachments();
+                self.suppress_owners();
                 self.report_links();
                 self.report_losses()?;
             }
@@ -281,13 +288,13 @@ impl<'a> Worker<'a> {
                 match self.apply(command, lease) {
                     Ok(()) => {
                         self.routers[command.router].held = Held::Present;
-                        self.end_silence(command.router);
+                        self.end_suppression(command.router);
                         Event::Applied(answer)
                     }
                     Err(what) => Event::ApplyFailed(answer, what),
                 }
             }
-            // Released instead of silenced, or too late: then the next renewal decides, or what the router noticed.
+            // Released instead of suppressed, or too late: then the next renewal decides, or what the router noticed.
             What::Renew(_)
                 if self.routers[command.router].held == Held::Absent
                     || Instant::now() > command.not_after =>
@@ -301,7 +308,7 @@ impl<'a> Worker<'a> {
                 }
                 Err(what) => Event::ApplyFailed(answer, what),
             },
-            What::Silence => return self.begin_silence(command.router),
+            What::Suppress => return self.begin_suppression(command.router),
             What::Remove => {
                 self.remove(command.router);
                 Event::Removed(answer)
@@ -320,11 +327,11 @@ impl<'a> Worker<'a> {
         let Some((ifindex, link)) = router.place(self.monitor.view()) else {
             return Err(format!("no interface {}", router.interface));
         };
-        if let (Acceptance::Refuse, Some(Err(_))) = (router.acceptance, &self.refusals) {
+        if let (Acceptance::Refuse, Some(Err(_))) = (router.acceptance, &self.accept_mode) {
             // What was in the way may be gone.
-            self.refusals = refuse(&self.routers);
+            self.accept_mode = refuse(&self.routers);
         }
-        if let (Acceptance::Refuse, Some(Err(why))) = (router.acceptance, &self.refusals) {
+        if let (Acceptance::Refuse, Some(Err(why))) = (router.acceptance, &self.accept_mode) {
             return Err(format!(
                 "accept: false needs nftables, which refuses: {why}"
             ));
@@ -352,32 +359,38 @@ impl<'a> Worker<'a> {
         outcome.map_err(|refusal| explain(&refusal))
     }
 
-    fn begin_silence(&mut self, index: usize) -> io::Result<()> {
+    fn begin_suppression(&mut self, index: usize) -> io::Result<()> {
         let addresses = &self.routers[index].addresses;
-        let refused = match &mut self.silence {
-            Some(silence) => silence.begin(addresses).err(),
+        let refused = match &mut self.suppression {
+            Some(suppression) => suppression.begin(addresses).err(),
             None => return self.release(index),
         };
         if let Some(error) = refused {
-            self.silence = None;
-            self.line.report(Event::SilenceRefused(error.to_string()));
+            self.suppression = None;
+            self.line
+                .report(Event::SuppressionRefused(error.to_string()));
             return self.release(index);
         }
         Ok(())
     }
 
-    /// In place of a silence that the kernel refused.
+    /// In place of a suppression that the kernel refused.
     fn release(&mut self, index: usize) -> io::Result<()> {
         self.remove(index);
         Ok(())
     }
 
-    fn end_silence(&mut self, index: usize) {
+    fn end_suppression(&mut self, index: usize) {
         let addresses = &self.routers[index].addresses;
-        if let Some(Err(error)) = self.silence.as_mut().map(|silence| silence.end(addresses)) {
-            // The tables end with their socket, and every silence with them.
-            self.silence = None;
-            self.line.report(Event::SilenceRefused(error.to_string()));
+        if let Some(Err(error)) = self
+            .suppression
+            .as_mut()
+            .map(|suppression| suppression.end(addresses))
+        {
+            // The tables end with their socket, and every suppression with them.
+            self.suppression = None;
+            self.line
+                .report(Event::SuppressionRefused(error.to_string()));
         }
     }
 
@@ -393,28 +406,28 @@ impl<'a> Worker<'a> {
                 warn!(interface = %router.interface, %error, "addresses end with their lease only");
             }
         }
-        self.end_silence(index);
-        self.silence_own(index);
+        self.end_suppression(index);
+        self.suppress_own(index);
     }
 
     /// An address that its host has got since is not answered for either.
-    fn silence_owners(&mut self) {
+    fn suppress_owners(&mut self) {
         for index in 0..self.routers.len() {
             let router = &self.routers[index];
             if (router.ownership, router.held) == (Ownership::Owner, Held::Absent) {
-                self.silence_own(index);
+                self.suppress_own(index);
             }
         }
     }
 
     /// An owner that is not Active keeps its addresses, but does not answer for them: somebody else may.
-    fn silence_own(&mut self, index: usize) {
+    fn suppress_own(&mut self, index: usize) {
         let own = self.routers[index].own_of_host(self.monitor.view());
         if own.is_empty() {
             return;
         }
-        let refused = match &mut self.silence {
-            Some(silence) => silence.begin(&own).err(),
+        let refused = match &mut self.suppression {
+            Some(suppression) => suppression.begin(&own).err(),
             None => Some(io::ErrorKind::Unsupported.into()),
         };
         if let Some(error) = refused {
@@ -429,7 +442,7 @@ impl<'a> Worker<'a> {
                 self.remove(index);
             }
         }
-        places::clear(&mut self.netlink, &mut self.monitor, |_, _| false);
+        attachment::clear(&mut self.netlink, &mut self.monitor, |_, _| false);
     }
 
     fn report_links(&mut self) {
@@ -455,7 +468,7 @@ impl<'a> Worker<'a> {
                     in_use,
                 )
             });
-            let primary = primary.filter(|_| place.is_some() && router.homeless.is_none());
+            let primary = primary.filter(|_| place.is_some() && router.no_attachment.is_none());
             let link = RouterLink {
                 ifindex: interface.map(|(ifindex, _)| ifindex),
                 outlet: router.place(view).and_then(|(ifindex, link)| {
@@ -501,14 +514,14 @@ impl<'a> Worker<'a> {
 }
 
 /// Begins to refuse what is sent to addresses that are not to be accepted, if there are any.
-fn refuse(routers: &[Router]) -> Option<Result<Refusals, String>> {
+fn refuse(routers: &[Router]) -> Option<Result<AcceptMode, String>> {
     let refusing = routers
         .iter()
         .filter(|router| router.acceptance == Acceptance::Refuse);
     let addresses: Vec<IpAddr> = refusing
         .flat_map(|router| router.addresses.iter().copied())
         .collect();
-    (!addresses.is_empty()).then(|| Refusals::open(&addresses).map_err(|error| error.to_string()))
+    (!addresses.is_empty()).then(|| AcceptMode::open(&addresses).map_err(|error| error.to_string()))
 }
 
 /// Adds what a person can do where the errno alone does not say it.
@@ -521,7 +534,7 @@ fn explain(refusal: &Refusal) -> String {
         } if error.raw_os_error() == Some(libc::EACCES) => {
             format!("{refusal}; is IPv6 disabled on the interface (net.ipv6.conf.*.disable_ipv6)?")
         }
-        Refusal::Address { .. } | Refusal::Silence(_) => refusal.to_string(),
+        Refusal::Address { .. } | Refusal::Suppression(_) => refusal.to_string(),
     }
 }
 

@@ -18,15 +18,15 @@ impl<S: Supervisor> Process<S> {
             Phase::Waiting => self.phase = Phase::Over,
             Phase::Surveying | Phase::Running => {
                 let now = Instant::now();
-                for station in &mut self.stations {
-                    station.machine.handle_shutdown(now);
-                    station.machine.hold_unheard(now + hold);
+                for runtime in &mut self.runtimes {
+                    runtime.machine.handle_shutdown(now);
+                    runtime.machine.hold_unheard(now + hold);
                 }
                 self.perform_all(now);
                 let intervals = self
-                    .stations
+                    .runtimes
                     .iter()
-                    .map(|station| station.config.advertisement_interval);
+                    .map(|runtime| runtime.config.advertisement_interval);
                 let longest = intervals
                     .max()
                     .map_or(Duration::ZERO, |longest| longest.duration());
@@ -42,8 +42,8 @@ impl<S: Supervisor> Process<S> {
     /// Lets go of what is still held after a stop.
     pub(super) fn release(&mut self) {
         if let Phase::Stopping { .. } = self.phase {
-            for station in &mut self.stations {
-                station.machine.release();
+            for runtime in &mut self.runtimes {
+                runtime.machine.release();
             }
             self.perform_all(Instant::now());
         }
@@ -51,10 +51,10 @@ impl<S: Supervisor> Process<S> {
 
     /// Tells when no peer can be expected to speak any more, and what is held beside one that has spoken was let go: until
     /// then clients may still come here.
-    pub(super) fn tell_when_handed_over(&mut self, now: Instant) {
+    pub(super) fn report_when_handed_over(&mut self, now: Instant) {
         if let Phase::Stopping { handed_over_at, .. } = &mut self.phase
             && handed_over_at.is_some_and(|at| at <= now)
-            && !self.stations.iter().any(|it| it.machine.is_succeeded())
+            && !self.runtimes.iter().any(|it| it.machine.is_succeeded())
         {
             *handed_over_at = None;
             self.outbox.push(FromVrrp::HandedOver);
@@ -82,7 +82,7 @@ impl<S: Supervisor> Process<S> {
             return Ok(());
         };
         host.close();
-        let routers = self.stations.iter().map(|station| &station.config);
+        let routers = self.runtimes.iter().map(|runtime| &runtime.config);
         let deadline = Instant::now() + config::release_time(routers);
         loop {
             if let Some(outcome) = host.wait_for_end(BEAT_INTERVAL) {

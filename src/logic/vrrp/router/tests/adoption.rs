@@ -39,7 +39,7 @@ fn who_starts_too_late_to_adopt_answers_until_an_active_is_heard_whatever_its_pr
     for priority in [1, 100, 254] {
         let mut bench = late();
         bench.hear(2, priority);
-        assert_eq!(bench.take(), [Action::SilenceAddresses], "{priority}");
+        assert_eq!(bench.take(), [Action::SuppressAddresses], "{priority}");
         bench.run_to_timeout();
         assert_eq!(bench.take(), [Action::RemoveAddresses]);
         assert_eq!(bench.router.state().name(), "Backup");

@@ -13,7 +13,7 @@ fn stopped_active_holds_longer_for_who_is_served_until_a_peer_is_heard() {
     bench.take();
     bench.pass(Duration::from_millis(4900));
     assert!(!bench.router.is_released());
-    assert!(!bench.take().contains(&Action::SilenceAddresses));
+    assert!(!bench.take().contains(&Action::SuppressAddresses));
     assert!(!bench.router.is_succeeded());
     bench.hear(200, 90);
     assert!(bench.router.is_succeeded(), "clients may still come here");
@@ -46,7 +46,7 @@ fn stopped_active_holds_for_an_interval_when_nobody_is_heard() {
     let actions = bench.take();
     assert_eq!(actions[..2], [LEAVING, LEAVING]);
     assert!(
-        !actions.contains(&Action::SilenceAddresses),
+        !actions.contains(&Action::SuppressAddresses),
         "it answers until a peer speaks"
     );
     assert!(!bench.router.is_released());
@@ -61,7 +61,7 @@ fn stopped_active_holds_for_an_interval_when_nobody_is_heard() {
     bench.hear(200, 90);
     assert_eq!(
         bench.take(),
-        [Action::SilenceAddresses],
+        [Action::SuppressAddresses],
         "the peer answers now"
     );
     bench.pass(Duration::from_millis(150));

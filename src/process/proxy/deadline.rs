@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::process::proxy::shared::millis;
+use crate::process::proxy::table::millis;
 
 /// Milliseconds since its thread began, but for those in which it was held up; renewed every
 /// `BEAT_MS`, and whenever a connection has used up its budget.
@@ -101,37 +101,37 @@ pub(in crate::process::proxy) enum Reminder {
     Due,
 }
 
-/// Whether a new connection wants the place of this one.
+/// Whether this connection is to be evicted for a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Kept,
-    Wanted,
+enum Eviction {
+    None,
+    Requested,
 }
 
 /// The record of one client connection.
-pub(in crate::process::proxy) struct Watch {
+pub(in crate::process::proxy) struct Deadline {
     clock: CoarseClock,
     phase: Cell<Phase>,
     span_ms: Cell<u64>,
     due_ms: Cell<u64>,
     interrupt: Cell<Option<Interrupt>>,
     reminder: Cell<Reminder>,
-    place: Cell<Place>,
+    eviction: Cell<Eviction>,
     /// Whether it has ever been more than idle.
     has_asked: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Watch {
-    pub(in crate::process::proxy) fn new(clock: CoarseClock) -> Watch {
-        Watch {
+impl Deadline {
+    pub(in crate::process::proxy) fn new(clock: CoarseClock) -> Deadline {
+        Deadline {
             clock,
             phase: Cell::new(Phase::Idle),
             span_ms: Cell::new(u64::MAX),
             due_ms: Cell::new(u64::MAX),
             interrupt: Cell::new(None),
             reminder: Cell::new(Reminder::Unset),
-            place: Cell::new(Place::Kept),
+            eviction: Cell::new(Eviction::None),
             has_asked: Cell::new(false),
             waker: RefCell::new(None),
         }
@@ -144,7 +144,7 @@ impl Watch {
     /// Begins a phase that may last `within`, or so long without a `touch`.
     pub(in crate::process::proxy) fn enter(&self, phase: Phase, within: Duration) {
         self.phase.set(phase);
-        self.place.set(Place::Kept);
+        self.eviction.set(Eviction::None);
         if phase != Phase::Idle {
             self.has_asked.set(true);
         }
@@ -198,7 +198,7 @@ impl Watch {
     /// leave already.
     pub(in crate::process::proxy) fn idle_since_ms(&self) -> Option<u64> {
         let is_idle = self.phase.get() == Phase::Idle
-            && self.place.get() == Place::Kept
+            && self.eviction.get() == Eviction::None
             && self.interrupt.get().is_none()
             && self.due_ms.get() < u64::MAX;
         let since_ms = self.due_ms.get().saturating_sub(self.span_ms.get());
@@ -208,14 +208,14 @@ impl Watch {
     }
 
     /// Asks an idle connection for its place, and wakes it.
-    pub(in crate::process::proxy) fn ask_for_place(&self) {
-        self.place.set(Place::Wanted);
+    pub(in crate::process::proxy) fn request_eviction(&self) {
+        self.eviction.set(Eviction::Requested);
         self.wake();
     }
 
     /// Returns whether it was asked, once.
     pub(in crate::process::proxy) fn take_wanted(&self) -> bool {
-        self.place.replace(Place::Kept) == Place::Wanted
+        self.eviction.replace(Eviction::None) == Eviction::Requested
     }
 
     /// Has the connection woken at the next sweep, for it to see [`Reminder::Due`].
@@ -277,21 +277,24 @@ mod tests {
     /// What a span lasts by the clock.
     const LASTS_MS: u64 = 100 + LAG_MS;
 
-    fn interrupted_at(watch: &Watch, now_ms: u64) -> Option<Interrupt> {
-        watch.clock.set(now_ms);
-        watch.sweep();
-        watch.interrupt.get()
+    fn interrupted_at(deadline: &Deadline, now_ms: u64) -> Option<Interrupt> {
+        deadline.clock.set(now_ms);
+        deadline.sweep();
+        deadline.interrupt.get()
     }
 
     #[test]
     fn phases_end_when_their_time_is_over() {
-        let watch = Watch::new(CoarseClock::default());
-        watch.enter(Phase::Head, SPAN);
-        assert_eq!(interrupted_at(&watch, LASTS_MS - 1), None);
-        assert_eq!(interrupted_at(&watch, LASTS_MS), Some(Interrupt::Overdue));
-        watch.enter(Phase::Relaying, SPAN);
+        let deadline = Deadline::new(CoarseClock::default());
+        deadline.enter(Phase::Head, SPAN);
+        assert_eq!(interrupted_at(&deadline, LASTS_MS - 1), None);
         assert_eq!(
-            interrupted_at(&watch, 2 * LASTS_MS - 1),
+            interrupted_at(&deadline, LASTS_MS),
+            Some(Interrupt::Overdue)
+        );
+        deadline.enter(Phase::Relaying, SPAN);
+        assert_eq!(
+            interrupted_at(&deadline, 2 * LASTS_MS - 1),
             None,
             "another phase, another time"
         );
@@ -299,27 +302,30 @@ mod tests {
 
     #[test]
     fn touched_phases_last_longer_and_hurried_ones_shorter() {
-        let watch = Watch::new(CoarseClock::default());
-        watch.enter(Phase::Relaying, SPAN);
-        watch.clock.set(90);
-        watch.touch();
-        assert_eq!(interrupted_at(&watch, 90 + LASTS_MS - 1), None);
-        assert_eq!(watch.hurry(2 * SPAN), Hurried::AsBefore);
-        watch.clock.set(80);
-        assert_eq!(watch.hurry(SPAN), Hurried::Sooner);
+        let deadline = Deadline::new(CoarseClock::default());
+        deadline.enter(Phase::Relaying, SPAN);
+        deadline.clock.set(90);
+        deadline.touch();
+        assert_eq!(interrupted_at(&deadline, 90 + LASTS_MS - 1), None);
+        assert_eq!(deadline.hurry(2 * SPAN), Hurried::AsBefore);
+        deadline.clock.set(80);
+        assert_eq!(deadline.hurry(SPAN), Hurried::Sooner);
         assert_eq!(
-            interrupted_at(&watch, 80 + LASTS_MS),
+            interrupted_at(&deadline, 80 + LASTS_MS),
             Some(Interrupt::Overdue)
         );
     }
 
     #[test]
     fn bytes_lengthen_no_phase_that_is_timed_as_a_whole() {
-        let watch = Watch::new(CoarseClock::default());
-        watch.enter(Phase::Waiting, SPAN);
-        watch.clock.set(90);
-        watch.touch();
-        assert_eq!(interrupted_at(&watch, LASTS_MS), Some(Interrupt::Overdue));
+        let deadline = Deadline::new(CoarseClock::default());
+        deadline.enter(Phase::Waiting, SPAN);
+        deadline.clock.set(90);
+        deadline.touch();
+        assert_eq!(
+            interrupted_at(&deadline, LASTS_MS),
+            Some(Interrupt::Overdue)
+        );
     }
 
     #[test]
@@ -327,52 +333,56 @@ mod tests {
         // What is stored at any moment between two beats is stored by the earlier one.
         for since_beat_ms in 0..BEAT_MS {
             for begin in [
-                (|watch: &Watch| watch.enter(Phase::Head, SPAN)) as fn(&Watch),
-                |watch| assert_eq!(watch.hurry(SPAN), Hurried::Sooner),
+                (|deadline: &Deadline| deadline.enter(Phase::Head, SPAN)) as fn(&Deadline),
+                |deadline| assert_eq!(deadline.hurry(SPAN), Hurried::Sooner),
             ] {
-                let watch = Watch::new(CoarseClock::default());
-                watch.clock.set(1000);
-                begin(&watch);
+                let deadline = Deadline::new(CoarseClock::default());
+                deadline.clock.set(1000);
+                begin(&deadline);
                 let due_ms = 1000 + since_beat_ms + 100;
-                assert_eq!(interrupted_at(&watch, due_ms - 1), None, "{since_beat_ms}");
+                assert_eq!(
+                    interrupted_at(&deadline, due_ms - 1),
+                    None,
+                    "{since_beat_ms}"
+                );
             }
         }
     }
 
     #[test]
     fn threads_that_were_held_up_end_no_phase_before_its_time() {
-        let watch = Watch::new(CoarseClock::default());
+        let deadline = Deadline::new(CoarseClock::default());
         // At the end of a pause that nobody has told the clock of yet.
-        watch.enter(Phase::Head, SPAN);
-        renew(&watch.clock, 10_000);
-        watch.sweep();
-        assert_eq!(watch.interrupt.get(), None);
-        renew(&watch.clock, 50);
-        renew(&watch.clock, 50);
-        watch.sweep();
-        assert_eq!(watch.interrupt.get(), Some(Interrupt::Overdue));
+        deadline.enter(Phase::Head, SPAN);
+        renew(&deadline.clock, 10_000);
+        deadline.sweep();
+        assert_eq!(deadline.interrupt.get(), None);
+        renew(&deadline.clock, 50);
+        renew(&deadline.clock, 50);
+        deadline.sweep();
+        assert_eq!(deadline.interrupt.get(), Some(Interrupt::Overdue));
     }
 
     #[test]
     fn reminders_are_due_once_at_the_next_sweep() {
-        let watch = Watch::new(CoarseClock::default());
-        watch.sweep();
-        assert_eq!(watch.reminder(), Reminder::Unset);
-        watch.remind();
-        assert_eq!(watch.reminder(), Reminder::Set);
-        watch.sweep();
-        watch.remind();
-        assert_eq!(watch.reminder(), Reminder::Due);
-        assert_eq!(watch.reminder(), Reminder::Unset);
-        assert_eq!(watch.interrupt.get(), None);
+        let deadline = Deadline::new(CoarseClock::default());
+        deadline.sweep();
+        assert_eq!(deadline.reminder(), Reminder::Unset);
+        deadline.remind();
+        assert_eq!(deadline.reminder(), Reminder::Set);
+        deadline.sweep();
+        deadline.remind();
+        assert_eq!(deadline.reminder(), Reminder::Due);
+        assert_eq!(deadline.reminder(), Reminder::Unset);
+        assert_eq!(deadline.interrupt.get(), None);
     }
 
     #[test]
     fn cuts_outlast_everything() {
-        let watch = Watch::new(CoarseClock::default());
-        watch.interrupt(Interrupt::Cut);
-        watch.enter(Phase::Lingering, SPAN);
-        watch.interrupt(Interrupt::Drain);
-        assert_eq!(watch.interrupt.get(), Some(Interrupt::Cut));
+        let deadline = Deadline::new(CoarseClock::default());
+        deadline.interrupt(Interrupt::Cut);
+        deadline.enter(Phase::Lingering, SPAN);
+        deadline.interrupt(Interrupt::Drain);
+        assert_eq!(deadline.interrupt.get(), Some(Interrupt::Cut));
     }
 }

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use tokio::sync::Notify;
 
 /// What one data thread knows of those who wait for a place, and of those who have one.
-pub(in crate::process::proxy) struct Places {
+pub(in crate::process::proxy) struct Evictions {
     /// Of all listeners, then of each.
     oldest: Vec<RefCell<Oldest>>,
     /// New connections that wait.
@@ -31,9 +31,9 @@ pub(in crate::process::proxy) enum Full {
     Listener(usize),
 }
 
-impl Places {
-    pub(in crate::process::proxy) fn new(listeners: usize) -> Places {
-        Places {
+impl Evictions {
+    pub(in crate::process::proxy) fn new(listeners: usize) -> Evictions {
+        Evictions {
             oldest: (0..=listeners).map(|_| RefCell::default()).collect(),
             waiting: Cell::new(0),
             changed: Notify::new(),

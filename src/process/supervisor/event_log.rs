@@ -11,12 +11,12 @@ use crate::ipc::message::TransitionReport;
 
 /// The last [`EVENTS_MAX`] transitions.
 #[derive(Debug)]
-pub struct Journal {
+pub struct EventLog {
     events: VecDeque<Event>,
     epoch: u64,
 }
 
-impl Journal {
+impl EventLog {
     /// Begins at this time of the clock.
     pub fn new(now: SystemTime) -> Self {
         Self {
@@ -83,24 +83,24 @@ mod tests {
     #[test]
     fn epochs_grow_and_order_is_kept() {
         let start = UNIX_EPOCH + Duration::from_secs(100);
-        let mut journal = Journal::new(start);
-        let first = journal.note(start, Duration::ZERO, report(StateName::Active));
-        let second = journal.note(start, Duration::from_millis(5), report(StateName::Backup));
+        let mut log = EventLog::new(start);
+        let first = log.note(start, Duration::ZERO, report(StateName::Active));
+        let second = log.note(start, Duration::from_millis(5), report(StateName::Backup));
         assert_eq!((first.epoch, second.epoch), (100_001, 100_002));
         assert_eq!(second.at_ms, 99_995);
-        assert_eq!(journal.after(0), [first.clone(), second.clone()]);
-        assert_eq!(journal.after(first.epoch), [second]);
-        let next = Journal::new(start + Duration::from_secs(1));
-        assert!(next.epoch > journal.epoch, "a restart goes on");
+        assert_eq!(log.after(0), [first.clone(), second.clone()]);
+        assert_eq!(log.after(first.epoch), [second]);
+        let next = EventLog::new(start + Duration::from_secs(1));
+        assert!(next.epoch > log.epoch, "a restart goes on");
     }
 
     #[test]
     fn the_oldest_are_forgotten() {
-        let mut journal = Journal::new(UNIX_EPOCH);
+        let mut log = EventLog::new(UNIX_EPOCH);
         for _ in 0..=EVENTS_MAX {
-            journal.note(UNIX_EPOCH, Duration::ZERO, report(StateName::Active));
+            log.note(UNIX_EPOCH, Duration::ZERO, report(StateName::Active));
         }
-        let remembered = journal.after(0);
+        let remembered = log.after(0);
         assert_eq!((remembered.len(), remembered[0].epoch), (EVENTS_MAX, 2));
     }
 }

@@ -1,65 +1,64 @@
-//! The futures in which requests are answered, in memory that is used again.
+//! A pool of request futures, whose memory is reused.
 //!
-//! Answering takes much more room than waiting for the next request, and an idle connection should
-//! cost little: it lends a room for each request and gives it back. Knows nothing of requests; read
-//! `connection` next.
+//! Handling a request takes much more memory than waiting for the next one, and an idle connection should cost little:
+//! a connection takes a slot for each request and gives it back after it. Read `connection` next.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::connection::{self, Client, Read};
-use crate::process::proxy::memory::TURNS_KEPT;
+use crate::process::proxy::memory::FUTURES_KEPT;
 use crate::process::proxy::recycle::Shelf;
 use crate::process::proxy::relay::After;
 
-/// The rooms that are free.
-pub(in crate::process::proxy) struct Turns {
-    free: RefCell<Shelf<Box<dyn Room>>>,
+/// The slots of one worker that are free.
+pub(in crate::process::proxy) struct FuturePool {
+    free: RefCell<Shelf<Box<dyn FutureSlot>>>,
     /// How many there are, free or in use.
     made: Cell<usize>,
 }
 
-impl Default for Turns {
-    fn default() -> Turns {
-        Turns {
-            free: RefCell::new(Shelf::new(TURNS_KEPT)),
+impl Default for FuturePool {
+    fn default() -> FuturePool {
+        FuturePool {
+            free: RefCell::new(Shelf::new(FUTURES_KEPT)),
             made: Cell::new(0),
         }
     }
 }
 
-/// A place for one future at a time.
-pub(super) trait Room {
+/// A slot for one future at a time.
+pub(super) trait FutureSlot {
     /// Takes a connection and what was read from it.
-    fn enter(&mut self, client: Client, read: Read);
+    fn start(&mut self, client: Client, read: Read);
 
-    /// Goes on with it; pending for ever where nobody has entered.
+    /// Goes on with it; pending for ever where none was started.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Client, After)>;
 }
 
-/// A room whose future is made by `make`.
-struct Made<M, F> {
+/// A slot whose future is made by `make`.
+struct ReusedFuture<M, F> {
     make: M,
     future: Pin<Box<Option<F>>>,
 }
 
-impl Turns {
-    /// Returns an empty room.
-    pub(super) fn take(&self) -> Box<dyn Room> {
+impl FuturePool {
+    /// Returns an empty slot.
+    pub(super) fn take(&self) -> Box<dyn FutureSlot> {
         let kept = self.free.borrow_mut().take();
         kept.unwrap_or_else(|| {
             self.made.set(self.made.get() + 1);
-            Box::new(Made {
-                make: connection::turn,
+            Box::new(ReusedFuture {
+                make: connection::handle,
                 future: Box::pin(None),
             })
         })
     }
 
-    /// Takes back a room whose future has ended.
-    pub(super) fn give_back(&self, room: Box<dyn Room>) {
-        if self.free.borrow_mut().give_back(room).is_some() {
+    /// Takes back a slot whose future has ended.
+    pub(super) fn give_back(&self, slot: Box<dyn FutureSlot>) {
+        if self.free.borrow_mut().give_back(slot).is_some() {
             self.count_gone(1);
         }
     }
@@ -76,12 +75,12 @@ impl Turns {
     }
 }
 
-impl<M, F> Room for Made<M, F>
+impl<M, F> FutureSlot for ReusedFuture<M, F>
 where
     M: Fn(Client, Read) -> F,
     F: Future<Output = (Client, After)>,
 {
-    fn enter(&mut self, client: Client, read: Read) {
+    fn start(&mut self, client: Client, read: Read) {
         let future = (self.make)(client, read);
         self.future.set(Some(future));
     }

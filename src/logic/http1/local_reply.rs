@@ -9,7 +9,7 @@ use super::response::{AskedMethod, write_persistence, write_status_line};
 
 /// An answer of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnAnswer {
+pub struct LocalReply {
     /// Its status.
     pub status: u16,
     /// One word that never changes.
@@ -18,7 +18,7 @@ pub struct OwnAnswer {
     pub why: String,
 }
 
-impl OwnAnswer {
+impl LocalReply {
     /// Appends the whole answer.
     pub fn write(
         &self,
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn written(status: u16, method: AskedMethod) -> String {
-        let answer = OwnAnswer {
+        let answer = LocalReply {
             status,
             token: "word",
             why: "the reason".to_owned(),

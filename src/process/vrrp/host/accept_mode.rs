@@ -15,11 +15,11 @@ use super::nftables::{BASE_NETWORK, Change, META_IIFNAME, META_NFPROTO, Set, Tab
 
 /// The table, as long as it lives.
 #[derive(Debug)]
-pub struct Refusals {
+pub struct AcceptMode {
     _tables: Tables,
 }
 
-impl Refusals {
+impl AcceptMode {
     /// Refuses what is sent to these addresses, from now until this is dropped.
     pub fn open(addresses: &[IpAddr]) -> io::Result<Self> {
         let mut tables = Tables::open()?;

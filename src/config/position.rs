@@ -2,7 +2,7 @@
 //! parser.
 //!
 //! The first parser is kept for what a configuration means; this one knows line and column of
-//! everything and runs only when there are errors. Where the two disagree about the text no place
+//! everything and runs only when there are errors. Where the two disagree about the text no position
 //! is given rather than a wrong one.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spa
 
 /// Where something stands, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// From 1.
     pub line: usize,
     /// From 1.
@@ -21,9 +21,9 @@ pub struct Place {
     pub len: usize,
 }
 
-/// Returns the place of every key and value in the order of the text, or `None` if there are not
+/// Returns the position of every key and value in the order of the text, or `None` if there are not
 /// `count` of them.
-pub fn places(text: &str, count: u32) -> Option<Vec<Place>> {
+pub fn positions(text: &str, count: u32) -> Option<Vec<Position>> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::AsOrdinary,
@@ -31,28 +31,28 @@ pub fn places(text: &str, count: u32) -> Option<Vec<Place>> {
         with_snippet: false,
     };
     let root: Spanned<Seen> = serde_saphyr::from_str_with_options(text, options).ok()?;
-    let mut places = Vec::new();
-    flatten(&root, &mut places);
-    (u32::try_from(places.len()) == Ok(count)).then_some(places)
+    let mut positions = Vec::new();
+    flatten(&root, &mut positions);
+    (u32::try_from(positions.len()) == Ok(count)).then_some(positions)
 }
 
-fn flatten(seen: &Spanned<Seen>, places: &mut Vec<Place>) {
+fn flatten(seen: &Spanned<Seen>, positions: &mut Vec<Position>) {
     let location = seen.referenced;
     let len = match seen.value {
         Seen::Leaf => usize::try_from(location.span().len()).unwrap_or(1).max(1),
         Seen::List(_) | Seen::Map(_) => 1,
     };
-    places.push(Place {
+    positions.push(Position {
         line: usize::try_from(location.line()).unwrap_or(0),
         column: usize::try_from(location.column()).unwrap_or(0),
         len,
     });
     match &seen.value {
         Seen::Leaf => {}
-        Seen::List(items) => items.iter().for_each(|item| flatten(item, places)),
+        Seen::List(items) => items.iter().for_each(|item| flatten(item, positions)),
         Seen::Map(entries) => entries.iter().for_each(|(key, value)| {
-            flatten(key, places);
-            flatten(value, places);
+            flatten(key, positions);
+            flatten(value, positions);
         }),
     }
 }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use super::anomaly::Anomalies;
 use super::frames::Announcers;
 use super::host::{Answer, Command, RouterLink, What};
-use super::oddities::Oddities;
 use super::socket::VrrpSocket;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
@@ -24,7 +24,7 @@ use crate::logic::vrrp::{
 use crate::model::{AdverInterval, Family, Priority, Version};
 
 /// A virtual router at its place.
-pub struct Station {
+pub struct RouterRuntime {
     /// As configured.
     pub config: VirtualRouterConfig,
     /// The state machine.
@@ -40,31 +40,31 @@ pub struct Station {
     /// What was refused of what bore its VRID.
     pub rejections: Rejections,
     /// What was said of advertisements that were accepted.
-    pub oddities: Oddities,
+    pub anomalies: Anomalies,
     /// Addresses that somebody else removed and that were put back.
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
     pub send_failures: u64,
     /// The numbers of the other virtual routers of its group.
-    pub mates: Vec<usize>,
+    pub sync_group: Vec<usize>,
     /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
     pub outlet: Option<VrrpSocket>,
     announcing: Option<Announcing>,
     number: usize,
     generation: u64,
     /// A command for which the queue had no room; a later one replaces it.
-    owed: Option<Command>,
+    deferred: Option<Command>,
     /// When a renewal was asked for that is not answered yet.
     renewal_asked_at: Option<Instant>,
     removal_unanswered: bool,
 }
 
-impl Station {
+impl RouterRuntime {
     /// Makes the router with this number in the host's list, which moves together with others.
     pub fn new(
         number: usize,
         config: VirtualRouterConfig,
-        mates: Vec<usize>,
+        sync_group: Vec<usize>,
         now: Instant,
     ) -> Self {
         let parameters = Parameters {
@@ -82,7 +82,7 @@ impl Station {
             lease: config.lease,
             down_multiplier: config.down_multiplier,
             announcements: config.announcements,
-            synchronized: !mates.is_empty(),
+            in_sync_group: !sync_group.is_empty(),
         };
         Self {
             machine: VirtualRouter::new(parameters),
@@ -97,15 +97,15 @@ impl Station {
             made_at: now,
             peers: Vec::new(),
             rejections: Rejections::default(),
-            oddities: Oddities::default(),
+            anomalies: Anomalies::default(),
             put_back: 0,
             send_failures: 0,
-            mates,
+            sync_group,
             outlet: None,
             announcing: None,
             number,
             generation: 0,
-            owed: None,
+            deferred: None,
             renewal_asked_at: None,
             removal_unanswered: false,
         }
@@ -134,7 +134,7 @@ impl Station {
 
     /// Returns whether it holds nothing any more, and the host has confirmed it.
     pub fn is_released(&self) -> bool {
-        self.machine.is_released() && self.owed.is_none() && !self.removal_unanswered
+        self.machine.is_released() && self.deferred.is_none() && !self.removal_unanswered
     }
 
     /// Opens the socket that sends with the virtual MAC, if one is wanted and there is where.
@@ -274,14 +274,14 @@ impl Station {
     }
 
     /// Decides the command for an action of the machine; `None` for a renewal while one is not answered, or when
-    /// the command before it is still owed.
+    /// the command before it is still deferred.
     pub fn command(&mut self, what: What, now: Instant) -> Option<Command> {
         match what {
-            What::Renew(_) if self.renewal_asked_at.is_some() || self.owed.is_some() => {
+            What::Renew(_) if self.renewal_asked_at.is_some() || self.deferred.is_some() => {
                 return None;
             }
             What::Renew(_) => self.renewal_asked_at = Some(now),
-            What::Install(_) | What::Silence => {
+            What::Install(_) | What::Suppress => {
                 self.begin_generation();
                 self.removal_unanswered = false;
             }
@@ -300,22 +300,22 @@ impl Station {
     }
 
     /// Returns whether the host thread has left a renewal unanswered for a whole lease.
-    pub fn is_forsaken(&self, now: Instant) -> bool {
+    pub fn host_is_silent(&self, now: Instant) -> bool {
         let asked_at = self.renewal_asked_at;
         asked_at.is_some_and(|at| now.saturating_duration_since(at) >= self.config.lease)
     }
 
     /// Keeps a command that did not fit in the queue; renewals are dropped.
-    pub fn owe(&mut self, command: Command) {
+    pub fn defer(&mut self, command: Command) {
         match command.what {
             What::Renew(_) => self.renewal_asked_at = None,
-            What::Install(_) | What::Silence | What::Remove => self.owed = Some(command),
+            What::Install(_) | What::Suppress | What::Remove => self.deferred = Some(command),
         }
     }
 
-    /// Takes the command that is owed.
-    pub const fn take_owed(&mut self) -> Option<Command> {
-        self.owed.take()
+    /// Takes the deferred command.
+    pub const fn take_deferred(&mut self) -> Option<Command> {
+        self.deferred.take()
     }
 
     /// Notes an answer of the host and returns whether it is to the last command; older ones do not matter.
@@ -361,7 +361,7 @@ impl Station {
 
     const fn begin_generation(&mut self) {
         self.generation += 1;
-        self.owed = None;
+        self.deferred = None;
         self.renewal_asked_at = None;
     }
 }
@@ -495,13 +495,13 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(2);
 
-    fn station(now: Instant) -> Station {
+    fn runtime(now: Instant) -> RouterRuntime {
         let config = VirtualRouterConfig {
             name: RouterName {
                 entry: "web".into(),
                 family: Family::Ipv4,
             },
-            group: "web".into(),
+            sync_group: "web".into(),
             down_multiplier: 3,
             announcements: crate::config::AnnouncementPlan::default(),
             announcement_pace: Duration::ZERO,
@@ -525,28 +525,28 @@ mod tests {
             preempt: Preempt::Always,
             lease: LEASE,
         };
-        Station::new(7, config, Vec::new(), now)
+        RouterRuntime::new(7, config, Vec::new(), now)
     }
 
     #[test]
     fn a_renewal_waits_for_the_answer_to_the_one_before() {
         let now = Instant::now();
-        let mut station = station(now);
-        let first = station.command(What::Renew(LEASE), now).unwrap();
+        let mut runtime = runtime(now);
+        let first = runtime.command(What::Renew(LEASE), now).unwrap();
         assert_eq!(
-            station.command(What::Renew(LEASE), now),
+            runtime.command(What::Renew(LEASE), now),
             None,
             "one is on its way"
         );
         assert!(
-            station.accept(Answer {
+            runtime.accept(Answer {
                 router: 7,
                 generation: first.generation
             }),
             "it counts"
         );
         assert!(
-            station.command(What::Renew(LEASE), now).is_some(),
+            runtime.command(What::Renew(LEASE), now).is_some(),
             "then comes the next"
         );
     }
@@ -554,51 +554,58 @@ mod tests {
     #[test]
     fn an_answer_to_an_older_command_does_not_count() {
         let now = Instant::now();
-        let mut station = station(now);
-        let install = station.command(What::Install(LEASE), now).unwrap();
-        let remove = station.command(What::Remove, now).unwrap();
+        let mut runtime = runtime(now);
+        let install = runtime.command(What::Install(LEASE), now).unwrap();
+        let remove = runtime.command(What::Remove, now).unwrap();
         assert!(
-            !station.accept(Answer {
+            !runtime.accept(Answer {
                 router: 7,
                 generation: install.generation
             }),
             "too old"
         );
-        assert!(!station.is_released(), "the removal is not confirmed");
+        assert!(!runtime.is_released(), "the removal is not confirmed");
         assert!(
-            station.accept(Answer {
+            runtime.accept(Answer {
                 router: 7,
                 generation: remove.generation
             }),
             "the last"
         );
-        assert!(station.is_released(), "nothing is held");
+        assert!(runtime.is_released(), "nothing is held");
     }
 
     #[test]
-    fn a_command_that_found_no_room_is_owed_until_another_replaces_it() {
+    fn a_command_that_found_no_room_is_deferred_until_another_replaces_it() {
         let now = Instant::now();
-        let mut station = station(now);
-        let install = station.command(What::Install(LEASE), now).unwrap();
-        station.owe(install);
+        let mut runtime = runtime(now);
+        let install = runtime.command(What::Install(LEASE), now).unwrap();
+        runtime.defer(install);
         assert_eq!(
-            station.command(What::Renew(LEASE), now),
+            runtime.command(What::Renew(LEASE), now),
             None,
             "nothing overtakes it"
         );
-        let remove = station.command(What::Remove, now).unwrap();
-        assert_eq!(station.take_owed(), None, "the removal replaces it");
-        station.owe(remove);
-        assert_eq!(station.take_owed(), Some(remove), "and is owed itself");
+        let remove = runtime.command(What::Remove, now).unwrap();
+        assert_eq!(runtime.take_deferred(), None, "the removal replaces it");
+        runtime.defer(remove);
+        assert_eq!(
+            runtime.take_deferred(),
+            Some(remove),
+            "and is deferred itself"
+        );
     }
 
     #[test]
-    fn a_renewal_without_an_answer_for_a_lease_forsakes_the_router() {
+    fn a_renewal_without_an_answer_for_a_lease_means_a_silent_host() {
         let now = Instant::now();
-        let mut station = station(now);
-        station.command(What::Renew(LEASE), now).unwrap();
-        assert!(!station.is_forsaken(now + LEASE / 2), "there is still time");
-        assert!(station.is_forsaken(now + LEASE), "the lease is over");
+        let mut runtime = runtime(now);
+        runtime.command(What::Renew(LEASE), now).unwrap();
+        assert!(
+            !runtime.host_is_silent(now + LEASE / 2),
+            "there is still time"
+        );
+        assert!(runtime.host_is_silent(now + LEASE), "the lease is over");
     }
 
     fn advertisement() -> Advertisement {
@@ -613,7 +620,7 @@ mod tests {
     #[test]
     fn the_forms_of_checksums_are_counted_by_peer() {
         let now = Instant::now();
-        let mut station = station(now);
+        let mut runtime = runtime(now);
         let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         for (peer, form) in [
             (one, ChecksumForm::Rfc5798),
@@ -621,10 +628,10 @@ mod tests {
             (one, ChecksumForm::Rfc9568),
             (one, ChecksumForm::Rfc5798),
         ] {
-            station.note_peer(now, peer, &advertisement(), form);
+            runtime.note_peer(now, peer, &advertisement(), form);
         }
-        let forms = |at: usize| station.peers[at].forms.clone();
-        assert_eq!(station.peers[0].address, one, "the last heard comes first");
+        let forms = |at: usize| runtime.peers[at].forms.clone();
+        assert_eq!(runtime.peers[0].address, one, "the last heard comes first");
         assert_eq!(forms(0), BTreeMap::from([("rfc5798", 2), ("rfc9568", 1)]));
         assert_eq!(forms(1), BTreeMap::from([("rfc9568", 1)]));
     }
@@ -632,21 +639,21 @@ mod tests {
     #[test]
     fn rounds_that_begin_more_often_than_they_end_reach_every_address() {
         let now = Instant::now();
-        let mut station = station(now);
+        let mut runtime = runtime(now);
         let pace = Duration::from_millis(10);
         let mut announced = Vec::new();
         // 100 addresses take a second; another round is asked for every 250 ms.
         for step in 0..100 {
             let at = now + step * pace;
             if step % 25 == 0 {
-                station.begin_announcing(1, at);
+                runtime.begin_announcing(1, at);
             }
-            let under_way = station.announcing.unwrap();
+            let under_way = runtime.announcing.unwrap();
             announced.push(under_way.next);
-            station.announcing = under_way.after_one(100, at, pace);
+            runtime.announcing = under_way.after_one(100, at, pace);
         }
         assert!(announced.into_iter().eq(0..100), "each in its turn");
-        let rounds = station.announcing.map(|announcing| announcing.rounds);
+        let rounds = runtime.announcing.map(|announcing| announcing.rounds);
         assert_eq!(
             rounds,
             Some(1),
@@ -673,14 +680,14 @@ mod tests {
     #[test]
     fn only_the_last_heard_peers_are_remembered() {
         let now = Instant::now();
-        let mut station = station(now);
+        let mut runtime = runtime(now);
         for number in 1..=20 {
             let peer = IpAddr::from([192, 0, 2, number]);
-            station.note_peer(now, peer, &advertisement(), ChecksumForm::Rfc5798);
+            runtime.note_peer(now, peer, &advertisement(), ChecksumForm::Rfc5798);
         }
-        assert_eq!(station.peers.len(), PEERS_MAX, "the list has a bound");
+        assert_eq!(runtime.peers.len(), PEERS_MAX, "the list has a bound");
         assert_eq!(
-            station.peers[0].address,
+            runtime.peers[0].address,
             IpAddr::from([192, 0, 2, 20]),
             "the last comes first"
         );

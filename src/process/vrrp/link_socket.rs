@@ -5,19 +5,19 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use super::router::Rejections;
 use super::socket::VrrpSocket;
-use super::station::Rejections;
 use crate::logic::vrrp::Rejection;
 
 /// Where the virtual routers of one interface and family meet their link.
-pub struct Port {
+pub struct LinkSocket {
     /// Advertisements in and out.
     pub socket: VrrpSocket,
     /// Refused packets that bore no VRID of ours.
     pub rejections: Rejections,
 }
 
-impl Port {
+impl LinkSocket {
     /// Puts a socket to use.
     pub fn new(socket: VrrpSocket) -> Self {
         Self {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::downstream::places::Full;
+use super::downstream::eviction::Full;
 use super::queue::PoolQueue;
 use super::shortage::Shortages;
 use crate::config::{
@@ -24,7 +24,7 @@ use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::limits::client_of;
-use crate::logic::balance::pick::Avoided;
+use crate::logic::balance::pick::Ejection;
 use crate::logic::descriptors::Shares;
 use crate::logic::http1::head::HeadLimits;
 
@@ -84,11 +84,11 @@ pub(super) struct Backend {
     availability: AtomicU8,
     last_check: Mutex<String>,
     /// Until then it is asked only where nobody else is left.
-    avoided_until_ms: AtomicU64,
+    ejected_until_ms: AtomicU64,
     in_flight: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) failures: AtomicU64,
-    unasked: AtomicU64,
+    unsolicited: AtomicU64,
 }
 
 impl Table {
@@ -168,13 +168,13 @@ impl Table {
         self.now_ms.fetch_max(now_ms, Relaxed);
     }
 
-    /// Calls who waits where a backend is not avoided any more: time alone has brought room.
-    pub(super) fn end_avoidance(&self) {
+    /// Wakes waiting requests once the ejection of a backend has expired.
+    pub(super) fn end_ejection(&self) {
         let now_ms = self.now_ms();
         let ended = |pool: &&Pool| {
             pool.backends
                 .iter()
-                .any(|backend| backend.end_avoidance(now_ms))
+                .any(|backend| backend.end_ejection(now_ms))
         };
         for pool in self.pools.iter().filter(ended) {
             pool.queue.call(&pool.backends, now_ms);
@@ -303,15 +303,15 @@ impl Listener {
 }
 
 impl Pool {
-    /// Stores a verdict, and calls who waits: there may be room now, or nobody left to wait for.
+    /// Stores a verdict, and wakes waiting requests: there may be a slot now, or no backend left to wait for.
     pub(super) fn set_availability(&self, backend: usize, availability: Availability, now_ms: u64) {
         let encoded = encode(availability);
         self.backends[backend].availability.store(encoded, Relaxed);
         self.queue.call(&self.backends, now_ms);
     }
 
-    /// Gives room back that was taken, and calls who waits for it.
-    pub(super) fn give_back(&self, backend: usize, now_ms: u64) {
+    /// Releases a slot, and wakes the request that waits for it.
+    pub(super) fn release_slot(&self, backend: usize, now_ms: u64) {
         let backend = &self.backends[backend];
         backend.in_flight.fetch_sub(1, Relaxed);
         if backend.requests_max.is_some() {
@@ -350,13 +350,13 @@ impl Pool {
             active_requests: backend.in_flight(),
             requests_total: backend.requests.load(Relaxed),
             failures_total: backend.failures.load(Relaxed),
-            unasked_total: backend.unasked.load(Relaxed),
+            unsolicited_total: backend.unsolicited.load(Relaxed),
             requests_max: backend.requests_max,
         });
         PoolStatus {
             retries_total: self.retries.load(Relaxed),
-            waiting_requests: self.queue.waiting(),
-            waited_total: self.queue.waited.load(Relaxed),
+            queued_requests: self.queue.waiting(),
+            queued_total: self.queue.waited.load(Relaxed),
             queue_timeouts_total: self.queue.timeouts.load(Relaxed),
             ..PoolStatus::uncounted(self.name.clone(), backends.collect())
         }
@@ -366,15 +366,15 @@ impl Pool {
 impl Backend {
     /// Notes that it has sent what nobody had asked for.
     pub(super) fn count_unasked(&self) {
-        if self.unasked.fetch_add(1, Relaxed) == 0 {
+        if self.unsolicited.fetch_add(1, Relaxed) == 0 {
             let Backend { name, address, .. } = self;
             tracing::warn!(backend = %name, %address, "backend sends what nobody has asked for");
         }
     }
 
     /// Returns whether it ever has: then it may again, in the moment before a request.
-    pub(super) fn has_spoken_unasked(&self) -> bool {
-        self.unasked.load(Relaxed) > 0
+    pub(super) fn is_unsolicited(&self) -> bool {
+        self.unsolicited.load(Relaxed) > 0
     }
 
     fn new(config: &BackendConfig, check: &HealthCheckConfig, known: Option<bool>) -> Backend {
@@ -388,11 +388,11 @@ impl Backend {
                 HealthCheckConfig::None => "not checked".to_owned(),
                 HealthCheckConfig::Probe(_) => String::new(),
             }),
-            avoided_until_ms: AtomicU64::new(0),
+            ejected_until_ms: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            unasked: AtomicU64::new(0),
+            unsolicited: AtomicU64::new(0),
         }
     }
 
@@ -402,42 +402,41 @@ impl Backend {
     }
 
     /// Returns whether one more request may be given to it.
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_free_slot(&self) -> bool {
         self.requests_max
             .is_none_or(|max| self.in_flight() < u64::from(max))
     }
 
-    /// Takes room for one request, if there still is any: exact, whatever other threads do.
-    pub(super) fn take_room(&self) -> Room {
+    /// Acquires a slot for one request; returns whether there was one: exact, whatever other threads do.
+    pub(super) fn try_acquire(&self) -> bool {
         let Some(max) = self.requests_max else {
             self.in_flight.fetch_add(1, Relaxed);
-            return Room::Taken;
+            return true;
         };
         let one_more = |count: u64| (count < u64::from(max)).then_some(count + 1);
-        match self.in_flight.fetch_update(Relaxed, Relaxed, one_more) {
-            Ok(_) => Room::Taken,
-            Err(_) => Room::None,
-        }
+        self.in_flight
+            .fetch_update(Relaxed, Relaxed, one_more)
+            .is_ok()
     }
 
-    /// Asks others first until then: it could not be connected to.
-    pub(super) fn avoid(&self, until_ms: u64) {
-        self.avoided_until_ms.store(until_ms, Relaxed);
+    /// Prefers other backends until then: it could not be connected to.
+    pub(super) fn eject(&self, until_ms: u64) {
+        self.ejected_until_ms.store(until_ms, Relaxed);
     }
 
-    /// Returns whether it was avoided and is not any more; says so once.
-    fn end_avoidance(&self, now_ms: u64) -> bool {
+    /// Returns whether its ejection has expired since the last call.
+    fn end_ejection(&self, now_ms: u64) -> bool {
         let over = |until_ms: u64| (1..=now_ms).contains(&until_ms).then_some(0);
-        self.avoided_until_ms
+        self.ejected_until_ms
             .fetch_update(Relaxed, Relaxed, over)
             .is_ok()
     }
 
-    pub(super) fn avoided(&self, now_ms: u64) -> Avoided {
-        if self.avoided_until_ms.load(Relaxed) > now_ms {
-            Avoided::Yes
+    pub(super) fn ejection(&self, now_ms: u64) -> Ejection {
+        if self.ejected_until_ms.load(Relaxed) > now_ms {
+            Ejection::Ejected
         } else {
-            Avoided::No
+            Ejection::None
         }
     }
 
@@ -454,14 +453,6 @@ impl Backend {
             *last = text;
         }
     }
-}
-
-/// Whether there was room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// There was, and one request has it.
-    Taken,
-    None,
 }
 
 fn initial(check: &HealthCheckConfig, known: Option<bool>) -> Availability {

@@ -10,11 +10,11 @@ use crate::logic::vrrp::Counters;
 
 /// When each kind was last said.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Oddities {
+pub struct Anomalies {
     said_at: [Option<Instant>; KINDS.len()],
 }
 
-impl Oddities {
+impl Anomalies {
     /// Returns what is to be said of the packet that moved the counters from `before` to `after`.
     pub fn of(
         &mut self,
@@ -63,9 +63,9 @@ mod tests {
     #[test]
     fn each_kind_is_said_once_a_minute() {
         let start = Instant::now();
-        let mut oddities = Oddities::default();
+        let mut anomalies = Anomalies::default();
         let mut said = |counters: Counters, now| -> Vec<&str> {
-            oddities.of(&Counters::default(), &counters, now).collect()
+            anomalies.of(&Counters::default(), &counters, now).collect()
         };
         let interval = Counters {
             interval_errors: 1,

@@ -1,4 +1,4 @@
-//! Silence: an address that stays on the host, for requests in flight, while ARP and neighbor discovery for it end.
+//! Neighbor suppression: an address that stays on the host, for requests in flight, while ARP and neighbor discovery for it end.
 //!
 //! Two nftables tables named `evenkeel`, one for ARP and one for IPv6, each a set of addresses and a chain on output
 //! that drops what would claim one of them. Announcements leave through a packet socket and do not pass here.
@@ -18,12 +18,12 @@ use crate::model::Family;
 
 /// The tables of both families.
 #[derive(Debug)]
-pub struct Silence {
+pub struct NeighborSuppression {
     tables: Tables,
     silent: BTreeSet<IpAddr>,
 }
 
-impl Silence {
+impl NeighborSuppression {
     /// Makes the tables. Errs when the kernel does not let us, or does not know nftables.
     pub fn open() -> io::Result<Self> {
         let mut tables = Tables::open()?;
