@@ -6,6 +6,7 @@
 mod address;
 mod adver_interval;
 mod calendar;
+mod decimal;
 mod fitness;
 mod names;
 mod priority;
@@ -16,6 +17,7 @@ mod vrid;
 pub use address::{Family, Network, VirtualAddress};
 pub use adver_interval::AdverInterval;
 pub use calendar::date_of_day;
+pub use decimal::{write_address, write_digits, write_number};
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;
 pub use priority::Priority;

@@ -8,8 +8,7 @@ use std::time::Duration;
 use super::Line;
 use super::escape::{Escaping, write_escaped};
 use super::head::Parts;
-use super::number::{write_address, write_digits, write_number};
-use crate::model::date_of_day;
+use crate::model::{date_of_day, write_address, write_digits, write_number};
 
 /// One thing that a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -206,7 +205,7 @@ impl Value<'_> {
                 out.push(b'.');
                 write_digits(out, micros % 1000, 3);
             }
-            Value::Address(address) => write_address(out, *address),
+            Value::Address(address) => write_address(out, address.to_canonical()),
             Value::Word(word) => out.extend_from_slice(word.as_bytes()),
             Value::Foreign(bytes, bytes_max) => write_escaped(out, bytes, *bytes_max, how),
         }

@@ -7,7 +7,6 @@
 mod termination;
 mod head;
 mod escape;
-mod number;
 mod field;
 mod format;
 

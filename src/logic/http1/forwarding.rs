@@ -8,9 +8,8 @@ use std::net::IpAddr;
 
 use httparse::Header;
 
-use super::head::write_number;
 use super::names::{Name, list};
-use crate::model::Network;
+use crate::model::{Network, write_address, write_number};
 
 /// What the proxy knows of the way a request came.
 #[derive(Clone, Copy, Debug)]
@@ -202,24 +201,6 @@ fn is_word(value: &[u8]) -> bool {
     (1..=WORD_BYTES_MAX).contains(&value.len())
         && value.iter().all(u8::is_ascii_graphic)
         && list(value).nth(1).is_none()
-}
-
-fn write_address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(four) => {
-            for (index, octet) in four.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                write_number(out, u64::from(octet));
-            }
-        }
-        IpAddr::V6(six) => {
-            use std::io::Write as _;
-            // Writing to a vector cannot fail.
-            let _ = write!(out, "{six}");
-        }
-    }
 }
 
 /// A longer word of a trusted proxy is replaced.

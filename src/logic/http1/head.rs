@@ -259,22 +259,6 @@ pub(super) fn is_connection(field: &Header<'_>) -> bool {
     field.name.eq_ignore_ascii_case("connection")
 }
 
-/// Appends a decimal number.
-pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        // A digit fits a byte.
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
 /// The most options of Connection that are neither `close`, `keep-alive` nor `upgrade`. Real messages
 /// have one or two; each costs a comparison with every field.
 const NOMINATIONS_MAX: u32 = 32;
@@ -325,14 +309,5 @@ mod tests {
         assert_eq!(options(&many(32)), Ok(true));
         assert_eq!(options(&many(33)), Err(TooManyOptions));
         assert_eq!(options(&",".repeat(30_000)), Ok(false));
-    }
-
-    #[test]
-    fn numbers_are_written_in_decimal() {
-        for number in [0, 9, 10, 1994, u64::MAX] {
-            let mut out = Vec::new();
-            write_number(&mut out, number);
-            assert_eq!(String::from_utf8(out), Ok(number.to_string()));
-        }
     }
 }

@@ -16,12 +16,22 @@ pub fn is_host(text: &[u8]) -> bool {
     }
     let end = text
         .iter()
-        .position(|&byte| byte == b':')
+        .position(|&byte| !IN_NAMES[usize::from(byte)])
         .unwrap_or(text.len());
-    let allowed =
-        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    end > 0 && text[..end].iter().all(allowed) && is_port_or_nothing(&text[end..])
+    end > 0 && is_port_or_nothing(&text[end..])
 }
+
+/// The bytes of a name or an IPv4 address: what is unreserved in RFC 3986 §2.3.
+const IN_NAMES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let known = byte as u8;
+        allowed[byte] = known.is_ascii_alphanumeric() || matches!(known, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    allowed
+};
 
 fn is_port_or_nothing(text: &[u8]) -> bool {
     let Some(port) = text.strip_prefix(b":") else {

@@ -4,10 +4,11 @@
 //! the same every time, for people who search logs. Pure.
 
 use super::date::DATE_BYTES;
-use super::head::{Persistence, Version, write_number};
+use super::head::{Persistence, Version};
 use super::response::{AskedMethod, write_persistence, write_status_line};
+use crate::model::write_number;
 
-/// An answer of our own.
+/// A response that the proxy gives itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {
     /// Its status.

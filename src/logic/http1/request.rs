@@ -9,11 +9,12 @@ use httparse::Status;
 use super::forwarding::{ForwardingContext, OptionalField};
 use super::head::{
     ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
-    lines_end_in_crlf, syntax, write_number,
+    lines_end_in_crlf, syntax,
 };
 use super::host::is_host;
 use super::names::{Name, length, list};
 use super::refusal::RequestRefusal;
+use crate::model::write_number;
 
 /// A request's head that may be relayed.
 #[derive(Clone, Copy, Debug)]

@@ -8,10 +8,11 @@ use httparse::Status;
 use super::date::DATE_BYTES;
 use super::head::{
     ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
-    lines_end_in_crlf, syntax, write_number,
+    lines_end_in_crlf, syntax,
 };
 use super::names::{Name, length, list};
 use super::refusal::ResponseRefusal;
+use crate::model::write_number;
 
 /// What a response answers: all of the request that its meaning depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
