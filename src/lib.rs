@@ -1,7 +1,7 @@
 //! Evenkeel: a VRRP router and the HTTP proxy behind its addresses, in one daemon.
 //!
-//! A folder under `process` is a process; `logic` is pure; processes meet only in `ipc`. Each module may use what
-//! stands above it in this list, never what stands below.
+//! The modules below stand in reading order; each may use what stands above it, never what stands below. After the
+//! invariants this page is `src/ARCHITECTURE.md`: the tree, and how an event goes through the files.
 //!
 //! # Invariants
 //!
@@ -12,6 +12,7 @@
 //! - Every queue has a bound and a policy when full; every wait has a deadline.
 //! - Losing the supervisor means giving the addresses up.
 //! - No virtual address outlives its daemon by more than its lease.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod model;
 pub mod logic;

@@ -26,6 +26,8 @@ use evenkeel::logic::vrrp::{Counters, Rejection};
 use evenkeel::model::{Family, FaultCause, RouterName};
 use evenkeel::process::vrrp::status::SHELL_COUNTERS;
 
+#[path = "documents/architecture.rs"]
+mod architecture;
 #[path = "documents/request.rs"]
 mod request;
 

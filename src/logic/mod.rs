@@ -6,5 +6,6 @@ pub mod access;
 pub mod balance;
 pub mod descriptors;
 pub mod http1;
+pub mod lifecycle;
 pub mod track;
 pub mod vrrp;

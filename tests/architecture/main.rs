@@ -141,9 +141,10 @@ const MAKER_HOMES: [&str; 3] = ["src/model/", "src/config/check", "src/logic/vrr
 const FILE_LINES_MAX: usize = 800;
 
 /// What may lie at the top level.
-const TOP_LEVEL: [&str; 20] = [
+const TOP_LEVEL: [&str; 21] = [
     ".ci",
     ".git",
+    ".github",
     ".gitignore",
     "CHANGELOG.md",
     "Cargo.lock",

@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use super::Daemon;
 use super::shortage::Shortage;
-use super::{Daemon, HAND_OVER_SPARE, Phase};
 use crate::ipc::message::{ToProxy, ToVrrp};
+use crate::logic::lifecycle::Phase;
 use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
@@ -22,7 +23,7 @@ impl Daemon {
     /// Starts the children that are due again; one that cannot be started now is put off.
     pub(super) fn start_children(&mut self) {
         let now = Instant::now();
-        let running = self.phase == Phase::Running;
+        let running = self.lifecycle.phase() == Phase::Running;
         if running && wants_start(&self.vrrp, now) {
             let started = self.start_vrrp(now);
             self.put_off(Role::Vrrp, started, now);
@@ -31,25 +32,8 @@ impl Daemon {
             let started = self.start_proxy(now);
             self.put_off(Role::Proxy, started, now);
         }
-        let late = match &mut self.phase {
-            Phase::HandingOver { until } | Phase::Releasing { until } if now >= *until => {
-                Some((until, &mut self.vrrp))
-            }
-            Phase::Draining { until } if now >= *until => Some((until, &mut self.proxy)),
-            Phase::Running
-            | Phase::HandingOver { .. }
-            | Phase::Draining { .. }
-            | Phase::Releasing { .. }
-            | Phase::Over => None,
-        };
-        if let Some((until, Some(child))) = late {
-            tracing::warn!(
-                child = child.name(),
-                "process did not stop in time, killing it"
-            );
-            child.kill();
-            *until = now + HAND_OVER_SPARE;
-        }
+        self.lifecycle.handle_timeout(now);
+        self.follow_lifecycle();
     }
 
     /// A shortage passes: the child is started again later, with the pause of one that dies at once.

@@ -1,0 +1,222 @@
+//! The configuration, and the host thread: what it has found and done.
+
+use std::time::Instant;
+
+use tracing::{error, warn};
+
+use super::{Error, Phase, Process};
+use crate::config::VirtualRouterConfig;
+use crate::ipc::message::{ActiveRole, FromVrrp};
+use crate::logic::vrrp::router::Failure;
+use crate::model::{Fitness, Priority};
+use crate::process::vrrp::boundary::Supervisor;
+use crate::process::vrrp::host::{
+    Acceptance, Answer, Event, Host, Leftovers, Ownership, RouterSpec, VirtualMac, What,
+};
+use crate::process::vrrp::router::RouterRuntime;
+
+impl<S: Supervisor> Process<S> {
+    /// Begins; a second configuration of a running process is not a thing, and is ignored.
+    pub(in crate::process::vrrp::run) fn configure(
+        &mut self,
+        yaml: &str,
+        node: &str,
+        adopt: Vec<ActiveRole>,
+    ) -> Result<(), Error> {
+        let Phase::Waiting = self.phase else {
+            warn!("a second configuration was ignored");
+            return Ok(());
+        };
+        let routers = (self.read_config)(yaml, node)?;
+        let now = Instant::now();
+        let spec = |router: &VirtualRouterConfig| {
+            let adopted = adopt.iter().any(|role| role.router == router.name);
+            host_spec(
+                router,
+                if adopted {
+                    Leftovers::Keep
+                } else {
+                    Leftovers::Remove
+                },
+            )
+        };
+        let host = Host::start(routers.iter().map(spec).collect());
+        self.host = Some(host.map_err(|error| Error::System {
+            what: "start a thread",
+            error,
+        })?);
+        let groups: Vec<String> = routers
+            .iter()
+            .map(|router| router.sync_group.clone())
+            .collect();
+        let sync_group = |number: usize| {
+            let others = (0..groups.len()).filter(|other| *other != number);
+            others
+                .filter(|other| groups[*other] == groups[number])
+                .collect()
+        };
+        let numbered = routers.into_iter().enumerate();
+        self.runtimes = numbered
+            .map(|(number, router)| RouterRuntime::new(number, router, sync_group(number), now))
+            .collect();
+        for runtime in &mut self.runtimes {
+            if let Some(fitness) = self.fitness.get(&runtime.config.name.entry) {
+                runtime.machine.set_fitness(now, fitness.clone());
+            }
+        }
+        self.adopt = adopt;
+        self.phase = Phase::Surveying;
+        Ok(())
+    }
+
+    pub(in crate::process::vrrp::run) fn set_fitness(&mut self, entry: String, fitness: &Fitness) {
+        let now = Instant::now();
+        let concerned = |runtime: &&mut RouterRuntime| runtime.config.name.entry == entry;
+        for runtime in self.runtimes.iter_mut().filter(concerned) {
+            runtime.machine.set_fitness(now, fitness.clone());
+        }
+        self.perform_all(now);
+        self.fitness.insert(entry, fitness.clone());
+    }
+
+    pub(in crate::process::vrrp::run) fn read_host(&mut self) -> Result<(), Error> {
+        if let Some(host) = &self.host {
+            host.clear_wakening();
+        }
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(event) = self.host.as_ref().and_then(Host::event) else {
+                break;
+            };
+            self.handle_host_event(event)?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::process::vrrp::run) fn handle_host_event(
+        &mut self,
+        event: Event,
+    ) -> Result<(), Error> {
+        let now = Instant::now();
+        match event {
+            Event::Link { router, link } => self.set_link(router, link, now),
+            Event::Surveyed(kept) => self.begin(&kept, now),
+            Event::Applied(answer) => {
+                self.handle_answer(answer, now, |runtime| runtime.machine.handle_applied(now));
+            }
+            Event::ApplyFailed(answer, what) => self.handle_answer(answer, now, |runtime| {
+                let router = &runtime.config.name;
+                error!(%router, error = %what, "the addresses cannot be held");
+                runtime.machine.handle_apply_failed(now, Failure { what });
+            }),
+            Event::Renewed(answer) | Event::Removed(answer) => {
+                self.handle_answer(answer, now, |_| {})
+            }
+            Event::AddressesLost { router } => self.reinstall(router, now),
+            Event::AttachmentRefused { router, why } => {
+                let runtime = &mut self.runtimes[router];
+                let router = &runtime.config.name;
+                error!(%router, error = %why, "the virtual MAC cannot be had");
+            }
+            Event::SuppressionRefused(why) => warn!(
+                error = %why,
+                "no nftables: addresses that are given up are released at once, not suppressed"
+            ),
+            Event::Ended(why) => return Err(Error::Host(why.unwrap_or_default())),
+        }
+        Ok(())
+    }
+
+    pub(in crate::process::vrrp::run) fn handle_answer(
+        &mut self,
+        answer: Answer,
+        now: Instant,
+        then: impl FnOnce(&mut RouterRuntime),
+    ) {
+        let runtime = &mut self.runtimes[answer.router];
+        if runtime.accept(answer) {
+            then(runtime);
+            self.perform(answer.router, now);
+        }
+    }
+
+    /// Installs addresses that somebody else removed, if they should still be here: a router that has slept notices
+    /// that first.
+    pub(in crate::process::vrrp::run) fn reinstall(&mut self, index: usize, now: Instant) {
+        self.runtimes[index].machine.handle_timeout(now);
+        self.perform(index, now);
+        let runtime = &mut self.runtimes[index];
+        if runtime.is_active() {
+            runtime.put_back += 1;
+            let router = &runtime.config.name;
+            warn!(%router, "addresses were removed by somebody else; putting them back");
+            self.command(index, What::Install(self.runtimes[index].config.lease), now);
+        }
+    }
+
+    /// The survey is over: every router adopts its role or starts.
+    pub(in crate::process::vrrp::run) fn begin(&mut self, kept: &[bool], now: Instant) {
+        let Phase::Surveying = self.phase else {
+            return;
+        };
+        self.phase = Phase::Running;
+        let adopt = std::mem::take(&mut self.adopt);
+        for (runtime, kept) in self.runtimes.iter_mut().zip(kept) {
+            let role = adopt.iter().find(|role| role.router == runtime.config.name);
+            let advertised_at = role.and_then(|role| self.clock.instant(role.advertised_at_ns));
+            match advertised_at.filter(|_| *kept) {
+                Some(at) => {
+                    runtime.advertised_at = Some(at);
+                    runtime.machine.handle_adoption(now, at);
+                }
+                None => runtime.machine.handle_startup(now),
+            }
+        }
+        // What was said while nobody listened comes before anything that an adopted role would say.
+        self.drain_sockets();
+        self.perform_all(now);
+        self.kept.clear();
+        self.outbox.push(FromVrrp::Ready);
+    }
+
+    /// A virtual router whose leases nobody renews is not Active.
+    pub(in crate::process::vrrp::run) fn fail_if_host_silent(
+        &mut self,
+        index: usize,
+        now: Instant,
+    ) {
+        let runtime = &mut self.runtimes[index];
+        if runtime.host_is_silent(now) {
+            let what = "the host thread does not answer".to_owned();
+            error!(router = %runtime.config.name, error = %what, "the addresses cannot be held");
+            runtime.machine.handle_apply_failed(now, Failure { what });
+            self.perform(index, now);
+        }
+    }
+}
+
+/// Says what the host thread must know of a virtual router.
+fn host_spec(router: &VirtualRouterConfig, leftovers: Leftovers) -> RouterSpec {
+    let virtual_mac = VirtualMac {
+        family: router.name.family,
+        vrid: router.vrid,
+    };
+    RouterSpec {
+        interface: router.interface.clone(),
+        virtual_mac: router.virtual_mac.then_some(virtual_mac),
+        addresses: router.addresses.clone().into(),
+        ownership: if router.priority == Priority::OWNER {
+            Ownership::Owner
+        } else {
+            Ownership::Lease
+        },
+        acceptance: if router.accept || router.priority == Priority::OWNER {
+            Acceptance::Accept
+        } else {
+            Acceptance::Refuse
+        },
+        leftovers,
+    }
+}
+
+/// From the host thread in one turn.
+const EVENTS_PER_TURN: usize = 1024;

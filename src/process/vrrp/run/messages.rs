@@ -1,0 +1,189 @@
+//! The supervisor: what it says, and what it is told.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use nix::errno::Errno;
+
+use super::{BEAT_INTERVAL, Error, Phase, Process, system};
+use crate::ipc::message::{ActiveRole, FromVrrp, ToVrrp, TransitionReport};
+use crate::logic::vrrp::Transition;
+use crate::process::vrrp::boundary::{Received, Sent, Supervisor};
+use crate::process::vrrp::router::RouterRuntime;
+use crate::process::vrrp::status;
+
+impl<S: Supervisor> Process<S> {
+    pub(in crate::process::vrrp::run) fn read_supervisor(&mut self) -> Result<(), Error> {
+        for _ in 0..MESSAGES_PER_TURN {
+            if !self.supervised {
+                break;
+            }
+            match self.supervisor.receive() {
+                Ok(Received::Message(message, descriptors)) => {
+                    self.handle_message(message, descriptors)?
+                }
+                Ok(Received::Nothing) => break,
+                Ok(Received::Lost) => self.handle_message_shortage()?,
+                Ok(Received::Closed) => self.handle_supervisor_lost("the supervisor is gone"),
+                Err(failure) => {
+                    error!(error = %failure, "the supervisor cannot be understood");
+                    self.handle_supervisor_lost("the supervisor cannot be understood");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A message was lost for want of descriptors or memory: without a configuration there is nothing to go on with.
+    pub(in crate::process::vrrp::run) fn handle_message_shortage(&self) -> Result<(), Error> {
+        warn!("a message of the supervisor was lost for want of descriptors or memory");
+        match self.phase {
+            Phase::Waiting => Err(system("take a message of the supervisor", Errno::ENOBUFS)),
+            Phase::Surveying | Phase::Running | Phase::Stopping { .. } | Phase::Over => Ok(()),
+        }
+    }
+
+    /// Losing the supervisor means giving the addresses up.
+    pub(in crate::process::vrrp::run) fn handle_supervisor_lost(&mut self, why: &'static str) {
+        if self.supervised {
+            self.supervised = false;
+            warn!(cause = why, "giving the addresses up");
+            // What was held for the proxy that served on it is held for nobody now.
+            self.release();
+            self.stop(Duration::ZERO);
+        }
+    }
+
+    pub(in crate::process::vrrp::run) fn handle_message(
+        &mut self,
+        message: ToVrrp,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), Error> {
+        match message {
+            ToVrrp::KeptSockets(keys) => self.kept.extend(keys.into_iter().zip(descriptors)),
+            ToVrrp::Configure { yaml, node, adopt } => self.configure(&yaml, &node, adopt)?,
+            ToVrrp::Fitness { entry, fitness } => self.set_fitness(entry, &fitness),
+            ToVrrp::ReportStatus { id } => {
+                let routers = self.describe();
+                let elsewhere = self
+                    .link_sockets
+                    .iter()
+                    .map(|link_socket| &link_socket.rejections);
+                let statistics = status::statistics(&self.runtimes, elsewhere);
+                self.outbox.push(FromVrrp::Status {
+                    id,
+                    routers,
+                    statistics,
+                });
+            }
+            ToVrrp::Beat => self.watch.handle_beat(),
+            ToVrrp::Stop { hold_ms } => self.stop(Duration::from_millis(hold_ms)),
+            ToVrrp::Release => self.release(),
+        }
+        Ok(())
+    }
+
+    /// Sends what the supervisor should know: sockets to keep, messages, and a beat when it is due.
+    pub(in crate::process::vrrp::run) fn report(&mut self) {
+        if !self.supervised {
+            self.beat_at = Instant::now() + BEAT_INTERVAL;
+            return;
+        }
+        let mut outcome = Sent::Done;
+        if self.sockets_changed {
+            outcome = self.send_sockets();
+            self.sockets_changed = outcome != Sent::Done;
+        }
+        if outcome == Sent::Done {
+            outcome = self.outbox.flush(&mut self.supervisor);
+        }
+        let now = Instant::now();
+        if self.beat_at <= now {
+            self.beat_at = now + BEAT_INTERVAL;
+            self.watch.handle_tick();
+            let beat = FromVrrp::Beat {
+                active: self.active_roles(),
+            };
+            if self.supervisor.send(&beat, &[]) == Sent::Closed {
+                outcome = Sent::Closed;
+            }
+        }
+        if outcome == Sent::Closed {
+            self.handle_supervisor_lost("the supervisor is gone");
+        } else if self.watch.is_suppressed() {
+            self.handle_supervisor_lost("the supervisor is silent for 2 s");
+        }
+    }
+
+    pub(in crate::process::vrrp::run) fn send_sockets(&mut self) -> Sent {
+        // Without a socket there is one part as well: what was kept before is out of date.
+        let count = self
+            .link_sockets
+            .len()
+            .div_ceil(DESCRIPTORS_A_MESSAGE)
+            .max(1);
+        for number in 0..count {
+            let from = number * DESCRIPTORS_A_MESSAGE;
+            let to = self.link_sockets.len().min(from + DESCRIPTORS_A_MESSAGE);
+            let part = self.link_sockets[from..to]
+                .iter()
+                .map(|link_socket| &link_socket.socket);
+            let message = FromVrrp::KeepSockets {
+                sockets: part.clone().map(|socket| socket.key().clone()).collect(),
+                more: number > 0,
+            };
+            let descriptors: Vec<BorrowedFd<'_>> = part.map(AsFd::as_fd).collect();
+            let outcome = self.supervisor.send(&message, &descriptors);
+            if outcome != Sent::Done {
+                return outcome;
+            }
+        }
+        Sent::Done
+    }
+
+    pub(in crate::process::vrrp::run) fn active_roles(&self) -> Vec<ActiveRole> {
+        let active = self.runtimes.iter().filter(|runtime| runtime.is_active());
+        let role = |runtime: &RouterRuntime| {
+            let at = runtime.advertised_at?;
+            let router = runtime.config.name.clone();
+            Some(ActiveRole {
+                router,
+                advertised_at_ns: self.clock.ns(at),
+            })
+        };
+        active.filter_map(role).collect()
+    }
+
+    pub(in crate::process::vrrp::run) fn describe(&self) -> Vec<crate::ipc::control::RouterStatus> {
+        let now = Instant::now();
+        let describe = |(index, runtime)| {
+            let unclaimed = self
+                .link_socket_of(index)
+                .map(|link_socket| &self.link_sockets[link_socket].rejections);
+            status::describe(runtime, unclaimed, now)
+        };
+        self.runtimes.iter().enumerate().map(describe).collect()
+    }
+
+    pub(in crate::process::vrrp::run) fn report_transition(
+        &mut self,
+        index: usize,
+        transition: Transition,
+        now: Instant,
+    ) {
+        let router = &self.runtimes[index].config.name;
+        let report = TransitionReport::of(router.clone(), &transition, self.clock.ns(now));
+        let Transition { from, to, cause } = transition;
+        info!(%router, %from, %to, %cause, "state changed");
+        // A death right now must find the supervisor knowing the role.
+        self.beat_at = now;
+        self.outbox.push(FromVrrp::Transition(report));
+    }
+}
+
+/// The kernel allows 253.
+const DESCRIPTORS_A_MESSAGE: usize = 200;
+/// From the supervisor in one turn.
+const MESSAGES_PER_TURN: usize = 16;

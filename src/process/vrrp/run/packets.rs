@@ -1,0 +1,172 @@
+//! The sockets of the protocol thread: packets in, and sockets that fit the links.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+
+use super::Process;
+use crate::ipc::message::SocketKey;
+use crate::logic::vrrp::packet;
+use crate::logic::vrrp::{Envelope, LinkState, Rejection};
+use crate::process::vrrp::boundary::Supervisor;
+use crate::process::vrrp::host::RouterLink;
+use crate::process::vrrp::link_socket::LinkSocket;
+use crate::process::vrrp::socket::{Packet, VrrpSocket};
+
+impl<S: Supervisor> Process<S> {
+    /// Takes in what arrived on every socket.
+    pub(in crate::process::vrrp::run) fn drain_sockets(&mut self) {
+        let mut buf = std::mem::take(&mut self.buf);
+        for index in 0..self.link_sockets.len() {
+            for _ in 0..PACKETS_PER_TURN {
+                match self.link_sockets[index].socket.receive(&mut buf) {
+                    Ok(Some(packet)) => self.handle_packet(index, &packet),
+                    Ok(None) => break,
+                    Err(error) => {
+                        // Such as ENETDOWN, once, when the interface goes down.
+                        debug!(%error, "nothing received");
+                        break;
+                    }
+                }
+            }
+        }
+        self.buf = buf;
+    }
+
+    /// Takes in one packet: whose is it, is it our own, is it sound.
+    pub(in crate::process::vrrp::run) fn handle_packet(
+        &mut self,
+        socket: usize,
+        packet: &Packet<'_>,
+    ) {
+        let now = Instant::now();
+        let link_socket = &mut self.link_sockets[socket];
+        let (envelope, message) = match packet {
+            Packet::Message { envelope, message } => (envelope, *message),
+            Packet::Malformed { source, reason } => {
+                return link_socket.reject(now, *source, *reason);
+            }
+        };
+        if packet::is_carp(message) {
+            return link_socket.reject(now, Some(envelope.source), Rejection::Carp);
+        }
+        let Some(vrid) = packet::peek_vrid(message) else {
+            return link_socket.reject(now, Some(envelope.source), Rejection::Length);
+        };
+        let key = link_socket.socket.key();
+        let runtime = self.runtimes.iter().position(|runtime| {
+            runtime.config.vrid.get() == vrid && runtime.hears(&key.interface, key.family)
+        });
+        match runtime {
+            Some(runtime) => self.handle_router_packet(runtime, now, envelope, message),
+            None => link_socket.reject(now, Some(envelope.source), Rejection::Vrid),
+        }
+    }
+
+    pub(in crate::process::vrrp::run) fn handle_router_packet(
+        &mut self,
+        index: usize,
+        now: Instant,
+        envelope: &Envelope,
+        message: &[u8],
+    ) {
+        let runtime = &mut self.runtimes[index];
+        if runtime.link.local.contains(&envelope.source) {
+            return runtime.reject(now, envelope.source, Rejection::OwnSource);
+        }
+        match runtime.parse(envelope, message) {
+            Ok((advertisement, form)) => {
+                runtime.note_peer(now, envelope.source, &advertisement, form);
+                let before = runtime.machine.counters();
+                runtime
+                    .machine
+                    .handle_advertisement(now, envelope.source, &advertisement);
+                let after = runtime.machine.counters();
+                for cause in runtime.anomalies.of(&before, &after, now) {
+                    let router = &runtime.config.name;
+                    warn!(%router, peer = %envelope.source, cause, "odd advertisements, accepted");
+                }
+                self.perform(index, now);
+            }
+            Err(reason) => runtime.reject(now, envelope.source, reason),
+        }
+    }
+
+    pub(in crate::process::vrrp::run) fn set_link(
+        &mut self,
+        index: usize,
+        link: RouterLink,
+        now: Instant,
+    ) {
+        let before = std::mem::replace(&mut self.runtimes[index].link, link).outlet;
+        if let Some(outlet) = before
+            && !self
+                .runtimes
+                .iter()
+                .any(|other| other.link.outlet.as_ref() == Some(&outlet))
+        {
+            self.announcers.close(&outlet);
+        }
+        self.connect(index, now);
+    }
+
+    /// Makes the socket of a router fit its link, and tells the router.
+    pub(in crate::process::vrrp::run) fn connect(&mut self, index: usize, now: Instant) {
+        let runtime = &self.runtimes[index];
+        let (interface, family) = (runtime.config.interface.clone(), runtime.family());
+        let ifindex = runtime.link.ifindex;
+        let before = self.link_sockets.len();
+        self.link_sockets.retain(|link_socket| {
+            let key = link_socket.socket.key();
+            key.interface != interface || key.family != family || Some(key.ifindex) == ifindex
+        });
+        self.sockets_changed |= before != self.link_sockets.len();
+        let mut trouble = None;
+        if let (Some(ifindex), None) = (ifindex, self.link_socket_of(index)) {
+            match self.open(SocketKey {
+                interface,
+                ifindex,
+                family,
+            }) {
+                Ok(link_socket) => {
+                    self.link_sockets.push(link_socket);
+                    self.sockets_changed = true;
+                }
+                Err(error) => trouble = Some(error),
+            }
+        }
+        let runtime = &mut self.runtimes[index];
+        trouble = trouble.or(runtime.open_outlet().err());
+        let mut state = runtime.link.state;
+        if let Some(error) = trouble {
+            let router = &runtime.config.name;
+            warn!(%router, %error, "the VRRP socket cannot be opened");
+            state = LinkState::Down;
+            self.open_at = Some(now + OPEN_AGAIN);
+        }
+        self.runtimes[index].machine.handle_link(now, state);
+        self.perform(index, now);
+    }
+
+    pub(in crate::process::vrrp::run) fn open(&mut self, key: SocketKey) -> io::Result<LinkSocket> {
+        let socket = match self.kept.remove(&key) {
+            Some(descriptor) => VrrpSocket::adopt(key, descriptor),
+            None => VrrpSocket::open(key)?,
+        };
+        Ok(LinkSocket::new(socket))
+    }
+
+    pub(in crate::process::vrrp::run) fn link_socket_of(&self, index: usize) -> Option<usize> {
+        let runtime = &self.runtimes[index];
+        self.link_sockets.iter().position(|link_socket| {
+            let key = link_socket.socket.key();
+            runtime.hears(&key.interface, key.family)
+        })
+    }
+}
+
+/// From one socket in one turn; what remains is taken in the next, after the timers that are due.
+const PACKETS_PER_TURN: usize = 256;
+/// Until a socket that could not be opened is tried again.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
