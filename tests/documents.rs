@@ -133,7 +133,10 @@ fn every_counter_and_reason_of_rejection_stands_in_the_manual() {
 #[test]
 fn every_word_of_the_proxys_own_answers_stands_in_the_manual() {
     let mut found = BTreeSet::new();
-    for file in ["src/process/proxy/relay.rs", "src/logic/http1/refusal.rs"] {
+    for file in [
+        "src/process/proxy/request/attempts.rs",
+        "src/logic/http1/refusal.rs",
+    ] {
         let text = read(file);
         let quoted = text.split('"').skip(1).step_by(2).map(str::to_owned);
         found.extend(quoted.filter(|word| {

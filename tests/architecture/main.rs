@@ -34,7 +34,7 @@ const SHARED: [&str; 1] = ["process/role"];
 const SYSTEM_CALL_FILES: [&str; 9] = [
     "src/ipc/channel.rs",
     "src/process/proxy/allocator.rs",
-    "src/process/proxy/stream.rs",
+    "src/process/proxy/io/stream.rs",
     "src/process/role/",
     "src/process/supervisor/hooks/keeper.rs",
     "src/process/vrrp/socket.rs",

@@ -15,8 +15,8 @@ use evenkeel::process::proxy::memory::{self, Holding};
 use super::{COMMAND_MANUAL, CONFIG_MANUAL, read, words};
 
 const REFUSALS: &str = "src/logic/http1/refusal.rs";
-const RELAY: &str = "src/process/proxy/relay.rs";
-const ANSWER: &str = "src/process/proxy/answer.rs";
+const RELAY: &str = "src/process/proxy/request/attempts.rs";
+const ANSWER: &str = "src/process/proxy/request/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
 const FIXED: [(&str, &str, &str); 22] = [
@@ -36,17 +36,17 @@ const FIXED: [(&str, &str, &str); 22] = [
         "at most 9 fields more than the client sent",
     ),
     (
-        "src/process/proxy/deadline.rs",
+        "src/process/proxy/io/deadline.rs",
         "BEAT_MS: u64 = 50",
         "renewed every 50 ms",
     ),
     (
-        "src/process/proxy/exchange.rs",
+        "src/process/proxy/transfer/exchange.rs",
         "HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2)",
         "client that has ended its direction Ta 2s Ta client_gone",
     ),
     (
-        "src/process/proxy/exchange.rs",
+        "src/process/proxy/transfer/exchange.rs",
         "AHEAD_BYTES_MAX: usize = 16 * 1024",
         "bytes read ahead Ta 16384",
     ),
@@ -56,12 +56,12 @@ const FIXED: [(&str, &str, &str); 22] = [
         "More than 65536 bytes",
     ),
     (
-        "src/process/proxy/exchange.rs",
+        "src/process/proxy/transfer/exchange.rs",
         "fields: 128",
         "bytes or 128 fields",
     ),
     (
-        "src/process/proxy/exchange.rs",
+        "src/process/proxy/transfer/exchange.rs",
         "INTERIM_MAX: u8 = 16",
         "more than 16 interim answers",
     ),
@@ -76,12 +76,12 @@ const FIXED: [(&str, &str, &str); 22] = [
         "client after its last answer Ta 5s",
     ),
     (
-        "src/process/proxy/upstream.rs",
+        "src/process/proxy/upstream/connections.rs",
         "IDLE_MAX: usize = 128",
         "at most 128 connections to a backend",
     ),
     (
-        "src/process/proxy/upstream.rs",
+        "src/process/proxy/upstream/connections.rs",
         "IDLE_MS_MAX: u64 = 30_000",
         "kept connection to a backend Ta 30s",
     ),
@@ -101,17 +101,17 @@ const FIXED: [(&str, &str, &str); 22] = [
         "head of a response Ta 65536",
     ),
     (
-        "src/process/proxy/exchange.rs",
+        "src/process/proxy/transfer/exchange.rs",
         "fields: 128",
         "fields of a response Ta 128",
     ),
     (
-        "src/process/proxy/exchange.rs",
+        "src/process/proxy/transfer/exchange.rs",
         "INTERIM_MAX: u8 = 16",
         "interim answers Ta 16",
     ),
     (
-        "src/process/proxy/upstream.rs",
+        "src/process/proxy/upstream/connections.rs",
         "IDLE_MAX: usize = 128",
         "kept connections to a backend Ta 128",
     ),

@@ -26,7 +26,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::deadline::BEAT_MS;
+use super::io::deadline::BEAT_MS;
 use super::progress::Progress;
 use super::serving::Events;
 use super::shortage::{Operation, is_shortage_towards};

@@ -4,31 +4,21 @@
 //! A data thread a core, each with its own runtime, listening sockets, upstream connections, buffers
 //! and clock; a thread for the health checks, one for the access log; nothing shared but counters and verdicts, in atomics,
 //! and the `queue` of a pool whose backends are full.
-//! The walk of a request: `downstream` reads its head (`logic::http1`) → `relay` has the `picker` find a backend
-//! (`logic::balance`) and takes a connection of `upstream` → `exchange` moves both messages, a `flow` each
-//! way → `relay` says what becomes of the connections.
+//! The walk of a request: `downstream` reads its head (`logic::http1`) → `request` has `upstream` find a backend
+//! (`logic::balance`) and a connection to it → `transfer` moves both messages through `io` →
+//! `request` says what becomes of the connections.
 
 mod shortage;
-mod deadline;
 mod table;
 pub mod memory;
-mod recycle;
 mod progress;
-mod budget;
-mod buffers;
 mod allocator;
-mod pipes;
-mod stream;
-mod answer;
-mod downstream;
-mod record;
-mod access;
-mod relay;
-mod picker;
-mod queue;
-mod exchange;
-mod flow;
+mod io;
 mod upstream;
+mod transfer;
+mod request;
+mod downstream;
+mod access;
 mod worker;
 mod checks;
 mod serving;

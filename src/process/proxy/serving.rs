@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::access::Log;
 use super::allocator;
 use super::checks::Checks;
-use super::deadline::Phase;
+use super::io::deadline::Phase;
 use super::progress::{Found, Observer, Progress};
 use super::table::Table;
 use super::worker::{self, Plan, Stage};

@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::downstream::eviction::Full;
-use super::queue::PoolQueue;
 use super::shortage::Shortages;
+use super::upstream::queue::PoolQueue;
 use crate::config::{
     BackendConfig, Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts,
     PoolTimeouts,

@@ -2,7 +2,7 @@
 //!
 //! A socket is bound to its interface and has joined the VRRP group there; it hears what is sent to the group or to an
 //! address of ours, and no copy of what it sends. IPv4 headers are written here, because the source must be the primary address and
-//! nothing else; etherparse checks the headers that arrive. It refuses to know virtual routers: see `station`.
+//! nothing else; etherparse checks the headers that arrive. It refuses to know virtual routers: see `router`.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};

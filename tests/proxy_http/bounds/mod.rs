@@ -73,7 +73,7 @@ const TABLE: &[(&str, Tried)] = &[
     (
         "kept connection to a backend",
         Tried::Tests(
-            "src/process/proxy/upstream.rs",
+            "src/process/proxy/upstream/connections.rs",
             &["kept_connections_are_used_within_their_time_and_closed_after_it"],
         ),
     ),

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use super::{BUFFER_BYTES, BUFFERS_A_THREAD, Filled, Job, Shared};
 use crate::logic::access::{LINE_BYTES_MAX, Line};
-use crate::process::proxy::recycle::Shelf;
+use crate::process::proxy::io::recycle::Shelf;
 
 /// Where a data thread leaves its lines.
 pub(in crate::process::proxy) struct Lines {

@@ -1,7 +1,7 @@
 //! One client connection, from accept to the last byte.
 //!
 //! Heads are read and judged here, one after another; each request that may be relayed is handed to
-//! `relay`. An idle connection holds no buffer. It is closed so that no answer on its way is
+//! `attempts`. An idle connection holds no buffer. It is closed so that no answer on its way is
 //! destroyed: a reset would do that, where the client still sends.
 
 use std::future::poll_fn;
@@ -17,13 +17,13 @@ use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
-use crate::process::proxy::budget::PARSED;
-use crate::process::proxy::buffers::Held;
-use crate::process::proxy::deadline::{Deadline, Interrupt, Phase};
+use crate::process::proxy::io::budget::PARSED;
+use crate::process::proxy::io::buffers::Held;
+use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
+use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
-use crate::process::proxy::record::{self, Moments, Record, Termination};
-use crate::process::proxy::relay::{self, After, Request};
-use crate::process::proxy::stream::{Stream, Unread};
+use crate::process::proxy::request::attempts::{self, After, Request};
+use crate::process::proxy::request::record::{self, Moments, Record, Termination};
 use crate::process::proxy::table::Listener;
 use crate::process::proxy::worker::WorkerContext;
 
@@ -119,7 +119,7 @@ pub(in crate::process::proxy) async fn serve(
 /// Handles what was read, and closes the connection where nothing follows.
 pub(super) async fn handle(mut client: Client, read: Read) -> (Client, After) {
     let after = match read {
-        Read::Request(request) => relay::answer(&mut client, request).await,
+        Read::Request(request) => attempts::answer(&mut client, request).await,
         Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
         Read::Late(moments) => client.say_late(moments).await,
         Read::Over => After::Close,
@@ -320,13 +320,13 @@ impl Client {
     }
 
     async fn refuse(&mut self, refusal: RequestRefusal, moments: Moments) -> After {
-        let answer = relay::refused(refusal);
+        let answer = attempts::refused(refusal);
         self.send_local_reply(&answer, Termination::RequestRefused, moments)
             .await
     }
 
     async fn say_late(&mut self, moments: Moments) -> After {
-        self.send_local_reply(&relay::late(), Termination::RequestHeadTimeout, moments)
+        self.send_local_reply(&attempts::late(), Termination::RequestHeadTimeout, moments)
             .await
     }
 
@@ -344,7 +344,8 @@ impl Client {
         self.ahead.truncate(self.listener().heads.head_bytes);
         self.ahead.shrink(&self.context.buffers);
         let after =
-            relay::send_local_reply(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
+            attempts::send_local_reply(self, answer, UNKNOWN, Persistence::Close, &mut record)
+                .await;
         record.moments.ended_at = self.context.moment();
         record::ended(&self.context, &record, self.ahead.bytes());
         after

@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::connection::{self, Client, Read};
+use crate::process::proxy::io::recycle::Shelf;
 use crate::process::proxy::memory::FUTURES_KEPT;
-use crate::process::proxy::recycle::Shelf;
-use crate::process::proxy::relay::After;
+use crate::process::proxy::request::attempts::After;
 
 /// The slots of one worker that are free.
 pub(in crate::process::proxy) struct FuturePool {

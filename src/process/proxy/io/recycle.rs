@@ -6,7 +6,7 @@
 //! `downstream::future_pool` do.
 
 /// What is free of one kind, the one given back last on top.
-pub(super) struct Shelf<T> {
+pub(in crate::process::proxy) struct Shelf<T> {
     free: Vec<T>,
     kept_max: usize,
     /// The fewest there were since the last sweep: so many has nobody needed.
@@ -15,7 +15,7 @@ pub(super) struct Shelf<T> {
 
 impl<T> Shelf<T> {
     /// Returns an empty shelf for so many; what is given back beyond them is let go at once.
-    pub(super) const fn new(kept_max: usize) -> Shelf<T> {
+    pub(in crate::process::proxy) const fn new(kept_max: usize) -> Shelf<T> {
         Shelf {
             free: Vec::new(),
             kept_max,
@@ -24,14 +24,14 @@ impl<T> Shelf<T> {
     }
 
     /// Returns the one that was given back last.
-    pub(super) fn take(&mut self) -> Option<T> {
+    pub(in crate::process::proxy) fn take(&mut self) -> Option<T> {
         let taken = self.free.pop();
         self.unused = self.unused.min(self.free.len());
         taken
     }
 
     /// Keeps one; returns it where there is no room for it.
-    pub(super) fn give_back(&mut self, free: T) -> Option<T> {
+    pub(in crate::process::proxy) fn give_back(&mut self, free: T) -> Option<T> {
         if self.free.len() >= self.kept_max {
             return Some(free);
         }
@@ -40,7 +40,7 @@ impl<T> Shelf<T> {
     }
 
     /// Lets go a part of what nobody has needed since the last sweep; returns how many.
-    pub(super) fn sweep(&mut self) -> usize {
+    pub(in crate::process::proxy) fn sweep(&mut self) -> usize {
         let surplus = self.unused.saturating_sub(KEPT_MIN);
         let count = surplus.div_ceil(SWEEPS);
         // Those below are the ones that were used longest ago.
@@ -54,7 +54,7 @@ impl<T> Shelf<T> {
 
     /// Returns how many are free.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::process::proxy) fn len(&self) -> usize {
         self.free.len()
     }
 }

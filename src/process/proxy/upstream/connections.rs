@@ -16,14 +16,14 @@ use std::task::Poll;
 
 use tokio::net::TcpStream;
 
-use super::deadline::{CoarseClock, Deadline, Interrupt};
-use super::shortage::{Operation, is_shortage_towards};
-use super::stream::{Stream, Unread};
-use super::table::Table;
-use super::worker::WorkerContext;
+use crate::process::proxy::io::deadline::{CoarseClock, Deadline, Interrupt};
+use crate::process::proxy::io::stream::{Stream, Unread};
+use crate::process::proxy::shortage::{Operation, is_shortage_towards};
+use crate::process::proxy::table::Table;
+use crate::process::proxy::worker::WorkerContext;
 
 /// The kept connections of one data thread, by pool and backend.
-pub(super) struct Upstreams {
+pub(in crate::process::proxy) struct Upstreams {
     clock: CoarseClock,
     idle: Vec<Vec<RefCell<Vec<Idle>>>>,
     /// How many there may be, to all backends.
@@ -37,7 +37,7 @@ struct Idle {
 }
 
 impl Upstreams {
-    pub(super) fn new(table: &Table, clock: CoarseClock) -> Upstreams {
+    pub(in crate::process::proxy) fn new(table: &Table, clock: CoarseClock) -> Upstreams {
         let idle = table.pools.iter().map(|pool| {
             pool.backends
                 .iter()
@@ -67,7 +67,7 @@ impl Upstreams {
     }
 
     /// Returns the connection used last that is still alive.
-    pub(super) fn take(
+    pub(in crate::process::proxy) fn take(
         &self,
         table: &Table,
         (pool, backend): (usize, usize),
@@ -95,7 +95,7 @@ impl Upstreams {
     }
 
     /// Keeps a connection on which an exchange has come to its clean end.
-    pub(super) fn keep(&self, pool: usize, backend: usize, stream: Stream) {
+    pub(in crate::process::proxy) fn keep(&self, pool: usize, backend: usize, stream: Stream) {
         if self.kept.get() >= self.kept_max {
             return;
         }
@@ -110,7 +110,7 @@ impl Upstreams {
     }
 
     /// Closes what has ended, has something to say or was not used for a while.
-    pub(super) fn sweep(&self, table: &Table) {
+    pub(in crate::process::proxy) fn sweep(&self, table: &Table) {
         for (pool, idle) in table.pools.iter().zip(&self.idle) {
             for (backend, idle) in pool.backends.iter().zip(idle) {
                 let mut idle = idle.borrow_mut();
@@ -128,7 +128,7 @@ impl Upstreams {
     }
 
     /// Closes all that are kept.
-    pub(super) fn clear(&self) {
+    pub(in crate::process::proxy) fn clear(&self) {
         for idle in self.idle.iter().flatten() {
             idle.borrow_mut().clear();
         }
@@ -141,7 +141,7 @@ impl Upstreams {
 }
 
 /// Opens a connection, in the time that `deadline` gives. Where something of ours is short, a kept connection gives way.
-pub(super) async fn open(
+pub(in crate::process::proxy) async fn open(
     context: &WorkerContext,
     address: SocketAddr,
     deadline: &Deadline,
@@ -179,7 +179,7 @@ async fn connect(address: SocketAddr, deadline: &Deadline) -> Result<Stream, Ope
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) enum OpenError {
+pub(in crate::process::proxy) enum OpenError {
     /// Not in time.
     TimedOut,
     /// The system said no.
@@ -202,7 +202,7 @@ impl OpenError {
 
 /// Who says that a kept connection is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Liveness {
+pub(in crate::process::proxy) enum Liveness {
     /// What the runtime has heard is enough: the request can be sent again.
     Runtime,
     /// The kernel, at one system call more: the request cannot be sent again.
@@ -210,7 +210,7 @@ pub(super) enum Liveness {
 }
 
 /// A request that a backend is busy with: the slot that was acquired there, released when this is dropped.
-pub(super) struct RequestSlot {
+pub(in crate::process::proxy) struct RequestSlot {
     context: Rc<WorkerContext>,
     pool: usize,
     backend: usize,
@@ -218,7 +218,11 @@ pub(super) struct RequestSlot {
 
 impl RequestSlot {
     /// Holds a slot that was acquired.
-    pub(super) fn new(context: &Rc<WorkerContext>, pool: usize, backend: usize) -> RequestSlot {
+    pub(in crate::process::proxy) fn new(
+        context: &Rc<WorkerContext>,
+        pool: usize,
+        backend: usize,
+    ) -> RequestSlot {
         RequestSlot {
             context: Rc::clone(context),
             pool,
@@ -227,12 +231,12 @@ impl RequestSlot {
     }
 
     /// Returns the index of the backend.
-    pub(super) fn backend(&self) -> usize {
+    pub(in crate::process::proxy) fn backend(&self) -> usize {
         self.backend
     }
 
     /// Counts an attempt on the backend.
-    pub(super) fn count_attempt(&self) {
+    pub(in crate::process::proxy) fn count_attempt(&self) {
         let backend = &self.context.table.pools[self.pool].backends[self.backend];
         backend.requests.fetch_add(1, Relaxed);
     }

@@ -1,7 +1,8 @@
 //! The answer the proxy gives before it has read anything.
 
 /// Written as it is to a client that is one too many.
-pub(super) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+pub(in crate::process::proxy) const TOO_MANY_CONNECTIONS: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\n\
 Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: 49\r\n\
 Connection: close\r\n\r\nconnections_exhausted: too many open connections\n";
 

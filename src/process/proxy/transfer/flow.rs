@@ -8,20 +8,20 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
-use super::budget::{Budget, PARSED};
-use super::buffers::{Buffers, Held};
-use super::deadline::Deadline;
-use super::memory::LARGE_BYTES;
-use super::pipes::{Pipe, Pipes};
-use super::stream::Stream;
 use crate::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
 use crate::logic::http1::chunked::Run;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::refusal::BodyError;
 use crate::logic::http1::response::BodyCoding;
+use crate::process::proxy::io::budget::{Budget, PARSED};
+use crate::process::proxy::io::buffers::{Buffers, Held};
+use crate::process::proxy::io::deadline::Deadline;
+use crate::process::proxy::io::pipes::{Pipe, Pipes};
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::memory::LARGE_BYTES;
 
 /// A direction, at any moment of it.
-pub(super) struct Flow {
+pub(in crate::process::proxy) struct Flow {
     body: Body,
     carry: BodyCoding,
     keeps: Keeps,
@@ -29,7 +29,7 @@ pub(super) struct Flow {
     prefix: Vec<u8>,
     prefix_from: usize,
     /// Read and not yet written, or not of this message.
-    pub(super) input: Held,
+    pub(in crate::process::proxy) input: Held,
     /// So many bytes of `input` are to be written,
     run: usize,
     /// so many behind them are not.
@@ -49,7 +49,7 @@ pub(super) struct Flow {
 
 /// What becomes of a head that has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keeps {
+pub(in crate::process::proxy) enum Keeps {
     /// It is kept, for another attempt and for the log.
     Head,
     /// It is let go.
@@ -65,7 +65,7 @@ enum Tail {
 
 /// Why a direction has stopped.
 #[derive(Debug)]
-pub(super) enum FlowError {
+pub(in crate::process::proxy) enum FlowError {
     /// What came breaks the body's framing, or broke off.
     Body(BodyError),
     /// The source failed.
@@ -75,18 +75,18 @@ pub(super) enum FlowError {
 }
 
 /// The two sockets and what moving bytes needs.
-pub(super) struct Ends<'a> {
-    pub(super) source: &'a mut Stream,
-    pub(super) sink: &'a mut Stream,
-    pub(super) buffers: &'a Buffers,
-    pub(super) pipes: &'a Pipes,
-    pub(super) deadline: &'a Deadline,
-    pub(super) budget: &'a Budget,
+pub(in crate::process::proxy) struct Ends<'a> {
+    pub(in crate::process::proxy) source: &'a mut Stream,
+    pub(in crate::process::proxy) sink: &'a mut Stream,
+    pub(in crate::process::proxy) buffers: &'a Buffers,
+    pub(in crate::process::proxy) pipes: &'a Pipes,
+    pub(in crate::process::proxy) deadline: &'a Deadline,
+    pub(in crate::process::proxy) budget: &'a Budget,
 }
 
 impl Flow {
     /// Returns a direction that has nothing to move yet.
-    pub(super) fn new(head: Vec<u8>, input: Held, keeps: Keeps) -> Flow {
+    pub(in crate::process::proxy) fn new(head: Vec<u8>, input: Held, keeps: Keeps) -> Flow {
         Flow {
             body: Body::new(Framing::None, BodyCoding::AsIs),
             carry: BodyCoding::AsIs,
@@ -107,26 +107,26 @@ impl Flow {
     }
 
     /// Says how the body ends and how it is carried.
-    pub(super) fn frame(&mut self, framing: Framing, carry: BodyCoding) {
+    pub(in crate::process::proxy) fn frame(&mut self, framing: Framing, carry: BodyCoding) {
         self.body = Body::new(framing, carry);
         self.carry = carry;
         self.tail = Tail::Due;
     }
 
     /// Bounds what is held for this direction.
-    pub(super) fn limit_reads(&mut self, bytes: usize) {
+    pub(in crate::process::proxy) fn limit_reads(&mut self, bytes: usize) {
         self.read_bytes_max = bytes;
         self.read_bytes = self.read_bytes.min(bytes);
     }
 
     /// Bounds the content of the body.
-    pub(super) fn limit_body(&mut self, bytes: u64) {
+    pub(in crate::process::proxy) fn limit_body(&mut self, bytes: u64) {
         self.body_bytes_max = bytes;
     }
 
     /// Looks at what is in hand of a body before its head is written: what breaks the framing there
     /// can still be answered for. All of it but the first run is looked at twice; mostly there is none.
-    pub(super) fn begin(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
+    pub(in crate::process::proxy) fn begin(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
         if self.input.is_empty() || self.body.is_ended() {
             return Ok(());
         }
@@ -145,7 +145,7 @@ impl Flow {
 
     /// Returns what a head may be appended to: the bytes that are written next. What has been written
     /// is kept where that is wanted, but for the sizes of chunks.
-    pub(super) fn prefix(&mut self) -> &mut Vec<u8> {
+    pub(in crate::process::proxy) fn prefix(&mut self) -> &mut Vec<u8> {
         let kept = self.keeps == Keeps::Head && self.carry != BodyCoding::Chunked;
         if self.prefix_from == self.prefix.len() && !kept {
             self.prefix.clear();
@@ -155,28 +155,28 @@ impl Flow {
     }
 
     /// Begins again, where no byte of the body has been written.
-    pub(super) fn rewind(&mut self) {
+    pub(in crate::process::proxy) fn rewind(&mut self) {
         self.prefix_from = 0;
         self.written = 0;
     }
 
     /// Returns the head, and the trailers where they have been written.
-    pub(super) fn head(&self) -> &[u8] {
+    pub(in crate::process::proxy) fn head(&self) -> &[u8] {
         &self.prefix
     }
 
     /// Returns the bytes written since the beginning, or since the last `rewind`.
-    pub(super) fn written(&self) -> u64 {
+    pub(in crate::process::proxy) fn written(&self) -> u64 {
         self.written
     }
 
     /// Returns whether the head has been written and nothing of a body that must come.
-    pub(super) fn awaits_body(&self) -> bool {
+    pub(in crate::process::proxy) fn awaits_body(&self) -> bool {
         self.prefix_from == self.prefix.len() && self.input.is_empty() && !self.body.is_ended()
     }
 
     /// Returns whether something waits for the sink.
-    pub(super) fn awaits_sink(&self) -> bool {
+    pub(in crate::process::proxy) fn awaits_sink(&self) -> bool {
         self.prefix_from < self.prefix.len()
             || self.run > 0
             || !self.suffix.is_empty()
@@ -188,7 +188,7 @@ impl Flow {
     }
 
     /// Gives the buffers back; what is left of the input is returned.
-    pub(super) fn end(&mut self, buffers: &Buffers, pipes: &Pipes) -> Held {
+    pub(in crate::process::proxy) fn end(&mut self, buffers: &Buffers, pipes: &Pipes) -> Held {
         if let Some(pipe) = self.pipe.take() {
             pipes.give_back(pipe);
         }
@@ -198,7 +198,7 @@ impl Flow {
     }
 
     /// Holds no more than must be, before a wait of unknown length.
-    pub(super) fn settle(&mut self, buffers: &Buffers) {
+    pub(in crate::process::proxy) fn settle(&mut self, buffers: &Buffers) {
         self.input.shrink(buffers);
         if self.keeps == Keeps::Nothing && self.prefix_from == self.prefix.len() {
             buffers.give_back(std::mem::take(&mut self.prefix));
@@ -207,7 +207,7 @@ impl Flow {
     }
 
     /// Moves what can be moved; ready when the message has been written to its end.
-    pub(super) fn poll(
+    pub(in crate::process::proxy) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         ends: &mut Ends<'_>,
@@ -246,7 +246,7 @@ impl Flow {
     }
 
     /// Writes what is due at once, whatever it is; ready when nothing is.
-    pub(super) fn poll_flush(
+    pub(in crate::process::proxy) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
         ends: &mut Ends<'_>,

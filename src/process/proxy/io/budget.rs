@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 /// What is left for the poll that goes on now, and who waits for more, on one worker.
 #[derive(Default)]
-pub(super) struct Budget {
+pub(in crate::process::proxy) struct Budget {
     left: Cell<usize>,
     /// Each at most once; so as many as the worker has connections.
     line: RefCell<VecDeque<(Rc<Hunger>, Waker)>>,
@@ -23,23 +23,23 @@ pub(super) struct Budget {
 
 /// Whether a connection stands in the line.
 #[derive(Debug, Default)]
-pub(super) struct Hunger(Cell<bool>);
+pub(in crate::process::proxy) struct Hunger(Cell<bool>);
 
 impl Hunger {
     /// Returns whether it does.
-    pub(super) fn waits(&self) -> bool {
+    pub(in crate::process::proxy) fn waits(&self) -> bool {
         self.0.get()
     }
 }
 
 impl Budget {
     /// Begins the poll of a connection.
-    pub(super) fn begin(&self) {
+    pub(in crate::process::proxy) fn begin(&self) {
         self.left.set(CREDIT);
     }
 
     /// Ends it; a connection that has used all up gets in line.
-    pub(super) fn end(&self, hunger: &Rc<Hunger>, cx: &Context<'_>) {
+    pub(in crate::process::proxy) fn end(&self, hunger: &Rc<Hunger>, cx: &Context<'_>) {
         if self.is_used_up() && !hunger.0.replace(true) {
             let waiting = (Rc::clone(hunger), cx.waker().clone());
             self.line.borrow_mut().push_back(waiting);
@@ -50,18 +50,18 @@ impl Budget {
     }
 
     /// Pays for a step.
-    pub(super) fn charge(&self, cost: usize) {
+    pub(in crate::process::proxy) fn charge(&self, cost: usize) {
         let left = self.left.get();
         self.left.set(left.saturating_sub(cost.max(STEP_COST)));
     }
 
     /// Returns whether nothing more is done in this poll.
-    pub(super) fn is_used_up(&self) -> bool {
+    pub(in crate::process::proxy) fn is_used_up(&self) -> bool {
         self.left.get() == 0
     }
 
     /// Ready where there is something left; otherwise the task is polled again when its turn comes.
-    pub(super) fn poll(&self) -> Poll<()> {
+    pub(in crate::process::proxy) fn poll(&self) -> Poll<()> {
         if self.is_used_up() {
             Poll::Pending
         } else {
@@ -70,7 +70,7 @@ impl Budget {
     }
 
     /// Wakes the next in line, some at a time; never ends. Whoever needs little runs between two meals.
-    pub(super) async fn feed(&self) {
+    pub(in crate::process::proxy) async fn feed(&self) {
         loop {
             std::future::poll_fn(|cx| self.poll_line(cx)).await;
             for _ in 0..FED_AT_ONCE {
@@ -96,9 +96,9 @@ impl Budget {
 }
 
 /// A step costs this at least: about what a system call takes.
-pub(super) const STEP_COST: usize = 8 * 1024;
+pub(in crate::process::proxy) const STEP_COST: usize = 8 * 1024;
 /// A byte that is parsed, not only moved, costs as much as so many.
-pub(super) const PARSED: usize = 16;
+pub(in crate::process::proxy) const PARSED: usize = 16;
 /// What a connection gets at a time: one large read and its write.
 const CREDIT: usize = 512 * 1024;
 /// So many are fed at a time: about half a millisecond for whoever waits behind them.

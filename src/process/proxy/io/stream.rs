@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 /// What waits to be read from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(in crate::process::proxy) enum Unread {
     Nothing,
     Bytes,
     /// Its end, or that it has failed.
@@ -37,11 +37,11 @@ impl Unread {
 }
 
 /// A listening socket that the runtime knows.
-pub(super) struct Listening(AsyncFd<TcpListener>);
+pub(in crate::process::proxy) struct Listening(AsyncFd<TcpListener>);
 
 impl Listening {
     /// Takes a socket that listens already.
-    pub(super) fn new(socket: TcpListener) -> io::Result<Listening> {
+    pub(in crate::process::proxy) fn new(socket: TcpListener) -> io::Result<Listening> {
         // Accepted sockets inherit it: one system call less for each.
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
@@ -51,13 +51,13 @@ impl Listening {
     }
 
     /// Returns the port it listens on, 0 where that is not known.
-    pub(super) fn port(&self) -> u16 {
+    pub(in crate::process::proxy) fn port(&self) -> u16 {
         let address = self.0.get_ref().local_addr();
         address.map_or(0, |address| address.port())
     }
 
     /// Accepts a connection, or has the runtime say when there is one.
-    pub(super) fn poll_accept(
+    pub(in crate::process::proxy) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Stream, SocketAddr)>> {
@@ -70,7 +70,7 @@ impl Listening {
     }
 
     /// Accepts a connection that waits.
-    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    pub(in crate::process::proxy) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let listener = self.0.as_raw_fd();
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: the address and its length are valid for the call, which writes no more than fits;
@@ -91,7 +91,7 @@ impl Listening {
 }
 
 /// A connection, of a client or to a backend; nothing blocks on it.
-pub(super) struct Stream(Socket);
+pub(in crate::process::proxy) struct Stream(Socket);
 
 enum Socket {
     /// The runtime does not know it: it can be tried, not waited for. Empty where the runtime has
@@ -103,18 +103,18 @@ enum Socket {
 
 impl Stream {
     /// Takes a connection that the runtime knows.
-    pub(super) fn registered(stream: TcpStream) -> Stream {
+    pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Stream {
         Stream(Socket::Registered(stream))
     }
 
     /// Returns whether the runtime can say when something comes; it learns to when that is waited
     /// for.
-    pub(super) fn is_registered(&self) -> bool {
+    pub(in crate::process::proxy) fn is_registered(&self) -> bool {
         matches!(self.0, Socket::Registered(_))
     }
 
     /// Has the runtime say when it is ready, from now on.
-    pub(super) fn register(&mut self) -> io::Result<&mut TcpStream> {
+    pub(in crate::process::proxy) fn register(&mut self) -> io::Result<&mut TcpStream> {
         if let Socket::Unregistered(socket) = &mut self.0 {
             let socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
             self.0 = Socket::Registered(TcpStream::from_std(socket)?);
@@ -126,7 +126,7 @@ impl Stream {
     }
 
     /// Reads once; 0 is the end.
-    pub(super) fn poll_read(
+    pub(in crate::process::proxy) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut [u8],
@@ -140,7 +140,7 @@ impl Stream {
     }
 
     /// Writes once, at least a byte.
-    pub(super) fn poll_write(
+    pub(in crate::process::proxy) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
@@ -161,7 +161,7 @@ impl Stream {
     }
 
     /// Writes what fits at once: few bytes to a connection on which nothing is waiting.
-    pub(super) fn try_write(&self, bytes: &[u8]) {
+    pub(in crate::process::proxy) fn try_write(&self, bytes: &[u8]) {
         let _ = self.socket().map(|socket| socket.send(bytes));
     }
 
@@ -183,13 +183,13 @@ impl Stream {
     }
 
     /// Ends our direction.
-    pub(super) fn shut(&self) {
+    pub(in crate::process::proxy) fn shut(&self) {
         // Where it fails the connection has gone already.
         let _ = self.socket().map(|socket| socket.shutdown(Shutdown::Write));
     }
 
     /// Has the connection reset when it is closed, and nothing more sent.
-    pub(super) fn reset_on_close(&self) {
+    pub(in crate::process::proxy) fn reset_on_close(&self) {
         // The same.
         let _ = self
             .socket()
@@ -198,7 +198,7 @@ impl Stream {
 
     /// Returns what has come on a connection that should be quiet, by what the runtime knows of it:
     /// no system call where nothing has happened. A byte of what has come is lost.
-    pub(super) fn unread(&self) -> Unread {
+    pub(in crate::process::proxy) fn unread(&self) -> Unread {
         match &self.0 {
             Socket::Registered(stream) => Unread::of(stream.try_read(&mut [0])),
             Socket::Unregistered(_) => self.unread_in_the_kernel(),
@@ -206,7 +206,7 @@ impl Stream {
     }
 
     /// Asks the kernel the same.
-    pub(super) fn unread_in_the_kernel(&self) -> Unread {
+    pub(in crate::process::proxy) fn unread_in_the_kernel(&self) -> Unread {
         let peeked = self.socket().map(|socket| {
             let mut byte = [MaybeUninit::uninit()];
             socket.peek(&mut byte)
@@ -215,7 +215,7 @@ impl Stream {
     }
 
     /// Returns its own address.
-    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+    pub(in crate::process::proxy) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket()?.local_addr().ok()?.as_socket()
     }
 

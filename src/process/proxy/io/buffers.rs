@@ -8,13 +8,13 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::memory::{
+use crate::process::proxy::io::recycle::Shelf;
+use crate::process::proxy::memory::{
     ALLOCATOR_BYTES, BLOCK_BYTES, LARGE_BYTES, LARGE_KEPT, SHELF_BYTES, SHELVES, SMALL_BYTES, room,
 };
-use super::recycle::Shelf;
 
 /// The buffers that are free.
-pub(super) struct Buffers {
+pub(in crate::process::proxy) struct Buffers {
     /// By the blocks that fit into them.
     small: [RefCell<Shelf<Vec<u8>>>; SHELVES],
     large: RefCell<Shelf<Vec<u8>>>,
@@ -41,7 +41,7 @@ impl Default for Buffers {
 
 impl Buffers {
     /// Returns an empty buffer with room for so many bytes, and little more.
-    pub(super) fn with_room(&self, bytes: usize) -> Vec<u8> {
+    pub(in crate::process::proxy) fn with_room(&self, bytes: usize) -> Vec<u8> {
         let capacity = room(bytes);
         let kept = self.small.get(blocks_of(capacity));
         let kept = kept.and_then(|shelf| shelf.borrow_mut().take());
@@ -53,7 +53,7 @@ impl Buffers {
 
     /// Returns a buffer of `LARGE_BYTES` bytes for a read; what they are means nothing.
     #[inline]
-    pub(super) fn large(&self) -> Vec<u8> {
+    pub(in crate::process::proxy) fn large(&self) -> Vec<u8> {
         let last = self.last.take();
         if last.capacity() == 0 {
             self.another_large()
@@ -73,7 +73,7 @@ impl Buffers {
 
     /// Takes a buffer of either kind back.
     #[inline]
-    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+    pub(in crate::process::proxy) fn give_back(&self, buffer: Vec<u8>) {
         if buffer.len() == LARGE_BYTES {
             let other = self.last.replace(buffer);
             if other.capacity() != 0 {
@@ -104,7 +104,7 @@ impl Buffers {
     /// Makes room for so many bytes behind those in a buffer, a block at a time: what is appended to
     /// byte by byte is copied once a block, and a head has few.
     #[inline]
-    pub(super) fn reserve(&self, buffer: &mut Vec<u8>, bytes: usize) {
+    pub(in crate::process::proxy) fn reserve(&self, buffer: &mut Vec<u8>, bytes: usize) {
         if buffer.len() + bytes > buffer.capacity() {
             self.grow(buffer, bytes);
         }
@@ -126,7 +126,7 @@ impl Buffers {
 
     /// Moves what a buffer holds into a smaller one where it has much more room than that.
     #[inline]
-    pub(super) fn fit(&self, buffer: &mut Vec<u8>) {
+    pub(in crate::process::proxy) fn fit(&self, buffer: &mut Vec<u8>) {
         if buffer.capacity() >= 2 * SMALL_BYTES && buffer.capacity() >= 2 * room(buffer.len()) {
             let mut fitting = self.with_room(buffer.len());
             fitting.extend_from_slice(buffer);
@@ -135,7 +135,7 @@ impl Buffers {
     }
 
     /// Lets go what nobody has needed for a while.
-    pub(super) fn sweep(&self) -> Sweep {
+    pub(in crate::process::proxy) fn sweep(&self) -> Sweep {
         for (blocks, shelf) in self.small.iter().enumerate() {
             self.count(shelf.borrow_mut().sweep() * bytes_of(blocks), 0);
         }
@@ -171,16 +171,16 @@ fn bytes_of(blocks: usize) -> usize {
 
 /// What a sweep has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sweep {
+pub(in crate::process::proxy) struct Sweep {
     /// Bytes of all buffers that are left.
-    pub(super) left_bytes: usize,
+    pub(in crate::process::proxy) left_bytes: usize,
     /// The most there were since the last sweep.
-    pub(super) peak_bytes: usize,
+    pub(in crate::process::proxy) peak_bytes: usize,
 }
 
 /// Bytes that have been read and not been used up.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(in crate::process::proxy) struct Held {
     buffer: Vec<u8>,
     from: usize,
     to: usize,
@@ -188,7 +188,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Holds the first `len` bytes of a buffer.
-    pub(super) fn new(buffer: Vec<u8>, len: usize) -> Held {
+    pub(in crate::process::proxy) fn new(buffer: Vec<u8>, len: usize) -> Held {
         Held {
             buffer,
             from: 0,
@@ -196,24 +196,24 @@ impl Held {
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::process::proxy) fn bytes(&self) -> &[u8] {
         &self.buffer[self.from..self.to]
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(in crate::process::proxy) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[self.from..self.to]
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::process::proxy) fn len(&self) -> usize {
         self.to - self.from
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::process::proxy) fn is_empty(&self) -> bool {
         self.from == self.to
     }
 
     /// Forgets the first `count` bytes; the buffer goes back with the last of them.
-    pub(super) fn consume(&mut self, count: usize, buffers: &Buffers) {
+    pub(in crate::process::proxy) fn consume(&mut self, count: usize, buffers: &Buffers) {
         self.from += count;
         if self.is_empty() {
             self.clear(buffers);
@@ -221,18 +221,18 @@ impl Held {
     }
 
     /// Forgets all but the first `count` bytes.
-    pub(super) fn truncate(&mut self, count: usize) {
+    pub(in crate::process::proxy) fn truncate(&mut self, count: usize) {
         self.to = self.to.min(self.from + count);
     }
 
     /// Forgets everything.
-    pub(super) fn clear(&mut self, buffers: &Buffers) {
+    pub(in crate::process::proxy) fn clear(&mut self, buffers: &Buffers) {
         let held = std::mem::take(self);
         buffers.give_back(held.buffer);
     }
 
     /// Appends bytes; what has been forgotten makes room for them.
-    pub(super) fn append(&mut self, bytes: &[u8], buffers: &Buffers) {
+    pub(in crate::process::proxy) fn append(&mut self, bytes: &[u8], buffers: &Buffers) {
         self.buffer.truncate(self.to);
         if self.to + bytes.len() > self.buffer.capacity() {
             self.buffer.drain(..self.from);
@@ -247,7 +247,7 @@ impl Held {
     /// little by little is moved when half of it has gone, so that all moves together cost less than
     /// the reading did.
     #[inline]
-    pub(super) fn shrink(&mut self, buffers: &Buffers) {
+    pub(in crate::process::proxy) fn shrink(&mut self, buffers: &Buffers) {
         if self.buffer.capacity() >= 2 * SMALL_BYTES {
             self.move_if_small(buffers);
         }

@@ -2,29 +2,29 @@
 //! alone.
 //!
 //! First until the backend's head has come, then until everything has been moved. What a failure
-//! means, and what is tried next, is `relay`'s to say. All of it is polled by the client
+//! means, and what is tried next, is `attempts`'s to say. All of it is polled by the client
 //! connection's one task; nothing is spawned.
 
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::budget::PARSED;
-use super::buffers::Held;
-use super::deadline::{Deadline, Hurried, Interrupt, Phase, Reminder};
-use super::flow::{Ends, Flow, FlowError, Keeps};
-use super::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
-use super::stream::Stream;
-use super::worker::WorkerContext;
 use crate::config::PoolTimeouts;
 use crate::logic::http1::head::{Framing, HeadLimits, Persistence, Slots, Version, head_may_end};
 use crate::logic::http1::local_reply::CONTINUE;
 use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
+use crate::process::proxy::io::budget::PARSED;
+use crate::process::proxy::io::buffers::Held;
+use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase, Reminder};
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
+use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
+use crate::process::proxy::worker::WorkerContext;
 
 /// A request on its way and its response on the way back.
-pub(super) struct Exchange {
+pub(in crate::process::proxy) struct Exchange {
     asked: AskedFor,
     expectation: Expectation,
     upload: Flow,
@@ -58,12 +58,12 @@ enum ClientSide {
 }
 
 /// What the exchange works with, at each poll.
-pub(super) struct Sides<'a> {
-    pub(super) client: &'a mut Stream,
-    pub(super) upstream: &'a mut Stream,
-    pub(super) context: &'a WorkerContext,
-    pub(super) deadline: &'a Deadline,
-    pub(super) pool_timeouts: PoolTimeouts,
+pub(in crate::process::proxy) struct Sides<'a> {
+    pub(in crate::process::proxy) client: &'a mut Stream,
+    pub(in crate::process::proxy) upstream: &'a mut Stream,
+    pub(in crate::process::proxy) context: &'a WorkerContext,
+    pub(in crate::process::proxy) deadline: &'a Deadline,
+    pub(in crate::process::proxy) pool_timeouts: PoolTimeouts,
 }
 
 impl Sides<'_> {
@@ -94,19 +94,19 @@ impl Sides<'_> {
 
 /// A response's head has come and may be relayed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answered {
-    pub(super) status: u16,
+pub(in crate::process::proxy) struct Answered {
+    pub(in crate::process::proxy) status: u16,
     /// Whether the backend's connection can be kept after it.
-    pub(super) upstream: Persistence,
+    pub(in crate::process::proxy) upstream: Persistence,
     /// Whether the client was told that its connection is kept.
-    pub(super) client: Persistence,
+    pub(in crate::process::proxy) client: Persistence,
     /// Whether the client takes the end of its connection for the end of the body.
-    pub(super) ends: Ending,
+    pub(in crate::process::proxy) ends: Ending,
 }
 
 /// How a client knows the end of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::process::proxy) enum Ending {
     /// By its framing.
     Stated,
     /// By the end of the connection.
@@ -115,7 +115,7 @@ pub(super) enum Ending {
 
 /// How the wait for a response's head has ended.
 #[derive(Debug)]
-pub(super) enum Waited {
+pub(in crate::process::proxy) enum Waited {
     /// With a head.
     Answered(Answered),
     /// With the end of the backend's connection.
@@ -136,7 +136,7 @@ pub(super) enum Waited {
 
 /// How the relaying of a response has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Relayed {
+pub(in crate::process::proxy) enum Relayed {
     /// To its end.
     Whole,
     /// The backend broke off.
@@ -165,7 +165,7 @@ enum Parsed {
 }
 
 impl Exchange {
-    pub(super) fn new(
+    pub(in crate::process::proxy) fn new(
         head: Vec<u8>,
         ahead: Held,
         framing: Framing,
@@ -187,14 +187,14 @@ impl Exchange {
     }
 
     /// Bounds what is held for each direction, and the request's body.
-    pub(super) fn limit(&mut self, connection_bytes: usize, body_bytes: u64) {
+    pub(in crate::process::proxy) fn limit(&mut self, connection_bytes: usize, body_bytes: u64) {
         self.upload.limit_reads(connection_bytes);
         self.download.limit_reads(connection_bytes);
         self.upload.limit_body(body_bytes);
     }
 
     /// Prepares for another attempt: the request is sent from its beginning.
-    pub(super) fn rewind(&mut self, context: &WorkerContext) {
+    pub(in crate::process::proxy) fn rewind(&mut self, context: &WorkerContext) {
         self.upload.rewind();
         self.uploading = Uploading::Going;
         self.download.input.clear(&context.buffers);
@@ -202,55 +202,55 @@ impl Exchange {
     }
 
     /// Returns whether the backend was sent anything of the request.
-    pub(super) fn has_sent(&self) -> bool {
+    pub(in crate::process::proxy) fn has_sent(&self) -> bool {
         self.upload.written() > 0
     }
 
     /// Returns the bytes sent to the backend and to the client.
-    pub(super) fn bytes(&self) -> (u64, u64) {
+    pub(in crate::process::proxy) fn bytes(&self) -> (u64, u64) {
         (self.upload.written(), self.download.written())
     }
 
     /// Returns the request's head, as the backend is sent it, and maybe more.
-    pub(super) fn head(&self) -> &[u8] {
+    pub(in crate::process::proxy) fn head(&self) -> &[u8] {
         self.upload.head()
     }
 
     /// Returns whether the client has not taken all that was sent to it.
-    pub(super) fn awaits_client(&self) -> bool {
+    pub(in crate::process::proxy) fn awaits_client(&self) -> bool {
         self.download.awaits_sink()
     }
 
     /// Returns whether the whole request has been taken from the client.
-    pub(super) fn has_uploaded(&self) -> bool {
+    pub(in crate::process::proxy) fn has_uploaded(&self) -> bool {
         self.uploading == Uploading::Done
     }
 
     /// Returns whether bytes came behind the response.
-    pub(super) fn has_surplus(&self) -> bool {
+    pub(in crate::process::proxy) fn has_surplus(&self) -> bool {
         !self.download.input.is_empty()
     }
 
     /// Returns whether the client has sent more than its request.
-    pub(super) fn is_ahead(&self) -> bool {
+    pub(in crate::process::proxy) fn is_ahead(&self) -> bool {
         !self.upload.input.is_empty()
     }
 
     /// Holds no more than must be while the client is told that there is no answer.
-    pub(super) fn settle(&mut self, context: &WorkerContext) {
+    pub(in crate::process::proxy) fn settle(&mut self, context: &WorkerContext) {
         self.download.input.clear(&context.buffers);
         self.upload.input.shrink(&context.buffers);
     }
 
     /// Gives all buffers back but what the client has sent ahead.
-    pub(super) fn end(&mut self, context: &WorkerContext) -> Held {
+    pub(in crate::process::proxy) fn end(&mut self, context: &WorkerContext) -> Held {
         let surplus = &mut self.download.end(&context.buffers, &context.pipes);
         surplus.clear(&context.buffers);
         self.upload.end(&context.buffers, &context.pipes)
     }
 
     /// Sends the request and waits for the head of its response.
-    pub(super) fn poll_answer(
+    pub(in crate::process::proxy) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
@@ -501,7 +501,7 @@ impl Exchange {
 
     /// Notices that the client has gone while its request waits for a backend, and keeps what it sends meanwhile. One
     /// that has ended its direction counts as gone: nothing of its answer has begun.
-    pub(super) fn poll_early_client(
+    pub(in crate::process::proxy) fn poll_early_client(
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Stream,
@@ -543,7 +543,7 @@ impl Exchange {
     }
 
     /// Relays the response, and what is left of the request, until the response has ended.
-    pub(super) fn poll_relay(
+    pub(in crate::process::proxy) fn poll_relay(
         &mut self,
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
@@ -583,14 +583,14 @@ impl Exchange {
     }
 
     /// Bounds what is held for a tunnel, and lets both directions flow.
-    pub(super) fn begin_tunnel(&mut self) {
+    pub(in crate::process::proxy) fn begin_tunnel(&mut self) {
         self.uploading = Uploading::Going;
         self.upload.limit_reads(TUNNEL_READ_BYTES);
         self.download.limit_reads(TUNNEL_READ_BYTES);
     }
 
     /// Relays bytes both ways until both sides have ended, one has failed or falls silent.
-    pub(super) fn poll_tunnel(
+    pub(in crate::process::proxy) fn poll_tunnel(
         &mut self,
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
@@ -628,7 +628,7 @@ impl Exchange {
 
 /// One direction of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(in crate::process::proxy) enum Direction {
     Open,
     Ended,
 }

@@ -16,17 +16,17 @@ use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
 use tokio::io::Interest;
 
-use super::stream::Stream;
+use crate::process::proxy::io::stream::Stream;
 
 /// The pipes that are free, and how many there are in all.
-pub(super) struct Pipes {
+pub(in crate::process::proxy) struct Pipes {
     free: RefCell<Vec<Pipe>>,
     open: Rc<Cell<usize>>,
     open_max: usize,
 }
 
 /// Two ends of the kernel's buffer, and the bytes in it. Dropping it closes them.
-pub(super) struct Pipe {
+pub(in crate::process::proxy) struct Pipe {
     read_end: OwnedFd,
     write_end: OwnedFd,
     held: usize,
@@ -35,7 +35,7 @@ pub(super) struct Pipe {
 
 impl Pipes {
     /// Returns no pipes yet, and later so many at most; further bodies are copied.
-    pub(super) fn new(open_max: u64) -> Pipes {
+    pub(in crate::process::proxy) fn new(open_max: u64) -> Pipes {
         Pipes {
             free: RefCell::default(),
             open: Rc::default(),
@@ -44,7 +44,7 @@ impl Pipes {
     }
 
     /// Returns an empty pipe; `None` where there are enough or the system gives none.
-    pub(super) fn take(&self) -> Option<Pipe> {
+    pub(in crate::process::proxy) fn take(&self) -> Option<Pipe> {
         let kept = self.free.borrow_mut().pop();
         if kept.is_some() || self.open.get() >= self.open_max {
             return kept;
@@ -57,7 +57,7 @@ impl Pipes {
     }
 
     /// Takes a pipe back; one that still holds something is closed.
-    pub(super) fn give_back(&self, pipe: Pipe) {
+    pub(in crate::process::proxy) fn give_back(&self, pipe: Pipe) {
         if pipe.held == 0 {
             self.free.borrow_mut().push(pipe);
         }
@@ -78,12 +78,12 @@ impl Pipe {
     }
 
     /// Returns the bytes in it.
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::process::proxy) fn held(&self) -> usize {
         self.held
     }
 
     /// Fills the empty pipe from a socket, with at most `len` bytes; 0 is the end.
-    pub(super) fn poll_fill(
+    pub(in crate::process::proxy) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut Stream,
@@ -103,7 +103,7 @@ impl Pipe {
     }
 
     /// Empties the pipe into a socket, at least by a byte.
-    pub(super) fn poll_drain(
+    pub(in crate::process::proxy) fn poll_drain(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut Stream,

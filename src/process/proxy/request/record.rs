@@ -7,57 +7,57 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::worker::WorkerContext;
 use crate::logic::access::{Awaited, Line, Phase, Timers};
+use crate::process::proxy::worker::WorkerContext;
 
-pub(super) use crate::logic::access::Termination;
+pub(in crate::process::proxy) use crate::logic::access::Termination;
 
 /// One request, from its first byte to the last of its answer.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(in crate::process::proxy) struct Record {
     /// Who has connected.
-    pub(super) client: SocketAddr,
+    pub(in crate::process::proxy) client: SocketAddr,
     /// The client's own address, by the word of the trusted proxies before us.
-    pub(super) origin: IpAddr,
+    pub(in crate::process::proxy) origin: IpAddr,
     /// Index of the listener; its pool answers.
-    pub(super) listener: usize,
+    pub(in crate::process::proxy) listener: usize,
     /// Index of the backend that was tried last.
-    pub(super) backend: Option<usize>,
+    pub(in crate::process::proxy) backend: Option<usize>,
     /// What the client was answered; 0 where it was not.
-    pub(super) status: u16,
+    pub(in crate::process::proxy) status: u16,
     /// Bytes the backend was sent, the head among them.
-    pub(super) request_bytes: u64,
+    pub(in crate::process::proxy) request_bytes: u64,
     /// Bytes the client was sent, the head among them.
-    pub(super) response_bytes: u64,
+    pub(in crate::process::proxy) response_bytes: u64,
     /// Attempts after the first.
-    pub(super) retries: u16,
+    pub(in crate::process::proxy) retries: u16,
     /// When what happened.
-    pub(super) moments: Moments,
+    pub(in crate::process::proxy) moments: Moments,
     /// The client's version; `None` where its request was not read.
-    pub(super) protocol: Option<&'static str>,
+    pub(in crate::process::proxy) protocol: Option<&'static str>,
     /// How it ended.
-    pub(super) termination: Termination,
+    pub(in crate::process::proxy) termination: Termination,
     /// How far it had come by then.
-    pub(super) phase: Phase,
+    pub(in crate::process::proxy) phase: Phase,
     /// Who was waited for when an answer stood still.
-    pub(super) awaited: Awaited,
+    pub(in crate::process::proxy) awaited: Awaited,
 }
 
 /// When a request came how far; `None` where it did not, or where nobody will read it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moments {
+pub(in crate::process::proxy) struct Moments {
     /// The first byte of the head was read.
-    pub(super) began_at: Option<Instant>,
+    pub(in crate::process::proxy) began_at: Option<Instant>,
     /// The head was complete.
-    pub(super) head_at: Option<Instant>,
+    pub(in crate::process::proxy) head_at: Option<Instant>,
     /// A backend was picked, after any wait in a queue.
-    pub(super) picked_at: Option<Instant>,
+    pub(in crate::process::proxy) picked_at: Option<Instant>,
     /// There was a connection to a backend, the last one.
-    pub(super) connected_at: Option<Instant>,
+    pub(in crate::process::proxy) connected_at: Option<Instant>,
     /// The head of the response was complete.
-    pub(super) answered_at: Option<Instant>,
+    pub(in crate::process::proxy) answered_at: Option<Instant>,
     /// The last byte was written.
-    pub(super) ended_at: Option<Instant>,
+    pub(in crate::process::proxy) ended_at: Option<Instant>,
 }
 
 impl Moments {
@@ -78,7 +78,7 @@ impl Moments {
 }
 
 impl Record {
-    pub(super) fn new(client: SocketAddr, listener: usize) -> Record {
+    pub(in crate::process::proxy) fn new(client: SocketAddr, listener: usize) -> Record {
         Record {
             client,
             origin: client.ip(),
@@ -99,7 +99,7 @@ impl Record {
 
 /// Takes note of a request that has ended: a line in the access log. `head` is the request's head as the
 /// backend was sent it or, where the request was not read, what there was of it.
-pub(super) fn ended(context: &WorkerContext, record: &Record, head: &[u8]) {
+pub(in crate::process::proxy) fn ended(context: &WorkerContext, record: &Record, head: &[u8]) {
     let listener = &context.table.listeners[record.listener];
     if let Some(lines) = &context.lines
         && listener.logged

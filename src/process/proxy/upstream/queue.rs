@@ -14,27 +14,27 @@ use std::sync::atomic::{AtomicU64, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::picker::{Claim, Picker};
-use super::table::{Backend, Pool};
-use super::upstream::RequestSlot;
-use super::worker::WorkerContext;
 use crate::logic::balance::Balance;
 use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket};
 use crate::logic::balance::retry::Tried;
+use crate::process::proxy::table::{Backend, Pool};
+use crate::process::proxy::upstream::connections::RequestSlot;
+use crate::process::proxy::upstream::picker::{Claim, Picker};
+use crate::process::proxy::worker::WorkerContext;
 
 /// The queue of one pool.
 ///
 /// It holds at most as many as there are client connections, which are bounded: a connection waits with one request.
-pub(super) struct PoolQueue {
+pub(in crate::process::proxy) struct PoolQueue {
     /// Whether any backend has a limit; nobody ever waits where none has.
     limited: bool,
     /// How many wait uncalled; written under the lock.
     waiting: AtomicU64,
     inside: Mutex<Inside>,
     /// Requests that had to wait.
-    pub(super) waited: AtomicU64,
+    pub(in crate::process::proxy) waited: AtomicU64,
     /// Those that waited in vain.
-    pub(super) timeouts: AtomicU64,
+    pub(in crate::process::proxy) timeouts: AtomicU64,
 }
 
 struct Inside {
@@ -57,7 +57,7 @@ enum Call {
 }
 
 impl PoolQueue {
-    pub(super) fn new(balance: Balance, backends: &[Backend]) -> PoolQueue {
+    pub(in crate::process::proxy) fn new(balance: Balance, backends: &[Backend]) -> PoolQueue {
         PoolQueue {
             limited: backends
                 .iter()
@@ -73,17 +73,17 @@ impl PoolQueue {
     }
 
     /// Returns how many wait.
-    pub(super) fn waiting(&self) -> u64 {
+    pub(in crate::process::proxy) fn waiting(&self) -> u64 {
         self.waiting.load(Relaxed)
     }
 
     /// Returns whether somebody waits whom nobody may overtake.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(in crate::process::proxy) fn is_busy(&self) -> bool {
         self.limited && self.waiting() > 0
     }
 
     /// Calls everybody for whom there is room or nobody left, in order; to be asked after either may have come true.
-    pub(super) fn call(&self, backends: &[Backend], now_ms: u64) {
+    pub(in crate::process::proxy) fn call(&self, backends: &[Backend], now_ms: u64) {
         if !self.limited {
             return;
         }
@@ -161,7 +161,7 @@ fn offer(picker: &mut Picker, backends: &[Backend], now_ms: u64, tried: &Tried) 
 }
 
 /// A place in the queue of a pool, until this is dropped.
-pub(super) struct QueueTicket {
+pub(in crate::process::proxy) struct QueueTicket {
     context: Rc<WorkerContext>,
     pool: usize,
     ticket: Ticket,
@@ -169,7 +169,7 @@ pub(super) struct QueueTicket {
 
 impl QueueTicket {
     /// Takes a place for a request that has been tried on the given backends.
-    pub(super) fn take(
+    pub(in crate::process::proxy) fn take(
         context: &Rc<WorkerContext>,
         pool_index: usize,
         tried: Tried,
@@ -184,7 +184,10 @@ impl QueueTicket {
     }
 
     /// Ready with room on a backend, or with `None` where there is nobody left to wait for.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<RequestSlot>> {
+    pub(in crate::process::proxy) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<RequestSlot>> {
         let poll = self.pool().queue.poll(self.ticket, cx);
         poll.map(|call| match call {
             Call::Slot(backend) => Some(RequestSlot::new(&self.context, self.pool, backend)),

@@ -3,13 +3,13 @@
 //! One for each pool and data thread, nothing shared; and one behind the lock of the pool's queue, for those who have
 //! waited. The decisions are `logic::balance::pick`'s; here it is told what the backends are like, and room is taken.
 
-use super::table::Backend;
 use crate::logic::balance::Balance;
 use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
 use crate::logic::balance::retry::Tried;
+use crate::process::proxy::table::Backend;
 
 /// What picking remembers of one pool.
-pub(super) struct Picker {
+pub(in crate::process::proxy) struct Picker {
     balance: Balance,
     wheel: RoundRobin,
     chance: fastrand::Rng,
@@ -19,7 +19,7 @@ pub(super) struct Picker {
 
 /// What came of a pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(in crate::process::proxy) enum Claim {
     /// A backend by index; the request has a slot on it.
     Taken(usize),
     /// The backends of the lowest rank are full.
@@ -30,7 +30,11 @@ pub(super) enum Claim {
 
 impl Picker {
     /// Returns a picker whose wheel is `offset` turns ahead.
-    pub(super) fn new(balance: Balance, backends: &[Backend], offset: usize) -> Picker {
+    pub(in crate::process::proxy) fn new(
+        balance: Balance,
+        backends: &[Backend],
+        offset: usize,
+    ) -> Picker {
         let weights: Vec<u16> = backends.iter().map(|backend| backend.weight).collect();
         Picker {
             balance,
@@ -42,7 +46,12 @@ impl Picker {
     }
 
     /// Picks among those of the lowest rank; where they are full, nobody is asked in their place.
-    pub(super) fn claim(&mut self, backends: &[Backend], now_ms: u64, tried: &Tried) -> Claim {
+    pub(in crate::process::proxy) fn claim(
+        &mut self,
+        backends: &[Backend],
+        now_ms: u64,
+        tried: &Tried,
+    ) -> Claim {
         // Once for all: they may change between two looks.
         let ranks = backends.iter().enumerate().map(|(index, backend)| {
             let rank = Rank::of(backend.availability(), backend.ejection(now_ms));

@@ -9,15 +9,6 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
-use super::deadline::{Interrupt, Phase};
-use super::downstream::connection::Client;
-use super::exchange::{Answered, Direction, Ending, Exchange, Relayed, Sides, Waited};
-use super::picker::Claim;
-use super::queue::QueueTicket;
-use super::record::{self, Moments, Record, Termination};
-use super::stream::{Stream, Unread};
-use super::table::{Backend, Listener, Pool};
-use super::upstream::{self, Liveness, OpenError, RequestSlot};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat, Spending, Tried};
 use crate::logic::http1::head::{Framing, Persistence, Version};
@@ -25,23 +16,34 @@ use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::AskedFor;
+use crate::process::proxy::downstream::connection::Client;
+use crate::process::proxy::io::deadline::{Interrupt, Phase};
+use crate::process::proxy::io::stream::{Stream, Unread};
+use crate::process::proxy::request::record::{self, Moments, Record, Termination};
+use crate::process::proxy::table::{Backend, Listener, Pool};
+use crate::process::proxy::transfer::exchange::{
+    Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
+};
+use crate::process::proxy::upstream::connections::{self, Liveness, OpenError, RequestSlot};
+use crate::process::proxy::upstream::picker::Claim;
+use crate::process::proxy::upstream::queue::QueueTicket;
 
 /// A request that may be relayed.
-pub(super) struct Request {
+pub(in crate::process::proxy) struct Request {
     /// The client's own address.
-    pub(super) origin: IpAddr,
+    pub(in crate::process::proxy) origin: IpAddr,
     /// As the backend is sent it.
-    pub(super) head: Vec<u8>,
-    pub(super) framing: Framing,
-    pub(super) expectation: Expectation,
-    pub(super) asked: AskedFor,
-    pub(super) repeat: Repeat,
-    pub(super) moments: Moments,
+    pub(in crate::process::proxy) head: Vec<u8>,
+    pub(in crate::process::proxy) framing: Framing,
+    pub(in crate::process::proxy) expectation: Expectation,
+    pub(in crate::process::proxy) asked: AskedFor,
+    pub(in crate::process::proxy) repeat: Repeat,
+    pub(in crate::process::proxy) moments: Moments,
 }
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(in crate::process::proxy) enum After {
     /// It waits for the next request.
     Keep,
     /// It is closed: nothing more is expected on it.
@@ -53,7 +55,7 @@ pub(super) enum After {
 }
 
 /// Answers one request, in any case but that of a client that has gone.
-pub(super) async fn answer(client: &mut Client, request: Request) -> After {
+pub(in crate::process::proxy) async fn answer(client: &mut Client, request: Request) -> After {
     let Request {
         origin,
         head,
@@ -325,7 +327,7 @@ impl Attempts<'_> {
         let deadline = &self.client.deadline;
         deadline.enter(Phase::Connecting, self.pool().timeouts.connect);
         let address = self.backend(backend).address;
-        let stream = upstream::open(&self.client.context, address, deadline).await?;
+        let stream = connections::open(&self.client.context, address, deadline).await?;
         Ok((stream, Connection::Fresh))
     }
 
@@ -617,7 +619,7 @@ fn protocol(version: Version) -> &'static str {
 }
 
 /// Returns the answer to a request that is not relayed.
-pub(super) fn refused(refusal: RequestRefusal) -> LocalReply {
+pub(in crate::process::proxy) fn refused(refusal: RequestRefusal) -> LocalReply {
     LocalReply {
         status: refusal.status(),
         token: refusal.token(),
@@ -626,7 +628,7 @@ pub(super) fn refused(refusal: RequestRefusal) -> LocalReply {
 }
 
 /// Returns the answer to a request that does not come to its end.
-pub(super) fn late() -> LocalReply {
+pub(in crate::process::proxy) fn late() -> LocalReply {
     LocalReply {
         status: 408,
         token: "request_timeout",
@@ -635,7 +637,7 @@ pub(super) fn late() -> LocalReply {
 }
 
 /// Writes a local reply.
-pub(super) async fn send_local_reply(
+pub(in crate::process::proxy) async fn send_local_reply(
     client: &mut Client,
     reply: &LocalReply,
     asked: AskedFor,

@@ -1,0 +1,6 @@
+//! The messages of one attempt on their way: an exchange, and its two directions.
+//!
+//! Read `exchange`, then `flow`.
+
+pub(super) mod exchange;
+pub(super) mod flow;
