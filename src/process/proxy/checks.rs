@@ -26,12 +26,12 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::context::Stage;
 use super::io::deadline::BEAT_MS;
 use super::progress::Progress;
 use super::serving::Events;
 use super::shortage::{Operation, is_shortage_towards};
 use super::table::Table;
-use super::worker::Stage;
 use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};

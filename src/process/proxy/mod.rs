@@ -19,6 +19,7 @@ mod transfer;
 mod request;
 mod downstream;
 mod access;
+mod context;
 mod worker;
 mod checks;
 mod serving;

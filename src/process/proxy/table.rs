@@ -8,23 +8,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::downstream::eviction::Full;
+use super::io::deadline::millis;
 use super::shortage::Shortages;
+use super::upstream::backend::Backend;
 use super::upstream::queue::PoolQueue;
 use crate::config::{
-    BackendConfig, Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts,
-    PoolTimeouts,
+    Config, ForwardingConfig, HealthCheckConfig, ListenerLimits, ListenerTimeouts, PoolTimeouts,
 };
-use crate::ipc::control::{BackendStatus, ListenerStatus, PoolStatus};
+use crate::ipc::control::{ListenerStatus, PoolStatus};
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::limits::client_of;
-use crate::logic::balance::pick::Ejection;
 use crate::logic::descriptors::Shares;
 use crate::logic::http1::head::HeadLimits;
 
@@ -73,22 +73,6 @@ pub(super) struct Pool {
     pub(super) timeouts: PoolTimeouts,
     pub(super) retries: AtomicU64,
     pub(super) queue: PoolQueue,
-}
-
-pub(super) struct Backend {
-    pub(super) name: String,
-    pub(super) address: SocketAddr,
-    pub(super) weight: u16,
-    /// Requests in flight at once; `None`: any number.
-    pub(super) requests_max: Option<u32>,
-    availability: AtomicU8,
-    last_check: Mutex<String>,
-    /// Until then it is asked only where nobody else is left.
-    ejected_until_ms: AtomicU64,
-    in_flight: AtomicU64,
-    pub(super) requests: AtomicU64,
-    pub(super) failures: AtomicU64,
-    unsolicited: AtomicU64,
 }
 
 impl Table {
@@ -305,15 +289,14 @@ impl Listener {
 impl Pool {
     /// Stores a verdict, and wakes waiting requests: there may be a slot now, or no backend left to wait for.
     pub(super) fn set_availability(&self, backend: usize, availability: Availability, now_ms: u64) {
-        let encoded = encode(availability);
-        self.backends[backend].availability.store(encoded, Relaxed);
+        self.backends[backend].set_availability(availability);
         self.queue.call(&self.backends, now_ms);
     }
 
     /// Releases a slot, and wakes the request that waits for it.
     pub(super) fn release_slot(&self, backend: usize, now_ms: u64) {
         let backend = &self.backends[backend];
-        backend.in_flight.fetch_sub(1, Relaxed);
+        backend.release();
         if backend.requests_max.is_some() {
             self.queue.call(&self.backends, now_ms);
         }
@@ -338,21 +321,7 @@ impl Pool {
     }
 
     fn status(&self) -> PoolStatus {
-        let backends = self.backends.iter().map(|backend| BackendStatus {
-            name: backend.name.clone(),
-            address: backend.address,
-            state: backend.availability().as_str().to_owned(),
-            check: backend
-                .last_check
-                .lock()
-                .map(|text| text.clone())
-                .unwrap_or_default(),
-            active_requests: backend.in_flight(),
-            requests_total: backend.requests.load(Relaxed),
-            failures_total: backend.failures.load(Relaxed),
-            unsolicited_total: backend.unsolicited.load(Relaxed),
-            requests_max: backend.requests_max,
-        });
+        let backends = self.backends.iter().map(Backend::status);
         PoolStatus {
             retries_total: self.retries.load(Relaxed),
             queued_requests: self.queue.waiting(),
@@ -360,116 +329,6 @@ impl Pool {
             queue_timeouts_total: self.queue.timeouts.load(Relaxed),
             ..PoolStatus::uncounted(self.name.clone(), backends.collect())
         }
-    }
-}
-
-impl Backend {
-    /// Notes that it has sent what nobody had asked for.
-    pub(super) fn count_unasked(&self) {
-        if self.unsolicited.fetch_add(1, Relaxed) == 0 {
-            let Backend { name, address, .. } = self;
-            tracing::warn!(backend = %name, %address, "backend sends what nobody has asked for");
-        }
-    }
-
-    /// Returns whether it ever has: then it may again, in the moment before a request.
-    pub(super) fn is_unsolicited(&self) -> bool {
-        self.unsolicited.load(Relaxed) > 0
-    }
-
-    fn new(config: &BackendConfig, check: &HealthCheckConfig, known: Option<bool>) -> Backend {
-        Backend {
-            name: config.name.clone(),
-            address: config.address,
-            weight: config.weight,
-            requests_max: config.requests,
-            availability: AtomicU8::new(encode(initial(check, known))),
-            last_check: Mutex::new(match check {
-                HealthCheckConfig::None => "not checked".to_owned(),
-                HealthCheckConfig::Probe(_) => String::new(),
-            }),
-            ejected_until_ms: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            unsolicited: AtomicU64::new(0),
-        }
-    }
-
-    /// Returns how many requests are in flight.
-    pub(super) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Relaxed)
-    }
-
-    /// Returns whether one more request may be given to it.
-    pub(super) fn has_free_slot(&self) -> bool {
-        self.requests_max
-            .is_none_or(|max| self.in_flight() < u64::from(max))
-    }
-
-    /// Acquires a slot for one request; returns whether there was one: exact, whatever other threads do.
-    pub(super) fn try_acquire(&self) -> bool {
-        let Some(max) = self.requests_max else {
-            self.in_flight.fetch_add(1, Relaxed);
-            return true;
-        };
-        let one_more = |count: u64| (count < u64::from(max)).then_some(count + 1);
-        self.in_flight
-            .fetch_update(Relaxed, Relaxed, one_more)
-            .is_ok()
-    }
-
-    /// Prefers other backends until then: it could not be connected to.
-    pub(super) fn eject(&self, until_ms: u64) {
-        self.ejected_until_ms.store(until_ms, Relaxed);
-    }
-
-    /// Returns whether its ejection has expired since the last call.
-    fn end_ejection(&self, now_ms: u64) -> bool {
-        let over = |until_ms: u64| (1..=now_ms).contains(&until_ms).then_some(0);
-        self.ejected_until_ms
-            .fetch_update(Relaxed, Relaxed, over)
-            .is_ok()
-    }
-
-    pub(super) fn ejection(&self, now_ms: u64) -> Ejection {
-        if self.ejected_until_ms.load(Relaxed) > now_ms {
-            Ejection::Ejected
-        } else {
-            Ejection::None
-        }
-    }
-
-    pub(super) fn availability(&self) -> Availability {
-        match self.availability.load(Relaxed) {
-            UP => Availability::Up,
-            DOWN => Availability::Down,
-            _ => Availability::Unprobed,
-        }
-    }
-
-    pub(super) fn set_last_check(&self, text: String) {
-        if let Ok(mut last) = self.last_check.lock() {
-            *last = text;
-        }
-    }
-}
-
-fn initial(check: &HealthCheckConfig, known: Option<bool>) -> Availability {
-    match (check, known) {
-        (HealthCheckConfig::None, _) | (HealthCheckConfig::Probe(_), Some(true)) => {
-            Availability::Up
-        }
-        (HealthCheckConfig::Probe(_), Some(false)) => Availability::Down,
-        (HealthCheckConfig::Probe(_), None) => Availability::Unprobed,
-    }
-}
-
-fn encode(availability: Availability) -> u8 {
-    match availability {
-        Availability::Unprobed => UNPROBED,
-        Availability::Up => UP,
-        Availability::Down => DOWN,
     }
 }
 
@@ -485,15 +344,5 @@ fn bytes(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Returns whole milliseconds, at least 1.
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
-}
-
 /// Room for so many clients is kept, whether they are there or not.
 const BY_CLIENT_MIN: usize = 1024;
-const UNPROBED: u8 = 0;
-const UP: u8 = 1;
-const DOWN: u8 = 2;

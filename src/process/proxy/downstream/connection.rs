@@ -17,36 +17,16 @@ use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
+use crate::process::proxy::context::WorkerContext;
+use crate::process::proxy::downstream::client::{Age, Client};
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
+use crate::process::proxy::io::future_pool::FuturePool;
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
 use crate::process::proxy::request::attempts::{self, After, Request};
 use crate::process::proxy::request::record::{self, Moments, Record, Termination};
-use crate::process::proxy::table::Listener;
-use crate::process::proxy::worker::WorkerContext;
-
-/// A client's connection.
-pub(in crate::process::proxy) struct Client {
-    pub(in crate::process::proxy) context: Rc<WorkerContext>,
-    pub(in crate::process::proxy) listener: usize,
-    pub(in crate::process::proxy) address: SocketAddr,
-    /// The port it has connected to.
-    port: u16,
-    pub(in crate::process::proxy) stream: Stream,
-    pub(in crate::process::proxy) deadline: Rc<Deadline>,
-    /// What it has sent and nobody has used.
-    pub(in crate::process::proxy) ahead: Held,
-    age: Age,
-}
-
-/// Whether a connection has carried a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Age {
-    New,
-    Kept,
-}
 
 /// How far the reading of a head has come.
 struct Reading {
@@ -65,7 +45,7 @@ impl Reading {
 }
 
 /// How the wait for a request has ended.
-pub(super) enum Read {
+pub(in crate::process::proxy) enum Read {
     /// With a request.
     Request(Request),
     /// With one that is not relayed.
@@ -78,16 +58,24 @@ pub(super) enum Read {
     Drained,
 }
 
+/// The futures in which a worker handles what was read.
+pub(in crate::process::proxy) type Futures = FuturePool<(Client, Read), (Client, After)>;
+
+/// Returns an empty pool of them.
+pub(in crate::process::proxy) fn futures() -> Futures {
+    FuturePool::new(handle)
+}
+
 /// Serves a connection to its end.
 pub(in crate::process::proxy) async fn serve(
     context: Rc<WorkerContext>,
+    futures: Rc<Futures>,
     listener: usize,
     stream: Stream,
     address: SocketAddr,
     port: u16,
     deadline: Rc<Deadline>,
 ) {
-    let futures = Rc::clone(&context.futures);
     let _registered = context.register(listener, address.ip(), &deadline);
     let mut client = Client {
         context,
@@ -102,7 +90,7 @@ pub(in crate::process::proxy) async fn serve(
     loop {
         let read = client.read().await;
         let mut slot = futures.take();
-        slot.start(client, read);
+        slot.start((client, read));
         let after;
         (client, after) = poll_fn(|cx| slot.poll(cx)).await;
         futures.give_back(slot);
@@ -117,7 +105,7 @@ pub(in crate::process::proxy) async fn serve(
 }
 
 /// Handles what was read, and closes the connection where nothing follows.
-pub(super) async fn handle(mut client: Client, read: Read) -> (Client, After) {
+async fn handle((mut client, read): (Client, Read)) -> (Client, After) {
     let after = match read {
         Read::Request(request) => attempts::answer(&mut client, request).await,
         Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
@@ -137,10 +125,6 @@ pub(super) async fn handle(mut client: Client, read: Read) -> (Client, After) {
 }
 
 impl Client {
-    pub(in crate::process::proxy) fn listener(&self) -> &Listener {
-        &self.context.table.listeners[self.listener]
-    }
-
     async fn read(&mut self) -> Read {
         let timeouts = self.listener().timeouts;
         match (self.ahead.is_empty(), self.age) {

@@ -1,5 +1,5 @@
 //! The client's side of the proxy: a connection, and what is known of its progress.
 
+pub(super) mod client;
 pub(super) mod connection;
-pub(super) mod future_pool;
 pub(super) mod eviction;

@@ -10,8 +10,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::process::proxy::table::millis;
-
 /// Milliseconds since its thread began, but for those in which it was held up; renewed every
 /// `BEAT_MS`, and whenever a connection has used up its budget.
 pub(in crate::process::proxy) type CoarseClock = Rc<Cell<u64>>;
@@ -259,6 +257,13 @@ impl Deadline {
             waker.wake_by_ref();
         }
     }
+}
+
+/// Returns whole milliseconds, at least 1.
+pub(in crate::process::proxy) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 /// A connection that has carried nothing yet keeps its place for so long.

@@ -8,3 +8,4 @@ pub(super) mod buffers;
 pub(super) mod deadline;
 pub(super) mod recycle;
 pub(super) mod budget;
+pub(super) mod future_pool;

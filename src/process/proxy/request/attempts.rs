@@ -16,17 +16,19 @@ use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::AskedFor;
-use crate::process::proxy::downstream::connection::Client;
+use crate::process::proxy::downstream::client::Client;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::request::record::{self, Moments, Record, Termination};
-use crate::process::proxy::table::{Backend, Listener, Pool};
+use crate::process::proxy::table::{Listener, Pool};
 use crate::process::proxy::transfer::exchange::{
     Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
 };
-use crate::process::proxy::upstream::connections::{self, Liveness, OpenError, RequestSlot};
+use crate::process::proxy::upstream::backend::Backend;
+use crate::process::proxy::upstream::connect::{self, OpenError};
+use crate::process::proxy::upstream::connections::Liveness;
 use crate::process::proxy::upstream::picker::Claim;
-use crate::process::proxy::upstream::queue::QueueTicket;
+use crate::process::proxy::upstream::slot::{QueueTicket, RequestSlot};
 
 /// A request that may be relayed.
 pub(in crate::process::proxy) struct Request {
@@ -327,7 +329,7 @@ impl Attempts<'_> {
         let deadline = &self.client.deadline;
         deadline.enter(Phase::Connecting, self.pool().timeouts.connect);
         let address = self.backend(backend).address;
-        let stream = connections::open(&self.client.context, address, deadline).await?;
+        let stream = connect::open(&self.client.context, address, deadline).await?;
         Ok((stream, Connection::Fresh))
     }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::logic::access::{Awaited, Line, Phase, Timers};
-use crate::process::proxy::worker::WorkerContext;
+use crate::process::proxy::context::WorkerContext;
 
 pub(in crate::process::proxy) use crate::logic::access::Termination;
 

@@ -15,13 +15,13 @@ use crate::logic::http1::local_reply::CONTINUE;
 use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
+use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase, Reminder};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
-use crate::process::proxy::worker::WorkerContext;
 
 /// A request on its way and its response on the way back.
 pub(in crate::process::proxy) struct Exchange {

@@ -1,4 +1,4 @@
-//! Connections to backends: opened, kept for the next request, and noticed when dead.
+//! Connections to backends that are kept for the next request, and noticed when dead.
 //!
 //! One set a data thread, nothing shared. The runtime hears of the end of a kept connection by
 //! itself; it is asked before one is used, and in every sweep. A request that must not be sent twice
@@ -6,21 +6,10 @@
 //! had asked for: the next might be taken for an answer.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 
-use tokio::net::TcpStream;
-
-use crate::process::proxy::io::deadline::{CoarseClock, Deadline, Interrupt};
+use crate::process::proxy::io::deadline::CoarseClock;
 use crate::process::proxy::io::stream::{Stream, Unread};
-use crate::process::proxy::shortage::{Operation, is_shortage_towards};
 use crate::process::proxy::table::Table;
-use crate::process::proxy::worker::WorkerContext;
 
 /// The kept connections of one data thread, by pool and backend.
 pub(in crate::process::proxy) struct Upstreams {
@@ -53,7 +42,7 @@ impl Upstreams {
     }
 
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.
-    fn close_one(&self) -> bool {
+    pub(in crate::process::proxy) fn close_one(&self) -> bool {
         let mut all = self.idle.iter().flatten();
         let closed = all.any(|idle| {
             let kept = idle.borrow_mut().pop();
@@ -140,66 +129,6 @@ impl Upstreams {
     }
 }
 
-/// Opens a connection, in the time that `deadline` gives. Where something of ours is short, a kept connection gives way.
-pub(in crate::process::proxy) async fn open(
-    context: &WorkerContext,
-    address: SocketAddr,
-    deadline: &Deadline,
-) -> Result<Stream, OpenError> {
-    let result = connect(address, deadline).await;
-    let Err(OpenError::Shortage(error)) = &result else {
-        return result;
-    };
-    let table = &context.table;
-    table
-        .shortages
-        .note(Operation::Connect, error, table.now_ms());
-    if context.upstreams.close_one() {
-        return connect(address, deadline).await;
-    }
-    result
-}
-
-async fn connect(address: SocketAddr, deadline: &Deadline) -> Result<Stream, OpenError> {
-    let of = |error| OpenError::of(address, error);
-    let mut connecting = pin!(TcpStream::connect(address));
-    let stream = poll_fn(|cx| {
-        if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
-            return Poll::Ready(Err(match interrupt {
-                Interrupt::Overdue => OpenError::TimedOut,
-                Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
-            }));
-        }
-        connecting.as_mut().poll(cx).map_err(of)
-    })
-    .await?;
-    stream.set_nodelay(true).map_err(of)?;
-    Ok(Stream::registered(stream))
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(in crate::process::proxy) enum OpenError {
-    /// Not in time.
-    TimedOut,
-    /// The system said no.
-    Refused(io::Error),
-    /// The system had nothing left to make one of.
-    Shortage(io::Error),
-    /// Everything ends.
-    Cut,
-}
-
-impl OpenError {
-    fn of(address: SocketAddr, error: io::Error) -> OpenError {
-        if is_shortage_towards(address, &error) {
-            OpenError::Shortage(error)
-        } else {
-            OpenError::Refused(error)
-        }
-    }
-}
-
 /// Who says that a kept connection is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::process::proxy) enum Liveness {
@@ -207,46 +136,6 @@ pub(in crate::process::proxy) enum Liveness {
     Runtime,
     /// The kernel, at one system call more: the request cannot be sent again.
     Kernel,
-}
-
-/// A request that a backend is busy with: the slot that was acquired there, released when this is dropped.
-pub(in crate::process::proxy) struct RequestSlot {
-    context: Rc<WorkerContext>,
-    pool: usize,
-    backend: usize,
-}
-
-impl RequestSlot {
-    /// Holds a slot that was acquired.
-    pub(in crate::process::proxy) fn new(
-        context: &Rc<WorkerContext>,
-        pool: usize,
-        backend: usize,
-    ) -> RequestSlot {
-        RequestSlot {
-            context: Rc::clone(context),
-            pool,
-            backend,
-        }
-    }
-
-    /// Returns the index of the backend.
-    pub(in crate::process::proxy) fn backend(&self) -> usize {
-        self.backend
-    }
-
-    /// Counts an attempt on the backend.
-    pub(in crate::process::proxy) fn count_attempt(&self) {
-        let backend = &self.context.table.pools[self.pool].backends[self.backend];
-        backend.requests.fetch_add(1, Relaxed);
-    }
-}
-
-impl Drop for RequestSlot {
-    fn drop(&mut self) {
-        let pool = &self.context.table.pools[self.pool];
-        pool.release_slot(self.backend, self.context.table.now_ms());
-    }
 }
 
 /// Connections kept for a backend by one data thread; the oldest is closed for one more.
@@ -259,6 +148,11 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use std::net::TcpListener;
+
+    use std::net::SocketAddr;
+    use std::rc::Rc;
+
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::config::{self, NodeName};

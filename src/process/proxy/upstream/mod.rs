@@ -1,7 +1,10 @@
-//! The side of the backends: who gets a request, who waits for a slot, which connections are kept.
+//! The side of the backends: which one gets a request, which request waits for a slot, which connections are kept.
 //!
-//! Read `picker`, `queue`, then `connections`.
+//! Read `backend`, `picker`, `queue`, `slot`, then `connections`.
 
+pub(super) mod backend;
 pub(super) mod picker;
 pub(super) mod queue;
+pub(super) mod slot;
 pub(super) mod connections;
+pub(super) mod connect;

@@ -6,7 +6,7 @@
 use crate::logic::balance::Balance;
 use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
 use crate::logic::balance::retry::Tried;
-use crate::process::proxy::table::Backend;
+use crate::process::proxy::upstream::backend::Backend;
 
 /// What picking remembers of one pool.
 pub(in crate::process::proxy) struct Picker {

@@ -8,7 +8,6 @@
 //! itself, then looks for room; who gives room back does so, then looks at the count. A fence between the two steps on
 //! either side lets at least one of them see the other.
 
-use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicU64, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,10 +16,8 @@ use std::task::{Context, Poll, Waker};
 use crate::logic::balance::Balance;
 use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket};
 use crate::logic::balance::retry::Tried;
-use crate::process::proxy::table::{Backend, Pool};
-use crate::process::proxy::upstream::connections::RequestSlot;
+use crate::process::proxy::upstream::backend::Backend;
 use crate::process::proxy::upstream::picker::{Claim, Picker};
-use crate::process::proxy::worker::WorkerContext;
 
 /// The queue of one pool.
 ///
@@ -49,7 +46,7 @@ struct Waiter {
 }
 
 /// What a waiting request is woken with.
-enum Call {
+pub(in crate::process::proxy) enum Call {
     /// A slot on a backend, by index, that was acquired for it.
     Slot(usize),
     /// No backend is left to wait for.
@@ -102,7 +99,12 @@ impl PoolQueue {
     }
 
     /// Takes a place: behind everybody, or before all new ones where the request was tried already.
-    fn enter(&self, backends: &[Backend], now_ms: u64, tried: Tried) -> Ticket {
+    pub(in crate::process::proxy) fn enter(
+        &self,
+        backends: &[Backend],
+        now_ms: u64,
+        tried: Tried,
+    ) -> Ticket {
         let lane = match tried.count() {
             0 => Lane::New,
             _ => Lane::Again,
@@ -118,7 +120,11 @@ impl PoolQueue {
     }
 
     /// Ready with what a ticket was called with.
-    fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Call> {
+    pub(in crate::process::proxy) fn poll(
+        &self,
+        ticket: Ticket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Call> {
         let mut inside = self.lock();
         if let Some(call) = inside.queue.answer(ticket) {
             return Poll::Ready(call);
@@ -133,7 +139,7 @@ impl PoolQueue {
     }
 
     /// Ends a ticket; returns what it was called with and has not heard of.
-    fn leave(&self, ticket: Ticket) -> Option<Call> {
+    pub(in crate::process::proxy) fn leave(&self, ticket: Ticket) -> Option<Call> {
         let mut inside = self.lock();
         let left = inside.queue.leave(ticket);
         self.count(&inside.queue);
@@ -160,56 +166,6 @@ fn offer(picker: &mut Picker, backends: &[Backend], now_ms: u64, tried: &Tried) 
     }
 }
 
-/// A place in the queue of a pool, until this is dropped.
-pub(in crate::process::proxy) struct QueueTicket {
-    context: Rc<WorkerContext>,
-    pool: usize,
-    ticket: Ticket,
-}
-
-impl QueueTicket {
-    /// Takes a place for a request that has been tried on the given backends.
-    pub(in crate::process::proxy) fn take(
-        context: &Rc<WorkerContext>,
-        pool_index: usize,
-        tried: Tried,
-    ) -> QueueTicket {
-        let pool = &context.table.pools[pool_index];
-        let now_ms = context.table.now_ms();
-        QueueTicket {
-            ticket: pool.queue.enter(&pool.backends, now_ms, tried),
-            context: Rc::clone(context),
-            pool: pool_index,
-        }
-    }
-
-    /// Ready with room on a backend, or with `None` where there is nobody left to wait for.
-    pub(in crate::process::proxy) fn poll(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<RequestSlot>> {
-        let poll = self.pool().queue.poll(self.ticket, cx);
-        poll.map(|call| match call {
-            Call::Slot(backend) => Some(RequestSlot::new(&self.context, self.pool, backend)),
-            Call::NoBackend => None,
-        })
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.context.table.pools[self.pool]
-    }
-}
-
-impl Drop for QueueTicket {
-    /// Leaves; who was called and has not heard of it passes its room on.
-    fn drop(&mut self) {
-        let pool = self.pool();
-        if let Some(Call::Slot(backend)) = pool.queue.leave(self.ticket) {
-            pool.release_slot(backend, self.context.table.now_ms());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -222,7 +178,7 @@ mod tests {
     use crate::config::{self, NodeName};
     use crate::logic::balance::health::Availability;
     use crate::logic::descriptors::{Shares, Wanted};
-    use crate::process::proxy::table::Table;
+    use crate::process::proxy::table::{Pool, Table};
 
     struct Unpark(Thread);
 

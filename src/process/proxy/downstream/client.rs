@@ -1,0 +1,38 @@
+//! A client's connection: what reading its requests and answering them have in common.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::process::proxy::context::WorkerContext;
+use crate::process::proxy::io::buffers::Held;
+use crate::process::proxy::io::deadline::Deadline;
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::table::Listener;
+
+/// A client's connection.
+pub(in crate::process::proxy) struct Client {
+    pub(in crate::process::proxy) context: Rc<WorkerContext>,
+    pub(in crate::process::proxy) listener: usize,
+    pub(in crate::process::proxy) address: SocketAddr,
+    /// The port it has connected to.
+    pub(in crate::process::proxy) port: u16,
+    pub(in crate::process::proxy) stream: Stream,
+    pub(in crate::process::proxy) deadline: Rc<Deadline>,
+    /// What it has sent and nobody has used.
+    pub(in crate::process::proxy) ahead: Held,
+    pub(in crate::process::proxy) age: Age,
+}
+
+/// Whether a connection has carried a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Age {
+    New,
+    Kept,
+}
+
+impl Client {
+    /// Returns the listener that it has come to.
+    pub(in crate::process::proxy) fn listener(&self) -> &Listener {
+        &self.context.table.listeners[self.listener]
+    }
+}

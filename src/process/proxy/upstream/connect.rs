@@ -1,0 +1,74 @@
+//! Opening a connection to a backend.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::net::TcpStream;
+
+use crate::process::proxy::context::WorkerContext;
+use crate::process::proxy::io::deadline::{Deadline, Interrupt};
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::shortage::{Operation, is_shortage_towards};
+
+/// Opens a connection, in the time that `deadline` gives. Where something of ours is short, a kept connection gives way.
+pub(in crate::process::proxy) async fn open(
+    context: &WorkerContext,
+    address: SocketAddr,
+    deadline: &Deadline,
+) -> Result<Stream, OpenError> {
+    let result = connect(address, deadline).await;
+    let Err(OpenError::Shortage(error)) = &result else {
+        return result;
+    };
+    let table = &context.table;
+    table
+        .shortages
+        .note(Operation::Connect, error, table.now_ms());
+    if context.upstreams.close_one() {
+        return connect(address, deadline).await;
+    }
+    result
+}
+
+async fn connect(address: SocketAddr, deadline: &Deadline) -> Result<Stream, OpenError> {
+    let of = |error| OpenError::of(address, error);
+    let mut connecting = pin!(TcpStream::connect(address));
+    let stream = poll_fn(|cx| {
+        if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
+            return Poll::Ready(Err(match interrupt {
+                Interrupt::Overdue => OpenError::TimedOut,
+                Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
+            }));
+        }
+        connecting.as_mut().poll(cx).map_err(of)
+    })
+    .await?;
+    stream.set_nodelay(true).map_err(of)?;
+    Ok(Stream::registered(stream))
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(in crate::process::proxy) enum OpenError {
+    /// Not in time.
+    TimedOut,
+    /// The system said no.
+    Refused(io::Error),
+    /// The system had nothing left to make one of.
+    Shortage(io::Error),
+    /// Everything ends.
+    Cut,
+}
+
+impl OpenError {
+    fn of(address: SocketAddr, error: io::Error) -> OpenError {
+        if is_shortage_towards(address, &error) {
+            OpenError::Shortage(error)
+        } else {
+            OpenError::Refused(error)
+        }
+    }
+}
