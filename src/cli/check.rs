@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
+use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
 use super::status::table;
-use super::{EXIT_DONE, EXIT_FAILED, refuse};
 use crate::config::{
     Balance, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
     VirtualRouterConfig,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{EXIT_DONE, refuse};
+use super::outcome::{EXIT_DONE, refuse};
 use crate::process::supervisor::{self, Options};
 
 /// Runs the daemon until it is told to stop; returns the exit code.

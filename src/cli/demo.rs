@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use super::status::table;
-use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::lab::LabError;
 use crate::lab::events::{Outcome, SCRIPT};
 use crate::lab::interrupt::clean_up_on_signals;

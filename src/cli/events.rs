@@ -5,8 +5,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use super::status::StatusError;
-use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::ipc::control::{self, Event, Request, Response};
 use crate::ipc::log::Rfc3339;
 

@@ -7,13 +7,14 @@ pub mod check;
 mod daemon;
 pub mod demo;
 mod events;
+mod outcome;
 mod status;
 
 use std::path::PathBuf;
 
 use events::Until;
 
-use crate::process::supervisor::SupervisorError;
+pub use outcome::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Output, print_error};
 
 /// What `evenkeel --help` prints; the manual has the same flags.
 pub const USAGE: &str = "\
@@ -59,15 +60,6 @@ struct Flags {
     output: Output,
     until: Until,
     visitors: usize,
-}
-
-/// How an answer is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Tables, for people.
-    Text,
-    /// `--json`.
-    Json,
 }
 
 /// Runs the command that the arguments name (without the program's own) and returns the exit code.
@@ -161,44 +153,6 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
     Ok(flags)
 }
 
-/// Prints why the daemon cannot run, or a file is wrong; returns the exit code.
-fn refuse(error: &SupervisorError) -> i32 {
-    print_error(error);
-    if error.is_bad_config() {
-        EXIT_CONFIG
-    } else {
-        EXIT_FAILED
-    }
-}
-
-/// Prints an error and all its causes, once.
-pub fn print_error(error: &dyn std::error::Error) {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    let text = if text.starts_with("error") {
-        text
-    } else {
-        format!("error: {text}")
-    };
-    eprintln!("{}", text.trim_end());
-}
-
-/// Done.
-pub const EXIT_DONE: i32 = 0;
-/// Failed.
-pub const EXIT_FAILED: i32 = 1;
-/// Called wrongly.
-pub const EXIT_USAGE: i32 = 2;
-/// A bad configuration; EX_CONFIG of sysexits.h.
-pub const EXIT_CONFIG: i32 = 78;
 /// Where the configuration is.
 const DEFAULT_CONFIG: &str = "/etc/evenkeel/evenkeel.yaml";
 /// Where the control socket is.

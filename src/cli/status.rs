@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::ipc::control::{
     self, AccessLogStatus, ListenerStatus, PoolStatus, Request, Response, RouterStatus, Status,
 };

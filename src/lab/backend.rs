@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use answer::Answerer;
+pub use answer::Behavior;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -23,19 +24,6 @@ use tokio::task::JoinSet;
 
 use super::LabError;
 use super::host::Host;
-
-/// What a backend does with requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behavior {
-    /// Answers 200.
-    Serves,
-    /// Answers 503 below `/health`, and 200 elsewhere.
-    FailsHealth,
-    /// Answers 503 to everything.
-    Fails,
-    /// Has closed its connections, and the kernel refuses new ones.
-    Refuses,
-}
 
 /// A backend that runs until it is dropped.
 #[derive(Debug)]

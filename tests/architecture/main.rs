@@ -11,6 +11,7 @@
     reason = "a check that cannot read the tree should say so at once"
 )]
 
+mod circles;
 mod planted;
 mod source;
 

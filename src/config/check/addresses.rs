@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::routers::Taken;
+use super::taken::Taken;
 use crate::config::file::NodeId;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};

@@ -13,6 +13,7 @@ mod parameters;
 mod pools;
 mod routers;
 mod synchronize;
+mod taken;
 mod values;
 mod wire;
 

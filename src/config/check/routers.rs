@@ -1,12 +1,12 @@
 //! The section `virtual_routers`: one entry is one virtual router, or two of both families.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::addresses::{by_family, check_addresses, derived_link_local};
 use super::parameters::{Election, check_election};
 use super::synchronize::{self, Wanted};
+use super::taken::Taken;
 use super::values::{flag, flag_by_node};
 use super::wire::{Wire, check_wire, fits_families, of_family};
 use crate::config::VirtualRouterConfig;
@@ -51,14 +51,6 @@ pub(super) fn check(
         }
     }
     Some(checked)
-}
-
-/// What earlier entries have taken.
-#[derive(Debug, Default)]
-pub(super) struct Taken<'a> {
-    vrids: HashMap<(&'a str, Vrid, Family), &'a str>,
-    /// With the interface where they are only unique there.
-    pub(super) addresses: HashMap<(IpAddr, Option<&'a str>), &'a str>,
 }
 
 /// An entry, as others on its link see it.

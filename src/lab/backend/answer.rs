@@ -21,8 +21,20 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Interval};
 
-use super::Behavior;
 use crate::lab::websocket::{self, Frame as WebSocketFrame};
+
+/// What a backend does with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behavior {
+    /// Answers 200.
+    Serves,
+    /// Answers 503 below `/health`, and 200 elsewhere.
+    FailsHealth,
+    /// Answers 503 to everything.
+    Fails,
+    /// Has closed its connections, and the kernel refuses new ones.
+    Refuses,
+}
 
 /// One connection of a backend: who answers, who asked, and the upgrade that was promised.
 pub(super) struct Answerer<'a> {

@@ -1,6 +1,7 @@
 //! Who visits: the kinds of visitors, how many there are of each, and how many the descriptors allow.
 
 use std::fmt;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -147,6 +148,24 @@ impl Crowd {
 const DESCRIPTORS_EACH: u64 = 3;
 /// Listeners, namespaces, logs, the probe's requests while nobody answers, connections that are not closed yet.
 const OTHER_DESCRIPTORS: u64 = 256;
+
+/// How patient visitors are, and how long their transfers take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Without a byte for so long, a request has failed.
+    pub patience: Duration,
+    /// What a download or an upload takes.
+    pub transfer: Duration,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_secs(2),
+            transfer: Duration::from_secs(3),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ pub mod visitor;
 pub mod party;
 pub mod errands;
 
-pub use crowd::{Crowd, Kind};
+pub use crowd::{Crowd, Habits, Kind};
 pub use errands::{Errand, Errands};
-pub use party::{Habits, Visitors};
+pub use party::Visitors;
 pub use visits::{Tally, Visits};

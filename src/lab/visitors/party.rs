@@ -11,29 +11,11 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::book::Book;
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Habits};
 use super::visitor::{Desk, Visitor};
 use super::visits::Visits;
 use crate::lab::LabError;
 use crate::lab::host::Host;
-
-/// How patient visitors are, and how long their transfers take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Habits {
-    /// Without a byte for so long, a request has failed.
-    pub patience: Duration,
-    /// What a download or an upload takes.
-    pub transfer: Duration,
-}
-
-impl Default for Habits {
-    fn default() -> Self {
-        Self {
-            patience: Duration::from_secs(2),
-            transfer: Duration::from_secs(3),
-        }
-    }
-}
 
 /// Visitors who come until they are dropped, at most for [`STAY_MAX`].
 #[derive(Debug)]

@@ -14,9 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ask::{self, Then, Trouble};
 use super::book::Book;
-use super::crowd::Kind;
+use super::crowd::{Habits, Kind};
 use super::line::{Broken, Line};
-use super::party::Habits;
 use crate::lab::probe::Failure;
 
 /// A visitor's seat in the book, and what all visitors share.

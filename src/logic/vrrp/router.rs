@@ -21,7 +21,6 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-pub use self::leaving::RELEASE_MARGIN;
 pub use super::counters::Counters;
 pub use super::state::{
     Action, Cause, Failure, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt, State,
@@ -500,7 +499,7 @@ impl VirtualRouter {
             active_down_at,
             active_adver_interval: own_interval,
             release_at: if stale {
-                Some(active_down_at + own_interval.duration() + leaving::RELEASE_MARGIN)
+                Some(active_down_at + own_interval.duration() + RELEASE_MARGIN)
             } else {
                 release_at
             },
@@ -681,6 +680,10 @@ impl Holding {
     }
 }
 
+/// How long addresses are held, suppressed, after the new Active was heard: requests in flight end.
+pub const RELEASE_AFTER_SUCCESSOR: Duration = Duration::from_millis(200);
+/// How much longer than an interval addresses are held when nobody is heard.
+pub const RELEASE_MARGIN: Duration = Duration::from_millis(100);
 /// The most actions one event causes; the queue between the router and the shell is empty before
 /// each event.
 pub const ACTIONS_MAX: usize = 12;

@@ -26,10 +26,10 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::context::Stage;
 use super::io::deadline::BEAT_MS;
+use super::lifecycle::Events;
+use super::lifecycle::Stage;
 use super::progress::Progress;
-use super::serving::Events;
 use super::shortage::{Operation, is_shortage_towards};
 use super::table::Table;
 use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};

@@ -20,6 +20,7 @@ use super::io::budget::Budget;
 use super::io::buffers::Buffers;
 use super::io::deadline::{self, CoarseClock, Deadline, Interrupt, Phase};
 use super::io::pipes::Pipes;
+use super::lifecycle::Stage;
 use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::progress::Progress;
 use super::table::Table;
@@ -346,17 +347,6 @@ pub(super) enum Asked {
 fn date_now() -> [u8; DATE_BYTES] {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     http_date(since.map_or(0, |since| since.as_secs()))
-}
-
-/// How far the proxy's life has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Accepting.
-    Serving,
-    /// Finishing.
-    Draining,
-    /// Cutting what is left.
-    Cutting,
 }
 
 /// How long a backend that could not be connected to is asked last: about what a health check needs to notice.

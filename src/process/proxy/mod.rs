@@ -8,6 +8,7 @@
 //! (`logic::balance`) and a connection to it → `transfer` moves both messages through `io` →
 //! `request` says what becomes of the connections.
 
+mod lifecycle;
 mod shortage;
 mod table;
 pub mod memory;
@@ -25,4 +26,5 @@ mod checks;
 mod serving;
 pub mod run;
 
-pub use serving::{Drained, Events, PassedSocket, Proxy, ProxyError};
+pub use lifecycle::Events;
+pub use serving::{Drained, PassedSocket, Proxy, ProxyError};

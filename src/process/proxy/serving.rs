@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use super::access::Log;
 use super::allocator;
 use super::checks::Checks;
-use super::context::Stage;
 use super::io::deadline::Phase;
+use super::lifecycle::{Events, Stage};
 use super::progress::{Found, Observer, Progress};
 use super::table::Table;
 use super::worker::{self, Plan};
@@ -26,9 +26,6 @@ use crate::config::{Config, HealthCheckConfig};
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::{FromProxy, PoolHealth};
 use crate::logic::descriptors::{Shares, Wanted};
-
-/// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
-pub type Events = Arc<dyn Fn(FromProxy) + Send + Sync>;
 
 /// The sockets of one bind address, one a data thread.
 #[derive(Debug)]

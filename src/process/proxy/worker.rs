@@ -20,12 +20,13 @@ use tokio::time::MissedTickBehavior;
 
 use super::access::Lines;
 use super::allocator::Giver;
-use super::context::{Asked, Stage, WorkerContext};
+use super::context::{Asked, WorkerContext};
 use super::downstream::connection::{self, Futures};
 use super::downstream::eviction::Full;
 use super::io::budget::Hunger;
 use super::io::deadline::{BEAT_MS, Deadline};
 use super::io::stream::{Listening, Stream};
+use super::lifecycle::Stage;
 use super::progress::Progress;
 use super::request::answer::TOO_MANY_CONNECTIONS;
 use super::shortage::{Operation, is_shortage};

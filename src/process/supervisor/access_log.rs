@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::SupervisorError;
 use super::aside::Aside;
 use super::child::Child;
+use super::error::SupervisorError;
 use crate::config::{AccessLogTarget, Config};
 use crate::ipc::message::ToProxy;
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
-use super::SupervisorError;
+use super::error::SupervisorError;
 use super::threads::Threads;
 use crate::ipc::channel::{self, AsyncChannel, Bounds, Sent};
 use crate::process::role::Role;

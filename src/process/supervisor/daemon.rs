@@ -3,6 +3,7 @@
 //! Channels are read before a tick is counted, so that a beat that has arrived always counts. Nothing here waits for
 //! a child: what it does not read is its end.
 
+mod asked;
 mod belief;
 mod children;
 mod hearing;
@@ -21,24 +22,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use self::asked::Asked;
 use self::belief::Belief;
-use self::hearing::LogMeters;
-use self::questions::Asked;
+use self::meter::LogMeters;
 use self::shortage::Shortages;
-use super::SupervisorError;
 use super::access_log::AccessLog;
 use super::child::{Child, Heard, TICK};
 use super::control::{self, Question};
+use super::error::SupervisorError;
 use super::event_log::EventLog;
 use super::hooks::Hooks;
 use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
 use super::tracking::tracked;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::ipc;
 use crate::ipc::log::Printer;
 use crate::ipc::message::{ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey};
-use crate::logic::lifecycle::{Lifecycle, Phase};
+use crate::logic::lifecycle::{Lifecycle, Phase, Plan};
 use crate::logic::track::Tracker;
 use crate::process::role::{self, Role};
 
@@ -140,7 +141,7 @@ impl Daemon {
         Self {
             vrrp: wanted(Role::Vrrp, vrrp, setup.config.virtual_routers.is_empty()),
             proxy: wanted(Role::Proxy, proxy, setup.config.listeners.is_empty()),
-            lifecycle: Lifecycle::new(stopping::plan(&setup.config)),
+            lifecycle: Lifecycle::new(stop_plan(&setup.config)),
             setup,
             belief,
             shortages: Shortages::default(),
@@ -257,6 +258,20 @@ impl Daemon {
         for asked in late {
             self.answer(asked);
         }
+    }
+}
+
+/// Returns what bounds a stop of this configuration.
+fn stop_plan(config: &Config) -> Plan {
+    let intervals = config.virtual_routers.iter();
+    Plan {
+        advertisement_interval: intervals
+            .map(|router| router.advertisement_interval.duration())
+            .max()
+            .unwrap_or_default(),
+        release: config::release_time(&config.virtual_routers),
+        drain: config.proxy.drain,
+        serves: !config.listeners.is_empty(),
     }
 }
 

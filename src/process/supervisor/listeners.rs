@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::SupervisorError;
+use super::error::SupervisorError;
 use crate::config::Config;
 
 /// The sockets of one bind address of one listener.

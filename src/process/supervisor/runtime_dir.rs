@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Uid;
 
-use super::SupervisorError;
+use super::error::SupervisorError;
 
 /// Makes the directory where there is none and takes its lock, which dies with this process.
 pub fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {

@@ -113,7 +113,7 @@ impl VirtualRouter {
         self.stand_cause = cause;
         self.is_candidate = false;
         let at = self.not_too_early(at);
-        let hold = learned.duration() + super::leaving::RELEASE_MARGIN;
+        let hold = learned.duration() + super::RELEASE_MARGIN;
         let awaits_successor = self.successor.is_none();
         if let State::Backup {
             active_down_at,
@@ -159,7 +159,7 @@ impl VirtualRouter {
         let to = State::Backup {
             active_down_at: now + patience,
             active_adver_interval: learned,
-            release_at: Some(now + super::leaving::RELEASE_AFTER_SUCCESSOR),
+            release_at: Some(now + super::RELEASE_AFTER_SUCCESSOR),
         };
         self.transition(now, to, cause);
     }

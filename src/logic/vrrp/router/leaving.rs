@@ -6,7 +6,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::{Action, Cause, Holding, Lifecycle, State, VirtualRouter};
+use super::{
+    Action, Cause, Holding, Lifecycle, RELEASE_AFTER_SUCCESSOR, RELEASE_MARGIN, State,
+    VirtualRouter,
+};
 use crate::model::Priority;
 
 impl VirtualRouter {
@@ -205,10 +208,6 @@ impl VirtualRouter {
     }
 }
 
-/// How long addresses are held, suppressed, after the new Active was heard: requests in flight end.
-pub const RELEASE_AFTER_SUCCESSOR: Duration = Duration::from_millis(200);
-/// How much longer than an interval addresses are held when nobody is heard.
-pub const RELEASE_MARGIN: Duration = Duration::from_millis(100);
 /// Between two re-elections because of a lowered priority.
 pub const DEMOTION_INTERVAL: Duration = Duration::from_secs(10);
 /// How many down intervals a router stays Backup after the host failed it; doubled with every

@@ -6,6 +6,7 @@
 //! supervisor, because this process may open nothing, and replaced while we run.
 
 mod lines;
+mod job;
 mod writer;
 
 use std::io;
@@ -17,51 +18,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::job::{Filled, Job, Shared};
 use self::writer::Writer;
-use crate::config::{AccessLogConfig, AccessLogTarget};
+use crate::config::AccessLogConfig;
 use crate::ipc::control::AccessLogStatus;
-use crate::logic::access::Format;
 
 pub(super) use lines::Lines;
-
-/// What the threads of the proxy know of the log.
-struct Shared {
-    to: AccessLogTarget,
-    format: Format,
-    written: AtomicU64,
-    dropped: AtomicU64,
-    /// What is to be written to from now on.
-    sink: Mutex<Option<OwnedFd>>,
-    /// Nobody waits for the writer any more.
-    closing: AtomicBool,
-    /// Why the last write failed; empty where it did not.
-    error: Mutex<String>,
-}
 
 /// The log as the proxy's owner has it; dropping it ends the writer.
 pub(super) struct Log {
     shared: Arc<Shared>,
     jobs: SyncSender<Job>,
     done: watch::Receiver<bool>,
-}
-
-/// What the writer is asked.
-enum Job {
-    /// Write this, and give the buffer back.
-    Write(Filled),
-    /// Look at what is to be written to.
-    Look,
-    /// End.
-    End,
-}
-
-/// A buffer of whole lines.
-struct Filled {
-    lines: Vec<u8>,
-    /// So many.
-    count: u64,
-    /// Whose it is.
-    thread: usize,
 }
 
 impl Log {

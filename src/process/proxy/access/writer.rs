@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
 
-use super::{Filled, Job, Shared};
+use super::job::{Filled, Job, Shared};
 use crate::config::AccessLogTarget;
 
 /// The writer.

@@ -147,9 +147,7 @@ const IDLE_MS_MAX: u64 = 30_000;
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use std::net::TcpListener;
-
-    use std::net::SocketAddr;
+    use std::net::{SocketAddr, TcpListener};
     use std::rc::Rc;
 
     use tokio::net::TcpStream;

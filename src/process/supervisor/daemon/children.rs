@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::time::{ClockId, clock_gettime};
 
 use super::Daemon;
+use super::asked::ProxyPart;
 use super::belief::{LACKING_MAX, keep_sockets};
-use super::questions::ProxyPart;
 use crate::ipc::message::{FromProxy, FromVrrp, StateName, ToVrrp};
 use crate::logic::lifecycle::Phase;
 use crate::model::{Fitness, RouterName};

@@ -9,7 +9,6 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::Daemon;
-use super::meter::{Meter, Rate};
 use super::shortage::Shortage;
 use crate::ipc::log_line::LogLine;
 use crate::ipc::message::{FromProxy, FromVrrp, ToVrrp};
@@ -112,27 +111,6 @@ impl Daemon {
                 let why = "until it is quieter";
                 self.shortages.note(now, Shortage::Log(role), &why);
             }
-        }
-    }
-}
-
-/// How much each child may write into the log.
-pub(super) struct LogMeters {
-    vrrp: Meter,
-    proxy: Meter,
-}
-
-impl LogMeters {
-    /// Returns full ones; `talkative` where an operator asked for many lines.
-    pub(super) const fn new(now: Instant, talkative: bool) -> Self {
-        let rate = if talkative {
-            Rate::TALKATIVE
-        } else {
-            Rate::QUIET
-        };
-        Self {
-            vrrp: Meter::new(now, rate),
-            proxy: Meter::new(now, rate),
         }
     }
 }

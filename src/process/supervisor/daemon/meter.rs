@@ -67,6 +67,27 @@ impl Meter {
     }
 }
 
+/// How much each child may write into the log.
+pub(super) struct LogMeters {
+    pub(super) vrrp: Meter,
+    pub(super) proxy: Meter,
+}
+
+impl LogMeters {
+    /// Returns full ones; `talkative` where an operator asked for many lines.
+    pub(super) const fn new(now: Instant, talkative: bool) -> Self {
+        let rate = if talkative {
+            Rate::TALKATIVE
+        } else {
+            Rate::QUIET
+        };
+        Self {
+            vrrp: Meter::new(now, rate),
+            proxy: Meter::new(now, rate),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

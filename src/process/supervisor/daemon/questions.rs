@@ -1,36 +1,13 @@
 //! The operators' questions: a status is put together from what both children say in time.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::Daemon;
-use crate::ipc::control::{
-    AccessLogStatus, BackendStatus, ListenerStatus, PoolStatus, ProcessStatus, Request, Response,
-    RouterStatus, Status,
-};
+use super::asked::{Asked, ProxyPart};
+use crate::ipc::control::{BackendStatus, PoolStatus, ProcessStatus, Request, Response, Status};
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
 use crate::process::supervisor::control::Question;
-
-/// A status that waits for its parts.
-pub(super) struct Asked {
-    pub(super) id: u64,
-    pub(super) reply: oneshot::Sender<Response>,
-    pub(super) until: Instant,
-    pub(super) routers: Option<(Vec<RouterStatus>, BTreeMap<String, u64>)>,
-    pub(super) proxy: Option<ProxyPart>,
-}
-
-/// What the proxy says of itself.
-#[derive(Default)]
-pub(super) struct ProxyPart {
-    pub(super) listeners: Vec<ListenerStatus>,
-    pub(super) pools: Vec<PoolStatus>,
-    pub(super) access_log: Option<AccessLogStatus>,
-    pub(super) warnings: Vec<String>,
-}
 
 impl Daemon {
     pub(super) fn handle_question(&mut self, question: Question) {

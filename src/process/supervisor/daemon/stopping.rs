@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Daemon;
-use crate::config::{self, Config};
 use crate::ipc::message::{ToProxy, ToVrrp};
-use crate::logic::lifecycle::{Action, Phase, Plan, Running};
+use crate::logic::lifecycle::{Action, Phase, Running};
 use crate::process::supervisor::child::Child;
 
 impl Daemon {
@@ -69,20 +68,6 @@ impl Daemon {
             self.notifier
                 .send(&format!("EXTEND_TIMEOUT_USEC={extension_us}"));
         }
-    }
-}
-
-/// Returns what bounds a stop of this configuration.
-pub(super) fn plan(config: &Config) -> Plan {
-    let intervals = config.virtual_routers.iter();
-    Plan {
-        advertisement_interval: intervals
-            .map(|router| router.advertisement_interval.duration())
-            .max()
-            .unwrap_or_default(),
-        release: config::release_time(&config.virtual_routers),
-        drain: config.proxy.drain,
-        serves: !config.listeners.is_empty(),
     }
 }
 

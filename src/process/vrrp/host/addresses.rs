@@ -15,7 +15,7 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::Ownership;
+use super::messages::Ownership;
 use super::monitor::{Address, Link};
 use super::netlink::{Netlink, Request};
 

@@ -16,172 +16,20 @@ pub mod netlink;
 pub mod nftables;
 mod attachment;
 pub mod neighbor_suppression;
+mod messages;
 mod thread;
 
-use std::io::{self, Read, Write};
-use std::net::IpAddr;
+use std::io::{self};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 pub use self::macvlan::VirtualMac;
-use crate::logic::vrrp::LinkState;
-use crate::model::VirtualAddress;
-
-/// One virtual router as the host thread knows it; its number is its place in the list.
-#[derive(Clone, Debug)]
-pub struct RouterSpec {
-    /// The interface of its link.
-    pub interface: String,
-    /// Its addresses are on a macvlan with this hardware address.
-    pub virtual_mac: Option<VirtualMac>,
-    /// All of one family, at least one.
-    pub addresses: Arc<[VirtualAddress]>,
-    /// Its addresses may be the host's own: those are left where they are.
-    pub ownership: Ownership,
-    /// What is sent to its addresses is dropped.
-    pub acceptance: Acceptance,
-    /// Addresses that are already there, complete and tagged as ours, are kept at the start.
-    pub leftovers: Leftovers,
-}
-
-/// Whether addresses that somebody else has given the host are in our way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    /// We install every address, as a lease; another entry of the same address is replaced.
-    Lease,
-    /// The virtual router owns its addresses (RFC 9568 §1.7): what the host has is neither replaced nor removed, but
-    /// suppressed while it is not Active.
-    Owner,
-}
-
-/// Accept_Mode of RFC 9568 §6.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acceptance {
-    /// Packets to the addresses are delivered.
-    Accept,
-    /// They are dropped, but for neighbor discovery and what the host sends to itself.
-    Refuse,
-}
-
-/// What happens to the addresses of a former process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leftovers {
-    /// They are kept if they are complete, for an adoption.
-    Keep,
-    /// They are removed.
-    Remove,
-}
-
-/// What the protocol thread wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// The number of the virtual router.
-    pub router: usize,
-    /// Echoed in the event; counts the commands to this router but renewals, which bear that of their installation.
-    pub generation: u64,
-    /// A command that extends a lease is not executed later than this: the process has slept, and somebody else
-    /// may be Active.
-    pub not_after: Instant,
-    /// What to do.
-    pub what: What,
-}
-
-/// The kinds of commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Install every address and end its suppression; answered by `Applied` or `ApplyFailed`.
-    Install(Duration),
-    /// Extend every lease; answered by `Renewed` or `ApplyFailed`.
-    Renew(Duration),
-    /// Answer neither ARP nor neighbor discovery.
-    Suppress,
-    /// Take every address away; answered by `Removed`.
-    Remove,
-}
-
-/// What the host thread says.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The link of a virtual router, at the start and whenever it changes.
-    Link {
-        /// The number of the virtual router.
-        router: usize,
-        /// What its interface is now.
-        link: RouterLink,
-    },
-    /// Said once, after the first `Link` of every router: whether each still has its addresses from a former process.
-    Surveyed(Vec<bool>),
-    /// All addresses are installed.
-    Applied(Answer),
-    /// Some are not.
-    ApplyFailed(Answer, String),
-    /// All leases are extended.
-    Renewed(Answer),
-    /// No address is left.
-    Removed(Answer),
-    /// Somebody else has removed an address that should be there.
-    AddressesLost {
-        /// The number of the virtual router.
-        router: usize,
-    },
-    /// A virtual router has no place for its addresses: its macvlan cannot be made. Said when it changes.
-    AttachmentRefused {
-        /// The number of the virtual router.
-        router: usize,
-        /// Why, for people.
-        why: String,
-    },
-    /// The kernel does not let us suppress the answers for an address; they are released at once instead. Said once.
-    SuppressionRefused(String),
-    /// The thread has ended, because it was told to, or because netlink failed.
-    Ended(Option<String>),
-}
-
-/// To which command an event answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The number of the virtual router.
-    pub router: usize,
-    /// Of the command.
-    pub generation: u64,
-}
-
-/// The link of one virtual router.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouterLink {
-    /// `None` while there is no such interface; another number after it was made again.
-    pub ifindex: Option<u32>,
-    /// Where announcements leave, and advertisements that are not unicast.
-    pub outlet: Option<Outlet>,
-    /// Whether advertisements can be sent, and from where.
-    pub state: LinkState,
-    /// Every address of this host but virtual ones: packets from there are our own.
-    pub local: Arc<[IpAddr]>,
-}
-
-impl RouterLink {
-    /// Returns the source of advertisements, while the link is usable.
-    pub const fn primary(&self) -> Option<IpAddr> {
-        match self.state {
-            LinkState::Up { primary } => Some(primary),
-            LinkState::Down => None,
-        }
-    }
-}
-
-/// The link that bears the hardware address of the virtual addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outlet {
-    /// The interface of the virtual router, or its macvlan.
-    pub interface: String,
-    /// Its index.
-    pub ifindex: u32,
-    /// Its hardware address.
-    pub mac: [u8; 6],
-}
+pub use self::messages::{
+    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec, What,
+};
+use self::messages::{clear, wake};
 
 /// The protocol thread's end.
 #[derive(Debug)]
@@ -266,24 +114,6 @@ impl Host {
 impl AsFd for Host {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.woken.as_fd()
-    }
-}
-
-/// Writes a byte; a full buffer wakes as well.
-fn wake(mut end: &UnixStream) {
-    let _ = end.write(&[1]);
-}
-
-/// Reads all bytes; returns false when the other end is closed.
-fn clear(mut end: &UnixStream) -> bool {
-    let mut bytes = [0; 256];
-    loop {
-        match end.read(&mut bytes) {
-            Ok(0) => return false,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return true,
-        }
     }
 }
 

@@ -13,14 +13,17 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
+use super::accept_mode::AcceptMode;
 use super::addresses::{self, Refusal};
+use super::attachment;
+use super::macvlan::VirtualMac;
+use super::messages::{
+    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec, What,
+    clear, wake,
+};
 use super::monitor::{Link, Monitor, View};
 use super::neighbor_suppression::NeighborSuppression;
 use super::netlink::Netlink;
-use super::{
-    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec,
-    VirtualMac, What, accept_mode::AcceptMode, attachment, clear, wake,
-};
 use crate::logic::vrrp::LinkState;
 
 /// The host thread's end of the queues.

@@ -1,0 +1,121 @@
+//! Why the daemon cannot run, or a configuration is wrong.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::ConfigErrors;
+use crate::ipc::channel::ChannelError;
+use crate::process::role::ConfineError;
+
+/// Why the daemon could not be started or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The file cannot be read.
+    #[error("failed to read {}: {source}", path.display())]
+    ReadConfig {
+        /// Which file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file is no text.
+    #[error("{} is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    /// The file is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// A notify program cannot be trusted, or run.
+    #[error("virtual router {entry}: notify program {} cannot be used: {why}\nhelp: it must be an executable file of root, and every directory above it and symbolic link to it must be root's and writable by nobody else", program.display())]
+    Notify {
+        /// The entry of `virtual_routers`.
+        entry: String,
+        /// Which program.
+        program: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The directory cannot be used.
+    #[error("failed to use the runtime directory {}: {source}\nhelp: name another with --runtime-dir", path.display())]
+    RuntimeDir {
+        /// Which directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Somebody else could change what is in the directory.
+    #[error("the runtime directory {} cannot be trusted: {why}\nhelp: {help}", path.display())]
+    StrangeDir {
+        /// Which directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// How to mend it.
+        help: String,
+    },
+    /// Another daemon holds the lock.
+    #[error("another evenkeel already runs with the runtime directory {}\nhelp: stop it, or name another directory with --runtime-dir", .0.display())]
+    AlreadyRunning(PathBuf),
+    /// A listener cannot listen.
+    #[error("listener {listener}: failed to listen on {bind}: {source}\nhelp: {help}")]
+    Listen {
+        /// Which listener.
+        listener: String,
+        /// Where.
+        bind: std::net::SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+        /// How to mend it.
+        help: &'static str,
+    },
+    /// The access log cannot be opened.
+    #[error("failed to open the access log {to}: {source}\nhelp: {help}")]
+    AccessLog {
+        /// What it goes to.
+        to: String,
+        /// What the kernel said.
+        source: io::Error,
+        /// How to mend it.
+        help: &'static str,
+    },
+    /// A process cannot be started.
+    #[error("failed to start {name}: {source}")]
+    Start {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The rights of this process cannot be set.
+    #[error("failed to set the rights of the process: {0}")]
+    Confine(#[from] ConfineError),
+    /// A channel broke.
+    #[error("failed to talk to a process of ours: {0}")]
+    Channel(#[from] ChannelError),
+    /// The runtime, a signal or a socket of ours was refused.
+    #[error("failed to {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl SupervisorError {
+    /// Returns whether the configuration is to blame, rather than the machine.
+    pub const fn is_bad_config(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::NotText(_) | Self::Notify { .. } => true,
+            Self::ReadConfig { .. }
+            | Self::RuntimeDir { .. }
+            | Self::StrangeDir { .. }
+            | Self::AlreadyRunning(_)
+            | Self::Listen { .. }
+            | Self::AccessLog { .. }
+            | Self::Start { .. }
+            | Self::Confine(_)
+            | Self::Channel(_)
+            | Self::System { .. } => false,
+        }
+    }
+}
