@@ -1,7 +1,9 @@
-//! Programs that people use, from Debian's packages, against Evenkeel: nothing in what they print may surprise.
+//! Programs that people use, from Debian's packages, against Evenkeel: nothing in what they print
+//! may surprise.
 //!
-//! curl, ab and wrk ask nginx and Apache through it, Python's WebSockets talk through it, and slowhttptest tries to
-//! keep everybody else out. A program that is missing is a failure that says the package.
+//! curl, ab and wrk ask nginx and Apache through it, Python's WebSockets talk through it, and
+//! slowhttptest tries to keep everybody else out. A program that is missing is a failure that says
+//! the package.
 
 mod program;
 mod site;
@@ -222,7 +224,8 @@ fn curl(site: &Site, arguments: &[&str]) -> String {
     CURL.run(site.client(), &[&["-q", "-sS"], arguments].concat())
 }
 
-/// Waits until so many requests are in the log and sees that each came to its good end at the first attempt.
+/// Waits until so many requests are in the log and sees that each came to its good end at the first
+/// attempt.
 fn all_complete(site: &Site, requests: usize) {
     let lines = site.logged(requests, |_| true);
     assert_eq!(lines.len(), requests, "{:#?}", endings(&lines));

@@ -14,7 +14,8 @@ fn evenkeel() -> Command {
     Command::new(env!("CARGO_BIN_EXE_evenkeel"))
 }
 
-/// Returns the processes of the daemon whose configuration lies in a scratch directory of this process.
+/// Returns the processes of the daemon whose configuration lies in a scratch directory of this
+/// process.
 fn left_behind(lab_pid: u32) -> Vec<String> {
     let mark = format!("evenkeel-lab-{lab_pid}-");
     let mut found: Vec<String> = fs::read_dir(std::env::temp_dir())
@@ -35,7 +36,8 @@ fn left_behind(lab_pid: u32) -> Vec<String> {
 #[test]
 fn demo_keeps_its_bounds_and_says_so_in_json() {
     let child = evenkeel()
-        // Some of each kind: a thousand and the daemon unoptimized leave nothing of two cores for other tests.
+        // Some of each kind: a thousand and the daemon unoptimized leave nothing of two cores for
+        // other tests.
         .args(["demo", "--json", "--visitors", "120"])
         .stdout(Stdio::piped())
         .spawn()

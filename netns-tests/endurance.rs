@@ -1,7 +1,8 @@
-//! The experiments of `benches/endurance` that are cheap, in short: bounds that a busy machine with two cores keeps.
+//! The experiments of `benches/endurance` that are cheap, in short: bounds that a busy machine with
+//! two cores keeps.
 //!
-//! The bench has the bounds that count; here are those that only a fault breaks. Evenkeel alone, keepalived beside it
-//! would prove nothing about us.
+//! The bench has the bounds that count; here are those that only a fault breaks. Evenkeel alone,
+//! keepalived beside it would prove nothing about us.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -113,8 +114,8 @@ fn many_virtual_routers_cost_little_and_survive_a_crash() {
     });
 }
 
-/// Fails with every finding that is not as it should be. What a moment of a busy machine breaks must hold twice in a row
-/// then: a fault of ours breaks it every time.
+/// Fails with every finding that is not as it should be. What a moment of a busy machine breaks
+/// must hold twice in a row then: a fault of ours breaks it every time.
 fn keep(live: impl Fn() -> Result<Vec<Finding>, LabError>) {
     let first = broken(&live);
     if first.is_empty() {
@@ -140,6 +141,6 @@ fn broken(live: &impl Fn() -> Result<Vec<Finding>, LabError>) -> Vec<String> {
 
 const OURS: [Kind; 1] = [Kind::Evenkeel];
 const TENTH: Duration = Duration::from_millis(100);
-/// What a kernel without preemption may keep a realtime thread waiting, on a machine that does much else; a Backup
-/// would take over only after more than that.
+/// What a kernel without preemption may keep a realtime thread waiting, on a machine that does much
+/// else; a Backup would take over only after more than that.
 const BUSY: Duration = Duration::from_millis(200);

@@ -1,7 +1,8 @@
 //! What clients see when something befalls the active node: each event once, at 100 ms intervals.
 //!
-//! The bounds are those of `evenkeel::lab::events`; the same events, repeated and beside keepalived and HAProxy, are
-//! in `benches/`. Events that follow each other on one pair share a test, because building a pair costs a second.
+//! The bounds are those of `evenkeel::lab::events`; the same events, repeated and beside keepalived
+//! and HAProxy, are in `benches/`. Events that follow each other on one pair share a test, because
+//! building a pair costs a second.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

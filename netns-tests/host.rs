@@ -1,7 +1,9 @@
-//! The system side of the vrrp process against the real kernel: sockets, addresses as leases, silence, adoption.
+//! The system side of the vrrp process against the real kernel: sockets, addresses as leases,
+//! silence, adoption.
 //!
-//! Each test makes its own network namespaces on threads of its own, joined by a veth pair, and runs the protocol
-//! loop in them with a supervisor that is only a queue. Needs root, or a user namespace's.
+//! Each test makes its own network namespaces on threads of its own, joined by a veth pair, and
+//! runs the protocol loop in them with a supervisor that is only a queue. Needs root, or a user
+//! namespace's.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -19,7 +21,7 @@ use evenkeel::model::{AdverInterval, Family, Priority, RouterName, VirtualAddres
 use evenkeel::process::vrrp::host::{
     Acceptance, Answer, Command, Event, Host, Leftovers, Ownership, RouterSpec, What,
 };
-use evenkeel::process::vrrp::socket::VrrpSocket;
+use evenkeel::process::vrrp::link::socket::VrrpSocket;
 
 use daemon::Daemon;
 use namespace::Pair;

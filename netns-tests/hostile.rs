@@ -1,4 +1,5 @@
-//! A pair whose address is attacked: nobody is killed for being busy, and the address has an owner at every moment.
+//! A pair whose address is attacked: nobody is killed for being busy, and the address has an owner
+//! at every moment.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::attacks::{Attack, Bystanders, Glutton};
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

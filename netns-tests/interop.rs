@@ -1,10 +1,12 @@
-//! The interoperation matrix: every way in which keepalived and FRR are set up beside us, in both roles.
+//! The interoperation matrix: every way in which keepalived and FRR are set up beside us, in both
+//! roles.
 //!
-//! A cell is one such way; it is lived through twice, once with our node as the better one and once with theirs. What
-//! counts is who answers a client on the link, not what a daemon says of itself. Prints one table.
+//! A cell is one such way; it is lived through twice, once with our node as the better one and once
+//! with theirs. What counts is who answers a client on the link, not what a daemon says of itself.
+//! Prints one table.
 //!
-//! `EVENKEEL_INTEROP=unicast` picks the cells whose name contains that; `EVENKEEL_INTEROP_REPEAT=5` lives through each
-//! five times and prints the medians.
+//! `EVENKEEL_INTEROP=unicast` picks the cells whose name contains that; `EVENKEEL_INTEROP_REPEAT=5`
+//! lives through each five times and prints the medians.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

@@ -1,4 +1,5 @@
-//! The lab itself: that its links carry, that its faults are faults, and that it leaves nothing behind.
+//! The lab itself: that its links carry, that its faults are faults, and that it leaves nothing
+//! behind.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -10,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::backend::{Backend, Behavior};
-use evenkeel::lab::host::Host;
-use evenkeel::lab::netlink;
-use evenkeel::lab::network::{INTERFACE, Lab};
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::netlink;
+use evenkeel::lab::namespace::network::{INTERFACE, Lab};
 use evenkeel::lab::probe::{Failure, Probe};
 
 /// A client and two plain hosts, each with a backend on port 80.
@@ -195,7 +196,8 @@ fn nothing_stays_behind() {
 fn carrier(fixture: &Fixture, name: &str) -> String {
     let host = fixture.lab.host(name).unwrap();
     host.run(|| {
-        // /sys shows the namespace it was mounted in, so the flags of the interface are asked instead.
+        // /sys shows the namespace it was mounted in, so the flags of the interface are asked
+        // instead.
         let running = nix::net::if_::InterfaceFlags::IFF_RUNNING;
         let up = nix::ifaddrs::getifaddrs()
             .unwrap()

@@ -1,7 +1,8 @@
-//! Everything that needs a kernel of its own: namespaces, links, real peers. `netns-tests/run` starts it.
+//! Everything that needs a kernel of its own: namespaces, links, real peers. `netns-tests/run`
+//! starts it.
 //!
-//! Needs root, or a user namespace's root (`unshare -Ur`). Each test makes its own networks and leaves nothing. A
-//! peer that is not installed is a failure that says which package has it.
+//! Needs root, or a user namespace's root (`unshare -Ur`). Each test makes its own networks and
+//! leaves nothing. A peer that is not installed is a failure that says which package has it.
 
 mod clients;
 mod demo;

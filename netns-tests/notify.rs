@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::is_all;
 

@@ -58,7 +58,8 @@ fn pair() -> Pair {
     .unwrap()
 }
 
-/// Returns whether user ids mean here what they mean on the machine; not so in a small user namespace.
+/// Returns whether user ids mean here what they mean on the machine; not so in a small user
+/// namespace.
 fn has_all_users() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
     map.split_whitespace()

@@ -1,8 +1,9 @@
-//! Whatever the priorities: an ill node gives way to one that serves, comes back when it is healed, and where all are
-//! ill one of them answers and nothing moves.
+//! Whatever the priorities: an ill node gives way to one that serves, comes back when it is healed,
+//! and where all are ill one of them answers and nothing moves.
 //!
-//! Real daemons, one pair for each set of priorities, all at the same time; each lives through one story. What decides
-//! is in `logic::track` and `model::Rank`, and the minute that follows is lived in `tests/vrrp_simulation`.
+//! Real daemons, one pair for each set of priorities, all at the same time; each lives through one
+//! story. What decides is in `logic::track` and `model::Rank`, and the minute that follows is lived
+//! in `tests/vrrp_simulation`.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel::ipc::control::{self, Event, Request, Response, RouterStatus};
 use evenkeel::lab::backend::Backend;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::probe::{Failure, Mark, Probe};
 use evenkeel::lab::process;
@@ -74,8 +75,8 @@ impl Pair {
         self.wait_until_well();
     }
 
-    /// A single death is no illness. On a machine that is so busy that the restart is late it is one, so that it is tried
-    /// again then.
+    /// A single death is no illness. On a machine that is so busy that the restart is late it is
+    /// one, so that it is tried again then.
     fn suffer_one_death(&mut self) {
         for _ in 0..TRIES {
             // A process that lived for less than a second is started again a little later.
@@ -255,9 +256,9 @@ impl Pair {
         [now[0] - before[0], now[1] - before[1]]
     }
 
-    /// The other became Active, and stayed it. Where the priorities are next to each other, {lb1: 1, lb2: 254} for one,
-    /// the skew times of a re-election are less than a millisecond apart: the ill one may then be Active again for a
-    /// moment, until it hears the other.
+    /// The other became Active, and stayed it. Where the priorities are next to each other, {lb1:
+    /// 1, lb2: 254} for one, the skew times of a re-election are less than a millisecond apart: the
+    /// ill one may then be Active again for a moment, until it hears the other.
     fn moved_once_since(&self, before: [usize; 2]) {
         let moved = self.moves_since(before);
         let (ill, other) = (moved[self.better], moved[1 - self.better]);

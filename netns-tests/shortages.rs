@@ -1,4 +1,5 @@
-//! What happens where the system gives too little: nobody else is blamed, and all is well when it gives enough again.
+//! What happens where the system gives too little: nobody else is blamed, and all is well when it
+//! gives enough again.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -11,13 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel::ipc::control::Status;
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// S4, S5, S12, S14, A36: 300 clients on a limit of 256, with restarts, statuses and a rotated log in it.
+/// S4, S5, S12, S14, A36: 300 clients on a limit of 256, with restarts, statuses and a rotated log
+/// in it.
 #[test]
 fn descriptors_that_clients_use_up_cost_no_backend_and_no_process() {
     let directory = tempfile::tempdir().unwrap();
@@ -71,7 +73,8 @@ fn descriptors_that_clients_use_up_cost_no_backend_and_no_process() {
     node.stop(PATIENCE).unwrap();
 }
 
-/// Floods the daemon with connections, asks it, has it rotate its log, and kills its children in turn.
+/// Floods the daemon with connections, asks it, has it rotate its log, and kills its children in
+/// turn.
 fn live_through(node: &mut Node, host: &Arc<Host>, address: SocketAddr) {
     let mut flood = connect_many(host, address, 300);
     let until = Instant::now() + Duration::from_secs(4);
@@ -101,8 +104,8 @@ fn live_through(node: &mut Node, host: &Arc<Host>, address: SocketAddr) {
     drop(flood);
 }
 
-/// Probes and answers that end their connections, with a hundred local ports: ports are not left occupied, and where they
-/// are, that says nothing about the backend.
+/// Probes and answers that end their connections, with a hundred local ports: ports are not left
+/// occupied, and where they are, that says nothing about the backend.
 #[test]
 fn ports_that_are_short_cost_no_backend() {
     let mut lab = Lab::new().unwrap();
@@ -193,7 +196,8 @@ fn limited(directory: &Path, limit: u32) -> PathBuf {
     script
 }
 
-/// Starts a backend that answers everything with 200 and this field; it lives as long as the test's process.
+/// Starts a backend that answers everything with 200 and this field; it lives as long as the test's
+/// process.
 fn backend(host: &Arc<Host>, field: &'static str) -> SocketAddr {
     let listener = host
         .try_run("listen", || TcpListener::bind("192.0.2.1:0"))

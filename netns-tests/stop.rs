@@ -1,7 +1,8 @@
-//! A stop with requests in flight: what ends within `drain` ends whole, the rest is cut then, and the exit code is 0.
+//! A stop with requests in flight: what ends within `drain` ends whole, the rest is cut then, and
+//! the exit code is 0.
 //!
-//! One node alone, so that nobody takes anything over: with virtual routers the requests come in by the virtual address
-//! as well as by the node's own.
+//! One node alone, so that nobody takes anything over: with virtual routers the requests come in by
+//! the virtual address as well as by the node's own.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::backend::Backend;
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::is_all;
 use evenkeel::lab::process;
@@ -95,7 +96,8 @@ struct Stopped {
 }
 
 impl Stopped {
-    /// Asserts that what is shorter than `drain` ended whole and the rest was cut when `drain` was over.
+    /// Asserts that what is shorter than `drain` ended whole and the rest was cut when `drain` was
+    /// over.
     fn assert_drained(&self) {
         for ended in &self.ended {
             let said = format!(
@@ -146,7 +148,8 @@ fn stop_with_virtual_routers_lets_requests_to_the_virtual_address_end() {
     site.stop_amid("10.77.0.100:80", &ALL).assert_drained();
 }
 
-/// A child that has ended while the other drains is not started again, and the loop goes on: it watches and answers.
+/// A child that has ended while the other drains is not started again, and the loop goes on: it
+/// watches and answers.
 #[test]
 fn a_stopping_daemon_whose_vrrp_process_dies_goes_on() {
     let mut site = Site::start(ROUTED);

@@ -1,6 +1,7 @@
 //! The parent: it survives what its children say, and its own silence is noticed.
 //!
-//! A child that was taken over is played by this test, which takes a copy of the proxy's end of its channel.
+//! A child that was taken over is played by this test, which takes a copy of the proxy's end of its
+//! channel.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use evenkeel::ipc::control::Status;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::{LEASE, Pair, Settings, has_address, node_address};
 use evenkeel::lab::visitors::Crowd;
@@ -45,7 +46,8 @@ fn frozen_supervisor_gives_the_addresses_up_and_all_heals_when_it_goes_on() {
         .wait_for_node(node_address(1), Duration::from_secs(10))
         .unwrap();
     let moved = frozen_at.elapsed();
-    // Two seconds of ticks, then a graceful move; the rest is for a machine that is busy with other tests.
+    // Two seconds of ticks, then a graceful move; the rest is for a machine that is busy with other
+    // tests.
     assert!(moved >= Duration::from_millis(1_900), "too soon: {moved:?}");
     assert!(
         moved < Duration::from_secs(2) + INTERVAL + Duration::from_millis(900),

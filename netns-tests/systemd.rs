@@ -1,7 +1,8 @@
 //! The unit under a real systemd: started, looked at, frozen, stopped.
 //!
-//! systemd is pid 1 of a root that is made of the host's /usr (`systemd/boot.sh`), on a host of the lab and in a cgroup
-//! of its own; it is up in less than a second. What needs no service manager is in `privileges`.
+//! systemd is pid 1 of a root that is made of the host's /usr (`systemd/boot.sh`), on a host of the
+//! lab and in a cgroup of its own; it is up in less than a second. What needs no service manager is
+//! in `privileges`.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -16,8 +17,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{park_timeout, spawn};
 use std::time::{Duration, Instant};
 
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::process::{self, Process};
 use evenkeel::process::role::Role;
 use nix::sys::signal::Signal;
@@ -318,7 +319,8 @@ fn stop_lets_a_request_in_flight_end(machine: &mut Machine, client: &Arc<Host>) 
     assert_eq!(machine.pid_of(Role::Proxy), None);
 }
 
-/// Asks the listener on the node's own address, which stays when the virtual one goes; the whole answer comes over the channel.
+/// Asks the listener on the node's own address, which stays when the virtual one goes; the whole
+/// answer comes over the channel.
 fn ask(client: &Arc<Host>, path: &'static str) -> Receiver<String> {
     let (tell, answer) = sync_channel(1);
     let body = move || {

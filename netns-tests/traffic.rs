@@ -1,7 +1,9 @@
-//! Kept connections in the lab: that every kind is served and told apart, and what must not touch them.
+//! Kept connections in the lab: that every kind is served and told apart, and what must not touch
+//! them.
 //!
-//! What each event on the active node costs them is asserted beside the fresh requests in `failover`; here is what
-//! happens on the other node, and that the visitors themselves see what they are there to see.
+//! What each event on the active node costs them is asserted beside the fresh requests in
+//! `failover`; here is what happens on the other node, and that the visitors themselves see what
+//! they are there to see.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use evenkeel::lab::backend::{Backend, Behavior};
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::pair::{Pair, Settings};
 use evenkeel::lab::process;
 use evenkeel::lab::visitors::{Crowd, Errand, Errands, Habits, Kind, Visitors, Visits};

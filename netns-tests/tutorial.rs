@@ -1,7 +1,8 @@
-//! The founding tutorial: two load balancers, two Debian Apaches, and visitors who notice nothing wrong.
+//! The founding tutorial: two load balancers, two Debian Apaches, and visitors who notice nothing
+//! wrong.
 //!
-//! The configuration is `config/examples/tutorial.yaml` as it lies there; the lab gives its hosts the addresses that
-//! stand in it. Needs Debian's package apache2; Apache never runs as root here.
+//! The configuration is `config/examples/tutorial.yaml` as it lies there; the lab gives its hosts
+//! the addresses that stand in it. Needs Debian's package apache2; Apache never runs as root here.
 
 pub mod apache;
 mod visitor;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use evenkeel::config::check::NodeName;
 use evenkeel::config::{self, Config};
 use evenkeel::ipc::control::Status;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 
 use apache::{Apache, Entry};
@@ -217,7 +218,8 @@ const CLIENT: &str = "192.0.2.9";
 const VISITORS: usize = 3;
 /// So many pages has each Apache.
 const PAGES: usize = 99;
-/// So many pages each visitor wants to see before the next thing happens: more than a second of them.
+/// So many pages each visitor wants to see before the next thing happens: more than a second of
+/// them.
 const PAGES_A_STEP: usize = 200;
 /// Three intervals of a second, the skew of lb2, and what visitors and two busy cores add.
 const TAKEOVER_MAX: Duration = Duration::from_millis(3_610 + 1_500);

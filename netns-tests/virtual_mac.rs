@@ -1,5 +1,6 @@
-//! Virtual MACs on a real kernel: nobody ever learns another hardware address for a virtual address, and the host is
-//! left as it was found, also after a crash. Beside it: what is not accepted, and who owns an address.
+//! Virtual MACs on a real kernel: nobody ever learns another hardware address for a virtual
+//! address, and the host is left as it was found, also after a crash. Beside it: what is not
+//! accepted, and who owns an address.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -9,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::is_all;
 
@@ -57,7 +58,8 @@ impl Segment {
         Node::start(&self.hosts[index], &yaml, ["lb1", "lb2"][index], binary).unwrap()
     }
 
-    /// Returns whether a client gets through to a virtual address; it asks for the hardware address anew.
+    /// Returns whether a client gets through to a virtual address; it asks for the hardware address
+    /// anew.
     fn reaches(&self, address: &str) -> bool {
         let to = SocketAddr::new(address.parse().unwrap(), PORT);
         self.client
@@ -68,7 +70,8 @@ impl Segment {
             .unwrap()
     }
 
-    /// Has a machine connect to the client from a virtual address, asking for the client's hardware address anew.
+    /// Has a machine connect to the client from a virtual address, asking for the client's hardware
+    /// address anew.
     fn calls_from(&self, index: usize, source: &str) -> bool {
         let source = SocketAddr::new(source.parse().unwrap(), 0);
         let to: IpAddr = if source.is_ipv4() { CLIENT4 } else { CLIENT6 }

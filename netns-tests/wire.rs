@@ -1,4 +1,5 @@
-//! What a machine sees on its link: frames, and which hardware address they claim for which address.
+//! What a machine sees on its link: frames, and which hardware address they claim for which
+//! address.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// A hardware address.
@@ -58,7 +59,8 @@ impl Capture {
         self.frames.lock().unwrap().clone()
     }
 
-    /// Returns every hardware address that ARP or neighbor discovery claimed for an address, in what arrived.
+    /// Returns every hardware address that ARP or neighbor discovery claimed for an address, in
+    /// what arrived.
     pub fn claims(&self, address: IpAddr) -> BTreeSet<Mac> {
         let frames = self.frames();
         let claims = frames.iter().filter_map(|frame| claim(frame));
@@ -88,7 +90,8 @@ impl Drop for Capture {
     }
 }
 
-/// Reads what an ARP packet, a neighbor advertisement or a neighbor solicitation says of its sender or target.
+/// Reads what an ARP packet, a neighbor advertisement or a neighbor solicitation says of its sender
+/// or target.
 fn claim(frame: &[u8]) -> Option<(IpAddr, Mac)> {
     let mac = |at: usize| Some(frame.get(at..at + 6)?.try_into().unwrap());
     let v6 = |at: usize| {

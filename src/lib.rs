@@ -1,7 +1,8 @@
 //! Evenkeel: a VRRP router and the HTTP proxy behind its addresses, in one daemon.
 //!
-//! The modules below stand in reading order; each may use what stands above it, never what stands below. After the
-//! invariants this page is `src/ARCHITECTURE.md`: the tree, and how an event goes through the files.
+//! The modules below stand in reading order; each may use what stands above it, never what stands
+//! below. After the invariants this page is `src/ARCHITECTURE.md`: the tree, and how an event goes
+//! through the files.
 //!
 //! # Invariants
 //!

@@ -1,6 +1,7 @@
 //! What a request of a kept connection costs the heap of its data thread while it is logged.
 //!
-//! The workers are told from all other threads by their names, as the kernel knows them; so this is a binary of its own.
+//! The workers are told from all other threads by their names, as the kernel knows them; so this is
+//! a binary of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

@@ -30,7 +30,8 @@ fn shortage_of_descriptors_loses_a_message_at_most_and_never_the_channel() {
     let got = theirs.receive::<String>().unwrap();
     assert!(matches!(got, Received::Message(text, _) if text == large));
 
-    // A limit below what is in use: not even the reserve helps. Nothing is sent, and what is small goes on.
+    // A limit below what is in use: not even the reserve helps. Nothing is sent, and what is small
+    // goes on.
     setrlimit(Resource::RLIMIT_NOFILE, 4, hard).unwrap();
     let sent = ours.send(&large, &[]).unwrap();
     assert!(matches!(sent, Sent::Short(_)), "{sent:?}");

@@ -1,6 +1,7 @@
 //! The daemon as a whole without privileges: listeners on loopback, no virtual router.
 //!
-//! Started as a person would start it, asked over the control socket, hurt by killing its parts, stopped by SIGTERM.
+//! Started as a person would start it, asked over the control socket, hurt by killing its parts,
+//! stopped by SIGTERM.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

@@ -1,8 +1,9 @@
-//! Holds the documents to the code: flags, keys, fields, counters, examples, manual pages, the unit.
+//! Holds the documents to the code: flags, keys, fields, counters, examples, manual pages, the
+//! unit.
 //!
-//! What a user can type or read must stand in `man/`; every configuration that is printed anywhere must parse. The
-//! names come from the code (`cli::USAGE`, a serialized `Status`, `Counters`) or from `config/evenkeel.yaml`, never
-//! from a list kept here.
+//! What a user can type or read must stand in `man/`; every configuration that is printed anywhere
+//! must parse. The names come from the code (`cli::USAGE`, a serialized `Status`, `Counters`) or
+//! from `config/evenkeel.yaml`, never from a list kept here.
 
 #![expect(
     clippy::unwrap_used,
@@ -62,7 +63,7 @@ const NAMED_BY_USERS: [&str; 6] = [
 /// The nodes that examples are written for.
 const NODES: [&str; 2] = ["lb1", "lb2"];
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Names.
 
 #[test]
@@ -179,7 +180,7 @@ fn every_key_of_the_commented_configuration_stands_in_the_manual() {
     );
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Examples.
 
 #[test]
@@ -223,7 +224,7 @@ fn every_configuration_of_the_documents_parses_on_every_node() {
     parse_all(&examples);
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Other programs' opinions.
 
 #[test]
@@ -240,7 +241,8 @@ fn the_manual_pages_are_clean() {
 
 #[test]
 fn the_unit_is_clean() {
-    // The program is not installed where tests run, so that the unit is verified with another in its place.
+    // The program is not installed where tests run, so that the unit is verified with another in
+    // its place.
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("evenkeel.service");
     let text = read(UNIT);
@@ -258,8 +260,8 @@ fn the_unit_is_clean() {
     );
 }
 
-/// 2.6 needs ProtectKernelTunables, which forbids the sysctls of virtual MACs, and 2.7 ProtectProc, which hides the
-/// processes that are to be watched.
+/// 2.6 needs ProtectKernelTunables, which forbids the sysctls of virtual MACs, and 2.7 ProtectProc,
+/// which hides the processes that are to be watched.
 #[test]
 fn the_unit_is_as_closed_as_it_can_be() {
     let arguments = [
@@ -356,7 +358,7 @@ pools:
     assert_eq!(keys.join(" "), hoped);
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Reading.
 
 fn root() -> PathBuf {
@@ -435,7 +437,8 @@ fn settings<'a>(unit: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
 
 /// Returns a configuration with `# key: value` read as `key: value`, and other comments dropped.
 ///
-/// A comment is a key if what stands before its first colon looks like one and it does not end as a sentence does.
+/// A comment is a key if what stands before its first colon looks like one and it does not end as a
+/// sentence does.
 fn uncommented(text: &str) -> String {
     let mut kept = String::new();
     for line in text.lines() {
@@ -484,7 +487,8 @@ fn keys_of(text: &str) -> BTreeSet<String> {
     keys
 }
 
-/// Returns the keys of one line, but not those inside maps of the user's names: backends and priorities by node.
+/// Returns the keys of one line, but not those inside maps of the user's names: backends and
+/// priorities by node.
 fn line_keys(line: &str) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     let mut opened_by: Vec<String> = Vec::new();
@@ -554,7 +558,7 @@ fn collect_keys(value: &serde_json::Value, keys: &mut BTreeSet<String>) {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // A status in which nothing is missing.
 
 fn sample_status() -> Status {

@@ -42,8 +42,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A keep-alive request allocates nothing, with a body or without, nor does its response; where the backend has a limit
-/// of requests that is not reached, neither.
+/// A keep-alive request allocates nothing, with a body or without, nor does its response; where the
+/// backend has a limit of requests that is not reached, neither.
 #[test]
 fn keep_alive_requests_allocate_nothing() {
     let backend = backend(serve);

@@ -1,8 +1,10 @@
-//! What connections cost the proxy in memory, and that it gives it back: the real program, its resident memory.
+//! What connections cost the proxy in memory, and that it gives it back: the real program, its
+//! resident memory.
 //!
-//! Floods come one after another upon the same process, so that what the allocator hands out has been used before; the
-//! bounds are computed from the constants that the code works with and the manual prints. One test in a binary of its
-//! own: it needs thousands of descriptors and a quiet process.
+//! Floods come one after another upon the same process, so that what the allocator hands out has
+//! been used before; the bounds are computed from the constants that the code works with and the
+//! manual prints. One test in a binary of its own: it needs thousands of descriptors and a quiet
+//! process.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -223,7 +225,8 @@ impl Proxy {
         connections
     }
 
-    /// Holds the memory of a flood to its bound, and what is left after it to what there was before.
+    /// Holds the memory of a flood to its bound, and what is left after it to what there was
+    /// before.
     fn hold(&self, flood: &Flood, before: usize) {
         let (least, most) = (
             flood.clients * flood.bytes_min,

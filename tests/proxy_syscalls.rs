@@ -1,4 +1,5 @@
-//! What a keep-alive request costs in system calls while the proxy is never idle, counted by ptrace.
+//! What a keep-alive request costs in system calls while the proxy is never idle, counted by
+//! ptrace.
 //!
 //! The proxy is a process of its own, this very program once more, so that its data thread can be
 //! traced without a privilege; backend and clients are threads here, which nobody traces. Two stops

@@ -1,5 +1,5 @@
-//! Virtual routers that move together, lived through with a virtual clock: two or three nodes, each with one router on
-//! either of two segments, seeded troubles on one segment at a time.
+//! Virtual routers that move together, lived through with a virtual clock: two or three nodes, each
+//! with one router on either of two segments, seeded troubles on one segment at a time.
 //!
 //! A failure prints its seed; `EVENKEEL_SEED=<seed> cargo test --test vrrp_groups` lives it again.
 
@@ -37,7 +37,8 @@ fn all_of_a_group_are_on_one_node_soon_after_the_troubles_end() {
     }
 }
 
-/// A node that loses one of two segments gives the other up too, within a skew time and not after a silence.
+/// A node that loses one of two segments gives the other up too, within a skew time and not after a
+/// silence.
 #[test]
 fn who_loses_one_gives_the_other_up_at_once() {
     let mut world = World::of(&[200, 150], 1);
@@ -104,7 +105,8 @@ fn crossed_addresses_with_equal_priorities_come_to_rest() {
     }
 }
 
-/// A node that is ill is so in all of its group, and is told of one after the other; whatever the mode of preemption.
+/// A node that is ill is so in all of its group, and is told of one after the other; whatever the
+/// mode of preemption.
 #[test]
 fn ill_node_gives_both_up_and_where_all_are_ill_one_keeps_both() {
     for seed in seeds(10) {

@@ -414,8 +414,8 @@ fn backup_that_does_not_preempt_waits_for_lower_priority() {
     );
 }
 
-/// A departure from RFC 9568 §6.1: Preempt_Mode does not protect an Active that says it cannot serve, unless the Backup
-/// cannot either.
+/// A departure from RFC 9568 §6.1: Preempt_Mode does not protect an Active that says it cannot
+/// serve, unless the Backup cannot either.
 #[test]
 fn active_that_cannot_serve_is_replaced_by_a_backup_that_can_whatever_the_mode() {
     let takes_over = |preempt, own, heard| {

@@ -1,13 +1,13 @@
 //! The election, lived through thousands of times: 2 to 4 routers on one segment, seeded troubles,
 //! a virtual clock, and what must hold all the same.
 //!
-//! `EVENKEEL_SCENARIOS` is how many worlds the two large tests live through, ours alone and ours beside keepalived's;
-//! the others take a share of it. 100,000 in release mode take a few minutes on two cores:
-//! `EVENKEEL_SCENARIOS=100000 cargo test --release --test vrrp_simulation`. A failure prints its seed, and
-//! `EVENKEEL_SEED=<seed> cargo test --test vrrp_simulation` lives it again.
+//! `EVENKEEL_SCENARIOS` is how many worlds the two large tests live through, ours alone and ours
+//! beside keepalived's; the others take a share of it. 100,000 in release mode take a few minutes
+//! on two cores: `EVENKEEL_SCENARIOS=100000 cargo test --release --test vrrp_simulation`. A failure
+//! prints its seed, and `EVENKEEL_SEED=<seed> cargo test --test vrrp_simulation` lives it again.
 //!
-//! `scenario` has the troubles, `ranks` nodes that are ill, `watch` what must hold at every moment, `keepalived` the
-//! peer, `mixed` what can be promised beside it, `clock` the drift.
+//! `scenario` has the troubles, `ranks` nodes that are ill, `watch` what must hold at every moment,
+//! `keepalived` the peer, `mixed` what can be promised beside it, `clock` the drift.
 
 #[path = "vrrp_simulation/chance.rs"]
 mod chance;
@@ -113,10 +113,11 @@ fn best_is_active(mut world: World) {
     );
 }
 
-/// On an ordinary segment, which keeps the order of packets: an advertisement that arrives after the priority 0 which
-/// was sent after it starts the whole timer of a Backup again, as one from an Active that has come back would.
-/// Ordinary, because a Backup of priority 1 waits nearly a whole interval of its own clock, and what is held 100 ms
-/// longer than an interval bears no more delay and drift than those.
+/// On an ordinary segment, which keeps the order of packets: an advertisement that arrives after
+/// the priority 0 which was sent after it starts the whole timer of a Backup again, as one from an
+/// Active that has come back would. Ordinary, because a Backup of priority 1 waits nearly a whole
+/// interval of its own clock, and what is held 100 ms longer than an interval bears no more delay
+/// and drift than those.
 #[test]
 fn graceful_stop_leaves_no_moment_without_the_addresses() {
     for_seeds(2, |seed| {
@@ -164,8 +165,8 @@ fn health_driven_handover_takes_the_skew_of_the_best_peer() {
         let settled_at = 13_000_000 + world.chance.below(1_000_000);
         world.run(settled_at, |_| {});
         world.set_fitness(0, Fitness::Ready(Priority::from_wire(100)));
-        // Skew_Time of 150 is 414,063 µs by its own clock; beyond it only the segment's delays and the host's
-        // latency.
+        // Skew_Time of 150 is 414,063 µs by its own clock; beyond it only the segment's delays and
+        // the host's latency.
         let end = world.now + at_most(414_063) + 50_000 + 5_000;
         world.run(end, |_| {});
         assert_eq!(world.active(), [1], "the healthier one\n{}", world.story());
@@ -188,7 +189,8 @@ fn lone_router_that_is_demoted_never_stops_answering() {
     });
 }
 
-/// RFC 9568 §6.4.3: whoever of two Actives speaks first ends it, if they have not just answered each other.
+/// RFC 9568 §6.4.3: whoever of two Actives speaks first ends it, if they have not just answered
+/// each other.
 #[test]
 fn two_that_were_apart_are_one_as_soon_as_one_of_them_speaks() {
     for_seeds(4, |seed| {

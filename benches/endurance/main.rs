@@ -1,9 +1,9 @@
-//! What an Active and its Backup endure: load, slow logs, many routers, partitions, stalls, flapping links, strangers,
-//! hostile clients.
+//! What an Active and its Backup endure: load, slow logs, many routers, partitions, stalls,
+//! flapping links, strangers, hostile clients.
 //!
-//! `cargo bench --bench endurance` as root, with Debian's keepalived beside it where a comparison says something. Names
-//! of experiments after `--` choose some. Every time is taken by a capture on a host that takes no part.
-//! It prints a table, and ends with 1 when a bound was not kept.
+//! `cargo bench --bench endurance` as root, with Debian's keepalived beside it where a comparison
+//! says something. Names of experiments after `--` choose some. Every time is taken by a capture on
+//! a host that takes no part. It prints a table, and ends with 1 when a bound was not kept.
 
 mod experiments;
 mod rig;

@@ -1,4 +1,5 @@
-//! What each event cost the visitors, by kind, of both systems: connections cut of those that were open, and the rest.
+//! What each event cost the visitors, by kind, of both systems: connections cut of those that were
+//! open, and the rest.
 
 use evenkeel::lab::events::{Outcome, SCRIPT};
 use evenkeel::lab::visitors::{Kind, Tally};

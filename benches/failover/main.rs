@@ -1,8 +1,10 @@
-//! What a failover costs a client: Evenkeel, and keepalived with HAProxy, in the same lab, one after the other.
+//! What a failover costs a client: Evenkeel, and keepalived with HAProxy, in the same lab, one
+//! after the other.
 //!
-//! `cargo bench --bench failover` as root, with Debian's keepalived, haproxy and curl. Flags after `--`: `--rounds N`
-//! (5), `--interval 100ms|1s|both` (both), `--visitors N` (1152). A round is one pair of each kind that suffers every
-//! event; rounds are interleaved, and medians are printed: of the probe's fresh requests, and of the visitors by kind.
+//! `cargo bench --bench failover` as root, with Debian's keepalived, haproxy and curl. Flags after
+//! `--`: `--rounds N` (5), `--interval 100ms|1s|both` (both), `--visitors N` (1152). A round is one
+//! pair of each kind that suffers every event; rounds are interleaved, and medians are printed: of
+//! the probe's fresh requests, and of the visitors by kind.
 
 mod kept;
 mod peers;

@@ -1,7 +1,7 @@
 //! keepalived and HAProxy as a careful administrator sets them up, on the same hosts as our pair.
 //!
-//! VRRP version 3, HAProxy checked over HTTP every second with the first failure a fault, HAProxy itself started again
-//! 100 ms after its death, as a service manager does. Both are Debian's.
+//! VRRP version 3, HAProxy checked over HTTP every second with the first failure a fault, HAProxy
+//! itself started again 100 ms after its death, as a service manager does. Both are Debian's.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use evenkeel::lab::LabError;
 use evenkeel::lab::backend::Backend;
 use evenkeel::lab::events::{Event, Outcome};
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::pair::{VIRTUAL, has_address, node_address};
 use evenkeel::lab::probe::Probe;
 use evenkeel::lab::process::{self, Process};

@@ -1,4 +1,5 @@
-//! The backend: one thread on epoll that answers what the path of a request asks for, and checks every upload.
+//! The backend: one thread on epoll that answers what the path of a request asks for, and checks
+//! every upload.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::measure::{Place, pin};

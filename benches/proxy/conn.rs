@@ -1,4 +1,5 @@
-//! One connection of the load generator: opens, sends, reads, and compares every answer with what was asked for.
+//! One connection of the load generator: opens, sends, reads, and compares every answer with what
+//! was asked for.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -211,7 +212,8 @@ impl Conn {
         };
         let skipped = self.expected >= SKIP_FROM && !self.requests.is_multiple_of(64);
         let got = match (self.phase, skipped) {
-            // The kernel throws the bytes away without copying them; the edges are compared all the same.
+            // The kernel throws the bytes away without copying them; the edges are compared all the
+            // same.
             (Phase::Body { got }, true) if got >= TOKEN_LEN && got + TOKEN_LEN < self.expected => {
                 let most = self.expected - TOKEN_LEN - got;
                 let most = most.min(scratch.len());

@@ -22,7 +22,8 @@ impl Histogram {
         self.total += 1;
     }
 
-    /// Returns the latency in microseconds that this share (0 to 1) of all did not exceed; 0 where there is none.
+    /// Returns the latency in microseconds that this share (0 to 1) of all did not exceed; 0 where
+    /// there is none.
     pub fn quantile_us(&self, share: f64) -> f64 {
         let wanted = (share * self.total as f64).ceil() as u64;
         let mut seen = 0;

@@ -1,7 +1,9 @@
-//! The load generator: one thread on epoll, closed loop or open loop, that believes no answer before it has looked.
+//! The load generator: one thread on epoll, closed loop or open loop, that believes no answer
+//! before it has looked.
 //!
-//! In the open loop requests are due by the clock whatever the proxy does, and latency counts from the moment a
-//! request was due, also where no connection was free to send it: nothing is omitted because the proxy was slow.
+//! In the open loop requests are due by the clock whatever the proxy does, and latency counts from
+//! the moment a request was due, also where no connection was free to send it: nothing is omitted
+//! because the proxy was slow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -259,7 +261,8 @@ impl Driver {
         }
     }
 
-    /// Sends the next request on a connection, which is opened where it is not; it was due at `due_at`.
+    /// Sends the next request on a connection, which is opened where it is not; it was due at
+    /// `due_at`.
     fn send(&mut self, index: usize, due_at: Instant) {
         self.token += 1;
         let token = self.token;
@@ -318,14 +321,16 @@ impl Driver {
         let was_idle = failure == Failure::IdleClosed;
         self.conns[index].close();
         if index >= self.plan.busy {
-            // Tried once: an idle connection that cannot be had is missing in the count, and seen there.
+            // Tried once: an idle connection that cannot be had is missing in the count, and seen
+            // there.
             if was_idle {
                 self.shared.idle.fetch_sub(1, Relaxed);
             } else {
                 self.open_next_idle();
             }
         } else if self.seen.failures.values().sum::<u64>() <= FAILURES_MAX {
-            // By way of the clock, never at once: a proxy that refuses would be asked in an endless recursion.
+            // By way of the clock, never at once: a proxy that refuses would be asked in an endless
+            // recursion.
             match self.plan.pace {
                 Pace::Closed => self.retry_later(index),
                 // One that was free is in the list already.

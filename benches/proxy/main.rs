@@ -1,10 +1,11 @@
-//! What a request costs: Evenkeel beside HAProxy, nginx and Perlbal, in one network namespace, round by round.
+//! What a request costs: Evenkeel beside HAProxy, nginx and Perlbal, in one network namespace,
+//! round by round.
 //!
-//! `cargo bench --bench proxy [-- WORKLOAD... --rounds N]` as root, with Debian's haproxy, nginx-light and perlbal.
-//! Core 0 has the load generator and the backend, core 1 the proxy whose turn it is; the order of turns rotates. What
-//! counts is the ratio of CPU per request of one round, and the median of these ratios: the speed of the machine
-//! moves, the ratio less. `soak` is the other mode: everything at once, for long, each answer checked. Begin to read
-//! at `workload`.
+//! `cargo bench --bench proxy [-- WORKLOAD... --rounds N]` as root, with Debian's haproxy,
+//! nginx-light and perlbal. Core 0 has the load generator and the backend, core 1 the proxy whose
+//! turn it is; the order of turns rotates. What counts is the ratio of CPU per request of one
+//! round, and the median of these ratios: the speed of the machine moves, the ratio less. `soak` is
+//! the other mode: everything at once, for long, each answer checked. Begin to read at `workload`.
 
 mod backend;
 mod conn;
@@ -23,9 +24,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
 use evenkeel::lab::interrupt::clean_up_on_signals;
-use evenkeel::lab::user_namespace::enter_user_namespace_if_needed;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::user_namespace::enter_user_namespace_if_needed;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use options::Options;
@@ -124,7 +125,8 @@ fn takes_part(kind: Kind, shape: &Shape) -> bool {
     }
 }
 
-/// Ten thousand clients are two times ten thousand descriptors; what is not allowed shows as failures.
+/// Ten thousand clients are two times ten thousand descriptors; what is not allowed shows as
+/// failures.
 fn raise_descriptors() {
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
     let wanted = DESCRIPTORS.max(hard);

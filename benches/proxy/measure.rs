@@ -34,7 +34,8 @@ pub fn pin(place: Place) {
 
 /// Returns the nanoseconds of CPU that all living threads of these processes have used.
 ///
-/// From the scheduler's own clock (`schedstat`), which counts nanoseconds; `stat` counts ticks of 10 ms.
+/// From the scheduler's own clock (`schedstat`), which counts nanoseconds; `stat` counts ticks of
+/// 10 ms.
 pub fn cpu_ns(pids: &[u32]) -> u64 {
     pids.iter()
         .flat_map(|pid| tasks(*pid))
@@ -54,7 +55,8 @@ pub fn own_thread_ns(name: &str) -> u64 {
         .sum()
 }
 
-/// Returns the user's share of all the CPU time that these processes have used, in ticks: user, system.
+/// Returns the user's share of all the CPU time that these processes have used, in ticks: user,
+/// system.
 pub fn ticks(pids: &[u32]) -> (u64, u64) {
     pids.iter().fold((0, 0), |sum, pid| {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -152,7 +154,8 @@ impl Machine {
         }
     }
 
-    /// Returns the share (0 to 1) of all CPU since then that was neither idle nor these nanoseconds.
+    /// Returns the share (0 to 1) of all CPU since then that was neither idle nor these
+    /// nanoseconds.
     pub fn foreign_since(self, before: Self, own_ns: u64) -> f64 {
         let (busy, total) = (self.busy - before.busy, self.total - before.total);
         let own_ticks = own_ns as f64 / TICK_NS;

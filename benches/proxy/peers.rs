@@ -1,7 +1,8 @@
 //! The proxies as a careful administrator sets them up for speed, all before the same backend.
 //!
-//! For all: no access log, connections kept alive on both sides, the client's address handed on in X-Forwarded-For,
-//! no health checks, one thread (or two). Everything else is the packages' default, but for what a comment says.
+//! For all: no access log, connections kept alive on both sides, the client's address handed on in
+//! X-Forwarded-For, no health checks, one thread (or two). Everything else is the packages'
+//! default, but for what a comment says.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
@@ -204,7 +205,8 @@ impl Peer {
     }
 }
 
-/// Asks once; listening alone says nothing, since sockets may be open before those who serve on them.
+/// Asks once; listening alone says nothing, since sockets may be open before those who serve on
+/// them.
 fn answers(address: SocketAddr) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
     stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
@@ -290,7 +292,8 @@ fn descriptors() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(_, hard)| hard)
 }
 
-/// The pool ratios keep HAProxy from closing idle server connections when many clients hold descriptors.
+/// The pool ratios keep HAProxy from closing idle server connections when many clients hold
+/// descriptors.
 fn haproxy(threads: Threads, backends: &[u16]) -> String {
     let lines: String = backends
         .iter()
@@ -325,7 +328,8 @@ backend bench
     )
 }
 
-/// Bodies stay in memory: its defaults would write a 64 KiB upload, and a 1 MiB response, to a file.
+/// Bodies stay in memory: its defaults would write a 64 KiB upload, and a 1 MiB response, to a
+/// file.
 fn nginx(threads: Threads, backends: &[u16]) -> String {
     let lines: String = backends
         .iter()
@@ -375,7 +379,8 @@ http {{
     )
 }
 
-/// One process whatever is asked for. Its default keeps two idle connections to all backends together.
+/// One process whatever is asked for. Its default keeps two idle connections to all backends
+/// together.
 fn perlbal(backends: &[u16]) -> String {
     let lines: String = backends
         .iter()

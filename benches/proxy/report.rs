@@ -1,4 +1,5 @@
-//! The tables: what each proxy needed, what the paired ratios are, and whether that is what the issue wants.
+//! The tables: what each proxy needed, what the paired ratios are, and whether that is what the
+//! issue wants.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,8 @@ pub fn progress(workload: Workload, round: usize, kind: Kind, sample: &Sample) {
     );
 }
 
-/// Prints the tables of a workload; returns whether every goal's must was met and nothing went wrong with ours.
+/// Prints the tables of a workload; returns whether every goal's must was met and nothing went
+/// wrong with ours.
 pub fn print(workload: Workload, shape: &Shape, kinds: &[Kind], rounds: &Rounds) -> bool {
     let quiet = rounds.iter().filter(|round| is_quiet(round)).count();
     println!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 
 use crate::backend::{self, Backend};
 use crate::conn::Failure;

@@ -1,8 +1,10 @@
-//! What goes over the wire: requests whose path says what is to be answered, and bodies that bear a token.
+//! What goes over the wire: requests whose path says what is to be answered, and bodies that bear a
+//! token.
 //!
-//! `GET /r/RRRRRRRR/QQQQQQQQ/TTTTTTTTTTTTTTTT`: so many bytes of response and of request, and the token, all in
-//! hexadecimal at fixed places. Every body begins and ends with the token of its request and has the same filler
-//! between, so that a body of somebody else, a short one and a shifted one are all noticed.
+//! `GET /r/RRRRRRRR/QQQQQQQQ/TTTTTTTTTTTTTTTT`: so many bytes of response and of request, and the
+//! token, all in hexadecimal at fixed places. Every body begins and ends with the token of its
+//! request and has the same filler between, so that a body of somebody else, a short one and a
+//! shifted one are all noticed.
 
 use std::sync::OnceLock;
 
@@ -98,7 +100,8 @@ pub fn parse_ask(head: &[u8]) -> Option<Ask> {
 
 /// Returns the length of the head at the start of `buf`, with its empty line.
 ///
-/// Looks at every fourth byte only: on a core that also has to feed the proxy, searching is not free.
+/// Looks at every fourth byte only: on a core that also has to feed the proxy, searching is not
+/// free.
 pub fn head_end(buf: &[u8]) -> Option<usize> {
     let mut at = 3;
     while let Some(byte) = buf.get(at) {
@@ -140,7 +143,8 @@ pub fn parse_head(head: &[u8]) -> Option<Head> {
     })
 }
 
-/// Returns whether these bytes are the ones that stand at `offset` in a body of `total` bytes with this token.
+/// Returns whether these bytes are the ones that stand at `offset` in a body of `total` bytes with
+/// this token.
 pub fn is_body_at(bytes: &[u8], offset: usize, total: usize, token: &[u8; TOKEN_LEN]) -> bool {
     let end = offset + bytes.len();
     if end > total {

@@ -1,5 +1,6 @@
 //! Any bytes as a configuration, as far as they are text: the same checks as the property tests in
-//! `tests/config_errors`. Give it `config/examples` as a second corpus and `configuration.dict` for the words.
+//! `tests/config_errors`. Give it `config/examples` as a second corpus and `configuration.dict` for
+//! the words.
 
 #![no_main]
 

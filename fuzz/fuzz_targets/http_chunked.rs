@@ -1,5 +1,5 @@
-//! Any bytes as a chunked body, cut anywhere, to the codec and to hyper: the same checks as the property tests in
-//! `tests/http1_oracle`.
+//! Any bytes as a chunked body, cut anywhere, to the codec and to hyper: the same checks as the
+//! property tests in `tests/http1_oracle`.
 
 #![no_main]
 #![expect(dead_code, reason = "each target checks one of three things")]

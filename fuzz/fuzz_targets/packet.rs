@@ -1,8 +1,8 @@
-//! Any bytes in any envelope, to the codecs of both versions: no panic, and what is accepted says the same when it is
-//! written again.
+//! Any bytes in any envelope, to the codecs of both versions: no panic, and what is accepted says
+//! the same when it is written again.
 //!
-//! The input: hop limit, a byte of choices, our interval of version 2 in seconds, then the message. Since chance
-//! hardly ever finds a checksum, one choice has it set right.
+//! The input: hop limit, a byte of choices, our interval of version 2 in seconds, then the message.
+//! Since chance hardly ever finds a checksum, one choice has it set right.
 
 #![no_main]
 

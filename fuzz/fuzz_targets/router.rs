@@ -1,5 +1,5 @@
-//! Any sequence of events on a virtual router: the same bytes, steps and invariants as the property test in
-//! `tests/vrrp_rfc9568`.
+//! Any sequence of events on a virtual router: the same bytes, steps and invariants as the property
+//! test in `tests/vrrp_rfc9568`.
 
 #![no_main]
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::process::Process;
 
 /// A program and Debian's package that has it.
@@ -46,7 +46,8 @@ impl Program {
     }
 }
 
-/// Starts Debian's Python on a script of this folder; fails with the package when its WebSockets are missing.
+/// Starts Debian's Python on a script of this folder; fails with the package when its WebSockets
+/// are missing.
 pub fn python(host: &Host, script: &str, arguments: &[String]) -> Process {
     require_websockets();
     let mut command = PYTHON.command();

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
@@ -93,7 +93,8 @@ impl Server {
 }
 
 impl Site {
-    /// Starts these web servers and Evenkeel, whose listeners have these timeouts, and waits until it serves.
+    /// Starts these web servers and Evenkeel, whose listeners have these timeouts, and waits until
+    /// it serves.
     pub fn build(servers: &[Server], timeouts: &str) -> Self {
         let scratch = ScratchDir::new().expect("a directory");
         let documents = scratch.path().join("www");

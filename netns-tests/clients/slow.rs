@@ -1,4 +1,5 @@
-//! slowhttptest: clients that are slow on purpose are cut by the timeout that is for them, and nobody else notices.
+//! slowhttptest: clients that are slow on purpose are cut by the timeout that is for them, and
+//! nobody else notices.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -59,7 +60,8 @@ struct Attack {
 
 /// Lets slowhttptest loose, asks meanwhile as everybody does, and looks at what each of them got.
 fn attack(attack: &Attack) {
-    // The others stay at what they are by default, ten times as long and more: only the named one can cut.
+    // The others stay at what they are by default, ten times as long and more: only the named one
+    // can cut.
     let timeouts = format!("{{{}: {}ms}}", attack.timeout, TIMEOUT.start);
     let mut site = Site::build(&[Server::Nginx], &timeouts);
     let before_kib = site.proxy_peak_kib();

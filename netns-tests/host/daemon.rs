@@ -216,5 +216,6 @@ impl Supervisor for Queue {
     }
 }
 
-/// More than a loop says in a minute, at 20 beats a second; what finds it full is lost, and the loop is told.
+/// More than a loop says in a minute, at 20 beats a second; what finds it full is lost, and the
+/// loop is told.
 const MESSAGES_MAX: usize = 2_000;

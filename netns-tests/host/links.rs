@@ -1,14 +1,14 @@
-//! What may happen to an interface below a virtual router: it comes late, it changes, it is not ready yet, and the kernel
-//! forgets to tell.
+//! What may happen to an interface below a virtual router: it comes late, it changes, it is not
+//! ready yet, and the kernel forgets to tell.
 
 use std::fs;
 use std::net::IpAddr;
 
 use evenkeel::model::Family;
-use evenkeel::process::vrrp::frames::Announcers;
 use evenkeel::process::vrrp::host::Outlet;
 use evenkeel::process::vrrp::host::monitor::Monitor;
 use evenkeel::process::vrrp::host::netlink::Netlink;
+use evenkeel::process::vrrp::link::frames::Announcers;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -29,7 +29,8 @@ fn a_daemon_that_is_there_before_its_interface_and_its_address_takes_part_when_t
     ]);
     two.ip(&["link", "set", "eth0", "up"]);
     one.ip(&["link", "set", "eth0", "up"]);
-    // Without an address there is no source for IPv4. IPv6 has its link-local one by itself, but waits for IPv4.
+    // Without an address there is no source for IPv4. IPv6 has its link-local one by itself, but
+    // waits for IPv4.
     wait("a source of IPv6", || {
         daemon.status()[1].primary_address.is_some()
     });
@@ -107,7 +108,8 @@ fn a_new_primary_address_is_used_at_once_and_changes_nothing_else() {
     assert_eq!(router.primary_address, Some(new), "and it says so");
 }
 
-/// RFC 9568 §5.1.1.2, §5.1.2.2: the groups of VRRP; RFC 4291 §2.7.1: the solicited-node group of each IPv6 address.
+/// RFC 9568 §5.1.1.2, §5.1.2.2: the groups of VRRP; RFC 4291 §2.7.1: the solicited-node group of
+/// each IPv6 address.
 #[test]
 fn the_groups_are_joined_and_joined_again_on_an_interface_that_is_made_anew() {
     let pair = Pair::new();

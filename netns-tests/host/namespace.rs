@@ -1,4 +1,5 @@
-//! Two hosts for the tests of the vrrp process: network namespaces, each on a thread of its own, joined by a veth pair.
+//! Two hosts for the tests of the vrrp process: network namespaces, each on a thread of its own,
+//! joined by a veth pair.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};

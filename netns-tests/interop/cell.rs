@@ -164,7 +164,8 @@ pub fn all() -> Vec<Cell> {
     use Addresses::{Both, Ipv4, Ipv6};
     use Peer::{Frr, Keepalived};
     let keepalived = |name, addresses| Cell::new(name, Keepalived, addresses);
-    // Its vrrpd is no realtime process: at 100 ms it misses three in a row when several cells share two cores.
+    // Its vrrpd is no realtime process: at 100 ms it misses three in a row when several cells share
+    // two cores.
     let frr_version_3 = |name, addresses| {
         let mut cell = Cell::new(name, Frr, addresses).intervals(300, 300);
         cell.ours = "advertisement_interval: 300ms".into();

@@ -1,6 +1,7 @@
 //! A client on the link: who answers on a virtual address.
 //!
-//! Every node has a server on a port of its own making that says its name, whoever holds the addresses.
+//! Every node has a server on a port of its own making that says its name, whoever holds the
+//! addresses.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 
 /// A server that says its name, until it is dropped.
 pub struct Server {

@@ -1,10 +1,11 @@
-//! Packets that only pretend to come from a peer. One of them makes keepalived's default give its addresses up for minutes.
+//! Packets that only pretend to come from a peer. One of them makes keepalived's default give its
+//! addresses up for minutes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use evenkeel::lab::host::Host;
-use evenkeel::lab::netlink;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::netlink;
 use evenkeel::lab::pair::is_all;
 use evenkeel::logic::vrrp::{Advertisement, ChecksumForm, packet};
 use evenkeel::model::{AdverInterval, Priority, Vrid};
@@ -25,7 +26,8 @@ fn forged_unicast_packets_have_no_effect() {
     let ours = link.ours();
     ours.wait_for("Active", PATIENCE, |status| is_all(status, "Active"))
         .unwrap();
-    // From an address that is no peer; by multicast from one that is; from one that is, but from beyond a router.
+    // From an address that is no peer; by multicast from one that is; from one that is, but from
+    // beyond a router.
     for (source, to, ttl) in [
         ("192.0.2.9", "192.0.2.1", 255),
         ("192.0.2.2", "224.0.0.18", 255),

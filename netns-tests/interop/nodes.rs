@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::process::Process;
 
@@ -167,7 +167,8 @@ impl<'a> Link<'a> {
                 for process in &mut self.theirs {
                     process.kill_family().unwrap();
                 }
-                // A dead vrrpd leaves its macvlans answering; a dead machine, of which this tells, does not.
+                // A dead vrrpd leaves its macvlans answering; a dead machine, of which this tells,
+                // does not.
                 if self.cell.peer == Peer::Frr {
                     for name in MACVLANS {
                         self.their_ip(&protodown(name));
@@ -296,7 +297,8 @@ impl<'a> Link<'a> {
         host.spawn(command).unwrap()
     }
 
-    /// Makes what FRR's administrator makes: macvlans with the virtual MACs, and settings that let nobody else answer.
+    /// Makes what FRR's administrator makes: macvlans with the virtual MACs, and settings that let
+    /// nobody else answer.
     fn make_macvlans(&self) {
         // vrrpd takes the macvlans of a Backup down, and with them IPv6 addresses would go.
         for (key, value) in [

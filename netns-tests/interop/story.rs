@@ -171,7 +171,8 @@ impl Scene<'_> {
         })
     }
 
-    /// The better one lists an address more. Ours goes on obeying the other; keepalived 2.2.7 drops what ours says.
+    /// The better one lists an address more. Ours goes on obeying the other; keepalived 2.2.7 drops
+    /// what ours says.
     fn growing(&mut self) -> Result<Told, String> {
         let (better, worse) = (self.better, self.better.other());
         self.link.start(worse, self.rank(worse));
@@ -274,8 +275,9 @@ impl Scene<'_> {
         Ok(took)
     }
 
-    /// FRR announces up to an interval before it advertises, and never again: what we announce in between, still Active
-    /// and in the first seconds of it, every 250 ms, clients would believe until they notice by themselves.
+    /// FRR announces up to an interval before it advertises, and never again: what we announce in
+    /// between, still Active and in the first seconds of it, every 250 ms, clients would believe
+    /// until they notice by themselves.
     fn let_announcements_settle(&mut self) -> Result<(), String> {
         if (self.cell.peer, self.better) != (Peer::Frr, Side::Theirs) {
             return Ok(());
@@ -330,8 +332,8 @@ impl Scene<'_> {
         }
     }
 
-    /// Waits until one node alone answers on every address for five intervals on end: for a moment after a partition or
-    /// a preemption clients may be told one thing and then the other.
+    /// Waits until one node alone answers on every address for five intervals on end: for a moment
+    /// after a partition or a preemption clients may be told one thing and then the other.
     fn settled(&mut self, side: Side) -> Result<(), String> {
         let deadline = Instant::now() + self.cell.interval() * 5 + SETTLING;
         let mut since = Instant::now();

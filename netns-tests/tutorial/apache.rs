@@ -1,7 +1,8 @@
 //! Debian's Apache on a host of the lab: a few pages, a cookie, and a log of who asked.
 //!
-//! It runs as Debian's www-data. Where that user does not exist, as in a user namespace with a single user, it runs
-//! in a user namespace of its own, whose only user has www-data's number: Apache refuses to serve as root.
+//! It runs as Debian's www-data. Where that user does not exist, as in a user namespace with a
+//! single user, it runs in a user namespace of its own, whose only user has www-data's number:
+//! Apache refuses to serve as root.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
 
@@ -36,7 +37,8 @@ pub struct Entry {
 }
 
 impl Apache {
-    /// Starts an Apache with pages `/0.txt` and so on, each saying its number and the Apache's name.
+    /// Starts an Apache with pages `/0.txt` and so on, each saying its number and the Apache's
+    /// name.
     pub fn start(host: &Host, name: &str, port: u16, pages: usize) -> Self {
         require_apache();
         let scratch = ScratchDir::new().expect("a directory");

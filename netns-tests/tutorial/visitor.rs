@@ -1,7 +1,8 @@
 //! A visitor: one connection that is kept as long as it lasts, a cookie, and distrust.
 //!
-//! Every page says its own number, and the web server says which cookie it saw, so that an answer to somebody else's
-//! question is noticed. A request without a whole answer has failed; an answer that does not fit is wrong.
+//! Every page says its own number, and the web server says which cookie it saw, so that an answer
+//! to somebody else's question is noticed. A request without a whole answer has failed; an answer
+//! that does not fit is wrong.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 
 /// A thread on a host that asks for one page after the other.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
-//! `evenkeel demo`: a failover pair in network namespaces, broken in every way, and what clients saw of it.
+//! `evenkeel demo`: a failover pair in network namespaces, broken in every way, and what clients
+//! saw of it.
 //!
-//! One client asks anew every few milliseconds; visitors keep their connections, most of them idle most of the time.
-//! The nodes run this very program. Lines appear as things happen; then a table, or with `--json` one document. The
-//! exit code is 1 when a bound that it states is broken. Nothing is left behind: namespaces and processes end with
-//! this process, also after Ctrl-C.
+//! One client asks anew every few milliseconds; visitors keep their connections, most of them idle
+//! most of the time. The nodes run this very program. Lines appear as things happen; then a table,
+//! or with `--json` one document. The exit code is 1 when a bound that it states is broken. Nothing
+//! is left behind: namespaces and processes end with this process, also after Ctrl-C.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -15,8 +16,8 @@ use super::status::table;
 use crate::lab::LabError;
 use crate::lab::events::{Outcome, SCRIPT};
 use crate::lab::interrupt::clean_up_on_signals;
+use crate::lab::namespace::user_namespace::enter_user_namespace_if_needed;
 use crate::lab::pair::{Pair, Settings, own_binary};
-use crate::lab::user_namespace::enter_user_namespace_if_needed;
 use crate::lab::visitors::Crowd;
 
 /// What `--json` prints.
@@ -70,7 +71,8 @@ pub fn run(output: Output, visitors: usize) -> i32 {
     }
 }
 
-/// Becomes able to make namespaces, and to end without leaving anything; returns who has room to visit.
+/// Becomes able to make namespaces, and to end without leaving anything; returns who has room to
+/// visit.
 fn prepared(visitors: usize) -> Result<Crowd, LabError> {
     enter_user_namespace_if_needed()?;
     clean_up_on_signals()?;

@@ -1,4 +1,5 @@
-//! `evenkeel events`: every transition the daemon remembers, in order, and with `--follow` those to come.
+//! `evenkeel events`: every transition the daemon remembers, in order, and with `--follow` those to
+//! come.
 
 use std::io::{self, Write};
 use std::path::Path;

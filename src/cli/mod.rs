@@ -1,7 +1,7 @@
 //! The commands, one file each, and the reading of their arguments.
 //!
-//! [`run`] gets the arguments and returns the exit code: 0 done, 1 failed, 2 usage, 78 a bad configuration. The
-//! usage text is the list of flags; `tests/documents.rs` holds the manual to it.
+//! [`run`] gets the arguments and returns the exit code: 0 done, 1 failed, 2 usage, 78 a bad
+//! configuration. The usage text is the list of flags; `tests/documents.rs` holds the manual to it.
 
 pub mod check;
 mod daemon;

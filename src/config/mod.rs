@@ -1,8 +1,8 @@
 //! The configuration: YAML as written, then checked, whole or not at all.
 //!
-//! `file` reads the text into a tree, `check` turns the tree into a [`Config`] or into all errors at once, each
-//! with its line, column and a hint; `reader`, `position` and `report` help it to complain well. Pure: no file is opened
-//! here. Every process parses the same bytes for itself.
+//! `file` reads the text into a tree, `check` turns the tree into a [`Config`] or into all errors
+//! at once, each with its line, column and a hint; `reader`, `position` and `report` help it to
+//! complain well. Pure: no file is opened here. Every process parses the same bytes for itself.
 
 pub mod check;
 pub mod file;
@@ -48,7 +48,8 @@ pub struct Config {
 pub struct VirtualRouterConfig {
     /// Shown as `web/ipv4`.
     pub name: RouterName,
-    /// Virtual routers of the same group move together: the families of an entry, and what `synchronize_with` names.
+    /// Virtual routers of the same group move together: the families of an entry, and what
+    /// `synchronize_with` names.
     pub sync_group: String,
     /// The interface whose link the addresses belong to.
     pub interface: String,
@@ -56,8 +57,8 @@ pub struct VirtualRouterConfig {
     pub vrid: Vrid,
     /// The version that it and its peers speak.
     pub version: Version,
-    /// To whom advertisements go instead of the group, and from whom alone they are taken; empty: multicast. One's
-    /// own address may be among them.
+    /// To whom advertisements go instead of the group, and from whom alone they are taken; empty:
+    /// multicast. One's own address may be among them.
     pub peers: Vec<IpAddr>,
     /// The form of the checksum that is sent with version 3 and IPv4; both are accepted.
     pub checksum: ChecksumForm,
@@ -69,19 +70,23 @@ pub struct VirtualRouterConfig {
     pub rank: Rank,
     /// The base priorities that the file names, by node; empty where one number is for all.
     pub priorities: BTreeMap<String, Priority>,
-    /// At least one; for IPv6 the first is link-local (RFC 9568 §5.2.9), derived where none is given.
+    /// At least one; for IPv6 the first is link-local (RFC 9568 §5.2.9), derived where none is
+    /// given.
     pub addresses: Vec<VirtualAddress>,
     /// Between two advertisements.
     pub advertisement_interval: AdverInterval,
-    /// After how many intervals without an advertisement the Active is down; 1 to 100, 3 by the standard.
+    /// After how many intervals without an advertisement the Active is down; 1 to 100, 3 by the
+    /// standard.
     pub down_multiplier: u8,
     /// When it is announced where the addresses are.
     pub announcements: AnnouncementPlan,
     /// Between two frames of announcements; zero: as fast as they go.
     pub announcement_pace: Duration,
-    /// Accept_Mode (RFC 9568 §6.1): what is sent to the addresses is delivered here although we do not own them.
+    /// Accept_Mode (RFC 9568 §6.1): what is sent to the addresses is delivered here although we do
+    /// not own them.
     pub accept: bool,
-    /// The addresses have 00:00:5e:00:01:VRID (IPv6: 00:00:5e:00:02:VRID) as their hardware address.
+    /// The addresses have 00:00:5e:00:01:VRID (IPv6: 00:00:5e:00:02:VRID) as their hardware
+    /// address.
     pub virtual_mac: bool,
     /// Programs that are run, in this order, on every change of state; absolute paths.
     pub notify: Vec<PathBuf>,
@@ -96,7 +101,8 @@ pub struct VirtualRouterConfig {
 pub struct ListenerConfig {
     /// The key under `listeners`.
     pub name: String,
-    /// The entry of `virtual_routers` whose addresses it serves, by name or because a bind address is one of them.
+    /// The entry of `virtual_routers` whose addresses it serves, by name or because a bind address
+    /// is one of them.
     pub virtual_router: Option<String>,
     /// Every address it listens on; never empty. Virtual link-local addresses are left out.
     pub binds: Vec<SocketAddr>,
@@ -326,8 +332,8 @@ impl fmt::Display for AccessLogTarget {
     }
 }
 
-/// Returns how long the host may take to let everything of these virtual routers go: deleting a macvlan waits for a grace
-/// period of the kernel, 25 ms each where 50 were measured.
+/// Returns how long the host may take to let everything of these virtual routers go: deleting a
+/// macvlan waits for a grace period of the kernel, 25 ms each where 50 were measured.
 pub fn release_time<'a>(routers: impl IntoIterator<Item = &'a VirtualRouterConfig>) -> Duration {
     let macvlans = routers.into_iter().filter(|router| router.virtual_mac);
     let macvlans = u32::try_from(macvlans.count()).unwrap_or(u32::MAX);

@@ -2,8 +2,8 @@
 //! parser.
 //!
 //! The first parser is kept for what a configuration means; this one knows line and column of
-//! everything and runs only when there are errors. Where the two disagree about the text no position
-//! is given rather than a wrong one.
+//! everything and runs only when there are errors. Where the two disagree about the text no
+//! position is given rather than a wrong one.
 
 use std::fmt;
 

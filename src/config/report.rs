@@ -1,7 +1,7 @@
 //! All that is wrong with a configuration, collected while it is checked and printed for people.
 //!
-//! `Problems` knows numbers of keys and values; only `into_errors` asks `position` where they stand.
-//! Each error says what is wrong, where, and how to mend it.
+//! `Problems` knows numbers of keys and values; only `into_errors` asks `position` where they
+//! stand. Each error says what is wrong, where, and how to mend it.
 
 use std::fmt;
 

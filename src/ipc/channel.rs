@@ -1,11 +1,12 @@
 //! A framed channel between two processes that also passes descriptors.
 //!
-//! A SOCK_SEQPACKET socketpair: a message arrives whole or not at all, sending never waits, and the end of the
-//! other process is seen at once. A message that is too large for a packet travels in a sealed memory file, whose
-//! descriptor is passed as the last one (`message_file`). Each frame is one byte, its kind, and JSON. The kind is looked
-//! at before anything is taken, so that no descriptor enters a process that its kind does not announce.
-//! The queue is the kernel's socket buffer; when it is full the sender is told so and decides itself. A shortage of
-//! descriptors or memory is never the end of a channel: nothing was sent ([`Sent::Short`]), or one message is lost
+//! A SOCK_SEQPACKET socketpair: a message arrives whole or not at all, sending never waits, and the
+//! end of the other process is seen at once. A message that is too large for a packet travels in a
+//! sealed memory file, whose descriptor is passed as the last one (`message_file`). Each frame is
+//! one byte, its kind, and JSON. The kind is looked at before anything is taken, so that no
+//! descriptor enters a process that its kind does not announce. The queue is the kernel's socket
+//! buffer; when it is full the sender is told so and decides itself. A shortage of descriptors or
+//! memory is never the end of a channel: nothing was sent ([`Sent::Short`]), or one message is lost
 //! ([`ChannelError::Lost`]).
 
 use std::io::{self, IoSlice};
@@ -92,7 +93,8 @@ pub enum ChannelError {
     /// The other end sent something that is not a message, or more than it may.
     #[error("not a message: {0}")]
     Malformed(String),
-    /// A message came and could not be taken for want of descriptors or memory; those after it are not concerned.
+    /// A message came and could not be taken for want of descriptors or memory; those after it are
+    /// not concerned.
     #[error("a message was lost: {0}")]
     Lost(Errno),
 }
@@ -156,8 +158,8 @@ impl AsFd for Channel {
 }
 
 impl AsyncChannel {
-    /// Returns the end that this descriptor, made by [`pair`], is, taking no more than `bounds` from the other end. Must
-    /// be called within a runtime.
+    /// Returns the end that this descriptor, made by [`pair`], is, taking no more than `bounds`
+    /// from the other end. Must be called within a runtime.
     pub fn new(socket: OwnedFd, bounds: Bounds) -> Result<Self, ChannelError> {
         let end = End::new(socket.as_fd(), bounds);
         // The kind of socket does not matter to the runtime, which only waits on the descriptor.
@@ -189,8 +191,8 @@ impl AsyncChannel {
         self.end.send(self.socket.as_fd(), text, descriptors)
     }
 
-    /// Waits for the next message; `None` when the other end is gone. Cancel safe. After an error that
-    /// [is a shortage](ChannelError::is_shortage) the next one can be waited for.
+    /// Waits for the next message; `None` when the other end is gone. Cancel safe. After an error
+    /// that [is a shortage](ChannelError::is_shortage) the next one can be waited for.
     pub async fn receive<T: DeserializeOwned>(
         &self,
     ) -> Result<Option<(T, Vec<OwnedFd>)>, ChannelError> {
@@ -277,7 +279,8 @@ impl End {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         let mut peeked = recv(socket.as_raw_fd(), &mut kind, flags);
         if peeked == Err(Errno::ECONNRESET) {
-            // The other end has gone and left something unread. That is said once; what it sent itself comes next.
+            // The other end has gone and left something unread. That is said once; what it sent
+            // itself comes next.
             peeked = recv(socket.as_raw_fd(), &mut kind, flags);
         }
         match peeked {
@@ -326,7 +329,8 @@ impl End {
             Some((kind, text)) if !cut.bytes => (*kind, text),
             Some(_) | None => return Err(ChannelError::Malformed("a frame too long".into())),
         };
-        // What did not fit although there was room enough did not because this process may have no more.
+        // What did not fit although there was room enough did not because this process may have no
+        // more.
         let short = cut.descriptors && descriptors.len() < room;
         if cut.descriptors && !short {
             let why = format!("more descriptors than the {room} that may come");
@@ -422,9 +426,11 @@ struct Cut {
     descriptors: bool,
 }
 
-/// Takes one packet and at most `room` descriptors. The kernel closes what is beyond, before this process has it.
+/// Takes one packet and at most `room` descriptors. The kernel closes what is beyond, before this
+/// process has it.
 ///
-/// Descriptors that did arrive are taken also from a message that was cut; nix returns none then, and leaks them.
+/// Descriptors that did arrive are taken also from a message that was cut; nix returns none then,
+/// and leaks them.
 fn take_frame(socket: BorrowedFd<'_>, packet: &mut [u8], room: usize) -> Result<Frame, Errno> {
     let descriptors_bytes = u32::try_from(room * size_of::<RawFd>()).map_err(|_| Errno::EINVAL)?;
     // SAFETY: both compute a number from a number.
@@ -447,14 +453,17 @@ fn take_frame(socket: BorrowedFd<'_>, packet: &mut [u8], room: usize) -> Result<
         header.msg_controllen = control_len as _;
     }
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: `header` names one slice and a control buffer, both ours, alive and as long as it says.
+    // SAFETY: `header` names one slice and a control buffer, both ours, alive and as long as it
+    // says.
     let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
     let len = usize::try_from(len).map_err(|_| Errno::last())?;
     let mut descriptors = Vec::new();
-    // SAFETY: the kernel has filled `header` in; the macro reads the control buffer within its length.
+    // SAFETY: the kernel has filled `header` in; the macro reads the control buffer within its
+    // length.
     let mut part = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
     while !part.is_null() {
-        // SAFETY: not null, so it points at a whole `cmsghdr` in the control buffer, which is aligned for it.
+        // SAFETY: not null, so it points at a whole `cmsghdr` in the control buffer, which is
+        // aligned for it.
         let (level, kind, part_len) = unsafe {
             let part = &*part;
             (part.cmsg_level, part.cmsg_type, part.cmsg_len as usize)
@@ -505,8 +514,8 @@ pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 const DESCRIPTORS_MAX: usize = 253;
 /// Descriptors that each end keeps for messages that need one: a memory file, and one that is lent.
 const RESERVE: usize = 2;
-/// The bound of the queue. When it is full, `send` says so: a child drops log lines and repeats what matters, the
-/// supervisor takes a child that does not read for hung.
+/// The bound of the queue. When it is full, `send` says so: a child drops log lines and repeats
+/// what matters, the supervisor takes a child that does not read for hung.
 const SEND_BUFFER_BYTES: usize = 208 * 1024;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What an operator may ask over the control socket, and the answers: one JSON line each way.
 //!
-//! The structures here are the JSON that `evenkeel status --json` prints: a public contract. Fields are only added.
+//! The structures here are the JSON that `evenkeel status --json` prints: a public contract. Fields
+//! are only added.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -72,7 +73,8 @@ pub struct Status {
     pub processes: Vec<ProcessStatus>,
     /// What is wrong now, for people: a process that does not answer, a right that is missing.
     pub warnings: Vec<String>,
-    /// Counters of all virtual routers together, RFC 8347 §3, and of packets that were for none of them.
+    /// Counters of all virtual routers together, RFC 8347 §3, and of packets that were for none of
+    /// them.
     #[serde(default)]
     pub statistics: BTreeMap<String, u64>,
     /// The access log; `None` where there is none or the proxy does not answer.
@@ -152,8 +154,8 @@ pub struct RouterStatus {
     /// What the last transition is called in RFC 8347 (`last-event`).
     #[serde(default)]
     pub last_event: String,
-    /// Why this node is Active, as RFC 8347 has it (`new-master-reason`): `priority`, `preempted`, `no-response`, or
-    /// `not-master`.
+    /// Why this node is Active, as RFC 8347 has it (`new-master-reason`): `priority`, `preempted`,
+    /// `no-response`, or `not-master`.
     #[serde(default)]
     pub new_active_reason: String,
     /// Its timers.
@@ -180,7 +182,8 @@ pub struct TimerStatus {
     pub skew_time_us: u64,
     /// Active_Down_Interval, milliseconds.
     pub active_down_interval_ms: u64,
-    /// Milliseconds until the next advertisement of an Active, or until a Backup would be Active; `None` elsewhere.
+    /// Milliseconds until the next advertisement of an Active, or until a Backup would be Active;
+    /// `None` elsewhere.
     pub next_ms: Option<u64>,
 }
 
@@ -326,7 +329,8 @@ pub struct BackendStatus {
     pub requests_max: Option<u32>,
 }
 
-/// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most `within`.
+/// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most
+/// `within`.
 pub fn ask(runtime_dir: &Path, request: &Request, within: Duration) -> io::Result<Response> {
     let mut stream = UnixStream::connect(runtime_dir.join(SOCKET))?;
     stream.set_read_timeout(Some(within))?;

@@ -1,8 +1,9 @@
 //! The log: one line an event, from every process, printed by the supervisor alone.
 //!
-//! A child hands its lines to the supervisor over the channel and never waits; what does not fit is counted and the
-//! count goes with the next line. The supervisor writes through a thread of its own, so that a blocked terminal
-//! or a full disk stops nobody. Fields are written first, then the fixed message. `EVENKEEL_LOG` sets the level.
+//! A child hands its lines to the supervisor over the channel and never waits; what does not fit is
+//! counted and the count goes with the next line. The supervisor writes through a thread of its
+//! own, so that a blocked terminal or a full disk stops nobody. Fields are written first, then the
+//! fixed message. `EVENKEEL_LOG` sets the level.
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
@@ -26,7 +27,8 @@ pub fn to_supervisor(hand_over: impl Fn(LogLine) -> bool + Send + Sync + 'static
     });
 }
 
-/// Prints every event of this process, and what the returned [`Printer`] is given, on standard error.
+/// Prints every event of this process, and what the returned [`Printer`] is given, on standard
+/// error.
 pub fn to_standard_error() -> Printer {
     let (sender, receiver) = sync_channel::<Job>(QUEUED_LINES_MAX);
     let printer = Printer {
@@ -129,7 +131,8 @@ impl Printer {
     }
 }
 
-/// Makes `layer` the log of this process, at the level of `EVENKEEL_LOG`; a second call changes nothing.
+/// Makes `layer` the log of this process, at the level of `EVENKEEL_LOG`; a second call changes
+/// nothing.
 fn install(layer: impl Layer<tracing_subscriber::Registry> + Send + Sync) {
     let registry = tracing_subscriber::registry().with(layer.with_filter(wanted_level()));
     let _ = tracing::subscriber::set_global_default(registry);

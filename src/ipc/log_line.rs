@@ -1,7 +1,8 @@
 //! One line of the log on its way from a child to the supervisor, which prints it.
 //!
-//! A child may be in the hands of a stranger, and its lines stand beside the supervisor's own: levels and names of
-//! fields are words of a list, and what is free text is bounded and printed escaped (`log`).
+//! A child may be in the hands of a stranger, and its lines stand beside the supervisor's own:
+//! levels and names of fields are words of a list, and what is free text is bounded and printed
+//! escaped (`log`).
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! All that crosses between the supervisor and its children.
 //!
-//! Every message is small, or travels in a memory file beside its frame (see `channel`). Times are nanoseconds of
-//! CLOCK_MONOTONIC, which all processes of a machine share.
+//! Every message is small, or travels in a memory file beside its frame (see `channel`). Times are
+//! nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use crate::model::{Family, Fitness, RouterName};
 /// Supervisor to vrrp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToVrrp {
-    /// Sockets of the vrrp process before this one, one descriptor each, in this order; sent before `Configure`, in
-    /// several messages where there are many.
+    /// Sockets of the vrrp process before this one, one descriptor each, in this order; sent before
+    /// `Configure`, in several messages where there are many.
     KeptSockets(Vec<SocketKey>),
     /// Begin. The text has passed `config::parse` in the supervisor.
     Configure {
@@ -25,7 +25,8 @@ pub enum ToVrrp {
         yaml: String,
         /// The name of this node.
         node: String,
-        /// What the process before this one last said of each of its virtual routers that was Active.
+        /// What the process before this one last said of each of its virtual routers that was
+        /// Active.
         adopt: Vec<ActiveRole>,
     },
     /// What tracking says of all virtual routers of an entry.
@@ -40,12 +41,14 @@ pub enum ToVrrp {
         /// Echoed in the answer.
         id: u64,
     },
-    /// The supervisor's loop is alive; every 50 ms. Once it was said, silence means that the supervisor is lost.
+    /// The supervisor's loop is alive; every 50 ms. Once it was said, silence means that the
+    /// supervisor is lost.
     Beat,
-    /// Give every address up (make before break). Say `HandedOver` when no peer can be expected to speak any more, and
-    /// `Stopped` when nothing is held; then exit.
+    /// Give every address up (make before break). Say `HandedOver` when no peer can be expected to
+    /// speak any more, and `Stopped` when nothing is held; then exit.
     Stop {
-        /// Where no peer is heard the addresses are held so long, or until `Release`, for what is in flight on them.
+        /// Where no peer is heard the addresses are held so long, or until `Release`, for what is
+        /// in flight on them.
         hold_ms: u64,
     },
     /// Let go of what is still held.
@@ -64,7 +67,8 @@ pub enum FromVrrp {
     KeepSockets {
         /// One descriptor each, in this order.
         sockets: Vec<SocketKey>,
-        /// Beside those of the message before, which was full; otherwise they replace what was kept.
+        /// Beside those of the message before, which was full; otherwise they replace what was
+        /// kept.
         more: bool,
     },
     /// What the process should have, could not get, and works without; for people.
@@ -177,8 +181,8 @@ pub enum ToProxy {
         /// The address they listen on.
         bind: SocketAddr,
     },
-    /// What the access log is written to from now on, one descriptor; sent before `Configure`, and again when it was
-    /// opened anew.
+    /// What the access log is written to from now on, one descriptor; sent before `Configure`, and
+    /// again when it was opened anew.
     AccessLog,
     /// Begin.
     Configure {

@@ -1,8 +1,9 @@
 //! The memory file in which a message travels that is too large for a packet.
 //!
-//! The sender seals it: its size and its content cannot change any more. The receiver takes nothing else, because
-//! whatever else a descriptor may be (a pipe, a terminal, a file that grows or on a disk that does not answer) could
-//! keep it waiting, and it reads exactly as many bytes as it has been told.
+//! The sender seals it: its size and its content cannot change any more. The receiver takes nothing
+//! else, because whatever else a descriptor may be (a pipe, a terminal, a file that grows or on a
+//! disk that does not answer) could keep it waiting, and it reads exactly as many bytes as it has
+//! been told.
 
 use std::fs::File;
 use std::io::Write;

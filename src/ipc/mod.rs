@@ -1,4 +1,5 @@
-//! Where processes meet: typed messages over socketpairs that also pass descriptors, and the control socket's words.
+//! Where processes meet: typed messages over socketpairs that also pass descriptors, and the
+//! control socket's words.
 
 pub mod channel;
 pub mod control;

@@ -1,8 +1,8 @@
 //! Hostile and greedy clients: legal bytes, in amounts and at moments that hurt.
 //!
-//! Each attack runs in a thread on a host, bounded in connections and time, and ends by itself. Beside it stand
-//! [`Bystanders`], the other clients, whose answers are timed; behind the proxy a [`Glutton`], a backend that sends and
-//! takes as fast as it can.
+//! Each attack runs in a thread on a host, bounded in connections and time, and ends by itself.
+//! Beside it stand [`Bystanders`], the other clients, whose answers are timed; behind the proxy a
+//! [`Glutton`], a backend that sends and takes as fast as it can.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,12 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::LabError;
-use super::host::Host;
+use super::namespace::host::Host;
 
 /// What a hostile client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attack {
-    /// So many heads of 32 kB that are whole but for their last byte, and then whole in the same moment; again and again.
+    /// So many heads of 32 kB that are whole but for their last byte, and then whole in the same
+    /// moment; again and again.
     LateHeads(usize),
     /// The same, with as many Connection options as are allowed.
     LateOptions(usize),
@@ -74,7 +75,8 @@ impl Attack {
 }
 
 impl Attacker {
-    /// Waits for the end; returns how often the client has had its way: heads, answers, or mebibytes.
+    /// Waits for the end; returns how often the client has had its way: heads, answers, or
+    /// mebibytes.
     pub fn wait(self) -> u64 {
         let patience = self.within + STOP_TIMEOUT;
         self.outcome.recv_timeout(patience).unwrap_or(0)
@@ -126,7 +128,8 @@ impl Bystanders {
 }
 
 impl Waits {
-    /// Returns the wait that so many hundredths did not exceed; a very long one where nothing was answered.
+    /// Returns the wait that so many hundredths did not exceed; a very long one where nothing was
+    /// answered.
     pub fn percentile(&self, hundredths: usize) -> Duration {
         let index = (self.answered.len() * hundredths / 100).min(self.answered.len().max(1) - 1);
         self.answered.get(index).copied().unwrap_or(ANSWER_TIMEOUT)
@@ -138,7 +141,8 @@ impl Waits {
 pub struct Glutton;
 
 impl Glutton {
-    /// Listens; returns where. GET of `/download` has no end, POST is read for ever, all else is answered briefly.
+    /// Listens; returns where. GET of `/download` has no end, POST is read for ever, all else is
+    /// answered briefly.
     pub fn start(host: &Host, address: SocketAddr) -> Result<SocketAddr, LabError> {
         let (told, listening) = sync_channel(1);
         host.thread("glutton", move || {

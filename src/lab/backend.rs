@@ -1,8 +1,8 @@
 //! An HTTP/1.1 backend inside the program: a thread on a host that says who asked it.
 //!
-//! It answers every path with one line, `backend=web1 node=10.77.0.2 xff=10.77.0.9`: its name, the address the
-//! connection came from, and the request's `X-Forwarded-For` (`-` without one). What a request can ask for beyond that is
-//! in [`answer`]. It fails on demand.
+//! It answers every path with one line, `backend=web1 node=10.77.0.2 xff=10.77.0.9`: its name, the
+//! address the connection came from, and the request's `X-Forwarded-For` (`-` without one). What a
+//! request can ask for beyond that is in [`answer`]. It fails on demand.
 
 pub mod answer;
 
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::LabError;
-use super::host::Host;
+use super::namespace::host::Host;
 
 /// A backend that runs until it is dropped.
 #[derive(Debug)]
@@ -219,7 +219,8 @@ async fn answer_all(
     answerer.echo().await;
 }
 
-/// Callers wait for each command, so the queue is never full but by many threads; then a caller gets an error.
+/// Callers wait for each command, so the queue is never full but by many threads; then a caller
+/// gets an error.
 const COMMANDS_MAX: usize = 16;
 /// Further connections wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;

@@ -1,7 +1,8 @@
 //! The faults that are injected into the active node of a pair, and what a client may notice of it.
 //!
-//! The demo, the netns tests and the benches share these events and bounds; `pair` makes them happen. Bounds are
-//! computed from the protocol's own times (RFC 9568 §6.1), plus [`NOISE`] for a machine that has other things to do.
+//! The demo, the netns tests and the benches share these events and bounds; `pair` makes them
+//! happen. Bounds are computed from the protocol's own times (RFC 9568 §6.1), plus [`NOISE`] for a
+//! machine that has other things to do.
 
 use std::fmt;
 use std::time::Duration;
@@ -98,7 +99,8 @@ pub struct Outcome {
 }
 
 impl Event {
-    /// Returns what must be true after this event with this advertisement interval, the other's priority being 100.
+    /// Returns what must be true after this event with this advertisement interval, the other's
+    /// priority being 100.
     pub fn bound(self, interval: Duration) -> Bound {
         let takeover = interval * 3 + interval * (256 - 100) / 256;
         let slow = interval >= Duration::from_secs(1);
@@ -194,8 +196,8 @@ impl Bound {
     pub fn broken_by(&self, outcome: &Outcome, lease: Duration) -> Vec<String> {
         let mut broken = Vec::new();
         if let Some(failed_max) = self.failed_max {
-            // A connection does not survive the move of its address. One is what a quiet machine has open, if any; a
-            // busy one has more, and which of them a move hits is chance.
+            // A connection does not survive the move of its address. One is what a quiet machine
+            // has open, if any; a busy one has more, and which of them a move hits is chance.
             let moves = match self.moves {
                 Moves::Never => 0,
                 Moves::Always => 1,
@@ -272,7 +274,8 @@ pub const SCRIPT: [Event; 12] = [
     Event::KillEverything,
     Event::Return,
 ];
-/// What two shared, busy cores may add to a takeover: a few time slices on both nodes and in the client.
+/// What two shared, busy cores may add to a takeover: a few time slices on both nodes and in the
+/// client.
 pub const NOISE: Duration = Duration::from_millis(150);
 /// The kernel takes an expired address away at its next sweep.
 const LEASE_SPARE: Duration = Duration::from_millis(500);

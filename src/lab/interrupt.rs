@@ -1,4 +1,5 @@
-//! The end of a lab by a signal: destructors do not run then, so this does what they would have done.
+//! The end of a lab by a signal: destructors do not run then, so this does what they would have
+//! done.
 
 use std::thread;
 
@@ -7,7 +8,8 @@ use nix::sys::signal::{SigSet, Signal};
 use super::LabError;
 use super::{process, scratch};
 
-/// From now on SIGINT, SIGTERM and SIGHUP end the program after everything it started and wrote has gone.
+/// From now on SIGINT, SIGTERM and SIGHUP end the program after everything it started and wrote has
+/// gone.
 ///
 /// Must be called while the process has a single thread: the others inherit what is blocked here.
 pub fn clean_up_on_signals() -> Result<(), LabError> {

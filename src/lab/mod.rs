@@ -1,14 +1,11 @@
 //! A lab: hosts, links and faults in network namespaces that the program makes itself.
 //!
-//! `evenkeel demo`, the tests in `netns-tests` and the benches build their networks here. Nothing in it touches the
-//! network of the machine: every change of a link, an address or a route happens inside a namespace made by
-//! [`host::Host`], and ends with it. It needs root, or a user namespace ([`user_namespace`]), and no other program.
-//! Begin to read at [`network::Lab`].
+//! `evenkeel demo`, the tests in `netns-tests` and the benches build their networks here. Nothing
+//! in it touches the network of the machine: every change of a link, an address or a route happens
+//! inside a namespace made by [`host::Host`], and ends with it. It needs root, or a user namespace
+//! ([`user_namespace`]), and no other program. Begin to read at [`network::Lab`].
 
-pub mod user_namespace;
-pub mod netlink;
-pub mod host;
-pub mod network;
+pub mod namespace;
 pub mod scratch;
 pub mod process;
 pub mod node;

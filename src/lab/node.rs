@@ -1,7 +1,8 @@
 //! A node: the daemon itself, as it would be started on a machine, on a host of the lab.
 //!
-//! It is given a configuration and watched through its control socket, which lies in a directory of its own. Nothing
-//! here is known of the daemon but its command line and the structures of [`crate::ipc::control`].
+//! It is given a configuration and watched through its control socket, which lies in a directory of
+//! its own. Nothing here is known of the daemon but its command line and the structures of
+//! [`crate::ipc::control`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use super::LabError;
-use super::host::Host;
+use super::namespace::host::Host;
 use super::process::{self, Process};
 use super::scratch::ScratchDir;
 use crate::ipc::control::{self, Request, Response, Status};
@@ -24,7 +25,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `binary run` on a host, as the node of this name, with this text as its configuration.
+    /// Starts `binary run` on a host, as the node of this name, with this text as its
+    /// configuration.
     ///
     /// Returns at once; [`Node::wait_for`] tells when it stands.
     pub fn start(host: &Host, yaml: &str, node: &str, binary: &Path) -> Result<Self, LabError> {

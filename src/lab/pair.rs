@@ -1,7 +1,8 @@
-//! The pair: two nodes with the real daemon, two backends, and a client that asks every few milliseconds.
+//! The pair: two nodes with the real daemon, two backends, and a client that asks every few
+//! milliseconds.
 //!
-//! [`Pair::inject`] makes one event happen on the node that is active, waits until it is over, and says what the client
-//! saw. [`Pair::settle`] waits until everything is as in the beginning.
+//! [`Pair::inject`] makes one event happen on the node that is active, waits until it is over, and
+//! says what the client saw. [`Pair::settle`] waits until everything is as in the beginning.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,8 +15,8 @@ use nix::sys::signal::Signal;
 use super::LabError;
 use super::backend::Backend;
 use super::events::{Event, Outcome};
-use super::host::Host;
-use super::network::Lab;
+use super::namespace::host::Host;
+use super::namespace::network::Lab;
 use super::node::Node;
 use super::probe::Probe;
 use super::process;
@@ -125,8 +126,8 @@ impl Pair {
 
     /// Makes the event happen, waits for its end, and says what the client saw.
     ///
-    /// lb1 must be active and settled before; after an event that took its daemon away, or its link, or its
-    /// backends, `Event::Return` is the next.
+    /// lb1 must be active and settled before; after an event that took its daemon away, or its
+    /// link, or its backends, `Event::Return` is the next.
     pub fn inject(&mut self, event: Event) -> Result<Outcome, LabError> {
         let mark = self.probe.mark();
         // Requests that the event finds in flight were sent after the mark.

@@ -1,7 +1,9 @@
-//! The client: asks again and again, each time on a fresh connection, and records what it gets and when.
+//! The client: asks again and again, each time on a fresh connection, and records what it gets and
+//! when.
 //!
-//! What a failover costs is measured here and nowhere else: a [`Mark`] before the fault, a [`Report`] after it. The
-//! probe reads `node=` from the answers of [`super::backend`] and knows nothing else of what stands behind its target.
+//! What a failover costs is measured here and nowhere else: a [`Mark`] before the fault, a
+//! [`Report`] after it. The probe reads `node=` from the answers of [`super::backend`] and knows
+//! nothing else of what stands behind its target.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -19,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::LabError;
-use super::host::Host;
+use super::namespace::host::Host;
 
 /// A client that asks until it is stopped or dropped.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Asks `GET /` of the target from a host, once in each `interval`, and gives each request `limit` to succeed.
+    /// Asks `GET /` of the target from a host, once in each `interval`, and gives each request
+    /// `limit` to succeed.
     pub fn start(
         host: &Host,
         target: SocketAddr,
@@ -124,7 +127,8 @@ impl Probe {
     ) -> Result<(), LabError> {
         let begin = Instant::now();
         let mut records = self.records.lock();
-        // Newest first, and only those that can be new: requests end within their limit, in any order.
+        // Newest first, and only those that can be new: requests end within their limit, in any
+        // order.
         while !records.iter().rev().take(RECENT).any(&hoped) {
             let left = within.saturating_sub(begin.elapsed());
             if left.is_zero() {

@@ -1,7 +1,8 @@
 //! A program that runs on a host, and the harm that can be done to it.
 //!
-//! Whoever holds a [`Process`] may stop, freeze and kill it, alone or with everything that it started; when it is
-//! dropped, its whole family is killed. It knows nothing of what the program does.
+//! Whoever holds a [`Process`] may stop, freeze and kill it, alone or with everything that it
+//! started; when it is dropped, its whole family is killed. It knows nothing of what the program
+//! does.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,7 +30,8 @@ pub struct Process {
 impl Process {
     /// Starts a program in the namespace of the calling thread; it is killed when that thread ends.
     ///
-    /// Use `Host::spawn`. Its input is empty; its output and errors go to a file, see [`Process::log`].
+    /// Use `Host::spawn`. Its input is empty; its output and errors go to a file, see
+    /// [`Process::log`].
     pub fn spawn(mut command: Command) -> Result<Self, LabError> {
         let name = command.get_program().to_string_lossy().into_owned();
         let scratch = ScratchDir::new()?;
@@ -59,7 +61,8 @@ impl Process {
         })
     }
 
-    /// Returns the process id; it stays reserved until the end was seen by [`Process::wait`] or similar.
+    /// Returns the process id; it stays reserved until the end was seen by [`Process::wait`] or
+    /// similar.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -140,7 +143,8 @@ impl Process {
         send(self.pid(), signal)
     }
 
-    /// Returns its process id and those of all its descendants, ancestors first; empty when it has ended.
+    /// Returns its process id and those of all its descendants, ancestors first; empty when it has
+    /// ended.
     pub fn family(&mut self) -> Result<Vec<u32>, LabError> {
         if self.try_wait()?.is_some() {
             return Ok(Vec::new());
@@ -166,13 +170,15 @@ impl Process {
 
     /// Kills it and all its descendants at one stroke, and waits until they are gone.
     ///
-    /// If it has ended by itself, what is left of its process group is killed. Does nothing once its end was seen.
+    /// If it has ended by itself, what is left of its process group is killed. Does nothing once
+    /// its end was seen.
     pub fn kill_family(&mut self) -> Result<(), LabError> {
         if self.ended.is_some() {
             return Ok(());
         }
         let family = self.halt_family()?;
-        // Descendants first: the kernel lets stopped orphans go on, and they would say that they are leaving.
+        // Descendants first: the kernel lets stopped orphans go on, and they would say that they
+        // are leaving.
         for pid in family.iter().rev() {
             send(*pid, Signal::SIGKILL)?;
         }

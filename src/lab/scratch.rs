@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::LabError;
 
-/// A private directory below the system's directory for temporary files; removed on drop, with all in it.
+/// A private directory below the system's directory for temporary files; removed on drop, with all
+/// in it.
 #[derive(Debug)]
 pub struct ScratchDir {
     path: PathBuf,

@@ -1,7 +1,8 @@
 //! What the lab needs of RFC 6455: the handshake's proof and whole, short frames.
 //!
-//! Both sides of the lab use it: the backend echoes, the visitors ask. A frame is a single text or close frame of less
-//! than 64 KiB; fragments and extensions are not spoken, because nothing in the lab sends them.
+//! Both sides of the lab use it: the backend echoes, the visitors ask. A frame is a single text or
+//! close frame of less than 64 KiB; fragments and extensions are not spoken, because nothing in the
+//! lab sends them.
 
 /// A frame that has arrived whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

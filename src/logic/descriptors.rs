@@ -1,8 +1,10 @@
-//! How the descriptors that the system grants are shared out: clients, kept connections, pipes, and a reserve.
+//! How the descriptors that the system grants are shared out: clients, kept connections, pipes, and
+//! a reserve.
 //!
-//! A client that is admitted needs a descriptor and may need a second one, to its backend. So clients are admitted only
-//! as far as both are there, and what is merely useful (kept connections, pipes) has bounds of its own: probes, the
-//! control channel and the log find descriptors whatever clients do. Pure.
+//! A client that is admitted needs a descriptor and may need a second one, to its backend. So
+//! clients are admitted only as far as both are there, and what is merely useful (kept connections,
+//! pipes) has bounds of its own: probes, the control channel and the log find descriptors whatever
+//! clients do. Pure.
 
 /// What a proxy wants descriptors for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,8 @@ const FIXED: u64 = 24;
 const RUNTIME: u64 = 5;
 /// Clients that wait for a place in a full house, of each worker.
 pub const WAITING: u64 = 32;
-/// More backends than these are hardly probed in the same moment, nor is the end of more probes waited for.
+/// More backends than these are hardly probed in the same moment, nor is the end of more probes
+/// waited for.
 const PROBES_AT_ONCE: u64 = 64;
 /// Pipes that a worker makes at most.
 pub const PIPES_A_WORKER: u64 = 64;

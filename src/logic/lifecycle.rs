@@ -6,10 +6,10 @@
 //!                          └──────── second signal: kill the proxy ───▶ ┘  third signal ──▶ ┘
 //! ```
 //!
-//! A peer gets the addresses while the proxy serves on; then the proxy finishes what is in flight, on addresses that
-//! no peer has taken too; then the vrrp process lets go of those. A phase whose process does not run is skipped, and a
-//! process that is late is killed. The events are `handle_*`; after each of them take `poll_action` until `None`, and
-//! wait until `poll_timeout`.
+//! A peer gets the addresses while the proxy serves on; then the proxy finishes what is in flight,
+//! on addresses that no peer has taken too; then the vrrp process lets go of those. A phase whose
+//! process does not run is skipped, and a process that is late is killed. The events are
+//! `handle_*`; after each of them take `poll_action` until `None`, and wait until `poll_timeout`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -68,7 +68,8 @@ pub enum Action {
         /// As long as anything may be in flight.
         hold: Duration,
     },
-    /// Close the listening sockets: the kernel would go on greeting clients that nothing will serve.
+    /// Close the listening sockets: the kernel would go on greeting clients that nothing will
+    /// serve.
     CloseListeners,
     /// Tell the proxy to finish within this time.
     Drain {
@@ -223,7 +224,8 @@ impl Lifecycle {
     }
 }
 
-/// How much longer than planned a process may take before it is killed, and than that before it is killed again.
+/// How much longer than planned a process may take before it is killed, and than that before it is
+/// killed again.
 pub const SPARE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

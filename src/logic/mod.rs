@@ -1,4 +1,5 @@
-//! Every decision the program takes, as pure state machines: bytes, events and `now` in, actions out.
+//! Every decision the program takes, as pure state machines: bytes, events and `now` in, actions
+//! out.
 //!
 //! Nothing here reads a clock, a file, a socket or chance. The folders do not import each other.
 

@@ -1,5 +1,5 @@
-//! Numbers and addresses in plain digits, without the machinery of formatting: a request and its line in the access
-//! log have dozens of them.
+//! Numbers and addresses in plain digits, without the machinery of formatting: a request and its
+//! line in the access log have dozens of them.
 
 use std::net::IpAddr;
 

@@ -30,8 +30,8 @@ impl fmt::Display for Fitness {
 
 /// Why a virtual router is in fault.
 ///
-/// No condition of the proxy or of a pool is a fault: a node that cannot serve stands below the others, see
-/// [`super::Rank`].
+/// No condition of the proxy or of a pool is a fault: a node that cannot serve stands below the
+/// others, see [`super::Rank`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultCause {

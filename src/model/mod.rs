@@ -1,7 +1,8 @@
 //! The words everybody uses: identifiers, priorities, intervals, names and addresses.
 //!
-//! Pure data, std and serde's derives only. A value of these types has been checked once; it is made from raw
-//! numbers by `config::check` and by `logic::vrrp::packet` alone. Read `logic::vrrp` next.
+//! Pure data, std and serde's derives only. A value of these types has been checked once; it is
+//! made from raw numbers by `config::check` and by `logic::vrrp::packet` alone. Read `logic::vrrp`
+//! next.
 
 mod address;
 mod adver_interval;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Family;
 
-/// The name of one virtual router: the entry of the configuration and the address family, shown as `web/ipv4`.
+/// The name of one virtual router: the entry of the configuration and the address family, shown as
+/// `web/ipv4`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RouterName {
     /// The key under `virtual_routers`.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The weight of a virtual router in the election, 0 to 255 (RFC 9568 §5.2.4).
 ///
-/// 255 is the address owner, 1 to 254 everybody else; 0 is only seen on the wire and says "I am leaving".
+/// 255 is the address owner, 1 to 254 everybody else; 0 is only seen on the wire and says "I am
+/// leaving".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Priority(u8);

@@ -1,8 +1,9 @@
-//! The place of a node among those that the file names for an entry, and the two priorities that follow from it.
+//! The place of a node among those that the file names for an entry, and the two priorities that
+//! follow from it.
 //!
-//! Whatever numbers somebody chose, a node that cannot serve must stand below every node that can. So the lowest
-//! numbers belong to those that cannot: of N nodes each has one of 1 to N, its rank, and none that can serve stands below
-//! N + its rank. `logic::track` says which of the two holds.
+//! Whatever numbers somebody chose, a node that cannot serve must stand below every node that can.
+//! So the lowest numbers belong to those that cannot: of N nodes each has one of 1 to N, its rank,
+//! and none that can serve stands below N + its rank. `logic::track` says which of the two holds.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,8 @@ pub struct Rank {
 }
 
 impl Rank {
-    /// Returns the rank of a node among the base priorities by node: the lowest is the first, and between equal ones the
-    /// name that comes first.
+    /// Returns the rank of a node among the base priorities by node: the lowest is the first, and
+    /// between equal ones the name that comes first.
     ///
     /// `None` if the node is not among them, or if they are more than [`Rank::NODES_MAX`].
     pub fn among(node: &str, bases: &BTreeMap<String, Priority>) -> Option<Self> {
@@ -50,12 +51,14 @@ impl Rank {
         self.base
     }
 
-    /// Returns the priority of a node that can serve: the base priority, but never below N + its rank.
+    /// Returns the priority of a node that can serve: the base priority, but never below N + its
+    /// rank.
     pub fn well(self) -> Priority {
         self.base.max(Priority::from_wire(self.nodes + self.place))
     }
 
-    /// Returns the priority of a node that cannot serve, 1 to N; `None` for an owner, who is never lowered.
+    /// Returns the priority of a node that cannot serve, 1 to N; `None` for an owner, who is never
+    /// lowered.
     pub fn ill(self) -> Option<Priority> {
         (self.base != Priority::OWNER).then_some(Priority::from_wire(self.place))
     }

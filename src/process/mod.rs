@@ -90,7 +90,8 @@ impl vrrp::Supervisor for Parent {
     fn send(&mut self, message: &FromVrrp, descriptors: &[BorrowedFd<'_>]) -> vrrp::Sent {
         match self.0.send(message, descriptors) {
             Ok(Sent::Queued) => vrrp::Sent::Done,
-            // What there was no memory for is as good as what there was no room for: it is sent again.
+            // What there was no memory for is as good as what there was no room for: it is sent
+            // again.
             Ok(Sent::Full | Sent::Short(_)) => vrrp::Sent::Full,
             // A channel that breaks is a supervisor that is gone.
             Ok(Sent::Closed) | Err(_) => vrrp::Sent::Closed,

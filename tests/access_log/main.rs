@@ -1,8 +1,9 @@
-//! The access log of a proxy on loopback: what a line says of each way a request can end, and that no sink, however
-//! full, slow or broken, holds a request up.
+//! The access log of a proxy on loopback: what a line says of each way a request can end, and that
+//! no sink, however full, slow or broken, holds a request up.
 //!
-//! The proxy runs in the test's own process and writes to pipes and sockets; `tests/control.rs` has the daemon with a
-//! file, `tests/access_log_allocations.rs` counts what a logged request costs the heap.
+//! The proxy runs in the test's own process and writes to pipes and sockets; `tests/control.rs` has
+//! the daemon with a file, `tests/access_log_allocations.rs` counts what a logged request costs the
+//! heap.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 

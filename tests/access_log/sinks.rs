@@ -1,4 +1,5 @@
-//! Sinks that are late, full, slow, broken, replaced: no request waits, no line is torn, what is lost is counted.
+//! Sinks that are late, full, slow, broken, replaced: no request waits, no line is torn, what is
+//! lost is counted.
 
 use std::io::{PipeReader, PipeWriter, Read};
 use std::os::unix::net::UnixDatagram;

@@ -1,6 +1,8 @@
-//! No two files need each other, on whatever way: a circle of imports can only be read, moved and split as a whole.
+//! No two files need each other, on whatever way: a circle of imports can only be read, moved and
+//! split as a whole.
 //!
-//! Re-exports are followed to the file that has the item, and are no import themselves. Tests are free.
+//! Re-exports are followed to the file that has the item, and are no import themselves. Tests are
+//! free.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,11 @@
-//! Holds the tree to the house: which way imports point, what `logic` may not touch, where `unsafe` may stand, how
-//! long a file may be, what may lie at the top level.
+//! Holds the tree to the house: which way imports point, what `logic` may not touch, where `unsafe`
+//! may stand, how long a file may be, what may lie at the top level.
 //!
-//! It reads source text, not types: a small lexer drops comments and strings, a small reader expands `use` trees and
-//! inline paths. So it can be fooled on purpose (a macro that pastes identifiers), but not by accident. Every finding
-//! is printed as `file:line: what`, all at once. The checks are functions over strings; `planted` gives
-//! them violations and requires that they are found.
+//! It reads source text, not types: a small lexer drops comments and strings, a small reader
+//! expands `use` trees and inline paths. So it can be fooled on purpose (a macro that pastes
+//! identifiers), but not by accident. Every finding is printed as `file:line: what`, all at once.
+//! The checks are functions over strings; `planted` gives them violations and requires that they
+//! are found.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,14 +16,15 @@ mod circles;
 mod planted;
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use evenkeel::ipc::log_line::LogField;
 use source::{Token, dependencies, paths, root, sources, test_files, token_lines, tokens};
 use source::{begins_with, module_of, resolve};
 
-/// The modules of the crate in the order in which they may use each other: each what stands before it.
+/// The modules of the crate in the order in which they may use each other: each what stands before
+/// it.
 const ORDER: [&str; 7] = ["model", "logic", "config", "ipc", "process", "lab", "cli"];
 
 /// Modules whose children do not import each other.
@@ -38,14 +40,14 @@ const SYSTEM_CALL_FILES: [&str; 9] = [
     "src/process/proxy/io/stream.rs",
     "src/process/role/",
     "src/process/supervisor/hooks/keeper.rs",
-    "src/process/vrrp/socket.rs",
+    "src/process/vrrp/link/socket.rs",
     "src/process/vrrp/host/",
     "src/process/vrrp/realtime.rs",
     "src/lab/",
 ];
 
-/// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's namespaces) alone; the vrrp
-/// process has no runtime; HTTP stays with the proxy.
+/// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's
+/// namespaces) alone; the vrrp process has no runtime; HTTP stays with the proxy.
 const CRATE_HOMES: [(&str, &[&str]); 10] = [
     (
         "netlink_packet_core",
@@ -129,7 +131,8 @@ const IMPURE_NAMES: [&str; 14] = [
 /// What `logic` may not name besides: their order is chance.
 const UNORDERED_NAMES: [&str; 2] = ["HashMap", "HashSet"];
 
-/// Functions that make checked types from raw numbers, and who may call them (`model` itself aside).
+/// Functions that make checked types from raw numbers, and who may call them (`model` itself
+/// aside).
 const MAKERS: [(&str, &str); 4] = [
     ("Vrid", "new"),
     ("Priority", "new"),
@@ -140,6 +143,12 @@ const MAKER_HOMES: [&str; 3] = ["src/model/", "src/config/check", "src/logic/vrr
 
 /// The longest a file may be.
 const FILE_LINES_MAX: usize = 800;
+
+/// The most source files of a folder of `src`.
+const FOLDER_FILES_MAX: usize = 12;
+
+/// The longest line of a comment, but for drawings and tables.
+const COMMENT_COLUMNS_MAX: usize = 100;
 
 /// What may lie at the top level.
 const TOP_LEVEL: [&str; 21] = [
@@ -253,6 +262,12 @@ fn every_file_is_short_documented_and_finished() {
 }
 
 #[test]
+fn every_folder_is_small() {
+    let files = sources(&["src"]);
+    report(check_folders(files.iter().map(|file| file.path.as_str())).into_iter());
+}
+
+#[test]
 fn the_top_level_has_only_the_permitted_names() {
     let strangers: Vec<String> = fs::read_dir(root())
         .unwrap()
@@ -265,10 +280,11 @@ fn the_top_level_has_only_the_permitted_names() {
     );
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // The checks: a path relative to the package and a text in, findings out.
 
-/// Holds [`ORDER`] and [`APART`], for `crate::`, `self::` and `super::` paths in `use` items and inline.
+/// Holds [`ORDER`] and [`APART`], for `crate::`, `self::` and `super::` paths in `use` items and
+/// inline.
 fn check_imports(path: &str, text: &str) -> Vec<String> {
     let file_module = module_of(path);
     if file_module.is_empty() {
@@ -480,6 +496,46 @@ fn check_log_fields(path: &str, text: &str) -> Vec<String> {
     findings
 }
 
+/// Holds the size of folders.
+fn check_folders<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<String> {
+    let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+    for (folder, _) in paths.filter_map(|path| path.rsplit_once('/')) {
+        *folders.entry(folder).or_default() += 1;
+    }
+    let large = folders
+        .into_iter()
+        .filter(|(_, count)| *count > FOLDER_FILES_MAX);
+    large
+        .map(|(folder, count)| {
+            format!(
+                "{folder}: has {count} files, at most {FOLDER_FILES_MAX}: which concept is missing?"
+            )
+        })
+        .collect()
+}
+
+/// Holds the width of comments; what stands between fences or in a table is drawn.
+fn check_comments(path: &str, text: &str) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut is_drawing = false;
+    for (index, line) in text.lines().enumerate() {
+        let Some(comment) = line.trim_start().strip_prefix("//") else {
+            is_drawing = false;
+            continue;
+        };
+        let said = comment.trim_start_matches(['/', '!']).trim_start();
+        is_drawing ^= said.starts_with("```");
+        let columns = line.chars().count();
+        if columns > COMMENT_COLUMNS_MAX && !is_drawing && !said.starts_with('|') {
+            let number = index + 1;
+            findings.push(format!(
+                "{path}:{number}: a comment of {columns} columns, at most {COMMENT_COLUMNS_MAX}"
+            ));
+        }
+    }
+    findings
+}
+
 /// Holds what every file must have and none may.
 fn check_manners(path: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
@@ -492,6 +548,7 @@ fn check_manners(path: &str, text: &str) -> Vec<String> {
             "{path}:{lines}: is longer than {FILE_LINES_MAX} lines"
         ));
     }
+    findings.extend(check_comments(path, text));
     let tokens = tokens(text);
     for (index, token) in tokens.iter().enumerate() {
         let at = |offset: usize| {

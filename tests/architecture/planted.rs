@@ -1,10 +1,11 @@
-//! The checker checked: violations planted in strings are found, and what only looks like one is not.
+//! The checker checked: violations planted in strings are found, and what only looks like one is
+//! not.
 
 use std::collections::BTreeSet;
 
 use super::{
-    FILE_LINES_MAX, check_crates, check_imports, check_log_fields, check_makers, check_manners,
-    check_purity, check_unsafe,
+    FILE_LINES_MAX, check_comments, check_crates, check_folders, check_imports, check_log_fields,
+    check_makers, check_manners, check_purity, check_unsafe,
 };
 
 #[test]
@@ -150,6 +151,26 @@ fn planted_ill_manners_are_found() {
         ["a.rs:4: `todo` is not finished"],
         "the place of a finding is exact"
     );
+}
+
+#[test]
+fn planted_wide_comments_and_full_folders_are_found() {
+    let wide = format!("    // {}\n", "word ".repeat(20));
+    assert_eq!(check_comments("a.rs", &wide).len(), 1);
+    let drawn = format!(
+        "/// ```text\n/// {0}\n/// ```\n/// | {0} |\nlet _ = \"{0}\";\n",
+        "x".repeat(120)
+    );
+    assert_eq!(check_comments("a.rs", &drawn), Vec::<String>::new());
+    let paths =
+        |count: usize| -> Vec<String> { (0..count).map(|n| format!("src/a/{n}.rs")).collect() };
+    for (count, findings) in [(12, 0), (13, 1)] {
+        let paths = paths(count);
+        assert_eq!(
+            check_folders(paths.iter().map(String::as_str)).len(),
+            findings
+        );
+    }
 }
 
 #[test]

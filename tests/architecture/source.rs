@@ -1,13 +1,14 @@
 //! Reads the sources of the package: files, tokens, paths.
 //!
-//! The lexer drops comments, literals of text and lifetimes; the reader of paths expands `use` trees, knows the inline
-//! modules around a path and whether it stands under `#[cfg(test)]`. It knows nothing of the rules in `main`.
+//! The lexer drops comments, literals of text and lifetimes; the reader of paths expands `use`
+//! trees, knows the inline modules around a path and whether it stands under `#[cfg(test)]`. It
+//! knows nothing of the rules in `main`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Reading the tree.
 
 /// A source file of the package.
@@ -87,7 +88,7 @@ pub(crate) fn dependencies() -> BTreeSet<String> {
         .collect()
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Paths in a text.
 
 /// A path as it stands in a text, `use` trees expanded.
@@ -252,7 +253,7 @@ pub(crate) fn begins_with(path: &str, start: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // The lexer.
 
 /// An identifier, a number, `::` or one other character.

@@ -1,8 +1,8 @@
-//! A proxy with one listener and one pool and a backend for it, in fixed buffers: for the tests that
-//! count what a request costs.
+//! A proxy with one listener and one pool and a backend for it, in fixed buffers: for the tests
+//! that count what a request costs.
 //!
-//! A file of its own, so that those tests are made of nothing else of `common`, which reads messages
-//! and allocates for them.
+//! A file of its own, so that those tests are made of nothing else of `common`, which reads
+//! messages and allocates for them.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,8 @@ pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 /// How that answer ends, whatever the proxy has added to its head.
 pub const ANSWER_END: &[u8] = b"\r\n\r\nhello";
 
-/// Starts a proxy of one data thread for this backend, which has these other keys; returns it and where it listens.
+/// Starts a proxy of one data thread for this backend, which has these other keys; returns it and
+/// where it listens.
 pub fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

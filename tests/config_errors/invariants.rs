@@ -1,5 +1,5 @@
-//! What must hold for any text: no panic, every error has its place, and what is accepted obeys its types' invariants.
-//! Shared by the property tests and the fuzz target `configuration`.
+//! What must hold for any text: no panic, every error has its place, and what is accepted obeys its
+//! types' invariants. Shared by the property tests and the fuzz target `configuration`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -47,7 +47,8 @@ fn check_error(error: &str, text: &str) {
     let [line, column] = numbers[..] else {
         panic!("line and column are hoped for: {error}");
     };
-    // Every character that some reader of YAML takes for the end of a line, and the line after the last.
+    // Every character that some reader of YAML takes for the end of a line, and the line after the
+    // last.
     let ends = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
     let lines = text.chars().filter(|c| ends.contains(c)).count() + 2;
     assert!((1..=lines).contains(&line), "a line of the text: {error}");

@@ -1,7 +1,8 @@
 //! What `evenkeel check` says about each kind of error, in full, and what it accepts.
 //!
 //! One test an error, a module a section of the file: the text around an error is right, so that
-//! the snapshot holds that error alone. What is accepted is in `accepts`, that nothing panics in `properties`.
+//! the snapshot holds that error alone. What is accepted is in `accepts`, that nothing panics in
+//! `properties`.
 
 mod accepts;
 mod access_log;

@@ -1,4 +1,5 @@
-//! That no text makes the check panic, and that whatever it accepts keeps the invariants of its types.
+//! That no text makes the check panic, and that whatever it accepts keeps the invariants of its
+//! types.
 
 use evenkeel::cli::check::describe;
 use evenkeel::config::{NodeName, parse};
@@ -51,7 +52,8 @@ fn odd_value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Changes the file as somebody would by mistake: a value, an indentation, a line lost, doubled or moved.
+/// Changes the file as somebody would by mistake: a value, an indentation, a line lost, doubled or
+/// moved.
 fn change_line(lines: &mut Vec<String>, at: usize, kind: u8, value: &str) {
     let Some(line) = lines.get_mut(at) else {
         return;

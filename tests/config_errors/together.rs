@@ -1,4 +1,5 @@
-//! Errors in what makes virtual routers owners, lets them move together, and says how they announce themselves.
+//! Errors in what makes virtual routers owners, lets them move together, and says how they announce
+//! themselves.
 
 use evenkeel::config::{NodeName, parse};
 use evenkeel::model::Priority;
@@ -222,7 +223,8 @@ fn announcements_have_their_keys() {
     "#);
 }
 
-/// RFC 9568 §6.1: Accept_Mode is for those who do not own the addresses; one file serves both kinds of nodes.
+/// RFC 9568 §6.1: Accept_Mode is for those who do not own the addresses; one file serves both kinds
+/// of nodes.
 #[test]
 fn who_does_not_own_may_refuse_beside_one_who_does() {
     let text = router("owner: {lb1: true, lb2: false}\n    accept: false");

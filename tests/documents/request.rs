@@ -208,7 +208,8 @@ fn what_no_key_changes_is_in_the_chapter_as_it_is_in_the_code() {
     assert!(read(CONFIG_MANUAL).replace('\n', " ").contains(added));
 }
 
-/// The numbers are computed from the constants that the code works with, which tests/proxy_memory measures.
+/// The numbers are computed from the constants that the code works with, which tests/proxy_memory
+/// measures.
 #[test]
 fn what_a_connection_may_hold_stands_in_the_chapter_phase_by_phase() {
     let in_use = |number: u32| usize::try_from(number).unwrap();

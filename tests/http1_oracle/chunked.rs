@@ -1,5 +1,5 @@
-//! The chunked coding against a reader that has the whole body and is written for nothing but to be plain, and against
-//! hyper.
+//! The chunked coding against a reader that has the whole body and is written for nothing but to be
+//! plain, and against hyper.
 
 use evenkeel::logic::http1::chunked::{ChunkFraming, ChunkedReader};
 
@@ -16,8 +16,8 @@ enum Outcome {
     Whole(Vec<u8>, usize),
 }
 
-/// Panics where a body is read otherwise than by the plain reader or hyper, where it depends on the ends of reads what
-/// it means, or where what is handed on is not the same body.
+/// Panics where a body is read otherwise than by the plain reader or hyper, where it depends on the
+/// ends of reads what it means, or where what is handed on is not the same body.
 pub fn check(text: &[u8], cuts: &[usize]) {
     for unwrap in [ChunkFraming::Strip, ChunkFraming::Keep] {
         let whole = read(text, &[usize::MAX], unwrap);

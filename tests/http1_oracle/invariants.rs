@@ -1,8 +1,8 @@
-//! What must hold for any bytes, cut anywhere. Shared by the property tests and the fuzz targets `http_request`,
-//! `http_response` and `http_chunked`.
+//! What must hold for any bytes, cut anywhere. Shared by the property tests and the fuzz targets
+//! `http_request`, `http_response` and `http_chunked`.
 //!
-//! A fuzzer's input: a byte of choices (its lowest three bits say how many sizes of reads follow, none for one read of
-//! everything), the sizes, then the message.
+//! A fuzzer's input: a byte of choices (its lowest three bits say how many sizes of reads follow,
+//! none for one read of everything), the sizes, then the message.
 
 use evenkeel::logic::http1::head::{FIELDS_MAX, HeadLimits, Persistence, Upgrade, Version};
 use evenkeel::logic::http1::response::{AskedFor, AskedMethod};
@@ -67,8 +67,8 @@ pub fn asked(choices: u8) -> AskedFor {
     }
 }
 
-/// Panics where a request is accepted that hyper refuses or reads otherwise, where it means something else once it was
-/// sent on, or where it depends on the ends of reads what it means.
+/// Panics where a request is accepted that hyper refuses or reads otherwise, where it means
+/// something else once it was sent on, or where it depends on the ends of reads what it means.
 pub fn check_request(text: &[u8], cuts: &[usize]) {
     let limits = HeadLimits::default();
     let outcome = read_request(text, cuts, &limits);
@@ -118,7 +118,8 @@ enum Forwards {
     Last,
 }
 
-/// Panics where OPTIONS or TRACE was not counted down, or where another method was (RFC 9110 §7.6.2).
+/// Panics where OPTIONS or TRACE was not counted down, or where another method was (RFC 9110
+/// §7.6.2).
 fn check_forwards(meaning: &Meaning, sent: &[u8]) -> Forwards {
     let name = "max-forwards";
     let counts = ["OPTIONS", "TRACE"].contains(&meaning.what.as_str());
@@ -137,8 +138,8 @@ fn check_forwards(meaning: &Meaning, sent: &[u8]) -> Forwards {
     }
 }
 
-/// Panics where a response is accepted that hyper refuses or reads otherwise, where it means something else once it was
-/// sent on, or where it depends on the ends of reads what it means.
+/// Panics where a response is accepted that hyper refuses or reads otherwise, where it means
+/// something else once it was sent on, or where it depends on the ends of reads what it means.
 pub fn check_response(text: &[u8], cuts: &[usize], asked: AskedFor) {
     let limits = HeadLimits::default();
     let outcome = read_response(text, cuts, asked, &limits);

@@ -1,4 +1,5 @@
-//! Reads messages with hyper, over a connection in memory and without a runtime, so that a fuzzer can afford it.
+//! Reads messages with hyper, over a connection in memory and without a runtime, so that a fuzzer
+//! can afford it.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

@@ -1,4 +1,5 @@
-//! A connection that exists in memory alone: all that the other side says is there at once, and it hears nothing.
+//! A connection that exists in memory alone: all that the other side says is there at once, and it
+//! hears nothing.
 
 use std::io;
 use std::pin::Pin;

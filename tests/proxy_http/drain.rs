@@ -1,5 +1,5 @@
-//! The drain: what is in flight comes to its end, what is idle ends in order, and what is left at the
-//! deadline is cut and counted.
+//! The drain: what is in flight comes to its end, what is idle ends in order, and what is left at
+//! the deadline is cut and counted.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex};

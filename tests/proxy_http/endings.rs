@@ -1,5 +1,5 @@
-//! Connections that end before their exchange does: a client that ends its direction, a backend that
-//! breaks off, a client that does not read.
+//! Connections that end before their exchange does: a client that ends its direction, a backend
+//! that breaks off, a client that does not read.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpListener};

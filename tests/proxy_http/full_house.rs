@@ -1,4 +1,5 @@
-//! A full house: the connection that has been idle longest leaves for a new one, and none that is busy.
+//! A full house: the connection that has been idle longest leaves for a new one, and none that is
+//! busy.
 
 use std::thread::sleep;
 use std::time::Duration;

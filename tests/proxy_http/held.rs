@@ -1,8 +1,8 @@
 //! What the proxy holds of a connection whose reader is slower than its writer: a bounded number of
 //! bytes, however long the writer goes on.
 //!
-//! The writers here never stop and the readers never read. What is held is counted to the byte: what
-//! was written, less what the kernel has of it.
+//! The writers here never stop and the readers never read. What is held is counted to the byte:
+//! what was written, less what the kernel has of it.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -87,8 +87,8 @@ fn little_is_read_ahead_of_a_client_that_is_answered_and_does_not_read() {
     drop(rig);
 }
 
-/// Starts a proxy before a backend that is played by the test itself; returns it, a client, and where
-/// the proxy will connect to.
+/// Starts a proxy before a backend that is played by the test itself; returns it, a client, and
+/// where the proxy will connect to.
 fn start() -> (Rig, Wire, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (rig, client) = before(listener.local_addr().unwrap());
@@ -112,8 +112,8 @@ pub fn narrow(rig: &Rig) -> Wire {
     Wire::new(TcpStream::from(client))
 }
 
-/// Sends an answer without end from `backend`; returns what is held of it on its way to `client`, which
-/// does not read.
+/// Sends an answer without end from `backend`; returns what is held of it on its way to `client`,
+/// which does not read.
 pub fn held_of_an_answer(client: &Wire, backend: &Wire, head: &[u8]) -> usize {
     let written = write_until_it_stalls(&backend.stream, head, &[b'x'; 1000]);
     let in_the_kernel = between(&client.stream) + between(&backend.stream);

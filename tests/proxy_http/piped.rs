@@ -81,8 +81,8 @@ fn an_answer_that_breaks_off_in_its_pipe_is_not_taken_for_whole() {
     assert!(client.is_ended(), "nothing is made up for what is missing");
 }
 
-/// Whoever finds no pipe has its body copied. The backend holds all of them up half-way, so that all pipes
-/// are in use at once.
+/// Whoever finds no pipe has its body copied. The backend holds all of them up half-way, so that
+/// all pipes are in use at once.
 #[test]
 fn more_large_answers_than_there_are_pipes_come_whole() {
     let (go_on, held_up) = (Arc::new(AtomicBool::new(false)), BODY_BYTES / 2);
@@ -131,8 +131,8 @@ fn pipes() -> usize {
     ends.count() / 2
 }
 
-/// Writes a head and the body, `piece` bytes at a time, as fast as they are taken; a reader that has
-/// gone shows in what it says.
+/// Writes a head and the body, `piece` bytes at a time, as fast as they are taken; a reader that
+/// has gone shows in what it says.
 fn write_in_pieces(mut stream: &TcpStream, head: &[u8], piece: usize) {
     let _ = stream.write_all(head);
     for piece in body().chunks(piece) {

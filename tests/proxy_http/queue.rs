@@ -1,4 +1,5 @@
-//! Backends with a limit of requests, and the queue before them: its order, and every way out of it.
+//! Backends with a limit of requests, and the queue before them: its order, and every way out of
+//! it.
 
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

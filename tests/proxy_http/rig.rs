@@ -1,4 +1,5 @@
-//! A proxy on loopback with one listener and one pool (others may be added), to be changed by each test before it starts.
+//! A proxy on loopback with one listener and one pool (others may be added), to be changed by each
+//! test before it starts.
 //!
 //! Round robin, no health check and generous timeouts unless a test says otherwise.
 

@@ -1,8 +1,8 @@
-//! Any sequence of events as bytes, and what must hold after each: shared by the property test and the fuzz target
-//! `router`, so that an input of the one is an input of the other.
+//! Any sequence of events as bytes, and what must hold after each: shared by the property test and
+//! the fuzz target `router`, so that an input of the one is an input of the other.
 //!
-//! Four bytes of setup, then four bytes a step: a kind and three bytes for it. Every byte string means something, and
-//! what is too short for another step is left out.
+//! Four bytes of setup, then four bytes a step: a kind and three bytes for it. Every byte string
+//! means something, and what is too short for another step is left out.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -207,8 +207,8 @@ impl Bench {
         }
         if let Step::TimeoutAsDue | Step::TimeoutNow = step {
             let mut router = router.clone();
-            // A synchronized Backup whose two timers are due says first that it stands, and lets go in the next turn
-            // if its group does not want it.
+            // A synchronized Backup whose two timers are due says first that it stands, and lets go
+            // in the next turn if its group does not want it.
             if router.member_state() == MemberState::Candidate {
                 router.handle_timeout(self.now);
             }

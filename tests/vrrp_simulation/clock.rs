@@ -1,7 +1,8 @@
 //! The clock of one node: it runs a little fast or slow against the time of the world.
 //!
-//! A router is told the time of its own node and nothing else, as in life. What a span of its time is in the world's
-//! is bounded by `at_most`; the bounds of the properties grow by that, and by nothing else, for the drift.
+//! A router is told the time of its own node and nothing else, as in life. What a span of its time
+//! is in the world's is bounded by `at_most`; the bounds of the properties grow by that, and by
+//! nothing else, for the drift.
 
 use std::time::{Duration, Instant};
 

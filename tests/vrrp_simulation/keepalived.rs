@@ -1,18 +1,21 @@
-//! A peer that behaves like keepalived 2.2.7 on the wire, as it was observed and measured; nothing of it is shared
-//! with our router but the words and the two timer formulas of the RFC.
+//! A peer that behaves like keepalived 2.2.7 on the wire, as it was observed and measured; nothing
+//! of it is shared with our router but the words and the two timer formulas of the RFC.
 //!
 //! What is modelled, and where it differs from ours:
 //! - every instance starts as Backup, also after a kill, and has then taken its old addresses away;
-//! - Backup: priority 0 sets the timer to the skew; a lower priority is discarded when it preempts and obeyed when it
-//!   does not; else the interval is learned (version 3) and the timer starts again;
-//! - Master: priority 0, a lower priority, or an equal one with a lower address is answered at once, in both versions
-//!   and without a limit; a higher one makes it Backup, and the addresses are gone at once;
-//! - Master: *any* packet that is processed, also one that is dropped, starts the advertisement timer again;
+//! - Backup: priority 0 sets the timer to the skew; a lower priority is discarded when it preempts
+//!   and obeyed when it does not; else the interval is learned (version 3) and the timer starts
+//!   again;
+//! - Master: priority 0, a lower priority, or an equal one with a lower address is answered at
+//!   once, in both versions and without a limit; a higher one makes it Backup, and the addresses
+//!   are gone at once;
+//! - Master: *any* packet that is processed, also one that is dropped, starts the advertisement
+//!   timer again;
 //! - another list of addresses is dropped, and in version 2 another interval;
-//! - a clean stop sends priority 0 once and takes the addresses away at once; a kill leaves them for ever, since they
-//!   have no lifetime; a lost link takes them away;
-//! - waking from a stall, a Master advertises at once without reading its queue; a Backup reads one packet of the
-//!   queue before it looks at its timer.
+//! - a clean stop sends priority 0 once and takes the addresses away at once; a kill leaves them
+//!   for ever, since they have no lifetime; a lost link takes them away;
+//! - waking from a stall, a Master advertises at once without reading its queue; a Backup reads one
+//!   packet of the queue before it looks at its timer.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -38,8 +41,8 @@ enum Role {
     Master { adver_at: Instant },
 }
 
-/// One vrrp_instance. Of the parameters it uses the VRID, version, priority, addresses, interval, multiplier and
-/// whether it preempts.
+/// One vrrp_instance. Of the parameters it uses the VRID, version, priority, addresses, interval,
+/// multiplier and whether it preempts.
 pub struct Keepalived {
     parameters: Parameters,
     source: IpAddr,

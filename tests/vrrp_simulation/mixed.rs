@@ -1,17 +1,21 @@
 //! What our routers promise beside a peer that behaves like keepalived 2.2.7.
 //!
-//! Where lists and intervals agree, everything that holds among ours holds: one Active in the end, two that hear each
-//! other for an interval at most, nobody without an address for longer than the bound.
+//! Where lists and intervals agree, everything that holds among ours holds: one Active in the end,
+//! two that hear each other for an interval at most, nobody without an address for longer than the
+//! bound.
 //!
 //! What keepalived makes impossible, and what is left of it:
-//! - After a kill its addresses stay for ever, since they have no lifetime. Only while it is dead are there two
-//!   holders; it takes them away when it starts again, and the properties begin there.
-//! - It drops what has another list of addresses (and in version 2 another interval: so do we). While its priority is
-//!   the lower one it never learns that we are there: two Actives for ever. Ours is still the only one of ours, never
-//!   leaves Active, never stops answering, and is not kept from advertising by what it hears or rejects. While its
-//!   priority is the higher one there is one Active all the same for lists, because we do not drop.
-//! - Its Master sends nothing while packets that it drops come faster than its interval. With another list than ours
-//!   it is then taken for dead; that is its own affair, and is measured in `keepalived`.
+//! - After a kill its addresses stay for ever, since they have no lifetime. Only while it is dead
+//!   are there two holders; it takes them away when it starts again, and the properties begin
+//!   there.
+//! - It drops what has another list of addresses (and in version 2 another interval: so do we).
+//!   While its priority is the lower one it never learns that we are there: two Actives for ever.
+//!   Ours is still the only one of ours, never leaves Active, never stops answering, and is not
+//!   kept from advertising by what it hears or rejects. While its priority is the higher one there
+//!   is one Active all the same for lists, because we do not drop.
+//! - Its Master sends nothing while packets that it drops come faster than its interval. With
+//!   another list than ours it is then taken for dead; that is its own affair, and is measured in
+//!   `keepalived`.
 
 use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::Version;
@@ -82,8 +86,8 @@ fn keepalived_that_wakes_or_starts_again_moves_nothing_among_ours_that_preempt()
     });
 }
 
-/// Measured with keepalived itself: a Master that was frozen throws its successor out when it wakes, also without
-/// preemption, and what is left is that there are two for a moment only.
+/// Measured with keepalived itself: a Master that was frozen throws its successor out when it
+/// wakes, also without preemption, and what is left is that there are two for a moment only.
 #[test]
 fn keepalived_that_was_frozen_as_master_meets_its_successor_for_a_moment_only() {
     for_seeds(5, |seed| {

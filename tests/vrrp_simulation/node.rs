@@ -1,4 +1,5 @@
-//! A node of the segment: its configuration, its clock, its kernel, and the program that speaks for it.
+//! A node of the segment: its configuration, its clock, its kernel, and the program that speaks for
+//! it.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -159,7 +160,8 @@ impl Node {
         self.parameters.advertisement_interval.micros()
     }
 
-    /// The longest that it waits for an Active with this interval: Active_Down_Interval at priority 0.
+    /// The longest that it waits for an Active with this interval: Active_Down_Interval at priority
+    /// 0.
     pub fn patience(&self, learned: Micros) -> Micros {
         let skew_most = match self.parameters.version {
             Version::V2 => 1_000_000,

@@ -1,8 +1,8 @@
-//! Nodes that are ill: whatever the priorities, one that serves has the addresses, and if there is none the last ones
-//! hold them without moving them about.
+//! Nodes that are ill: whatever the priorities, one that serves has the addresses, and if there is
+//! none the last ones hold them without moving them about.
 //!
-//! The routers stand with what `model::Rank` says; who is ill is drawn, or said by a `logic::track::Tracker` whose proxy
-//! dies. What an illness is, is tested there.
+//! The routers stand with what `model::Rank` says; who is ill is drawn, or said by a
+//! `logic::track::Tracker` whose proxy dies. What an illness is, is tested there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -89,7 +89,8 @@ fn nodes_that_are_all_ill_hold_the_addresses_and_do_not_move_them() {
     });
 }
 
-/// Nodes fall ill and are healed at any time, also several times within the 10 s between two re-elections.
+/// Nodes fall ill and are healed at any time, also several times within the 10 s between two
+/// re-elections.
 #[test]
 fn node_that_serves_is_active_soon_after_whatever_befell_the_others() {
     for_seeds(8, |seed| {
@@ -123,7 +124,8 @@ fn node_that_serves_is_active_soon_after_whatever_befell_the_others() {
     });
 }
 
-/// Of each node how many re-elections there were, and when the last; two are never within 10 s of its clock.
+/// Of each node how many re-elections there were, and when the last; two are never within 10 s of
+/// its clock.
 fn note_re_elections(world: &World, elections: &mut [(u64, Option<Micros>)]) {
     for (at, (count, last_at)) in elections.iter_mut().enumerate() {
         let demotions = world.nodes[at].router().counters().demotions;
@@ -216,8 +218,8 @@ fn proxy_that_keeps_dying_on_one_node_moves_the_addresses_once() {
     });
 }
 
-/// What kills follows the addresses: each proxy dies as soon as it has them. Every node falls ill in turn, and comes
-/// back less and less often.
+/// What kills follows the addresses: each proxy dies as soon as it has them. Every node falls ill
+/// in turn, and comes back less and less often.
 #[test]
 fn what_kills_every_proxy_that_has_the_addresses_moves_them_less_and_less_often() {
     for_seeds(80, |seed| {
@@ -226,8 +228,8 @@ fn what_kills_every_proxy_that_has_the_addresses_moves_them_less_and_less_often(
         let kills = |world: &World, at: usize| world.nodes[at].is_active();
         let moves: Vec<u32> = (0..10).map(|_| group.moves(MINUTE, kills)).collect();
         let nodes = group.group.ours as u32;
-        // Of each node: away for the first time, back and away after 10, 20, 40, 80 and 160 s; each move is seen at
-        // most twice, when one gives way to another that gives way at once.
+        // Of each node: away for the first time, back and away after 10, 20, 40, 80 and 160 s; each
+        // move is seen at most twice, when one gives way to another that gives way at once.
         let (first, all): (u32, u32) = (moves[0], moves.iter().sum());
         assert!(
             first <= 8 * nodes,
@@ -421,8 +423,8 @@ impl Tracking {
         self.moves(span, kills);
     }
 
-    /// Lives on and returns how often the Active was another than before. A proxy that is killed serves again after
-    /// 100 ms.
+    /// Lives on and returns how often the Active was another than before. A proxy that is killed
+    /// serves again after 100 ms.
     fn moves(&mut self, span: Micros, mut kills: impl FnMut(&World, usize) -> bool) -> u32 {
         let end = self.group.world.now + span;
         let mut watch = Watch::new(

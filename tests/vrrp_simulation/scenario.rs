@@ -18,8 +18,8 @@ pub struct Cast {
     pub keepalived_percent: u64,
     /// All preempt, nobody waits.
     pub all_preempt: bool,
-    /// Packets and clocks are as on ordinary machines on one segment: no more than 50 ms late, no faster or slower
-    /// than 50 ppm.
+    /// Packets and clocks are as on ordinary machines on one segment: no more than 50 ms late, no
+    /// faster or slower than 50 ppm.
     pub ordinary: bool,
 }
 
@@ -44,8 +44,8 @@ pub fn troubled_world(seed: u64, cast: Cast) -> World {
         (Version::V3, 0) => &[1, 1, 2, 5],
         (Version::V3, _) | (Version::V2, _) => &[1],
     };
-    // Not 1: with a high priority that is one interval and nearly nothing, less than what delays and drift do to the
-    // time between two advertisements, so that no router could keep it.
+    // Not 1: with a high priority that is one interval and nearly nothing, less than what delays
+    // and drift do to the time between two advertisements, so that no router could keep it.
     let multipliers: &[u8] = match chance.below(4) {
         0 => &[2, 3, 4, 10],
         _ => &[3],
@@ -101,7 +101,8 @@ fn preempt(chance: &mut Chance, kind: Kind, cast: Cast) -> Preempt {
     }
 }
 
-/// Starts everybody, and lets one trouble after the other befall them, for `TROUBLES_LAST` intervals.
+/// Starts everybody, and lets one trouble after the other befall them, for `TROUBLES_LAST`
+/// intervals.
 pub fn live_through_troubles(world: &mut World) {
     let interval = world.interval();
     let mut watch = Watch::new(world, None);
@@ -154,7 +155,8 @@ fn make_trouble(world: &mut World) {
     }
 }
 
-/// Everything works again; a stall may still last for some intervals, and packets go on to overtake each other.
+/// Everything works again; a stall may still last for some intervals, and packets go on to overtake
+/// each other.
 pub fn make_peace(world: &mut World) {
     world.weather = Weather {
         reorders: world.weather.reorders,
@@ -189,10 +191,12 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// A router stands after its patience. Settled: a stall that ends last, a lower router that stands first, the best
-    /// preempting it, and an interval for delays. Nobody: a restart, and an interval for a silent Active.
+    /// A router stands after its patience. Settled: a stall that ends last, a lower router that
+    /// stands first, the best preempting it, and an interval for delays. Nobody: a restart, and an
+    /// interval for a silent Active.
     ///
-    /// A router that the host failed eight times in a row stays away for 24 times its patience besides.
+    /// A router that the host failed eight times in a row stays away for 24 times its patience
+    /// besides.
     pub fn of(world: &World) -> Self {
         let (patience, interval) = (world.patience(), world.interval());
         let settled = 3 * patience + interval;

@@ -62,9 +62,10 @@ impl Watch {
     }
 }
 
-/// One interval: the loser hears the winner's next advertisement, or speaks first and is answered, in version 3 after
-/// a tenth of the winner's interval at the latest. So where the intervals differ it is hardly more than the shorter.
-/// Beyond it come the delay of the segment, there and back, and the latency of timers.
+/// One interval: the loser hears the winner's next advertisement, or speaks first and is answered,
+/// in version 3 after a tenth of the winner's interval at the latest. So where the intervals differ
+/// it is hardly more than the shorter. Beyond it come the delay of the segment, there and back, and
+/// the latency of timers.
 fn pair_patience(world: &World, one: usize, other: usize) -> Micros {
     let (a, b) = (world.nodes[one].interval(), world.nodes[other].interval());
     let interval = a.min(b + a / 10).max(b.min(a + b / 10));

@@ -1,4 +1,5 @@
-//! A segment with virtual routers on it, ours and such as keepalived's, under a virtual clock and a seeded chance.
+//! A segment with virtual routers on it, ours and such as keepalived's, under a virtual clock and a
+//! seeded chance.
 //!
 //! The shell of each router is modelled roughly: one host thread with a fixed latency, a kernel
 //! that ends leases, a socket that queues while the process is frozen. Everything that happens is

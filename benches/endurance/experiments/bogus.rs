@@ -1,4 +1,5 @@
-//! Bogus packets: what is rejected must move nothing. keepalived's Active falls silent on each of six kinds.
+//! Bogus packets: what is rejected must move nothing. keepalived's Active falls silent on each of
+//! six kinds.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,4 +1,5 @@
-//! A machine that stands still for 5 s and goes on: its time is over, and it must not believe otherwise.
+//! A machine that stands still for 5 s and goes on: its time is over, and it must not believe
+//! otherwise.
 
 use std::time::Duration;
 

@@ -1,9 +1,11 @@
-//! Hostile and greedy clients: how long the others wait, and whether a process is killed for being busy.
+//! Hostile and greedy clients: how long the others wait, and whether a process is killed for being
+//! busy.
 //!
-//! One machine with a proxy, one with its backend and the clients, HAProxy in our place in the same run. The attacks are
-//! those of the lab; the connections of each are four times as many as once sufficed to have our proxy killed, but for
-//! downloads and uploads, which were many already. EVENKEEL_HOSTILE_SECONDS=10 makes each attack shorter,
-//! EVENKEEL_HOSTILE_ALONE=1 leaves HAProxy out.
+//! One machine with a proxy, one with its backend and the clients, HAProxy in our place in the same
+//! run. The attacks are those of the lab; the connections of each are four times as many as once
+//! sufficed to have our proxy killed, but for downloads and uploads, which were many already.
+//! EVENKEEL_HOSTILE_SECONDS=10 makes each attack shorter, EVENKEEL_HOSTILE_ALONE=1 leaves HAProxy
+//! out.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,8 +15,8 @@ use std::time::Duration;
 
 use evenkeel::lab::LabError;
 use evenkeel::lab::attacks::{Attack, Bystanders, Glutton, Waits};
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
@@ -127,7 +129,8 @@ fn attacked(proxy: Proxy, threads: u16, attack: Attack, span: Duration) -> Resul
         lab.add_host("client", &["192.0.2.9/24"])?,
     );
     let backend = Glutton::start(&clients, SocketAddr::from(([192, 0, 2, 9], 80)))?;
-    // The others have a backend of their own: how long a busy one makes them wait is not the proxy's doing.
+    // The others have a backend of their own: how long a busy one makes them wait is not the
+    // proxy's doing.
     let calm = Glutton::start(&clients, SocketAddr::from(([192, 0, 2, 9], 81)))?;
     let mut running = Running::start(proxy, &server, threads, [backend, calm])?;
     let target = match attack {

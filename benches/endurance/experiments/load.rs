@@ -1,13 +1,14 @@
 //! Busy machines: an Active that the scheduler starves looks dead to its peer.
 //!
-//! Pairs of all kinds at once, each on a link of its own, with 32 loops beside them that want both cores; then the same
-//! with network namespaces made and deleted, which holds the kernel's network lock again and again.
+//! Pairs of all kinds at once, each on a link of its own, with 32 loops beside them that want both
+//! cores; then the same with network namespaces made and deleted, which holds the kernel's network
+//! lock again and again.
 
 use std::process::Command;
 use std::time::Duration;
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::process::Process;
 
 use super::super::rig::capture::{longest_gap, now};

@@ -114,7 +114,8 @@ fn cost(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     Ok(findings)
 }
 
-/// The process of the Active is killed: the next one adopts every role before the Backup would take any.
+/// The process of the Active is killed: the next one adopts every role before the Backup would take
+/// any.
 fn crash(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut settings = Settings::new(Kind::Evenkeel, Duration::from_millis(100));
     settings.routers = plan.routers;

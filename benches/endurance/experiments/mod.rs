@@ -1,4 +1,5 @@
-//! The experiments, each a plan and a function that makes findings of it; the plans of the bench are their defaults.
+//! The experiments, each a plan and a function that makes findings of it; the plans of the bench
+//! are their defaults.
 
 pub mod accuracy;
 pub mod bogus;

@@ -1,4 +1,5 @@
-//! A partition that heals at every phase of the interval: two Actives meet, and one is left without anybody noticing.
+//! A partition that heals at every phase of the interval: two Actives meet, and one is left without
+//! anybody noticing.
 
 use std::time::Duration;
 

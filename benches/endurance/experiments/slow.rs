@@ -1,6 +1,8 @@
-//! Slow surroundings: a log that nobody reads, a full disk, a notify script that hangs. None may hold up the Active.
+//! Slow surroundings: a log that nobody reads, a full disk, a notify script that hangs. None may
+//! hold up the Active.
 //!
-//! 500 addresses in two virtual routers, because keepalived with 501 and a blocking log is silent for 4 s.
+//! 500 addresses in two virtual routers, because keepalived with 501 and a blocking log is silent
+//! for 4 s.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! What passes on the link, with the kernel's time stamps: the witness of every experiment.
 //!
-//! A packet socket on a host that takes no part. The time is that at which the frame reached the host's interface, in
-//! the context of whoever sent it, so it does not matter how late the capture itself gets to run. Only IPv4
-//! advertisements and ARP are kept.
+//! A packet socket on a host that takes no part. The time is that at which the frame reached the
+//! host's interface, in the context of whoever sent it, so it does not matter how late the capture
+//! itself gets to run. Only IPv4 advertisements and ARP are kept.
 
 use std::collections::BTreeSet;
 use std::io::IoSliceMut;
@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
@@ -148,7 +148,8 @@ impl Trace {
         self.0.iter().filter_map(source).collect()
     }
 
-    /// Returns how often the advertisements of a virtual router changed to this source from another, or began with it.
+    /// Returns how often the advertisements of a virtual router changed to this source from
+    /// another, or began with it.
     pub fn turns(&self, source: Ipv4Addr, vrid: u8) -> u64 {
         let mut last = None;
         let mut turns = 0;
@@ -213,8 +214,8 @@ pub fn gaps(instants: &[Duration]) -> Vec<Duration> {
     gaps
 }
 
-/// Returns the longest span between instants; the ends of the watch count as instants, so that a silence at its end,
-/// or the whole time long, is seen.
+/// Returns the longest span between instants; the ends of the watch count as instants, so that a
+/// silence at its end, or the whole time long, is seen.
 pub fn longest_gap(instants: &[Duration], from: Duration, to: Duration) -> Duration {
     let mut all = vec![from];
     all.extend(instants.iter().filter(|at| **at > from && **at < to));

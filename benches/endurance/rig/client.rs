@@ -1,7 +1,7 @@
 //! A client: asks on a virtual address every few milliseconds, and every node answers there.
 //!
-//! UDP, so that nothing but the link and who holds the address decides whether an answer comes: no retransmission
-//! hides a loss, no connection outlives a move.
+//! UDP, so that nothing but the link and who holds the address decides whether an answer comes: no
+//! retransmission hides a loss, no connection outlives a move.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 
 use super::capture::now;
 
@@ -107,8 +107,8 @@ impl Client {
         })
     }
 
-    /// Returns the longest time between two questions that were answered, asked in this span; both its ends count as
-    /// answered.
+    /// Returns the longest time between two questions that were answered, asked in this span; both
+    /// its ends count as answered.
     pub fn longest_blackout(&self, from: Duration, to: Duration) -> Duration {
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         super::capture::longest_gap(&answered, from, to)

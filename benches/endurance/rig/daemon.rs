@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::{IpNumber, Ipv4Header};
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// What is wrong with an advertisement.
@@ -23,7 +23,8 @@ pub enum Flaw {
     Count,
     /// Version 2: a password where there is none.
     Authentication,
-    /// It lists another address, and has a lower priority: no reason to reject it, and none to do anything.
+    /// It lists another address, and has a lower priority: no reason to reject it, and none to do
+    /// anything.
     List,
 }
 

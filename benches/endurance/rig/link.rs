@@ -1,4 +1,5 @@
-//! A link: two nodes with the same daemon, a witness that takes no part, and somebody who may ask or forge.
+//! A link: two nodes with the same daemon, a witness that takes no part, and somebody who may ask
+//! or forge.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use evenkeel::ipc::control::Status;
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
-use evenkeel::lab::network::Lab;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::namespace::network::Lab;
 
 use super::capture::{Capture, Seen, now};
 use super::daemon::{Daemon, Kind, Settings, evenkeel, node_address};

@@ -1,4 +1,5 @@
-//! What the experiments are made of: a link with two nodes, a witness, a client, a forger, and figures.
+//! What the experiments are made of: a link with two nodes, a witness, a client, a forger, and
+//! figures.
 
 pub mod report;
 pub mod capture;

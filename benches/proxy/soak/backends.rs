@@ -1,4 +1,5 @@
-//! The backends of the soak: one steady, one that dies and returns, one that answers garbage every other time.
+//! The backends of the soak: one steady, one that dies and returns, one that answers garbage every
+//! other time.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -9,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 use nix::poll::{PollFd, PollFlags, poll};
 
 use super::garbage::{KINDS, Then, UNASKED, garbage, nobodys};
@@ -146,7 +147,8 @@ fn converse(manner: Manner, stream: TcpStream, tally: &Tally) -> io::Result<()> 
         };
         upload(&mut reader, &head, ask, tally)?;
         let token = token_text(ask.token);
-        // Small enough to be in the proxy's socket in one piece, so that it can see all of it at once.
+        // Small enough to be in the proxy's socket in one piece, so that it can see all of it at
+        // once.
         if manner == Manner::Garbage && ask.response_bytes < GARBAGE_MAX && chance.bool() {
             let (bytes, then) = garbage(chance.usize(..KINDS), &token, ask.response_bytes);
             reader.stream().write_all(&bytes)?;

@@ -110,7 +110,8 @@ impl Client<'_> {
                 );
                 false
             }
-            // A request was on its way when the backend spoke: nobody can tell, unless it happens often.
+            // A request was on its way when the backend spoke: nobody can tell, unless it happens
+            // often.
             Some(token) if token == token_text(UNASKED) => {
                 self.tally.count(TAKEN);
                 false
@@ -178,7 +179,8 @@ impl Client<'_> {
         }
     }
 
-    /// Writes so many requests at once, and reads as many answers; returns whether the connection can be used again.
+    /// Writes so many requests at once, and reads as many answers; returns whether the connection
+    /// can be used again.
     fn exchange(&mut self, reader: &mut Reader, count: usize) -> io::Result<bool> {
         let wishes: Vec<Wish> = (0..count).map(|_| self.wish()).collect();
         let mut bytes = Vec::new();
@@ -321,7 +323,8 @@ impl Client<'_> {
             return Ok(());
         };
         if self.is_ours(&head, &wish) {
-            // Not every byte is read, and the connection is dropped: the kernel answers what follows with a reset.
+            // Not every byte is read, and the connection is dropped: the kernel answers what
+            // follows with a reset.
             std::thread::sleep(Duration::from_millis(self.chance.u64(0..20)));
             self.note("aborted");
         }

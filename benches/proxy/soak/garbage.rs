@@ -1,4 +1,5 @@
-//! What the backend that answers garbage says: every kind bears a token, so that a client who gets it can tell.
+//! What the backend that answers garbage says: every kind bears a token, so that a client who gets
+//! it can tell.
 
 use super::message::{body, chunked};
 use crate::wire::{TOKEN_LEN, token_text};

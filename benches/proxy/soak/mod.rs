@@ -1,9 +1,11 @@
-//! The soak: all kinds of clients and backends at once, for long, and never an answer for somebody else.
+//! The soak: all kinds of clients and backends at once, for long, and never an answer for somebody
+//! else.
 //!
-//! Three backends stand behind the proxy: one that is steady, one that dies and returns every few seconds, one that
-//! answers garbage half of the time. Every answer bears the token of its request. An error of the proxy's own and an
-//! answer that is visibly cut are allowed, since backends die; an answer that belongs to another request, or is
-//! complete and wrong, is not. Memory and descriptors of the proxy are sampled, and must not grow.
+//! Three backends stand behind the proxy: one that is steady, one that dies and returns every few
+//! seconds, one that answers garbage half of the time. Every answer bears the token of its request.
+//! An error of the proxy's own and an answer that is visibly cut are allowed, since backends die;
+//! an answer that belongs to another request, or is complete and wrong, is not. Memory and
+//! descriptors of the proxy are sampled, and must not grow.
 
 mod backends;
 mod client;
@@ -16,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::LabError;
-use evenkeel::lab::host::Host;
+use evenkeel::lab::namespace::host::Host;
 
 use crate::measure::{Memory, descriptors};
 use crate::options::everybody;
@@ -222,8 +224,8 @@ const fn word(right: bool) -> &'static str {
 pub const WRONG: &str = "WRONG";
 /// What a backend said while nobody had asked, on a connection that seemed idle.
 const SPOKEN: &str = "unsolicited answers written";
-/// An unsolicited answer that a request got: a race that no proxy can win always, and that one which watches its idle
-/// connections loses hardly ever.
+/// An unsolicited answer that a request got: a race that no proxy can win always, and that one
+/// which watches its idle connections loses hardly ever.
 const TAKEN: &str = "unsolicited answers taken";
 const FLAT: f64 = 1.15;
 const AFTER: Duration = Duration::from_secs(2);

@@ -1,4 +1,5 @@
-//! What a virtual router is told about the election: priority, intervals, preemption, lease, announcements.
+//! What a virtual router is told about the election: priority, intervals, preemption, lease,
+//! announcements.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

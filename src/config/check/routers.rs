@@ -282,7 +282,8 @@ fn check_vrid(value: Value<'_>, problems: &mut Problems) -> Option<Vrid> {
     Vrid::new(u8::try_from(value.number(1, 255, problems)?).ok()?)
 }
 
-/// The programs to be run on every change of state; whether they can be is for who runs them to see.
+/// The programs to be run on every change of state; whether they can be is for who runs them to
+/// see.
 fn check_notify(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<PathBuf>> {
     let Some(value) = fields.get("notify") else {
         return Some(Vec::new());

@@ -1,7 +1,7 @@
 //! `synchronize_with`: which virtual routers move together.
 //!
-//! It is enough that one of two names the other, and whoever moves with one moves with all: a group is what hangs
-//! together. It is known by the name of its first entry in the file.
+//! It is enough that one of two names the other, and whoever moves with one moves with all: a group
+//! is what hangs together. It is known by the name of its first entry in the file.
 
 use crate::config::reader::{Value, nearest};
 use crate::config::report::{Problems, shown};

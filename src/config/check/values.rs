@@ -134,7 +134,8 @@ pub(super) fn flag(
         .map_or(Some(default), |value| truth(value, problems))
 }
 
-/// Returns the truth value of `node`: one for all, or one by the name of each node, where this one must not be missing.
+/// Returns the truth value of `node`: one for all, or one by the name of each node, where this one
+/// must not be missing.
 pub(super) fn flag_by_node(
     value: Value<'_>,
     node: Option<&str>,

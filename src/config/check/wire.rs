@@ -1,4 +1,5 @@
-//! How the advertisements of a virtual router are written, and to whom: version, checksum, authentication, peers.
+//! How the advertisements of a virtual router are written, and to whom: version, checksum,
+//! authentication, peers.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,9 @@
 //! What the lab's backend answers, and how slowly.
 //!
-//! The query of a request says what is wanted: `token=T` comes back in the answer, `delay_ms=N` lets it come later.
-//! `/download?bytes=N&ms=M` gives a body of N bytes over M ms; of a request with a body the answer tells the bytes and
-//! their [`Sum`]; `/websocket` upgrades and echoes. Visitors (`super::super::visitors`) hold it to what it says.
+//! The query of a request says what is wanted: `token=T` comes back in the answer, `delay_ms=N`
+//! lets it come later. `/download?bytes=N&ms=M` gives a body of N bytes over M ms; of a request
+//! with a body the answer tells the bytes and their [`Sum`]; `/websocket` upgrades and echoes.
+//! Visitors (`super::super::visitors`) hold it to what it says.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! One request of each kind, and the proof that the answer is the answer to it.
 //!
-//! The request carries a token; [`crate::lab::backend::answer`] says how it comes back. Nothing is asked twice here.
+//! The request carries a token; [`crate::lab::backend::answer`] says how it comes back. Nothing is
+//! asked twice here.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
-//! The book of the visitors: who has which connection, what became of each request, who is still to be served.
+//! The book of the visitors: who has which connection, what became of each request, who is still to
+//! be served.
 //!
-//! All visitors live in one thread and share it there. At the end of a watch it calls the roll: each visitor whose
-//! connection is older than the watch must end one more request on it, or lose it; each other one must be served at
-//! all. So a report does not depend on who happened to ask while an event was watched.
+//! All visitors live in one thread and share it there. At the end of a watch it calls the roll:
+//! each visitor whose connection is older than the watch must end one more request on it, or lose
+//! it; each other one must be served at all. So a report does not depend on who happened to ask
+//! while an event was watched.
 
 use std::time::{Duration, Instant};
 
@@ -234,7 +236,8 @@ mod tests {
 
     const RESET: Trouble = Trouble::Failed(Failure::Reset);
 
-    /// Two idle visitors and an upload, all with a connection, when the watch begins a second later.
+    /// Two idle visitors and an upload, all with a connection, when the watch begins a second
+    /// later.
     fn book() -> Book {
         let now = Instant::now();
         let mut book = Book::new(Crowd([2, 0, 0, 0, 0, 1, 0, 0]), now);

@@ -1,4 +1,5 @@
-//! Who visits: the kinds of visitors, how many there are of each, and how many the descriptors allow.
+//! Who visits: the kinds of visitors, how many there are of each, and how many the descriptors
+//! allow.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +19,8 @@ pub enum Kind {
     Busy,
     /// Keeps a connection and posts 8 kB every 0.3 to 1 s.
     Post,
-    /// Keeps a connection; each answer takes 1.5 to 2 s, longer than what watches the processes waits.
+    /// Keeps a connection; each answer takes 1.5 to 2 s, longer than what watches the processes
+    /// waits.
     Slow,
     /// Downloads over several seconds, each time on a connection of its own.
     Download,
@@ -103,8 +105,8 @@ impl Crowd {
             .filter(move |kind| self.count(*kind) > 0)
     }
 
-    /// Returns a crowd of about `visitors_max` in the same proportions, with one at least of each kind that it has; of
-    /// 0 nobody is left.
+    /// Returns a crowd of about `visitors_max` in the same proportions, with one at least of each
+    /// kind that it has; of 0 nobody is left.
     pub fn within(self, visitors_max: usize) -> Self {
         if visitors_max == 0 {
             return Self::NONE;
@@ -119,7 +121,8 @@ impl Crowd {
         }))
     }
 
-    /// Raises the soft limit of descriptors as far as this crowd needs, and returns who of it then has room.
+    /// Raises the soft limit of descriptors as far as this crowd needs, and returns who of it then
+    /// has room.
     ///
     /// The nodes inherit the limit: their proxies need as many as the lab itself.
     pub fn with_descriptors(self) -> Result<Self, LabError> {
@@ -144,9 +147,11 @@ impl Crowd {
     }
 }
 
-/// In the lab the visitor's socket and the backend's; in a proxy both sides, and one whose client was cut off unnoticed.
+/// In the lab the visitor's socket and the backend's; in a proxy both sides, and one whose client
+/// was cut off unnoticed.
 const DESCRIPTORS_EACH: u64 = 3;
-/// Listeners, namespaces, logs, the probe's requests while nobody answers, connections that are not closed yet.
+/// Listeners, namespaces, logs, the probe's requests while nobody answers, connections that are not
+/// closed yet.
 const OTHER_DESCRIPTORS: u64 = 256;
 
 /// How patient visitors are, and how long their transfers take.

@@ -1,6 +1,7 @@
 //! Errands: single requests of chosen lengths, all begun at once, each with its own outcome.
 //!
-//! For what crowds are too coarse for: which of the requests in flight at a stop end whole, and when the others are cut.
+//! For what crowds are too coarse for: which of the requests in flight at a stop end whole, and
+//! when the others are cut.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -13,7 +14,7 @@ use tokio::time::{interval_at, timeout};
 use super::ask::{self, Then, Trouble};
 use super::line::Line;
 use crate::lab::LabError;
-use crate::lab::host::Host;
+use crate::lab::namespace::host::Host;
 
 /// One request and how long it is meant to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +50,8 @@ pub struct Errands {
 }
 
 impl Errands {
-    /// Sends all of them from a host, each on a connection of its own; no wait without a byte may be longer than
-    /// `patience`.
+    /// Sends all of them from a host, each on a connection of its own; no wait without a byte may
+    /// be longer than `patience`.
     pub fn start(
         host: &Host,
         target: SocketAddr,

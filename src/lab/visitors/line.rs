@@ -1,7 +1,7 @@
 //! A visitor's connection: HTTP/1.1 as a client speaks it that looks at every byte.
 //!
-//! Each wait has a deadline: without a byte in either direction for so long, a request has failed. It knows nothing of
-//! tokens or kinds.
+//! Each wait has a deadline: without a byte in either direction for so long, a request has failed.
+//! It knows nothing of tokens or kinds.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,8 @@ pub struct Line {
 pub struct Head {
     /// The status.
     pub status: u16,
-    /// The body's length; an answer without one is malformed here, as the lab's backends always say it.
+    /// The body's length; an answer without one is malformed here, as the lab's backends always say
+    /// it.
     pub body_bytes: u64,
     /// Whether the connection can be used again.
     pub keeps: bool,
@@ -90,7 +91,8 @@ impl Line {
         &mut self.arrived
     }
 
-    /// Waits until the connection ends, for whatever reason, or something arrives that was not asked for.
+    /// Waits until the connection ends, for whatever reason, or something arrives that was not
+    /// asked for.
     pub async fn broken(&mut self) -> Broken {
         if !self.arrived.is_empty() {
             return Broken::Unsolicited;
@@ -129,7 +131,8 @@ async fn in_time<T>(
     }
 }
 
-/// Parses a head; `None` while it is not whole. It is not our own codec's work, whose answers it is to judge.
+/// Parses a head; `None` while it is not whole. It is not our own codec's work, whose answers it is
+/// to judge.
 fn parse(arrived: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
     let Some(end) = arrived.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);

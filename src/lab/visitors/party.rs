@@ -15,7 +15,7 @@ use super::crowd::{Crowd, Habits};
 use super::visitor::{Desk, Visitor};
 use super::visits::Visits;
 use crate::lab::LabError;
-use crate::lab::host::Host;
+use crate::lab::namespace::host::Host;
 
 /// Visitors who come until they are dropped, at most for [`STAY_MAX`].
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// Sends a crowd from a host to a target, and waits until each of them is served; with nobody in it does nothing.
+    /// Sends a crowd from a host to a target, and waits until each of them is served; with nobody
+    /// in it does nothing.
     pub fn start(
         host: &Host,
         target: SocketAddr,
@@ -70,9 +71,11 @@ impl Visitors {
         Ok(())
     }
 
-    /// Ends a watch: calls the roll, waits until each has answered it or the time for it is over, and reports.
+    /// Ends a watch: calls the roll, waits until each has answered it or the time for it is over,
+    /// and reports.
     ///
-    /// What began with the watch must be over: who has lost a connection by it has another when this returns.
+    /// What began with the watch must be over: who has lost a connection by it has another when
+    /// this returns.
     pub fn end(&self) -> Result<Visits, LabError> {
         Ok(self.tell(Command::End)?.unwrap_or_default())
     }
@@ -166,5 +169,6 @@ pub const STAY_MAX: Duration = Duration::from_secs(1_800);
 /// The slowest answer, all pauses on the way, and a busy machine.
 const ROLL_SPARE: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Callers wait for each command, so the queue is never full but by many threads; then a caller gets an error.
+/// Callers wait for each command, so the queue is never full but by many threads; then a caller
+/// gets an error.
 const COMMANDS_MAX: usize = 4;

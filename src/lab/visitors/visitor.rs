@@ -1,7 +1,8 @@
-//! The life of one visitor: it asks, waits, asks again, and opens another connection when one is lost.
+//! The life of one visitor: it asks, waits, asks again, and opens another connection when one is
+//! lost.
 //!
-//! It writes into the book what it meets. Between two requests it watches its connection, as clients do that keep one,
-//! so that a close is seen when it happens.
+//! It writes into the book what it meets. Between two requests it watches its connection, as
+//! clients do that keep one, so that a close is seen when it happens.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -71,7 +72,8 @@ impl Visitor {
         }
     }
 
-    /// Asks on one connection until it is lost or done with; its first request counts as asked already.
+    /// Asks on one connection until it is lost or done with; its first request counts as asked
+    /// already.
     async fn stay(&mut self, mut line: Line) {
         if self.kind == Kind::WebSocket
             && let Err(trouble) = ask::upgrade(&mut line, &self.token()).await
@@ -141,7 +143,8 @@ impl Visitor {
         (asked_at, planned, outcome)
     }
 
-    /// Waits for the next moment to ask, sooner when the roll is called; errs when the connection breaks meanwhile.
+    /// Waits for the next moment to ask, sooner when the roll is called; errs when the connection
+    /// breaks meanwhile.
     async fn idle(&mut self, line: &mut Line, pause: Duration) -> Result<(), Broken> {
         let mut next_at = Instant::now() + pause;
         let mut roll = self.desk.roll.clone();

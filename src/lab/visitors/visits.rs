@@ -32,7 +32,8 @@ pub struct Tally {
     pub answered: u64,
     /// Requests that failed.
     pub failed: u64,
-    /// Answers that were not the answer to their request; those between two watches count in the later one.
+    /// Answers that were not the answer to their request; those between two watches count in the
+    /// later one.
     pub wrong: u64,
     /// Connections that ended while nothing was asked.
     pub closed_idle: u64,
@@ -96,7 +97,8 @@ impl Visits {
         self.kinds.iter().find(|tally| tally.kind == kind)
     }
 
-    /// Returns the sum over all kinds but the fresh ones, which keep nothing; its kind means nothing.
+    /// Returns the sum over all kinds but the fresh ones, which keep nothing; its kind means
+    /// nothing.
     pub fn kept(&self) -> Tally {
         self.sum(|kind| kind != Kind::Fresh)
     }
@@ -106,7 +108,8 @@ impl Visits {
         self.sum(|_| true)
     }
 
-    /// Returns what was cut by kind, as in `idle 3 of 1000, uploads 1 of 20`; empty when nothing was.
+    /// Returns what was cut by kind, as in `idle 3 of 1000, uploads 1 of 20`; empty when nothing
+    /// was.
     pub fn cut_by_kind(&self) -> String {
         let cut = self.kinds.iter().filter(|tally| tally.cut > 0);
         cut.map(|tally| format!("{} {} of {}", tally.kind, tally.cut, tally.open))

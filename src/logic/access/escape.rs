@@ -1,13 +1,16 @@
 //! Bytes that somebody else chose, written so that they cannot end a line or a value.
 //!
-//! What is written is printable ASCII, whatever comes in, and can be turned back into the bytes it was.
+//! What is written is printable ASCII, whatever comes in, and can be turned back into the bytes it
+//! was.
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escaping {
-    /// As the inside of a JSON string (RFC 8259 §7); a byte above 0x7f is the character of that number.
+    /// As the inside of a JSON string (RFC 8259 §7); a byte above 0x7f is the character of that
+    /// number.
     Json,
-    /// As nginx does in its default manner: `\x22` for a quote, a backslash and all that is not printable ASCII.
+    /// As nginx does in its default manner: `\x22` for a quote, a backslash and all that is not
+    /// printable ASCII.
     Text,
 }
 

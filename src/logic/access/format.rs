@@ -1,6 +1,7 @@
 //! How a line looks: JSON, or a text with placeholders that an operator chose.
 //!
-//! Parsed once, with the configuration; rendering neither allocates, given room for [`LINE_BYTES_MAX`], nor fails.
+//! Parsed once, with the configuration; rendering neither allocates, given room for
+//! [`LINE_BYTES_MAX`], nor fails.
 
 use super::Line;
 use super::field::Field;
@@ -131,7 +132,8 @@ impl Format {
 
 /// The longest text that is a format.
 pub const TEXT_BYTES_MAX: usize = 1024;
-/// The longest line, its end included: every value of a client at its longest, every byte of it escaped.
+/// The longest line, its end included: every value of a client at its longest, every byte of it
+/// escaped.
 pub const LINE_BYTES_MAX: usize = 26 * 1024;
 
 #[cfg(test)]

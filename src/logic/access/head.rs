@@ -1,7 +1,7 @@
 //! Parts of a request's head, as the log says them: found again in its bytes, not parsed anew.
 //!
-//! The head has passed the codec, or it is what somebody sent who does not speak HTTP. Nothing is assumed of it, and
-//! nothing is decided by it.
+//! The head has passed the codec, or it is what somebody sent who does not speak HTTP. Nothing is
+//! assumed of it, and nothing is decided by it.
 
 /// What the log says of a head.
 #[derive(Clone, Copy, Debug, Default)]

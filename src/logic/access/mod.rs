@@ -1,8 +1,9 @@
 //! The access log: what is said of a request that has ended, and how a line of it is written.
 //!
-//! A [`Line`] has everything; a [`Format`] says it as JSON, or as an operator wrote it, into the caller's buffer and
-//! without allocating. Whatever a client sent, a line is one line: nothing in it can end it or pass for another field.
-//! Read `termination` (who ended a request, in which phase), `field` (the words), then `format`.
+//! A [`Line`] has everything; a [`Format`] says it as JSON, or as an operator wrote it, into the
+//! caller's buffer and without allocating. Whatever a client sent, a line is one line: nothing in
+//! it can end it or pass for another field. Read `termination` (who ended a request, in which
+//! phase), `field` (the words), then `format`.
 
 mod termination;
 mod head;

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Returns the address that stands for all addresses of a client: of IPv6 its /64, because a host picks any address
-/// of its network (RFC 4291 §2.5.4) and would otherwise be 2^64 clients; an IPv4 address mapped into IPv6 is itself.
+/// Returns the address that stands for all addresses of a client: of IPv6 its /64, because a host
+/// picks any address of its network (RFC 4291 §2.5.4) and would otherwise be 2^64 clients; an IPv4
+/// address mapped into IPv6 is itself.
 pub fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

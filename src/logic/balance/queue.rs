@@ -1,16 +1,18 @@
 //! Who waits for room on a backend, in which order, and who is called.
 //!
-//! A FIFO of tickets in two lanes: a request that has been tried already stands before all that are new. Whoever is
-//! called is given what it waits for in the same step, so that a call is never in vain; a called one that has left hands
-//! it back, and the caller offers it to the next. Pure: it has no lock, clock or waker, and does not know what room is:
-//! the offer decides. Read `process::proxy::queue` next, which has the lock.
+//! A FIFO of tickets in two lanes: a request that has been tried already stands before all that are
+//! new. Whoever is called is given what it waits for in the same step, so that a call is never in
+//! vain; a called one that has left hands it back, and the caller offers it to the next. Pure: it
+//! has no lock, clock or waker, and does not know what room is: the offer decides. Read
+//! `process::proxy::queue` next, which has the lock.
 
 use std::collections::BTreeMap;
 
-/// Those who wait, each with what is kept for it, and those who have been called and have not answered yet.
+/// Those who wait, each with what is kept for it, and those who have been called and have not
+/// answered yet.
 ///
-/// Entering, calling the first and leaving cost the logarithm of how many wait. It has no bound of its own: each
-/// waiter belongs to a client connection, and those are bounded.
+/// Entering, calling the first and leaving cost the logarithm of how many wait. It has no bound of
+/// its own: each waiter belongs to a client connection, and those are bounded.
 #[derive(Debug)]
 pub struct Queue<W, C> {
     waiting: BTreeMap<Ticket, W>,
@@ -83,7 +85,8 @@ impl<W, C> Queue<W, C> {
         self.waiting.remove(&ticket)
     }
 
-    /// Returns what a ticket was called with, and ends it; `None` while it waits, or where it has ended.
+    /// Returns what a ticket was called with, and ends it; `None` while it waits, or where it has
+    /// ended.
     pub fn answer(&mut self, ticket: Ticket) -> Option<C> {
         self.called.remove(&ticket)
     }
@@ -93,8 +96,8 @@ impl<W, C> Queue<W, C> {
         self.waiting.get_mut(&ticket)
     }
 
-    /// Ends a ticket, whether it waits, was called or has ended; returns what it was called with and did not take:
-    /// the next one's.
+    /// Ends a ticket, whether it waits, was called or has ended; returns what it was called with
+    /// and did not take: the next one's.
     pub fn leave(&mut self, ticket: Ticket) -> Option<C> {
         self.waiting.remove(&ticket);
         self.answer(ticket)

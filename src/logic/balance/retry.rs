@@ -9,7 +9,8 @@
 pub enum Failure {
     /// No connection: refused, unreachable, or not in time.
     Connect,
-    /// No connection, for want of something of our own: a descriptor, a port, memory. The backend is not to blame.
+    /// No connection, for want of something of our own: a descriptor, a port, memory. The backend
+    /// is not to blame.
     Shortage,
     /// The connection ended before a byte of the request was written; the request is still whole.
     Unsent(Connection),
@@ -102,8 +103,8 @@ pub fn next(failure: Failure, repeat: Repeat, tried: usize) -> Next {
 
 /// How many retries a pool may still have: a fifth of its requests, and some a second in any case.
 ///
-/// Where everything fails, retries would multiply the load of backends that fail because of load. It
-/// counts in fifths of a retry. One for each pool and data thread.
+/// Where everything fails, retries would multiply the load of backends that fail because of load.
+/// It counts in fifths of a retry. One for each pool and data thread.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryBudget {
     fifths: u32,

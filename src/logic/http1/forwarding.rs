@@ -1,5 +1,5 @@
-//! What a backend is told of the client: X-Forwarded-For, -Proto, -Host, -Port, Forwarded (RFC 7239)
-//! and X-Request-Id. And of the way: Via, where it is asked for.
+//! What a backend is told of the client: X-Forwarded-For, -Proto, -Host, -Port, Forwarded (RFC
+//! 7239) and X-Request-Id. And of the way: Via, where it is asked for.
 //!
 //! A proxy that is trusted is believed: its list is extended, its words are kept. What anybody else
 //! says of itself is replaced by what we saw, or dropped. Pure.

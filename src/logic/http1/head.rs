@@ -259,8 +259,8 @@ pub(super) fn is_connection(field: &Header<'_>) -> bool {
     field.name.eq_ignore_ascii_case("connection")
 }
 
-/// The most options of Connection that are neither `close`, `keep-alive` nor `upgrade`. Real messages
-/// have one or two; each costs a comparison with every field.
+/// The most options of Connection that are neither `close`, `keep-alive` nor `upgrade`. Real
+/// messages have one or two; each costs a comparison with every field.
 const NOMINATIONS_MAX: u32 = 32;
 /// The most fields a head can have; bits in the set of those that do not travel.
 pub const FIELDS_MAX: usize = 128;

@@ -1,7 +1,7 @@
 //! What a Host field may say.
 //!
-//! Stricter than RFC 3986 §3.2.2: no sub-delimiters and no percent signs, which no real host has and
-//! some backends read as paths. Pure.
+//! Stricter than RFC 3986 §3.2.2: no sub-delimiters and no percent signs, which no real host has
+//! and some backends read as paths. Pure.
 
 /// Returns whether `text` is a registered name, an IPv4 or a bracketed IPv6 address, maybe with a
 /// port.

@@ -58,7 +58,8 @@ pub enum RequestRefusal {
     /// RFC 9112 §6.3: no number, or a list, even of equal numbers.
     #[error("the Content-Length field is not one number")]
     ContentLength,
-    /// RFC 9110 §7.6.1: more options than any message needs, each of which costs a look at every field.
+    /// RFC 9110 §7.6.1: more options than any message needs, each of which costs a look at every
+    /// field.
     #[error("the Connection fields have more than 32 options")]
     ConnectionOptions,
     /// RFC 9110 §7.6.2: several, or no number.

@@ -1,16 +1,19 @@
-//! From what is observed of the proxy and its pools to how fit this node is for each virtual router.
+//! From what is observed of the proxy and its pools to how fit this node is for each virtual
+//! router.
 //!
-//! An entry of `virtual_routers` tracks the proxy that serves on its addresses and the pools behind its listeners. A
-//! proxy that cannot serve or keeps dying, and a pool that lost all its backends, put the node at the priority that its
-//! rank leaves for this: below every node of the file that can serve, never below 1, and never out of the election,
-//! because somebody must answer. What has not been probed yet makes the node unready, not ill. Entries that move
-//! together are ill together.
+//! An entry of `virtual_routers` tracks the proxy that serves on its addresses and the pools behind
+//! its listeners. A proxy that cannot serve or keeps dying, and a pool that lost all its backends,
+//! put the node at the priority that its rank leaves for this: below every node of the file that
+//! can serve, never below 1, and never out of the election, because somebody must answer. What has
+//! not been probed yet makes the node unready, not ill. Entries that move together are ill
+//! together.
 //!
-//! An address owner is 255 or not there (RFC 9568 §5.2.4), so it is never lowered. Nor does it leave because of lost
-//! pools: without its own address it could not even probe them. An ill proxy keeps it from preempting.
+//! An address owner is 255 or not there (RFC 9568 §5.2.4), so it is never lowered. Nor does it
+//! leave because of lost pools: without its own address it could not even probe them. An ill proxy
+//! keeps it from preempting.
 //!
-//! `proxy` says how ill the proxy is, `model::Rank` has the numbers. Read `logic::vrrp::router` next: it is told the
-//! verdict by `set_fitness`.
+//! `proxy` says how ill the proxy is, `model::Rank` has the numbers. Read `logic::vrrp::router`
+//! next: it is told the verdict by `set_fitness`.
 
 mod proxy;
 
@@ -143,7 +146,8 @@ impl Tracker {
         }
     }
 
-    /// The condition of an entry: its own, unless that is better than what another of its group is ill with.
+    /// The condition of an entry: its own, unless that is better than what another of its group is
+    /// ill with.
     fn condition(&self, tracked: &Tracked) -> Condition {
         let own = self.own_condition(tracked);
         match own {

@@ -1,8 +1,9 @@
 //! The proxy as it is seen from outside: serving, late, or dying over and over.
 //!
-//! A restart in time is nothing. A proxy that is late, or dies three times in 10 s, is ill until it has served in calm
-//! for a while; the while is doubled with every illness that follows, up to 5 minutes, so that a proxy which only dies
-//! under load does not move the addresses back and forth. All is forgotten when it has served for 10 minutes.
+//! A restart in time is nothing. A proxy that is late, or dies three times in 10 s, is ill until it
+//! has served in calm for a while; the while is doubled with every illness that follows, up to 5
+//! minutes, so that a proxy which only dies under load does not move the addresses back and forth.
+//! All is forgotten when it has served for 10 minutes.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -157,11 +158,13 @@ impl fmt::Display for Complaint {
 const FIRST_START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a restarted proxy may not serve before it is late.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(200);
-/// So many deaths of the proxy within [`DEATHS_WINDOW`] are an illness; also the bound of what is remembered.
+/// So many deaths of the proxy within [`DEATHS_WINDOW`] are an illness; also the bound of what is
+/// remembered.
 const DEATHS_MAX: usize = 3;
 /// Within what deaths count together.
 const DEATHS_WINDOW: Duration = Duration::from_secs(10);
-/// How long a proxy that was ill for the first time must serve to be well; not less than [`DEATHS_WINDOW`].
+/// How long a proxy that was ill for the first time must serve to be well; not less than
+/// [`DEATHS_WINDOW`].
 const CALM_MIN: Duration = Duration::from_secs(10);
 /// The longest of these times.
 const CALM_MAX: Duration = Duration::from_secs(300);

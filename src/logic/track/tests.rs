@@ -78,7 +78,8 @@ fn node_is_unready_until_the_proxy_serves_and_its_pools_are_probed() {
     assert_eq!(fitness(&mut tracker), ready(150));
 }
 
-/// The pairs of the requirement, each node well, without backends, with a proxy that keeps dying, and well again.
+/// The pairs of the requirement, each node well, without backends, with a proxy that keeps dying,
+/// and well again.
 #[test]
 fn ill_node_stands_below_every_node_of_the_file_that_can_serve_whatever_the_numbers() {
     let pairs = [[254, 100], [200, 199], [1, 254], [100, 100], [1, 2]];
@@ -186,8 +187,9 @@ fn proxy_that_never_serves_lowers_the_priority_in_the_end() {
     assert_eq!(fitness(&mut tracker), ready(2));
 }
 
-/// A proxy that dies as soon as it has the traffic, killed by the client that follows the address: in ten minutes the
-/// address moves away from it and back a handful of times, not once in ten seconds.
+/// A proxy that dies as soon as it has the traffic, killed by the client that follows the address:
+/// in ten minutes the address moves away from it and back a handful of times, not once in ten
+/// seconds.
 #[test]
 fn proxy_that_dies_whenever_it_has_the_traffic_moves_the_address_less_and_less_often() {
     let began = Instant::now();

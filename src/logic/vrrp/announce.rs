@@ -99,8 +99,8 @@ impl Announcements {
         }
     }
 
-    /// Returns the schedule of a router that is Active again without having let go: the old one goes
-    /// on, but what fell due in between is not caught up at once.
+    /// Returns the schedule of a router that is Active again without having let go: the old one
+    /// goes on, but what fell due in between is not caught up at once.
     #[must_use]
     pub fn resumed(self, now: Instant) -> Self {
         match self {

@@ -54,7 +54,8 @@ counters! {
     ip_ttl_errors,
     /// Rejected: version 2 with another authentication or password.
     authentication_errors,
-    /// Rejected: from no peer of ours, or by multicast where peers are unicast, or the other way round.
+    /// Rejected: from no peer of ours, or by multicast where peers are unicast, or the other way
+    /// round.
     stranger_errors,
     /// Rejected: CARP, another protocol with VRRP's number.
     carp_received,

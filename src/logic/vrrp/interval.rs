@@ -17,8 +17,8 @@ pub const fn skew_time(version: Version, priority: Priority, interval: AdverInte
 
 /// Returns Active_Down_Interval: `multiplier * interval + Skew_Time`.
 ///
-/// RFC 9568 §6.1, where the multiplier is [`DOWN_MULTIPLIER`]. A Backup that has heard nothing for so long becomes
-/// Active.
+/// RFC 9568 §6.1, where the multiplier is [`DOWN_MULTIPLIER`]. A Backup that has heard nothing for
+/// so long becomes Active.
 pub const fn active_down_interval(
     version: Version,
     priority: Priority,

@@ -15,8 +15,8 @@
 //!   neighbor discovery until a peer speaks, then they are silent.
 //! - §6.4.2: a router that could not install its addresses does not stand for some down intervals;
 //!   and one that is not ready defers to every Active, as if Preempt_Mode were false.
-//! - §6.1: Preempt_Mode false, or a delay, does not hold against an Active that cannot serve, which its priority says
-//!   (`model::Rank`): a router that can serve replaces it.
+//! - §6.1: Preempt_Mode false, or a delay, does not hold against an Active that cannot serve, which
+//!   its priority says (`model::Rank`): a router that can serve replaces it.
 //! - §6.4.2, §6.4.3: priority 0 is sent twice at once, since one lost packet would cost three
 //!   intervals.
 //! - §6.4.3: priority 0 is also sent by an Active whose priority is lowered, which then stands
@@ -27,8 +27,8 @@
 //!   a limited answer is sent at the end of that time instead.
 //! - §6.4.3: an Active that wakes later than its own Active_Down_Interval is a Backup before all
 //!   else.
-//! - §6.4.2: a virtual router of a sync group becomes Active when all of them would, and leaves when
-//!   one of them does; the RFC knows no groups.
+//! - §6.4.2: a virtual router of a sync group becomes Active when all of them would, and leaves
+//!   when one of them does; the RFC knows no groups.
 //! - §8.3.1: an advertisement from our own address is ignored, also in a tie.
 
 pub mod announce;

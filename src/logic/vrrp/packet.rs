@@ -88,7 +88,8 @@ pub enum Rejection {
     AuthenticationData,
     /// Version 2: another interval than ours, which both ends must agree on.
     IntervalMismatch,
-    /// Sent to the group where peers are spoken to one by one, or the other way round; found by the caller.
+    /// Sent to the group where peers are spoken to one by one, or the other way round; found by the
+    /// caller.
     Destination,
     /// Unicast: not from one of our peers; found by the caller.
     Peer,
@@ -217,7 +218,8 @@ pub fn parse(
     Ok((advertisement, form))
 }
 
-/// Writes the VRRP message with its checksum, for IPv4 in this form; IPv6 has only one (RFC 8200 pseudo-header).
+/// Writes the VRRP message with its checksum, for IPv4 in this form; IPv6 has only one (RFC 8200
+/// pseudo-header).
 ///
 /// `out` is emptied first. Addresses of the other family than the source's are left out, and so is
 /// what the count cannot express, beyond 255.
@@ -270,13 +272,15 @@ pub fn peek_vrid(message: &[u8]) -> Option<u8> {
     message.get(1).copied()
 }
 
-/// Returns whether two lists hold the same addresses: the order says nothing but which link-local one comes first.
+/// Returns whether two lists hold the same addresses: the order says nothing but which link-local
+/// one comes first.
 pub fn same_addresses(theirs: &[IpAddr], ours: &[IpAddr]) -> bool {
     theirs == ours
         || theirs.len() == ours.len() && theirs.iter().all(|address| ours.contains(address))
 }
 
-/// Returns whether a message is an advertisement of CARP (OpenBSD, UCarp), which has protocol 112 and the group too.
+/// Returns whether a message is an advertisement of CARP (OpenBSD, UCarp), which has protocol 112
+/// and the group too.
 ///
 /// It begins as VRRP version 2 does and would have seven addresses, but is too short for them:
 ///
@@ -297,7 +301,8 @@ pub fn family(advertisement: &Advertisement) -> Family {
         .map_or(Family::Ipv4, |address| Family::of(*address))
 }
 
-/// Checks what both versions begin with: hop limit, version and type (RFC 9568 §7.1, RFC 3768 §7.1).
+/// Checks what both versions begin with: hop limit, version and type (RFC 9568 §7.1, RFC 3768
+/// §7.1).
 pub(super) fn check_beginning(
     envelope: &Envelope,
     message: &[u8],

@@ -14,9 +14,10 @@
 //!  +---------------------------------------------------------------+
 //! ```
 //!
-//! IPv4 only, whole seconds, a checksum without a pseudo-header. Both ends must agree on the interval and on the
-//! authentication, so the checks are told ours. The password is no protection: it travels in the clear, and serves
-//! to keep routers of different make apart, as RFC 2338 §10.2 meant it.
+//! IPv4 only, whole seconds, a checksum without a pseudo-header. Both ends must agree on the
+//! interval and on the authentication, so the checks are told ours. The password is no protection:
+//! it travels in the clear, and serves to keep routers of different make apart, as RFC 2338 §10.2
+//! meant it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,7 +33,8 @@ pub enum Authentication {
     /// Type 0 (RFC 3768 §5.3.6): eight zeros are sent, and not looked at.
     #[default]
     None,
-    /// Type 1 of RFC 2338 §5.3.6.1, which keepalived calls PASS: at most eight bytes, filled with zeros.
+    /// Type 1 of RFC 2338 §5.3.6.1, which keepalived calls PASS: at most eight bytes, filled with
+    /// zeros.
     Password([u8; DATA_LEN]),
 }
 
@@ -117,7 +119,8 @@ pub fn parse(
     })
 }
 
-/// Writes the VRRP message with its checksum. `out` is emptied first; addresses of IPv6 are left out.
+/// Writes the VRRP message with its checksum. `out` is emptied first; addresses of IPv6 are left
+/// out.
 pub fn build(advertisement: &Advertisement, authentication: Authentication, out: &mut Vec<u8>) {
     let seconds = advertisement.interval.centiseconds() / CENTISECONDS;
     out.clear();
@@ -147,7 +150,8 @@ pub fn build(advertisement: &Advertisement, authentication: Authentication, out:
     out[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&checksum);
 }
 
-/// Compares without leaving off at the first difference, so that the time tells nothing of the password.
+/// Compares without leaving off at the first difference, so that the time tells nothing of the
+/// password.
 fn equal(one: &[u8; DATA_LEN], other: &[u8; DATA_LEN]) -> bool {
     one.iter()
         .zip(other)
@@ -172,7 +176,8 @@ mod tests {
     use super::*;
     use crate::logic::vrrp::packet::{HOP_LIMIT, is_carp};
 
-    /// What keepalived 2.2.7 sends for VRID 51, priority 100, 1 s, one address, without authentication.
+    /// What keepalived 2.2.7 sends for VRID 51, priority 100, 1 s, one address, without
+    /// authentication.
     const KEEPALIVED: [u8; 20] = [
         0x21, 51, 100, 1, 0, 1, 0x70, 0x5d, 10, 9, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
@@ -281,7 +286,8 @@ mod tests {
         assert_eq!(refused, Err(Rejection::HopLimit));
     }
 
-    /// A CARP advertisement shares protocol, group and first byte; it must end as an error of its own.
+    /// A CARP advertisement shares protocol, group and first byte; it must end as an error of its
+    /// own.
     #[test]
     fn carp_is_known_and_no_advertisement() {
         let mut carp = [0_u8; 36];

@@ -8,8 +8,8 @@
 //! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our
 //! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
 //!
-//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up, `sync_group` what moving with
-//! other virtual routers adds.
+//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up,
+//! `sync_group` what moving with other virtual routers adds.
 
 mod hearing;
 mod leaving;
@@ -109,14 +109,14 @@ impl VirtualRouter {
         }
     }
 
-    /// Instead of the first `handle_startup`: the process before us died as Active, having advertised last at
-    /// `advertised_at`, and the addresses are still installed. A router that was stopped starts as any other: what is
-    /// installed then is its own.
+    /// Instead of the first `handle_startup`: the process before us died as Active, having
+    /// advertised last at `advertised_at`, and the addresses are still installed. A router that was
+    /// stopped starts as any other: what is installed then is its own.
     ///
     /// Within three intervals of that advertisement the router is Active at once, or when the link
-    /// is told to it; later, it starts as any other, but the addresses answer until an Active is heard: a peer may
-    /// need a moment more. Advertisements that waited in the socket are handed in afterwards: a better Active among
-    /// them makes us yield as usual.
+    /// is told to it; later, it starts as any other, but the addresses answer until an Active is
+    /// heard: a peer may need a moment more. Advertisements that waited in the socket are handed in
+    /// afterwards: a better Active among them makes us yield as usual.
     pub fn handle_adoption(&mut self, now: Instant, advertised_at: Instant) {
         self.notice_stall(now);
         match self.lifecycle {
@@ -353,7 +353,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Returns whether addresses are still held for what is in flight, though a peer has them already.
+    /// Returns whether addresses are still held for what is in flight, though a peer has them
+    /// already.
     pub fn is_succeeded(&self) -> bool {
         self.holds_addresses() && self.successor.is_some()
     }

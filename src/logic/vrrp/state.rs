@@ -30,8 +30,8 @@ pub struct Parameters {
     pub version: Version,
     /// The base priority; the effective one comes by `set_fitness`. 255 makes it the address owner.
     pub priority: Priority,
-    /// Up to this priority an Active says that it cannot serve: one that can replaces it, whatever `preempt` says. 0:
-    /// nobody says so.
+    /// Up to this priority an Active says that it cannot serve: one that can replaces it, whatever
+    /// `preempt` says. 0: nobody says so.
     pub ill_max: Priority,
     /// The virtual addresses in the order of the advertisement, all of one family.
     pub addresses: Vec<IpAddr>,
@@ -45,7 +45,8 @@ pub struct Parameters {
     pub down_multiplier: u8,
     /// When it is announced where the addresses are.
     pub announcements: AnnouncementPlan,
-    /// It is in a sync group: it becomes Active when the group calls `promote`; `member_state` says when it would.
+    /// It is in a sync group: it becomes Active when the group calls `promote`; `member_state` says
+    /// when it would.
     pub in_sync_group: bool,
 }
 
@@ -271,7 +272,8 @@ pub enum Action {
     SuppressAddresses,
     /// Take every address away; also ends a suppression.
     RemoveAddresses,
-    /// Send one gratuitous ARP or unsolicited neighbor advertisement for every address in each round, beginning now.
+    /// Send one gratuitous ARP or unsolicited neighbor advertisement for every address in each
+    /// round, beginning now.
     Announce {
         /// At least 1.
         rounds: u8,

@@ -1,11 +1,11 @@
-//! Sync groups: virtual routers that move together, as the families of one entry and the entries that
-//! `synchronize_with` names do.
+//! Sync groups: virtual routers that move together, as the families of one entry and the entries
+//! that `synchronize_with` names do.
 //!
-//! Each member holds its own election; the group decides whether the outcome takes effect. Either all members are
-//! Active or none is. A member becomes Active only when every member is a candidate: a Backup that still hears an
-//! Active keeps the whole group where it is. A member that leaves Active takes the others with it, and none takes
-//! part while one cannot. After every event the shell calls `decide` and applies its commands until it returns
-//! [`GroupCommand::Nothing`].
+//! Each member holds its own election; the group decides whether the outcome takes effect. Either
+//! all members are Active or none is. A member becomes Active only when every member is a
+//! candidate: a Backup that still hears an Active keeps the whole group where it is. A member that
+//! leaves Active takes the others with it, and none takes part while one cannot. After every event
+//! the shell calls `decide` and applies its commands until it returns [`GroupCommand::Nothing`].
 
 use std::time::Instant;
 

@@ -1,9 +1,9 @@
 //! Memory that nobody uses goes back to the system: the allocator keeps it otherwise, for ever.
 //!
-//! Buffers are mapped each by itself: a client that sends its head in two pieces would leave a hole of
-//! the size of the first among what is small, and the holes of thousands of clients fit nobody else.
-//! Data threads say when much has gone (`Giver`); a thread of its own asks the allocator, because
-//! that takes milliseconds after a flood. Read `memory` for what counts as much.
+//! Buffers are mapped each by itself: a client that sends its head in two pieces would leave a hole
+//! of the size of the first among what is small, and the holes of thousands of clients fit nobody
+//! else. Data threads say when much has gone (`Giver`); a thread of its own asks the allocator,
+//! because that takes milliseconds after a flood. Read `memory` for what counts as much.
 
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -38,8 +38,8 @@ pub(super) fn channel() -> (Giver, Trimmer) {
 }
 
 impl Giver {
-    /// Takes note of what is in use at a sweep, and of the most there was since the last; asks where
-    /// much has gone, once a second at most.
+    /// Takes note of what is in use at a sweep, and of the most there was since the last; asks
+    /// where much has gone, once a second at most.
     pub(super) fn handle_sweep(&self, in_use_bytes: usize, peak_bytes: usize) {
         let peak_bytes = self.peak_bytes.get().max(peak_bytes).max(in_use_bytes);
         self.peak_bytes.set(peak_bytes);

@@ -57,8 +57,9 @@ impl Checks {
         Ok(Checks(Some(runtime)))
     }
 
-    /// Probes all backends until the drain; tells first of the pools that need no probe or were known
-    /// before. Where a backend's checks end before, its thread ends too, and makes no progress any more.
+    /// Probes all backends until the drain; tells first of the pools that need no probe or were
+    /// known before. Where a backend's checks end before, its thread ends too, and makes no
+    /// progress any more.
     pub(super) fn run(
         mut self,
         table: Arc<Table>,
@@ -247,8 +248,8 @@ async fn probe(address: SocketAddr, kind: &ProbeKind) -> Result<String, ProbeErr
     }
 }
 
-/// Reads what is left of an answer and then the end of the connection: whoever ends a connection first has its port
-/// occupied for a minute, and that should not be us.
+/// Reads what is left of an answer and then the end of the connection: whoever ends a connection
+/// first has its port occupied for a minute, and that should not be us.
 async fn end<T>(
     mut body: Incoming,
     connection: impl Future<Output = hyper::Result<Parts<TokioIo<T>>>>,

@@ -1,7 +1,8 @@
-//! What the connections of one worker share: the table, buffers, kept connections, clocks, and the register of them all.
+//! What the connections of one worker share: the table, buffers, kept connections, clocks, and the
+//! register of them all.
 //!
-//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Nothing here accepts, reads or
-//! writes: `worker` and `downstream` do.
+//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Nothing
+//! here accepts, reads or writes: `worker` and `downstream` do.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -182,8 +183,9 @@ impl WorkerContext {
         self.takes_moments().then(Instant::now)
     }
 
-    /// Asks others first for a while: a backend could not be connected to, and its health check has not noticed yet.
-    /// Every request that met it would cost a retry otherwise, more than the budget has.
+    /// Asks others first for a while: a backend could not be connected to, and its health check has
+    /// not noticed yet. Every request that met it would cost a retry otherwise, more than the
+    /// budget has.
     pub(super) fn eject(&self, pool: usize, backend: usize) {
         let until_ms = self.table.now_ms() + EJECTION_MS;
         self.table.pools[pool].backends[backend].eject(until_ms);
@@ -252,8 +254,8 @@ impl WorkerContext {
         now_ms
     }
 
-    /// Wakes the connections that are late, and lets go what has not been needed for a while; `futures` of requests are
-    /// left.
+    /// Wakes the connections that are late, and lets go what has not been needed for a while;
+    /// `futures` of requests are left.
     pub(super) fn sweep(&self, futures: usize) {
         self.date.set(date_now());
         for deadline in self.connections.borrow().iter() {
@@ -349,7 +351,8 @@ fn date_now() -> [u8; DATE_BYTES] {
     http_date(since.map_or(0, |since| since.as_secs()))
 }
 
-/// How long a backend that could not be connected to is asked last: about what a health check needs to notice.
+/// How long a backend that could not be connected to is asked last: about what a health check needs
+/// to notice.
 const EJECTION_MS: u64 = 1000;
 /// After the drain began, so that accepted connections are registered before the thread is found
 /// empty.

@@ -5,8 +5,8 @@
 //! proxy against them. What the kernel holds (socket buffers, pipes) is not in them: it has limits
 //! of its own, `net.ipv4.tcp_rmem`, `tcp_wmem` and `PIPES_MAX`.
 
-/// Returns the capacity of the buffer in which so many bytes are held: it fills whole blocks, together
-/// with what the allocator needs for itself.
+/// Returns the capacity of the buffer in which so many bytes are held: it fills whole blocks,
+/// together with what the allocator needs for itself.
 pub const fn room(bytes: usize) -> usize {
     if bytes <= SMALL_BYTES {
         SMALL_BYTES
@@ -78,7 +78,8 @@ impl Holding {
             Holding::Head => CONNECTION_BYTES + taken(limits.head_bytes),
             Holding::Queue => answering + request + taken(AHEAD_BYTES),
             Holding::Upload => answering + request + direction + TRAILERS,
-            // The interim head that the client has not taken yet, and one that has not come to its end.
+            // The interim head that the client has not taken yet, and one that has not come to its
+            // end.
             Holding::Waiting => Holding::Upload.bytes_max(limits) + 2 * RESPONSE_HEAD,
             Holding::Relaying => {
                 Holding::Upload.bytes_max(limits) + RESPONSE_HEAD + direction + TRAILERS
@@ -105,13 +106,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A head as a backend is sent it. The host may stand in it three times, and be nearly all of it.
+    /// A head as a backend is sent it. The host may stand in it three times, and be nearly all of
+    /// it.
     const fn sent_head(self) -> usize {
         taken(3 * self.head_bytes + ADDED_BYTES)
     }
 
-    /// What is read at once and waits for its reader: in the buffer of the read where it is more than
-    /// half of that. Behind a head there may be more of a body than `connection_bytes`.
+    /// What is read at once and waits for its reader: in the buffer of the read where it is more
+    /// than half of that. Behind a head there may be more of a body than `connection_bytes`.
     const fn direction(self) -> usize {
         if 2 * taken(self.connection_bytes) > LARGE_BYTES {
             taken(LARGE_BYTES)
@@ -129,7 +131,8 @@ pub const fn process_bytes_max(threads: usize, connections: usize, of_connection
     PROCESS_BYTES + threads * THREAD_BYTES + connections * of_connection
 }
 
-/// Of a connection that waits: its task, what the runtime and the sweep know of it, its places in tables.
+/// Of a connection that waits: its task, what the runtime and the sweep know of it, its places in
+/// tables.
 pub const CONNECTION_BYTES: usize = 2048;
 /// Of a request that is being answered, without its buffers.
 pub const REQUEST_BYTES: usize = 3072;
@@ -142,8 +145,8 @@ pub const ALLOCATOR_BYTES: usize = 24;
 pub const SMALL_BYTES: usize = 2048;
 /// The buffer of a read: enough that large bodies need few calls.
 pub const LARGE_BYTES: usize = 256 * 1024;
-/// A read while a head is expected, and the most that is held of what a client sends ahead; what comes
-/// behind a large body's beginning is not copied.
+/// A read while a head is expected, and the most that is held of what a client sends ahead; what
+/// comes behind a large body's beginning is not copied.
 pub const AHEAD_BYTES: usize = 64 * 1024;
 /// The head of a response; also the largest that `head_bytes` may be.
 pub const RESPONSE_HEAD_BYTES: usize = 64 * 1024;

@@ -1,10 +1,10 @@
 //! Whether the threads of the proxy make progress, and what one does that makes none.
 //!
-//! A busy thread is not a hung one: what counts is that single steps of its work end, such as one poll
-//! of a connection, whatever else waits for its turn. Each thread stamps the end of each step; the
-//! main thread looks at the stamps and beats for those that have moved, or have ended in order. It
-//! tells of one that stands still, for the log of whoever kills it. Read `budget` for why steps are
-//! short.
+//! A busy thread is not a hung one: what counts is that single steps of its work end, such as one
+//! poll of a connection, whatever else waits for its turn. Each thread stamps the end of each step;
+//! the main thread looks at the stamps and beats for those that have moved, or have ended in order.
+//! It tells of one that stands still, for the log of whoever kills it. Read `budget` for why steps
+//! are short.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -110,7 +110,8 @@ impl Observer {
         }
     }
 
-    /// Says for people what a thread is doing; `listener` names one by its index, `phase` one by its number.
+    /// Says for people what a thread is doing; `listener` names one by its index, `phase` one by
+    /// its number.
     pub(super) fn describe<'a>(
         &self,
         number: usize,

@@ -1,8 +1,9 @@
-//! The proxy process on its channel: takes the sockets and the configuration, serves, answers, drains.
+//! The proxy process on its channel: takes the sockets and the configuration, serves, answers,
+//! drains.
 //!
-//! The main thread only talks to the supervisor, and beats for the threads that make progress, also while they drain.
-//! When the supervisor is gone the proxy finishes what is in flight and
-//! ends: whoever starts a new daemon finds no old one in its way.
+//! The main thread only talks to the supervisor, and beats for the threads that make progress, also
+//! while they drain. When the supervisor is gone the proxy finishes what is in flight and ends:
+//! whoever starts a new daemon finds no old one in its way.
 
 use std::collections::VecDeque;
 use std::net::TcpListener;
@@ -215,7 +216,8 @@ fn start(
     )?)
 }
 
-/// Sends an answer, if there is room for it; a status that cannot be sent is a part of a status that is missing.
+/// Sends an answer, if there is room for it; a status that cannot be sent is a part of a status
+/// that is missing.
 fn answer(channel: &AsyncChannel, answer: &FromProxy) {
     match channel.send(answer, &[]) {
         // The end of the channel is seen where it is read.
@@ -229,7 +231,8 @@ fn answer(channel: &AsyncChannel, answer: &FromProxy) {
 /// What the proxy's threads have to say, in order; nobody waits, and nothing but beats is lost.
 struct Outbox {
     channel: Channel,
-    /// What did not fit. Bounded: there is one `Ready`, and of a pool's health only the last matters.
+    /// What did not fit. Bounded: there is one `Ready`, and of a pool's health only the last
+    /// matters.
     waiting: Mutex<VecDeque<FromProxy>>,
 }
 

@@ -180,8 +180,8 @@ impl Proxy {
         self.table.shortages.warnings(self.table.now_ms())
     }
 
-    /// Says of which threads steps of work have ended since the last call, or that they are over, and what the others
-    /// do; to be called as often as the supervisor counts silence.
+    /// Says of which threads steps of work have ended since the last call, or that they are over,
+    /// and what the others do; to be called as often as the supervisor counts silence.
     pub fn beat(&self) {
         let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stuck = Vec::new();
@@ -210,7 +210,8 @@ impl Proxy {
         (self.table.listener_statuses(), self.table.pool_statuses())
     }
 
-    /// Writes the access log to `sink` from now on. Until the first call its lines wait, as far as there is room.
+    /// Writes the access log to `sink` from now on. Until the first call its lines wait, as far as
+    /// there is room.
     pub fn set_access_log(&self, sink: OwnedFd) {
         if let Some(log) = &self.log {
             log.set_sink(sink);

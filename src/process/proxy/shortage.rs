@@ -1,7 +1,9 @@
-//! What the system does not give us: descriptors, memory, ports. It says nothing about a backend or a client.
+//! What the system does not give us: descriptors, memory, ports. It says nothing about a backend or
+//! a client.
 //!
-//! Every operation that may meet a shortage asks here whether an error is one, and notes it: the log hears of each operation once
-//! a minute, and the status shows the last minute. Nobody is blamed for it.
+//! Every operation that may meet a shortage asks here whether an error is one, and notes it: the
+//! log hears of each operation once a minute, and the status shows the last minute. Nobody is
+//! blamed for it.
 
 use std::fmt;
 use std::io;
@@ -37,8 +39,9 @@ struct Seen {
 
 /// Returns whether a connection could not be opened for want of something of ours.
 ///
-/// "Cannot assign requested address" means that no port is left, or that this machine has no address at all from which
-/// that one can be reached; then the backend is out of reach, and nothing is short. A socket that sends nothing tells.
+/// "Cannot assign requested address" means that no port is left, or that this machine has no
+/// address at all from which that one can be reached; then the backend is out of reach, and nothing
+/// is short. A socket that sends nothing tells.
 pub(super) fn is_shortage_towards(address: SocketAddr, error: &io::Error) -> bool {
     if error.raw_os_error() != Some(libc::EADDRNOTAVAIL) {
         return is_shortage(error);

@@ -1,10 +1,11 @@
 //! What the threads of the proxy share: the table of listeners and pools, verdicts and counters,
 //! all in atomics.
 //!
-//! The locks are for the connections of one client, where a listener limits them, taken when a connection begins and
-//! ends; and for the queue of a pool, where a backend is limited, taken when somebody has to wait. Written by the data
-//! threads (counters) and by the health checks (verdicts), read by both and by `status`. All orderings are relaxed: each
-//! number stands for itself, but for the two that `queue` tells about.
+//! The locks are for the connections of one client, where a listener limits them, taken when a
+//! connection begins and ends; and for the queue of a pool, where a backend is limited, taken when
+//! somebody has to wait. Written by the data threads (counters) and by the health checks
+//! (verdicts), read by both and by `status`. All orderings are relaxed: each number stands for
+//! itself, but for the two that `queue` tells about.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -141,7 +142,8 @@ impl Table {
         })
     }
 
-    /// Returns the coarse clock of what all threads share; that of a thread stands still where the thread does.
+    /// Returns the coarse clock of what all threads share; that of a thread stands still where the
+    /// thread does.
     pub(super) fn now_ms(&self) -> u64 {
         self.now_ms.load(Relaxed)
     }
@@ -287,7 +289,8 @@ impl Listener {
 }
 
 impl Pool {
-    /// Stores a verdict, and wakes waiting requests: there may be a slot now, or no backend left to wait for.
+    /// Stores a verdict, and wakes waiting requests: there may be a slot now, or no backend left to
+    /// wait for.
     pub(super) fn set_availability(&self, backend: usize, availability: Availability, now_ms: u64) {
         self.backends[backend].set_availability(availability);
         self.queue.call(&self.backends, now_ms);

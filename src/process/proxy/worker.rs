@@ -1,7 +1,8 @@
 //! A data thread: its runtime, listening sockets, connections, upstream connections and beat.
 //!
-//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Every poll of a connection is a
-//! step of the thread's progress; a thread none of whose steps ends is hung. Read `downstream` next.
+//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Every poll
+//! of a connection is a step of the thread's progress; a thread none of whose steps ends is hung.
+//! Read `downstream` next.
 
 use std::future::poll_fn;
 use std::io;
@@ -55,7 +56,8 @@ struct Worker {
 
 /// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
 ///
-/// A thread that ends before, because one of its own tasks has, makes no progress any more, which its observer sees.
+/// A thread that ends before, because one of its own tasks has, makes no progress any more, which
+/// its observer sees.
 pub(super) fn run(plan: Plan, started: impl FnOnce(io::Result<()>)) {
     let progress = Arc::clone(&plan.progress);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -135,7 +137,8 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     }
 }
 
-/// Renews what is coarse: clocks, dates and deadlines. A tick is a step too, where nothing else happens.
+/// Renews what is coarse: clocks, dates and deadlines. A tick is a step too, where nothing else
+/// happens.
 async fn beat(context: Rc<WorkerContext>, futures: Rc<Futures>) {
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -239,8 +242,8 @@ fn refuse(context: &WorkerContext, listener: usize, stream: &Stream) {
     stream.try_write(TOO_MANY_CONNECTIONS);
 }
 
-/// Waits for a place for a new connection, of which one was asked for or nobody was there to be asked.
-/// It may be that another takes it; then one more is asked.
+/// Waits for a place for a new connection, of which one was asked for or nobody was there to be
+/// asked. It may be that another takes it; then one more is asked.
 async fn wait_for_eviction(
     context: &WorkerContext,
     listener: usize,
@@ -301,7 +304,8 @@ async fn in_steps<F: Future<Output = ()>>(
             context.budget.end(&hunger, cx);
         }
         if context.budget.is_used_up() {
-            // Where beats are late for all that is moved, the clock still is not: what it misses, timeouts are late.
+            // Where beats are late for all that is moved, the clock still is not: what it misses,
+            // timeouts are late.
             context.renew_clock();
         }
         context.progress.end();

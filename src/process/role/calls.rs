@@ -1,9 +1,10 @@
 //! The system calls that a fenced process has no use for, by what they would be good for.
 //!
-//! A list of what is denied, not of what is allowed: which calls a program makes is decided by its C library, its
-//! runtime and their versions, and a call that is missing in such a list takes the address down in production. What is
-//! on this list no part of the two processes makes; the unit's `SystemCallFilter` denies classes besides. A call that
-//! a newer kernel adds is not on it: the capabilities, the user and landlock stand behind.
+//! A list of what is denied, not of what is allowed: which calls a program makes is decided by its
+//! C library, its runtime and their versions, and a call that is missing in such a list takes the
+//! address down in production. What is on this list no part of the two processes makes; the unit's
+//! `SystemCallFilter` denies classes besides. A call that a newer kernel adds is not on it: the
+//! capabilities, the user and landlock stand behind.
 
 /// A system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,8 @@ pub const OTHER_PROCESSES: &[Call] = calls![
     SYS_shmget SYS_shmat SYS_semget SYS_semtimedop SYS_msgget SYS_mq_open
 ];
 
-/// Changing what landlock does not speak of: owner, mode, times and attributes of files; their size by name.
+/// Changing what landlock does not speak of: owner, mode, times and attributes of files; their size
+/// by name.
 pub const FILES: &[Call] = calls![
     SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat
     SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr
@@ -78,7 +80,8 @@ pub const OF_THIS_ARCHITECTURE: &[Call] = calls![
 #[cfg(not(target_arch = "x86_64"))]
 pub const OF_THIS_ARCHITECTURE: &[Call] = &[];
 
-/// Calls that the C library's headers do not name yet; the number is the same on every architecture.
+/// Calls that the C library's headers do not name yet; the number is the same on every
+/// architecture.
 pub const NEW: &[Call] = &[
     Call {
         name: "fchmodat2",

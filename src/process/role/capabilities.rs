@@ -4,7 +4,8 @@ use caps::{CapSet, Capability, CapsHashSet};
 
 use super::error::ConfineError;
 
-/// Gives up a capability that was only needed at the start; a capability that is not held is no error.
+/// Gives up a capability that was only needed at the start; a capability that is not held is no
+/// error.
 pub fn relinquish(capability: Capability) -> Result<(), ConfineError> {
     for (set, name) in [
         (CapSet::Effective, "effective"),

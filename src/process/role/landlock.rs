@@ -1,7 +1,9 @@
-//! landlock(7): what a process can still reach of the file system, of TCP ports and of other processes.
+//! landlock(7): what a process can still reach of the file system, of TCP ports and of other
+//! processes.
 //!
-//! All that the running kernel can deny is denied, but for the allowed_paths of the row. What it cannot deny yet is said.
-//! Metadata (chmod, chown) and path names of sockets are beyond landlock; `calls` denies the calls instead.
+//! All that the running kernel can deny is denied, but for the allowed_paths of the row. What it
+//! cannot deny yet is said. Metadata (chmod, chown) and path names of sockets are beyond landlock;
+//! `calls` denies the calls instead.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -92,7 +94,8 @@ impl Abi {
 pub fn restrict(allowed_paths: &[AllowedPath], tcp: Tcp) -> io::Result<Vec<&'static str>> {
     let abi = Abi::of_this_kernel()?;
     let attr = abi.ruleset(tcp);
-    // An older kernel refuses a structure with something in it that it does not know, not one that is longer.
+    // An older kernel refuses a structure with something in it that it does not know, not one that
+    // is longer.
     let ruleset = create(&attr)?;
     for place in allowed_paths {
         allow(&ruleset, *place, attr.handled_access_fs)?;
@@ -108,7 +111,8 @@ pub fn restrict(allowed_paths: &[AllowedPath], tcp: Tcp) -> io::Result<Vec<&'sta
 }
 
 fn create(attr: &RulesetAttr) -> io::Result<OwnedFd> {
-    // SAFETY: `attr` is a structure of the kernel's layout and of the given size that outlives the call.
+    // SAFETY: `attr` is a structure of the kernel's layout and of the given size that outlives the
+    // call.
     let raw = unsafe {
         libc::syscall(
             libc::SYS_landlock_create_ruleset,
@@ -140,7 +144,8 @@ fn allow(ruleset: &OwnedFd, place: AllowedPath, handled: u64) -> io::Result<()> 
         allowed_access: access & handled,
         parent_fd: at.as_raw_fd(),
     };
-    // SAFETY: `attr` is a structure of the kernel's layout that outlives the call; both descriptors are open.
+    // SAFETY: `attr` is a structure of the kernel's layout that outlives the call; both descriptors
+    // are open.
     let done = unsafe {
         libc::syscall(
             libc::SYS_landlock_add_rule,
@@ -153,8 +158,8 @@ fn allow(ruleset: &OwnedFd, place: AllowedPath, handled: u64) -> io::Result<()> 
     if done < 0 {
         return Err(io::Error::last_os_error());
     }
-    // It stays open for the life of the process: a rule belongs to an inode, and /proc forgets those that nobody holds
-    // and makes others for the same path.
+    // It stays open for the life of the process: a rule belongs to an inode, and /proc forgets
+    // those that nobody holds and makes others for the same path.
     let _ = at.into_raw_fd();
     Ok(())
 }
@@ -183,8 +188,8 @@ struct Feature {
     denies: &'static str,
 }
 
-/// In the order of their versions. Without REFER, renaming between directories is always denied; it is handled so that
-/// it still is.
+/// In the order of their versions. Without REFER, renaming between directories is always denied; it
+/// is handled so that it still is.
 const FEATURES: &[Feature] = &[
     Feature {
         since: 3,
@@ -218,7 +223,8 @@ const FEATURES: &[Feature] = &[
 
 const CREATE_RULESET_VERSION: u32 = 1;
 const RULE_PATH_BENEATH: u32 = 1;
-/// Bits 0 to 12: executing, reading and writing files, reading directories, removing and making every kind of file.
+/// Bits 0 to 12: executing, reading and writing files, reading directories, removing and making
+/// every kind of file.
 const BASE: u64 = 0x1fff;
 const WRITE_FILE: u64 = 1 << 1;
 const READ_FILE: u64 = 1 << 2;

@@ -1,8 +1,10 @@
-//! Limits of a process: what the kernel may take first for want of memory, and the most it may have of a resource.
+//! Limits of a process: what the kernel may take first for want of memory, and the most it may have
+//! of a resource.
 //!
-//! The unit's settings (`OOMScoreAdjust`, `LimitRTPRIO`, `LimitMEMLOCK`) are meant for the vrrp process; whoever else
-//! inherits them gives them back here. Every change asks for less than before, which needs no right. Nothing here
-//! allocates, so that it may also run between fork and exec.
+//! The unit's settings (`OOMScoreAdjust`, `LimitRTPRIO`, `LimitMEMLOCK`) are meant for the vrrp
+//! process; whoever else inherits them gives them back here. Every change asks for less than
+//! before, which needs no right. Nothing here allocates, so that it may also run between fork and
+//! exec.
 
 use std::io::{self, Write};
 

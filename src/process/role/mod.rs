@@ -1,9 +1,11 @@
-//! The processes of the daemon and what each may do: user, capabilities, limits, files and calls, as one table.
+//! The processes of the daemon and what each may do: user, capabilities, limits, files and calls,
+//! as one table.
 //!
-//! A child is this same program, started again under the name of its role with its channel as standard input.
-//! The first thing it does, before any thread exists (capabilities, landlock and seccomp belong to threads), is
-//! [`confine`]. Programs that operators bring are no children: see `programs`. `netns-tests/privileges.rs` reads the
-//! result off the running processes; `tests` here tries every denied call in one.
+//! A child is this same program, started again under the name of its role with its channel as
+//! standard input. The first thing it does, before any thread exists (capabilities, landlock and
+//! seccomp belong to threads), is [`confine`]. Programs that operators bring are no children: see
+//! `programs`. `netns-tests/privileges.rs` reads the result off the running processes; `tests` here
+//! tries every denied call in one.
 
 mod calls;
 mod capabilities;
@@ -94,10 +96,12 @@ impl Role {
             .find(|role| role.profile().name == name)
     }
 
-    /// Returns the command that starts this program again in this role, with `channel` as its standard input.
+    /// Returns the command that starts this program again in this role, with `channel` as its
+    /// standard input.
     pub fn command(self, channel: OwnedFd) -> Command {
         let mut command = Command::new("/proc/self/exe");
-        // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which stops the others in order.
+        // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which stops the
+        // others in order.
         command
             .arg0(self.profile().name)
             .stdin(Stdio::from(channel))
@@ -212,7 +216,8 @@ const OWN_PROGRAM: AllowedPath = AllowedPath {
     access: Access::Read,
 };
 
-/// Takes from this process all that its role does not need. Must be called before any thread is started.
+/// Takes from this process all that its role does not need. Must be called before any thread is
+/// started.
 ///
 /// Returns what could not be done and is not vital, as lines for the log.
 pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
@@ -223,7 +228,8 @@ pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
     if role != Role::Supervisor {
         ignore_operators()?;
     }
-    // Before the user changes, because the change takes the right to do it: to limits, and to the bounding set.
+    // Before the user changes, because the change takes the right to do it: to limits, and to the
+    // bounding set.
     let mut shortcomings = profile.limits.apply();
     if let Some(capabilities) = profile.capabilities {
         capabilities::bound(capabilities)?;
@@ -264,8 +270,8 @@ impl Fence {
     }
 }
 
-/// Makes a child deaf to the signals by which operators tell the supervisor something: `systemctl kill` and `killall`
-/// send them to every process of the daemon.
+/// Makes a child deaf to the signals by which operators tell the supervisor something: `systemctl
+/// kill` and `killall` send them to every process of the daemon.
 fn ignore_operators() -> Result<(), ConfineError> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGHUP);

@@ -1,7 +1,9 @@
-//! Programs that operators bring: who they run as and what they have left, set between fork and exec.
+//! Programs that operators bring: who they run as and what they have left, set between fork and
+//! exec.
 //!
-//! A program runs as `evenkeel-notify`, without a capability in any set and any way to one, with limits of its own.
-//! Users are looked up once, when the first program is thought of: it may take a while, and the answer stays the same.
+//! A program runs as `evenkeel-notify`, without a capability in any set and any way to one, with
+//! limits of its own. Users are looked up once, when the first program is thought of: it may take a
+//! while, and the answer stays the same.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -15,7 +17,8 @@ use super::capabilities::holds;
 use super::limits::{AtMost, Limits, raise_oom_score_adj};
 use super::users;
 
-/// Makes a program that operators bring run as a user that owns nothing, without a capability and any way to one.
+/// Makes a program that operators bring run as a user that owns nothing, without a capability and
+/// any way to one.
 ///
 /// Where that cannot be had, [`program_shortcomings`] says so.
 pub fn run_unprivileged(command: &mut Command) {
@@ -113,7 +116,8 @@ impl Plan {
 
 /// Runs in the child between fork and exec: system calls only.
 fn confine(user: RunsAs) -> io::Result<()> {
-    // Neither can fail for want of a right, and a program that is easier or harder to kill is better than none.
+    // Neither can fail for want of a right, and a program that is easier or harder to kill is
+    // better than none.
     if let Some(least) = LIMITS.oom_score_adj_min {
         let _ = raise_oom_score_adj(least);
     }
@@ -124,8 +128,8 @@ fn confine(user: RunsAs) -> io::Result<()> {
     // SAFETY: a number only.
     unsafe { libc::umask(UMASK) };
     for capability in 0..=CAPABILITIES_MAX {
-        // Refused without CAP_SETPCAP, and for numbers that the kernel does not know; what follows suffices there.
-        // SAFETY: numbers only.
+        // Refused without CAP_SETPCAP, and for numbers that the kernel does not know; what follows
+        // suffices there. SAFETY: numbers only.
         unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
     }
     match user {
@@ -142,7 +146,8 @@ fn confine(user: RunsAs) -> io::Result<()> {
     // Permitted and effective ones would survive the exec of root, inheritable ones every exec.
     let header = [LINUX_CAPABILITY_VERSION_3, 0];
     let none = [0_u32; 6];
-    // SAFETY: a header of version and process id, and twice three words, as capset(2) wants them; both are only read.
+    // SAFETY: a header of version and process id, and twice three words, as capset(2) wants them;
+    // both are only read.
     checked(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) })?;
     // SAFETY: numbers only.
     checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())
@@ -173,7 +178,8 @@ const LIMITS: Limits = Limits {
         AtMost::both(Resource::RLIMIT_NICE, 0),
         AtMost::both(Resource::RLIMIT_MEMLOCK, 0),
         AtMost::both(Resource::RLIMIT_CORE, 0),
-        // Programs that close all they might have inherited, or use select(2), count on the usual number.
+        // Programs that close all they might have inherited, or use select(2), count on the usual
+        // number.
         AtMost {
             resource: Resource::RLIMIT_NOFILE,
             soft: 1024,
@@ -181,8 +187,8 @@ const LIMITS: Limits = Limits {
         },
     ],
 };
-/// So many processes of all programs together, so that a fork bomb leaves the unit's `TasksMax` to the daemon. Only
-/// where their user runs nothing else, because the kernel counts by user.
+/// So many processes of all programs together, so that a fork bomb leaves the unit's `TasksMax` to
+/// the daemon. Only where their user runs nothing else, because the kernel counts by user.
 const PROCESSES: AtMost = AtMost::both(Resource::RLIMIT_NPROC, 1024);
 const UMASK: libc::mode_t = 0o022;
 /// The kernel's sets have 64 bits.

@@ -1,9 +1,10 @@
 //! seccomp(2): a filter made of a list of denied calls, for a process before it has threads.
 //!
-//! A denied call answers EPERM: no signal, so that a mistake in the list is an error in the log, not a crash. `clone3`
-//! hides its flags in memory, where a filter cannot look; it answers ENOSYS, and the C library uses `clone` instead,
-//! which may make threads and nothing else. Calls of another architecture, or of x32, are denied altogether. Which
-//! calls pass whatever their arguments are the kernel learns once, so that they cost no run of the filter.
+//! A denied call answers EPERM: no signal, so that a mistake in the list is an error in the log,
+//! not a crash. `clone3` hides its flags in memory, where a filter cannot look; it answers ENOSYS,
+//! and the C library uses `clone` instead, which may make threads and nothing else. Calls of
+//! another architecture, or of x32, are denied altogether. Which calls pass whatever their
+//! arguments are the kernel learns once, so that they cost no run of the filter.
 
 use std::io;
 
@@ -76,15 +77,18 @@ impl Filter {
         Ok(Self(code))
     }
 
-    /// Installs it for this process, for good. Needs no_new_privs; must be called before any thread is started.
+    /// Installs it for this process, for good. Needs no_new_privs; must be called before any thread
+    /// is started.
     pub fn install(&self) -> io::Result<()> {
         let program = libc::sock_fprog {
             len: u16::try_from(self.0.len()).map_err(io::Error::other)?,
             filter: self.0.as_ptr().cast_mut(),
         };
-        // Without the flag some kernels slow the whole process down against speculation, as if it ran foreign code.
+        // Without the flag some kernels slow the whole process down against speculation, as if it
+        // ran foreign code.
         let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-        // SAFETY: the program and its instructions outlive the call, which copies them and writes nothing.
+        // SAFETY: the program and its instructions outlive the call, which copies them and writes
+        // nothing.
         let done = unsafe {
             libc::syscall(
                 libc::SYS_seccomp,
@@ -127,7 +131,8 @@ const fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     }
 }
 
-/// Offsets in `struct seccomp_data` of linux/seccomp.h; of an argument its lower half, on a little-endian machine.
+/// Offsets in `struct seccomp_data` of linux/seccomp.h; of an argument its lower half, on a
+/// little-endian machine.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const FIRST_ARGUMENT: u32 = 16;

@@ -1,7 +1,8 @@
 //! What holds for every row of the table, tried in processes that are confined.
 //!
-//! Each of these processes is a fork of the test that confines itself, tries, and says through a pipe what went wrong.
-//! They need no privilege; with it they are what the daemon's processes are when root starts them.
+//! Each of these processes is a fork of the test that confines itself, tries, and says through a
+//! pipe what went wrong. They need no privilege; with it they are what the daemon's processes are
+//! when root starts them.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -256,7 +257,8 @@ fn oom_score_adj_is_raised_and_never_lowered() {
     });
 }
 
-/// S24: eight capabilities stayed in the inheritable set. A program of root would have kept all of them.
+/// S24: eight capabilities stayed in the inheritable set. A program of root would have kept all of
+/// them.
 #[test]
 fn program_has_no_capability_no_right_and_no_way_to_one() {
     let mut command = Command::new("/bin/cat");
@@ -295,7 +297,8 @@ fn in_a_child(body: impl FnOnce()) {
     let (mut said, tell) = pipe()
         .map(|(read, write)| (File::from(read), File::from(write)))
         .unwrap();
-    // SAFETY: the C library's allocator is usable after fork; the child runs `body` alone and leaves by `_exit`.
+    // SAFETY: the C library's allocator is usable after fork; the child runs `body` alone and
+    // leaves by `_exit`.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
             drop(said);
@@ -326,7 +329,8 @@ fn in_a_child(body: impl FnOnce()) {
 /// Makes a system call; an errno where it was refused.
 fn try_call(number: libc::c_long, arguments: [usize; 6]) -> Result<libc::c_long, libc::c_int> {
     let [a, b, c, d, e, f] = arguments;
-    // SAFETY: the filter refuses before an argument is looked at; where it does not, no argument is an address.
+    // SAFETY: the filter refuses before an argument is looked at; where it does not, no argument is
+    // an address.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     if result == -1 {
         Err(io::Error::last_os_error().raw_os_error().unwrap_or(0))

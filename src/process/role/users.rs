@@ -1,7 +1,8 @@
-//! Users that own nothing, for the process that talks to strangers and for the programs that operators bring.
+//! Users that own nothing, for the process that talks to strangers and for the programs that
+//! operators bring.
 //!
-//! They are looked up by name, the best first. That the two have not the same user is the point: a proxy that was
-//! taken over must not signal, trace or read what a fencing program needs.
+//! They are looked up by name, the best first. That the two have not the same user is the point: a
+//! proxy that was taken over must not signal, trace or read what a fencing program needs.
 
 use caps::{CapSet, Capability};
 use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
@@ -40,7 +41,8 @@ fn set_ids(gid: Gid, uid: Uid) -> nix::Result<()> {
     let was = (Gid::current(), Gid::effective());
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid).inspect_err(|_| {
-        // Half a change would be neither user; going back can only fail where going was already refused.
+        // Half a change would be neither user; going back can only fail where going was already
+        // refused.
         let _ = setresgid(was.0, was.1, was.0);
     })
 }

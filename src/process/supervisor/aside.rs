@@ -1,7 +1,8 @@
-//! Work that may block on a disk, done beside the loop on a thread of its own and waited for with a deadline.
+//! Work that may block on a disk, done beside the loop on a thread of its own and waited for with a
+//! deadline.
 //!
-//! A thread that a dead disk keeps stays until the disk answers or the daemon ends; there are never more than
-//! [`THREADS_MAX`] of them, and what would need one more fails at once.
+//! A thread that a dead disk keeps stays until the disk answers or the daemon ends; there are never
+//! more than [`THREADS_MAX`] of them, and what would need one more fails at once.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +72,8 @@ impl Drop for Permit {
 
 /// Threads that there are now.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
-/// More than ever work at once where disks answer: one for each virtual router that changes, and the access log.
+/// More than ever work at once where disks answer: one for each virtual router that changes, and
+/// the access log.
 const THREADS_MAX: usize = 512;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A child process: its channel, whether it is alive, and when it is started again.
 //!
-//! A child beats over its channel, for each of its threads that makes progress. Silence is counted in ticks of the supervisor, not by the clock: a supervisor that
-//! was itself held up has not listened, and must not kill the others for its own absence.
+//! A child beats over its channel, for each of its threads that makes progress. Silence is counted
+//! in ticks of the supervisor, not by the clock: a supervisor that was itself held up has not
+//! listened, and must not kill the others for its own absence.
 
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -298,8 +299,8 @@ impl Child {
         running.sources.get_mut(source)
     }
 
-    /// A tick of the supervisor passed; kills the process when a source has been silent for too long, and says what it
-    /// was doing. One that only waits for the processor gets more time.
+    /// A tick of the supervisor passed; kills the process when a source has been silent for too
+    /// long, and says what it was doing. One that only waits for the processor gets more time.
     pub fn handle_tick(&mut self) {
         let Some(running) = &mut self.running else {
             return;
@@ -350,7 +351,8 @@ impl Child {
         self.kill();
     }
 
-    /// The channel closed: reaps the process and says when to start it again. Returns how it ended, for people.
+    /// The channel closed: reaps the process and says when to start it again. Returns how it ended,
+    /// for people.
     pub async fn handle_end(&mut self, now: Instant) -> String {
         let Some(mut running) = self.running.take() else {
             return String::new();
@@ -422,11 +424,13 @@ const SUSPECT_TICKS: u32 = 2;
 const STARVED_TICKS_MAX: u32 = 80;
 /// A process that starts may take two seconds to its first beat.
 const START_TICKS: u32 = 40;
-/// How long the end of a process that has closed its channel is waited for; the loop stands still so long.
+/// How long the end of a process that has closed its channel is waited for; the loop stands still
+/// so long.
 const REAP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Two seconds after its death sentence a process that still lives is left behind.
 const UNDEAD_TICKS: u32 = 40;
-/// Messages that wait for memory; a process for which more wait is killed, and told everything anew.
+/// Messages that wait for memory; a process for which more wait is killed, and told everything
+/// anew.
 const UNSENT_MAX: usize = 256;
 /// A process that ended sooner is started again later and later.
 const SHORT_LIFE: Duration = Duration::from_secs(1);

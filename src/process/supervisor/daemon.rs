@@ -1,7 +1,7 @@
 //! The supervisor's loop: messages, ticks, questions and signals, one at a time.
 //!
-//! Channels are read before a tick is counted, so that a beat that has arrived always counts. Nothing here waits for
-//! a child: what it does not read is its end.
+//! Channels are read before a tick is counted, so that a beat that has arrived always counts.
+//! Nothing here waits for a child: what it does not read is its end.
 
 mod asked;
 mod belief;
@@ -26,14 +26,14 @@ use self::asked::Asked;
 use self::belief::Belief;
 use self::meter::LogMeters;
 use self::shortage::Shortages;
-use super::access_log::AccessLog;
 use super::child::{Child, Heard, TICK};
-use super::control::{self, Question};
+use super::control::event_log::EventLog;
+use super::control::socket::{self, Question};
 use super::error::SupervisorError;
-use super::event_log::EventLog;
 use super::hooks::Hooks;
-use super::listeners::{self, BoundListener};
 use super::notify::Notifier;
+use super::passed::access_log::AccessLog;
+use super::passed::listeners::{self, BoundListener};
 use super::tracking::tracked;
 use crate::config::{self, Config};
 use crate::ipc;
@@ -61,18 +61,19 @@ pub struct Setup {
 /// Runs until told to stop and everything is given up.
 pub async fn serve(setup: Setup, printer: &Printer) -> Result<(), SupervisorError> {
     let path = setup.runtime_dir.join(ipc::control::SOCKET);
-    let listener = control::listen(&path).map_err(|source| SupervisorError::System {
+    let listener = socket::listen(&path).map_err(|source| SupervisorError::System {
         what: "open the control socket",
         source,
     })?;
     let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
-    let control = tokio::spawn(control::serve(listener, sender));
+    let control = tokio::spawn(socket::serve(listener, sender));
     let mut signals = Signals::new()?;
     let result = Daemon::new(setup, printer.clone())
         .run(&mut signals, questions)
         .await;
     control.abort();
-    // The socket of a daemon that has gone answers nobody; a failure leaves what the next start removes.
+    // The socket of a daemon that has gone answers nobody; a failure leaves what the next start
+    // removes.
     let _ = std::fs::remove_file(path);
     result
 }
@@ -189,7 +190,8 @@ impl Daemon {
         }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // What cannot be had now is an error that an operator sees; later it is a shortage that passes.
+        // What cannot be had now is an error that an operator sees; later it is a shortage that
+        // passes.
         self.start_first()?;
         while self.lifecycle.phase() != Phase::Over {
             self.start_children();
@@ -283,7 +285,8 @@ async fn receive<T: serde::de::DeserializeOwned>(child: &Option<Child>) -> Heard
     }
 }
 
-/// Waits for an access log that is being opened anew, if there is one; `None` when it stays as it was.
+/// Waits for an access log that is being opened anew, if there is one; `None` when it stays as it
+/// was.
 async fn reopened(log: &mut Option<AccessLog>) -> Option<OwnedFd> {
     match log {
         Some(log) => log.reopened().await,

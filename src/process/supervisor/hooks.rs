@@ -1,9 +1,10 @@
 //! Notify programs: told of every change of state, in order, one at a time for each virtual router.
 //!
-//! A program runs as a user that owns nothing, without a capability or a descriptor of ours, beneath a keeper that kills
-//! all it has started when it ends or its time is over (`keeper`), and only if root alone can change it (`trust`). While one runs, only the latest change waits: what is outdated is
-//! not told. Its arguments are NAME STATE PRIORITY EPOCH; an epoch only grows, so that a program that acts on
-//! something slow can see that it is late.
+//! A program runs as a user that owns nothing, without a capability or a descriptor of ours,
+//! beneath a keeper that kills all it has started when it ends or its time is over (`keeper`), and
+//! only if root alone can change it (`trust`). While one runs, only the latest change waits: what
+//! is outdated is not told. Its arguments are NAME STATE PRIORITY EPOCH; an epoch only grows, so
+//! that a program that acts on something slow can see that it is late.
 
 mod keeper;
 mod trust;
@@ -91,8 +92,8 @@ impl Hooks {
         }
     }
 
-    /// Waits until the programs of a virtual router have ended, and starts them again if something newer waits.
-    /// Cancel safe; waits for ever while none runs.
+    /// Waits until the programs of a virtual router have ended, and starts them again if something
+    /// newer waits. Cancel safe; waits for ever while none runs.
     pub async fn next_finished(&mut self) {
         let Some(router) = self.finished.recv().await else {
             return std::future::pending().await;
@@ -252,7 +253,8 @@ mod tests {
         runtime.block_on(execute(&path, &path, &arguments, limit))
     }
 
-    /// Waits until the processes whose ids are in these files are gone, or zombies that nobody has reaped yet.
+    /// Waits until the processes whose ids are in these files are gone, or zombies that nobody has
+    /// reaped yet.
     fn wait_for_the_end_of(directory: &Path, files: &[&str]) {
         let deadline = Instant::now() + Duration::from_secs(5);
         for file in files {

@@ -1,20 +1,20 @@
-//! The parent process: it starts the others again when they die or fall silent, and keeps what must outlive them.
+//! The parent process: it starts the others again when they die or fall silent, and keeps what must
+//! outlive them.
 //!
-//! It holds the listening sockets, duplicates of the VRRP sockets, the last role of every virtual router and the last
-//! health of every pool; it turns what it is told into fitness (`logic::track`) and answers operators. It parses
-//! nothing that comes from the network. Losing it means giving the addresses up: its children see their channel
-//! close. Read `daemon` for the loop, `child` for what "silent" means.
+//! It holds the listening sockets, duplicates of the VRRP sockets, the last role of every virtual
+//! router and the last health of every pool; it turns what it is told into fitness (`logic::track`)
+//! and answers operators. It parses nothing that comes from the network. Losing it means giving the
+//! addresses up: its children see their channel close. Read `daemon` for the loop, `child` for what
+//! "silent" means.
 
-mod access_log;
+mod passed;
+mod control;
 mod aside;
 mod child;
-mod control;
 mod daemon;
 mod descriptors;
 mod error;
 mod hooks;
-mod event_log;
-mod listeners;
 mod notify;
 mod runtime_dir;
 mod threads;
@@ -28,7 +28,7 @@ use nix::sys::signal::SigSet;
 
 pub use self::error::SupervisorError;
 
-use self::access_log::AccessLog;
+use self::passed::access_log::AccessLog;
 use crate::config::{self, Config, check::NodeName};
 use crate::ipc::log;
 use crate::process::role::{self, Role};
@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
-    let sockets = listeners::open(&config)?;
+    let sockets = passed::listeners::open(&config)?;
     let access_log = AccessLog::open(&config)?;
     let printer = log::to_standard_error();
     if let Err(error) = raised {
@@ -114,5 +114,6 @@ pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), 
     Ok((yaml, config))
 }
 
-/// The longest configuration that is read; `config::parse` refuses longer ones with a better message.
+/// The longest configuration that is read; `config::parse` refuses longer ones with a better
+/// message.
 const CONFIG_BYTES_MAX: u64 = 2 * 1024 * 1024;

@@ -21,7 +21,8 @@ impl Notifier {
         }
     }
 
-    /// Sends assignments such as `READY=1`, separated by newlines. A manager that does not read is not waited for.
+    /// Sends assignments such as `READY=1`, separated by newlines. A manager that does not read is
+    /// not waited for.
     pub fn send(&self, assignments: &str) {
         if let Some((socket, address)) = &self.socket {
             let _ = socket.send_to_addr(assignments.as_bytes(), address);

@@ -1,7 +1,9 @@
-//! The runtime directory: made for this user alone, trusted only where nobody else could have prepared it, and locked.
+//! The runtime directory: made for this user alone, trusted only where nobody else could have
+//! prepared it, and locked.
 //!
-//! Whoever may write there could put another program's file in the place of the lock or the control socket; whoever
-//! may open the lock could hold it. A service manager's directory (mode 0750, own user) is as good as one made here.
+//! Whoever may write there could put another program's file in the place of the lock or the control
+//! socket; whoever may open the lock could hold it. A service manager's directory (mode 0750, own
+//! user) is as good as one made here.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;

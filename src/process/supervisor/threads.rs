@@ -1,7 +1,8 @@
 //! The threads of a process as proc(5) shows them: what they do, and what processor time they had.
 //!
-//! A process that is silent because a busy machine gives it no processor is not a hung one. The difference is here: who
-//! hangs sleeps, or has had its time and nothing came of it; who is starved could run and has had nothing.
+//! A process that is silent because a busy machine gives it no processor is not a hung one. The
+//! difference is here: who hangs sleeps, or has had its time and nothing came of it; who is starved
+//! could run and has had nothing.
 
 use std::fmt;
 use std::fs;
@@ -31,8 +32,8 @@ impl Threads {
         Threads(stats.filter_map(|stat| Thread::read(&stat)).collect())
     }
 
-    /// Returns whether it waits for the processor: a thread could run, and all together had less time since `before`
-    /// than a single one would need to be called hung.
+    /// Returns whether it waits for the processor: a thread could run, and all together had less
+    /// time since `before` than a single one would need to be called hung.
     pub fn are_starved_since(&self, before: &Threads) -> bool {
         let could_run = self.0.iter().any(|thread| thread.state == 'R');
         let used_ms = self.used_ms().saturating_sub(before.used_ms());
@@ -51,7 +52,8 @@ impl Thread {
         let (begin, rest) = stat.rsplit_once(')')?;
         let (_, name) = begin.split_once('(')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
-        // The state is the third of all fields, the ticks of user and system time the 14th and 15th.
+        // The state is the third of all fields, the ticks of user and system time the 14th and
+        // 15th.
         let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
         Some(Thread {
             name: name.to_owned(),

@@ -1,8 +1,10 @@
-//! What is heard and accepted although something is wrong with it: said in the log, each kind once a minute at most.
+//! What is heard and accepted although something is wrong with it: said in the log, each kind once
+//! a minute at most.
 //!
-//! RFC 9568 wants it logged and the packet processed: another interval (§7.1), other addresses (§7.1), an IPv6 list that
-//! does not begin with a link-local address (erratum 8300), a second owner (erratum 8298). The counters are the
-//! machine's; here they are only compared before and after a packet.
+//! RFC 9568 wants it logged and the packet processed: another interval (§7.1), other addresses
+//! (§7.1), an IPv6 list that does not begin with a link-local address (erratum 8300), a second
+//! owner (erratum 8298). The counters are the machine's; here they are only compared before and
+//! after a packet.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! The supervisor as the vrrp process sees it: a channel that never makes the protocol thread wait.
 //!
-//! The real channel is `ipc::channel`; tests have their own. Messages that do not fit in the channel at the moment
-//! are kept by the loop and sent again, but for beats, which are dropped: the next one comes 50 ms later.
+//! The real channel is `ipc::channel`; tests have their own. Messages that do not fit in the
+//! channel at the moment are kept by the loop and sent again, but for beats, which are dropped: the
+//! next one comes 50 ms later.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

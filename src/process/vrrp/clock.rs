@@ -1,6 +1,7 @@
 //! `Instant` and nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share.
 //!
-//! `Instant` is that clock on Linux but does not show its number, so both are read once and compared.
+//! `Instant` is that clock on Linux but does not show its number, so both are read once and
+//! compared.
 
 use std::time::{Duration, Instant};
 

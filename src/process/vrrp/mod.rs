@@ -1,23 +1,22 @@
 //! The vrrp process: advertisements in and out, and the virtual addresses on the host.
 //!
-//! Two threads. The protocol thread (`run`: a plain loop on `ppoll`) drains every socket, acts on due timers,
-//! performs what the virtual routers ask for, and beats to the supervisor. The host thread (`host`) does all that
-//! may block: netlink and nftables. The protocol thread never waits for it. Nothing here opens a file, runs a
-//! script or reads anything from strangers but protocol 112.
+//! Two threads. The protocol thread (`run`: a plain loop on `ppoll`) drains every socket, acts on
+//! due timers, performs what the virtual routers ask for, and beats to the supervisor. The host
+//! thread (`host`) does all that may block: netlink and nftables. The protocol thread never waits
+//! for it. Nothing here opens a file, runs a script or reads anything from strangers but protocol
+//! 112.
 //!
-//! Read `boundary` (the supervisor as seen from here), `run`, `router` (one virtual router and its surroundings),
-//! `socket`, `frames`, then `host`.
+//! Read `boundary` (the supervisor as seen from here), `run`, `router` (one virtual router and its
+//! surroundings), `socket`, `frames`, then `host`.
 
+pub mod link;
 pub mod boundary;
 pub mod clock;
-pub mod frames;
 pub mod host;
 pub mod realtime;
 pub mod outbox;
-pub mod link_socket;
 pub mod anomaly;
 pub mod run;
-pub mod socket;
 pub mod router;
 pub mod status;
 pub mod watch;

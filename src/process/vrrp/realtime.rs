@@ -1,4 +1,5 @@
-//! Memory locked and a low realtime priority, so that a busy machine does not look like a dead one to its peers.
+//! Memory locked and a low realtime priority, so that a busy machine does not look like a dead one
+//! to its peers.
 //!
 //! Both need a right that may be missing. The process then works, and says so loudly.
 
@@ -6,8 +7,8 @@ use std::io;
 
 /// Locks the memory of this process and gives the calling thread SCHED_RR, as far as it may.
 ///
-/// Threads that are started afterwards inherit it: the host thread too, because a takeover waits for it. Returns
-/// what could not be had, for people.
+/// Threads that are started afterwards inherit it: the host thread too, because a takeover waits
+/// for it. Returns what could not be had, for people.
 pub fn enter() -> Vec<String> {
     let mut lacking = Vec::new();
     if let Err(error) = lock_memory() {
@@ -36,11 +37,13 @@ fn lock_memory() -> io::Result<()> {
     Ok(())
 }
 
-/// Fails if so much more memory could not be mapped now that everything is locked. Nothing of it is touched.
+/// Fails if so much more memory could not be mapped now that everything is locked. Nothing of it is
+/// touched.
 fn try_headroom() -> io::Result<()> {
     let (nowhere, prot, no_file) = (std::ptr::null_mut(), libc::PROT_NONE, -1);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new anonymous mapping at an address of the kernel's choice; no memory of ours is concerned.
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice; no memory of ours is
+    // concerned.
     let mapping = unsafe { libc::mmap(nowhere, HEADROOM_BYTES, prot, flags, no_file, 0) };
     if mapping == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
@@ -54,7 +57,8 @@ fn schedule(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
     let parameters = libc::sched_param {
         sched_priority: priority,
     };
-    // SAFETY: the pointer is to a live sched_param, which the kernel only reads; 0 is the calling thread.
+    // SAFETY: the pointer is to a live sched_param, which the kernel only reads; 0 is the calling
+    // thread.
     match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -1,7 +1,9 @@
-//! One virtual router and what surrounds it in this process: its link, its last commands to the host, its peers.
+//! One virtual router and what surrounds it in this process: its link, its last commands to the
+//! host, its peers.
 //!
-//! The decisions are the machine's (`logic::vrrp`); here is what it may not know: generations of commands, which
-//! source addresses are our own, who was heard and what was rejected. Read `run`, which drives it, next.
+//! The decisions are the machine's (`logic::vrrp`); here is what it may not know: generations of
+//! commands, which source addresses are our own, who was heard and what was rejected. Read `run`,
+//! which drives it, next.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,9 +14,9 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use super::anomaly::Anomalies;
-use super::frames::Announcers;
 use super::host::{Answer, Command, RouterLink, What};
-use super::socket::VrrpSocket;
+use super::link::frames::Announcers;
+use super::link::socket::VrrpSocket;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{
@@ -162,8 +164,8 @@ impl RouterRuntime {
         !self.config.virtual_mac || self.link.outlet.is_none() || self.outlet.is_some()
     }
 
-    /// Begins so many rounds of announcements. A round that is under way goes on to its last address first: a slow pace
-    /// must not begin with the first ones for ever.
+    /// Begins so many rounds of announcements. A round that is under way goes on to its last
+    /// address first: a slow pace must not begin with the first ones for ever.
     pub fn begin_announcing(&mut self, rounds: u8, now: Instant) {
         self.announcing = Some(match self.announcing {
             Some(under_way) if under_way.next > 0 => Announcing {
@@ -185,9 +187,11 @@ impl RouterRuntime {
         self.announcing.map(|announcing| announcing.due_at)
     }
 
-    /// Sends the announcements that are due, at most so many, and returns how many more it might have sent.
+    /// Sends the announcements that are due, at most so many, and returns how many more it might
+    /// have sent.
     ///
-    /// After a failure the rest is left out: the schedule brings another round. A full queue is waited for, not in here.
+    /// After a failure the rest is left out: the schedule brings another round. A full queue is
+    /// waited for, not in here.
     pub fn announce(&mut self, on: &mut Announcers, now: Instant, mut frames: usize) -> usize {
         while let Some(announcing) = self.announcing
             && announcing.due_at <= now
@@ -204,7 +208,8 @@ impl RouterRuntime {
             };
             match sent {
                 Ok(()) => {}
-                // The queue of the link is full: the same again soon, and nobody else's in this turn.
+                // The queue of the link is full: the same again soon, and nobody else's in this
+                // turn.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let due_at = now + FULL_QUEUE_PAUSE;
                     self.announcing = Some(Announcing {
@@ -273,8 +278,8 @@ impl RouterRuntime {
         self.config.interface == interface && self.family() == family
     }
 
-    /// Decides the command for an action of the machine; `None` for a renewal while one is not answered, or when
-    /// the command before it is still deferred.
+    /// Decides the command for an action of the machine; `None` for a renewal while one is not
+    /// answered, or when the command before it is still deferred.
     pub fn command(&mut self, what: What, now: Instant) -> Option<Command> {
         match what {
             What::Renew(_) if self.renewal_asked_at.is_some() || self.deferred.is_some() => {
@@ -318,7 +323,8 @@ impl RouterRuntime {
         self.deferred.take()
     }
 
-    /// Notes an answer of the host and returns whether it is to the last command; older ones do not matter.
+    /// Notes an answer of the host and returns whether it is to the last command; older ones do not
+    /// matter.
     pub const fn accept(&mut self, answer: Answer) -> bool {
         let current = answer.generation == self.generation;
         if current {
@@ -483,7 +489,8 @@ const PEERS_MAX: usize = 16;
 const ADDRESSES_SHOWN: usize = 32;
 /// Between two log lines about rejected packets of one kind of source.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// A command that extends a lease may always be so late: the kernel's network lock is held for 100 ms at times.
+/// A command that extends a lease may always be so late: the kernel's network lock is held for 100
+/// ms at times.
 const LATENESS_MIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

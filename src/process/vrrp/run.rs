@@ -1,7 +1,8 @@
 //! The protocol thread: one plain loop on `ppoll`.
 //!
-//! Every turn drains all sockets first and only then acts on due timers, so that an advertisement that waited in a
-//! socket counts before a timer that it would have moved. Nothing here waits for the host thread, a file or the log.
+//! Every turn drains all sockets first and only then acts on due timers, so that an advertisement
+//! that waited in a socket counts before a timer that it would have moved. Nothing here waits for
+//! the host thread, a file or the log.
 
 mod effects;
 mod hosting;
@@ -23,13 +24,13 @@ use tracing::{error, warn};
 
 use super::boundary::{Sent, Supervisor};
 use super::clock::Clock;
-use super::frames::Announcers;
 use super::host::Host;
-use super::link_socket::LinkSocket;
+use super::link::frames::Announcers;
+use super::link::socket::RECEIVE_BYTES;
+use super::link::sockets::LinkSocket;
 use super::outbox::Outbox;
 use super::realtime;
 use super::router::RouterRuntime;
-use super::socket::RECEIVE_BYTES;
 use super::watch::Watch;
 use crate::config::{self, ConfigErrors, VirtualRouterConfig};
 use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey};
@@ -55,10 +56,11 @@ pub enum Error {
     Host(String),
 }
 
-/// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is given up.
+/// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is
+/// given up.
 pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
-    // A service manager or a terminal signals every process of the daemon; it is the supervisor that decides, and
-    // addresses are handed over only if this process lives to do it.
+    // A service manager or a terminal signals every process of the daemon; it is the supervisor
+    // that decides, and addresses are handed over only if this process lives to do it.
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         signals.add(signal);

@@ -14,7 +14,8 @@ use crate::logic::vrrp::{
 };
 use crate::model::{Fitness, Priority, Version};
 
-/// Describes a runtime; `unclaimed` are the refusals of its socket that no virtual router was meant by.
+/// Describes a runtime; `unclaimed` are the refusals of its socket that no virtual router was meant
+/// by.
 pub fn describe(
     runtime: &RouterRuntime,
     unclaimed: Option<&Rejections>,
@@ -143,8 +144,8 @@ fn settings(runtime: &RouterRuntime) -> RouterSettings {
     }
 }
 
-/// Sums up: RFC 8347 §3 has checksum, version, VRID and TTL errors for all virtual routers together, and most of what
-/// they count is for none of them.
+/// Sums up: RFC 8347 §3 has checksum, version, VRID and TTL errors for all virtual routers
+/// together, and most of what they count is for none of them.
 pub fn statistics<'a>(
     runtimes: &[RouterRuntime],
     elsewhere: impl Iterator<Item = &'a Rejections>,
@@ -287,8 +288,8 @@ fn rejections(
     (rejected, last)
 }
 
-/// What the shell counts beside the virtual router: addresses that somebody else removed and that were put back, and
-/// advertisements that the kernel did not take.
+/// What the shell counts beside the virtual router: addresses that somebody else removed and that
+/// were put back, and advertisements that the kernel did not take.
 pub const SHELL_COUNTERS: [&str; 2] = ["addresses_put_back", "advertisement_send_failures"];
 
 fn since_ms(now: Instant, at: Instant) -> u64 {

@@ -1,7 +1,8 @@
 //! Whether the supervisor is alive, as far as its beats say.
 //!
-//! Silence is counted in ticks of this process, not by the clock: a process that was itself held up has not listened,
-//! and must not give its addresses up for its own absence. A supervisor that has never beaten is not watched.
+//! Silence is counted in ticks of this process, not by the clock: a process that was itself held up
+//! has not listened, and must not give its addresses up for its own absence. A supervisor that has
+//! never beaten is not watched.
 
 /// Counts the ticks since the supervisor was last heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -244,8 +244,8 @@ impl Case {
         self
     }
 
-    /// The answer's body is malformed: the client gets 502 where that has come with the head, else a
-    /// beginning of this and a cut connection.
+    /// The answer's body is malformed: the client gets 502 where that has come with the head, else
+    /// a beginning of this and a cut connection.
     pub fn malformed(self, begins: impl AsRef<[u8]>) -> Case {
         let mut case = self.breaks(begins);
         let answer = &case.answers.last().expect("an answer").bytes;
@@ -253,8 +253,8 @@ impl Case {
         case
     }
 
-    /// Returns what may happen, one or the other: only where a malformed body is cut so that what is
-    /// wrong may be in the same piece as the head is there more than one.
+    /// Returns what may happen, one or the other: only where a malformed body is cut so that what
+    /// is wrong may be in the same piece as the head is there more than one.
     pub fn hopes(&self, way: Way) -> Vec<Case> {
         match (self.malformed_behind, way) {
             (None, _) => vec![self.clone()],

@@ -1,8 +1,8 @@
 //! Plays one case one way: one thread does what the client and the backend do, and compares.
 //!
 //! A run is over when everything hoped for has come and a probe has shown that nothing else has:
-//! where the client's connection must be open, another request goes over it; where the connection to
-//! the backend must be kept, that request comes over the same.
+//! where the client's connection must be open, another request goes over it; where the connection
+//! to the backend must be kept, that request comes over the same.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};

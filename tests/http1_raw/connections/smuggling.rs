@@ -1,7 +1,8 @@
 //! The classics: one request for the proxy, two for the backend, or the other way round (RFC 9112
 //! §11.2).
 //!
-//! Each carries `GET /smuggled`; it must not come to the backend as a request, nor may what follows.
+//! Each carries `GET /smuggled`; it must not come to the backend as a request, nor may what
+//! follows.
 
 use crate::bench::case::{Case, GET, OK, request};
 

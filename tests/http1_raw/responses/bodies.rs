@@ -1,5 +1,5 @@
-//! Bodies of responses: by length, by chunks, by the end of the connection, and none (RFC 9112 §6.3,
-//! §7.1, §8).
+//! Bodies of responses: by length, by chunks, by the end of the connection, and none (RFC 9112
+//! §6.3, §7.1, §8).
 
 use crate::bench::case::{Case, ClientAfter, Then, UpstreamAfter, response};
 use crate::bench::hope::Part;

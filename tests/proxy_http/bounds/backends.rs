@@ -1,4 +1,5 @@
-//! Timeouts of backends that do not accept or have no room, of health checks, and what is kept of connections.
+//! Timeouts of backends that do not accept or have no room, of health checks, and what is kept of
+//! connections.
 
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
@@ -171,8 +172,8 @@ fn queues() -> Vec<Case> {
     cases
 }
 
-/// Starts a proxy whose backend answers probes after `after`, with these times; returns the backend's last word, and
-/// when its probes came.
+/// Starts a proxy whose backend answers probes after `after`, with these times; returns the
+/// backend's last word, and when its probes came.
 fn probed(after: Duration, interval: Duration, timeout: Duration) -> (String, Vec<Instant>) {
     let came: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let coming = Arc::clone(&came);

@@ -1,4 +1,5 @@
-//! A backend that lets nobody in: the kernel has accepted as many as it may, and drops what else comes.
+//! A backend that lets nobody in: the kernel has accepted as many as it may, and drops what else
+//! comes.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -13,7 +14,8 @@ pub struct Full {
 }
 
 impl Full {
-    /// Fills the queue of a socket; after `within` all in it are accepted, and those after them served.
+    /// Fills the queue of a socket; after `within` all in it are accepted, and those after them
+    /// served.
     pub fn new(within: Duration) -> Full {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

@@ -1,6 +1,7 @@
 //! Limits: what just fits is relayed whole, and one more is refused with its word.
 //!
-//! Each message is sent on a fresh connection and on a kept one, at once and in pieces, and in a drain.
+//! Each message is sent on a fresh connection and on a kept one, at once and in pieces, and in a
+//! drain.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
-//! Every timeout and every limit, with traffic just inside and just outside of it, in every phase, at a stop as well.
+//! Every timeout and every limit, with traffic just inside and just outside of it, in every phase,
+//! at a stop as well.
 //!
-//! `TABLE` names the test of each; those of timeouts are cases, played together in `stage`. A key of the configuration
-//! or a row of the manual's tables that is not in it fails.
+//! `TABLE` names the test of each; those of timeouts are cases, played together in `stage`. A key
+//! of the configuration or a row of the manual's tables that is not in it fails.
 
 mod stage;
 mod full;
@@ -242,7 +243,8 @@ fn rows_of_the_manual() -> BTreeSet<String> {
     rows.filter(|name| !name.starts_with("Sy ")).collect()
 }
 
-/// Returns the keys under `timeouts` and `limits`, and those of health checks and backends that bound something.
+/// Returns the keys under `timeouts` and `limits`, and those of health checks and backends that
+/// bound something.
 fn keys_of_the_configuration() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     let (mut above, mut at): (Vec<(usize, String)>, usize);

@@ -383,7 +383,8 @@ fn bodies_that_end() -> Vec<Case> {
     cases
 }
 
-/// More than all buffers on the way take: with small ones the kernel itself waits longer than the pauses.
+/// More than all buffers on the way take: with small ones the kernel itself waits longer than the
+/// pauses.
 const SLOW_BYTES: usize = 24_000_000;
 
 fn slow_taker(mut visit: crate::common::Visit) {

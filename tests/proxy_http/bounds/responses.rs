@@ -437,7 +437,8 @@ fn large_and_early_answers_that_stop() -> Vec<Case> {
     cases
 }
 
-/// More than all buffers on the way take: with small ones the kernel itself waits longer than the pauses.
+/// More than all buffers on the way take: with small ones the kernel itself waits longer than the
+/// pauses.
 const MUCH: usize = 24_000_000;
 
 fn much(visit: Visit) {

@@ -1,8 +1,10 @@
-//! Where the cases are played: a proxy with one worker, and for each case a listener, a pool and a backend of its own.
+//! Where the cases are played: a proxy with one worker, and for each case a listener, a pool and a
+//! backend of its own.
 //!
-//! The same cases are played in three situations: nothing else goes on, the worker is busy with downloads at full speed,
-//! and the proxy drains. A case sends the beginning of its request, and goes on once the drain has begun where there is
-//! one. What the client sees, what the log says and what the counters count is required of each.
+//! The same cases are played in three situations: nothing else goes on, the worker is busy with
+//! downloads at full speed, and the proxy drains. A case sends the beginning of its request, and
+//! goes on once the drain has begun where there is one. What the client sees, what the log says and
+//! what the counters count is required of each.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -262,8 +264,9 @@ impl Stage {
         client
     }
 
-    /// Sends the same beginning on a fresh and on a kept connection, goes on with both at once, and requires that
-    /// nothing is left of them; `then` is also told when the beginning was sent, at the latest.
+    /// Sends the same beginning on a fresh and on a kept connection, goes on with both at once, and
+    /// requires that nothing is left of them; `then` is also told when the beginning was sent, at
+    /// the latest.
     pub fn each(&self, begin: impl AsRef<[u8]>, then: impl Fn(&mut Wire, Instant) + Sync) {
         let mut clients = [self.kept(), self.client()];
         let since = Instant::now();

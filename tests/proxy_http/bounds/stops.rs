@@ -1,4 +1,5 @@
-//! The deadline of the drain: what ends before it ends whole, what is left at it is cut and says so.
+//! The deadline of the drain: what ends before it ends whole, what is left at it is cut and says
+//! so.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -33,7 +34,8 @@ const KINDS: [(&str, &str, &str); 6] = [
     ("/tunnel", WEBSOCKET, "tunnel"),
 ];
 
-/// Begins an answer at once where there is something to begin, and ends it after `after`, or behind the request.
+/// Begins an answer at once where there is something to begin, and ends it after `after`, or behind
+/// the request.
 fn answer(mut visit: Visit, after: Duration) {
     let Some(head) = visit.wire.head() else {
         return;

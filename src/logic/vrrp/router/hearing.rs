@@ -63,8 +63,9 @@ impl VirtualRouter {
     fn hear_in_backup(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
         self.interrupted_announcements = None;
         if !self.defers_to(now, advertisement.priority) {
-            // Until we stand the other one has the addresses, and a group may keep us from it. Whoever stands again
-            // after its demotion does so at once, and may have heard the last word of one that yielded to it.
+            // Until we stand the other one has the addresses, and a group may keep us from it.
+            // Whoever stands again after its demotion does so at once, and may have heard the last
+            // word of one that yielded to it.
             let is_succeeded =
                 self.parameters.in_sync_group || self.stand_cause != Cause::ReElected;
             if self.stand_cause == Cause::ActiveSilent {
@@ -96,8 +97,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Readiness comes before preemption; an owner preempts whatever it was told (RFC 9568 §6.1), and so does one that
-    /// can serve where the Active says that it cannot.
+    /// Readiness comes before preemption; an owner preempts whatever it was told (RFC 9568 §6.1),
+    /// and so does one that can serve where the Active says that it cannot.
     fn preempt_mode(&self, heard: Priority) -> Preempt {
         let ill_max = self.parameters.ill_max;
         match &self.fitness {

@@ -65,8 +65,8 @@ impl VirtualRouter {
         self.stand_again(now, Cause::Demoted);
     }
 
-    /// Leaves Active as if it had received its own priority 0; the addresses stay and answer until somebody better
-    /// speaks.
+    /// Leaves Active as if it had received its own priority 0; the addresses stay and answer until
+    /// somebody better speaks.
     pub(super) fn stand_again(&mut self, now: Instant, cause: Cause) {
         let State::Active { announcements, .. } = self.state else {
             return;
@@ -144,8 +144,8 @@ impl VirtualRouter {
         }
     }
 
-    /// After `handle_shutdown`: holds the addresses until then, as long as no peer is heard. Nobody else has them, and
-    /// what is in flight on them can end.
+    /// After `handle_shutdown`: holds the addresses until then, as long as no peer is heard. Nobody
+    /// else has them, and what is in flight on them can end.
     pub fn hold_unheard(&mut self, until: Instant) {
         if self.successor.is_some() {
             return;

@@ -1,4 +1,5 @@
-//! A virtual router as a member of a sync group: its state for the group, and the commands of the group.
+//! A virtual router as a member of a sync group: its state for the group, and the commands of the
+//! group.
 //!
 //! `logic::vrrp::sync_group` decides. A router outside of any group only uses `handle_active_down`.
 
@@ -32,8 +33,8 @@ impl VirtualRouter {
         }
     }
 
-    /// Stands for election again, as if it had received its own priority 0: another member has left Active, and the
-    /// node that has that member's addresses is to get these as well.
+    /// Stands for election again, as if it had received its own priority 0: another member has left
+    /// Active, and the node that has that member's addresses is to get these as well.
     pub fn reelect(&mut self, now: Instant) {
         self.notice_stall(now);
         self.stand_again(now, Cause::SyncGroup);

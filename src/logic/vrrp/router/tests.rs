@@ -296,7 +296,8 @@ fn demoted_router_is_silent_once_a_peer_speaks() {
     );
 }
 
-/// Its group keeps it from is_candidate, so whoever speaks has the addresses, also with a lower priority.
+/// Its group keeps it from is_candidate, so whoever speaks has the addresses, also with a lower
+/// priority.
 #[test]
 fn follower_of_a_group_is_silent_once_anybody_speaks() {
     let mut parameters = parameters();

@@ -72,7 +72,8 @@ impl Lines {
         self.hand_over();
     }
 
-    /// Lets go buffers that nobody has needed for a while; returns the bytes of those that are left.
+    /// Lets go buffers that nobody has needed for a while; returns the bytes of those that are
+    /// left.
     pub(in crate::process::proxy) fn sweep(&mut self) -> usize {
         while let Ok(buffer) = self.returned.try_recv() {
             // There is room for all that were made.

@@ -1,9 +1,10 @@
 //! The access log of the proxy: lines of the data threads, written by one thread that may block.
 //!
-//! A data thread renders into a buffer of its own (`lines`) and hands it over when it is full or a beat has passed; the
-//! writer (`writer`) gives it back empty. A thread has so many buffers and no more: when the disk is full or a reader
-//! does not read, its lines are dropped and counted, and no request waits. What is written to is opened by the
-//! supervisor, because this process may open nothing, and replaced while we run.
+//! A data thread renders into a buffer of its own (`lines`) and hands it over when it is full or a
+//! beat has passed; the writer (`writer`) gives it back empty. A thread has so many buffers and no
+//! more: when the disk is full or a reader does not read, its lines are dropped and counted, and no
+//! request waits. What is written to is opened by the supervisor, because this process may open
+//! nothing, and replaced while we run.
 
 mod lines;
 mod job;
@@ -83,7 +84,8 @@ impl Log {
         }
     }
 
-    /// Waits until all that the data threads have handed over is written, but not longer than a moment.
+    /// Waits until all that the data threads have handed over is written, but not longer than a
+    /// moment.
     pub(super) async fn finish(&self) {
         let _ = self.jobs.try_send(Job::End);
         let mut done = self.done.clone();
@@ -113,8 +115,8 @@ impl Shared {
 
 /// A buffer; it is handed over while a line of any length still fits.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Buffers of one data thread, made when they are needed: 2 MiB, some thousand lines, for as long as a disk may stall.
-/// With all of them full its lines are dropped and counted.
+/// Buffers of one data thread, made when they are needed: 2 MiB, some thousand lines, for as long
+/// as a disk may stall. With all of them full its lines are dropped and counted.
 const BUFFERS_A_THREAD: usize = 32;
 /// How long the end of the proxy waits for the last lines.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! The one thread that writes the access log, and may wait for a disk or a reader.
 //!
-//! It waits with a short deadline, over and over, so that it hears of a new sink also while the old one takes nothing.
-//! A line goes to one sink as a whole; what a sink does not take is dropped and counted, said once, and tried again with
-//! the next lines.
+//! It waits with a short deadline, over and over, so that it hears of a new sink also while the old
+//! one takes nothing. A line goes to one sink as a whole; what a sink does not take is dropped and
+//! counted, said once, and tried again with the next lines.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -223,7 +223,8 @@ fn line_start(lines: &[u8], at: usize) -> usize {
     before.map_or(0, |end| end + 1)
 }
 
-/// Sends the first line, in journald's own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL); returns its length.
+/// Sends the first line, in journald's own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL); returns
+/// its length.
 fn write_datagram(sink: &Sink, lines: &[u8], datagram: &mut Vec<u8>) -> nix::Result<usize> {
     let end = lines.iter().position(|byte| *byte == b'\n');
     let line = &lines[..end.map_or(lines.len(), |end| end + 1)];

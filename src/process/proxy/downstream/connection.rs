@@ -195,7 +195,8 @@ impl Client {
         }
     }
 
-    /// Returns whether a connection that is asked for its place gives it: not where a request is on its way.
+    /// Returns whether a connection that is asked for its place gives it: not where a request is on
+    /// its way.
     fn leaves(&self) -> bool {
         let leaves = self.deadline.phase() == Phase::Idle
             && self.stream.unread_in_the_kernel() == Unread::Nothing;

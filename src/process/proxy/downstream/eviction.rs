@@ -1,10 +1,10 @@
-//! Whose place a new connection gets where all are taken: that of the connection which has been idle
-//! longest.
+//! Whose place a new connection gets where all are taken: that of the connection which has been
+//! idle longest.
 //!
-//! Idle connections are looked for only when a place is wanted, many at a time and the oldest first; the
-//! next ones that come use up what was found. So a flood at a full house costs each connection a
-//! bounded share of a look. The connection that is asked decides: one that has something to read stays.
-//! Knows nothing of sockets; `worker` admits, `connection` leaves.
+//! Idle connections are looked for only when a place is wanted, many at a time and the oldest
+//! first; the next ones that come use up what was found. So a flood at a full house costs each
+//! connection a bounded share of a look. The connection that is asked decides: one that has
+//! something to read stays. Knows nothing of sockets; `worker` admits, `connection` leaves.
 
 use std::cell::{Cell, RefCell};
 
@@ -57,8 +57,8 @@ impl Evictions {
         self.eased.notify_waiters();
     }
 
-    /// Lets those who are asked for their place, and those who wait for one, have their turn before more are accepted:
-    /// the kernel keeps the others meanwhile. None waits long.
+    /// Lets those who are asked for their place, and those who wait for one, have their turn before
+    /// more are accepted: the kernel keeps the others meanwhile. None waits long.
     pub(in crate::process::proxy) async fn until_there_is_room(&self) {
         if self.waiting.get() > 0 {
             tokio::task::yield_now().await;
@@ -118,7 +118,8 @@ impl Oldest {
         None
     }
 
-    /// Returns whether it is worth looking again: a beat after the last look, or where enough has come of it.
+    /// Returns whether it is worth looking again: a beat after the last look, or where enough has
+    /// come of it.
     pub(in crate::process::proxy) fn may_look(&self, now_ms: u64) -> bool {
         self.looked_at_ms != Some(now_ms) || self.taken * LOOKED_AT_FOR_ONE >= self.looked_at
     }

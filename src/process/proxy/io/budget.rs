@@ -1,11 +1,11 @@
 //! How much one connection may do before the others of its worker have their turn.
 //!
-//! A socket of a fast peer is always ready: without a bound, one poll of one connection would last as
-//! long as the peer goes on. Every loop that reads, writes or parses asks before each round and pays
-//! after it, in bytes as `splice` moves them; what costs more a byte pays a multiple. Who has used all
-//! up is hungry, and waits in a line of its own: a few of it are fed at a time, and between two meals
-//! whoever needs little is served at once. So a request of some hundred bytes does not wait for a round
-//! of a thousand downloads. Nothing here is about clients or backends.
+//! A socket of a fast peer is always ready: without a bound, one poll of one connection would last
+//! as long as the peer goes on. Every loop that reads, writes or parses asks before each round and
+//! pays after it, in bytes as `splice` moves them; what costs more a byte pays a multiple. Who has
+//! used all up is hungry, and waits in a line of its own: a few of it are fed at a time, and
+//! between two meals whoever needs little is served at once. So a request of some hundred bytes
+//! does not wait for a round of a thousand downloads. Nothing here is about clients or backends.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -69,7 +69,8 @@ impl Budget {
         }
     }
 
-    /// Wakes the next in line, some at a time; never ends. Whoever needs little runs between two meals.
+    /// Wakes the next in line, some at a time; never ends. Whoever needs little runs between two
+    /// meals.
     pub(in crate::process::proxy) async fn feed(&self) {
         loop {
             std::future::poll_fn(|cx| self.poll_line(cx)).await;

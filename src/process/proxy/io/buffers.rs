@@ -2,9 +2,9 @@
 //!
 //! Nobody holds a buffer without need: an idle connection has none, so that it costs little, and in
 //! the steady state none is allocated. A buffer is owned by whoever has it: it can be kept over an
-//! await without another connection writing into it. What is kept over one is no larger than what is
-//! in it by more than a block (`memory::room`): a client decides how many connections wait, and how
-//! long. Read `memory` for what that adds up to.
+//! await without another connection writing into it. What is kept over one is no larger than what
+//! is in it by more than a block (`memory::room`): a client decides how many connections wait, and
+//! how long. Read `memory` for what that adds up to.
 
 use std::cell::{Cell, RefCell};
 
@@ -101,8 +101,8 @@ impl Buffers {
         }
     }
 
-    /// Makes room for so many bytes behind those in a buffer, a block at a time: what is appended to
-    /// byte by byte is copied once a block, and a head has few.
+    /// Makes room for so many bytes behind those in a buffer, a block at a time: what is appended
+    /// to byte by byte is copied once a block, and a head has few.
     #[inline]
     pub(in crate::process::proxy) fn reserve(&self, buffer: &mut Vec<u8>, bytes: usize) {
         if buffer.len() + bytes > buffer.capacity() {
@@ -147,8 +147,8 @@ impl Buffers {
         }
     }
 
-    /// Counts what was freed and what was made. About: what grew while it was written into is counted
-    /// when it comes back.
+    /// Counts what was freed and what was made. About: what grew while it was written into is
+    /// counted when it comes back.
     fn count(&self, freed_bytes: usize, made_bytes: usize) {
         let bytes = self.allocated_bytes.get() + made_bytes;
         let bytes = bytes.saturating_sub(freed_bytes);
@@ -243,9 +243,9 @@ impl Held {
         self.to = self.buffer.len();
     }
 
-    /// Moves what a buffer holds into one that fits it, for a wait of unknown length. What is used up
-    /// little by little is moved when half of it has gone, so that all moves together cost less than
-    /// the reading did.
+    /// Moves what a buffer holds into one that fits it, for a wait of unknown length. What is used
+    /// up little by little is moved when half of it has gone, so that all moves together cost less
+    /// than the reading did.
     #[inline]
     pub(in crate::process::proxy) fn shrink(&mut self, buffers: &Buffers) {
         if self.buffer.capacity() >= 2 * SMALL_BYTES {

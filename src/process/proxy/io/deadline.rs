@@ -2,8 +2,8 @@
 //!
 //! No timer is armed per read. What a connection does next stores a deadline by the thread's coarse
 //! clock; four times a second the thread looks through all records and wakes the connections whose
-//! deadline has passed. The connection itself decides what that means. The clock lags behind, so every
-//! deadline is given what it may lag: none passes before its time.
+//! deadline has passed. The connection itself decides what that means. The clock lags behind, so
+//! every deadline is given what it may lag: none passes before its time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -153,7 +153,8 @@ impl Deadline {
         self.due_ms.set(self.due_in(self.span_ms.get()));
     }
 
-    /// Gives a phase that lasts for as long as bytes move its whole time again; every other one ends when it would.
+    /// Gives a phase that lasts for as long as bytes move its whole time again; every other one
+    /// ends when it would.
     pub(in crate::process::proxy) fn touch(&self) {
         if self.phase.get().lasts_while_bytes_move() {
             self.due_ms.set(self.due_in(self.span_ms.get()));
@@ -192,8 +193,8 @@ impl Deadline {
         Poll::Pending
     }
 
-    /// Returns since when the connection is idle by the coarse clock; `None` where it is not, or is asked to
-    /// leave already.
+    /// Returns since when the connection is idle by the coarse clock; `None` where it is not, or is
+    /// asked to leave already.
     pub(in crate::process::proxy) fn idle_since_ms(&self) -> Option<u64> {
         let is_idle = self.phase.get() == Phase::Idle
             && self.eviction.get() == Eviction::None
@@ -270,8 +271,8 @@ pub(in crate::process::proxy) fn millis(duration: Duration) -> u64 {
 const NEW_MS: u64 = 1000;
 /// How often the coarse clock is renewed.
 pub(in crate::process::proxy) const BEAT_MS: u64 = 50;
-/// How far the coarse clock may be behind: a beat, and what a beat may be late on a thread that keeps
-/// up.
+/// How far the coarse clock may be behind: a beat, and what a beat may be late on a thread that
+/// keeps up.
 const LAG_MS: u64 = BEAT_MS + 10;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A pool of request futures, whose memory is reused.
 //!
-//! Handling a request takes much more memory than waiting for the next one, and an idle connection should cost little:
-//! a connection takes a slot for each request and gives it back after it. Knows nothing of requests.
+//! Handling a request takes much more memory than waiting for the next one, and an idle connection
+//! should cost little: a connection takes a slot for each request and gives it back after it. Knows
+//! nothing of requests.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;

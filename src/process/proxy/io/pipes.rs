@@ -1,9 +1,10 @@
 //! The pipes of one data thread: through them the bytes of a large body pass from socket to socket
 //! without being copied (`splice`).
 //!
-//! A pipe is filled only while it is empty, so that a call that would wait says which side is waited
-//! for, and what is held for a direction stays bounded by one fill. Where the system gives no pipe,
-//! bytes are copied through `buffers` as ever. Knows nothing of messages: read `flow` next.
+//! A pipe is filled only while it is empty, so that a call that would wait says which side is
+//! waited for, and what is held for a direction stays bounded by one fill. Where the system gives
+//! no pipe, bytes are copied through `buffers` as ever. Knows nothing of messages: read `flow`
+//! next.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -73,8 +73,8 @@ impl Listening {
     pub(in crate::process::proxy) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let listener = self.0.as_raw_fd();
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: the address and its length are valid for the call, which writes no more than fits;
-        // the descriptor it returns is new and nobody else's.
+        // SAFETY: the address and its length are valid for the call, which writes no more than
+        // fits; the descriptor it returns is new and nobody else's.
         let accepted = unsafe {
             SockAddr::try_init(|address, len| {
                 match libc::accept4(listener, address.cast(), len, flags) {

@@ -215,7 +215,8 @@ impl Attempts<'_> {
         slot.ok_or_else(|| self.nobody_up())
     }
 
-    /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there is none.
+    /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there
+    /// is none.
     async fn slot_elsewhere(&mut self, unserved: Unserved) -> Result<RequestSlot, Unserved> {
         let claim = self.claim();
         let slot = match claim {
@@ -355,7 +356,8 @@ impl Attempts<'_> {
         poll_fn(|cx| exchange.poll_answer(cx, &mut sides)).await
     }
 
-    /// Relays the response whose head has come. The connection ends, or is kept, before its slot is given back.
+    /// Relays the response whose head has come. The connection ends, or is kept, before its slot is
+    /// given back.
     async fn relay(
         &mut self,
         slot: RequestSlot,
@@ -414,7 +416,8 @@ impl Attempts<'_> {
             return After::Linger;
         }
         if answered.upstream == Persistence::Close {
-            // Ended in order and first, it would occupy its port; but a backend may still read a body.
+            // Ended in order and first, it would occupy its port; but a backend may still read a
+            // body.
             if is_bodyless(self.framing) {
                 upstream.reset_on_close();
             }
@@ -505,7 +508,8 @@ impl Attempts<'_> {
         LocalReply { status, token, why }
     }
 
-    /// Tells what an attempt without a connection means, and what the client is told if it was the last.
+    /// Tells what an attempt without a connection means, and what the client is told if it was the
+    /// last.
     fn no_connection(
         &self,
         backend: usize,

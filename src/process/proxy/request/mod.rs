@@ -1,4 +1,5 @@
-//! One request: its attempts, the reply that the proxy gives itself, and the record for the access log.
+//! One request: its attempts, the reply that the proxy gives itself, and the record for the access
+//! log.
 //!
 //! Read `attempts` first.
 

@@ -97,8 +97,8 @@ impl Record {
     }
 }
 
-/// Takes note of a request that has ended: a line in the access log. `head` is the request's head as the
-/// backend was sent it or, where the request was not read, what there was of it.
+/// Takes note of a request that has ended: a line in the access log. `head` is the request's head
+/// as the backend was sent it or, where the request was not read, what there was of it.
 pub(in crate::process::proxy) fn ended(context: &WorkerContext, record: &Record, head: &[u8]) {
     let listener = &context.table.listeners[record.listener];
     if let Some(lines) = &context.lines

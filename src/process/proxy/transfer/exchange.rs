@@ -53,7 +53,8 @@ enum Uploading {
 enum ClientSide {
     /// It may leave, or send its next request.
     Watched,
-    /// It has ended its direction; it may still want its answer. Says whether its time is over before the backend's.
+    /// It has ended its direction; it may still want its answer. Says whether its time is over
+    /// before the backend's.
     HalfClosed(Hurried),
 }
 
@@ -499,8 +500,9 @@ impl Exchange {
         }
     }
 
-    /// Notices that the client has gone while its request waits for a backend, and keeps what it sends meanwhile. One
-    /// that has ended its direction counts as gone: nothing of its answer has begun.
+    /// Notices that the client has gone while its request waits for a backend, and keeps what it
+    /// sends meanwhile. One that has ended its direction counts as gone: nothing of its answer has
+    /// begun.
     pub(in crate::process::proxy) fn poll_early_client(
         &mut self,
         cx: &mut Context<'_>,
@@ -515,8 +517,9 @@ impl Exchange {
         ended
     }
 
-    /// Reads what the client sends before it has its answer, ready where it has ended its direction or failed. Nothing
-    /// more is read once enough is there, also of what an earlier exchange has left.
+    /// Reads what the client sends before it has its answer, ready where it has ended its direction
+    /// or failed. Nothing more is read once enough is there, also of what an earlier exchange has
+    /// left.
     fn poll_ahead(
         &mut self,
         cx: &mut Context<'_>,

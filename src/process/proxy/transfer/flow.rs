@@ -1,9 +1,9 @@
 //! One direction of an exchange: a head, then a body, from one socket to the other.
 //!
 //! Reads into a thread's buffer and writes from it, head and body in one call; the rest of a large
-//! body goes through a pipe, and is not copied. Nothing is read while something waits to be written,
-//! so that a slow reader slows the writer down and what is held is bounded by one read. Read
-//! `exchange` for the two directions together.
+//! body goes through a pipe, and is not copied. Nothing is read while something waits to be
+//! written, so that a slow reader slows the writer down and what is held is bounded by one read.
+//! Read `exchange` for the two directions together.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
@@ -125,7 +125,8 @@ impl Flow {
     }
 
     /// Looks at what is in hand of a body before its head is written: what breaks the framing there
-    /// can still be answered for. All of it but the first run is looked at twice; mostly there is none.
+    /// can still be answered for. All of it but the first run is looked at twice; mostly there is
+    /// none.
     pub(in crate::process::proxy) fn begin(&mut self, buffers: &Buffers) -> Result<(), BodyError> {
         if self.input.is_empty() || self.body.is_ended() {
             return Ok(());
@@ -143,8 +144,8 @@ impl Flow {
         Ok(())
     }
 
-    /// Returns what a head may be appended to: the bytes that are written next. What has been written
-    /// is kept where that is wanted, but for the sizes of chunks.
+    /// Returns what a head may be appended to: the bytes that are written next. What has been
+    /// written is kept where that is wanted, but for the sizes of chunks.
     pub(in crate::process::proxy) fn prefix(&mut self) -> &mut Vec<u8> {
         let kept = self.keeps == Keeps::Head && self.carry != BodyCoding::Chunked;
         if self.prefix_from == self.prefix.len() && !kept {
@@ -276,8 +277,9 @@ impl Flow {
         Ok(())
     }
 
-    /// Moves the runs behind the first one up to it, over what is skipped between them, so that all are
-    /// written at once: a chunk may be a byte. What breaks the framing is left for the next run.
+    /// Moves the runs behind the first one up to it, over what is skipped between them, so that all
+    /// are written at once: a chunk may be a byte. What breaks the framing is left for the next
+    /// run.
     fn gather(&mut self, first: Run) -> Run {
         let (mut pass, mut at) = (first.pass, first.pass + first.skip);
         if first.skip == 0 {

@@ -1,7 +1,9 @@
-//! A backend as all workers see it: its limits, the verdict of its health checks, and its counters, in atomics.
+//! A backend as all workers see it: its limits, the verdict of its health checks, and its counters,
+//! in atomics.
 //!
-//! Written by the workers (counters, ejection) and by the health checks (verdicts), read by both and by `status`. All
-//! orderings are relaxed: each number stands for itself, but for `in_flight`, about which `queue` tells.
+//! Written by the workers (counters, ejection) and by the health checks (verdicts), read by both
+//! and by `status`. All orderings are relaxed: each number stands for itself, but for `in_flight`,
+//! about which `queue` tells.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -77,7 +79,8 @@ impl Backend {
             .is_none_or(|max| self.in_flight() < u64::from(max))
     }
 
-    /// Acquires a slot for one request; returns whether there was one: exact, whatever other threads do.
+    /// Acquires a slot for one request; returns whether there was one: exact, whatever other
+    /// threads do.
     pub(in crate::process::proxy) fn try_acquire(&self) -> bool {
         let Some(max) = self.requests_max else {
             self.in_flight.fetch_add(1, Relaxed);

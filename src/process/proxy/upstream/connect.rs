@@ -13,7 +13,8 @@ use crate::process::proxy::io::deadline::{Deadline, Interrupt};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::shortage::{Operation, is_shortage_towards};
 
-/// Opens a connection, in the time that `deadline` gives. Where something of ours is short, a kept connection gives way.
+/// Opens a connection, in the time that `deadline` gives. Where something of ours is short, a kept
+/// connection gives way.
 pub(in crate::process::proxy) async fn open(
     context: &WorkerContext,
     address: SocketAddr,

@@ -1,9 +1,9 @@
 //! Connections to backends that are kept for the next request, and noticed when dead.
 //!
 //! One set a data thread, nothing shared. The runtime hears of the end of a kept connection by
-//! itself; it is asked before one is used, and in every sweep. A request that must not be sent twice
-//! also has the kernel asked, and so has every request to a backend that has once sent what nobody
-//! had asked for: the next might be taken for an answer.
+//! itself; it is asked before one is used, and in every sweep. A request that must not be sent
+//! twice also has the kernel asked, and so has every request to a backend that has once sent what
+//! nobody had asked for: the next might be taken for an answer.
 
 use std::cell::{Cell, RefCell};
 

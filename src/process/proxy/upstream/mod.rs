@@ -1,4 +1,5 @@
-//! The side of the backends: which one gets a request, which request waits for a slot, which connections are kept.
+//! The side of the backends: which one gets a request, which request waits for a slot, which
+//! connections are kept.
 //!
 //! Read `backend`, `picker`, `queue`, `slot`, then `connections`.
 

@@ -1,7 +1,8 @@
 //! Who gets the next attempt: a backend of a pool, and a request slot on it in the same step.
 //!
-//! One for each pool and data thread, nothing shared; and one behind the lock of the pool's queue, for those who have
-//! waited. The decisions are `logic::balance::pick`'s; here it is told what the backends are like, and room is taken.
+//! One for each pool and data thread, nothing shared; and one behind the lock of the pool's queue,
+//! for those who have waited. The decisions are `logic::balance::pick`'s; here it is told what the
+//! backends are like, and room is taken.
 
 use crate::logic::balance::Balance;
 use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};

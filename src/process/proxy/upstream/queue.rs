@@ -1,12 +1,12 @@
 //! Where requests wait whose backends are full: one order for each pool, over all data threads.
 //!
-//! The order is `logic::balance::queue`'s; here it gets its lock and its wakers. Whoever gives room back, and whoever
-//! brings a backend up or down, calls; who is called already has its room. The lock is taken only where somebody waits
-//! or has to: a count beside it says so.
+//! The order is `logic::balance::queue`'s; here it gets its lock and its wakers. Whoever gives room
+//! back, and whoever brings a backend up or down, calls; who is called already has its room. The
+//! lock is taken only where somebody waits or has to: a count beside it says so.
 //!
-//! No call is lost between the two numbers, though neither is written under the lock of the other: who enters counts
-//! itself, then looks for room; who gives room back does so, then looks at the count. A fence between the two steps on
-//! either side lets at least one of them see the other.
+//! No call is lost between the two numbers, though neither is written under the lock of the other:
+//! who enters counts itself, then looks for room; who gives room back does so, then looks at the
+//! count. A fence between the two steps on either side lets at least one of them see the other.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicU64, fence};
@@ -21,7 +21,8 @@ use crate::process::proxy::upstream::picker::{Claim, Picker};
 
 /// The queue of one pool.
 ///
-/// It holds at most as many as there are client connections, which are bounded: a connection waits with one request.
+/// It holds at most as many as there are client connections, which are bounded: a connection waits
+/// with one request.
 pub(in crate::process::proxy) struct PoolQueue {
     /// Whether any backend has a limit; nobody ever waits where none has.
     limited: bool,
@@ -79,7 +80,8 @@ impl PoolQueue {
         self.limited && self.waiting() > 0
     }
 
-    /// Calls everybody for whom there is room or nobody left, in order; to be asked after either may have come true.
+    /// Calls everybody for whom there is room or nobody left, in order; to be asked after either
+    /// may have come true.
     pub(in crate::process::proxy) fn call(&self, backends: &[Backend], now_ms: u64) {
         if !self.limited {
             return;
@@ -221,7 +223,8 @@ mod tests {
         }
     }
 
-    /// One request after another, from a thread that picks for itself: claims, waits or leaves, holds, gives back.
+    /// One request after another, from a thread that picks for itself: claims, waits or leaves,
+    /// holds, gives back.
     fn visit(pool: &Pool, busy: &[AtomicU64; 2], seed: u64) {
         let mut chance = fastrand::Rng::with_seed(seed);
         let mut picker = Picker::new(pool.balance, &pool.backends, 0);

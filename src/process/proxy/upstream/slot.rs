@@ -12,7 +12,8 @@ use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::table::Pool;
 use crate::process::proxy::upstream::queue::Call;
 
-/// A request that a backend is busy with: the slot that was acquired there, released when this is dropped.
+/// A request that a backend is busy with: the slot that was acquired there, released when this is
+/// dropped.
 pub(in crate::process::proxy) struct RequestSlot {
     context: Rc<WorkerContext>,
     pool: usize,

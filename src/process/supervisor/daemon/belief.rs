@@ -1,9 +1,10 @@
 //! How far a child is believed: as far as the configuration goes.
 //!
-//! A child may be in the hands of a stranger who came over the network. What it says passes here first: names must be
-//! configured, numbers of things bounded, descriptors what they are said to be, questions asked before they are answered;
-//! text is cut and made printable. What cannot be believed ends the child, because a child that is well never says it.
-//! What a child can always do is to say that it is worse than it is.
+//! A child may be in the hands of a stranger who came over the network. What it says passes here
+//! first: names must be configured, numbers of things bounded, descriptors what they are said to
+//! be, questions asked before they are answered; text is cut and made printable. What cannot be
+//! believed ends the child, because a child that is well never says it. What a child can always do
+//! is to say that it is worse than it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -78,7 +79,8 @@ impl Belief {
         }
     }
 
-    /// Returns a message of the vrrp process as far as it can be believed; `last_asked` is the id of the last question.
+    /// Returns a message of the vrrp process as far as it can be believed; `last_asked` is the id
+    /// of the last question.
     pub fn of_vrrp(
         &self,
         message: FromVrrp,
@@ -128,7 +130,8 @@ impl Belief {
         }
     }
 
-    /// Returns a message of the proxy as far as it can be believed; `last_asked` is the id of the last question.
+    /// Returns a message of the proxy as far as it can be believed; `last_asked` is the id of the
+    /// last question.
     pub fn of_proxy(
         &self,
         message: FromProxy,
@@ -195,8 +198,8 @@ impl Belief {
         })
     }
 
-    /// Holds every descriptor to be a VRRP socket of the family it is said to be of. There may be fewer than keys: this
-    /// process had no room for more.
+    /// Holds every descriptor to be a VRRP socket of the family it is said to be of. There may be
+    /// fewer than keys: this process had no room for more.
     fn check_sockets(&self, keys: &[SocketKey], sockets: &[OwnedFd]) -> Result<(), Disbelief> {
         if sockets.len() > keys.len() {
             return Err("more sockets than it names".into());
@@ -222,7 +225,8 @@ impl Belief {
     }
 }
 
-/// Puts sockets to keep beside those that are kept, or in their place: one for each interface and family.
+/// Puts sockets to keep beside those that are kept, or in their place: one for each interface and
+/// family.
 pub fn keep_sockets(
     kept: &mut Vec<(SocketKey, OwnedFd)>,
     keys: Vec<SocketKey>,
@@ -331,7 +335,8 @@ const VRRP_PROTOCOL: i32 = 112;
 const DESCRIPTORS_A_MESSAGE: usize = 200;
 /// Any message beside what grows with the configuration.
 const FRAME_BYTES: usize = 64 * 1024;
-/// The status of a virtual router, its counters, addresses and notes included; what it says of peers aside.
+/// The status of a virtual router, its counters, addresses and notes included; what it says of
+/// peers aside.
 const ROUTER_BYTES: usize = 32 * 1024;
 /// A peer of it beside the addresses that it lists.
 const PEER_BYTES: usize = 1_024;

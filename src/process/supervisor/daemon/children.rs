@@ -79,7 +79,8 @@ impl Daemon {
         self.follow_lifecycle();
     }
 
-    /// Goes on without children that were killed and do not end: whatever holds them in the kernel may do so for ever.
+    /// Goes on without children that were killed and do not end: whatever holds them in the kernel
+    /// may do so for ever.
     pub(super) fn leave_undead_behind(&mut self, now: Instant) {
         if let Some(child) = self.vrrp.as_mut().filter(|child| child.is_undead()) {
             let pid = child.pid();

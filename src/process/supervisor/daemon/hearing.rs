@@ -1,7 +1,7 @@
 //! What comes from the children on its way in, and the loop's regular talk to them.
 //!
-//! Every message is held against what its sender can know (`belief`) before it changes anything. What is lost for want
-//! of descriptors or memory is noted (`shortage`), and nothing ends for it.
+//! Every message is held against what its sender can know (`belief`) before it changes anything.
+//! What is lost for want of descriptors or memory is noted (`shortage`), and nothing ends for it.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -55,7 +55,8 @@ impl Daemon {
         self.shortages.note(now, Shortage::Receive(role), &errno);
     }
 
-    /// Sends what waits, shows the vrrp process that this loop goes on, and notes what there was too little of.
+    /// Sends what waits, shows the vrrp process that this loop goes on, and notes what there was
+    /// too little of.
     pub(super) fn talk_to_children(&mut self, now: Instant) {
         let children = [(Role::Vrrp, &mut self.vrrp), (Role::Proxy, &mut self.proxy)];
         for (role, child) in children {

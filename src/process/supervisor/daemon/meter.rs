@@ -1,7 +1,7 @@
 //! How much a child may write into the daemon's log: a burst, and then so many bytes a second.
 //!
-//! A child in the hands of a stranger must not be able to fill the disk. What is beyond is dropped and counted, and the
-//! count goes with the next line that is printed.
+//! A child in the hands of a stranger must not be able to fill the disk. What is beyond is dropped
+//! and counted, and the count goes with the next line that is printed.
 
 use std::time::Instant;
 

@@ -7,7 +7,7 @@ use super::asked::{Asked, ProxyPart};
 use crate::ipc::control::{BackendStatus, PoolStatus, ProcessStatus, Request, Response, Status};
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
-use crate::process::supervisor::control::Question;
+use crate::process::supervisor::control::socket::Question;
 
 impl Daemon {
     pub(super) fn handle_question(&mut self, question: Question) {

@@ -1,4 +1,5 @@
-//! What this machine or this process has run out of: said in the log once a minute, and in `status` while it lasts.
+//! What this machine or this process has run out of: said in the log once a minute, and in `status`
+//! while it lasts.
 //!
 //! A shortage ends nothing. What could not be done is done later, by who wanted it.
 

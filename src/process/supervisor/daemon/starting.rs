@@ -36,7 +36,8 @@ impl Daemon {
         self.follow_lifecycle();
     }
 
-    /// A shortage passes: the child is started again later, with the pause of one that dies at once.
+    /// A shortage passes: the child is started again later, with the pause of one that dies at
+    /// once.
     fn put_off(&mut self, role: Role, started: Result<(), SupervisorError>, now: Instant) {
         let Err(error) = started else { return };
         self.shortages.note(now, Shortage::Start(role), &error);

@@ -1,4 +1,5 @@
-//! Stopping: what `logic::lifecycle` decides, done with the children, and said to the log and the service manager.
+//! Stopping: what `logic::lifecycle` decides, done with the children, and said to the log and the
+//! service manager.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,8 @@ impl Daemon {
         }
     }
 
-    /// Asks the service manager for the time that the stop may still take, whatever its own limit is.
+    /// Asks the service manager for the time that the stop may still take, whatever its own limit
+    /// is.
     pub(super) fn ask_for_time(&self) {
         if self.lifecycle.is_stopping() {
             let extension_us = TIME_ASKED_FOR.as_micros();
@@ -89,6 +91,6 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How long the service manager is asked to wait from now on, at each tick of a stop: long enough for the last notify
-/// programs and for the kill of a process that does not end.
+/// How long the service manager is asked to wait from now on, at each tick of a stop: long enough
+/// for the last notify programs and for the kill of a process that does not end.
 const TIME_ASKED_FOR: Duration = Duration::from_secs(10);

@@ -1,9 +1,11 @@
-//! The keeper of a notify program: a process between the supervisor and the program that leaves nothing behind.
+//! The keeper of a notify program: a process between the supervisor and the program that leaves
+//! nothing behind.
 //!
-//! What a program starts may leave its process group and its parent (setsid, a double fork), and then no signal of the
-//! supervisor reaches it. The keeper is the one to whom the kernel gives such orphans (PR_SET_CHILD_SUBREAPER), so it
-//! can kill all of them when the program ends or its time is over. It is a fork that never executes anything: it
-//! has no capability, no descriptor, and makes system calls only, because other threads may have held locks.
+//! What a program starts may leave its process group and its parent (setsid, a double fork), and
+//! then no signal of the supervisor reaches it. The keeper is the one to whom the kernel gives such
+//! orphans (PR_SET_CHILD_SUBREAPER), so it can kill all of them when the program ends or its time
+//! is over. It is a fork that never executes anything: it has no capability, no descriptor, and
+//! makes system calls only, because other threads may have held locks.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -12,18 +14,20 @@ use std::time::Duration;
 
 /// Makes a command run beneath a keeper, for at most so long.
 ///
-/// Whoever starts it sees the keeper, which ends as the program did: with its exit code, by its signal, or by SIGALRM
-/// when its time was over. SIGTERM makes the keeper end at once, with everything. Must be the last to prepare the command.
+/// Whoever starts it sees the keeper, which ends as the program did: with its exit code, by its
+/// signal, or by SIGALRM when its time was over. SIGTERM makes the keeper end at once, with
+/// everything. Must be the last to prepare the command.
 pub fn keep(command: &mut Command, limit: Duration) {
     let become_it = move || {
         drop_capabilities()?;
-        // What the daemon itself was started with and knows nothing of; before Linux 5.11 that stays open.
-        // SAFETY: numbers only.
+        // What the daemon itself was started with and knows nothing of; before Linux 5.11 that
+        // stays open. SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOEXEC) };
         // SAFETY: numbers only.
         checked(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
         let deadline = now().saturating_add(limit);
-        // SAFETY: this process has one thread, and both of the two make system calls only until they execute or end.
+        // SAFETY: this process has one thread, and both of the two make system calls only until
+        // they execute or end.
         match unsafe { libc::fork() } {
             0 => {
                 // SAFETY: numbers only.
@@ -49,8 +53,9 @@ enum End {
 
 /// Waits for the end of the program, or of its time, kills what is left, and ends likewise.
 fn watch_over(program: libc::pid_t, deadline: Duration) -> ! {
-    // SAFETY: numbers only. A memory image of this process would be one of the supervisor's. When the supervisor ends,
-    // nobody waits for the program any more. Descriptors: whoever started this waits for the end of one of them.
+    // SAFETY: numbers only. A memory image of this process would be one of the supervisor's. When
+    // the supervisor ends, nobody waits for the program any more. Descriptors: whoever started this
+    // waits for the end of one of them.
     unsafe {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
         libc::prctl(libc::PR_SET_NAME, c"evenkeel-keeper".as_ptr(), 0, 0, 0);
@@ -76,8 +81,8 @@ fn watch_over(program: libc::pid_t, deadline: Duration) -> ! {
     let give_up_at = now().saturating_add(KILL_TIMEOUT);
     let mut ignored = Some(End::Code(0));
     loop {
-        // SAFETY: numbers only. The group is the program's own and has no number of anybody else's: its members
-        // are not reaped before `reap`.
+        // SAFETY: numbers only. The group is the program's own and has no number of anybody else's:
+        // its members are not reaped before `reap`.
         unsafe { libc::kill(-program, libc::SIGKILL) };
         kill_children();
         if !reap(program, &mut ignored) || now() >= give_up_at {
@@ -93,7 +98,8 @@ fn finish(end: End) -> ! {
     let code = match end {
         End::Code(code) => code,
         End::Signal(signal) => {
-            // SAFETY: plain system calls on a set of our own. The supervisor's handler of the signal is not for here.
+            // SAFETY: plain system calls on a set of our own. The supervisor's handler of the
+            // signal is not for here.
             unsafe {
                 libc::signal(signal, libc::SIG_DFL);
                 let mut one: libc::sigset_t = std::mem::zeroed();
@@ -109,7 +115,8 @@ fn finish(end: End) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Takes in every child that has ended; returns whether there are others. The program's end is noted where none is.
+/// Takes in every child that has ended; returns whether there are others. The program's end is
+/// noted where none is.
 fn reap(program: libc::pid_t, end: &mut Option<End>) -> bool {
     loop {
         let mut status = 0;
@@ -130,11 +137,13 @@ fn reap(program: libc::pid_t, end: &mut Option<End>) -> bool {
     }
 }
 
-/// Kills every child there is now, orphans of its children included. Without CONFIG_PROC_CHILDREN nobody is named here.
+/// Kills every child there is now, orphans of its children included. Without CONFIG_PROC_CHILDREN
+/// nobody is named here.
 fn kill_children() {
     let mut list = [0_u8; 4_096];
     let path = c"/proc/thread-self/children";
-    // SAFETY: the path ends in a zero, the buffer is as long as is said, and the descriptor is closed again.
+    // SAFETY: the path ends in a zero, the buffer is as long as is said, and the descriptor is
+    // closed again.
     let len = unsafe {
         let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {
@@ -188,8 +197,8 @@ fn block_all_signals() -> libc::sigset_t {
     }
 }
 
-/// Gives up every capability of this thread: the keeper executes nothing that would take them, and a program finds
-/// none to inherit.
+/// Gives up every capability of this thread: the keeper executes nothing that would take them, and
+/// a program finds none to inherit.
 fn drop_capabilities() -> io::Result<()> {
     let header = CapabilityHeader {
         version: CAPABILITY_VERSION_3,

@@ -1,8 +1,9 @@
 //! Whether a program that operators bring may be run: root alone can change what its path leads to.
 //!
-//! Every directory above it and every symbolic link on the way belongs to root and can be written to by nobody else. So
-//! what was looked at is what is run, if it is run by the path that is returned: between the two only root could
-//! put something else in its place. A directory with the sticky bit is not enough; everybody can make files there.
+//! Every directory above it and every symbolic link on the way belongs to root and can be written
+//! to by nobody else. So what was looked at is what is run, if it is run by the path that is
+//! returned: between the two only root could put something else in its place. A directory with the
+//! sticky bit is not enough; everybody can make files there.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -11,7 +12,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Returns where the path of a program leads without symbolic links, or what is wrong with a part of it.
+/// Returns where the path of a program leads without symbolic links, or what is wrong with a part
+/// of it.
 pub fn trusted_path(program: &Path) -> Result<PathBuf, String> {
     Rule::ROOT.resolve(program)
 }

@@ -1,5 +1,5 @@
-//! `accept: false`: what others send to a virtual address is dropped, as RFC 9568 §6.4.3 asks of a router that is not
-//! its owner.
+//! `accept: false`: what others send to a virtual address is dropped, as RFC 9568 §6.4.3 asks of a
+//! router that is not its owner.
 //!
 //! ```text
 //! table inet evenkeel_accept { set refused4 { type ipv4_addr }   chain input { iifname "lo" accept

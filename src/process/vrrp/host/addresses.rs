@@ -1,8 +1,9 @@
 //! Virtual addresses on the host: leases that the kernel itself ends (behaviour 2 of the house).
 //!
-//! A virtual address is installed as /32 or /128 without a prefix route, tagged as ours by IFA_PROTO, and valid for
-//! the lease. Where something else stands under the same address, it is deleted first and never changed, because the
-//! kernel keeps parts of the old entry. This file writes the requests; `netlink` executes them.
+//! A virtual address is installed as /32 or /128 without a prefix route, tagged as ours by
+//! IFA_PROTO, and valid for the lease. Where something else stands under the same address, it is
+//! deleted first and never changed, because the kernel keeps parts of the old entry. This file
+//! writes the requests; `netlink` executes them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,7 +23,8 @@ use super::netlink::{Netlink, Request};
 /// IFA_PROTO of every address we install. The kernel's own are 1 to 3; any other number is free.
 pub const TAG: u8 = 0x45;
 
-/// Installs or renews addresses on a link, all in one batch; an owner's that the host has anyway are left alone.
+/// Installs or renews addresses on a link, all in one batch; an owner's that the host has anyway
+/// are left alone.
 ///
 /// Errs with the first refusal; what was installed until then stays, and ends with its lease.
 pub fn install(
@@ -144,8 +146,8 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-/// IPv6 addresses skip duplicate detection, or they could not be used for a second, and are deprecated, so that
-/// nothing chooses them as a source by itself.
+/// IPv6 addresses skip duplicate detection, or they could not be used for a second, and are
+/// deprecated, so that nothing chooses them as a source by itself.
 fn installation(ifindex: u32, address: IpAddr, lease: Duration) -> Request {
     let valid_s = lease_seconds(lease);
     let (flags, preferred_s) = match address {
@@ -191,7 +193,8 @@ fn bare(ifindex: u32, address: IpAddr, prefix_len: u8) -> AddressMessage {
     message
 }
 
-/// The kernel counts in seconds: rounded up, so that a renewal every quarter of the lease is in time.
+/// The kernel counts in seconds: rounded up, so that a renewal every quarter of the lease is in
+/// time.
 fn lease_seconds(lease: Duration) -> u32 {
     let whole = lease.as_secs() + u64::from(lease.subsec_nanos() > 0);
     u32::try_from(whole).unwrap_or(u32::MAX - 1).max(1)
@@ -204,12 +207,12 @@ fn full_len(address: IpAddr) -> u8 {
     }
 }
 
-/// Chooses the source of advertisements among the addresses of a link, leaving out every virtual address, but for an
-/// owner's own `addresses` when the link has no other.
+/// Chooses the source of advertisements among the addresses of a link, leaving out every virtual
+/// address, but for an owner's own `addresses` when the link has no other.
 ///
-/// IPv4: an address in whose network the first of `addresses` lies, or else any. IPv6: a link-local address that has
-/// passed duplicate detection. Among several the one in use stays, because peers know us by it; or else it is the
-/// first.
+/// IPv4: an address in whose network the first of `addresses` lies, or else any. IPv6: a link-local
+/// address that has passed duplicate detection. Among several the one in use stays, because peers
+/// know us by it; or else it is the first.
 pub fn primary(
     link: &Link,
     virtual_addresses: &[IpAddr],

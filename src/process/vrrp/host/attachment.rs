@@ -1,6 +1,8 @@
-//! Where the addresses of a virtual router belong: on its interface, or on a macvlan with the virtual MAC.
+//! Where the addresses of a virtual router belong: on its interface, or on a macvlan with the
+//! virtual MAC.
 //!
-//! Settings that make a virtual MAC the only one that anybody learns (measured; see evenkeel.yaml(5)):
+//! Settings that make a virtual MAC the only one that anybody learns (measured; see
+//! evenkeel.yaml(5)):
 //!
 //! | where | setting | why |
 //! |---|---|---|
@@ -10,7 +12,8 @@
 //! | the macvlan | `rp_filter` 2 | replies leave by the interface; loose wins over a strict `all.rp_filter` |
 //! | the macvlan | `forwarding` 0, `accept_ra` 0, ... | it serves an address, it is not a second way into the network |
 //!
-//! The interface's settings are put back when its last macvlan goes; a crash cannot lose them, see `macvlan`.
+//! The interface's settings are put back when its last macvlan goes; a crash cannot lose them, see
+//! `macvlan`.
 
 use std::fs;
 use std::io;
@@ -37,7 +40,8 @@ pub(super) fn find<'v>(
     }
 }
 
-/// Makes the macvlan of a virtual MAC on an interface, or puts the one in order that a former process left.
+/// Makes the macvlan of a virtual MAC on an interface, or puts the one in order that a former
+/// process left.
 pub(super) fn make(
     netlink: &mut Netlink,
     monitor: &mut Monitor,
@@ -57,7 +61,8 @@ pub(super) fn make(
     let Some((ifindex, link)) = find(view, interface, Some(virtual_mac)) else {
         return Err(format!("the macvlan {name} is gone again"));
     };
-    // One that a former process left is in order as a rule: reading everything for each would be too late for a lease.
+    // One that a former process left is in order as a rule: reading everything for each would be
+    // too late for a lease.
     let in_order = link.set_up && Originals::parse(&link.alias).is_some();
     if Originals::parse(&link.alias).is_none() {
         let alias = originals(view, parent, interface)?.alias();
@@ -71,8 +76,8 @@ pub(super) fn make(
     monitor.read_all(netlink).map_err(failed)
 }
 
-/// Deletes every macvlan of ours that `wanted` does not hold for, and puts back the settings of interfaces that have
-/// none any more.
+/// Deletes every macvlan of ours that `wanted` does not hold for, and puts back the settings of
+/// interfaces that have none any more.
 pub(super) fn clear(
     netlink: &mut Netlink,
     monitor: &mut Monitor,
@@ -108,7 +113,8 @@ pub(super) fn clear(
     }
 }
 
-/// What the interface had before the first macvlan: another macvlan of ours knows, or the interface itself.
+/// What the interface had before the first macvlan: another macvlan of ours knows, or the interface
+/// itself.
 fn originals(view: &View, parent: u32, interface: &str) -> Result<Originals, String> {
     let siblings = view
         .links()

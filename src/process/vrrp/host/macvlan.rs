@@ -1,11 +1,14 @@
-//! The interface that carries a virtual MAC: a macvlan of our own on the interface of the virtual router.
+//! The interface that carries a virtual MAC: a macvlan of our own on the interface of the virtual
+//! router.
 //!
-//! It is made once, is up as long as the daemon lives, and has addresses only while its virtual router is Active. Its
-//! mode is `bridge`: a macvlan in mode `private` swallows every multicast frame whose source is its own hardware
-//! address, so that a Backup would never hear the advertisements of the Active, which has the same one.
+//! It is made once, is up as long as the daemon lives, and has addresses only while its virtual
+//! router is Active. Its mode is `bridge`: a macvlan in mode `private` swallows every multicast
+//! frame whose source is its own hardware address, so that a Backup would never hear the
+//! advertisements of the Active, which has the same one.
 //!
-//! What the parent's ARP settings were before is written into the macvlan's alias: the kernel keeps it, so that
-//! whoever finds the macvlan after a crash can put them back. This file writes requests; `attachment` decides.
+//! What the parent's ARP settings were before is written into the macvlan's alias: the kernel keeps
+//! it, so that whoever finds the macvlan after a crash can put them back. This file writes
+//! requests; `attachment` decides.
 
 use std::io;
 
@@ -38,7 +41,8 @@ impl VirtualMac {
         [0, 0, 0x5e, 0, family, self.vrid.get()]
     }
 
-    /// Returns the name of its macvlan on the interface with this index: at most 15 bytes, the same after a restart.
+    /// Returns the name of its macvlan on the interface with this index: at most 15 bytes, the same
+    /// after a restart.
     pub fn name(self, parent: u32) -> String {
         let prefix = match self.family {
             Family::Ipv4 => PREFIX_V4,

@@ -32,8 +32,8 @@ pub struct RouterSpec {
 pub enum Ownership {
     /// We install every address, as a lease; another entry of the same address is replaced.
     Lease,
-    /// The virtual router owns its addresses (RFC 9568 §1.7): what the host has is neither replaced nor removed, but
-    /// suppressed while it is not Active.
+    /// The virtual router owns its addresses (RFC 9568 §1.7): what the host has is neither replaced
+    /// nor removed, but suppressed while it is not Active.
     Owner,
 }
 
@@ -60,10 +60,11 @@ pub enum Leftovers {
 pub struct Command {
     /// The number of the virtual router.
     pub router: usize,
-    /// Echoed in the event; counts the commands to this router but renewals, which bear that of their installation.
+    /// Echoed in the event; counts the commands to this router but renewals, which bear that of
+    /// their installation.
     pub generation: u64,
-    /// A command that extends a lease is not executed later than this: the process has slept, and somebody else
-    /// may be Active.
+    /// A command that extends a lease is not executed later than this: the process has slept, and
+    /// somebody else may be Active.
     pub not_after: Instant,
     /// What to do.
     pub what: What,
@@ -92,7 +93,8 @@ pub enum Event {
         /// What its interface is now.
         link: RouterLink,
     },
-    /// Said once, after the first `Link` of every router: whether each still has its addresses from a former process.
+    /// Said once, after the first `Link` of every router: whether each still has its addresses from
+    /// a former process.
     Surveyed(Vec<bool>),
     /// All addresses are installed.
     Applied(Answer),
@@ -107,14 +109,16 @@ pub enum Event {
         /// The number of the virtual router.
         router: usize,
     },
-    /// A virtual router has no place for its addresses: its macvlan cannot be made. Said when it changes.
+    /// A virtual router has no place for its addresses: its macvlan cannot be made. Said when it
+    /// changes.
     AttachmentRefused {
         /// The number of the virtual router.
         router: usize,
         /// Why, for people.
         why: String,
     },
-    /// The kernel does not let us suppress the answers for an address; they are released at once instead. Said once.
+    /// The kernel does not let us suppress the answers for an address; they are released at once
+    /// instead. Said once.
     SuppressionRefused(String),
     /// The thread has ended, because it was told to, or because netlink failed.
     Ended(Option<String>),

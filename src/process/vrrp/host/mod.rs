@@ -1,12 +1,12 @@
 //! The host thread: all that changes the host's network or may block on the kernel's network lock.
 //!
-//! Commands come over a bounded queue and are executed in order; events go back over another, and a byte over a
-//! socketpair wakes the protocol thread. It knows virtual routers as numbers with addresses, and nothing of VRRP. It
-//! never decides by itself that an address belongs here: one that was removed by somebody else is reported, and put
-//! back by command.
+//! Commands come over a bounded queue and are executed in order; events go back over another, and a
+//! byte over a socketpair wakes the protocol thread. It knows virtual routers as numbers with
+//! addresses, and nothing of VRRP. It never decides by itself that an address belongs here: one
+//! that was removed by somebody else is reported, and put back by command.
 //!
-//! Read `monitor` (what the host has), `addresses` (what we install), `attachment` and `macvlan` (where), `suppression` and
-//! `accept_mode` (nftables), then `netlink`.
+//! Read `monitor` (what the host has), `addresses` (what we install), `attachment` and `macvlan`
+//! (where), `suppression` and `accept_mode` (nftables), then `netlink`.
 
 pub mod accept_mode;
 pub mod addresses;
@@ -117,8 +117,8 @@ impl AsFd for Host {
     }
 }
 
-/// When it is full the protocol thread keeps the last command of each router and tries again; renewals are dropped,
-/// because a router has at most one that is not answered.
+/// When it is full the protocol thread keeps the last command of each router and tries again;
+/// renewals are dropped, because a router has at most one that is not answered.
 const COMMANDS_MAX: usize = 1024;
 /// When it is full the host thread waits: the protocol thread empties it every turn.
 const EVENTS_MAX: usize = 4096;

@@ -1,6 +1,7 @@
 //! What links and addresses the host has now: read once, then kept by the kernel's events.
 //!
-//! When the kernel says that events were lost, everything is read again. It refuses to know virtual routers.
+//! When the kernel says that events were lost, everything is read again. It refuses to know virtual
+//! routers.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,9 @@
-//! Neighbor suppression: an address that stays on the host, for requests in flight, while ARP and neighbor discovery for it end.
+//! Neighbor suppression: an address that stays on the host, for requests in flight, while ARP and
+//! neighbor discovery for it end.
 //!
-//! Two nftables tables named `evenkeel`, one for ARP and one for IPv6, each a set of addresses and a chain on output
-//! that drops what would claim one of them. Announcements leave through a packet socket and do not pass here.
+//! Two nftables tables named `evenkeel`, one for ARP and one for IPv6, each a set of addresses and
+//! a chain on output that drops what would claim one of them. Announcements leave through a packet
+//! socket and do not pass here.
 //!
 //! ```text
 //! table arp evenkeel { set silent { type ipv4_addr }      chain output { arp saddr ip @silent drop } }
@@ -110,7 +112,8 @@ static IPV6: Table = Table {
         },
         |rule| {
             rule.expect_icmpv6(135);
-            // The IPv6 source of a neighbor solicitation, beside which stands our link-layer address.
+            // The IPv6 source of a neighbor solicitation, beside which stands our link-layer
+            // address.
             rule.load(BASE_NETWORK, 8, 16);
             rule.expect_in(&IPV6_SET[0]);
             rule.drop_packet();

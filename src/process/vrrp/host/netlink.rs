@@ -1,6 +1,7 @@
 //! Requests to the kernel's routing netlink, in batches: one send, then every acknowledgement.
 //!
-//! Blocking, for the host thread; but every wait has a deadline. It refuses to know what an address is for.
+//! Blocking, for the host thread; but every wait has a deadline. It refuses to know what an address
+//! is for.
 
 use std::io;
 use std::time::Duration;
@@ -194,7 +195,8 @@ impl Iterator for Messages<'_> {
 pub fn open_socket(protocol: isize) -> io::Result<Socket> {
     let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
-    // An acknowledgement need not repeat the request. Where the kernel does not know it, it is only longer.
+    // An acknowledgement need not repeat the request. Where the kernel does not know it, it is only
+    // longer.
     let _ = socket.set_cap_ack(true);
     // Without the right the default remains, which fits a batch.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES);
@@ -209,7 +211,8 @@ pub fn open_socket(protocol: isize) -> io::Result<Socket> {
 const HEADER_LEN: usize = 16;
 /// So many acknowledgements fit in a default receive buffer.
 const BATCH_MESSAGES_MAX: usize = 128;
-/// A dump that changed while it was read is read again; the last attempt stands, events tell the rest.
+/// A dump that changed while it was read is read again; the last attempt stands, events tell the
+/// rest.
 const DUMP_ATTEMPTS_MAX: usize = 4;
 /// For requests and monitor alike.
 pub const RECEIVE_BUFFER_BYTES: usize = 1 << 20;

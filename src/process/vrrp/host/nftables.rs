@@ -1,7 +1,9 @@
-//! The language of nftables on netlink: tables that end with their socket, sets of addresses, chains and rules.
+//! The language of nftables on netlink: tables that end with their socket, sets of addresses,
+//! chains and rules.
 //!
-//! A [`Tables`] owns its tables: the kernel deletes them when the process ends, however it ends. Every change is one
-//! transaction. What the tables are for is the matter of `suppression` and `accept_mode`.
+//! A [`Tables`] owns its tables: the kernel deletes them when the process ends, however it ends.
+//! Every change is one transaction. What the tables are for is the matter of `suppression` and
+//! `accept_mode`.
 
 use std::io;
 use std::net::IpAddr;
@@ -27,7 +29,8 @@ impl Tables {
         })
     }
 
-    /// Makes a table with all that is in it. Errs when the kernel does not let us, or does not know nftables.
+    /// Makes a table with all that is in it. Errs when the kernel does not let us, or does not know
+    /// nftables.
     pub fn make(&mut self, table: &Table) -> io::Result<()> {
         self.commit(&table.messages())
     }
@@ -280,7 +283,8 @@ struct Message {
     body: Vec<u8>,
 }
 
-/// Netlink attributes: length, type, value, padding to four bytes. Numbers are big-endian in nftables.
+/// Netlink attributes: length, type, value, padding to four bytes. Numbers are big-endian in
+/// nftables.
 #[derive(Default)]
 struct Attributes(Vec<u8>);
 

@@ -1,4 +1,5 @@
-//! The loop of the host thread: commands first, then what the kernel says, then what follows from it.
+//! The loop of the host thread: commands first, then what the kernel says, then what follows from
+//! it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -64,7 +65,8 @@ struct Worker<'a> {
     monitor: Monitor,
     /// `None` where the kernel does not let us.
     suppression: Option<NeighborSuppression>,
-    /// What is sent to these is dropped, or why that cannot be done; `None` where nobody asks for it.
+    /// What is sent to these is dropped, or why that cannot be done; `None` where nobody asks for
+    /// it.
     accept_mode: Option<Result<AcceptMode, String>>,
 }
 
@@ -105,7 +107,8 @@ impl Router {
         attachment::find(view, &self.interface, self.virtual_mac)
     }
 
-    /// Returns those of its addresses that the host has from somebody else, and that stay: it is their owner.
+    /// Returns those of its addresses that the host has from somebody else, and that stay: it is
+    /// their owner.
     fn own_of_host(&self, view: &View) -> Vec<IpAddr> {
         let place = match self.ownership {
             Ownership::Lease => None,
@@ -159,7 +162,8 @@ impl<'a> Worker<'a> {
         Ok(worker)
     }
 
-    /// Keeps what is to be adopted, removes all else that a former process left, and says what there is.
+    /// Keeps what is to be adopted, removes all else that a former process left, and says what
+    /// there is.
     fn survey(&mut self, leftovers: &[Leftovers]) {
         let view = self.monitor.view();
         let kept: Vec<bool> = self
@@ -216,7 +220,8 @@ impl<'a> Worker<'a> {
         attachment::clear(&mut self.netlink, &mut self.monitor, needed);
     }
 
-    /// Makes the macvlans that are missing, and puts in order those that are there; what is in the way is reported once.
+    /// Makes the macvlans that are missing, and puts in order those that are there; what is in the
+    /// way is reported once.
     fn make_attachments(&mut self) {
         for index in 0..self.routers.len() {
             let router = &self.routers[index];
@@ -297,7 +302,8 @@ impl<'a> Worker<'a> {
                     Err(what) => Event::ApplyFailed(answer, what),
                 }
             }
-            // Released instead of suppressed, or too late: then the next renewal decides, or what the router noticed.
+            // Released instead of suppressed, or too late: then the next renewal decides, or what
+            // the router noticed.
             What::Renew(_)
                 if self.routers[command.router].held == Held::Absent
                     || Instant::now() > command.not_after =>
@@ -423,7 +429,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// An owner that is not Active keeps its addresses, but does not answer for them: somebody else may.
+    /// An owner that is not Active keeps its addresses, but does not answer for them: somebody else
+    /// may.
     fn suppress_own(&mut self, index: usize) {
         let own = self.routers[index].own_of_host(self.monitor.view());
         if own.is_empty() {
@@ -494,8 +501,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Reports addresses that somebody removed. The kernel tells of new IPv6 addresses later than it acknowledges
-    /// them, so a suspicion is checked against what there really is.
+    /// Reports addresses that somebody removed. The kernel tells of new IPv6 addresses later than
+    /// it acknowledges them, so a suspicion is checked against what there really is.
     fn report_losses(&mut self) -> io::Result<()> {
         if self.routers.iter().any(|router| self.has_lost(router)) {
             self.monitor.read_all(&mut self.netlink)?;

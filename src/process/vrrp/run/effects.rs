@@ -75,7 +75,8 @@ impl<S: Supervisor> Process<S> {
             return;
         };
         let mut outlet = runtime.outlet.take();
-        // A macvlan has no neighbors to ask for the hardware address of a peer: unicast leaves by the interface.
+        // A macvlan has no neighbors to ask for the hardware address of a peer: unicast leaves by
+        // the interface.
         let socket = match &mut outlet {
             Some(outlet) if runtime.config.peers.is_empty() => outlet,
             Some(_) | None => &mut self.link_sockets[link_socket].socket,
@@ -102,7 +103,8 @@ impl<S: Supervisor> Process<S> {
         runtime.outlet = outlet;
     }
 
-    /// Sends announcements that are due, of every virtual router in turn, and no more than fit in one turn.
+    /// Sends announcements that are due, of every virtual router in turn, and no more than fit in
+    /// one turn.
     pub(super) fn announce_what_is_due(&mut self) {
         let now = Instant::now();
         let mut frames = FRAMES_PER_TURN;
@@ -145,5 +147,6 @@ impl<S: Supervisor> Process<S> {
     }
 }
 
-/// So many announcements are sent before sockets and timers have their turn again: about half a millisecond.
+/// So many announcements are sent before sockets and timers have their turn again: about half a
+/// millisecond.
 const FRAMES_PER_TURN: usize = 128;

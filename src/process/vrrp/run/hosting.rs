@@ -139,8 +139,8 @@ impl<S: Supervisor> Process<S> {
         }
     }
 
-    /// Installs addresses that somebody else removed, if they should still be here: a router that has slept notices
-    /// that first.
+    /// Installs addresses that somebody else removed, if they should still be here: a router that
+    /// has slept notices that first.
     pub(in crate::process::vrrp::run) fn reinstall(&mut self, index: usize, now: Instant) {
         self.runtimes[index].machine.handle_timeout(now);
         self.perform(index, now);

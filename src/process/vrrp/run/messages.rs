@@ -36,7 +36,8 @@ impl<S: Supervisor> Process<S> {
         Ok(())
     }
 
-    /// A message was lost for want of descriptors or memory: without a configuration there is nothing to go on with.
+    /// A message was lost for want of descriptors or memory: without a configuration there is
+    /// nothing to go on with.
     pub(in crate::process::vrrp::run) fn handle_message_shortage(&self) -> Result<(), Error> {
         warn!("a message of the supervisor was lost for want of descriptors or memory");
         match self.phase {

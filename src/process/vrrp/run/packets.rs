@@ -11,8 +11,8 @@ use crate::logic::vrrp::packet;
 use crate::logic::vrrp::{Envelope, LinkState, Rejection};
 use crate::process::vrrp::boundary::Supervisor;
 use crate::process::vrrp::host::RouterLink;
-use crate::process::vrrp::link_socket::LinkSocket;
-use crate::process::vrrp::socket::{Packet, VrrpSocket};
+use crate::process::vrrp::link::socket::{Packet, VrrpSocket};
+use crate::process::vrrp::link::sockets::LinkSocket;
 
 impl<S: Supervisor> Process<S> {
     /// Takes in what arrived on every socket.

@@ -1,7 +1,7 @@
 //! Giving everything up: to peers, after them, and the host thread at the end.
 //!
-//! Whoever wants the addresses has them within an interval. Where nobody does, they are held for what is in flight on
-//! them, until the supervisor says that nothing is.
+//! Whoever wants the addresses has them within an interval. Where nobody does, they are held for
+//! what is in flight on them, until the supervisor says that nothing is.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ use crate::logic::vrrp::router::RELEASE_MARGIN;
 use crate::process::vrrp::boundary::Supervisor;
 
 impl<S: Supervisor> Process<S> {
-    /// Begins to give every address up; a second call changes nothing. Where no peer is heard they are held for so long.
+    /// Begins to give every address up; a second call changes nothing. Where no peer is heard they
+    /// are held for so long.
     pub(super) fn stop(&mut self, hold: Duration) {
         match self.phase {
             Phase::Waiting => self.phase = Phase::Over,
@@ -49,8 +50,8 @@ impl<S: Supervisor> Process<S> {
         }
     }
 
-    /// Tells when no peer can be expected to speak any more, and what is held beside one that has spoken was let go: until
-    /// then clients may still come here.
+    /// Tells when no peer can be expected to speak any more, and what is held beside one that has
+    /// spoken was let go: until then clients may still come here.
     pub(super) fn report_when_handed_over(&mut self, now: Instant) {
         if let Phase::Stopping { handed_over_at, .. } = &mut self.phase
             && handed_over_at.is_some_and(|at| at <= now)

@@ -1,7 +1,8 @@
-//! The control socket: one JSON line asked, one JSON line answered, for root and for the daemon's own user.
+//! The control socket: one JSON line asked, one JSON line answered, for root and for the daemon's
+//! own user.
 //!
-//! A task a connection, at most [`CONNECTIONS_MAX`] of them; each hands its question to the loop and waits for the
-//! answer with a deadline.
+//! A task a connection, at most [`CONNECTIONS_MAX`] of them; each hands its question to the loop
+//! and waits for the answer with a deadline.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

@@ -1,8 +1,9 @@
 //! A host: a network namespace, and the thread that lives in it.
 //!
-//! A namespace belongs to threads, so each host has one that made it and never leaves it. What has to happen on the
-//! host is handed to that thread; children and further threads begin from it and inherit the namespace. The namespace
-//! vanishes with its last thread, process and descriptor: nothing has to be deleted.
+//! A namespace belongs to threads, so each host has one that made it and never leaves it. What has
+//! to happen on the host is handed to that thread; children and further threads begin from it and
+//! inherit the namespace. The namespace vanishes with its last thread, process and descriptor:
+//! nothing has to be deleted.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,9 +16,9 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::LabError;
-use super::netlink;
-use super::process::Process;
+use crate::lab::LabError;
+use crate::lab::namespace::netlink;
+use crate::lab::process::Process;
 
 /// A network namespace with its loopback interface up.
 #[derive(Debug)]
@@ -80,8 +81,9 @@ impl Host {
 
     /// Runs a closure on the thread in the namespace and returns what it returns.
     ///
-    /// The host does one thing at a time; a closure that waits for long belongs in [`Host::thread`]. Errs when the
-    /// closure panics, or when the thread does not come to an end of it within 30 s.
+    /// The host does one thing at a time; a closure that waits for long belongs in
+    /// [`Host::thread`]. Errs when the closure panics, or when the thread does not come to an end
+    /// of it within 30 s.
     pub fn run<T, F>(&self, job: F) -> Result<T, LabError>
     where
         T: Send + 'static,
@@ -99,7 +101,8 @@ impl Host {
         answers.recv_timeout(JOB_TIMEOUT).map_err(|_| silent())
     }
 
-    /// Runs a closure that can fail at the system's hands; `action` says in the error what it was for.
+    /// Runs a closure that can fail at the system's hands; `action` says in the error what it was
+    /// for.
     pub fn try_run<T, F>(&self, action: impl Into<String>, job: F) -> Result<T, LabError>
     where
         T: Send + 'static,
@@ -111,7 +114,8 @@ impl Host {
 
     /// Starts a program on the host.
     ///
-    /// It has no input, and what it prints goes to [`Process::log`]. It is killed at the latest when the host ends.
+    /// It has no input, and what it prints goes to [`Process::log`]. It is killed at the latest
+    /// when the host ends.
     pub fn spawn(&self, command: Command) -> Result<Process, LabError> {
         self.run(move || Process::spawn(command))?
     }
@@ -173,7 +177,8 @@ fn serve(queue: &Receiver<Job>) {
 const JOBS_MAX: usize = 16;
 /// Far more than any job takes; a host that needs it is broken.
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);
-/// IPv6 on, serving at once, and nobody's router advertisements; for `eth0`, which is made later, by the default.
+/// IPv6 on, serving at once, and nobody's router advertisements; for `eth0`, which is made later,
+/// by the default.
 const SYSCTLS: [(&str, &str); 6] = [
     ("net/ipv6/conf/all/disable_ipv6", "0"),
     ("net/ipv6/conf/default/disable_ipv6", "0"),

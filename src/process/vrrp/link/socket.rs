@@ -1,8 +1,9 @@
 //! The raw sockets of protocol 112: one for each interface and family.
 //!
-//! A socket is bound to its interface and has joined the VRRP group there; it hears what is sent to the group or to an
-//! address of ours, and no copy of what it sends. IPv4 headers are written here, because the source must be the primary address and
-//! nothing else; etherparse checks the headers that arrive. It refuses to know virtual routers: see `router`.
+//! A socket is bound to its interface and has joined the VRRP group there; it hears what is sent to
+//! the group or to an address of ours, and no copy of what it sends. IPv4 headers are written here,
+//! because the source must be the primary address and nothing else; etherparse checks the headers
+//! that arrive. It refuses to know virtual routers: see `router`.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -47,8 +48,9 @@ impl VrrpSocket {
         })
     }
 
-    /// Opens a socket that only sends, on a macvlan: it is in no group, because a report of membership from there would
-    /// teach switches the virtual MAC at the wrong machine, and it hears nothing.
+    /// Opens a socket that only sends, on a macvlan: it is in no group, because a report of
+    /// membership from there would teach switches the virtual MAC at the wrong machine, and it
+    /// hears nothing.
     pub fn open_for_sending(key: SocketKey) -> io::Result<Self> {
         let socket = match key.family {
             Family::Ipv4 => raw_v4(&key)?,
@@ -86,7 +88,8 @@ impl VrrpSocket {
         group(self.key.family)
     }
 
-    /// Sends a VRRP message from `source` to `destination`, the group or a peer; both are of the socket's family.
+    /// Sends a VRRP message from `source` to `destination`, the group or a peer; both are of the
+    /// socket's family.
     pub fn send(&mut self, source: IpAddr, destination: IpAddr, message: &[u8]) -> io::Result<()> {
         match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(to)) => self.send_v4(source, to, message),
@@ -226,8 +229,8 @@ pub const fn group(family: Family) -> IpAddr {
     }
 }
 
-/// Reads an IPv4 packet: options are skipped by the header's own length, and what follows the packet's total
-/// length, the padding of the link, is cut off.
+/// Reads an IPv4 packet: options are skipped by the header's own length, and what follows the
+/// packet's total length, the padding of the link, is cut off.
 fn read_v4(packet: &[u8]) -> Packet<'_> {
     let Ok(header) = Ipv4HeaderSlice::from_slice(packet) else {
         return Packet::Malformed {

@@ -1,6 +1,8 @@
-//! What the access log is written to: opened here, because the proxy may open nothing, and passed to every proxy.
+//! What the access log is written to: opened here, because the proxy may open nothing, and passed
+//! to every proxy.
 //!
-//! A file is opened anew when an operator has moved it away; what cannot be opened leaves the old one in use.
+//! A file is opened anew when an operator has moved it away; what cannot be opened leaves the old
+//! one in use.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
@@ -12,11 +14,11 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::aside::Aside;
-use super::child::Child;
-use super::error::SupervisorError;
 use crate::config::{AccessLogTarget, Config};
 use crate::ipc::message::ToProxy;
+use crate::process::supervisor::aside::Aside;
+use crate::process::supervisor::child::Child;
+use crate::process::supervisor::error::SupervisorError;
 
 /// The access log, open.
 #[derive(Debug)]
@@ -58,8 +60,8 @@ impl AccessLog {
         }
     }
 
-    /// Waits until it has been opened anew; `None` where that fails and the old one stays in use. Waits for ever while
-    /// nobody opens it. Cancel safe.
+    /// Waits until it has been opened anew; `None` where that fails and the old one stays in use.
+    /// Waits for ever while nobody opens it. Cancel safe.
     pub async fn reopened(&mut self) -> Option<OwnedFd> {
         let Some(opening) = &mut self.opening else {
             return std::future::pending().await;

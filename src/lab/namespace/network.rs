@@ -1,16 +1,16 @@
 //! A network: hosts around one switch, and the faults of their links.
 //!
-//! The switch is a host of its own with the bridge `br0`; each other host has `eth0`, whose other end is a port of
-//! the bridge that bears the host's name. A fault is done to the port, so that the host learns of it only what it
-//! would learn of a real cable or switch.
+//! The switch is a host of its own with the bridge `br0`; each other host has `eth0`, whose other
+//! end is a port of the bridge that bears the host's name. A fault is done to the port, so that the
+//! host learns of it only what it would learn of a real cable or switch.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::LabError;
-use super::host::Host;
-use super::netlink;
+use crate::lab::LabError;
+use crate::lab::namespace::host::Host;
+use crate::lab::namespace::netlink;
 
 /// A switch and the hosts on it; all of it vanishes on drop, as soon as nobody else holds a host.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ impl Lab {
         })
     }
 
-    /// Adds a host with these addresses on its `eth0`, each written with its prefix length: `10.77.0.1/24`.
+    /// Adds a host with these addresses on its `eth0`, each written with its prefix length:
+    /// `10.77.0.1/24`.
     ///
     /// The name becomes the name of a switch port: 1 to 15 letters, digits or hyphens.
     pub fn add_host(&mut self, name: &str, addresses: &[&str]) -> Result<Arc<Host>, LabError> {
@@ -81,7 +82,8 @@ impl Lab {
         self.at_port(name, "restore the link of", netlink::set_up)
     }
 
-    /// Takes the host's interface away, with all that lay on it, and gives it a new one of the same name and addresses.
+    /// Takes the host's interface away, with all that lay on it, and gives it a new one of the same
+    /// name and addresses.
     pub fn replace(&self, name: &str) -> Result<(), LabError> {
         let member = self.member(name)?;
         self.at_port(name, "take the interface of", netlink::delete_link)?;

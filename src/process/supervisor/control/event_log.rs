@@ -1,7 +1,8 @@
 //! What happened: the last transitions of all virtual routers, in order, each with an epoch.
 //!
-//! An epoch only grows, also from one start of the daemon to the next, because it begins with the milliseconds of
-//! the clock at the start and a daemon does not change state a thousand times a second for long.
+//! An epoch only grows, also from one start of the daemon to the next, because it begins with the
+//! milliseconds of the clock at the start and a daemon does not change state a thousand times a
+//! second for long.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

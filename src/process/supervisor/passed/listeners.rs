@@ -1,8 +1,8 @@
 //! The listening sockets: opened here, kept here, passed to every proxy process.
 //!
-//! One socket a data thread and address, in one SO_REUSEPORT group, under one user id. IP_FREEBIND lets a Backup
-//! listen on addresses it does not hold, so that taking over needs no bind. A proxy that dies leaves its backlog
-//! here, and the next one finds it.
+//! One socket a data thread and address, in one SO_REUSEPORT group, under one user id. IP_FREEBIND
+//! lets a Backup listen on addresses it does not hold, so that taking over needs no bind. A proxy
+//! that dies leaves its backlog here, and the next one finds it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::error::SupervisorError;
 use crate::config::Config;
+use crate::process::supervisor::error::SupervisorError;
 
 /// The sockets of one bind address of one listener.
 #[derive(Debug)]
@@ -84,10 +84,11 @@ fn help(error: &io::Error) -> &'static str {
     }
 }
 
-/// Connections the kernel keeps for a thread that has not accepted them yet; more are refused by the kernel, which
-/// also caps this at net.core.somaxconn.
+/// Connections the kernel keeps for a thread that has not accepted them yet; more are refused by
+/// the kernel, which also caps this at net.core.somaxconn.
 const BACKLOG: i32 = 4_096;
-/// As many threads as descriptors fit into one message, and more than any machine of this kind needs.
+/// As many threads as descriptors fit into one message, and more than any machine of this kind
+/// needs.
 const THREADS_MAX: u16 = 128;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Links, addresses and routes of the lab, over the netlink socket of the namespace of the calling thread.
+//! Links, addresses and routes of the lab, over the netlink socket of the namespace of the calling
+//! thread.
 //!
-//! Blocking, with the deadline of [`Netlink`]. It knows what a lab needs and nothing of hosts; call it inside
-//! `Host::run`, never on the machine's own network.
+//! Blocking, with the deadline of [`Netlink`]. It knows what a lab needs and nothing of hosts; call
+//! it inside `Host::run`, never on the machine's own network.
 
 use std::io;
 use std::net::IpAddr;
@@ -39,7 +40,8 @@ pub fn add_bridge(name: &str) -> io::Result<()> {
     new_link(message)
 }
 
-/// Makes a pair of virtual cables' ends: `name` here, `peer_name` with the address `peer_mac` in another namespace.
+/// Makes a pair of virtual cables' ends: `name` here, `peer_name` with the address `peer_mac` in
+/// another namespace.
 pub fn add_veth(
     name: &str,
     peer_name: &str,

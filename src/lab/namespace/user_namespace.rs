@@ -1,7 +1,8 @@
 //! Root without being root: a user namespace in which this process may make network namespaces.
 //!
-//! Inside it the user appears as root and owns what it makes; outside it nothing is gained. Some distributions forbid
-//! it to ordinary users, each by another switch; the error names the switch that is set.
+//! Inside it the user appears as root and owns what it makes; outside it nothing is gained. Some
+//! distributions forbid it to ordinary users, each by another switch; the error names the switch
+//! that is set.
 
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::io;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use super::LabError;
+use crate::lab::LabError;
 
 /// Enters a user namespace as its root, with an empty network, unless the process is root already.
 ///

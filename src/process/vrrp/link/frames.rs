@@ -1,7 +1,8 @@
-//! The frames that tell a link where a virtual address is now: gratuitous ARP and unsolicited neighbor advertisement.
+//! The frames that tell a link where a virtual address is now: gratuitous ARP and unsolicited
+//! neighbor advertisement.
 //!
-//! pnet_packet builds them, and pnet channels on one socket of our own send them. The socket has protocol 0, so no
-//! frame is ever cloned to it, and is closed on exec. Nothing is received here.
+//! pnet_packet builds them, and pnet channels on one socket of our own send them. The socket has
+//! protocol 0, so no frame is ever cloned to it, and is closed on exec. Nothing is received here.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,18 +21,20 @@ use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv6::MutableIpv6Packet;
 use socket2::{Domain, Socket, Type};
 
-use super::host::Outlet;
+use crate::process::vrrp::host::Outlet;
 
 /// A hardware address of Ethernet.
 pub type Mac = [u8; 6];
 
 /// The announcers of all links, on one socket.
 ///
-/// Closing a packet socket waits for a grace period of the kernel, 10 ms and more on a busy machine. With one socket
-/// for each of 250 virtual routers a killed process took 2 to 4 s to end, and the next came too late to adopt its role.
+/// Closing a packet socket waits for a grace period of the kernel, 10 ms and more on a busy
+/// machine. With one socket for each of 250 virtual routers a killed process took 2 to 4 s to end,
+/// and the next came too late to adopt its role.
 ///
-/// pnet waits with `pselect`, which knows no descriptor above 1023: its duplicates of the socket are made first of all
-/// and few, and whoever announces next takes the one that was used least recently.
+/// pnet waits with `pselect`, which knows no descriptor above 1023: its duplicates of the socket
+/// are made first of all and few, and whoever announces next takes the one that was used least
+/// recently.
 #[derive(Default)]
 pub struct Announcers {
     /// `None` where the kernel has none for us: nothing is announced then.
@@ -88,7 +91,8 @@ impl Announcers {
         self.duplicate();
     }
 
-    /// Makes one more duplicate of the socket, if it is low enough: as a rule what was closed a moment ago.
+    /// Makes one more duplicate of the socket, if it is low enough: as a rule what was closed a
+    /// moment ago.
     fn duplicate(&mut self) {
         let another = self.socket.as_ref().map(OwnedFd::try_clone);
         if let Some(Ok(another)) = another
@@ -111,7 +115,8 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Opens the channel of a link; every frame names its interface, so that all may share the socket.
+    /// Opens the channel of a link; every frame names its interface, so that all may share the
+    /// socket.
     fn open(socket: OwnedFd, outlet: &Outlet) -> io::Result<Self> {
         let mac = outlet.mac;
         let place = NetworkInterface {
@@ -122,8 +127,8 @@ impl Announcer {
             ips: Vec::new(),
             flags: 0,
         };
-        // Any other channel type would bind the socket to every protocol. The channel owns the descriptor, also
-        // when it fails.
+        // Any other channel type would bind the socket to every protocol. The channel owns the
+        // descriptor, also when it fails.
         let config = datalink::Config {
             socket_fd: Some(socket.into_raw_fd()),
             channel_type: ChannelType::Layer3(0),
@@ -155,7 +160,8 @@ impl Announcer {
     }
 }
 
-/// Builds a gratuitous ARP: a request of the address for itself, to everybody (RFC 9568 §6.4.1, erratum 7947).
+/// Builds a gratuitous ARP: a request of the address for itself, to everybody (RFC 9568 §6.4.1,
+/// erratum 7947).
 ///
 /// ```text
 /// Ethernet 14 | ARP request: sender = target = the address, target hardware address ff:ff:ff:ff:ff:ff | 42 bytes
@@ -177,8 +183,9 @@ pub fn gratuitous_arp(mac: Mac, address: Ipv4Addr) -> [u8; ARP_FRAME_LEN] {
     frame
 }
 
-/// Builds an unsolicited neighbor advertisement to all nodes, from the address itself, with Override and the target's
-/// link-layer address (RFC 9568 §6.4.1, RFC 4861 §7.2.6). Not from a router: the daemon does not route.
+/// Builds an unsolicited neighbor advertisement to all nodes, from the address itself, with
+/// Override and the target's link-layer address (RFC 9568 §6.4.1, RFC 4861 §7.2.6). Not from a
+/// router: the daemon does not route.
 ///
 /// ```text
 /// Ethernet 14 | IPv6 40, hop limit 255 | neighbor advertisement 24 | option 2: link-layer address 8 | 86 bytes

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::router::Rejections;
-use super::socket::VrrpSocket;
 use crate::logic::vrrp::Rejection;
+use crate::process::vrrp::link::socket::VrrpSocket;
+use crate::process::vrrp::router::Rejections;
 
 /// Where the virtual routers of one interface and family meet their link.
 pub struct LinkSocket {

@@ -1,0 +1,6 @@
+//! The link as the protocol thread sees it: sockets for advertisements, and the frames of
+//! announcements.
+
+pub mod socket;
+pub mod sockets;
+pub mod frames;
