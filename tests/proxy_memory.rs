@@ -111,7 +111,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn start() -> Proxy {
+    fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let backend = listener();
         // Free once it is dropped, and nobody else is told of it.
@@ -139,7 +139,7 @@ impl Proxy {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut proxy = Proxy {
+        let mut proxy = Self {
             daemon,
             pid: 0,
             address,

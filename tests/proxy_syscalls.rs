@@ -72,7 +72,7 @@ struct Traced {
 }
 
 impl Traced {
-    fn start(backend: SocketAddr) -> Traced {
+    fn start(backend: SocketAddr) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -89,7 +89,7 @@ impl Traced {
             .lines()
             .find_map(|line| line.unwrap().strip_prefix(ADDRESS)?.parse().ok())
             .expect("the proxy says where it listens");
-        Traced { child, address }
+        Self { child, address }
     }
 
     fn data_thread(&self) -> Pid {

@@ -7,7 +7,7 @@ use evenkeel::lab::visitors::{Kind, Tally};
 use super::{Outcomes, median, name};
 
 /// Prints a line for each event and system.
-pub fn print(outcomes: &Outcomes) {
+pub(crate) fn print(outcomes: &Outcomes) {
     println!(
         "\nconnections cut of those open when it happened, by kind (medians); wrong is the sum of all rounds"
     );

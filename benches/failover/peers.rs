@@ -23,7 +23,7 @@ use evenkeel::lab::visitors::{Crowd, Habits, Visitors, Visits};
 use nix::sys::signal::Signal;
 
 /// Two machines with keepalived and HAProxy, two backends, a client.
-pub struct Peers {
+pub(crate) struct Peers {
     interval: Duration,
     // Dropped in this order: those who ask, those who serve, their network.
     visitors: Option<Visitors>,
@@ -43,7 +43,7 @@ struct Machine {
 
 impl Peers {
     /// Builds everything and waits until lb1 serves.
-    pub fn start(interval: Duration, crowd: Crowd) -> Result<Self, LabError> {
+    pub(crate) fn start(interval: Duration, crowd: Crowd) -> Result<Self, LabError> {
         let mut lab = Lab::new()?;
         for (name, number) in [
             ("lb1", 1),
@@ -99,7 +99,7 @@ impl Peers {
     }
 
     /// Makes the event happen, watches it, and says what the client saw.
-    pub fn inject(&mut self, event: Event) -> Result<Outcome, LabError> {
+    pub(crate) fn inject(&mut self, event: Event) -> Result<Outcome, LabError> {
         let mark = self.probe.mark();
         thread::sleep(LIMIT);
         let before = node_address(usize::from(event == Event::Return));
@@ -287,7 +287,7 @@ impl Peers {
 }
 
 /// Returns where Debian has a program.
-pub fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     Path::new("/usr/sbin").join(name)
 }
 

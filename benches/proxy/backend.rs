@@ -15,7 +15,7 @@ use crate::measure::{Place, pin};
 use crate::wire::{Ask, TOKEN_LEN, filler, head_end, is_body_at, parse_ask, token_text};
 
 /// The running backend; it ends on drop.
-pub struct Backend {
+pub(crate) struct Backend {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -29,7 +29,7 @@ struct Shared {
 
 impl Backend {
     /// Starts it on a host.
-    pub fn start(host: &Host, address: SocketAddr, place: Place) -> Result<Self, LabError> {
+    pub(crate) fn start(host: &Host, address: SocketAddr, place: Place) -> Result<Self, LabError> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         let listener = host.try_run("listen", move || TcpListener::bind(address))?;
@@ -46,7 +46,7 @@ impl Backend {
     }
 
     /// Returns how many requests were wrong so far.
-    pub fn bad(&self) -> u64 {
+    pub(crate) fn bad(&self) -> u64 {
         self.shared.bad.load(Relaxed)
     }
 }
@@ -271,7 +271,7 @@ impl Conn {
 }
 
 /// The name of its thread.
-pub const THREAD: &str = "bench-backend";
+pub(crate) const THREAD: &str = "bench-backend";
 const LISTENER: u64 = u64::MAX;
 const EVENTS: usize = 256;
 const SCRATCH_BYTES: usize = 256 << 10;

@@ -15,7 +15,7 @@ use crate::wire::{TOKEN_LEN, Template, head_end, is_body_at, parse_head, token_t
 
 /// What can be wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// No connection could be had.
     Connect,
     /// The connection ended with an error, or before the answer began.
@@ -42,7 +42,7 @@ pub enum Failure {
 
 /// What came of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// There is more to come.
     Waits,
     /// The answer is complete, and the connection may send again.
@@ -60,7 +60,7 @@ pub enum Turn {
 }
 
 /// A connection and its request.
-pub struct Conn {
+pub(crate) struct Conn {
     stream: Option<TcpStream>,
     generation: u32,
     phase: Phase,
@@ -90,7 +90,7 @@ enum Phase {
 
 impl Conn {
     /// Makes one that is not open.
-    pub fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self {
             stream: None,
             generation: 0,
@@ -105,18 +105,18 @@ impl Conn {
     }
 
     /// Returns which of the sockets that had this place it is.
-    pub const fn generation(&self) -> u32 {
+    pub(crate) const fn generation(&self) -> u32 {
         self.generation
     }
 
     /// Returns since when an answer is missing.
-    pub fn waits_since(&self) -> Option<Instant> {
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
         let waits = matches!(self.phase, Phase::Head | Phase::Body { .. } | Phase::Ending);
         waits.then_some(self.due_at)
     }
 
     /// Closes it.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.stream = None;
         self.generation += 1;
         self.phase = Phase::Idle;
@@ -125,7 +125,7 @@ impl Conn {
     }
 
     /// Opens it, without a request.
-    pub fn open(&mut self, epoll: &Epoll, index: usize, port: u16) -> Result<(), Failure> {
+    pub(crate) fn open(&mut self, epoll: &Epoll, index: usize, port: u16) -> Result<(), Failure> {
         self.close();
         self.phase = Phase::Opening;
         let stream = connect(index, self.generation, port).map_err(|_| Failure::Connect)?;
@@ -142,7 +142,7 @@ impl Conn {
     }
 
     /// Sends a request, or what of it can be sent; opens the connection where it is closed.
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         epoll: &Epoll,
         index: usize,
@@ -194,7 +194,7 @@ impl Conn {
     }
 
     /// Does what can be done now.
-    pub fn turn(
+    pub(crate) fn turn(
         &mut self,
         epoll: &Epoll,
         data: u64,

@@ -2,14 +2,14 @@
 
 /// How often which latency was seen.
 #[derive(Clone)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     counts: Vec<u64>,
     total: u64,
 }
 
 impl Histogram {
     /// Makes an empty one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             counts: vec![0; BUCKETS],
             total: 0,
@@ -17,14 +17,14 @@ impl Histogram {
     }
 
     /// Adds one latency, in nanoseconds.
-    pub fn add(&mut self, nanos: u64) {
+    pub(crate) fn add(&mut self, nanos: u64) {
         self.counts[bucket(nanos)] += 1;
         self.total += 1;
     }
 
     /// Returns the latency in microseconds that this share (0 to 1) of all did not exceed; 0 where
     /// there is none.
-    pub fn quantile_us(&self, share: f64) -> f64 {
+    pub(crate) fn quantile_us(&self, share: f64) -> f64 {
         let wanted = (share * self.total as f64).ceil() as u64;
         let mut seen = 0;
         for (bucket, count) in self.counts.iter().enumerate() {

@@ -24,7 +24,7 @@ use crate::wire::Template;
 
 /// What the generator is to do.
 #[derive(Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Where the proxy listens.
     pub port: u16,
     /// Connections that are busy.
@@ -43,7 +43,7 @@ pub struct Plan {
 
 /// When requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// Each connection sends as soon as it has its answer.
     Closed,
     /// So many a second, by the clock.
@@ -55,7 +55,7 @@ pub enum Pace {
 
 /// What becomes of a connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
+pub(crate) enum Reuse {
     /// It is used again.
     KeepAlive,
     /// The proxy closes it, and a new one is opened.
@@ -63,7 +63,7 @@ pub enum Reuse {
 }
 
 /// What a generator has seen while it measured.
-pub struct Seen {
+pub(crate) struct Seen {
     /// The latencies of what was answered.
     pub latencies: Histogram,
     /// What went wrong, from the first connection to the last, and how often.
@@ -71,7 +71,7 @@ pub struct Seen {
 }
 
 /// A running generator; it stops on drop.
-pub struct Generator {
+pub(crate) struct Generator {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Option<Seen>>>,
 }
@@ -86,7 +86,7 @@ struct Shared {
 
 impl Generator {
     /// Starts it on a host.
-    pub fn start(host: &Host, plan: Plan) -> Result<Self, LabError> {
+    pub(crate) fn start(host: &Host, plan: Plan) -> Result<Self, LabError> {
         let shared = Arc::new(Shared::default());
         let told = Arc::clone(&shared);
         // Host::thread gives no value back, so the thread in the namespace starts this one.
@@ -111,22 +111,22 @@ impl Generator {
     }
 
     /// Begins to take latencies.
-    pub fn measure(&self) {
+    pub(crate) fn measure(&self) {
         self.shared.measuring.store(true, Relaxed);
     }
 
     /// Returns the number of requests answered rightly so far.
-    pub fn answered(&self) -> u64 {
+    pub(crate) fn answered(&self) -> u64 {
         self.shared.answered.load(Relaxed)
     }
 
     /// Returns the number of connections that are idle as planned.
-    pub fn idle(&self) -> usize {
+    pub(crate) fn idle(&self) -> usize {
         self.shared.idle.load(Relaxed) as usize
     }
 
     /// Stops it; `None` where it had died.
-    pub fn stop(mut self) -> Option<Seen> {
+    pub(crate) fn stop(mut self) -> Option<Seen> {
         self.shared.stop.store(true, Relaxed);
         self.thread
             .take()
@@ -359,7 +359,7 @@ fn ticking(epoll: &Epoll, rate: f64) -> std::io::Result<TimerFd> {
 }
 
 /// The name of the generator's thread.
-pub const THREAD: &str = "bench-load";
+pub(crate) const THREAD: &str = "bench-load";
 const TIMER: u64 = u64::MAX;
 const EVENTS: usize = 256;
 const SCRATCH_BYTES: usize = 256 << 10;

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 /// Where a thread or process may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// On the core that generator and backend share.
     LoadCore,
     /// On the core that the proxy has for itself.
@@ -19,7 +19,7 @@ pub enum Place {
 /// Puts the calling thread there, and all it starts from then on.
 ///
 /// Where the machine has one core only, everything stays as it is.
-pub fn pin(place: Place) {
+pub(crate) fn pin(place: Place) {
     let mut cores = CpuSet::new();
     let wanted: &[usize] = match place {
         Place::LoadCore => &[0],
@@ -36,7 +36,7 @@ pub fn pin(place: Place) {
 ///
 /// From the scheduler's own clock (`schedstat`), which counts nanoseconds; `stat` counts ticks of
 /// 10 ms.
-pub fn cpu_ns(pids: &[u32]) -> u64 {
+pub(crate) fn cpu_ns(pids: &[u32]) -> u64 {
     pids.iter()
         .flat_map(|pid| tasks(*pid))
         .map(|task| task_ns(&task))
@@ -44,7 +44,7 @@ pub fn cpu_ns(pids: &[u32]) -> u64 {
 }
 
 /// Returns the nanoseconds of CPU of one thread of this process, by its name.
-pub fn own_thread_ns(name: &str) -> u64 {
+pub(crate) fn own_thread_ns(name: &str) -> u64 {
     let named = |task: &String| {
         fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name)
     };
@@ -57,7 +57,7 @@ pub fn own_thread_ns(name: &str) -> u64 {
 
 /// Returns the user's share of all the CPU time that these processes have used, in ticks: user,
 /// system.
-pub fn ticks(pids: &[u32]) -> (u64, u64) {
+pub(crate) fn ticks(pids: &[u32]) -> (u64, u64) {
     pids.iter().fold((0, 0), |sum, pid| {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let fields = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
@@ -90,7 +90,7 @@ fn task_ns(task: &str) -> u64 {
 
 /// Memory of processes together, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// The sum of their resident sets, where shared pages count once for each.
     pub rss: u64,
     /// The sum of their proportional sets, where shared pages count once.
@@ -99,7 +99,7 @@ pub struct Memory {
 
 impl Memory {
     /// Reads it.
-    pub fn of(pids: &[u32]) -> Self {
+    pub(crate) fn of(pids: &[u32]) -> Self {
         let sum = |file: &str, field: &str| {
             pids.iter()
                 .map(|pid| kilobytes(*pid, file, field))
@@ -121,21 +121,21 @@ fn kilobytes(pid: u32, file: &str, field: &str) -> u64 {
 }
 
 /// Returns the number of open descriptors of these processes.
-pub fn descriptors(pids: &[u32]) -> usize {
+pub(crate) fn descriptors(pids: &[u32]) -> usize {
     let count = |pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     pids.iter().map(count).sum()
 }
 
 /// What the whole machine has done so far, in ticks.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     busy: u64,
     total: u64,
 }
 
 impl Machine {
     /// Reads it.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();
         let numbers: Vec<u64> = text
             .lines()
@@ -156,7 +156,7 @@ impl Machine {
 
     /// Returns the share (0 to 1) of all CPU since then that was neither idle nor these
     /// nanoseconds.
-    pub fn foreign_since(self, before: Self, own_ns: u64) -> f64 {
+    pub(crate) fn foreign_since(self, before: Self, own_ns: u64) -> f64 {
         let (busy, total) = (self.busy - before.busy, self.total - before.total);
         let own_ticks = own_ns as f64 / TICK_NS;
         ((busy as f64 - own_ticks) / (total.max(1) as f64)).max(0.0)

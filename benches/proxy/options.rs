@@ -7,7 +7,7 @@ use crate::workload::Workload;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub(crate) struct Options {
     /// In this order.
     pub workloads: Vec<Workload>,
     /// Whether to soak, after the workloads.
@@ -23,13 +23,13 @@ pub struct Options {
 }
 
 /// Returns all that can take part.
-pub fn everybody() -> Vec<Kind> {
+pub(crate) fn everybody() -> Vec<Kind> {
     let here = |kind: &Kind| *kind != Kind::Before || before().is_some();
     Kind::ALL.into_iter().filter(here).collect()
 }
 
 /// Reads them, or says how they are used.
-pub fn read(arguments: &[String]) -> Result<Options, String> {
+pub(crate) fn read(arguments: &[String]) -> Result<Options, String> {
     let mut options = Options {
         workloads: Vec::new(),
         soak: false,

@@ -23,7 +23,7 @@ use crate::wire::Template;
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The backend itself: how far generator and backend are from being what is measured.
     Direct,
     /// This program.
@@ -40,7 +40,7 @@ pub enum Kind {
 
 impl Kind {
     /// Everybody, in the order of the tables.
-    pub const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Direct,
         Self::Evenkeel,
         Self::Before,
@@ -50,7 +50,7 @@ impl Kind {
     ];
 
     /// Returns its name in flags and tables.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Evenkeel => "evenkeel",
@@ -62,7 +62,7 @@ impl Kind {
     }
 
     /// Returns where it listens.
-    pub const fn port(self) -> u16 {
+    pub(crate) const fn port(self) -> u16 {
         match self {
             Self::Direct => BACKEND_PORT,
             Self::Evenkeel => 8001,
@@ -74,7 +74,7 @@ impl Kind {
     }
 
     /// Returns the program and Debian's package that has it, where it is not ours.
-    pub const fn program(self) -> Option<(&'static str, &'static str)> {
+    pub(crate) const fn program(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Direct | Self::Evenkeel | Self::Before => None,
             Self::Haproxy => Some(("/usr/sbin/haproxy", "haproxy")),
@@ -86,7 +86,7 @@ impl Kind {
 
 /// How many threads or workers a proxy has, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threads {
+pub(crate) enum Threads {
     /// One, on a core of its own.
     One,
     /// Two, wherever the scheduler puts them.
@@ -102,7 +102,7 @@ impl Threads {
     }
 
     /// Returns where the proxy's threads run.
-    pub const fn proxy_place(self) -> Place {
+    pub(crate) const fn proxy_place(self) -> Place {
         match self {
             Self::One => Place::ProxyCore,
             Self::Two => Place::Anywhere,
@@ -110,7 +110,7 @@ impl Threads {
     }
 
     /// Returns where generator and backend run.
-    pub const fn load_place(self) -> Place {
+    pub(crate) const fn load_place(self) -> Place {
         match self {
             Self::One => Place::LoadCore,
             Self::Two => Place::Anywhere,
@@ -119,7 +119,7 @@ impl Threads {
 }
 
 /// A running proxy; it ends on drop.
-pub struct Peer {
+pub(crate) struct Peer {
     /// Who it is.
     pub kind: Kind,
     running: Running,
@@ -136,7 +136,7 @@ enum Running {
 
 impl Peer {
     /// Starts it on a host, and waits until it answers a request.
-    pub fn start(
+    pub(crate) fn start(
         host: &Host,
         kind: Kind,
         threads: Threads,
@@ -160,7 +160,7 @@ impl Peer {
     }
 
     /// Returns its processes.
-    pub fn pids(&mut self) -> Result<Vec<u32>, LabError> {
+    pub(crate) fn pids(&mut self) -> Result<Vec<u32>, LabError> {
         match &mut self.running {
             Running::Nobody => Ok(Vec::new()),
             Running::Node(node) => node.process().family(),
@@ -169,7 +169,7 @@ impl Peer {
     }
 
     /// Returns what it printed.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         match &self.running {
             Running::Nobody => String::new(),
             Running::Node(node) => node.log(),
@@ -217,12 +217,12 @@ fn answers(address: SocketAddr) -> std::io::Result<bool> {
 }
 
 /// Returns the binary of before, where one is named.
-pub fn before() -> Option<PathBuf> {
+pub(crate) fn before() -> Option<PathBuf> {
     std::env::var_os("EVENKEEL_BEFORE").map(PathBuf::from)
 }
 
 /// Returns the packages that are missing for these.
-pub fn missing_packages(kinds: &[Kind]) -> Vec<&'static str> {
+pub(crate) fn missing_packages(kinds: &[Kind]) -> Vec<&'static str> {
     let programs = kinds.iter().filter_map(|kind| kind.program());
     programs
         .filter(|(path, _)| !Path::new(path).exists())
@@ -404,7 +404,7 @@ ENABLE bench
 }
 
 /// Where the backend listens.
-pub const BACKEND_PORT: u16 = 9000;
+pub(crate) const BACKEND_PORT: u16 = 9000;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

@@ -10,10 +10,10 @@ use crate::round::Sample;
 use crate::workload::{Goal, Measure, Shape, Workload};
 
 /// Samples of a workload: by round, by proxy.
-pub type Rounds = Vec<BTreeMap<Kind, Sample>>;
+pub(crate) type Rounds = Vec<BTreeMap<Kind, Sample>>;
 
 /// Prints one measurement as it comes.
-pub fn progress(workload: Workload, round: usize, kind: Kind, sample: &Sample) {
+pub(crate) fn progress(workload: Workload, round: usize, kind: Kind, sample: &Sample) {
     let noisy = if sample.foreign > FOREIGN_MAX {
         "  NOISY"
     } else {
@@ -37,7 +37,7 @@ pub fn progress(workload: Workload, round: usize, kind: Kind, sample: &Sample) {
 
 /// Prints the tables of a workload; returns whether every goal's must was met and nothing went
 /// wrong with ours.
-pub fn print(workload: Workload, shape: &Shape, kinds: &[Kind], rounds: &Rounds) -> bool {
+pub(crate) fn print(workload: Workload, shape: &Shape, kinds: &[Kind], rounds: &Rounds) -> bool {
     let quiet = rounds.iter().filter(|round| is_quiet(round)).count();
     println!(
         "\n{}: {}; medians of {} rounds",

@@ -16,7 +16,7 @@ use crate::wire::Template;
 use crate::workload::Shape;
 
 /// What a measurement has shown.
-pub struct Sample {
+pub(crate) struct Sample {
     /// Requests that were answered rightly in the measured time.
     pub answered: u64,
     /// How long was measured.
@@ -45,39 +45,39 @@ pub struct Sample {
 
 impl Sample {
     /// Returns microseconds of CPU per request; `None` where nothing was answered.
-    pub fn cpu_us(&self) -> Option<f64> {
+    pub(crate) fn cpu_us(&self) -> Option<f64> {
         (self.answered > 0).then(|| self.cpu_ns as f64 / 1e3 / self.answered as f64)
     }
 
     /// Returns requests a second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.answered as f64 / self.span.as_secs_f64()
     }
 
     /// Returns how many cores the proxy used, 1.0 for one that was never idle.
-    pub fn cores(&self) -> f64 {
+    pub(crate) fn cores(&self) -> f64 {
         self.cpu_ns as f64 / 1e9 / self.span.as_secs_f64()
     }
 
     /// Returns how many cores generator and backend used.
-    pub fn load_cores(&self) -> f64 {
+    pub(crate) fn load_cores(&self) -> f64 {
         self.load_ns as f64 / 1e9 / self.span.as_secs_f64()
     }
 
     /// Returns bytes of memory for each idle connection.
-    pub fn bytes_per_idle(&self) -> Option<f64> {
+    pub(crate) fn bytes_per_idle(&self) -> Option<f64> {
         let grown = self.memory.pss.saturating_sub(self.memory_before.pss);
         (self.idle > 0).then(|| grown as f64 / self.idle as f64)
     }
 
     /// Returns the number of all failures.
-    pub fn failed(&self) -> u64 {
+    pub(crate) fn failed(&self) -> u64 {
         self.failures.values().sum::<u64>() + self.bad_at_backend
     }
 }
 
 /// The network, the backend and those who stand before it.
-pub struct Fleet {
+pub(crate) struct Fleet {
     threads: Threads,
     // Dropped in this order.
     peers: Vec<Peer>,
@@ -86,7 +86,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Starts the backend and all these proxies.
-    pub fn start(host: &Host, threads: Threads, kinds: &[Kind]) -> Result<Self, LabError> {
+    pub(crate) fn start(host: &Host, threads: Threads, kinds: &[Kind]) -> Result<Self, LabError> {
         let address = ([0, 0, 0, 0], BACKEND_PORT).into();
         let backend = Backend::start(host, address, threads.load_place())?;
         let start = |kind: &Kind| Peer::start(host, *kind, threads, &[BACKEND_PORT]);
@@ -98,12 +98,12 @@ impl Fleet {
     }
 
     /// Returns whether it has that many threads.
-    pub fn has(&self, threads: Threads) -> bool {
+    pub(crate) fn has(&self, threads: Threads) -> bool {
         self.threads == threads
     }
 
     /// Measures a workload through one of them.
-    pub fn measure(
+    pub(crate) fn measure(
         &mut self,
         host: &Host,
         kind: Kind,

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// Bytes of the response's body.
     pub response_bytes: usize,
     /// Bytes of the request's body.
@@ -21,7 +21,7 @@ pub struct Ask {
 
 /// The request of a workload, to be sent with ever new tokens.
 #[derive(Clone, Debug)]
-pub struct Template {
+pub(crate) struct Template {
     bytes: Vec<u8>,
     head_len: usize,
     token_at: usize,
@@ -30,7 +30,7 @@ pub struct Template {
 
 impl Template {
     /// Builds a request whose head is about 700 bytes long, as a browser's.
-    pub fn new(response_bytes: usize, request_bytes: usize, last: bool) -> Self {
+    pub(crate) fn new(response_bytes: usize, request_bytes: usize, last: bool) -> Self {
         let method = if request_bytes > 0 { "POST" } else { "GET" };
         let mut head = format!("{method} /r/{response_bytes:08x}/{request_bytes:08x}/");
         let token_at = head.len();
@@ -63,7 +63,7 @@ impl Template {
     }
 
     /// Returns the whole request with this token.
-    pub fn with(&mut self, token: u64) -> &[u8] {
+    pub(crate) fn with(&mut self, token: u64) -> &[u8] {
         let text = token_text(token);
         self.bytes[self.token_at..self.token_at + TOKEN_LEN].copy_from_slice(&text);
         if self.ask.request_bytes > 0 {
@@ -75,13 +75,13 @@ impl Template {
     }
 
     /// Returns the bytes of the response's body.
-    pub const fn response_bytes(&self) -> usize {
+    pub(crate) const fn response_bytes(&self) -> usize {
         self.ask.response_bytes
     }
 }
 
 /// Reads what a request asks for from its first line, `None` where it is none of ours.
-pub fn parse_ask(head: &[u8]) -> Option<Ask> {
+pub(crate) fn parse_ask(head: &[u8]) -> Option<Ask> {
     let path = match head {
         [b'G', b'E', b'T', b' ', rest @ ..] | [b'P', b'O', b'S', b'T', b' ', rest @ ..] => rest,
         _ => return None,
@@ -102,7 +102,7 @@ pub fn parse_ask(head: &[u8]) -> Option<Ask> {
 ///
 /// Looks at every fourth byte only: on a core that also has to feed the proxy, searching is not
 /// free.
-pub fn head_end(buf: &[u8]) -> Option<usize> {
+pub(crate) fn head_end(buf: &[u8]) -> Option<usize> {
     let mut at = 3;
     while let Some(byte) = buf.get(at) {
         at += match byte {
@@ -117,7 +117,7 @@ pub fn head_end(buf: &[u8]) -> Option<usize> {
 
 /// A response's head, as far as we care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// The status.
     pub status: u16,
     /// What Content-Length says; `None` where it is missing or wrong.
@@ -125,7 +125,7 @@ pub struct Head {
 }
 
 /// Reads a response's head, `None` where it is none.
-pub fn parse_head(head: &[u8]) -> Option<Head> {
+pub(crate) fn parse_head(head: &[u8]) -> Option<Head> {
     if !head.starts_with(b"HTTP/1.") || head.get(8) != Some(&b' ') {
         return None;
     }
@@ -145,7 +145,12 @@ pub fn parse_head(head: &[u8]) -> Option<Head> {
 
 /// Returns whether these bytes are the ones that stand at `offset` in a body of `total` bytes with
 /// this token.
-pub fn is_body_at(bytes: &[u8], offset: usize, total: usize, token: &[u8; TOKEN_LEN]) -> bool {
+pub(crate) fn is_body_at(
+    bytes: &[u8],
+    offset: usize,
+    total: usize,
+    token: &[u8; TOKEN_LEN],
+) -> bool {
     let end = offset + bytes.len();
     if end > total {
         return false;
@@ -165,7 +170,7 @@ pub fn is_body_at(bytes: &[u8], offset: usize, total: usize, token: &[u8; TOKEN_
 }
 
 /// Returns the token as it stands in paths and bodies.
-pub fn token_text(token: u64) -> [u8; TOKEN_LEN] {
+pub(crate) fn token_text(token: u64) -> [u8; TOKEN_LEN] {
     let mut text = [0; TOKEN_LEN];
     for (at, byte) in token.to_be_bytes().into_iter().enumerate() {
         text[2 * at] = HEX[usize::from(byte >> 4)];
@@ -175,7 +180,7 @@ pub fn token_text(token: u64) -> [u8; TOKEN_LEN] {
 }
 
 /// Returns what bodies have between their tokens.
-pub fn filler() -> &'static [u8] {
+pub(crate) fn filler() -> &'static [u8] {
     static FILLER: OnceLock<Vec<u8>> = OnceLock::new();
     FILLER.get_or_init(|| {
         let mut chance = fastrand::Rng::with_seed(7);
@@ -197,9 +202,9 @@ fn number(text: &[u8]) -> Option<usize> {
 }
 
 /// Bytes of a token.
-pub const TOKEN_LEN: usize = 16;
+pub(crate) const TOKEN_LEN: usize = 16;
 /// The largest body that can be asked for.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
 const PATH_LEN: usize = 37;
 const HEAD_BYTES: usize = 700;
 const HEX: &[u8; 16] = b"0123456789abcdef";

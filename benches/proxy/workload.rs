@@ -5,7 +5,7 @@ use crate::peers::{Kind, Threads};
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// 64 B keep-alive GET, 64 connections, one thread.
     W1,
     /// The same, two threads.
@@ -28,7 +28,7 @@ pub enum Workload {
 
 /// What a workload sends, and through whom.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// One line for the tables.
     pub title: &'static str,
     /// Threads of the proxies.
@@ -53,7 +53,7 @@ pub struct Shape {
 
 /// What a goal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
+pub(crate) enum Measure {
     /// CPU per request, as a ratio to this peer's of the same round.
     CpuRatio(Kind),
     /// Bytes of memory per idle connection.
@@ -64,7 +64,7 @@ pub enum Measure {
 
 /// A goal of the issue.
 #[derive(Clone, Copy, Debug)]
-pub struct Goal {
+pub(crate) struct Goal {
     /// What it is about.
     pub measure: Measure,
     /// At most this.
@@ -75,7 +75,7 @@ pub struct Goal {
 
 impl Workload {
     /// All, in the order of the issue.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::W1,
         Self::Two,
         Self::Open,
@@ -88,7 +88,7 @@ impl Workload {
     ];
 
     /// Returns its name in the arguments.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::W1 => "w1",
             Self::Two => "two",
@@ -103,7 +103,7 @@ impl Workload {
     }
 
     /// Returns what it does; `rate` replaces its own rate, where it has one.
-    pub fn shape(self, rate: Option<f64>) -> Shape {
+    pub(crate) fn shape(self, rate: Option<f64>) -> Shape {
         let base = Shape {
             title: "64 B keep-alive GET, 64 connections, one thread",
             threads: Threads::One,
@@ -176,7 +176,7 @@ impl Workload {
     }
 
     /// Returns what the issue wants of it.
-    pub fn goals(self) -> Vec<Goal> {
+    pub(crate) fn goals(self) -> Vec<Goal> {
         let to = |peer, must, aim| Goal {
             measure: Measure::CpuRatio(peer),
             must,

@@ -6,7 +6,7 @@ use super::outcome::{EXIT_DONE, refuse};
 use crate::process::supervisor::{self, Options};
 
 /// Runs the daemon until it is told to stop; returns the exit code.
-pub fn run(config: PathBuf, node: Option<String>, runtime_dir: PathBuf) -> i32 {
+pub(super) fn run(config: PathBuf, node: Option<String>, runtime_dir: PathBuf) -> i32 {
     match supervisor::run(&Options {
         config,
         node,

@@ -13,7 +13,7 @@ use crate::ipc::log::Rfc3339;
 
 /// Whether to go on after what has happened so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub(super) enum Until {
     /// Print what is remembered.
     Now,
     /// `--follow`: go on until interrupted, also over a restart of the daemon.
@@ -21,7 +21,7 @@ pub enum Until {
 }
 
 /// Prints events, one a line; returns the exit code.
-pub fn run(runtime_dir: &Path, output: Output, until: Until) -> i32 {
+pub(super) fn run(runtime_dir: &Path, output: Output, until: Until) -> i32 {
     let mut seen = 0;
     loop {
         match ask(runtime_dir, seen) {

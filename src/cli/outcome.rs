@@ -12,7 +12,7 @@ pub enum Output {
 }
 
 /// Prints why the daemon cannot run, or a file is wrong; returns the exit code.
-pub fn refuse(error: &SupervisorError) -> i32 {
+pub(super) fn refuse(error: &SupervisorError) -> i32 {
     print_error(error);
     if error.is_bad_config() {
         EXIT_CONFIG

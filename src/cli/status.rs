@@ -12,7 +12,7 @@ use crate::ipc::control::{
 
 /// Why there is no status.
 #[derive(Debug, thiserror::Error)]
-pub enum StatusError {
+pub(super) enum StatusError {
     /// Nobody listens, or no answer came in time.
     #[error("failed to ask the daemon at {}: {source}\nhelp: is it running? its --runtime-dir must be the same", path.display())]
     Ask {
@@ -27,7 +27,7 @@ pub enum StatusError {
 }
 
 /// Prints the status; returns the exit code.
-pub fn run(runtime_dir: &Path, output: Output) -> i32 {
+pub(super) fn run(runtime_dir: &Path, output: Output) -> i32 {
     let status = match ask(runtime_dir) {
         Ok(status) => status,
         Err(error) => {
@@ -47,7 +47,7 @@ pub fn run(runtime_dir: &Path, output: Output) -> i32 {
 }
 
 /// Returns the status of the daemon that uses this runtime directory.
-pub fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
+pub(super) fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
     match control::ask(runtime_dir, &Request::Status, ANSWER_TIMEOUT) {
         Ok(Response::Status(status)) => Ok(*status),
         Ok(Response::Events(_)) => Err(StatusError::Refused("it answered something else".into())),
@@ -284,7 +284,7 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 }
 
 /// Returns the rows with their columns aligned, two spaces apart.
-pub fn table(rows: &[Vec<String>]) -> String {
+pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {

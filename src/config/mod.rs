@@ -134,8 +134,8 @@ pub struct ListenerTimeouts {
 }
 
 impl Default for ListenerTimeouts {
-    fn default() -> ListenerTimeouts {
-        ListenerTimeouts {
+    fn default() -> Self {
+        Self {
             request_head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
             request_body: Duration::from_secs(30),
@@ -163,8 +163,8 @@ pub struct ListenerLimits {
 }
 
 impl Default for ListenerLimits {
-    fn default() -> ListenerLimits {
-        ListenerLimits {
+    fn default() -> Self {
+        Self {
             head_bytes: 32 * 1024,
             fields: 100,
             target_bytes: 8 * 1024,
@@ -189,8 +189,8 @@ pub struct ForwardingConfig {
 }
 
 impl Default for ForwardingConfig {
-    fn default() -> ForwardingConfig {
-        ForwardingConfig {
+    fn default() -> Self {
+        Self {
             trusted_proxies: Vec::new(),
             forwarded: OptionalField::Omit,
             via: OptionalField::Omit,
@@ -292,8 +292,8 @@ pub struct ProxyConfig {
 }
 
 impl Default for ProxyConfig {
-    fn default() -> ProxyConfig {
-        ProxyConfig {
+    fn default() -> Self {
+        Self {
             threads: None,
             drain: Duration::from_secs(5),
             connections: 20_000,
@@ -325,9 +325,9 @@ pub enum AccessLogTarget {
 impl fmt::Display for AccessLogTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AccessLogTarget::File(path) => write!(f, "{}", path.display()),
-            AccessLogTarget::StandardOutput => f.write_str("stdout"),
-            AccessLogTarget::Journald => f.write_str("journald"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::StandardOutput => f.write_str("stdout"),
+            Self::Journald => f.write_str("journald"),
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spa
 
 /// Where something stands, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub(super) struct Position {
     /// From 1.
     pub line: usize,
     /// From 1.
@@ -23,7 +23,7 @@ pub struct Position {
 
 /// Returns the position of every key and value in the order of the text, or `None` if there are not
 /// `count` of them.
-pub fn positions(text: &str, count: u32) -> Option<Vec<Position>> {
+pub(super) fn positions(text: &str, count: u32) -> Option<Vec<Position>> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::AsOrdinary,
@@ -60,8 +60,8 @@ fn flatten(seen: &Spanned<Seen>, positions: &mut Vec<Position>) {
 /// The shape of a value, without the value.
 enum Seen {
     Leaf,
-    List(Vec<Spanned<Seen>>),
-    Map(Vec<(Spanned<Seen>, Spanned<Seen>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(Spanned<Self>, Spanned<Self>)>),
 }
 
 impl<'de> Deserialize<'de> for Seen {

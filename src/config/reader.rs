@@ -97,7 +97,7 @@ impl<'a> Value<'a> {
     }
 
     /// Returns the items of a list that is not empty.
-    pub(super) fn items(self, what: &str, problems: &mut Problems) -> Option<Vec<Value<'a>>> {
+    pub(super) fn items(self, what: &str, problems: &mut Problems) -> Option<Vec<Self>> {
         let Kind::List(items) = &self.node.kind else {
             self.expected(&format!("a list of {what}"), problems);
             return None;
@@ -118,7 +118,7 @@ impl<'a> Value<'a> {
     }
 
     /// Returns the entries of a map whose keys are names of the user's choice; each name once.
-    pub(super) fn entries(self, what: &str, problems: &mut Problems) -> Option<Vec<Value<'a>>> {
+    pub(super) fn entries(self, what: &str, problems: &mut Problems) -> Option<Vec<Self>> {
         let Kind::Map(entries) = &self.node.kind else {
             self.expected(&format!("a map of {what}"), problems);
             return None;
@@ -148,7 +148,7 @@ impl<'a> Value<'a> {
     }
 
     /// Returns what stands under a key of the map below, without a word about the others.
-    pub(super) fn find(self, key: &str) -> Option<Value<'a>> {
+    pub(super) fn find(self, key: &str) -> Option<Self> {
         let Kind::Map(entries) = &self.node.kind else {
             return None;
         };

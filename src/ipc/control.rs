@@ -292,8 +292,8 @@ pub struct PoolStatus {
 
 impl PoolStatus {
     /// Returns a pool of whose requests nothing is known.
-    pub fn uncounted(name: String, backends: Vec<BackendStatus>) -> PoolStatus {
-        PoolStatus {
+    pub fn uncounted(name: String, backends: Vec<BackendStatus>) -> Self {
+        Self {
             name,
             backends,
             retries_total: 0,

@@ -61,13 +61,11 @@ impl Attack {
         let mut rounds = 0;
         while Instant::now() < until {
             rounds += match self {
-                Attack::LateHeads(count) => late(target, count, &long_head(false)).await,
-                Attack::LateOptions(count) => late(target, count, &long_head(true)).await,
-                Attack::Pipelines(count) => many(count, |_| pipeline(target, until)).await,
-                Attack::Downloads(count) => many(count, |_| download(target, until)).await,
-                Attack::Uploads(count, bytes) => {
-                    many(count, |_| upload(target, until, bytes)).await
-                }
+                Self::LateHeads(count) => late(target, count, &long_head(false)).await,
+                Self::LateOptions(count) => late(target, count, &long_head(true)).await,
+                Self::Pipelines(count) => many(count, |_| pipeline(target, until)).await,
+                Self::Downloads(count) => many(count, |_| download(target, until)).await,
+                Self::Uploads(count, bytes) => many(count, |_| upload(target, until, bytes)).await,
             };
         }
         rounds

@@ -34,7 +34,7 @@ pub struct Shares {
 
 impl Shares {
     /// Shares out `limit` descriptors.
-    pub fn of(limit: u64, wanted: Wanted) -> Shares {
+    pub fn of(limit: u64, wanted: Wanted) -> Self {
         let threads = wanted.threads.max(1);
         let fixed = FIXED
             .saturating_add(wanted.sockets)
@@ -49,7 +49,7 @@ impl Shares {
             .saturating_add(threads.saturating_mul(KEPT_WANTED));
         let rest = limit.saturating_sub(fixed);
         if limit >= limit_wanted {
-            return Shares {
+            return Self {
                 connections: wanted.connections,
                 kept_a_worker: (rest - both_sides - pipes) / threads,
                 pipes_a_worker: PIPES_A_WORKER,
@@ -57,7 +57,7 @@ impl Shares {
             };
         }
         // Four fifths for clients and their backends, a tenth each for what is merely useful.
-        Shares {
+        Self {
             connections: wanted.connections.min((rest * 2 / 5).max(1)),
             kept_a_worker: rest / 10 / threads,
             pipes_a_worker: (rest / 20 / threads).min(PIPES_A_WORKER),

@@ -12,14 +12,14 @@ use evenkeel::config::{self, NodeName};
 use evenkeel::process::proxy::{PassedSocket, Proxy};
 
 /// What the backend is to answer.
-pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// How that answer ends, whatever the proxy has added to its head.
-pub const ANSWER_END: &[u8] = b"\r\n\r\nhello";
+pub(crate) const ANSWER_END: &[u8] = b"\r\n\r\nhello";
 
 /// Starts a proxy of one data thread for this backend, which has these other keys; returns it and
 /// where it listens.
-pub fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
+pub(crate) fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let yaml = format!(
@@ -37,7 +37,7 @@ pub fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
 }
 
 /// Starts a backend that serves each connection on a thread of its own; returns where it listens.
-pub fn backend(serve: fn(TcpStream)) -> SocketAddr {
+pub(crate) fn backend(serve: fn(TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -51,7 +51,7 @@ pub fn backend(serve: fn(TcpStream)) -> SocketAddr {
 }
 
 /// Reads up to this end; returns whether it has come.
-pub fn has_read(stream: &mut TcpStream, end: &[u8]) -> bool {
+pub(crate) fn has_read(stream: &mut TcpStream, end: &[u8]) -> bool {
     let mut buffer = [0; 4096];
     let mut len = 0;
     while !buffer[..len].ends_with(end) {

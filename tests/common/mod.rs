@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks `ask` until it says something, or fails with `hope`.
-pub fn poll<T>(hope: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn poll<T>(hope: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline_at = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
@@ -26,13 +26,13 @@ pub fn poll<T>(hope: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits until `ask` says yes, or fails with `hope`.
-pub fn wait_until(hope: &str, mut ask: impl FnMut() -> bool) {
+pub(crate) fn wait_until(hope: &str, mut ask: impl FnMut() -> bool) {
     poll(hope, || ask().then_some(()));
 }
 
 /// One HTTP message as it was on the wire, its body decoded.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub(crate) struct Message {
     /// From the first line to the empty one.
     pub head: String,
     /// Without chunk framing.
@@ -41,7 +41,7 @@ pub struct Message {
 
 impl Message {
     /// Returns all values of a field, joined by `|`; `None` where it is missing.
-    pub fn field(&self, name: &str) -> Option<String> {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self
             .head
             .lines()
@@ -54,7 +54,7 @@ impl Message {
     }
 
     /// Returns the status of a response.
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         let status = self
             .head
             .split(' ')
@@ -64,18 +64,18 @@ impl Message {
     }
 
     /// Returns the first line.
-    pub fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         self.head.lines().next().unwrap_or("")
     }
 
     /// Returns the body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// One end of a TCP connection that reads messages and writes bytes.
-pub struct Wire {
+pub(crate) struct Wire {
     /// The socket.
     pub stream: TcpStream,
     read_ahead: Vec<u8>,
@@ -83,24 +83,24 @@ pub struct Wire {
 
 impl Wire {
     /// Wraps a connection; no read waits longer than `PATIENCE`.
-    pub fn new(stream: TcpStream) -> Wire {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a timeout can be set");
         stream.set_nodelay(true).expect("nodelay can be set");
-        Wire {
+        Self {
             stream,
             read_ahead: Vec::new(),
         }
     }
 
     /// Connects.
-    pub fn connect(to: SocketAddr) -> Wire {
-        Wire::new(TcpStream::connect(to).expect("the proxy accepts"))
+    pub(crate) fn connect(to: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(to).expect("the proxy accepts"))
     }
 
     /// Writes.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream
             .write_all(bytes.as_ref())
             .expect("the peer takes bytes");
@@ -114,7 +114,7 @@ impl Wire {
     }
 
     /// Reads up to and with the next empty line; `None` where the connection ends first.
-    pub fn head(&mut self) -> Option<String> {
+    pub(crate) fn head(&mut self) -> Option<String> {
         loop {
             if let Some(at) = self
                 .read_ahead
@@ -131,7 +131,7 @@ impl Wire {
     }
 
     /// Reads exactly so many bytes; fewer where the connection ends first.
-    pub fn take(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
         while self.read_ahead.len() < count {
             if !matches!(self.fill(), Ok(1..)) {
                 break;
@@ -142,13 +142,13 @@ impl Wire {
     }
 
     /// Reads to the end of the connection; a reset is an end.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         while matches!(self.fill(), Ok(1..)) {}
         std::mem::take(&mut self.read_ahead)
     }
 
     /// Returns whether the peer has ended the connection, without a byte more.
-    pub fn is_ended(&mut self) -> bool {
+    pub(crate) fn is_ended(&mut self) -> bool {
         self.rest().is_empty()
     }
 
@@ -183,7 +183,7 @@ impl Wire {
     }
 
     /// Reads a request; `None` where there is none or it breaks off.
-    pub fn request(&mut self) -> Option<Message> {
+    pub(crate) fn request(&mut self) -> Option<Message> {
         let mut message = Message {
             head: self.head()?,
             body: Vec::new(),
@@ -201,7 +201,7 @@ impl Wire {
     }
 
     /// Reads the response to a request by `method`; `None` where there is none or it breaks off.
-    pub fn try_response(&mut self, method: &str) -> Option<Message> {
+    pub(crate) fn try_response(&mut self, method: &str) -> Option<Message> {
         let mut message = Message {
             head: self.head()?,
             body: Vec::new(),
@@ -225,19 +225,19 @@ impl Wire {
     }
 
     /// Reads a response that must come whole.
-    pub fn response(&mut self) -> Message {
+    pub(crate) fn response(&mut self) -> Message {
         self.try_response("GET").expect("a whole response comes")
     }
 
     /// Sends a request and reads its response.
-    pub fn ask(&mut self, request: &str) -> Message {
+    pub(crate) fn ask(&mut self, request: &str) -> Message {
         self.send(request);
         self.response()
     }
 }
 
 /// A backend whose every connection runs a script.
-pub struct Backend {
+pub(crate) struct Backend {
     /// Where it listens.
     pub address: SocketAddr,
     accepted: Arc<AtomicUsize>,
@@ -247,7 +247,7 @@ pub struct Backend {
 }
 
 /// What a script may use: the connection and the list of requests to record in.
-pub struct Visit {
+pub(crate) struct Visit {
     /// The connection from the proxy.
     pub wire: Wire,
     /// 0 for the first connection of this backend.
@@ -257,7 +257,7 @@ pub struct Visit {
 
 impl Visit {
     /// Reads and records a request; `None` where the proxy has closed.
-    pub fn request(&mut self) -> Option<Message> {
+    pub(crate) fn request(&mut self) -> Option<Message> {
         let request = self.wire.request()?;
         self.requests
             .lock()
@@ -269,14 +269,17 @@ impl Visit {
 
 impl Backend {
     /// Starts a backend on a free port of 127.0.0.1.
-    pub fn scripted(script: impl Fn(Visit) + Send + Sync + 'static) -> Backend {
+    pub(crate) fn scripted(script: impl Fn(Visit) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Backend::on(listener, script)
+        Self::on(listener, script)
     }
 
     /// Starts a backend on a listening socket.
-    pub fn on(listener: TcpListener, script: impl Fn(Visit) + Send + Sync + 'static) -> Backend {
-        let backend = Backend {
+    pub(crate) fn on(
+        listener: TcpListener,
+        script: impl Fn(Visit) + Send + Sync + 'static,
+    ) -> Self {
+        let backend = Self {
             address: listener.local_addr().expect("it is bound"),
             accepted: Arc::default(),
             requests: Arc::default(),
@@ -315,8 +318,8 @@ impl Backend {
     }
 
     /// Starts a backend that answers every request with `response`, as it is.
-    pub fn saying(response: &'static str) -> Backend {
-        Backend::scripted(move |mut visit| {
+    pub(crate) fn saying(response: &'static str) -> Self {
+        Self::scripted(move |mut visit| {
             while visit.request().is_some() {
                 visit.wire.send(response);
             }
@@ -324,8 +327,8 @@ impl Backend {
     }
 
     /// Starts a backend that answers 200 with `name` as its body.
-    pub fn named(name: &'static str) -> Backend {
-        Backend::scripted(move |mut visit| {
+    pub(crate) fn named(name: &'static str) -> Self {
+        Self::scripted(move |mut visit| {
             while visit.request().is_some() {
                 let length = name.len();
                 visit.wire.send(format!(
@@ -336,22 +339,22 @@ impl Backend {
     }
 
     /// Returns how many connections it has accepted.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
     /// Returns the requests it has read.
-    pub fn requests(&self) -> Vec<Message> {
+    pub(crate) fn requests(&self) -> Vec<Message> {
         self.requests.lock().expect("no panic").clone()
     }
 
     /// Returns the last request it has read.
-    pub fn last_request(&self) -> Message {
+    pub(crate) fn last_request(&self) -> Message {
         self.requests().pop().expect("a request has come")
     }
 
     /// Closes its open connections, as a restart would.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         for stream in self.open.lock().expect("no panic").drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -367,7 +370,7 @@ impl Drop for Backend {
 }
 
 /// Returns an address where nobody listens: bound and kept, so that nobody else gets it either.
-pub fn refusing_address() -> (socket2::Socket, SocketAddr) {
+pub(crate) fn refusing_address() -> (socket2::Socket, SocketAddr) {
     let socket =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");

@@ -11,7 +11,7 @@ use insta::assert_snapshot;
 
 use super::{errors, listener, pool, router};
 
-pub const SHIPPED: &[(&str, &str)] = &[
+pub(crate) const SHIPPED: &[(&str, &str)] = &[
     (
         "config/evenkeel.yaml",
         include_str!("../../config/evenkeel.yaml"),
@@ -35,7 +35,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
 ];
 
 /// Every key, with a text that the manual has about it.
-pub const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "node",
     "access_log",
     "to",
@@ -111,7 +111,7 @@ pub const KEYS: &[&str] = &[
     "threads",
 ];
 
-pub fn accepted(text: &str) -> Config {
+pub(crate) fn accepted(text: &str) -> Config {
     accepted_for(text, NodeName::Given("lb1"))
 }
 
@@ -123,7 +123,7 @@ fn accepted_for(text: &str, node: NodeName<'_>) -> Config {
 }
 
 /// Returns the shipped configuration with every commented key in force.
-pub fn uncommented() -> String {
+pub(crate) fn uncommented() -> String {
     let text = SHIPPED[0].1;
     let lines = text.lines().map(|line| {
         let bare = line.trim_start();

@@ -12,7 +12,7 @@ use evenkeel::config::{
 use evenkeel::model::{AdverInterval, Family, Priority, Version};
 
 /// Reads a text as any node would, and panics where it should not be read so.
-pub fn check_text(text: &str) {
+pub(crate) fn check_text(text: &str) {
     let first = parse(PATH, text, NodeName::Given("lb1"));
     let again = parse(PATH, text, NodeName::Given("lb1"));
     assert_eq!(first, again, "the answer is always the same");

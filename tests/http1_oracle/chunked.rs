@@ -18,7 +18,7 @@ enum Outcome {
 
 /// Panics where a body is read otherwise than by the plain reader or hyper, where it depends on the
 /// ends of reads what it means, or where what is handed on is not the same body.
-pub fn check(text: &[u8], cuts: &[usize]) {
+pub(crate) fn check(text: &[u8], cuts: &[usize]) {
     for unwrap in [ChunkFraming::Strip, ChunkFraming::Keep] {
         let whole = read(text, &[usize::MAX], unwrap);
         assert_eq!(read(text, cuts, unwrap), whole, "{cuts:?}");

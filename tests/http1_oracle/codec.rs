@@ -14,7 +14,7 @@ use crate::meaning::Meaning;
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It breaks a rule.
     Refused,
     /// It has not ended.
@@ -64,7 +64,7 @@ fn meaning(what: String, path: &str, fields: &Fields<'_, '_>) -> Meaning {
 }
 
 /// Reads a request.
-pub fn read_request(input: &[u8], cuts: &[usize], limits: &HeadLimits) -> Outcome {
+pub(crate) fn read_request(input: &[u8], cuts: &[usize], limits: &HeadLimits) -> Outcome {
     let mut seen = None;
     for end in ends(input, cuts) {
         let bytes = &input[..end];
@@ -95,7 +95,7 @@ pub fn read_request(input: &[u8], cuts: &[usize], limits: &HeadLimits) -> Outcom
 }
 
 /// Reads a response, interim ones before it left out.
-pub fn read_response(
+pub(crate) fn read_response(
     mut input: &[u8],
     cuts: &[usize],
     asked: AskedFor,

@@ -13,21 +13,21 @@ use crate::meaning::Meaning;
 use crate::oracle;
 
 /// Reads a fuzzer's input as a request.
-pub fn fuzz_request(input: &[u8]) {
+pub(crate) fn fuzz_request(input: &[u8]) {
     if let Some((_, cuts, text)) = parts(input) {
         check_request(text, &cuts);
     }
 }
 
 /// Reads a fuzzer's input as a response.
-pub fn fuzz_response(input: &[u8]) {
+pub(crate) fn fuzz_response(input: &[u8]) {
     if let Some((choices, cuts, text)) = parts(input) {
         check_response(text, &cuts, asked(choices));
     }
 }
 
 /// Reads a fuzzer's input as a chunked body.
-pub fn fuzz_chunked(input: &[u8]) {
+pub(crate) fn fuzz_chunked(input: &[u8]) {
     if let Some((_, cuts, text)) = parts(input) {
         chunked::check(text, &cuts);
     }
@@ -44,7 +44,7 @@ fn parts(input: &[u8]) -> Option<(u8, Vec<usize>, &[u8])> {
 }
 
 /// Makes four of the choices of `choices`.
-pub fn asked(choices: u8) -> AskedFor {
+pub(crate) fn asked(choices: u8) -> AskedFor {
     let has = |bit: u8| choices & (1 << bit) != 0;
     AskedFor {
         method: match has(7) {
@@ -69,7 +69,7 @@ pub fn asked(choices: u8) -> AskedFor {
 
 /// Panics where a request is accepted that hyper refuses or reads otherwise, where it means
 /// something else once it was sent on, or where it depends on the ends of reads what it means.
-pub fn check_request(text: &[u8], cuts: &[usize]) {
+pub(crate) fn check_request(text: &[u8], cuts: &[usize]) {
     let limits = HeadLimits::default();
     let outcome = read_request(text, cuts, &limits);
     match (read_request(text, &[usize::MAX], &limits), &outcome) {
@@ -140,7 +140,7 @@ fn check_forwards(meaning: &Meaning, sent: &[u8]) -> Forwards {
 
 /// Panics where a response is accepted that hyper refuses or reads otherwise, where it means
 /// something else once it was sent on, or where it depends on the ends of reads what it means.
-pub fn check_response(text: &[u8], cuts: &[usize], asked: AskedFor) {
+pub(crate) fn check_response(text: &[u8], cuts: &[usize], asked: AskedFor) {
     let limits = HeadLimits::default();
     let outcome = read_response(text, cuts, asked, &limits);
     match (read_response(text, &[usize::MAX], asked, &limits), &outcome) {

@@ -2,7 +2,7 @@
 
 /// What a message says, whoever has read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meaning {
+pub(crate) struct Meaning {
     /// The method, or the status.
     pub what: String,
     /// The path and query; empty for a response.
@@ -15,13 +15,13 @@ pub struct Meaning {
 
 impl Meaning {
     /// Returns the values of a field.
-    pub fn field(&self, name: &str) -> Vec<&[u8]> {
+    pub(crate) fn field(&self, name: &str) -> Vec<&[u8]> {
         let of_name = self.fields.iter().filter(|(known, _)| known == name);
         of_name.map(|(_, value)| value.as_slice()).collect()
     }
 
     /// Returns whether all else is the same.
-    pub fn same_but_for_fields(&self, other: &Meaning) -> bool {
+    pub(crate) fn same_but_for_fields(&self, other: &Self) -> bool {
         (&self.what, &self.path, &self.body) == (&other.what, &other.path, &other.body)
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Returns sizes of reads.
-pub fn cuts() -> impl Strategy<Value = Vec<usize>> {
+pub(crate) fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
         1 => Just(vec![usize::MAX]),
         1 => Just(vec![1]),
@@ -180,16 +180,16 @@ fn message(
 }
 
 /// Returns a request.
-pub fn request() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn request() -> impl Strategy<Value = Vec<u8>> {
     changed(message(first_line(), hosts()))
 }
 
 /// Returns a response.
-pub fn response() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn response() -> impl Strategy<Value = Vec<u8>> {
     changed(message(status_line(), Just(Vec::new())))
 }
 
 /// Returns a body, chunked or not.
-pub fn body() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn body() -> impl Strategy<Value = Vec<u8>> {
     changed(body_text())
 }

@@ -59,7 +59,7 @@ fn meaning(what: String, path: String, fields: &HeaderMap) -> Meaning {
 }
 
 /// Returns what hyper reads as the first request; `None` where it refuses it.
-pub fn read_request(text: &[u8]) -> Option<Meaning> {
+pub(crate) fn read_request(text: &[u8]) -> Option<Meaning> {
     let asks_the_server = asks_the_server(text);
     let first: Rc<RefCell<Option<Option<Meaning>>>> = Rc::default();
     let heard = Rc::clone(&first);
@@ -105,7 +105,7 @@ fn asks_the_server(text: &[u8]) -> bool {
 }
 
 /// Returns what hyper reads as the response to GET or HEAD; `None` where it refuses it.
-pub fn read_response(text: &[u8], to_head: bool) -> Option<Meaning> {
+pub(crate) fn read_response(text: &[u8], to_head: bool) -> Option<Meaning> {
     run(async {
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_headers(FIELDS_MAX)

@@ -9,7 +9,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 /// Our end of it.
 #[derive(Debug)]
-pub struct Wire<'a> {
+pub(crate) struct Wire<'a> {
     left: &'a [u8],
     /// A server speaks when it is asked.
     asked: bool,
@@ -18,7 +18,7 @@ pub struct Wire<'a> {
 
 impl<'a> Wire<'a> {
     /// Returns a connection whose client says `text` and ends its side.
-    pub fn from_client(text: &'a [u8]) -> Wire<'a> {
+    pub(crate) fn from_client(text: &'a [u8]) -> Self {
         Wire {
             left: text,
             asked: true,
@@ -27,7 +27,7 @@ impl<'a> Wire<'a> {
     }
 
     /// Returns a connection whose server hears a request, says `text` and ends its side.
-    pub fn from_server(text: &'a [u8]) -> Wire<'a> {
+    pub(crate) fn from_server(text: &'a [u8]) -> Self {
         Wire {
             left: text,
             asked: false,

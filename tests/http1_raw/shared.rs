@@ -1,10 +1,10 @@
 //! What is wrong from either side: the same lines in a request and in a response.
 
 /// A name, its clause, and bytes.
-pub type Row = (&'static str, &'static str, &'static str);
+pub(crate) type Row = (&'static str, &'static str, &'static str);
 
 /// Field lines that no head may have; the token of the request's refusal.
-pub const BAD_FIELDS: [(Row, &str); 24] = [
+pub(crate) const BAD_FIELDS: [(Row, &str); 24] = [
     (
         ("bare CR in a value", "RFC 9112 §2.2", "X: a\rb\r\n"),
         "head_invalid",
@@ -106,7 +106,7 @@ pub const BAD_FIELDS: [(Row, &str); 24] = [
 ];
 
 /// Field lines that travel as they are.
-pub const GOOD_FIELDS: [Row; 10] = [
+pub(crate) const GOOD_FIELDS: [Row; 10] = [
     (
         "all token bytes in a name",
         "RFC 9110 §5.6.2",
@@ -132,7 +132,7 @@ pub const GOOD_FIELDS: [Row; 10] = [
 ];
 
 /// Values that are no length.
-pub const BAD_LENGTHS: [Row; 19] = [
+pub(crate) const BAD_LENGTHS: [Row; 19] = [
     ("plus sign", "RFC 9110 §8.6", "+2"),
     ("minus sign", "RFC 9110 §8.6", "-2"),
     ("minus zero", "RFC 9110 §8.6", "-0"),
@@ -163,7 +163,7 @@ pub const BAD_LENGTHS: [Row; 19] = [
 ];
 
 /// Transfer codings that are not one `chunked`.
-pub const BAD_CODINGS: [Row; 17] = [
+pub(crate) const BAD_CODINGS: [Row; 17] = [
     (
         "gzip, chunked",
         "RFC 9112 §6.1",
@@ -244,7 +244,7 @@ pub const BAD_CODINGS: [Row; 17] = [
 ];
 
 /// Chunked bodies that are none, and how much of them may go on.
-pub const BAD_CHUNKS: [(Row, &str); 27] = [
+pub(crate) const BAD_CHUNKS: [(Row, &str); 27] = [
     (("plus sign", "RFC 9112 §7.1", "+3\r\nabc\r\n0\r\n\r\n"), ""),
     (
         ("minus sign", "RFC 9112 §7.1", "-3\r\nabc\r\n0\r\n\r\n"),
@@ -423,7 +423,7 @@ pub const BAD_CHUNKS: [(Row, &str); 27] = [
 ];
 
 /// Trailers that are none, behind [`TRAILED`].
-pub const BAD_TRAILERS: [Row; 7] = [
+pub(crate) const BAD_TRAILERS: [Row; 7] = [
     ("trailer without a colon", "RFC 9112 §7.1.2", "X\r\n\r\n"),
     (
         "space before a trailer's colon",
@@ -436,10 +436,10 @@ pub const BAD_TRAILERS: [Row; 7] = [
     ("NUL in a trailer", "RFC 9110 §5.5", "X: a\0\r\n\r\n"),
     ("empty trailer name", "RFC 9110 §5.1", ": a\r\n\r\n"),
 ];
-pub const TRAILED: &str = "3\r\nabc\r\n0\r\n";
+pub(crate) const TRAILED: &str = "3\r\nabc\r\n0\r\n";
 
 /// Chunked bodies, and how they go on: extensions go, trailers are chosen.
-pub const GOOD_CHUNKS: [(Row, &str); 15] = [
+pub(crate) const GOOD_CHUNKS: [(Row, &str); 15] = [
     (
         ("one chunk", "RFC 9112 §7.1", "3\r\nabc\r\n0\r\n\r\n"),
         "3\r\nabc\r\n0\r\n\r\n",
@@ -548,7 +548,7 @@ pub const GOOD_CHUNKS: [(Row, &str); 15] = [
 ];
 
 /// Beginnings of chunked bodies, behind which the connection ends.
-pub const BROKEN_OFF_CHUNKS: [Row; 7] = [
+pub(crate) const BROKEN_OFF_CHUNKS: [Row; 7] = [
     ("broken off before the first chunk", "RFC 9112 §8", ""),
     ("broken off in a size", "RFC 9112 §8", "3"),
     ("broken off in a chunk", "RFC 9112 §8", "3\r\nab"),

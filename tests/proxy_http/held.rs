@@ -105,7 +105,7 @@ fn before(backend: SocketAddr) -> (Rig, Wire) {
 }
 
 /// Returns a client for whom the kernel keeps little.
-pub fn narrow(rig: &Rig) -> Wire {
+pub(crate) fn narrow(rig: &Rig) -> Wire {
     let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     client.set_recv_buffer_size(KERNEL_BYTES).unwrap();
     client.connect(&rig.address.into()).unwrap();
@@ -114,7 +114,7 @@ pub fn narrow(rig: &Rig) -> Wire {
 
 /// Sends an answer without end from `backend`; returns what is held of it on its way to `client`,
 /// which does not read.
-pub fn held_of_an_answer(client: &Wire, backend: &Wire, head: &[u8]) -> usize {
+pub(crate) fn held_of_an_answer(client: &Wire, backend: &Wire, head: &[u8]) -> usize {
     let written = write_until_it_stalls(&backend.stream, head, &[b'x'; 1000]);
     let in_the_kernel = between(&client.stream) + between(&backend.stream);
     // The head grows on its way, by less than a byte for every hundred that may be held.

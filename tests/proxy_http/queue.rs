@@ -23,7 +23,7 @@ struct Gated {
 }
 
 impl Gated {
-    fn new() -> Gated {
+    fn new() -> Self {
         let (leave, healthy) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(true)));
         let requests: Arc<Mutex<Vec<Message>>> = Arc::default();
         let (may, says) = (Arc::clone(&leave), Arc::clone(&healthy));
@@ -47,7 +47,7 @@ impl Gated {
                 visit.wire.send(OK);
             }
         });
-        Gated {
+        Self {
             backend,
             requests,
             leave,

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 /// One line of `/proc/net/tcp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Socket {
+pub(crate) struct Socket {
     local: SocketAddr,
     remote: SocketAddr,
     /// As in `include/net/tcp_states.h`.
@@ -20,13 +20,13 @@ pub struct Socket {
 }
 
 /// Returns the sockets whose local address is `at` and whose remote one is `peer`: none or one.
-pub fn sockets_between(at: SocketAddr, peer: SocketAddr) -> Vec<Socket> {
+pub(crate) fn sockets_between(at: SocketAddr, peer: SocketAddr) -> Vec<Socket> {
     let between = |socket: &Socket| socket.local == at && socket.remote == peer;
     sockets().into_iter().filter(between).collect()
 }
 
 /// Returns the bytes that the kernel holds of a connection, at both of its ends, both ways.
-pub fn between(stream: &TcpStream) -> usize {
+pub(crate) fn between(stream: &TcpStream) -> usize {
     let (here, there) = ends(stream);
     let sockets = [sockets_between(here, there), sockets_between(there, here)];
     let bytes = |socket: &Socket| socket.unsent + socket.unread;
@@ -34,7 +34,7 @@ pub fn between(stream: &TcpStream) -> usize {
 }
 
 /// Returns the bytes that the kernel holds of what was written here for the other end.
-pub fn towards(stream: &TcpStream) -> usize {
+pub(crate) fn towards(stream: &TcpStream) -> usize {
     let (here, there) = ends(stream);
     sockets_between(here, there)[0].unsent + sockets_between(there, here)[0].unread
 }

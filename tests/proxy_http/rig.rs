@@ -18,20 +18,20 @@ use evenkeel::ipc::message::{FromProxy, PoolHealth};
 use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
 
 /// A proxy in this process, and what it has said.
-pub struct Rig {
+pub(crate) struct Rig {
     pub proxy: Proxy,
     pub address: SocketAddr,
     pub events: Arc<Mutex<Vec<FromProxy>>>,
 }
 
 /// What a proxy is to be.
-pub struct Setup {
+pub(crate) struct Setup {
     pub config: Config,
     pub threads: u16,
     pub health: Vec<PoolHealth>,
 }
 
-pub fn setup(backends: &[SocketAddr]) -> Setup {
+pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
     let backends = backends
         .iter()
         .enumerate()
@@ -93,22 +93,22 @@ fn timeouts(request_head_ms: u64, idle_ms: u64) -> ListenerTimeouts {
 }
 
 impl Setup {
-    pub fn pool(mut self, change: impl FnOnce(&mut PoolConfig)) -> Setup {
+    pub(crate) fn pool(mut self, change: impl FnOnce(&mut PoolConfig)) -> Self {
         change(&mut self.config.pools[0]);
         self
     }
 
-    pub fn client_timeouts(mut self, request_head_ms: u64, idle_ms: u64) -> Setup {
+    pub(crate) fn client_timeouts(mut self, request_head_ms: u64, idle_ms: u64) -> Self {
         self.config.listeners[0].timeouts = timeouts(request_head_ms, idle_ms);
         self
     }
 
-    pub fn listener(mut self, change: impl FnOnce(&mut ListenerConfig)) -> Setup {
+    pub(crate) fn listener(mut self, change: impl FnOnce(&mut ListenerConfig)) -> Self {
         change(&mut self.config.listeners[0]);
         self
     }
 
-    pub fn check(self, kind: ProbeKind, rise: u32, fall: u32) -> Setup {
+    pub(crate) fn check(self, kind: ProbeKind, rise: u32, fall: u32) -> Self {
         self.pool(|pool| {
             pool.health_check = HealthCheckConfig::Probe(ProbeConfig {
                 kind,
@@ -120,8 +120,8 @@ impl Setup {
         })
     }
 
-    pub fn start(self) -> Rig {
-        let Setup {
+    pub(crate) fn start(self) -> Rig {
+        let Self {
             mut config,
             threads,
             health,
@@ -151,7 +151,7 @@ impl Setup {
 }
 
 /// Opens one SO_REUSEPORT group, as the supervisor does.
-pub fn sockets(count: u16) -> Vec<TcpListener> {
+pub(crate) fn sockets(count: u16) -> Vec<TcpListener> {
     let mut at: SocketAddr = "127.0.0.1:0".parse().unwrap();
     (0..count)
         .map(|_| {
@@ -168,7 +168,7 @@ pub fn sockets(count: u16) -> Vec<TcpListener> {
 }
 
 /// Asks for `/health`, and takes what is common for healthy.
-pub fn http_check() -> ProbeKind {
+pub(crate) fn http_check() -> ProbeKind {
     ProbeKind::Http {
         path: "/health".to_owned(),
         host: None,
@@ -176,25 +176,25 @@ pub fn http_check() -> ProbeKind {
     }
 }
 
-pub fn rig(backends: &[&Backend]) -> Rig {
+pub(crate) fn rig(backends: &[&Backend]) -> Rig {
     let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
     setup(&addresses).start()
 }
 
 impl Rig {
-    pub fn client(&self) -> Wire {
+    pub(crate) fn client(&self) -> Wire {
         Wire::connect(self.address)
     }
 
-    pub fn ask(&self, request: &str) -> Message {
+    pub(crate) fn ask(&self, request: &str) -> Message {
         self.client().ask(request)
     }
 
-    pub fn pool(&self) -> PoolStatus {
+    pub(crate) fn pool(&self) -> PoolStatus {
         self.proxy.status().1.remove(0)
     }
 
-    pub fn healths(&self) -> Vec<PoolHealth> {
+    pub(crate) fn healths(&self) -> Vec<PoolHealth> {
         let events = self.events.lock().unwrap();
         let healths = events.iter().filter_map(|event| match event {
             FromProxy::Health(health) => Some(health.clone()),
@@ -210,7 +210,7 @@ impl Rig {
     }
 
     /// Returns how often a thread has said an event so far.
-    pub fn count(&self, event: impl Fn(u16) -> FromProxy) -> impl Fn(u16) -> usize {
+    pub(crate) fn count(&self, event: impl Fn(u16) -> FromProxy) -> impl Fn(u16) -> usize {
         let events = self.events.lock().unwrap().clone();
         move |thread| {
             let said = event(thread);
@@ -218,7 +218,7 @@ impl Rig {
         }
     }
 
-    pub fn drain(&self, within: Duration) -> Drained {
+    pub(crate) fn drain(&self, within: Duration) -> Drained {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -227,8 +227,8 @@ impl Rig {
     }
 }
 
-pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Asks for a WebSocket.
-pub const WEBSOCKET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n";
+pub(crate) const WEBSOCKET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n";

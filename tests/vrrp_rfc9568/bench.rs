@@ -10,17 +10,17 @@ use evenkeel::logic::vrrp::{
 use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
 /// A router at 192.0.2.100, with its clock.
-pub struct Bench {
+pub(crate) struct Bench {
     pub router: VirtualRouter,
     pub now: Instant,
 }
 
 impl Bench {
-    pub fn new(priority: u8) -> Self {
+    pub(crate) fn new(priority: u8) -> Self {
         Self::with(priority, Preempt::Always)
     }
 
-    pub fn with(priority: u8, preempt: Preempt) -> Self {
+    pub(crate) fn with(priority: u8, preempt: Preempt) -> Self {
         let priority = Priority::from_wire(priority);
         let mut router = VirtualRouter::new(Parameters {
             vrid: Vrid::new(51).expect("not 0"),
@@ -46,7 +46,7 @@ impl Bench {
         Self { router, now }
     }
 
-    pub fn backup() -> Self {
+    pub(crate) fn backup() -> Self {
         let mut bench = Self::new(100);
         bench.router.handle_startup(bench.now);
         bench.actions();
@@ -54,7 +54,7 @@ impl Bench {
     }
 
     /// Active since just now, with its addresses installed.
-    pub fn active(priority: u8) -> Self {
+    pub(crate) fn active(priority: u8) -> Self {
         let mut bench = Self::new(priority);
         bench.router.handle_startup(bench.now);
         if let Some(at) = bench.router.poll_timeout().filter(|_| !bench.is_active()) {
@@ -66,12 +66,12 @@ impl Bench {
         bench
     }
 
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.router.state().is_active()
     }
 
     /// Lets time pass, with every timer served when due and at the end.
-    pub fn pass(&mut self, span: Duration) {
+    pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some(at) = self.router.poll_timeout().filter(|at| *at <= end) {
             self.now = at.max(self.now);
@@ -81,24 +81,24 @@ impl Bench {
         self.router.handle_timeout(end);
     }
 
-    pub fn hear(&mut self, source: &str, priority: u8) {
+    pub(crate) fn hear(&mut self, source: &str, priority: u8) {
         self.hear_with(source, priority, 100);
     }
 
-    pub fn hear_with(&mut self, source: &str, priority: u8, centiseconds: u16) {
+    pub(crate) fn hear_with(&mut self, source: &str, priority: u8, centiseconds: u16) {
         let advertisement = ipv4(priority, centiseconds);
         self.router
             .handle_advertisement(self.now, ip(source), &advertisement);
     }
 
-    pub fn actions(&mut self) -> Vec<Action> {
+    pub(crate) fn actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.router.poll_action())
             .filter(|action| !matches!(action, Action::Report(_) | Action::RenewAddresses))
             .collect()
     }
 
     /// Returns the rest of Active_Down_Timer and Active_Adver_Interval, in Backup.
-    pub fn backup_timers(&self) -> Option<(Duration, AdverInterval)> {
+    pub(crate) fn backup_timers(&self) -> Option<(Duration, AdverInterval)> {
         match self.router.state() {
             State::Backup {
                 active_down_at,
@@ -109,7 +109,7 @@ impl Bench {
         }
     }
 
-    pub fn next_advertisement(&self) -> Duration {
+    pub(crate) fn next_advertisement(&self) -> Duration {
         match self.router.state() {
             State::Active { adver_at, .. } => adver_at - self.now,
             State::Initialize { .. } | State::Backup { .. } => Duration::MAX,
@@ -117,23 +117,23 @@ impl Bench {
     }
 }
 
-pub const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-pub fn advertises(priority: u8) -> Action {
+pub(crate) fn advertises(priority: u8) -> Action {
     Action::SendAdvertisement {
         priority: Priority::from_wire(priority),
     }
 }
 
-pub fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-pub fn interval(centiseconds: u16) -> AdverInterval {
+pub(crate) fn interval(centiseconds: u16) -> AdverInterval {
     AdverInterval::from_centiseconds(centiseconds).expect("in range")
 }
 
-pub fn envelope() -> Envelope {
+pub(crate) fn envelope() -> Envelope {
     Envelope {
         source: ip("192.0.2.1"),
         destination: ip("224.0.0.18"),
@@ -141,7 +141,7 @@ pub fn envelope() -> Envelope {
     }
 }
 
-pub fn envelope_ipv6() -> Envelope {
+pub(crate) fn envelope_ipv6() -> Envelope {
     Envelope {
         source: ip("fe80::1"),
         destination: ip("ff02::12"),
@@ -149,7 +149,7 @@ pub fn envelope_ipv6() -> Envelope {
     }
 }
 
-pub fn ipv4(priority: u8, centiseconds: u16) -> Advertisement {
+pub(crate) fn ipv4(priority: u8, centiseconds: u16) -> Advertisement {
     Advertisement {
         vrid: Vrid::new(51).expect("not 0"),
         priority: Priority::from_wire(priority),
@@ -158,14 +158,14 @@ pub fn ipv4(priority: u8, centiseconds: u16) -> Advertisement {
     }
 }
 
-pub fn ipv6() -> Advertisement {
+pub(crate) fn ipv6() -> Advertisement {
     Advertisement {
         addresses: vec![ip("fe80::112:33"), ip("2001:db8::100")],
         ..ipv4(200, 1)
     }
 }
 
-pub fn with(packet: &[u8], at: usize, byte: u8) -> Vec<u8> {
+pub(crate) fn with(packet: &[u8], at: usize, byte: u8) -> Vec<u8> {
     let mut packet = packet.to_vec();
     packet[at] = byte;
     packet
@@ -173,7 +173,7 @@ pub fn with(packet: &[u8], at: usize, byte: u8) -> Vec<u8> {
 
 /// Returns the packet with the checksum of the message alone, computed here and not by what is
 /// tested.
-pub fn summed(packet: &[u8]) -> Vec<u8> {
+pub(crate) fn summed(packet: &[u8]) -> Vec<u8> {
     let mut packet = with(&with(packet, 6, 0), 7, 0);
     let mut sum: u32 = packet
         .chunks(2)

@@ -17,7 +17,7 @@ use evenkeel::model::{AdverInterval, FaultCause, Fitness, Priority, Version};
 use super::bench::{Bench, SECOND, interval, ipv4};
 
 /// Lives through what the bytes say, and panics where an invariant does not hold.
-pub fn live_through(bytes: &[u8]) {
+pub(crate) fn live_through(bytes: &[u8]) {
     let (chunks, _) = bytes.as_chunks::<4>();
     let Some((setup, steps)) = chunks.split_first() else {
         return;

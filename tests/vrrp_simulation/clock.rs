@@ -7,17 +7,17 @@
 use std::time::{Duration, Instant};
 
 /// Microseconds since the beginning of a world.
-pub type Micros = u64;
+pub(crate) type Micros = u64;
 
 /// A clock that gains `ppm` microseconds in a second.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     epoch: Instant,
     ppm: i64,
 }
 
 impl Clock {
-    pub fn new(epoch: Instant, ppm: i64) -> Self {
+    pub(crate) fn new(epoch: Instant, ppm: i64) -> Self {
         assert!(
             ppm.abs() <= DRIFT_MAX_PPM,
             "a clock that no bound allows for"
@@ -26,12 +26,12 @@ impl Clock {
     }
 
     /// Returns what it shows at this moment of the world.
-    pub fn shows(self, at: Micros) -> Instant {
+    pub(crate) fn shows(self, at: Micros) -> Instant {
         self.epoch + Duration::from_micros(at * self.rate() / MILLION)
     }
 
     /// Returns the first moment of the world at which it shows `instant`.
-    pub fn reaches(self, instant: Instant) -> Micros {
+    pub(crate) fn reaches(self, instant: Instant) -> Micros {
         let span = instant.saturating_duration_since(self.epoch).as_micros() as Micros;
         (span * MILLION).div_ceil(self.rate())
     }
@@ -42,12 +42,12 @@ impl Clock {
 }
 
 /// Returns the longest time of the world in which a node's clock goes on by `span`.
-pub const fn at_most(span: Micros) -> Micros {
+pub(crate) const fn at_most(span: Micros) -> Micros {
     (span * MILLION).div_ceil(MILLION - DRIFT_MAX_PPM as u64)
 }
 
 /// 0.5 %: ten times what NTP would slew, more than any clock that keeps a machine running.
-pub const DRIFT_MAX_PPM: i64 = 5000;
+pub(crate) const DRIFT_MAX_PPM: i64 = 5000;
 const MILLION: u64 = 1_000_000;
 
 #[test]

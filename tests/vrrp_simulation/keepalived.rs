@@ -27,7 +27,7 @@ use evenkeel::model::{AdverInterval, Priority, Version};
 
 /// What the instance wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub(crate) enum Deed {
     Advertise(Priority),
     TakeAddresses,
     DropAddresses,
@@ -43,7 +43,7 @@ enum Role {
 
 /// One vrrp_instance. Of the parameters it uses the VRID, version, priority, addresses, interval,
 /// multiplier and whether it preempts.
-pub struct Keepalived {
+pub(crate) struct Keepalived {
     parameters: Parameters,
     source: IpAddr,
     role: Role,
@@ -52,7 +52,7 @@ pub struct Keepalived {
 }
 
 impl Keepalived {
-    pub fn new(parameters: Parameters, source: IpAddr) -> Self {
+    pub(crate) fn new(parameters: Parameters, source: IpAddr) -> Self {
         Self {
             learned: parameters.advertisement_interval,
             parameters,
@@ -62,14 +62,14 @@ impl Keepalived {
         }
     }
 
-    pub fn start(&mut self, now: Instant, link_up: bool) {
+    pub(crate) fn start(&mut self, now: Instant, link_up: bool) {
         if self.role == Role::Stopped {
             self.role = Role::Fault;
             self.set_link(now, link_up);
         }
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if self.is_master() {
             self.deeds.push_back(Deed::Advertise(Priority::LEAVING));
             self.deeds.push_back(Deed::DropAddresses);
@@ -77,7 +77,7 @@ impl Keepalived {
         self.role = Role::Stopped;
     }
 
-    pub fn set_link(&mut self, now: Instant, up: bool) {
+    pub(crate) fn set_link(&mut self, now: Instant, up: bool) {
         match (self.role, up) {
             (Role::Fault, true) => {
                 self.learned = self.parameters.advertisement_interval;
@@ -92,7 +92,7 @@ impl Keepalived {
         }
     }
 
-    pub fn hear(&mut self, now: Instant, source: IpAddr, heard: &Advertisement) {
+    pub(crate) fn hear(&mut self, now: Instant, source: IpAddr, heard: &Advertisement) {
         match self.role {
             Role::Stopped | Role::Fault => {}
             Role::Backup { .. } if self.drops(heard) => {}
@@ -112,7 +112,7 @@ impl Keepalived {
         }
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match self.role {
             Role::Backup { down_at } if down_at <= now => {
                 self.advertise();
@@ -127,18 +127,18 @@ impl Keepalived {
         }
     }
 
-    pub fn due_at(&self) -> Option<Instant> {
+    pub(crate) fn due_at(&self) -> Option<Instant> {
         match self.role {
             Role::Stopped | Role::Fault => None,
             Role::Backup { down_at: at } | Role::Master { adver_at: at } => Some(at),
         }
     }
 
-    pub fn poll_deed(&mut self) -> Option<Deed> {
+    pub(crate) fn poll_deed(&mut self) -> Option<Deed> {
         self.deeds.pop_front()
     }
 
-    pub fn is_master(&self) -> bool {
+    pub(crate) fn is_master(&self) -> bool {
         matches!(self.role, Role::Master { .. })
     }
 

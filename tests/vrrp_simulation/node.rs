@@ -16,14 +16,14 @@ use crate::world::Event;
 
 /// What a kernel has of the virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kernel {
+pub(crate) enum Kernel {
     Nothing,
     Answers { until: Micros },
     Suppressed { until: Micros },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Process {
+pub(crate) enum Process {
     Running,
     /// Frozen: what arrives waits.
     Stalled,
@@ -33,14 +33,14 @@ pub enum Process {
 
 /// Who speaks for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Evenkeel,
     Keepalived,
 }
 
 /// How a node is configured, and how fast its clock is.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub(crate) struct Setting {
     pub kind: Kind,
     pub version: Version,
     pub priority: u8,
@@ -55,7 +55,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub fn new(kind: Kind, priority: u8, preempt: Preempt, centiseconds: u16) -> Self {
+    pub(crate) fn new(kind: Kind, priority: u8, preempt: Preempt, centiseconds: u16) -> Self {
         Self {
             kind,
             version: Version::V3,
@@ -69,7 +69,7 @@ impl Setting {
         }
     }
 
-    pub fn parameters(&self) -> Parameters {
+    pub(crate) fn parameters(&self) -> Parameters {
         Parameters {
             vrid: Vrid::new(51).expect("not 0"),
             version: self.version,
@@ -87,12 +87,12 @@ impl Setting {
     }
 }
 
-pub enum Program {
+pub(crate) enum Program {
     Evenkeel(Box<VirtualRouter>),
     Keepalived(Keepalived),
 }
 
-pub struct Node {
+pub(crate) struct Node {
     pub kind: Kind,
     pub parameters: Parameters,
     pub process: Process,
@@ -110,7 +110,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(setting: &Setting, source: IpAddr, epoch: Instant) -> Self {
+    pub(crate) fn new(setting: &Setting, source: IpAddr, epoch: Instant) -> Self {
         let parameters = setting.parameters();
         Self {
             kind: setting.kind,
@@ -129,14 +129,14 @@ impl Node {
         }
     }
 
-    pub fn program(kind: Kind, parameters: &Parameters, source: IpAddr) -> Program {
+    pub(crate) fn program(kind: Kind, parameters: &Parameters, source: IpAddr) -> Program {
         match kind {
             Kind::Evenkeel => Program::Evenkeel(Box::new(VirtualRouter::new(parameters.clone()))),
             Kind::Keepalived => Program::Keepalived(Keepalived::new(parameters.clone(), source)),
         }
     }
 
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         let active = match &self.program {
             Program::Evenkeel(router) => matches!(router.state(), State::Active { .. }),
             Program::Keepalived(peer) => peer.is_master(),
@@ -144,25 +144,25 @@ impl Node {
         self.process != Process::Dead && active
     }
 
-    pub fn answers(&self) -> bool {
+    pub(crate) fn answers(&self) -> bool {
         matches!(self.kernel, Kernel::Answers { .. })
     }
 
     /// Its own router.
-    pub fn router(&self) -> &VirtualRouter {
+    pub(crate) fn router(&self) -> &VirtualRouter {
         match &self.program {
             Program::Evenkeel(router) => router,
             Program::Keepalived(_) => panic!("a router of ours is hoped for"),
         }
     }
 
-    pub fn interval(&self) -> Micros {
+    pub(crate) fn interval(&self) -> Micros {
         self.parameters.advertisement_interval.micros()
     }
 
     /// The longest that it waits for an Active with this interval: Active_Down_Interval at priority
     /// 0.
-    pub fn patience(&self, learned: Micros) -> Micros {
+    pub(crate) fn patience(&self, learned: Micros) -> Micros {
         let skew_most = match self.parameters.version {
             Version::V2 => 1_000_000,
             Version::V3 => learned,
@@ -171,7 +171,7 @@ impl Node {
     }
 
     /// Until when the host may still extend a lease that is asked for now.
-    pub fn not_after(&self, now: Micros) -> Micros {
+    pub(crate) fn not_after(&self, now: Micros) -> Micros {
         match &self.program {
             Program::Evenkeel(router) => {
                 let (_, patience) = router.intervals();
@@ -182,14 +182,14 @@ impl Node {
         }
     }
 
-    pub fn due_at(&self) -> Option<Instant> {
+    pub(crate) fn due_at(&self) -> Option<Instant> {
         match &self.program {
             Program::Evenkeel(router) => router.poll_timeout(),
             Program::Keepalived(peer) => peer.due_at(),
         }
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match &mut self.program {
             Program::Evenkeel(router) => {
                 router.handle_timeout(now);
@@ -204,7 +204,7 @@ impl Node {
         }
     }
 
-    pub fn hear(&mut self, now: Instant, source: IpAddr, heard: &Advertisement) {
+    pub(crate) fn hear(&mut self, now: Instant, source: IpAddr, heard: &Advertisement) {
         let interval = self.parameters.advertisement_interval;
         match &mut self.program {
             Program::Evenkeel(router) => match self.parameters.version {
@@ -219,4 +219,4 @@ impl Node {
 }
 
 /// Our kernel lifetime of addresses.
-pub const LEASE: Duration = Duration::from_secs(2);
+pub(crate) const LEASE: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use crate::world::{Weather, World, drift};
 
 /// What a scenario may have.
 #[derive(Clone, Copy)]
-pub struct Cast {
+pub(crate) struct Cast {
     /// How many of a hundred nodes are keepalived's; one that is ours there always is.
     pub keepalived_percent: u64,
     /// All preempt, nobody waits.
@@ -24,14 +24,14 @@ pub struct Cast {
 }
 
 /// Nobody but us.
-pub const OURS: Cast = Cast {
+pub(crate) const OURS: Cast = Cast {
     keepalived_percent: 0,
     all_preempt: false,
     ordinary: false,
 };
 
 /// Draws the nodes and the weather of a seed.
-pub fn troubled_world(seed: u64, cast: Cast) -> World {
+pub(crate) fn troubled_world(seed: u64, cast: Cast) -> World {
     let mut chance = Chance(seed);
     let count = 2 + chance.below(3) as usize;
     let version = chance.pick(&[Version::V3, Version::V3, Version::V3, Version::V2]);
@@ -103,7 +103,7 @@ fn preempt(chance: &mut Chance, kind: Kind, cast: Cast) -> Preempt {
 
 /// Starts everybody, and lets one trouble after the other befall them, for `TROUBLES_LAST`
 /// intervals.
-pub fn live_through_troubles(world: &mut World) {
+pub(crate) fn live_through_troubles(world: &mut World) {
     let interval = world.interval();
     let mut watch = Watch::new(world, None);
     for at in 0..world.nodes.len() {
@@ -157,7 +157,7 @@ fn make_trouble(world: &mut World) {
 
 /// Everything works again; a stall may still last for some intervals, and packets go on to overtake
 /// each other.
-pub fn make_peace(world: &mut World) {
+pub(crate) fn make_peace(world: &mut World) {
     world.weather = Weather {
         reorders: world.weather.reorders,
         ..Weather::FAIR
@@ -183,7 +183,7 @@ pub fn make_peace(world: &mut World) {
 
 /// Within what everything is decided after the troubles end.
 #[derive(Clone, Copy)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// One is Active, and stays it.
     pub settled: Micros,
     /// For so long nobody may answer.
@@ -197,7 +197,7 @@ impl Bounds {
     ///
     /// A router that the host failed eight times in a row stays away for 24 times its patience
     /// besides.
-    pub fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World) -> Self {
         let (patience, interval) = (world.patience(), world.interval());
         let settled = 3 * patience + interval;
         if world.weather.apply_failure_percent == 0 {

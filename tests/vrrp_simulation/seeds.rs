@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Lives through one in `share` of the scenarios, each a seed.
-pub fn for_seeds(share: u64, live: impl Fn(u64) + Sync) {
+pub(crate) fn for_seeds(share: u64, live: impl Fn(u64) + Sync) {
     if let Some(seed) = number("EVENKEEL_SEED") {
         return live(seed);
     }

@@ -5,7 +5,7 @@ use crate::node::Node;
 use crate::world::World;
 
 /// Looks at a world after every event.
-pub struct Watch {
+pub(crate) struct Watch {
     both_active_since: Vec<Vec<Option<Micros>>>,
     nobody_since: Option<Micros>,
     /// For how long nobody may answer; `None` while there are troubles.
@@ -13,7 +13,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(world: &World, nobody_within: Option<Micros>) -> Self {
+    pub(crate) fn new(world: &World, nobody_within: Option<Micros>) -> Self {
         let count = world.nodes.len();
         Self {
             both_active_since: vec![vec![None; count]; count],
@@ -22,7 +22,7 @@ impl Watch {
         }
     }
 
-    pub fn look(&mut self, world: &World) {
+    pub(crate) fn look(&mut self, world: &World) {
         // Where packets are lost, two that hear each other may still not have heard each other.
         if world.weather.loss_percent == 0 {
             self.look_at_pairs(world);

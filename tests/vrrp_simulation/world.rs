@@ -24,7 +24,7 @@ use crate::node::{Kernel, Kind, LEASE, Node, Process, Program, Setting};
 
 /// The troubles of a scenario.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
+pub(crate) struct Weather {
     pub loss_percent: u64,
     pub duplicate_percent: u64,
     pub apply_failure_percent: u64,
@@ -33,7 +33,7 @@ pub struct Weather {
 }
 
 impl Weather {
-    pub const FAIR: Self = Self {
+    pub(crate) const FAIR: Self = Self {
         loss_percent: 0,
         duplicate_percent: 0,
         apply_failure_percent: 0,
@@ -42,7 +42,7 @@ impl Weather {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Event {
+pub(crate) enum Event {
     Deliver {
         to: usize,
         from: usize,
@@ -65,7 +65,7 @@ pub enum Event {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HostStep {
+pub(crate) enum HostStep {
     Install,
     Renew,
     Suppress,
@@ -90,7 +90,7 @@ impl fmt::Display for Note {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     pub now: Micros,
     pub nodes: Vec<Node>,
     pub weather: Weather,
@@ -109,7 +109,12 @@ pub struct World {
 
 impl World {
     /// Makes a world of our own routers, version 3, with clocks as chance will have them.
-    pub fn new(mut chance: Chance, priorities: &[u8], preempt: &[Preempt], centi: u16) -> Self {
+    pub(crate) fn new(
+        mut chance: Chance,
+        priorities: &[u8],
+        preempt: &[Preempt],
+        centi: u16,
+    ) -> Self {
         let settings: Vec<Setting> = priorities
             .iter()
             .zip(preempt)
@@ -121,7 +126,7 @@ impl World {
         Self::of(chance, &settings)
     }
 
-    pub fn of(mut chance: Chance, settings: &[Setting]) -> Self {
+    pub(crate) fn of(mut chance: Chance, settings: &[Setting]) -> Self {
         let epoch = Instant::now() + Duration::from_secs(1000);
         let nodes: Vec<Node> = (1..)
             .zip(settings)
@@ -145,12 +150,12 @@ impl World {
     }
 
     /// The longest interval of any node, in the time of the world.
-    pub fn interval(&self) -> Micros {
+    pub(crate) fn interval(&self) -> Micros {
         at_most(self.longest_interval())
     }
 
     /// The longest that any node waits for an Active, whoever that is, in the time of the world.
-    pub fn patience(&self) -> Micros {
+    pub(crate) fn patience(&self) -> Micros {
         let learned = self.longest_interval();
         let patience = self.nodes.iter().map(|node| node.patience(learned));
         at_most(patience.max().unwrap_or_default())
@@ -162,7 +167,7 @@ impl World {
     }
 
     /// Runs until `end`, calling `check` after every event.
-    pub fn run(&mut self, end: Micros, mut check: impl FnMut(&World)) {
+    pub(crate) fn run(&mut self, end: Micros, mut check: impl FnMut(&Self)) {
         let mut at_once = 0_u32;
         while let Some(Reverse((at, _, _))) = self.queue.peek() {
             let at = (*at).min(self.next_lease_end().unwrap_or(Micros::MAX));
@@ -186,7 +191,7 @@ impl World {
     }
 
     /// Starts a process on a node; ours adopts what the one before left if it is asked to.
-    pub fn start(&mut self, at: usize, adopting: bool) {
+    pub(crate) fn start(&mut self, at: usize, adopting: bool) {
         let world_now = self.now;
         let node = &mut self.nodes[at];
         if node.process != Process::Dead {
@@ -232,7 +237,7 @@ impl World {
     }
 
     /// The process dies; the kernel keeps the addresses until the lease ends, if they have one.
-    pub fn crash(&mut self, at: usize) {
+    pub(crate) fn crash(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         if !node.is_active() {
             node.advertised_at = None;
@@ -242,7 +247,7 @@ impl World {
         self.note(at, Note::Word("crashes"));
     }
 
-    pub fn stall(&mut self, at: usize, span: Micros) {
+    pub(crate) fn stall(&mut self, at: usize, span: Micros) {
         if self.nodes[at].process == Process::Running {
             self.nodes[at].process = Process::Stalled;
             self.note(at, Note::Word("stalls"));
@@ -251,12 +256,12 @@ impl World {
     }
 
     /// The socket of a frozen process overflowed.
-    pub fn lose_waiting(&mut self, at: usize) {
+    pub(crate) fn lose_waiting(&mut self, at: usize) {
         self.nodes[at].waiting.clear();
     }
 
     /// Applies a command to a router of ours, if its process runs.
-    pub fn command(
+    pub(crate) fn command(
         &mut self,
         at: usize,
         what: &'static str,
@@ -289,7 +294,7 @@ impl World {
         self.after(at);
     }
 
-    pub fn set_link(&mut self, at: usize, up: bool) {
+    pub(crate) fn set_link(&mut self, at: usize, up: bool) {
         self.nodes[at].link_up = up;
         let primary = self.nodes[at].source;
         let link = if up {
@@ -302,7 +307,7 @@ impl World {
         self.command_peer(at, what, |peer, now| peer.set_link(now, up));
     }
 
-    pub fn set_fitness(&mut self, at: usize, fitness: Fitness) {
+    pub(crate) fn set_fitness(&mut self, at: usize, fitness: Fitness) {
         self.nodes[at].fitness = fitness.clone();
         let what = match fitness {
             Fitness::Fault(_) => "fault",
@@ -312,40 +317,40 @@ impl World {
         self.command(at, what, |router, now| router.set_fitness(now, fitness));
     }
 
-    pub fn stop(&mut self, at: usize) {
+    pub(crate) fn stop(&mut self, at: usize) {
         self.command(at, "stops", |router, now| router.handle_shutdown(now));
         self.command_peer(at, "stops", |peer, _| peer.stop());
     }
 
     /// Starts again what was stopped and not killed.
-    pub fn start_again(&mut self, at: usize) {
+    pub(crate) fn start_again(&mut self, at: usize) {
         let link_up = self.nodes[at].link_up;
         self.command(at, "starts again", |router, now| router.handle_startup(now));
         self.command_peer(at, "starts again", |peer, now| peer.start(now, link_up));
     }
 
     /// Returns whether both hear each other, in so far as the segment and the processes go.
-    pub fn hear_each_other(&self, one: usize, other: usize) -> bool {
+    pub(crate) fn hear_each_other(&self, one: usize, other: usize) -> bool {
         let up = |at: usize| self.nodes[at].process == Process::Running && self.nodes[at].link_up;
         self.open[one][other] && self.open[other][one] && up(one) && up(other)
     }
 
     /// Returns the nodes of which this holds.
-    pub fn which(&self, holds: impl Fn(&Node) -> bool) -> Vec<usize> {
+    pub(crate) fn which(&self, holds: impl Fn(&Node) -> bool) -> Vec<usize> {
         (0..self.nodes.len())
             .filter(|at| holds(&self.nodes[*at]))
             .collect()
     }
 
-    pub fn active(&self) -> Vec<usize> {
+    pub(crate) fn active(&self) -> Vec<usize> {
         self.which(Node::is_active)
     }
 
-    pub fn answering(&self) -> Vec<usize> {
+    pub(crate) fn answering(&self) -> Vec<usize> {
         self.which(Node::answers)
     }
 
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let mut story = String::new();
         for (at, node) in self.nodes.iter().enumerate() {
             let parameters = &node.parameters;
@@ -616,7 +621,7 @@ impl Wanted {
 }
 
 /// Half of the clocks are exact, some drift as bad hardware does, some as far as the bounds allow.
-pub fn drift(chance: &mut Chance) -> i64 {
+pub(crate) fn drift(chance: &mut Chance) -> i64 {
     chance.pick(&[0, 0, 0, 0, 50, -50, DRIFT_MAX_PPM, -DRIFT_MAX_PPM])
 }
 

@@ -10,7 +10,7 @@ use super::super::rig::link::Link;
 use super::super::rig::report::{Bound, Finding, median, most};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Whose daemons.
     pub kinds: Vec<Kind>,
     /// Between two advertisements.
@@ -34,7 +34,7 @@ impl Default for Plan {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut links = Vec::new();
     for kind in &plan.kinds {
         links.push(Link::start(Settings::new(*kind, plan.interval))?);

@@ -14,7 +14,7 @@ use super::super::rig::link::Link;
 use super::super::rig::report::{Bound, Finding};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Whose daemons.
     pub kinds: Vec<Kind>,
     /// Version and interval, one after the other.
@@ -41,7 +41,7 @@ impl Default for Plan {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = Vec::new();
     for (version, interval) in &plan.cases {
         findings.extend(inject(plan, *version, *interval)?);

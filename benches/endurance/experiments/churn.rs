@@ -11,7 +11,7 @@ use super::super::rig::report::{Bound, Finding, Permille};
 use super::super::rig::usage::Usage;
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Of both sorts together.
     pub events: u32,
     /// After how many the first look is taken.
@@ -31,7 +31,7 @@ impl Default for Plan {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = Vec::new();
     for virtual_mac in [false, true] {
         findings.extend(churn(plan, virtual_mac)?);

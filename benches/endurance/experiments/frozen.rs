@@ -11,7 +11,7 @@ use super::super::rig::link::Link;
 use super::super::rig::report::{Bound, Finding};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Whose daemons.
     pub kinds: Vec<Kind>,
     /// Between two advertisements, one after the other.
@@ -31,7 +31,7 @@ impl Default for Plan {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = Vec::new();
     for interval in &plan.intervals {
         for kind in &plan.kinds {

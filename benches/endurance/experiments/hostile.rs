@@ -25,7 +25,7 @@ use super::super::rig::daemon::evenkeel;
 use super::super::rig::report::{Bound, Finding};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// How long each attack lasts.
     pub span: Duration,
     /// The numbers of workers.
@@ -40,7 +40,7 @@ pub struct Plan {
 
 /// Who is attacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proxy {
+pub(crate) enum Proxy {
     /// This program.
     Evenkeel,
     /// Debian's HAProxy.
@@ -48,7 +48,7 @@ pub enum Proxy {
 }
 
 /// All attacks.
-pub const ATTACKS: [(&str, Attack); 8] = [
+pub(crate) const ATTACKS: [(&str, Attack); 8] = [
     ("32 kB heads due at once", Attack::LateHeads(400)),
     ("... full of Connection options", Attack::LateOptions(400)),
     ("pipelining to a dead pool", Attack::Pipelines(4)),
@@ -79,7 +79,7 @@ impl Default for Plan {
 }
 
 /// Attacks each proxy in turn.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = Vec::new();
     for &threads in &plan.threads {
         for (name, attack) in &plan.attacks {
@@ -169,7 +169,7 @@ impl Running {
         host: &Arc<Host>,
         threads: u16,
         [backend, calm]: [SocketAddr; 2],
-    ) -> Result<Running, LabError> {
+    ) -> Result<Self, LabError> {
         match proxy {
             Proxy::Evenkeel => {
                 let yaml = format!(
@@ -188,7 +188,7 @@ impl Running {
                         .map(|backend| backend.state.as_str())
                         .eq(["up", "up", "down"])
                 })?;
-                Ok(Running::Evenkeel(node))
+                Ok(Self::Evenkeel(node))
             }
             Proxy::Haproxy => {
                 let scratch = ScratchDir::new()?;
@@ -207,14 +207,14 @@ impl Running {
                 let process = host.spawn(command)?;
                 // Its checks need their seconds.
                 std::thread::sleep(Duration::from_secs(3));
-                Ok(Running::Haproxy(process, scratch))
+                Ok(Self::Haproxy(process, scratch))
             }
         }
     }
 
     fn restarts(&mut self) -> Result<Option<u64>, LabError> {
         match self {
-            Running::Evenkeel(node) => {
+            Self::Evenkeel(node) => {
                 node.wait_for("an answer", PATIENCE, |_| true)?;
                 let status = node.status().ok_or_else(|| LabError::EndedEarly {
                     name: "evenkeel".to_owned(),
@@ -227,7 +227,7 @@ impl Running {
                 }
                 Ok(Some(restarts.sum()))
             }
-            Running::Haproxy(process, _) => process.check_runs().map(|()| None),
+            Self::Haproxy(process, _) => process.check_runs().map(|()| None),
         }
     }
 }
@@ -235,8 +235,8 @@ impl Running {
 impl Proxy {
     const fn name(self) -> &'static str {
         match self {
-            Proxy::Evenkeel => "evenkeel",
-            Proxy::Haproxy => "HAProxy",
+            Self::Evenkeel => "evenkeel",
+            Self::Haproxy => "HAProxy",
         }
     }
 }

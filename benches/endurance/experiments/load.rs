@@ -17,7 +17,7 @@ use super::super::rig::link::Link;
 use super::super::rig::report::{Bound, Finding};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// How long each load lasts.
     pub span: Duration,
     /// How many busy loops.
@@ -37,7 +37,7 @@ impl Default for Plan {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = Vec::new();
     for (name, lockers) in [("loops", 0), ("loops, namespaces", 2)] {
         for interval in &plan.intervals {

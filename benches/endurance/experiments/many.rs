@@ -13,7 +13,7 @@ use super::super::rig::report::{Bound, Finding, Kibibytes, Permille, median, mos
 use super::super::rig::usage::{Usage, share};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Whose daemons.
     pub kinds: Vec<Kind>,
     /// How many virtual routers, at 100 ms.
@@ -48,7 +48,7 @@ impl Default for Plan {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = cost(plan)?;
     if plan.kinds.contains(&Kind::Evenkeel) {
         findings.extend(crash(plan)?);

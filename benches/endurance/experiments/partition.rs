@@ -12,7 +12,7 @@ use super::super::rig::link::Link;
 use super::super::rig::report::{Bound, Finding, median, most};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Whose daemons.
     pub kinds: Vec<Kind>,
     /// Between two advertisements, one after the other.
@@ -44,7 +44,7 @@ struct Outcome {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = Vec::new();
     for interval in &plan.intervals {
         let outcomes = std::thread::scope(|scope| {

@@ -20,7 +20,7 @@ use super::super::rig::link::Link;
 use super::super::rig::report::{Bound, Finding};
 
 /// What is done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// How long an Active is watched, from its first advertisement on.
     pub span: Duration,
     /// Which troubles.
@@ -46,7 +46,7 @@ impl Default for Plan {
 
 /// What is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Standard error is a full pipe that nobody reads.
     BlockedLog,
     /// Standard error is a file on a full disk.
@@ -87,7 +87,7 @@ impl Trouble {
 }
 
 /// Does it.
-pub fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Finding>, LabError> {
     let mut findings = Vec::new();
     for trouble in &plan.troubles {
         findings.extend(with(plan, *trouble)?);

@@ -23,7 +23,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// One frame.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Since the epoch, by the kernel.
     pub at: Duration,
     /// What it was.
@@ -32,7 +32,7 @@ pub struct Seen {
 
 /// What a frame was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     /// An advertisement.
     Advertisement {
         source: Ipv4Addr,
@@ -44,7 +44,7 @@ pub enum What {
 }
 
 /// Everything that arrives at a host's eth0, until it is dropped.
-pub struct Capture {
+pub(crate) struct Capture {
     seen: Arc<Mutex<Vec<Seen>>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -52,7 +52,7 @@ pub struct Capture {
 
 impl Capture {
     /// Begins to listen on a host.
-    pub fn start(host: &Host) -> Result<Self, LabError> {
+    pub(crate) fn start(host: &Host) -> Result<Self, LabError> {
         let socket = host.try_run("open a capture", open)?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
@@ -78,7 +78,7 @@ impl Capture {
     }
 
     /// Returns what was seen in a span of time; it waits until all of that has surely been read.
-    pub fn trace(&self, from: Duration, to: Duration) -> Trace {
+    pub(crate) fn trace(&self, from: Duration, to: Duration) -> Trace {
         std::thread::sleep((to + SETTLE).saturating_sub(now()));
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let span = |frame: &&Seen| frame.at >= from && frame.at <= to;
@@ -86,7 +86,7 @@ impl Capture {
     }
 
     /// Waits for the first frame after `from` that is as hoped.
-    pub fn wait_for(
+    pub(crate) fn wait_for(
         &self,
         what: &str,
         from: Duration,
@@ -126,17 +126,17 @@ impl Drop for Capture {
 }
 
 /// What was seen in some span, in order.
-pub struct Trace(pub Vec<Seen>);
+pub(crate) struct Trace(pub Vec<Seen>);
 
 impl Trace {
     /// Returns when one router advertised for one virtual router, leaving out that it leaves.
-    pub fn advertisements(&self, source: Ipv4Addr, vrid: u8) -> Vec<Duration> {
+    pub(crate) fn advertisements(&self, source: Ipv4Addr, vrid: u8) -> Vec<Duration> {
         let of = |seen: &&Seen| seen.what.is_active(source, vrid);
         self.0.iter().filter(of).map(|seen| seen.at).collect()
     }
 
     /// Returns who advertised, that it is Active, for a virtual router.
-    pub fn advertisers(&self, vrid: u8) -> BTreeSet<Ipv4Addr> {
+    pub(crate) fn advertisers(&self, vrid: u8) -> BTreeSet<Ipv4Addr> {
         let source = |seen: &Seen| match seen.what {
             What::Advertisement {
                 source,
@@ -150,7 +150,7 @@ impl Trace {
 
     /// Returns how often the advertisements of a virtual router changed to this source from
     /// another, or began with it.
-    pub fn turns(&self, source: Ipv4Addr, vrid: u8) -> u64 {
+    pub(crate) fn turns(&self, source: Ipv4Addr, vrid: u8) -> u64 {
         let mut last = None;
         let mut turns = 0;
         for seen in &self.0 {
@@ -171,7 +171,7 @@ impl Trace {
     }
 
     /// Returns when each address was first claimed.
-    pub fn first_claims(&self) -> std::collections::BTreeMap<Ipv4Addr, Duration> {
+    pub(crate) fn first_claims(&self) -> std::collections::BTreeMap<Ipv4Addr, Duration> {
         let mut first = std::collections::BTreeMap::new();
         for seen in &self.0 {
             if let What::Claim(address) = seen.what {
@@ -184,7 +184,7 @@ impl Trace {
 
 impl What {
     /// Returns whether this router says that it is Active.
-    pub fn is_active(&self, router: Ipv4Addr, id: u8) -> bool {
+    pub(crate) fn is_active(&self, router: Ipv4Addr, id: u8) -> bool {
         match *self {
             Self::Advertisement {
                 source,
@@ -196,7 +196,7 @@ impl What {
     }
 
     /// Returns whether this router says that it leaves.
-    pub fn is_leaving(&self, router: Ipv4Addr, id: u8) -> bool {
+    pub(crate) fn is_leaving(&self, router: Ipv4Addr, id: u8) -> bool {
         let leaving = Self::Advertisement {
             source: router,
             vrid: id,
@@ -207,7 +207,7 @@ impl What {
 }
 
 /// Returns the spans between instants, the shortest first.
-pub fn gaps(instants: &[Duration]) -> Vec<Duration> {
+pub(crate) fn gaps(instants: &[Duration]) -> Vec<Duration> {
     let span = |two: &[Duration]| two[1].saturating_sub(two[0]);
     let mut gaps: Vec<Duration> = instants.windows(2).map(span).collect();
     gaps.sort_unstable();
@@ -216,7 +216,7 @@ pub fn gaps(instants: &[Duration]) -> Vec<Duration> {
 
 /// Returns the longest span between instants; the ends of the watch count as instants, so that a
 /// silence at its end, or the whole time long, is seen.
-pub fn longest_gap(instants: &[Duration], from: Duration, to: Duration) -> Duration {
+pub(crate) fn longest_gap(instants: &[Duration], from: Duration, to: Duration) -> Duration {
     let mut all = vec![from];
     all.extend(instants.iter().filter(|at| **at > from && **at < to));
     all.push(to);
@@ -224,7 +224,7 @@ pub fn longest_gap(instants: &[Duration], from: Duration, to: Duration) -> Durat
 }
 
 /// Returns the time of the clock that stamps frames.
-pub fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_REALTIME).map_or(Duration::ZERO, Duration::from)
 }
 

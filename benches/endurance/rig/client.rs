@@ -56,11 +56,11 @@ impl Drop for Worker {
 }
 
 /// Says back what it hears on any address of its host, until it is dropped.
-pub struct Echo(#[expect(dead_code, reason = "it is only kept")] Worker);
+pub(crate) struct Echo(#[expect(dead_code, reason = "it is only kept")] Worker);
 
 impl Echo {
     /// Begins to answer.
-    pub fn start(host: &Host) -> Result<Self, LabError> {
+    pub(crate) fn start(host: &Host) -> Result<Self, LabError> {
         let mut buf = [0; 64];
         let answer = move |socket: &UdpSocket| {
             if let Ok((len, from)) = socket.recv_from(&mut buf) {
@@ -73,14 +73,14 @@ impl Echo {
 }
 
 /// Asks every 5 ms, until it is dropped.
-pub struct Client {
+pub(crate) struct Client {
     answered: Arc<Mutex<Vec<Duration>>>,
     _worker: Worker,
 }
 
 impl Client {
     /// Begins to ask.
-    pub fn start(host: &Host, address: Ipv4Addr) -> Result<Self, LabError> {
+    pub(crate) fn start(host: &Host, address: Ipv4Addr) -> Result<Self, LabError> {
         let answered = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&answered);
         let to = SocketAddr::from((address, PORT));
@@ -109,7 +109,7 @@ impl Client {
 
     /// Returns the longest time between two questions that were answered, asked in this span; both
     /// its ends count as answered.
-    pub fn longest_blackout(&self, from: Duration, to: Duration) -> Duration {
+    pub(crate) fn longest_blackout(&self, from: Duration, to: Duration) -> Duration {
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         super::capture::longest_gap(&answered, from, to)
     }

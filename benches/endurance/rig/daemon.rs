@@ -15,7 +15,7 @@ use evenkeel::lab::scratch::ScratchDir;
 
 /// Whose daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Ours.
     Evenkeel,
     /// Theirs, with its default settings.
@@ -26,7 +26,7 @@ pub enum Kind {
 
 impl Kind {
     /// Returns its name for people.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Evenkeel => "evenkeel",
             Self::Keepalived => "keepalived",
@@ -37,7 +37,7 @@ impl Kind {
 
 /// How both nodes are set up.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Whose daemon they run.
     pub kind: Kind,
     /// 2 or 3.
@@ -58,7 +58,7 @@ pub struct Settings {
 
 impl Settings {
     /// One virtual router with one address, version 3.
-    pub const fn new(kind: Kind, interval: Duration) -> Self {
+    pub(crate) const fn new(kind: Kind, interval: Duration) -> Self {
         Self {
             kind,
             version: 3,
@@ -72,17 +72,17 @@ impl Settings {
     }
 
     /// Returns Skew_Time of a node, 0 for the better one.
-    pub fn skew_time(self, node: usize) -> Duration {
+    pub(crate) fn skew_time(self, node: usize) -> Duration {
         self.interval * (256 - u32::from(PRIORITIES[node])) / 256
     }
 
     /// Returns after which silence a node takes over.
-    pub fn active_down_interval(self, node: usize) -> Duration {
+    pub(crate) fn active_down_interval(self, node: usize) -> Duration {
         3 * self.interval + self.skew_time(node)
     }
 
     /// Returns our configuration of a node, with these lines more in each entry.
-    pub fn yaml(self, node: usize, more: &str) -> String {
+    pub(crate) fn yaml(self, node: usize, more: &str) -> String {
         let mut yaml = "virtual_routers:\n".to_owned();
         let mut lines = String::new();
         if !self.preempt {
@@ -144,7 +144,7 @@ impl Settings {
 }
 
 /// A running daemon.
-pub enum Daemon {
+pub(crate) enum Daemon {
     /// Ours.
     Ours(Node),
     /// Theirs, and the directory of its files.
@@ -156,7 +156,7 @@ pub enum Daemon {
 
 impl Daemon {
     /// Starts the daemon of a node; `more` are lines of each of our entries, `binary` runs ours.
-    pub fn start(
+    pub(crate) fn start(
         settings: Settings,
         node: usize,
         host: &Host,
@@ -187,7 +187,7 @@ impl Daemon {
     }
 
     /// Returns the process that was started, to harm it or its family.
-    pub const fn process(&mut self) -> &mut Process {
+    pub(crate) const fn process(&mut self) -> &mut Process {
         match self {
             Self::Ours(node) => node.process(),
             Self::Theirs(process, _) => process,
@@ -195,7 +195,7 @@ impl Daemon {
     }
 
     /// Returns the number of the process that speaks VRRP.
-    pub fn vrrp_pid(&mut self) -> Result<u32, LabError> {
+    pub(crate) fn vrrp_pid(&mut self) -> Result<u32, LabError> {
         let found = match self {
             Self::Ours(node) => node.pid_of("evenkeel-vrrp"),
             Self::Theirs(process, _) => process.family()?.get(1).copied(),
@@ -208,7 +208,7 @@ impl Daemon {
     }
 
     /// Returns what it printed.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         match self {
             Self::Ours(node) => node.log(),
             Self::Theirs(process, _) => process.log(),
@@ -217,22 +217,22 @@ impl Daemon {
 }
 
 /// Returns an address of a virtual router.
-pub const fn virtual_address(vrid: u8, number: u8) -> Ipv4Addr {
+pub(crate) const fn virtual_address(vrid: u8, number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, vrid, number)
 }
 
 /// Returns the address of a node: 0 is the better one.
-pub const fn node_address(node: usize) -> Ipv4Addr {
+pub(crate) const fn node_address(node: usize) -> Ipv4Addr {
     [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)][node]
 }
 
 /// Returns our program.
-pub fn evenkeel() -> PathBuf {
+pub(crate) fn evenkeel() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"))
 }
 
 /// Returns theirs.
-pub fn keepalived() -> PathBuf {
+pub(crate) fn keepalived() -> PathBuf {
     PathBuf::from("/usr/sbin/keepalived")
 }
 

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// What is wrong with an advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// Its checksum.
     Checksum,
     /// The version is the other one.
@@ -30,7 +30,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// Returns those that an advertisement of this version can have.
-    pub const fn all(version: u8) -> &'static [Self] {
+    pub(crate) const fn all(version: u8) -> &'static [Self] {
         match version {
             2 => &[
                 Self::Checksum,
@@ -52,7 +52,7 @@ impl Flaw {
     }
 
     /// Returns the reason by which our status counts it, if it is one.
-    pub const fn reason(self) -> Option<&'static str> {
+    pub(crate) const fn reason(self) -> Option<&'static str> {
         match self {
             Self::Checksum => Some("checksum"),
             Self::Version => Some("version"),
@@ -67,7 +67,7 @@ impl Flaw {
 
 /// An advertisement as it would be without a flaw.
 #[derive(Clone, Copy, Debug)]
-pub struct Forged {
+pub(crate) struct Forged {
     /// 2 or 3.
     pub version: u8,
     /// Which virtual router.
@@ -88,7 +88,7 @@ pub struct Forged {
 
 impl Forged {
     /// Sends it from a host.
-    pub fn send(self, host: &Host, flaw: Option<Flaw>) -> Result<(), LabError> {
+    pub(crate) fn send(self, host: &Host, flaw: Option<Flaw>) -> Result<(), LabError> {
         host.try_run("send a forged advertisement", move || {
             let packet = self.packet(flaw)?;
             let protocol = Some(Protocol::from(i32::from(VRRP)));
@@ -173,5 +173,5 @@ impl Forged {
 }
 
 /// Where advertisements go.
-pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 const VRRP: u8 = 112;

@@ -15,7 +15,7 @@ use super::capture::{Capture, Seen, now};
 use super::daemon::{Daemon, Kind, Settings, evenkeel, node_address};
 
 /// Two nodes and those who look at them.
-pub struct Link {
+pub(crate) struct Link {
     /// How the nodes are set up.
     pub settings: Settings,
     /// Lines of each of our entries beside the settings.
@@ -36,7 +36,7 @@ pub struct Link {
 
 impl Link {
     /// Makes the link with nothing running on the nodes.
-    pub fn new(settings: Settings) -> Result<Self, LabError> {
+    pub(crate) fn new(settings: Settings) -> Result<Self, LabError> {
         let mut lab = Lab::new()?;
         let hosts = [
             lab.add_host("node1", &["10.77.0.1/16"])?,
@@ -59,7 +59,7 @@ impl Link {
     }
 
     /// Makes the link, starts both nodes and waits until the better one alone advertises.
-    pub fn start(settings: Settings) -> Result<Self, LabError> {
+    pub(crate) fn start(settings: Settings) -> Result<Self, LabError> {
         let mut link = Self::new(settings)?;
         link.start_node(0)?;
         link.start_node(1)?;
@@ -68,7 +68,7 @@ impl Link {
     }
 
     /// Starts the daemon of a node.
-    pub fn start_node(&mut self, node: usize) -> Result<(), LabError> {
+    pub(crate) fn start_node(&mut self, node: usize) -> Result<(), LabError> {
         let (host, binary): (_, &Path) = (&self.hosts[node], &self.binary);
         let daemon = Daemon::start(self.settings, node, host, &self.more, binary)?;
         self.daemons[node] = Some(daemon);
@@ -76,20 +76,20 @@ impl Link {
     }
 
     /// Returns the daemon of a node.
-    pub fn daemon(&mut self, node: usize) -> Result<&mut Daemon, LabError> {
+    pub(crate) fn daemon(&mut self, node: usize) -> Result<&mut Daemon, LabError> {
         let silent = || LabError::NoSuchHost(format!("node{} with a daemon", node + 1));
         self.daemons[node].as_mut().ok_or_else(silent)
     }
 
     /// Waits until a daemon that was told to end has ended, and forgets it.
-    pub fn wait_for_end(&mut self, node: usize) -> Result<(), LabError> {
+    pub(crate) fn wait_for_end(&mut self, node: usize) -> Result<(), LabError> {
         self.daemon(node)?.process().wait(PATIENCE)?;
         self.daemons[node] = None;
         Ok(())
     }
 
     /// Waits until this node alone has advertised every virtual router for some intervals.
-    pub fn settle(&mut self, node: usize) -> Result<(), LabError> {
+    pub(crate) fn settle(&mut self, node: usize) -> Result<(), LabError> {
         // That others do not come to rest is a finding too, and no reason to end.
         let ours = self.settings.kind == Kind::Evenkeel;
         let deadline = Instant::now() + if ours { PATIENCE } else { PATIENCE_WITH_OTHERS };
@@ -124,7 +124,7 @@ impl Link {
     }
 
     /// Waits for the first advertisement of a node as Active after an instant.
-    pub fn first_of(&self, node: usize, from: Duration) -> Result<Seen, LabError> {
+    pub(crate) fn first_of(&self, node: usize, from: Duration) -> Result<Seen, LabError> {
         let source = node_address(node);
         let what = format!("an advertisement of node{}", node + 1);
         self.capture
@@ -132,7 +132,7 @@ impl Link {
     }
 
     /// Returns the status of a node of ours.
-    pub fn status(&mut self, node: usize) -> Result<Status, LabError> {
+    pub(crate) fn status(&mut self, node: usize) -> Result<Status, LabError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = match self.daemon(node)? {
@@ -154,7 +154,7 @@ impl Link {
     }
 
     /// Returns whether a node has an address.
-    pub fn has(&self, node: usize, address: Ipv4Addr) -> Result<bool, LabError> {
+    pub(crate) fn has(&self, node: usize, address: Ipv4Addr) -> Result<bool, LabError> {
         self.hosts[node].run(move || std::net::UdpSocket::bind((address, 0)).is_ok())
     }
 }

@@ -1,10 +1,10 @@
 //! What the experiments are made of: a link with two nodes, a witness, a client, a forger, and
 //! figures.
 
-pub mod report;
-pub mod capture;
-pub mod link;
-pub mod daemon;
-pub mod client;
-pub mod forge;
-pub mod usage;
+pub(crate) mod report;
+pub(crate) mod capture;
+pub(crate) mod link;
+pub(crate) mod daemon;
+pub(crate) mod client;
+pub(crate) mod forge;
+pub(crate) mod usage;

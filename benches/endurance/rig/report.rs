@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// One figure.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Who was measured, and how.
     pub subject: String,
     /// What was measured.
@@ -20,7 +20,7 @@ pub struct Finding {
 
 /// What a figure should be.
 #[derive(Clone, Copy, Debug)]
-pub enum Bound<T> {
+pub(crate) enum Bound<T> {
     /// Not more.
     AtMost(T),
     /// Not less.
@@ -33,7 +33,7 @@ pub enum Bound<T> {
 
 impl Finding {
     /// Compares a figure with its bound.
-    pub fn new<T: Figure>(
+    pub(crate) fn new<T: Figure>(
         subject: impl Into<String>,
         what: &'static str,
         seen: T,
@@ -55,7 +55,7 @@ impl Finding {
     }
 
     /// Returns the line of the table.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let verdict = match (self.kept, self.bound.is_empty()) {
             (_, true) => "",
             (true, false) => "PASS",
@@ -73,7 +73,7 @@ impl Finding {
 }
 
 /// A figure that can be compared and shown.
-pub trait Figure: PartialOrd {
+pub(crate) trait Figure: PartialOrd {
     /// Returns it with its unit.
     fn show(&self) -> String;
 }
@@ -96,7 +96,7 @@ impl Figure for u64 {
 
 /// A share of one core, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Permille(pub u64);
+pub(crate) struct Permille(pub u64);
 
 impl Figure for Permille {
     fn show(&self) -> String {
@@ -106,7 +106,7 @@ impl Figure for Permille {
 
 /// An amount of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kibibytes(pub u64);
+pub(crate) struct Kibibytes(pub u64);
 
 impl Figure for Kibibytes {
     fn show(&self) -> String {
@@ -115,13 +115,13 @@ impl Figure for Kibibytes {
 }
 
 /// Returns the middle one, `T::default()` of none.
-pub fn median<T: Copy + Ord + Default>(values: &[T]) -> T {
+pub(crate) fn median<T: Copy + Ord + Default>(values: &[T]) -> T {
     let mut values = values.to_vec();
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Returns the largest, `T::default()` of none.
-pub fn most<T: Copy + Ord + Default>(values: &[T]) -> T {
+pub(crate) fn most<T: Copy + Ord + Default>(values: &[T]) -> T {
     values.iter().copied().max().unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use super::report::{Kibibytes, Permille};
 use evenkeel::lab::LabError;
 
 /// Returns the share of one core that a process used, user and system together, since `before`.
-pub fn share(before: Usage, after: Usage) -> Permille {
+pub(crate) fn share(before: Usage, after: Usage) -> Permille {
     let span_us = (after.at - before.at).as_micros().max(1);
     let spent_us = (after.cpu - before.cpu).as_micros();
     Permille(u64::try_from(spent_us * 1000 / span_us).unwrap_or(u64::MAX))
@@ -15,7 +15,7 @@ pub fn share(before: Usage, after: Usage) -> Permille {
 
 /// What a process had used at some instant.
 #[derive(Clone, Copy, Debug)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// When.
     pub at: Instant,
     /// User and system time.
@@ -28,7 +28,7 @@ pub struct Usage {
 
 impl Usage {
     /// Reads it.
-    pub fn of(pid: u32) -> Result<Self, LabError> {
+    pub(crate) fn of(pid: u32) -> Result<Self, LabError> {
         let fail = LabError::system(format!("read the usage of process {pid}"));
         match read(pid) {
             Ok(Some(usage)) => Ok(usage),

@@ -27,7 +27,7 @@ enum Manner {
 }
 
 /// All three; they end on drop.
-pub struct Backends {
+pub(super) struct Backends {
     ends: Arc<Ends>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -58,7 +58,7 @@ impl Ends {
 
 impl Backends {
     /// Starts them on a host.
-    pub fn start(host: &Host, tally: &Arc<Tally>) -> Result<Self, LabError> {
+    pub(super) fn start(host: &Host, tally: &Arc<Tally>) -> Result<Self, LabError> {
         let ends = Arc::new(Ends::default());
         let mut threads = Vec::new();
         for (manner, port) in [Manner::Steady, Manner::Dying, Manner::Garbage]
@@ -216,7 +216,7 @@ fn answer(reader: &mut Reader, ask: Ask, token: &[u8; TOKEN_LEN], style: u8) -> 
 }
 
 /// Where they listen.
-pub const PORTS: [u16; 3] = [9_001, 9_002, 9_003];
+pub(super) const PORTS: [u16; 3] = [9_001, 9_002, 9_003];
 /// How long the dying one lives, and how long it is dead.
 const ALIVE: Duration = Duration::from_secs(3);
 const DEAD: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use crate::wire::{TOKEN_LEN, is_body_at, token_text};
 
 /// What a client does over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Habit {
+pub(super) enum Habit {
     /// Many requests on one connection.
     KeepAlive,
     /// One request on each connection.
@@ -28,7 +28,7 @@ pub enum Habit {
 
 impl Habit {
     /// Who is there, and how many of them.
-    pub const CROWD: [(Self, usize); 6] = [
+    pub(super) const CROWD: [(Self, usize); 6] = [
         (Self::KeepAlive, 6),
         (Self::NewConnections, 3),
         (Self::Pipelining, 3),
@@ -57,7 +57,7 @@ struct Wish {
 }
 
 /// Lives by a habit until the soak is over.
-pub fn live(habit: Habit, port: u16, tally: &Tally) {
+pub(super) fn live(habit: Habit, port: u16, tally: &Tally) {
     let mut client = Client {
         habit,
         port,

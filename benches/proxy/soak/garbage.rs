@@ -6,7 +6,7 @@ use crate::wire::{TOKEN_LEN, token_text};
 
 /// What the backend does after it has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub(super) enum Then {
     /// It waits for the next request.
     Keep,
     /// It closes.
@@ -16,7 +16,7 @@ pub enum Then {
 }
 
 /// Returns the bytes of a kind of garbage, and what follows.
-pub fn garbage(kind: usize, token: &[u8; TOKEN_LEN], total: usize) -> (Vec<u8>, Then) {
+pub(super) fn garbage(kind: usize, token: &[u8; TOKEN_LEN], total: usize) -> (Vec<u8>, Then) {
     let text = String::from_utf8_lossy(token).into_owned();
     let start = format!("HTTP/1.1 200 OK\r\nX-Token: {text}\r\n");
     let body = body(total, token);
@@ -64,7 +64,7 @@ pub fn garbage(kind: usize, token: &[u8; TOKEN_LEN], total: usize) -> (Vec<u8>, 
 }
 
 /// A whole answer with a token that no request has.
-pub fn nobodys(token: u64) -> Vec<u8> {
+pub(super) fn nobodys(token: u64) -> Vec<u8> {
     let token = token_text(token);
     let head = format!(
         "HTTP/1.1 200 OK\r\nX-Token: {}\r\nContent-Length: 64\r\n\r\n",
@@ -74,11 +74,11 @@ pub fn nobodys(token: u64) -> Vec<u8> {
 }
 
 /// The token of what is written in one piece with a right answer.
-pub const SURPLUS: u64 = u64::MAX;
+pub(super) const SURPLUS: u64 = u64::MAX;
 /// The token of what is written while nobody asks.
-pub const UNASKED: u64 = u64::MAX - 1;
+pub(super) const UNASKED: u64 = u64::MAX - 1;
 /// How many kinds there are.
-pub const KINDS: usize = 14;
+pub(super) const KINDS: usize = 14;
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 const SWITCHING: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n";

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use crate::wire::{TOKEN_LEN, head_end};
 
 /// The reading half of a connection.
-pub struct Reader {
+pub(super) struct Reader {
     stream: TcpStream,
     buf: Vec<u8>,
     /// What of `buf` was handed out.
@@ -19,7 +19,7 @@ pub struct Reader {
 
 /// How a body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(super) enum Framing {
     /// By its length.
     Length(usize),
     /// In chunks.
@@ -30,7 +30,7 @@ pub enum Framing {
 
 impl Reader {
     /// Reads from a connection; no read waits longer than this.
-    pub fn new(stream: TcpStream, patience: Duration) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> io::Result<Self> {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         stream.set_nodelay(true)?;
@@ -42,12 +42,12 @@ impl Reader {
     }
 
     /// Returns the connection, to write to it.
-    pub const fn stream(&mut self) -> &mut TcpStream {
+    pub(super) const fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
     /// Returns whether nothing comes for so long.
-    pub fn is_silent_for(&self, ms: u16) -> bool {
+    pub(super) fn is_silent_for(&self, ms: u16) -> bool {
         let mut waits = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         self.rest().is_empty() && poll(&mut waits, ms).is_ok_and(|ready| ready == 0)
     }
@@ -68,7 +68,7 @@ impl Reader {
     }
 
     /// Returns a head with its empty line; `None` where the connection ends before its first byte.
-    pub fn head(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn head(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(end) = head_end(self.rest()) {
                 let head = self.rest()[..end].to_vec();
@@ -92,7 +92,7 @@ impl Reader {
     }
 
     /// Hands the bytes of a body to `take` as they come, until the body ends or `take` says no.
-    pub fn body(
+    pub(super) fn body(
         &mut self,
         framing: Framing,
         mut take: impl FnMut(&[u8]) -> bool,
@@ -160,7 +160,7 @@ impl Reader {
 }
 
 /// Returns the values of a field.
-pub fn fields<'a>(head: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn fields<'a>(head: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     head.split(|byte| *byte == b'\n')
         .skip(1)
         .filter_map(move |line| {
@@ -172,7 +172,7 @@ pub fn fields<'a>(head: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8
 }
 
 /// Returns how the body after a head is delimited; `otherwise` where it does not say.
-pub fn framing(head: &[u8], otherwise: Framing) -> Framing {
+pub(super) fn framing(head: &[u8], otherwise: Framing) -> Framing {
     if fields(head, "transfer-encoding").next().is_some() {
         return Framing::Chunked;
     }
@@ -182,7 +182,7 @@ pub fn framing(head: &[u8], otherwise: Framing) -> Framing {
 }
 
 /// Returns a body with its token at both ends.
-pub fn body(total: usize, token: &[u8; TOKEN_LEN]) -> Vec<u8> {
+pub(super) fn body(total: usize, token: &[u8; TOKEN_LEN]) -> Vec<u8> {
     let mut body = crate::wire::filler()[..total].to_vec();
     body[..TOKEN_LEN].copy_from_slice(token);
     body[total - TOKEN_LEN..].copy_from_slice(token);
@@ -190,7 +190,7 @@ pub fn body(total: usize, token: &[u8; TOKEN_LEN]) -> Vec<u8> {
 }
 
 /// Returns a body in chunks of uneven sizes.
-pub fn chunked(body: &[u8]) -> Vec<u8> {
+pub(super) fn chunked(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 256);
     let mut rest = body;
     let mut size = 7;

@@ -28,14 +28,14 @@ use client::Habit;
 
 /// What clients and backends count, by name; what begins with `WRONG` must never be.
 #[derive(Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     counts: Mutex<BTreeMap<String, u64>>,
     stop: AtomicBool,
 }
 
 impl Tally {
     /// Counts one, and returns how many there are now.
-    pub fn count(&self, what: &str) -> u64 {
+    pub(crate) fn count(&self, what: &str) -> u64 {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(what.to_owned()).or_default();
         *count += 1;
@@ -43,7 +43,7 @@ impl Tally {
     }
 
     /// Returns whether the soak is over.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.stop.load(Relaxed)
     }
 
@@ -73,7 +73,7 @@ struct Held {
 type Value = fn(&Held) -> f64;
 
 /// Soaks these proxies, one after the other; returns whether ours came through.
-pub fn run(host: &Host, span: Duration, kinds: &[Kind]) -> Result<bool, LabError> {
+pub(crate) fn run(host: &Host, span: Duration, kinds: &[Kind]) -> Result<bool, LabError> {
     let mut passed = true;
     // Without a choice only ours: the others are for finding out whether the soak itself is right.
     let chosen: Vec<Kind> = kinds
@@ -221,7 +221,7 @@ const fn word(right: bool) -> &'static str {
 }
 
 /// What the names of events begin with that must never be.
-pub const WRONG: &str = "WRONG";
+pub(crate) const WRONG: &str = "WRONG";
 /// What a backend said while nobody had asked, on a connection that seemed idle.
 const SPOKEN: &str = "unsolicited answers written";
 /// An unsolicited answer that a request got: a race that no proxy can win always, and that one

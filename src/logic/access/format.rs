@@ -56,9 +56,9 @@ impl Format {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn parse(text: &str) -> Result<Format, FormatError> {
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
         if text == "json" {
-            return Ok(Format::Json);
+            return Ok(Self::Json);
         }
         if text.len() > TEXT_BYTES_MAX {
             return Err(FormatError::TooLong);
@@ -100,14 +100,14 @@ impl Format {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal));
         }
-        Ok(Format::Text(pieces))
+        Ok(Self::Text(pieces))
     }
 
     /// Appends a line and its end: at most [`LINE_BYTES_MAX`] bytes.
     pub fn render(&self, line: &Line<'_>, out: &mut Vec<u8>) {
         let parts = Parts::of(line.head);
         match self {
-            Format::Json => {
+            Self::Json => {
                 let from = out.len();
                 for field in Field::ALL {
                     out.extend_from_slice(field.key().as_bytes());
@@ -117,7 +117,7 @@ impl Format {
                 out[from] = b'{';
                 out.extend_from_slice(b"}\n");
             }
-            Format::Text(pieces) => {
+            Self::Text(pieces) => {
                 for piece in pieces {
                     match piece {
                         Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),

@@ -19,7 +19,7 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Finds everything in one pass.
-    pub(super) fn of(head: &'a [u8]) -> Parts<'a> {
+    pub(super) fn of(head: &'a [u8]) -> Self {
         let mut parts = Parts::default();
         let mut lines = head.trim_ascii_start().split(|byte| *byte == b'\n');
         let line = lines.next().unwrap_or_default();

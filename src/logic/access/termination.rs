@@ -79,75 +79,73 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Termination; 18] = [
-        Termination::Complete,
-        Termination::RequestRefused,
-        Termination::RequestHeadTimeout,
-        Termination::RequestBodyTimeout,
-        Termination::RequestBodyInvalid,
-        Termination::ClientGone,
-        Termination::NoBackendUp,
-        Termination::QueueTimeout,
-        Termination::ConnectFailed,
-        Termination::ConnectTimeout,
-        Termination::ResourcesExhausted,
-        Termination::ConnectionLost,
-        Termination::BadAnswer,
-        Termination::ResponseHeadTimeout,
-        Termination::ResponseTruncated,
-        Termination::IdleTimeout,
-        Termination::TunnelTimeout,
-        Termination::DrainTimeout,
+    pub const ALL: [Self; 18] = [
+        Self::Complete,
+        Self::RequestRefused,
+        Self::RequestHeadTimeout,
+        Self::RequestBodyTimeout,
+        Self::RequestBodyInvalid,
+        Self::ClientGone,
+        Self::NoBackendUp,
+        Self::QueueTimeout,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::ResourcesExhausted,
+        Self::ConnectionLost,
+        Self::BadAnswer,
+        Self::ResponseHeadTimeout,
+        Self::ResponseTruncated,
+        Self::IdleTimeout,
+        Self::TunnelTimeout,
+        Self::DrainTimeout,
     ];
 
     /// Returns the word for the log.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Termination::Complete => "complete",
-            Termination::RequestRefused => "request_refused",
-            Termination::RequestHeadTimeout => "request_head_timeout",
-            Termination::RequestBodyTimeout => "request_body_timeout",
-            Termination::RequestBodyInvalid => "request_body_invalid",
-            Termination::ClientGone => "client_gone",
-            Termination::NoBackendUp => "no_backend_up",
-            Termination::QueueTimeout => "queue_timeout",
-            Termination::ConnectFailed => "connect_failed",
-            Termination::ConnectTimeout => "connect_timeout",
-            Termination::ResourcesExhausted => "resources_exhausted",
-            Termination::ConnectionLost => "connection_lost",
-            Termination::BadAnswer => "bad_answer",
-            Termination::ResponseHeadTimeout => "response_head_timeout",
-            Termination::ResponseTruncated => "response_truncated",
-            Termination::IdleTimeout => "idle_timeout",
-            Termination::TunnelTimeout => "tunnel_timeout",
-            Termination::DrainTimeout => "drain_timeout",
+            Self::Complete => "complete",
+            Self::RequestRefused => "request_refused",
+            Self::RequestHeadTimeout => "request_head_timeout",
+            Self::RequestBodyTimeout => "request_body_timeout",
+            Self::RequestBodyInvalid => "request_body_invalid",
+            Self::ClientGone => "client_gone",
+            Self::NoBackendUp => "no_backend_up",
+            Self::QueueTimeout => "queue_timeout",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ResourcesExhausted => "resources_exhausted",
+            Self::ConnectionLost => "connection_lost",
+            Self::BadAnswer => "bad_answer",
+            Self::ResponseHeadTimeout => "response_head_timeout",
+            Self::ResponseTruncated => "response_truncated",
+            Self::IdleTimeout => "idle_timeout",
+            Self::TunnelTimeout => "tunnel_timeout",
+            Self::DrainTimeout => "drain_timeout",
         }
     }
 
     /// Returns whose doing it was; `awaited` decides where either side may have stood still.
     pub const fn ended_by(self, awaited: Awaited) -> EndedBy {
         match self {
-            Termination::Complete => EndedBy::Nobody,
-            Termination::RequestRefused
-            | Termination::RequestHeadTimeout
-            | Termination::RequestBodyTimeout
-            | Termination::RequestBodyInvalid
-            | Termination::ClientGone => EndedBy::Client,
-            Termination::NoBackendUp
-            | Termination::QueueTimeout
-            | Termination::ConnectFailed
-            | Termination::ConnectTimeout
-            | Termination::ConnectionLost
-            | Termination::BadAnswer
-            | Termination::ResponseHeadTimeout
-            | Termination::ResponseTruncated => EndedBy::Backend,
-            Termination::IdleTimeout => match awaited {
+            Self::Complete => EndedBy::Nobody,
+            Self::RequestRefused
+            | Self::RequestHeadTimeout
+            | Self::RequestBodyTimeout
+            | Self::RequestBodyInvalid
+            | Self::ClientGone => EndedBy::Client,
+            Self::NoBackendUp
+            | Self::QueueTimeout
+            | Self::ConnectFailed
+            | Self::ConnectTimeout
+            | Self::ConnectionLost
+            | Self::BadAnswer
+            | Self::ResponseHeadTimeout
+            | Self::ResponseTruncated => EndedBy::Backend,
+            Self::IdleTimeout => match awaited {
                 Awaited::Client => EndedBy::Client,
                 Awaited::Backend => EndedBy::Backend,
             },
-            Termination::TunnelTimeout
-            | Termination::ResourcesExhausted
-            | Termination::DrainTimeout => EndedBy::Proxy,
+            Self::TunnelTimeout | Self::ResourcesExhausted | Self::DrainTimeout => EndedBy::Proxy,
         }
     }
 }
@@ -156,36 +154,36 @@ impl EndedBy {
     /// Returns the word for the log; `None` where nobody is to be named.
     pub const fn as_str(self) -> Option<&'static str> {
         match self {
-            EndedBy::Nobody => None,
-            EndedBy::Client => Some("client"),
-            EndedBy::Backend => Some("backend"),
-            EndedBy::Proxy => Some("proxy"),
+            Self::Nobody => None,
+            Self::Client => Some("client"),
+            Self::Backend => Some("backend"),
+            Self::Proxy => Some("proxy"),
         }
     }
 }
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Phase; 7] = [
-        Phase::RequestHead,
-        Phase::Queue,
-        Phase::Connect,
-        Phase::RequestBody,
-        Phase::ResponseHead,
-        Phase::ResponseBody,
-        Phase::Tunnel,
+    pub const ALL: [Self; 7] = [
+        Self::RequestHead,
+        Self::Queue,
+        Self::Connect,
+        Self::RequestBody,
+        Self::ResponseHead,
+        Self::ResponseBody,
+        Self::Tunnel,
     ];
 
     /// Returns the word for the log.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Phase::RequestHead => "request_head",
-            Phase::Queue => "queue",
-            Phase::Connect => "connect",
-            Phase::RequestBody => "request_body",
-            Phase::ResponseHead => "response_head",
-            Phase::ResponseBody => "response_body",
-            Phase::Tunnel => "tunnel",
+            Self::RequestHead => "request_head",
+            Self::Queue => "queue",
+            Self::Connect => "connect",
+            Self::RequestBody => "request_body",
+            Self::ResponseHead => "response_head",
+            Self::ResponseBody => "response_body",
+            Self::Tunnel => "tunnel",
         }
     }
 }

@@ -20,9 +20,9 @@ impl Availability {
     /// Returns the word for operators: `unprobed`, `up` or `down`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Availability::Unprobed => "unprobed",
-            Availability::Up => "up",
-            Availability::Down => "down",
+            Self::Unprobed => "unprobed",
+            Self::Up => "up",
+            Self::Down => "down",
         }
     }
 }
@@ -54,13 +54,13 @@ pub struct BackendHealth {
 
 impl BackendHealth {
     /// Returns a backend in the given state: `Unprobed`, or what a predecessor last said of it.
-    pub fn new(thresholds: Thresholds, availability: Availability) -> BackendHealth {
+    pub fn new(thresholds: Thresholds, availability: Availability) -> Self {
         let state = match availability {
             Availability::Unprobed => State::Unprobed,
             Availability::Up => State::Up { failures: 0 },
             Availability::Down => State::Down { successes: 0 },
         };
-        BackendHealth { thresholds, state }
+        Self { thresholds, state }
     }
 
     /// Returns the present verdict.

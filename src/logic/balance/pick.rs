@@ -52,12 +52,12 @@ pub enum Ejection {
 
 impl Rank {
     /// Returns the rank of a backend; `None` where it is not asked at all.
-    pub fn of(availability: Availability, ejection: Ejection) -> Option<Rank> {
+    pub fn of(availability: Availability, ejection: Ejection) -> Option<Self> {
         match (availability, ejection) {
-            (Availability::Up, Ejection::None) => Some(Rank::Up),
-            (Availability::Up, Ejection::Ejected) => Some(Rank::UpEjected),
-            (Availability::Unprobed, Ejection::None) => Some(Rank::Unprobed),
-            (Availability::Unprobed, Ejection::Ejected) => Some(Rank::UnprobedEjected),
+            (Availability::Up, Ejection::None) => Some(Self::Up),
+            (Availability::Up, Ejection::Ejected) => Some(Self::UpEjected),
+            (Availability::Unprobed, Ejection::None) => Some(Self::Unprobed),
+            (Availability::Unprobed, Ejection::Ejected) => Some(Self::UnprobedEjected),
             (Availability::Down, Ejection::Ejected | Ejection::None) => None,
         }
     }
@@ -117,8 +117,8 @@ pub struct RoundRobin {
 impl RoundRobin {
     /// Returns a wheel for `weights` that is `offset` turns ahead, so that the data threads do not
     /// walk in step.
-    pub fn new(weights: &[u16], offset: usize) -> RoundRobin {
-        let mut wheel = RoundRobin {
+    pub fn new(weights: &[u16], offset: usize) -> Self {
+        let mut wheel = Self {
             credit: vec![0; weights.len()],
         };
         let all: Vec<Candidate> = weights

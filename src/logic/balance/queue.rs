@@ -48,8 +48,8 @@ pub enum Offer<C> {
 }
 
 impl<W, C> Default for Queue<W, C> {
-    fn default() -> Queue<W, C> {
-        Queue {
+    fn default() -> Self {
+        Self {
             waiting: BTreeMap::new(),
             called: BTreeMap::new(),
             entered: 0,

@@ -123,8 +123,8 @@ pub enum Spending {
 
 impl RetryBudget {
     /// Returns a budget for the first seconds.
-    pub fn new(now_ms: u64) -> RetryBudget {
-        RetryBudget {
+    pub fn new(now_ms: u64) -> Self {
+        Self {
             fifths: FIFTHS_MAX,
             counted_ms: now_ms,
         }

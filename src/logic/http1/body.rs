@@ -25,7 +25,7 @@ enum Kind {
 
 impl Body {
     /// Returns a body before its first byte, framed as a head has said and carried on so.
-    pub fn new(framing: Framing, carry: BodyCoding) -> Body {
+    pub fn new(framing: Framing, carry: BodyCoding) -> Self {
         let unwrap = match carry {
             BodyCoding::AsIs | BodyCoding::Chunked => ChunkFraming::Keep,
             BodyCoding::Unchunked => ChunkFraming::Strip,
@@ -36,7 +36,7 @@ impl Body {
             Framing::Chunked => Kind::Chunked(ChunkedReader::new(unwrap)),
             Framing::UntilClose => Kind::UntilClose,
         };
-        Body { kind, plain: 0 }
+        Self { kind, plain: 0 }
     }
 
     /// Takes the next bytes; those behind the end are left.

@@ -65,8 +65,8 @@ enum State {
 
 impl ChunkedReader {
     /// Returns a reader at the beginning of a body.
-    pub fn new(unwrap: ChunkFraming) -> ChunkedReader {
-        ChunkedReader {
+    pub fn new(unwrap: ChunkFraming) -> Self {
+        Self {
             state: State::Size {
                 value: 0,
                 digits: 0,

@@ -15,7 +15,7 @@ pub struct Slots<'b>([MaybeUninit<Header<'b>>; FIELDS_MAX]);
 
 impl<'b> Slots<'b> {
     /// Returns empty slots.
-    pub const fn new() -> Slots<'b> {
+    pub const fn new() -> Self {
         Slots([const { MaybeUninit::uninit() }; FIELDS_MAX])
     }
 
@@ -42,8 +42,8 @@ pub struct HeadLimits {
 }
 
 impl Default for HeadLimits {
-    fn default() -> HeadLimits {
-        HeadLimits {
+    fn default() -> Self {
+        Self {
             head_bytes: 32 * 1024,
             fields: 100,
             target_bytes: 8 * 1024,
@@ -100,7 +100,7 @@ pub struct Fields<'s, 'b> {
 }
 
 impl<'s, 'b> Fields<'s, 'b> {
-    pub(super) fn new(head: &'b [u8], all: &'s [Header<'b>]) -> Fields<'s, 'b> {
+    pub(super) fn new(head: &'b [u8], all: &'s [Header<'b>]) -> Self {
         Fields {
             head,
             all,

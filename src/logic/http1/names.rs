@@ -51,65 +51,65 @@ pub enum Name {
 
 impl Name {
     /// Returns which name this is, in any case of letters.
-    pub fn of(name: &[u8]) -> Name {
-        let candidates: &[(&[u8], Name)] = match name.len() {
-            2 => &[(b"te", Name::Te)],
-            4 => &[(b"host", Name::Host), (b"date", Name::Date)],
-            5 => &[(b"proxy", Name::Proxy)],
-            6 => &[(b"expect", Name::Expect)],
-            7 => &[(b"upgrade", Name::Upgrade), (b"trailer", Name::Trailer)],
-            9 => &[(b"forwarded", Name::Forwarded)],
+    pub fn of(name: &[u8]) -> Self {
+        let candidates: &[(&[u8], Self)] = match name.len() {
+            2 => &[(b"te", Self::Te)],
+            4 => &[(b"host", Self::Host), (b"date", Self::Date)],
+            5 => &[(b"proxy", Self::Proxy)],
+            6 => &[(b"expect", Self::Expect)],
+            7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
+            9 => &[(b"forwarded", Self::Forwarded)],
             10 => &[
-                (b"connection", Name::Connection),
-                (b"keep-alive", Name::KeepAlive),
+                (b"connection", Self::Connection),
+                (b"keep-alive", Self::KeepAlive),
             ],
-            12 => &[(b"x-request-id", Name::XRequestId)],
-            14 => &[(b"content-length", Name::ContentLength)],
-            15 => &[(b"x-forwarded-for", Name::XForwardedFor)],
+            12 => &[(b"x-request-id", Self::XRequestId)],
+            14 => &[(b"content-length", Self::ContentLength)],
+            15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
             16 => &[
-                (b"x-forwarded-host", Name::XForwardedHost),
-                (b"x-forwarded-port", Name::XForwardedPort),
-                (b"proxy-connection", Name::ProxyConnection),
+                (b"x-forwarded-host", Self::XForwardedHost),
+                (b"x-forwarded-port", Self::XForwardedPort),
+                (b"proxy-connection", Self::ProxyConnection),
             ],
             17 => &[
-                (b"transfer-encoding", Name::TransferEncoding),
-                (b"x-forwarded-proto", Name::XForwardedProto),
+                (b"transfer-encoding", Self::TransferEncoding),
+                (b"x-forwarded-proto", Self::XForwardedProto),
             ],
-            18 => &[(b"proxy-authenticate", Name::ProxyAuthenticate)],
-            19 => &[(b"proxy-authorization", Name::ProxyAuthorization)],
+            18 => &[(b"proxy-authenticate", Self::ProxyAuthenticate)],
+            19 => &[(b"proxy-authorization", Self::ProxyAuthorization)],
             _ => &[],
         };
         candidates
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map_or(Name::Other, |(_, this)| *this)
+            .map_or(Self::Other, |(_, this)| *this)
     }
 
     /// Returns whether a Connection field cannot take this one away: it frames or routes the
     /// message, or says where or when it came from.
     pub fn is_protected(self) -> bool {
         match self {
-            Name::ContentLength
-            | Name::Date
-            | Name::Forwarded
-            | Name::Host
-            | Name::Trailer
-            | Name::TransferEncoding
-            | Name::XForwardedFor
-            | Name::XForwardedHost
-            | Name::XForwardedPort
-            | Name::XForwardedProto
-            | Name::XRequestId => true,
-            Name::Connection
-            | Name::Expect
-            | Name::KeepAlive
-            | Name::Proxy
-            | Name::ProxyAuthenticate
-            | Name::ProxyAuthorization
-            | Name::ProxyConnection
-            | Name::Te
-            | Name::Upgrade
-            | Name::Other => false,
+            Self::ContentLength
+            | Self::Date
+            | Self::Forwarded
+            | Self::Host
+            | Self::Trailer
+            | Self::TransferEncoding
+            | Self::XForwardedFor
+            | Self::XForwardedHost
+            | Self::XForwardedPort
+            | Self::XForwardedProto
+            | Self::XRequestId => true,
+            Self::Connection
+            | Self::Expect
+            | Self::KeepAlive
+            | Self::Proxy
+            | Self::ProxyAuthenticate
+            | Self::ProxyAuthorization
+            | Self::ProxyConnection
+            | Self::Te
+            | Self::Upgrade
+            | Self::Other => false,
         }
     }
 }

@@ -83,54 +83,54 @@ impl RequestRefusal {
     /// Returns the status of the answer.
     pub fn status(self) -> u16 {
         match self {
-            RequestRefusal::OptionsEnd => 200,
-            RequestRefusal::Connect | RequestRefusal::TraceEnd => 405,
-            RequestRefusal::BodyTooLarge => 413,
-            RequestRefusal::TargetTooLong => 414,
-            RequestRefusal::HeadTooLarge | RequestRefusal::TooManyFields => 431,
-            RequestRefusal::TransferCoding => 501,
-            RequestRefusal::Version => 505,
-            RequestRefusal::Syntax(_)
-            | RequestRefusal::BareLf
-            | RequestRefusal::HostMissing
-            | RequestRefusal::HostRepeated
-            | RequestRefusal::HostInvalid
-            | RequestRefusal::HostMismatch
-            | RequestRefusal::Target
-            | RequestRefusal::CodingBeforeChunks
-            | RequestRefusal::BothFramings
-            | RequestRefusal::ContentLength
-            | RequestRefusal::ConnectionOptions
-            | RequestRefusal::MaxForwards
-            | RequestRefusal::Body(_) => 400,
+            Self::OptionsEnd => 200,
+            Self::Connect | Self::TraceEnd => 405,
+            Self::BodyTooLarge => 413,
+            Self::TargetTooLong => 414,
+            Self::HeadTooLarge | Self::TooManyFields => 431,
+            Self::TransferCoding => 501,
+            Self::Version => 505,
+            Self::Syntax(_)
+            | Self::BareLf
+            | Self::HostMissing
+            | Self::HostRepeated
+            | Self::HostInvalid
+            | Self::HostMismatch
+            | Self::Target
+            | Self::CodingBeforeChunks
+            | Self::BothFramings
+            | Self::ContentLength
+            | Self::ConnectionOptions
+            | Self::MaxForwards
+            | Self::Body(_) => 400,
         }
     }
 
     /// Returns one word for the answer's body and the log.
     pub fn token(self) -> &'static str {
         match self {
-            RequestRefusal::Syntax(_) => "head_invalid",
-            RequestRefusal::BareLf => "bare_lf",
-            RequestRefusal::Version => "version_unknown",
-            RequestRefusal::HeadTooLarge => "head_too_large",
-            RequestRefusal::TooManyFields => "too_many_fields",
-            RequestRefusal::TargetTooLong => "target_too_long",
-            RequestRefusal::HostMissing => "host_missing",
-            RequestRefusal::HostRepeated => "host_repeated",
-            RequestRefusal::HostInvalid => "host_invalid",
-            RequestRefusal::HostMismatch => "host_mismatch",
-            RequestRefusal::Connect => "connect_refused",
-            RequestRefusal::Target => "target_invalid",
-            RequestRefusal::TransferCoding => "transfer_coding",
-            RequestRefusal::CodingBeforeChunks => "coding_in_http_1_0",
-            RequestRefusal::BothFramings => "both_framings",
-            RequestRefusal::ContentLength => "content_length",
-            RequestRefusal::ConnectionOptions => "connection_options",
-            RequestRefusal::MaxForwards => "max_forwards",
-            RequestRefusal::OptionsEnd => "options_end",
-            RequestRefusal::TraceEnd => "trace_end",
-            RequestRefusal::BodyTooLarge => "body_too_large",
-            RequestRefusal::Body(_) => "body_invalid",
+            Self::Syntax(_) => "head_invalid",
+            Self::BareLf => "bare_lf",
+            Self::Version => "version_unknown",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TooManyFields => "too_many_fields",
+            Self::TargetTooLong => "target_too_long",
+            Self::HostMissing => "host_missing",
+            Self::HostRepeated => "host_repeated",
+            Self::HostInvalid => "host_invalid",
+            Self::HostMismatch => "host_mismatch",
+            Self::Connect => "connect_refused",
+            Self::Target => "target_invalid",
+            Self::TransferCoding => "transfer_coding",
+            Self::CodingBeforeChunks => "coding_in_http_1_0",
+            Self::BothFramings => "both_framings",
+            Self::ContentLength => "content_length",
+            Self::ConnectionOptions => "connection_options",
+            Self::MaxForwards => "max_forwards",
+            Self::OptionsEnd => "options_end",
+            Self::TraceEnd => "trace_end",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Body(_) => "body_invalid",
         }
     }
 }

@@ -74,7 +74,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         bytes: &'b [u8],
         slots: &'s mut Slots<'b>,
         limits: &HeadLimits,
-    ) -> Result<Option<RequestHead<'s, 'b>>, RequestRefusal> {
+    ) -> Result<Option<Self>, RequestRefusal> {
         let blank = blank_lines(bytes);
         let head = &bytes[blank..];
         if let [b'\n', ..] = head {
@@ -127,7 +127,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         target: Target<'b>,
         version: Version,
         mut fields: Fields<'s, 'b>,
-    ) -> Result<RequestHead<'s, 'b>, RequestRefusal> {
+    ) -> Result<Self, RequestRefusal> {
         let mut seen = Seen::default();
         for (index, field) in fields.all().iter().enumerate() {
             if seen.handle(field)? == Forward::Omit {
@@ -238,7 +238,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
 
 impl<'b> Target<'b> {
     /// RFC 9112 §3.2.
-    fn of(method: &str, text: &'b str) -> Result<Target<'b>, RequestRefusal> {
+    fn of(method: &str, text: &'b str) -> Result<Self, RequestRefusal> {
         if method == "CONNECT" {
             return Err(RequestRefusal::Connect);
         }

@@ -86,7 +86,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         slots: &'s mut Slots<'b>,
         limits: &HeadLimits,
         asked: AskedFor,
-    ) -> Result<Option<ResponseHead<'s, 'b>>, ResponseRefusal> {
+    ) -> Result<Option<Self>, ResponseRefusal> {
         if let [b'\r' | b'\n', ..] = bytes {
             return Err(ResponseRefusal::Syntax("an empty line precedes it"));
         }

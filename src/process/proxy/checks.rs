@@ -50,11 +50,11 @@ impl Drop for Checks {
 
 impl Checks {
     /// Makes the runtime.
-    pub(super) fn new() -> io::Result<Checks> {
+    pub(super) fn new() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        Ok(Checks(Some(runtime)))
+        Ok(Self(Some(runtime)))
     }
 
     /// Probes all backends until the drain; tells first of the pools that need no probe or were

@@ -118,13 +118,13 @@ impl WorkerContext {
         number: usize,
         lines: Option<Lines>,
         giver: Giver,
-    ) -> WorkerContext {
+    ) -> Self {
         let pickers = table.pools.iter();
         let pickers =
             pickers.map(|pool| RefCell::new(Picker::new(pool.balance, &pool.backends, number)));
         let clock = CoarseClock::default();
         let evictions = Evictions::new(table.listeners.len());
-        WorkerContext {
+        Self {
             upstreams: Upstreams::new(&table, Rc::clone(&clock)),
             buffers: Buffers::default(),
             pipes: Pipes::new(table.shares.pipes_a_worker),

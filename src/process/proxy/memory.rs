@@ -43,28 +43,28 @@ pub enum Holding {
 
 impl Holding {
     /// All of them, in the order in which a connection comes to them.
-    pub const ALL: [Holding; 8] = [
-        Holding::Idle,
-        Holding::Head,
-        Holding::Queue,
-        Holding::Upload,
-        Holding::Waiting,
-        Holding::Relaying,
-        Holding::Tunnel,
-        Holding::Lingering,
+    pub const ALL: [Self; 8] = [
+        Self::Idle,
+        Self::Head,
+        Self::Queue,
+        Self::Upload,
+        Self::Waiting,
+        Self::Relaying,
+        Self::Tunnel,
+        Self::Lingering,
     ];
 
     /// Returns its name in the manual.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Holding::Idle => "idle",
-            Holding::Head => "head",
-            Holding::Queue => "queue",
-            Holding::Upload => "upload",
-            Holding::Waiting => "waiting",
-            Holding::Relaying => "relaying",
-            Holding::Tunnel => "tunnel",
-            Holding::Lingering => "lingering",
+            Self::Idle => "idle",
+            Self::Head => "head",
+            Self::Queue => "queue",
+            Self::Upload => "upload",
+            Self::Waiting => "waiting",
+            Self::Relaying => "relaying",
+            Self::Tunnel => "tunnel",
+            Self::Lingering => "lingering",
         }
     }
 
@@ -74,24 +74,22 @@ impl Holding {
         let request = limits.sent_head();
         let direction = limits.direction();
         match self {
-            Holding::Idle => CONNECTION_BYTES,
-            Holding::Head => CONNECTION_BYTES + taken(limits.head_bytes),
-            Holding::Queue => answering + request + taken(AHEAD_BYTES),
-            Holding::Upload => answering + request + direction + TRAILERS,
+            Self::Idle => CONNECTION_BYTES,
+            Self::Head => CONNECTION_BYTES + taken(limits.head_bytes),
+            Self::Queue => answering + request + taken(AHEAD_BYTES),
+            Self::Upload => answering + request + direction + TRAILERS,
             // The interim head that the client has not taken yet, and one that has not come to its
             // end.
-            Holding::Waiting => Holding::Upload.bytes_max(limits) + 2 * RESPONSE_HEAD,
-            Holding::Relaying => {
-                Holding::Upload.bytes_max(limits) + RESPONSE_HEAD + direction + TRAILERS
-            }
-            Holding::Tunnel => {
+            Self::Waiting => Self::Upload.bytes_max(limits) + 2 * RESPONSE_HEAD,
+            Self::Relaying => Self::Upload.bytes_max(limits) + RESPONSE_HEAD + direction + TRAILERS,
+            Self::Tunnel => {
                 answering
                     + request
                     + RESPONSE_HEAD
                     + taken(AHEAD_BYTES)
                     + taken(RESPONSE_HEAD_BYTES)
             }
-            Holding::Lingering => answering,
+            Self::Lingering => answering,
         }
     }
 }

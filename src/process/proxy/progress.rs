@@ -22,8 +22,8 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Returns the stamps of a thread that has done nothing yet.
-    pub(super) fn new(name: String) -> Arc<Progress> {
-        Arc::new(Progress {
+    pub(super) fn new(name: String) -> Arc<Self> {
+        Arc::new(Self {
             name,
             steps: AtomicU64::new(0),
             doing: AtomicU64::new(0),
@@ -84,13 +84,13 @@ pub(super) enum Found {
 
 impl Observer {
     /// Returns an observer of these threads, which have done nothing that it knows of.
-    pub(super) fn new(threads: Vec<Arc<Progress>>) -> Observer {
+    pub(super) fn new(threads: Vec<Arc<Progress>>) -> Self {
         let observed = |progress| Observed {
             progress,
             steps: 0,
             still_looks: 0,
         };
-        Observer {
+        Self {
             threads: threads.into_iter().map(observed).collect(),
         }
     }

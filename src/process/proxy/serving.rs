@@ -97,7 +97,7 @@ impl Proxy {
         sockets: Vec<PassedSocket>,
         initial_health: &[PoolHealth],
         events: Events,
-    ) -> Result<Proxy, ProxyError> {
+    ) -> Result<Self, ProxyError> {
         let shares = shares(config, threads, &sockets);
         let table = Table::new(config, initial_health, shares).map_err(ProxyError::UnknownPool)?;
         let table = Arc::new(table);
@@ -120,7 +120,7 @@ impl Proxy {
         let workers: Vec<_> = workers.collect();
         let checking = Progress::new("checks".to_owned());
         let all = workers.iter().chain([&checking]).cloned().collect();
-        let proxy = Proxy {
+        let proxy = Self {
             table: Arc::clone(&table),
             stage,
             running,

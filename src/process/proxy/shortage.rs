@@ -111,9 +111,9 @@ impl Shortages {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Operation::Accept => "a client was not accepted",
-            Operation::Connect => "a backend was not connected to",
-            Operation::Probe => "a backend was not probed",
+            Self::Accept => "a client was not accepted",
+            Self::Connect => "a backend was not connected to",
+            Self::Probe => "a backend was not probed",
         })
     }
 }

@@ -82,7 +82,7 @@ impl Table {
         config: &Config,
         health: &[PoolHealth],
         shares: Shares,
-    ) -> Result<Table, String> {
+    ) -> Result<Self, String> {
         let pools: Vec<Pool> = config
             .pools
             .iter()
@@ -130,7 +130,7 @@ impl Table {
                 classes: Default::default(),
             });
         }
-        Ok(Table {
+        Ok(Self {
             connection_bytes: bytes(config.proxy.connection_bytes),
             listeners,
             pools,

@@ -22,10 +22,10 @@ macro_rules! calls {
 }
 
 /// Starting programs and processes. Threads are made by `clone`, see `seccomp`.
-pub const PROGRAMS: &[Call] = calls![SYS_execve SYS_execveat];
+pub(super) const PROGRAMS: &[Call] = calls![SYS_execve SYS_execveat];
 
 /// Looking into other processes and telling them something.
-pub const OTHER_PROCESSES: &[Call] = calls![
+pub(super) const OTHER_PROCESSES: &[Call] = calls![
     SYS_ptrace SYS_process_vm_readv SYS_process_vm_writev SYS_process_madvise SYS_process_mrelease
     SYS_pidfd_open SYS_pidfd_getfd SYS_pidfd_send_signal SYS_kcmp
     SYS_kill SYS_tkill SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo
@@ -35,20 +35,20 @@ pub const OTHER_PROCESSES: &[Call] = calls![
 
 /// Changing what landlock does not speak of: owner, mode, times and attributes of files; their size
 /// by name.
-pub const FILES: &[Call] = calls![
+pub(super) const FILES: &[Call] = calls![
     SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat
     SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr
     SYS_truncate SYS_name_to_handle_at SYS_open_by_handle_at SYS_fanotify_init
 ];
 
 /// Namespaces and mounts. `clone` with a namespace is denied in `seccomp`.
-pub const NAMESPACES: &[Call] = calls![
+pub(super) const NAMESPACES: &[Call] = calls![
     SYS_unshare SYS_setns SYS_chroot SYS_pivot_root SYS_mount SYS_umount2 SYS_mount_setattr
     SYS_move_mount SYS_open_tree SYS_fsopen SYS_fsconfig SYS_fsmount SYS_fspick
 ];
 
 /// Parts of the kernel that have been a way into it, or change the machine.
-pub const KERNEL: &[Call] = calls![
+pub(super) const KERNEL: &[Call] = calls![
     SYS_bpf SYS_perf_event_open SYS_userfaultfd SYS_memfd_secret
     SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register
     SYS_add_key SYS_request_key SYS_keyctl
@@ -59,20 +59,20 @@ pub const KERNEL: &[Call] = calls![
 ];
 
 /// Becoming another user.
-pub const IDENTITY: &[Call] = calls![
+pub(super) const IDENTITY: &[Call] = calls![
     SYS_setuid SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setfsuid
     SYS_setfsgid SYS_setgroups
 ];
 
 /// Changing one's capabilities and place in the scheduler; the vrrp process does both.
-pub const RIGHTS: &[Call] = calls![
+pub(super) const RIGHTS: &[Call] = calls![
     SYS_capset SYS_sched_setscheduler SYS_sched_setparam SYS_sched_setattr SYS_setpriority
     SYS_ioprio_set
 ];
 
 /// What only this architecture has, older forms of the above among them.
 #[cfg(target_arch = "x86_64")]
-pub const OF_THIS_ARCHITECTURE: &[Call] = calls![
+pub(super) const OF_THIS_ARCHITECTURE: &[Call] = calls![
     SYS_fork SYS_vfork SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat
     SYS_iopl SYS_ioperm SYS_modify_ldt SYS_uselib SYS__sysctl
 ];
@@ -82,7 +82,7 @@ pub const OF_THIS_ARCHITECTURE: &[Call] = &[];
 
 /// Calls that the C library's headers do not name yet; the number is the same on every
 /// architecture.
-pub const NEW: &[Call] = &[
+pub(super) const NEW: &[Call] = &[
     Call {
         name: "fchmodat2",
         number: 452,

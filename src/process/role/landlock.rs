@@ -40,11 +40,11 @@ pub enum Tcp {
 
 /// What the landlock of a kernel can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Abi(i64);
+pub(super) struct Abi(i64);
 
 impl Abi {
     /// Returns that of the running kernel.
-    pub fn of_this_kernel() -> io::Result<Self> {
+    pub(super) fn of_this_kernel() -> io::Result<Self> {
         // SAFETY: with the version flag the call reads no memory; the result is a number.
         let abi = unsafe {
             libc::syscall(
@@ -61,7 +61,7 @@ impl Abi {
     }
 
     /// Returns what this kernel leaves open that newer ones close, for people.
-    pub fn lacks(self) -> Vec<&'static str> {
+    pub(super) fn lacks(self) -> Vec<&'static str> {
         FEATURES
             .iter()
             .filter(|feature| self.0 < feature.since)
@@ -91,7 +91,7 @@ impl Abi {
 /// Denies this process, for good, all that the kernel can deny but `allowed_paths`.
 ///
 /// Returns what it cannot deny, for people. Must be called before any thread is started.
-pub fn restrict(allowed_paths: &[AllowedPath], tcp: Tcp) -> io::Result<Vec<&'static str>> {
+pub(super) fn restrict(allowed_paths: &[AllowedPath], tcp: Tcp) -> io::Result<Vec<&'static str>> {
     let abi = Abi::of_this_kernel()?;
     let attr = abi.ruleset(tcp);
     // An older kernel refuses a structure with something in it that it does not know, not one that

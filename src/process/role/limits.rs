@@ -74,7 +74,7 @@ impl Limits {
 /// Raises the `oom_score_adj` of this process to at least this.
 ///
 /// Must come before a change of user, which gives the file to root.
-pub fn raise_oom_score_adj(least: i32) -> io::Result<()> {
+pub(super) fn raise_oom_score_adj(least: i32) -> io::Result<()> {
     let file = open(
         OOM_SCORE_ADJ,
         OFlag::O_RDWR | OFlag::O_CLOEXEC,

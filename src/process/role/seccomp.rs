@@ -21,13 +21,13 @@ pub struct Calls {
 
 /// A filter for one process.
 #[derive(Debug)]
-pub struct Filter(Vec<libc::sock_filter>);
+pub(super) struct Filter(Vec<libc::sock_filter>);
 
 impl Filter {
     /// Returns the filter of the process `pid`; what is denied answers `errno`.
     ///
     /// Errs on an architecture whose numbers are not known here.
-    pub fn new(calls: &Calls, pid: u32, errno: libc::c_int) -> io::Result<Self> {
+    pub(super) fn new(calls: &Calls, pid: u32, errno: libc::c_int) -> io::Result<Self> {
         let (Some(architecture), Ok(errno)) = (AUDIT_ARCH, u32::try_from(errno)) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
@@ -79,7 +79,7 @@ impl Filter {
 
     /// Installs it for this process, for good. Needs no_new_privs; must be called before any thread
     /// is started.
-    pub fn install(&self) -> io::Result<()> {
+    pub(super) fn install(&self) -> io::Result<()> {
         let program = libc::sock_fprog {
             len: u16::try_from(self.0.len()).map_err(io::Error::other)?,
             filter: self.0.as_ptr().cast_mut(),

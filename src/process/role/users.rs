@@ -8,9 +8,9 @@ use caps::{CapSet, Capability};
 use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
 /// Users for the proxy.
-pub const PROXY: &[&str] = &["evenkeel-proxy", NOBODY];
+pub(super) const PROXY: &[&str] = &["evenkeel-proxy", NOBODY];
 /// Users for notify programs.
-pub const PROGRAMS: &[&str] = &["evenkeel-notify", NOBODY];
+pub(super) const PROGRAMS: &[&str] = &["evenkeel-notify", NOBODY];
 
 /// Returns the first of the users that exists.
 pub(super) fn first(names: &[&str]) -> Option<User> {

@@ -13,14 +13,14 @@ use tokio::time::Instant;
 
 /// Work that goes on beside the loop.
 #[derive(Debug)]
-pub struct Aside<T> {
+pub(super) struct Aside<T> {
     done: oneshot::Receiver<T>,
     begun_at: Instant,
 }
 
 impl<T: Send + 'static> Aside<T> {
     /// Begins, or says why there is no thread for it.
-    pub fn begin(
+    pub(super) fn begin(
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Self> {
@@ -41,7 +41,7 @@ impl<T: Send + 'static> Aside<T> {
     }
 
     /// Waits for the outcome, until `within` of the beginning is over. Cancel safe.
-    pub async fn outcome(&mut self, within: Duration) -> io::Result<T> {
+    pub(super) async fn outcome(&mut self, within: Duration) -> io::Result<T> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
         let ended = || io::Error::other("the thread panicked");
         match tokio::time::timeout_at(self.begun_at + within, &mut self.done).await {

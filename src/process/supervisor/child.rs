@@ -20,7 +20,7 @@ use crate::process::role::Role;
 
 /// A child process, running or to be started again.
 #[derive(Debug)]
-pub struct Child {
+pub(super) struct Child {
     role: Role,
     /// What is taken from it at most.
     bounds: Bounds,
@@ -52,7 +52,7 @@ struct Running {
 
 /// What came from a child.
 #[derive(Debug)]
-pub enum Heard<T> {
+pub(super) enum Heard<T> {
     /// A message and its descriptors.
     Message(T, Vec<OwnedFd>),
     /// A message that could not be taken for want of this.
@@ -82,7 +82,7 @@ enum Silence {
 
 impl Child {
     /// Returns a child that wants to be started at once.
-    pub fn new(role: Role, bounds: Bounds, now: Instant) -> Self {
+    pub(super) fn new(role: Role, bounds: Bounds, now: Instant) -> Self {
         Self {
             role,
             bounds,
@@ -95,34 +95,34 @@ impl Child {
     }
 
     /// Returns its name in `ps`.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         self.role.profile().name
     }
 
     /// Returns its process id while it runs.
-    pub fn pid(&self) -> Option<u32> {
+    pub(super) fn pid(&self) -> Option<u32> {
         self.running
             .as_ref()
             .and_then(|running| running.process.id())
     }
 
     /// Returns how often it was started again.
-    pub fn restarts(&self) -> u64 {
+    pub(super) fn restarts(&self) -> u64 {
         self.restarts
     }
 
     /// Returns whether it was started and its channel is open.
-    pub fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
     /// Returns when it wants to be started.
-    pub fn start_at(&self) -> Option<Instant> {
+    pub(super) fn start_at(&self) -> Option<Instant> {
         self.start_at
     }
 
     /// Starts it; `sources` is how many beats it has to give (a proxy: one a thread).
-    pub fn start(&mut self, now: Instant, sources: usize) -> Result<(), SupervisorError> {
+    pub(super) fn start(&mut self, now: Instant, sources: usize) -> Result<(), SupervisorError> {
         let (ours, theirs) = channel::pair()?;
         let mut command = Command::from(self.role.command(theirs));
         let process =
@@ -154,14 +154,14 @@ impl Child {
     }
 
     /// It could not be started: says when to try again.
-    pub fn put_off(&mut self, now: Instant) {
+    pub(super) fn put_off(&mut self, now: Instant) {
         self.start_at = Some(now + self.pause_after_short_life());
     }
 
     /// Sends a message that matters; what there is no memory for now is sent later, in order.
     ///
     /// A child that does not read is hung: it is killed, and its end is seen on the channel.
-    pub fn send<T: Serialize>(&mut self, message: &T) {
+    pub(super) fn send<T: Serialize>(&mut self, message: &T) {
         let encoded = channel::encode(message);
         let Some(running) = &mut self.running else {
             return;
@@ -175,7 +175,7 @@ impl Child {
     }
 
     /// Sends a message that is worth nothing later: now or not at all.
-    pub fn offer<T: Serialize>(&mut self, message: &T) {
+    pub(super) fn offer<T: Serialize>(&mut self, message: &T) {
         let Some(running) = &self.running else { return };
         if running.unsent.is_empty()
             && let Ok(text) = channel::encode(message)
@@ -186,7 +186,7 @@ impl Child {
     }
 
     /// Sends a message with copies of descriptors, or says what there is not enough of.
-    pub fn pass<T: Serialize>(
+    pub(super) fn pass<T: Serialize>(
         &mut self,
         message: &T,
         descriptors: &[BorrowedFd<'_>],
@@ -201,7 +201,7 @@ impl Child {
     }
 
     /// Sends what waits for memory, as far as there is some now.
-    pub fn resend(&mut self) {
+    pub(super) fn resend(&mut self) {
         while let Some(running) = &mut self.running
             && let Some(text) = running.unsent.pop_front()
         {
@@ -215,7 +215,7 @@ impl Child {
     }
 
     /// Returns what there was too little of since this was last asked, to send it a message.
-    pub fn take_shortage(&mut self) -> Option<Errno> {
+    pub(super) fn take_shortage(&mut self) -> Option<Errno> {
         self.short_of.take()
     }
 
@@ -248,7 +248,7 @@ impl Child {
     }
 
     /// It said what it may not: it is killed, and nothing more that it has said is listened to.
-    pub fn condemn(&mut self, what: &str) {
+    pub(super) fn condemn(&mut self, what: &str) {
         tracing::error!(
             child = self.name(),
             error = what,
@@ -261,7 +261,7 @@ impl Child {
     }
 
     /// Waits for a message. Waits for ever while none runs. Cancel safe.
-    pub async fn receive<T: DeserializeOwned>(&self) -> Heard<T> {
+    pub(super) async fn receive<T: DeserializeOwned>(&self) -> Heard<T> {
         let Some(running) = &self.running else {
             return std::future::pending().await;
         };
@@ -280,7 +280,7 @@ impl Child {
     }
 
     /// A beat of one source arrived.
-    pub fn handle_beat(&mut self, source: usize) {
+    pub(super) fn handle_beat(&mut self, source: usize) {
         if let Some(source) = self.source(source) {
             source.silence = Silence::Beating(0);
             source.doing = None;
@@ -288,7 +288,7 @@ impl Child {
     }
 
     /// A source makes no progress, and this is what it is doing.
-    pub fn handle_stuck(&mut self, source: usize, doing: String) {
+    pub(super) fn handle_stuck(&mut self, source: usize, doing: String) {
         if let Some(source) = self.source(source) {
             source.doing = Some(doing);
         }
@@ -301,7 +301,7 @@ impl Child {
 
     /// A tick of the supervisor passed; kills the process when a source has been silent for too
     /// long, and says what it was doing. One that only waits for the processor gets more time.
-    pub fn handle_tick(&mut self) {
+    pub(super) fn handle_tick(&mut self) {
         let Some(running) = &mut self.running else {
             return;
         };
@@ -353,7 +353,7 @@ impl Child {
 
     /// The channel closed: reaps the process and says when to start it again. Returns how it ended,
     /// for people.
-    pub async fn handle_end(&mut self, now: Instant) -> String {
+    pub(super) async fn handle_end(&mut self, now: Instant) -> String {
         let Some(mut running) = self.running.take() else {
             return String::new();
         };
@@ -381,7 +381,7 @@ impl Child {
     }
 
     /// Kills it, if it runs.
-    pub fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         let child = self.name();
         if let Some(running) = &mut self.running {
             let first = running.killed_ticks.is_none();
@@ -396,7 +396,7 @@ impl Child {
     }
 
     /// Returns whether it was killed and has not ended in all the time that a killed process needs.
-    pub fn is_undead(&self) -> bool {
+    pub(super) fn is_undead(&self) -> bool {
         let killed_ticks = self
             .running
             .as_ref()
@@ -405,7 +405,7 @@ impl Child {
     }
 
     /// Forgets a process that does not end, and says when another is started in its place.
-    pub fn leave_behind(&mut self, now: Instant) -> &'static str {
+    pub(super) fn leave_behind(&mut self, now: Instant) -> &'static str {
         // Dropped, it is reaped when it ends after all.
         self.running = None;
         self.restarts += 1;
@@ -415,7 +415,7 @@ impl Child {
 }
 
 /// How often silence is counted.
-pub const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 /// Six ticks, 300 ms, without a beat: the process is killed.
 const SILENT_TICKS_MAX: u32 = 6;
 /// From then on it is noted what processor time it gets.

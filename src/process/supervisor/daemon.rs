@@ -45,7 +45,7 @@ use crate::process::role::{self, Role};
 
 /// What the daemon starts with.
 #[derive(Debug)]
-pub struct Setup {
+pub(super) struct Setup {
     /// Checked.
     pub config: Config,
     /// The text it was made from; the children read it for themselves.
@@ -59,7 +59,7 @@ pub struct Setup {
 }
 
 /// Runs until told to stop and everything is given up.
-pub async fn serve(setup: Setup, printer: &Printer) -> Result<(), SupervisorError> {
+pub(super) async fn serve(setup: Setup, printer: &Printer) -> Result<(), SupervisorError> {
     let path = setup.runtime_dir.join(ipc::control::SOCKET);
     let listener = socket::listen(&path).map_err(|source| SupervisorError::System {
         what: "open the control socket",

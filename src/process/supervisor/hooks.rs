@@ -29,7 +29,7 @@ use crate::process::role;
 
 /// The notify programs of all virtual routers.
 #[derive(Debug)]
-pub struct Hooks {
+pub(super) struct Hooks {
     lines: BTreeMap<RouterName, Line>,
     done: mpsc::Sender<RouterName>,
     finished: mpsc::Receiver<RouterName>,
@@ -54,7 +54,7 @@ enum Progress {
 
 impl Hooks {
     /// Returns the programs that the configuration names.
-    pub fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let with_some = config
             .virtual_routers
             .iter()
@@ -76,7 +76,7 @@ impl Hooks {
     }
 
     /// Tells of an event, now or as soon as the programs that run have ended.
-    pub fn handle_event(&mut self, event: &Event, priority: u8) {
+    pub(super) fn handle_event(&mut self, event: &Event, priority: u8) {
         let Some(line) = self.lines.get_mut(&event.router) else {
             return;
         };
@@ -94,7 +94,7 @@ impl Hooks {
 
     /// Waits until the programs of a virtual router have ended, and starts them again if something
     /// newer waits. Cancel safe; waits for ever while none runs.
-    pub async fn next_finished(&mut self) {
+    pub(super) async fn next_finished(&mut self) {
         let Some(router) = self.finished.recv().await else {
             return std::future::pending().await;
         };
@@ -108,7 +108,7 @@ impl Hooks {
     }
 
     /// Waits until everything has been told, but not longer than `within`.
-    pub async fn finish(&mut self, within: Duration) {
+    pub(super) async fn finish(&mut self, within: Duration) {
         let all = async {
             while self
                 .lines
@@ -216,7 +216,7 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// Says what is wrong with a program that is to be run on every change of state, if anything is.
-pub fn objection(program: &Path) -> Option<String> {
+pub(super) fn objection(program: &Path) -> Option<String> {
     trust::trusted_path(program).err()
 }
 

@@ -7,13 +7,13 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Tells the service manager.
 #[derive(Debug)]
-pub struct Notifier {
+pub(super) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
 }
 
 impl Notifier {
     /// Returns the notifier of this process, silent where no service manager asked for it.
-    pub fn from_environment() -> Self {
+    pub(super) fn from_environment() -> Self {
         Self {
             socket: std::env::var("NOTIFY_SOCKET")
                 .ok()
@@ -23,7 +23,7 @@ impl Notifier {
 
     /// Sends assignments such as `READY=1`, separated by newlines. A manager that does not read is
     /// not waited for.
-    pub fn send(&self, assignments: &str) {
+    pub(super) fn send(&self, assignments: &str) {
         if let Some((socket, address)) = &self.socket {
             let _ = socket.send_to_addr(assignments.as_bytes(), address);
         }

@@ -16,7 +16,7 @@ use nix::unistd::Uid;
 use super::error::SupervisorError;
 
 /// Makes the directory where there is none and takes its lock, which dies with this process.
-pub fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
+pub(super) fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
     let failed = |source| SupervisorError::RuntimeDir {
         path: directory.to_owned(),
         source,

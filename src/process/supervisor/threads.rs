@@ -9,7 +9,7 @@ use std::fs;
 
 /// All threads of a process, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Threads(Vec<Thread>);
+pub(super) struct Threads(Vec<Thread>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Thread {
@@ -21,20 +21,20 @@ struct Thread {
 
 impl Threads {
     /// Looks at a process; there are none where it has gone.
-    pub fn of(pid: u32) -> Threads {
+    pub(super) fn of(pid: u32) -> Self {
         let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
-            return Threads::default();
+            return Self::default();
         };
         let stats = tasks
             .flatten()
             .take(THREADS_MAX)
             .filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
-        Threads(stats.filter_map(|stat| Thread::read(&stat)).collect())
+        Self(stats.filter_map(|stat| Thread::read(&stat)).collect())
     }
 
     /// Returns whether it waits for the processor: a thread could run, and all together had less
     /// time since `before` than a single one would need to be called hung.
-    pub fn are_starved_since(&self, before: &Threads) -> bool {
+    pub(super) fn are_starved_since(&self, before: &Self) -> bool {
         let could_run = self.0.iter().any(|thread| thread.state == 'R');
         let used_ms = self.used_ms().saturating_sub(before.used_ms());
         could_run && used_ms < ENOUGH_MS
@@ -47,7 +47,7 @@ impl Threads {
 
 impl Thread {
     /// Reads a line of `/proc/PID/task/TID/stat`.
-    fn read(stat: &str) -> Option<Thread> {
+    fn read(stat: &str) -> Option<Self> {
         // A name may have any byte in it.
         let (begin, rest) = stat.rsplit_once(')')?;
         let (_, name) = begin.split_once('(')?;
@@ -55,7 +55,7 @@ impl Thread {
         // The state is the third of all fields, the ticks of user and system time the 14th and
         // 15th.
         let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        Some(Thread {
+        Some(Self {
             name: name.to_owned(),
             state: fields.first()?.chars().next()?,
             used_ms: ticks * TICK_MS,

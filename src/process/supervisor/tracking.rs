@@ -5,7 +5,7 @@ use crate::ipc::message::PoolHealth;
 use crate::logic::track::{PoolState, Tracked};
 
 /// Returns what each entry depends on: the pools of the listeners that serve on its addresses.
-pub fn tracked(config: &Config) -> Vec<Tracked> {
+pub(super) fn tracked(config: &Config) -> Vec<Tracked> {
     let mut all: Vec<Tracked> = Vec::new();
     for router in &config.virtual_routers {
         let entry = &router.name.entry;
@@ -30,7 +30,7 @@ pub fn tracked(config: &Config) -> Vec<Tracked> {
 }
 
 /// Returns what a pool is worth to the virtual routers in front of it.
-pub fn pool_state(health: &PoolHealth) -> PoolState {
+pub(super) fn pool_state(health: &PoolHealth) -> PoolState {
     if health.backends.values().any(|up| *up) {
         PoolState::Serving
     } else if health.probed {
@@ -41,7 +41,7 @@ pub fn pool_state(health: &PoolHealth) -> PoolState {
 }
 
 /// Returns the entries of `virtual_routers`, each once, in the order of the file.
-pub fn entries(config: &Config) -> Vec<&str> {
+pub(super) fn entries(config: &Config) -> Vec<&str> {
     let mut entries: Vec<&str> = Vec::new();
     for router in &config.virtual_routers {
         if !entries.contains(&router.name.entry.as_str()) {

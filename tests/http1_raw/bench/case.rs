@@ -9,7 +9,7 @@ use super::ways::Way;
 
 /// One row of a table.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub(crate) struct Case {
     pub name: &'static str,
     /// The clause it holds the proxy to.
     pub section: &'static str,
@@ -29,14 +29,14 @@ pub struct Case {
 
 /// Whose bytes a case is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub(crate) enum Subject {
     Client,
     Backend,
 }
 
 /// What the client does.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     Send(Vec<u8>),
     /// Waits until it has got this somewhere.
     Await(&'static str),
@@ -50,7 +50,7 @@ pub enum Step {
 
 /// What the backend does about one request.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub when: When,
     pub bytes: Vec<u8>,
     pub then: Then,
@@ -58,7 +58,7 @@ pub struct Answer {
 
 /// When an answer is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub(crate) enum When {
     /// The whole request has come.
     Request,
     /// Its head has come.
@@ -69,7 +69,7 @@ pub enum When {
 
 /// What a backend does behind an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     Stay,
     Close,
     Reset,
@@ -77,7 +77,7 @@ pub enum Then {
 
 /// What must become of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAfter {
+pub(crate) enum ClientAfter {
     /// It serves another request.
     Open,
     /// It is ended in order, nothing lost.
@@ -92,7 +92,7 @@ pub enum ClientAfter {
 
 /// What must become of the connection that the request was sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamAfter {
+pub(crate) enum UpstreamAfter {
     /// It serves another request.
     Kept,
     /// The proxy ends it.
@@ -101,12 +101,12 @@ pub enum UpstreamAfter {
     Never,
 }
 
-pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A case about what a client sends; it is relayed as it is and answered with [`OK`] unless more is
 /// said.
-pub fn request(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]>) -> Case {
+pub(crate) fn request(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]>) -> Case {
     let bytes = bytes.as_ref().to_vec();
     Case {
         name,
@@ -125,7 +125,7 @@ pub fn request(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]
 }
 
 /// A case about what a backend answers to [`GET`]; it is relayed as it is unless more is said.
-pub fn response(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]>) -> Case {
+pub(crate) fn response(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]>) -> Case {
     let bytes = bytes.as_ref().to_vec();
     Case {
         subject: Subject::Backend,
@@ -141,14 +141,14 @@ pub fn response(name: &'static str, section: &'static str, bytes: impl AsRef<[u8
 
 impl Case {
     /// What the client asks, in a case about an answer.
-    pub fn to(mut self, bytes: &str) -> Case {
+    pub(crate) fn to(mut self, bytes: &str) -> Self {
         self.client = vec![Step::Send(bytes.into())];
         self.reaches = Reaches::Exactly(bytes.into());
         self
     }
 
     /// The request is not relayed: the client gets our answer and its connection ends.
-    pub fn refused(mut self, status: u16, token: &'static str) -> Case {
+    pub(crate) fn refused(mut self, status: u16, token: &'static str) -> Self {
         self.reaches = Reaches::Exactly(Vec::new());
         self.sees = vec![Part::own(status, token)];
         self.client_after = ClientAfter::Closed;
@@ -158,7 +158,7 @@ impl Case {
 
     /// The request's body is malformed: of it no more than `begins` may have reached the backend,
     /// on a connection that is then closed.
-    pub fn body_refused(self, begins: impl AsRef<[u8]>) -> Case {
+    pub(crate) fn body_refused(self, begins: impl AsRef<[u8]>) -> Self {
         let mut case = self.refused(400, "body_invalid");
         case.reaches = Reaches::AtMost(begins.as_ref().to_vec());
         case.upstream_after = UpstreamAfter::Closed;
@@ -166,29 +166,29 @@ impl Case {
     }
 
     /// What reaches the backend, exactly, but for forwarding fields.
-    pub fn reaches(mut self, bytes: impl AsRef<[u8]>) -> Case {
+    pub(crate) fn reaches(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.reaches = Reaches::Exactly(bytes.as_ref().to_vec());
         self
     }
 
     /// The backend gets a beginning of this; how much is not said.
-    pub fn reaches_at_most(mut self, bytes: impl AsRef<[u8]>) -> Case {
+    pub(crate) fn reaches_at_most(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.reaches = Reaches::AtMost(bytes.as_ref().to_vec());
         self
     }
 
-    pub fn has(mut self, text: &'static str) -> Case {
+    pub(crate) fn has(mut self, text: &'static str) -> Self {
         self.has.push(text);
         self
     }
 
-    pub fn lacks(mut self, text: &'static str) -> Case {
+    pub(crate) fn lacks(mut self, text: &'static str) -> Self {
         self.lacks.push(text);
         self
     }
 
     /// The backend's answers, one a request.
-    pub fn answers<const N: usize>(mut self, answers: [&str; N]) -> Case {
+    pub(crate) fn answers<const N: usize>(mut self, answers: [&str; N]) -> Self {
         let answers = answers.map(|bytes| Answer {
             when: When::Request,
             bytes: bytes.into(),
@@ -199,19 +199,19 @@ impl Case {
     }
 
     /// When the last answer is given.
-    pub fn when(mut self, when: When) -> Case {
+    pub(crate) fn when(mut self, when: When) -> Self {
         self.answers.last_mut().expect("an answer").when = when;
         self
     }
 
     /// What the backend does behind its last answer.
-    pub fn then(mut self, then: Then) -> Case {
+    pub(crate) fn then(mut self, then: Then) -> Self {
         self.answers.last_mut().expect("an answer").then = then;
         self
     }
 
     /// One more thing that the backend says.
-    pub fn and_answers(mut self, when: When, bytes: &str) -> Case {
+    pub(crate) fn and_answers(mut self, when: When, bytes: &str) -> Self {
         self.answers.push(Answer {
             when,
             bytes: bytes.into(),
@@ -221,24 +221,24 @@ impl Case {
     }
 
     /// What the client gets, exactly, but for Date.
-    pub fn sees(mut self, bytes: impl AsRef<[u8]>) -> Case {
+    pub(crate) fn sees(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.sees = vec![Part::Bytes(bytes.as_ref().to_vec())];
         self
     }
 
     /// What the client gets besides.
-    pub fn and(mut self, part: Part) -> Case {
+    pub(crate) fn and(mut self, part: Part) -> Self {
         self.sees.push(part);
         self
     }
 
-    pub fn sees_parts<const N: usize>(mut self, parts: [Part; N]) -> Case {
+    pub(crate) fn sees_parts<const N: usize>(mut self, parts: [Part; N]) -> Self {
         self.sees = parts.into();
         self
     }
 
     /// The answer is not relayed: the client gets 502 and keeps its connection.
-    pub fn bad(mut self) -> Case {
+    pub(crate) fn bad(mut self) -> Self {
         self.sees = vec![Part::kept(502, "bad_answer")];
         self.upstream_after = UpstreamAfter::Closed;
         self
@@ -246,7 +246,7 @@ impl Case {
 
     /// The answer's body is malformed: the client gets 502 where that has come with the head, else
     /// a beginning of this and a cut connection.
-    pub fn malformed(self, begins: impl AsRef<[u8]>) -> Case {
+    pub(crate) fn malformed(self, begins: impl AsRef<[u8]>) -> Self {
         let mut case = self.breaks(begins);
         let answer = &case.answers.last().expect("an answer").bytes;
         case.malformed_behind = find(answer, b"\r\n\r\n").map(|end| end + 4);
@@ -255,7 +255,7 @@ impl Case {
 
     /// Returns what may happen, one or the other: only where a malformed body is cut so that what
     /// is wrong may be in the same piece as the head is there more than one.
-    pub fn hopes(&self, way: Way) -> Vec<Case> {
+    pub(crate) fn hopes(&self, way: Way) -> Vec<Self> {
         match (self.malformed_behind, way) {
             (None, _) => vec![self.clone()],
             (Some(_), Way::Whole) => vec![self.answered()],
@@ -265,32 +265,32 @@ impl Case {
         }
     }
 
-    fn answered(&self) -> Case {
+    fn answered(&self) -> Self {
         let mut case = self.clone().bad();
         case.client_after = ClientAfter::Open;
         case
     }
 
     /// The answer breaks off: the client gets a beginning of this and a cut connection.
-    pub fn breaks(mut self, begins: impl AsRef<[u8]>) -> Case {
+    pub(crate) fn breaks(mut self, begins: impl AsRef<[u8]>) -> Self {
         self.sees = vec![Part::Broken(begins.as_ref().to_vec())];
         self.client_after = ClientAfter::Cut;
         self.upstream_after = UpstreamAfter::Closed;
         self
     }
 
-    pub fn client(mut self, after: ClientAfter) -> Case {
+    pub(crate) fn client(mut self, after: ClientAfter) -> Self {
         self.client_after = after;
         self
     }
 
-    pub fn upstream(mut self, after: UpstreamAfter) -> Case {
+    pub(crate) fn upstream(mut self, after: UpstreamAfter) -> Self {
         self.upstream_after = after;
         self
     }
 
     /// What the client does besides.
-    pub fn step(mut self, step: Step) -> Case {
+    pub(crate) fn step(mut self, step: Step) -> Self {
         self.client.push(step);
         self
     }

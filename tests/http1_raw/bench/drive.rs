@@ -21,18 +21,18 @@ use super::ways::Way;
 use crate::rig::{Rig, setup};
 
 /// A proxy, and the backend behind it.
-pub struct Bench {
+pub(crate) struct Bench {
     rig: Rig,
     backend: TcpListener,
     monitor: Monitor,
 }
 
 impl Bench {
-    pub fn new() -> Bench {
+    pub(crate) fn new() -> Self {
         let backend = TcpListener::bind("127.0.0.1:0").expect("a free port");
         backend.set_nonblocking(true).expect("it need not block");
         let address = backend.local_addr().expect("it is bound");
-        Bench {
+        Self {
             // A head of 64 KiB that comes byte by byte takes seconds on a busy machine.
             rig: setup(&[address])
                 .client_timeouts(
@@ -47,7 +47,7 @@ impl Bench {
     }
 
     /// Plays a case; an error says what was not as hoped.
-    pub fn play(&self, case: &Case, way: Way) -> Result<(), String> {
+    pub(crate) fn play(&self, case: &Case, way: Way) -> Result<(), String> {
         let mut result = Ok(());
         for hope in case.hopes(way) {
             result = self.play_one(&hope, way);

@@ -5,24 +5,24 @@
 
 /// What reaches the backend.
 #[derive(Clone, Debug)]
-pub enum Reaches {
+pub(crate) enum Reaches {
     Exactly(Vec<u8>),
     /// A beginning of this.
     AtMost(Vec<u8>),
 }
 
 impl Reaches {
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
-            Reaches::Exactly(bytes) => shown(bytes),
-            Reaches::AtMost(bytes) => format!("at most {}", shown(bytes)),
+            Self::Exactly(bytes) => shown(bytes),
+            Self::AtMost(bytes) => format!("at most {}", shown(bytes)),
         }
     }
 }
 
 /// A piece of what the client gets.
 #[derive(Clone, Debug)]
-pub enum Part {
+pub(crate) enum Part {
     Bytes(Vec<u8>),
     /// An answer of the proxy's own.
     Own {
@@ -48,7 +48,7 @@ pub enum Part {
 
 /// What an answer of our own says of its connection and body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framed {
+pub(crate) enum Framed {
     Closing,
     Kept,
     /// It has no body: it answers HEAD.
@@ -57,7 +57,7 @@ pub enum Framed {
 
 /// How far a hope has come true.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Wholly.
     Met,
     /// So far.
@@ -67,27 +67,27 @@ pub enum Verdict {
 }
 
 impl Part {
-    pub fn own(status: u16, token: &'static str) -> Part {
+    pub(crate) fn own(status: u16, token: &'static str) -> Self {
         let framed = Framed::Closing;
-        Part::Own {
+        Self::Own {
             status,
             token,
             framed,
         }
     }
 
-    pub fn bodiless(status: u16) -> Part {
+    pub(crate) fn bodiless(status: u16) -> Self {
         let (token, framed) = ("", Framed::BodilessKept);
-        Part::Own {
+        Self::Own {
             status,
             token,
             framed,
         }
     }
 
-    pub fn kept(status: u16, token: &'static str) -> Part {
+    pub(crate) fn kept(status: u16, token: &'static str) -> Self {
         let framed = Framed::Kept;
-        Part::Own {
+        Self::Own {
             status,
             token,
             framed,
@@ -96,7 +96,7 @@ impl Part {
 }
 
 /// Compares what a backend has got; all of it must be expected.
-pub fn judge_backend(hope: &Reaches, got: &[u8]) -> Verdict {
+pub(crate) fn judge_backend(hope: &Reaches, got: &[u8]) -> Verdict {
     match hope {
         Reaches::Exactly(hoped) if got == hoped => Verdict::Met,
         Reaches::Exactly(hoped) if hoped.starts_with(got) => Verdict::Partly,
@@ -108,7 +108,7 @@ pub fn judge_backend(hope: &Reaches, got: &[u8]) -> Verdict {
 }
 
 /// Compares what a client has got; all of it must be expected.
-pub fn judge_client(parts: &[Part], got: &[u8], ended: bool) -> Verdict {
+pub(crate) fn judge_client(parts: &[Part], got: &[u8], ended: bool) -> Verdict {
     let mut rest = got;
     for part in parts {
         match part.take(rest, ended) {
@@ -127,23 +127,23 @@ impl Part {
     /// Returns the bytes of `got` that are this part; `None` where it has not come yet.
     fn take(&self, got: &[u8], ended: bool) -> Result<Option<usize>, String> {
         match self {
-            Part::Bytes(hoped) => exactly(hoped, got),
-            Part::Own {
+            Self::Bytes(hoped) => exactly(hoped, got),
+            Self::Own {
                 status,
                 token,
                 framed,
             } => own(*status, token, *framed, got),
-            Part::Chunked { head, body } => match exactly(head.as_bytes(), got)? {
+            Self::Chunked { head, body } => match exactly(head.as_bytes(), got)? {
                 None => Ok(None),
                 Some(len) => {
                     let whole = chunks(body.as_bytes(), &got[len..])?;
                     Ok(whole.map(|body| len + body))
                 }
             },
-            Part::Maybe(hoped) if got.starts_with(hoped.as_bytes()) => Ok(Some(hoped.len())),
-            Part::Maybe(hoped) if hoped.as_bytes().starts_with(got) => Ok(None),
-            Part::Maybe(_) => Ok(Some(0)),
-            Part::BrokenChunks { head, body } => match got.strip_prefix(head.as_bytes()) {
+            Self::Maybe(hoped) if got.starts_with(hoped.as_bytes()) => Ok(Some(hoped.len())),
+            Self::Maybe(hoped) if hoped.as_bytes().starts_with(got) => Ok(None),
+            Self::Maybe(_) => Ok(Some(0)),
+            Self::BrokenChunks { head, body } => match got.strip_prefix(head.as_bytes()) {
                 Some(rest) if chunks(body.as_bytes(), rest)?.is_some() => {
                     Err("the client got a whole body".into())
                 }
@@ -152,11 +152,11 @@ impl Part {
                 }
                 Some(_) | None => Ok(ended.then_some(got.len())),
             },
-            Part::Broken(begins) if !begins.starts_with(got) => {
+            Self::Broken(begins) if !begins.starts_with(got) => {
                 Err("the client got something else".into())
             }
-            Part::Broken(_) if ended => Ok(Some(got.len())),
-            Part::Broken(_) => Ok(None),
+            Self::Broken(_) if ended => Ok(Some(got.len())),
+            Self::Broken(_) => Ok(None),
         }
     }
 }
@@ -233,14 +233,14 @@ fn chunks(body: &[u8], got: &[u8]) -> Result<Option<usize>, String> {
 }
 
 /// Returns what a client has got, without Date as the proxy writes it.
-pub fn without_date(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn without_date(bytes: &[u8]) -> Vec<u8> {
     without_lines(bytes, |line| {
         line.starts_with(b"Date: ") && line.len() == 37 && line.ends_with(b" GMT\r\n")
     })
 }
 
 /// Returns what a backend has got, without what the proxy says of the client.
-pub fn without_forwarding(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn without_forwarding(bytes: &[u8]) -> Vec<u8> {
     const TOLD: [&[u8]; 3] = [b"x-forwarded-", b"forwarded:", b"x-request-id:"];
     without_lines(bytes, |line| {
         let line = line.to_ascii_lowercase();
@@ -257,12 +257,12 @@ fn without_lines(bytes: &[u8], is_out: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         .collect()
 }
 
-pub fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|some| some == what)
 }
 
 /// Returns bytes as a reader can compare them; the middle of much is left out.
-pub fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
     match bytes.len() {
         0..=1500 => format!("\"{}\"", text(bytes)),

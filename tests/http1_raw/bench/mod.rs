@@ -4,9 +4,9 @@
 //! plays one case one way, `ways` plays every case every way. `unread` asks the kernel whether the
 //! proxy has read what it was sent: so a split is a split, without sleeping.
 
-pub mod case;
-pub mod hope;
-pub mod parties;
-pub mod unread;
-pub mod drive;
-pub mod ways;
+pub(crate) mod case;
+pub(crate) mod hope;
+pub(crate) mod parties;
+pub(crate) mod unread;
+pub(crate) mod drive;
+pub(crate) mod ways;

@@ -15,7 +15,7 @@ use super::hope::find;
 use super::unread::Monitor;
 
 /// One end of a connection with the proxy.
-pub struct Peer {
+pub(crate) struct Peer {
     stream: Option<TcpStream>,
     ours: SocketAddrV4,
     proxys: SocketAddrV4,
@@ -27,7 +27,7 @@ pub struct Peer {
 
 /// What is to be done next.
 #[derive(Clone, Debug)]
-pub enum Out {
+pub(crate) enum Out {
     /// Sent at once.
     Send(Vec<u8>),
     /// Sent when the proxy has read all before it.
@@ -40,14 +40,14 @@ pub enum Out {
 
 /// How the proxy has ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     InOrder,
     Reset,
 }
 
 /// What a peer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waits {
+pub(crate) enum Waits {
     /// For its socket, or for nothing.
     Socket,
     /// For the proxy to read.
@@ -55,11 +55,11 @@ pub enum Waits {
 }
 
 impl Peer {
-    pub fn new(stream: TcpStream) -> Peer {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nonblocking(true).expect("it need not block");
         stream.set_nodelay(true).expect("nodelay can be set");
         let (ours, proxys) = (stream.local_addr(), stream.peer_addr());
-        Peer {
+        Self {
             stream: Some(stream),
             ours: v4(ours.expect("an address")),
             proxys: v4(proxys.expect("an address")),
@@ -70,25 +70,25 @@ impl Peer {
         }
     }
 
-    pub fn queue(&mut self, outs: impl IntoIterator<Item = Out>) {
+    pub(crate) fn queue(&mut self, outs: impl IntoIterator<Item = Out>) {
         self.outbox.extend(outs);
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.outbox.is_empty()
     }
 
-    pub fn stream(&self) -> Option<&TcpStream> {
+    pub(crate) fn stream(&self) -> Option<&TcpStream> {
         self.stream.as_ref()
     }
 
     /// Returns whether something waits for room in the socket.
-    pub fn wants_room(&self) -> bool {
+    pub(crate) fn wants_room(&self) -> bool {
         matches!(self.outbox.front(), Some(Out::Send(_) | Out::SendApart(_)))
     }
 
     /// Does what can be done; `other` is what the other end has got.
-    pub fn pump(&mut self, monitor: &Monitor, other: &[u8]) -> Waits {
+    pub(crate) fn pump(&mut self, monitor: &Monitor, other: &[u8]) -> Waits {
         while let Some(out) = self.outbox.front() {
             match out {
                 Out::Send(_) => {
@@ -160,7 +160,7 @@ impl Peer {
     }
 
     /// Reads what has come; says whether anything has.
-    pub fn read(&mut self) -> bool {
+    pub(crate) fn read(&mut self) -> bool {
         let mut any = false;
         let mut buf = [0; 64 * 1024];
         while let (Some(stream), None) = (&mut self.stream, self.end) {
@@ -176,7 +176,7 @@ impl Peer {
     }
 
     /// Leaves no trace of the connection.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.outbox.clear();
         if let Some(stream) = self.stream.take() {
             // Where it fails the connection has gone already.
@@ -186,7 +186,7 @@ impl Peer {
 }
 
 /// A connection that the proxy has opened.
-pub struct Visit {
+pub(crate) struct Visit {
     pub peer: Peer,
     /// Where the request that is being read begins.
     at: usize,
@@ -204,7 +204,7 @@ enum Head {
 
 /// What a visit has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     Head,
     Request,
     /// A request that asks only whether the connection lives.
@@ -213,8 +213,8 @@ pub enum Found {
 }
 
 impl Visit {
-    pub fn new(stream: TcpStream) -> Visit {
-        Visit {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
             peer: Peer::new(stream),
             at: 0,
             head: Head::Untold,
@@ -222,12 +222,12 @@ impl Visit {
         }
     }
 
-    pub fn begin_tunnel(&mut self) {
+    pub(crate) fn begin_tunnel(&mut self) {
         self.tunnel = Some(self.at);
     }
 
     /// Returns the next thing that has come.
-    pub fn find(&mut self) -> Option<Found> {
+    pub(crate) fn find(&mut self) -> Option<Found> {
         if let Some(from) = self.tunnel {
             return Some(Found::Tunnelled(self.peer.got.len() - from));
         }

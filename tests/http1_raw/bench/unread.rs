@@ -13,18 +13,18 @@ use std::net::SocketAddrV4;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 
 /// Asks the kernel about sockets.
-pub struct Monitor(Socket);
+pub(crate) struct Monitor(Socket);
 
 impl Monitor {
-    pub fn open() -> Monitor {
+    pub(crate) fn open() -> Self {
         let mut socket = Socket::new(NETLINK_SOCK_DIAG).expect("the kernel has a socket monitor");
         socket.bind_auto().expect("a netlink address");
-        Monitor(socket)
+        Self(socket)
     }
 
     /// Returns the bytes that wait to be read at `local` of a connection from `remote`; 0 where
     /// there is no such connection (any more).
-    pub fn unread(&self, local: SocketAddrV4, remote: SocketAddrV4) -> u32 {
+    pub(crate) fn unread(&self, local: SocketAddrV4, remote: SocketAddrV4) -> u32 {
         let mut ask = Vec::with_capacity(REQUEST_BYTES as usize);
         ask.extend_from_slice(&REQUEST_BYTES.to_ne_bytes());
         ask.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());

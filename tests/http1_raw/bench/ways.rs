@@ -14,7 +14,7 @@ use super::parties::Out;
 
 /// How the subject of a case is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     Whole,
     ByteByByte,
     SplitAt(usize),
@@ -22,23 +22,23 @@ pub enum Way {
 
 impl Way {
     /// Cuts one send of a subject; it begins `from` bytes behind the subject's beginning.
-    pub fn pieces(self, bytes: &[u8], from: usize) -> Vec<Out> {
+    pub(crate) fn pieces(self, bytes: &[u8], from: usize) -> Vec<Out> {
         match self {
-            Way::Whole => vec![Out::Send(bytes.to_vec())],
-            Way::ByteByByte => bytes
+            Self::Whole => vec![Out::Send(bytes.to_vec())],
+            Self::ByteByByte => bytes
                 .iter()
                 .map(|&byte| Out::SendApart(vec![byte]))
                 .collect(),
-            Way::SplitAt(at) if at > from && at < from + bytes.len() => {
+            Self::SplitAt(at) if at > from && at < from + bytes.len() => {
                 let (first, second) = bytes.split_at(at - from);
                 vec![Out::Send(first.to_vec()), Out::SendApart(second.to_vec())]
             }
-            Way::SplitAt(_) => vec![Out::Send(bytes.to_vec())],
+            Self::SplitAt(_) => vec![Out::Send(bytes.to_vec())],
         }
     }
 
     /// Returns all ways of a case.
-    fn all(case: &Case) -> Vec<Way> {
+    fn all(case: &Case) -> Vec<Self> {
         let len: usize = match case.subject {
             Subject::Client => case.client.iter().map(sent_len).sum(),
             Subject::Backend => case.answers.iter().map(|answer| answer.bytes.len()).sum(),
@@ -47,9 +47,9 @@ impl Way {
             let middle = at > EDGE_BYTES && at < len - EDGE_BYTES;
             len <= EVERY_BYTES_MAX || !middle || at % (len / MIDDLE_SPLITS) == 0
         });
-        let mut ways = vec![Way::Whole];
+        let mut ways = vec![Self::Whole];
         if len <= BYTE_BY_BYTE_MAX {
-            ways.push(Way::ByteByByte);
+            ways.push(Self::ByteByByte);
         }
         ways.extend(splits.map(Way::SplitAt));
         ways
@@ -59,9 +59,9 @@ impl Way {
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Way::Whole => write!(f, "whole"),
-            Way::ByteByByte => write!(f, "byte by byte"),
-            Way::SplitAt(at) => write!(f, "split at {at}"),
+            Self::Whole => write!(f, "whole"),
+            Self::ByteByByte => write!(f, "byte by byte"),
+            Self::SplitAt(at) => write!(f, "split at {at}"),
         }
     }
 }
@@ -74,7 +74,7 @@ fn sent_len(step: &Step) -> usize {
 }
 
 /// Plays all cases all ways, and fails with all that was not as hoped.
-pub fn play(cases: &[Case]) {
+pub(crate) fn play(cases: &[Case]) {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

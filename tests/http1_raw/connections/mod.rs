@@ -10,7 +10,7 @@ use crate::bench::case::Case;
 use crate::bench::ways::play;
 
 /// Returns all tables by topic.
-pub fn all() -> Vec<(&'static str, Vec<Case>)> {
+pub(crate) fn all() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("options", options::cases()),
         ("uploads", uploads::cases()),

@@ -6,7 +6,7 @@ use crate::bench::case::{Case, ClientAfter, GET, request};
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 const KEPT_1_0: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for &(name, section, lines) in DROPPED {
         let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");

@@ -12,7 +12,7 @@ const CHUNKED: &str =
 const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
 const BAD: &str = "GET / HTTP/1.1\r\n\r\n";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let in_order = |name, requests: &str, answers: [&str; 2]| {
         request(name, SECTION, requests)
             .answers(answers)

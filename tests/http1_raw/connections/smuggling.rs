@@ -8,7 +8,7 @@ use crate::bench::case::{Case, GET, OK, request};
 
 const INNER: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for &(name, lines, status, token) in REFUSED {
         let bytes = format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n0\r\n\r\n{INNER}");

@@ -9,7 +9,7 @@ const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n
 const TOO_LARGE_CLOSING: &str =
     "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = expecting();
     cases.extend(early());
     cases.extend(ending());

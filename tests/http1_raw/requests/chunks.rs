@@ -5,7 +5,7 @@ use crate::shared::{BAD_CHUNKS, BAD_TRAILERS, BROKEN_OFF_CHUNKS, GOOD_CHUNKS, TR
 
 const HEAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for ((name, section, body), goes_on) in GOOD_CHUNKS {
         let case = request(name, section, format!("{HEAD}{body}"));

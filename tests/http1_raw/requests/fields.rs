@@ -3,7 +3,7 @@
 use crate::bench::case::{Case, GET, request};
 use crate::shared::{BAD_FIELDS, GOOD_FIELDS};
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for ((name, section, line), token) in BAD_FIELDS {
         let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n");

@@ -5,7 +5,7 @@ use crate::shared::{BAD_CODINGS, BAD_LENGTHS};
 
 const WHOLE: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, section, value) in BAD_LENGTHS {
         let bytes = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {value}\r\n\r\nab");

@@ -4,7 +4,7 @@ use crate::bench::case::{Case, ClientAfter, request};
 
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for &(name, section, host) in GOOD {
         let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");

@@ -2,7 +2,7 @@
 
 use crate::bench::case::{Case, request};
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let target = |len: usize| {
         let path = "a".repeat(len - 1);
         format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -11,7 +11,7 @@ use crate::bench::case::Case;
 use crate::bench::ways::play;
 
 /// Returns all tables by topic.
-pub fn all() -> Vec<(&'static str, Vec<Case>)> {
+pub(crate) fn all() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("request line", request_line::cases()),
         ("fields", fields::cases()),

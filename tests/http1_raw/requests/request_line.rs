@@ -4,7 +4,7 @@ use crate::bench::case::{Case, ClientAfter, GET, request};
 
 const REST: &str = "HTTP/1.1\r\nHost: a\r\n\r\n";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = changed();
     cases.push(
         request(

@@ -8,7 +8,7 @@ use crate::shared::{BAD_CHUNKS, BAD_TRAILERS, BROKEN_OFF_CHUNKS, GOOD_CHUNKS, TR
 const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 const ASKS_HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for ((name, section, body), goes_on) in GOOD_CHUNKS {
         let case = response(name, section, format!("{HEAD}{body}"));

@@ -4,7 +4,7 @@ use crate::bench::case::{Case, UpstreamAfter, response};
 
 const SEEN: &str = "HTTP/1.1 200 OK\r\nX-End: 1\r\nContent-Length: 2\r\n\r\nok";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for &(name, section, lines, after) in LINES {
         let bytes = format!("HTTP/1.1 200 OK\r\n{lines}X-End: 1\r\nContent-Length: 2\r\n\r\nok");

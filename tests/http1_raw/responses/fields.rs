@@ -3,7 +3,7 @@
 use crate::bench::case::{Case, response};
 use crate::shared::{BAD_FIELDS, GOOD_FIELDS};
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for ((name, section, line), _) in BAD_FIELDS {
         let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{line}\r\n");

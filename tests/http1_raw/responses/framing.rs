@@ -3,7 +3,7 @@
 use crate::bench::case::{Case, response};
 use crate::shared::{BAD_CODINGS, BAD_LENGTHS};
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, section, value) in BAD_LENGTHS {
         let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nok");

@@ -8,7 +8,7 @@ const OLD: &str = "GET / HTTP/1.0\r\nHost: a\r\n\r\n";
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 const ASKS: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = interim();
     cases.extend([
         response("too many", "RFC 9110 §15.2", CONTINUE.repeat(17)).bad(),

@@ -3,7 +3,7 @@
 use crate::bench::case::{Case, Then, UpstreamAfter, response};
 use crate::bench::hope::Part;
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let rest = "\r\nContent-Length: 2\r\n\r\nok";
     let mut cases = Vec::new();
     for &(name, section, line) in GOOD {

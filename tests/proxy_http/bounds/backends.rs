@@ -11,7 +11,7 @@ use super::stage::{Behind, Case, SLACK, Side::Inside, Side::Outside, Stage, T, s
 use crate::common::{Backend, PATIENCE, Visit, wait_until};
 use crate::rig::{GET, OK, http_check, setup};
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     [connects(), queues()].into_iter().flatten().collect()
 }
 

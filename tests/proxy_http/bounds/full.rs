@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::common::{Visit, Wire};
 
 /// It, and those who fill it.
-pub struct Full {
+pub(super) struct Full {
     pub address: SocketAddr,
     _filling: Vec<TcpStream>,
     _listener: TcpListener,
@@ -16,7 +16,7 @@ pub struct Full {
 impl Full {
     /// Fills the queue of a socket; after `within` all in it are accepted, and those after them
     /// served.
-    pub fn new(within: Duration) -> Full {
+    pub(super) fn new(within: Duration) -> Self {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -41,7 +41,7 @@ impl Full {
                 });
             }
         });
-        Full {
+        Self {
             address,
             _filling: filling,
             _listener: listener,
@@ -50,7 +50,7 @@ impl Full {
 }
 
 /// Keeps a connection open and takes nothing from it.
-pub fn take_nothing(visit: &mut Visit, within: Duration) {
+pub(super) fn take_nothing(visit: &mut Visit, within: Duration) {
     std::thread::sleep(within);
     let _ = visit.wire.stream.peek(&mut [0]);
 }

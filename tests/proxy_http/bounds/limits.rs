@@ -210,7 +210,7 @@ fn responses() -> Vec<Case> {
 }
 
 /// The bounds that are tried here, as the manual's tables name them.
-pub fn bounds() -> Vec<&'static str> {
+pub(super) fn bounds() -> Vec<&'static str> {
     let cases = requests().into_iter().chain(responses());
     cases.map(|case| case.bound).collect()
 }

@@ -12,7 +12,7 @@ use super::stage::{Case, Side, Side::Inside, Side::Outside, T, drip, echo, serve
 use crate::common::poll;
 use crate::rig::{GET, OK};
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(heads_that_do_not_end());
     cases.extend(heads_that_end());

@@ -11,7 +11,7 @@ use super::stage::{Case, Side::Inside, Side::Outside, T, drip, serve, tenths};
 use crate::common::{Visit, Wire};
 use crate::rig::{GET, OK, WEBSOCKET};
 
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(heads_that_do_not_come());
     cases.extend(heads_that_come_too_slowly());

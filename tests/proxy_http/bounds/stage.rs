@@ -22,27 +22,27 @@ use crate::common::{Backend, Message, PATIENCE, Visit, Wire, poll, wait_until};
 use crate::rig::{GET, OK, Rig, setup};
 
 /// The timeout that a case is about; all others are far away.
-pub const T: Duration = Duration::from_millis(400);
+pub(super) const T: Duration = Duration::from_millis(400);
 /// What the manual says that a timeout may be late.
-pub const LATE: Duration = Duration::from_millis(350);
+pub(super) const LATE: Duration = Duration::from_millis(350);
 /// What a machine may add to it that has more to do than this, where it is not measured.
-pub const SLACK: Duration = Duration::from_millis(1500);
+pub(super) const SLACK: Duration = Duration::from_millis(1500);
 
 /// Returns so many tenths of a time.
-pub fn tenths(of: Duration, count: u32) -> Duration {
+pub(super) fn tenths(of: Duration, count: u32) -> Duration {
     of * count / 10
 }
 
 /// On which side of its bound the traffic of a case is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     Inside,
     Outside,
 }
 
 /// What goes on besides the cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Situation {
+pub(super) enum Situation {
     Calm,
     Busy,
     Stopping,
@@ -50,7 +50,7 @@ pub enum Situation {
 
 /// Who answers, or does not.
 #[derive(Clone)]
-pub enum Behind {
+pub(super) enum Behind {
     Script(Arc<dyn Fn(Visit) + Send + Sync>),
     /// Accepts nothing for so long.
     Full(Duration),
@@ -58,7 +58,7 @@ pub enum Behind {
 
 /// One kind of traffic on one side of one bound.
 #[derive(Clone)]
-pub struct Case {
+pub(super) struct Case {
     /// As the manual's tables name it.
     pub bound: &'static str,
     pub side: Side,
@@ -71,14 +71,14 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn new(
+    pub(super) fn new(
         (bound, side): (&'static str, Side),
         name: impl Into<String>,
         tune: fn(&mut ListenerConfig, &mut PoolConfig),
         script: impl Fn(Visit) + Send + Sync + 'static,
         run: impl Fn(&Stage) + Send + Sync + 'static,
-    ) -> Case {
-        Case {
+    ) -> Self {
+        Self {
             bound,
             side,
             name: format!("{bound}, {side:?}: {}", name.into()),
@@ -90,12 +90,12 @@ impl Case {
     }
 
     /// Says that its connection is idle for a while, and would be closed in the drain.
-    pub fn never_at_a_stop(mut self) -> Case {
+    pub(super) fn never_at_a_stop(mut self) -> Self {
         self.at_a_stop = false;
         self
     }
 
-    pub fn behind(mut self, behind: Behind) -> Case {
+    pub(super) fn behind(mut self, behind: Behind) -> Self {
         self.behind = behind;
         self
     }
@@ -112,14 +112,14 @@ struct World {
 }
 
 /// What a case sees of its world.
-pub struct Stage {
+pub(super) struct Stage {
     world: Arc<World>,
     index: usize,
     pub address: SocketAddr,
 }
 
 /// Plays all cases at once, in one situation after the other; returns how late their timeouts were.
-pub fn play(cases: &[Case], situation: Situation) -> Vec<Duration> {
+pub(super) fn play(cases: &[Case], situation: Situation) -> Vec<Duration> {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     match situation {
@@ -198,16 +198,16 @@ struct Played {
 }
 
 impl Played {
-    fn new(case: &Case) -> Played {
+    fn new(case: &Case) -> Self {
         match &case.behind {
             Behind::Script(script) => {
                 let script = Arc::clone(script);
-                Played {
+                Self {
                     backend: Some(Backend::scripted(move |visit| script(visit))),
                     full: None,
                 }
             }
-            Behind::Full(within) => Played {
+            Behind::Full(within) => Self {
                 backend: None,
                 full: Some(Full::new(*within)),
             },
@@ -253,12 +253,12 @@ fn start(cases: &[Case], all: &[Played], load: &Backend, situation: Situation) -
 }
 
 impl Stage {
-    pub fn client(&self) -> Wire {
+    pub(super) fn client(&self) -> Wire {
         Wire::connect(self.address)
     }
 
     /// Returns a connection that has carried a request.
-    pub fn kept(&self) -> Wire {
+    pub(super) fn kept(&self) -> Wire {
         let mut client = self.client();
         assert_eq!(client.ask(&GET.replacen('/', FIRST, 1)).status(), 200);
         client
@@ -267,7 +267,7 @@ impl Stage {
     /// Sends the same beginning on a fresh and on a kept connection, goes on with both at once, and
     /// requires that nothing is left of them; `then` is also told when the beginning was sent, at
     /// the latest.
-    pub fn each(&self, begin: impl AsRef<[u8]>, then: impl Fn(&mut Wire, Instant) + Sync) {
+    pub(super) fn each(&self, begin: impl AsRef<[u8]>, then: impl Fn(&mut Wire, Instant) + Sync) {
         let mut clients = [self.kept(), self.client()];
         let since = Instant::now();
         for client in &mut clients {
@@ -283,7 +283,7 @@ impl Stage {
     }
 
     /// Begins the drain where this is about one.
-    pub fn is_in_flight(&self) {
+    pub(super) fn is_in_flight(&self) {
         if self.world.situation != Situation::Stopping {
             return;
         }
@@ -296,7 +296,7 @@ impl Stage {
     }
 
     /// Requires that a timeout that began after `since` has just passed.
-    pub fn require_timeout(&self, since: Instant, within: Duration) {
+    pub(super) fn require_timeout(&self, since: Instant, within: Duration) {
         let lasted = since.elapsed();
         assert!(
             lasted >= within,
@@ -312,7 +312,7 @@ impl Stage {
     }
 
     /// Requires what the log says of the last request of a connection.
-    pub fn require_logged(&self, client: &Wire, hoped: &Value) {
+    pub(super) fn require_logged(&self, client: &Wire, hoped: &Value) {
         let port = client.stream.local_addr().unwrap().port();
         // Others have the same port towards another listener.
         let name = self.index.to_string();
@@ -329,7 +329,7 @@ impl Stage {
     }
 
     /// Requires that nothing is logged but requests for the first path.
-    pub fn require_nothing_logged(&self) {
+    pub(super) fn require_nothing_logged(&self) {
         let lines = self.world.lines.lock().unwrap();
         let name = self.index.to_string();
         let line = lines
@@ -339,12 +339,12 @@ impl Stage {
     }
 
     /// Returns the open client connections.
-    pub fn connections(&self) -> u64 {
+    pub(super) fn connections(&self) -> u64 {
         self.world.rig.proxy.status().0[self.index].connections
     }
 
     /// Returns the requests that backends have now, and those that wait for one.
-    pub fn requests(&self) -> (u64, u64) {
+    pub(super) fn requests(&self) -> (u64, u64) {
         let pool = self.world.rig.proxy.status().1.remove(self.index);
         let active = pool.backends.iter().map(|backend| backend.active_requests);
         (active.sum(), pool.queued_requests)
@@ -358,7 +358,7 @@ impl Stage {
 }
 
 /// Sends pieces, one at the end of each span from `since`.
-pub fn drip<P: AsRef<[u8]>>(
+pub(super) fn drip<P: AsRef<[u8]>>(
     to: &mut TcpStream,
     since: Instant,
     every: Duration,
@@ -374,7 +374,7 @@ pub fn drip<P: AsRef<[u8]>>(
 }
 
 /// Answers the first requests of connections, and hands over all others.
-pub fn serve(mut visit: Visit, act: impl Fn(&mut Visit, Message)) {
+pub(super) fn serve(mut visit: Visit, act: impl Fn(&mut Visit, Message)) {
     while let Some(request) = visit.request() {
         if request.line().contains(FIRST) {
             visit.wire.send(OK);
@@ -385,7 +385,7 @@ pub fn serve(mut visit: Visit, act: impl Fn(&mut Visit, Message)) {
 }
 
 /// Answers everything with the body that came, or with `ok`.
-pub fn echo(visit: Visit) {
+pub(super) fn echo(visit: Visit) {
     serve(visit, |visit, request| {
         let body = match request.text() {
             text if text.is_empty() => "ok".to_owned(),
@@ -405,7 +405,7 @@ struct Metronome {
 }
 
 impl Metronome {
-    fn start() -> Metronome {
+    fn start() -> Self {
         let (held_up_us, stop): (Arc<AtomicU64>, Arc<AtomicBool>) = Default::default();
         let (sum, end) = (Arc::clone(&held_up_us), Arc::clone(&stop));
         std::thread::spawn(move || {
@@ -418,7 +418,7 @@ impl Metronome {
                 sum.fetch_add(u64::try_from(over.as_micros()).unwrap(), SeqCst);
             }
         });
-        Metronome { held_up_us, stop }
+        Self { held_up_us, stop }
     }
 
     fn held_up(&self) -> Duration {
@@ -439,7 +439,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(address: SocketAddr) -> Load {
+    fn start(address: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let read = |_| {
             let stop = Arc::clone(&stop);
@@ -457,7 +457,7 @@ impl Load {
             })
         };
         let readers = (0..DOWNLOADS).map(read).collect();
-        Load { stop, readers }
+        Self { stop, readers }
     }
 }
 

@@ -76,7 +76,7 @@ struct Flight {
 }
 
 impl Flight {
-    fn start(after: Duration) -> Flight {
+    fn start(after: Duration) -> Self {
         let backend = Backend::scripted(move |visit| answer(visit, after));
         let mut setup = setup(&[backend.address]);
         let log = tempfile::NamedTempFile::new().unwrap();
@@ -98,7 +98,7 @@ impl Flight {
                 assert_eq!(client.take(3), b"abc");
             }
         }
-        Flight {
+        Self {
             rig,
             clients,
             log,

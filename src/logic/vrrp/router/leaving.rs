@@ -209,9 +209,9 @@ impl VirtualRouter {
 }
 
 /// Between two re-elections because of a lowered priority.
-pub const DEMOTION_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const DEMOTION_INTERVAL: Duration = Duration::from_secs(10);
 /// How many down intervals a router stays Backup after the host failed it; doubled with every
 /// failure in a row, so that a host that never succeeds does not disturb its peers for ever.
-pub const BACK_OFF: u32 = 3;
+pub(super) const BACK_OFF: u32 = 3;
 /// Beyond so many doublings the wait no longer grows.
 const BACK_OFF_DOUBLINGS_MAX: u32 = 3;

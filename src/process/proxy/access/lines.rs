@@ -34,8 +34,8 @@ impl Lines {
         thread: usize,
         jobs: SyncSender<Job>,
         returned: Receiver<Vec<u8>>,
-    ) -> Lines {
-        Lines {
+    ) -> Self {
+        Self {
             shared,
             thread,
             jobs,
@@ -125,10 +125,10 @@ struct WallClock {
 }
 
 impl WallClock {
-    fn now() -> WallClock {
+    fn now() -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let unix_ms = since.map_or(0, |since| since.as_millis());
-        WallClock {
+        Self {
             at: Instant::now(),
             unix_ms: u64::try_from(unix_ms).unwrap_or(u64::MAX),
         }

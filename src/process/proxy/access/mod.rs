@@ -38,7 +38,7 @@ impl Log {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(config: &AccessLogConfig, threads: u16) -> io::Result<(Log, Vec<Lines>)> {
+    pub(super) fn start(config: &AccessLogConfig, threads: u16) -> io::Result<(Self, Vec<Lines>)> {
         let shared = Arc::new(Shared {
             to: config.to.clone(),
             format: config.format.clone(),
@@ -65,7 +65,7 @@ impl Log {
                 writer.run(&queue);
                 done_tx.send_replace(true);
             })?;
-        Ok((Log { shared, jobs, done }, lines))
+        Ok((Self { shared, jobs, done }, lines))
     }
 
     /// Writes to `sink` from now on; the line that is being written goes there as a whole.

@@ -58,8 +58,8 @@ enum Failure {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, returns: Vec<SyncSender<Vec<u8>>>) -> Writer {
-        Writer {
+    pub(super) fn new(shared: Arc<Shared>, returns: Vec<SyncSender<Vec<u8>>>) -> Self {
+        Self {
             shared,
             returns,
             sink: None,

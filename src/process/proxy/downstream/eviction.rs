@@ -32,8 +32,8 @@ pub(in crate::process::proxy) enum Full {
 }
 
 impl Evictions {
-    pub(in crate::process::proxy) fn new(listeners: usize) -> Evictions {
-        Evictions {
+    pub(in crate::process::proxy) fn new(listeners: usize) -> Self {
+        Self {
             oldest: (0..=listeners).map(|_| RefCell::default()).collect(),
             waiting: Cell::new(0),
             changed: Notify::new(),

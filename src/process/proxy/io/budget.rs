@@ -128,8 +128,8 @@ mod tests {
     }
 
     impl Greedy {
-        fn new() -> Greedy {
-            Greedy {
+        fn new() -> Self {
+            Self {
                 hunger: Rc::default(),
                 woken: Arc::default(),
             }

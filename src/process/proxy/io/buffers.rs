@@ -27,9 +27,9 @@ pub(in crate::process::proxy) struct Buffers {
 }
 
 impl Default for Buffers {
-    fn default() -> Buffers {
+    fn default() -> Self {
         let shelf = |blocks: usize| RefCell::new(Shelf::new(SHELF_BYTES / bytes_of(blocks)));
-        Buffers {
+        Self {
             small: std::array::from_fn(shelf),
             large: RefCell::new(Shelf::new(LARGE_KEPT)),
             last: Cell::default(),
@@ -188,8 +188,8 @@ pub(in crate::process::proxy) struct Held {
 
 impl Held {
     /// Holds the first `len` bytes of a buffer.
-    pub(in crate::process::proxy) fn new(buffer: Vec<u8>, len: usize) -> Held {
-        Held {
+    pub(in crate::process::proxy) fn new(buffer: Vec<u8>, len: usize) -> Self {
+        Self {
             buffer,
             from: 0,
             to: len,
@@ -259,7 +259,7 @@ impl Held {
             fitting.extend_from_slice(self.bytes());
             let len = fitting.len();
             self.clear(buffers);
-            *self = Held::new(fitting, len);
+            *self = Self::new(fitting, len);
         }
     }
 }

@@ -54,15 +54,15 @@ impl Phase {
     /// Returns whether its time is that between two bytes, not that of the whole.
     fn lasts_while_bytes_move(self) -> bool {
         match self {
-            Phase::Uploading | Phase::Relaying | Phase::Tunnel | Phase::Lingering => true,
+            Self::Uploading | Self::Relaying | Self::Tunnel | Self::Lingering => true,
             // An interim answer may move while a response is waited for.
-            Phase::Idle | Phase::Head | Phase::Queued | Phase::Connecting | Phase::Waiting => false,
+            Self::Idle | Self::Head | Self::Queued | Self::Connecting | Self::Waiting => false,
         }
     }
 
     /// Returns what it is for people, by its number.
     pub(in crate::process::proxy) fn name_of(number: u8) -> &'static str {
-        let named = |phase: &&(Phase, &str)| phase.0 as u8 == number;
+        let named = |phase: &&(Self, &str)| phase.0 as u8 == number;
         PHASES.iter().find(named).map_or("?", |(_, name)| name)
     }
 }
@@ -121,8 +121,8 @@ pub(in crate::process::proxy) struct Deadline {
 }
 
 impl Deadline {
-    pub(in crate::process::proxy) fn new(clock: CoarseClock) -> Deadline {
-        Deadline {
+    pub(in crate::process::proxy) fn new(clock: CoarseClock) -> Self {
+        Self {
             clock,
             phase: Cell::new(Phase::Idle),
             span_ms: Cell::new(u64::MAX),

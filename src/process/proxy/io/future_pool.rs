@@ -36,12 +36,12 @@ struct ReusedFuture<M, F> {
 
 impl<I, O> FuturePool<I, O> {
     /// Returns a pool of the futures that `make` makes.
-    pub(in crate::process::proxy) fn new<M, F>(make: M) -> FuturePool<I, O>
+    pub(in crate::process::proxy) fn new<M, F>(make: M) -> Self
     where
         M: Fn(I) -> F + Copy + 'static,
         F: Future<Output = O> + 'static,
     {
-        FuturePool {
+        Self {
             free: RefCell::new(Shelf::new(FUTURES_KEPT)),
             made: Cell::new(0),
             make: Box::new(move || {

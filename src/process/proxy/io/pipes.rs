@@ -36,8 +36,8 @@ pub(in crate::process::proxy) struct Pipe {
 
 impl Pipes {
     /// Returns no pipes yet, and later so many at most; further bodies are copied.
-    pub(in crate::process::proxy) fn new(open_max: u64) -> Pipes {
-        Pipes {
+    pub(in crate::process::proxy) fn new(open_max: u64) -> Self {
+        Self {
             free: RefCell::default(),
             open: Rc::default(),
             open_max: usize::try_from(open_max).unwrap_or(usize::MAX),
@@ -66,11 +66,11 @@ impl Pipes {
 }
 
 impl Pipe {
-    fn new(open: Rc<Cell<usize>>) -> Result<Pipe, Errno> {
+    fn new(open: Rc<Cell<usize>>) -> Result<Self, Errno> {
         let (read_end, write_end) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
         fcntl(&write_end, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES))?;
         open.set(open.get() + 1);
-        Ok(Pipe {
+        Ok(Self {
             read_end,
             write_end,
             held: 0,

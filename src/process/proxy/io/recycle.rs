@@ -15,8 +15,8 @@ pub(in crate::process::proxy) struct Shelf<T> {
 
 impl<T> Shelf<T> {
     /// Returns an empty shelf for so many; what is given back beyond them is let go at once.
-    pub(in crate::process::proxy) const fn new(kept_max: usize) -> Shelf<T> {
-        Shelf {
+    pub(in crate::process::proxy) const fn new(kept_max: usize) -> Self {
+        Self {
             free: Vec::new(),
             kept_max,
             unused: 0,

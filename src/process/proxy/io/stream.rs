@@ -27,11 +27,11 @@ pub(in crate::process::proxy) enum Unread {
 }
 
 impl Unread {
-    fn of(read: io::Result<usize>) -> Unread {
+    fn of(read: io::Result<usize>) -> Self {
         match read {
-            Ok(1..) => Unread::Bytes,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Unread::Nothing,
-            Ok(_) | Err(_) => Unread::End,
+            Ok(1..) => Self::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Nothing,
+            Ok(_) | Err(_) => Self::End,
         }
     }
 }
@@ -41,13 +41,13 @@ pub(in crate::process::proxy) struct Listening(AsyncFd<TcpListener>);
 
 impl Listening {
     /// Takes a socket that listens already.
-    pub(in crate::process::proxy) fn new(socket: TcpListener) -> io::Result<Listening> {
+    pub(in crate::process::proxy) fn new(socket: TcpListener) -> io::Result<Self> {
         // Accepted sockets inherit it: one system call less for each.
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         // SAFETY: a `TcpListener` owns its descriptor, and keeps the same one until it is dropped.
         let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-        Ok(Listening(registered?))
+        Ok(Self(registered?))
     }
 
     /// Returns the port it listens on, 0 where that is not known.
@@ -103,8 +103,8 @@ enum Socket {
 
 impl Stream {
     /// Takes a connection that the runtime knows.
-    pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Stream {
-        Stream(Socket::Registered(stream))
+    pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Self {
+        Self(Socket::Registered(stream))
     }
 
     /// Returns whether the runtime can say when something comes; it learns to when that is waited

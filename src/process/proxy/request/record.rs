@@ -78,8 +78,8 @@ impl Moments {
 }
 
 impl Record {
-    pub(in crate::process::proxy) fn new(client: SocketAddr, listener: usize) -> Record {
-        Record {
+    pub(in crate::process::proxy) fn new(client: SocketAddr, listener: usize) -> Self {
+        Self {
             client,
             origin: client.ip(),
             listener,

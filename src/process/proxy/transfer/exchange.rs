@@ -151,10 +151,10 @@ pub(in crate::process::proxy) enum Relayed {
 }
 
 impl Relayed {
-    fn of(interrupt: Interrupt) -> Relayed {
+    fn of(interrupt: Interrupt) -> Self {
         match interrupt {
-            Interrupt::Overdue => Relayed::Silent,
-            Interrupt::Drain | Interrupt::Cut => Relayed::Cut,
+            Interrupt::Overdue => Self::Silent,
+            Interrupt::Drain | Interrupt::Cut => Self::Cut,
         }
     }
 }
@@ -172,10 +172,10 @@ impl Exchange {
         framing: Framing,
         asked: AskedFor,
         expectation: Expectation,
-    ) -> Exchange {
+    ) -> Self {
         let mut upload = Flow::new(head, ahead, Keeps::Head);
         upload.frame(framing, BodyCoding::AsIs);
-        Exchange {
+        Self {
             asked,
             expectation,
             upload,

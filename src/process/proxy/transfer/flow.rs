@@ -86,8 +86,8 @@ pub(in crate::process::proxy) struct Ends<'a> {
 
 impl Flow {
     /// Returns a direction that has nothing to move yet.
-    pub(in crate::process::proxy) fn new(head: Vec<u8>, input: Held, keeps: Keeps) -> Flow {
-        Flow {
+    pub(in crate::process::proxy) fn new(head: Vec<u8>, input: Held, keeps: Keeps) -> Self {
+        Self {
             body: Body::new(Framing::None, BodyCoding::AsIs),
             carry: BodyCoding::AsIs,
             keeps,

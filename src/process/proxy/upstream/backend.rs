@@ -35,7 +35,7 @@ impl Backend {
     /// Notes that it has sent what nobody had asked for.
     pub(in crate::process::proxy) fn count_unasked(&self) {
         if self.unsolicited.fetch_add(1, Relaxed) == 0 {
-            let Backend { name, address, .. } = self;
+            let Self { name, address, .. } = self;
             tracing::warn!(backend = %name, %address, "backend sends what nobody has asked for");
         }
     }
@@ -49,8 +49,8 @@ impl Backend {
         config: &BackendConfig,
         check: &HealthCheckConfig,
         known: Option<bool>,
-    ) -> Backend {
-        Backend {
+    ) -> Self {
+        Self {
             name: config.name.clone(),
             address: config.address,
             weight: config.weight,

@@ -65,11 +65,11 @@ pub(in crate::process::proxy) enum OpenError {
 }
 
 impl OpenError {
-    fn of(address: SocketAddr, error: io::Error) -> OpenError {
+    fn of(address: SocketAddr, error: io::Error) -> Self {
         if is_shortage_towards(address, &error) {
-            OpenError::Shortage(error)
+            Self::Shortage(error)
         } else {
-            OpenError::Refused(error)
+            Self::Refused(error)
         }
     }
 }

@@ -26,14 +26,14 @@ struct Idle {
 }
 
 impl Upstreams {
-    pub(in crate::process::proxy) fn new(table: &Table, clock: CoarseClock) -> Upstreams {
+    pub(in crate::process::proxy) fn new(table: &Table, clock: CoarseClock) -> Self {
         let idle = table.pools.iter().map(|pool| {
             pool.backends
                 .iter()
                 .map(|_| RefCell::new(Vec::new()))
                 .collect::<Vec<_>>()
         });
-        Upstreams {
+        Self {
             clock,
             idle: idle.collect(),
             kept_max: usize::try_from(table.shares.kept_a_worker).unwrap_or(usize::MAX),

@@ -35,9 +35,9 @@ impl Picker {
         balance: Balance,
         backends: &[Backend],
         offset: usize,
-    ) -> Picker {
+    ) -> Self {
         let weights: Vec<u16> = backends.iter().map(|backend| backend.weight).collect();
-        Picker {
+        Self {
             balance,
             wheel: RoundRobin::new(&weights, offset),
             chance: fastrand::Rng::new(),

@@ -55,8 +55,8 @@ pub(in crate::process::proxy) enum Call {
 }
 
 impl PoolQueue {
-    pub(in crate::process::proxy) fn new(balance: Balance, backends: &[Backend]) -> PoolQueue {
-        PoolQueue {
+    pub(in crate::process::proxy) fn new(balance: Balance, backends: &[Backend]) -> Self {
+        Self {
             limited: backends
                 .iter()
                 .any(|backend| backend.requests_max.is_some()),

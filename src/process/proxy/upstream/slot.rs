@@ -26,8 +26,8 @@ impl RequestSlot {
         context: &Rc<WorkerContext>,
         pool: usize,
         backend: usize,
-    ) -> RequestSlot {
-        RequestSlot {
+    ) -> Self {
+        Self {
             context: Rc::clone(context),
             pool,
             backend,
@@ -66,10 +66,10 @@ impl QueueTicket {
         context: &Rc<WorkerContext>,
         pool_index: usize,
         tried: Tried,
-    ) -> QueueTicket {
+    ) -> Self {
         let pool = &context.table.pools[pool_index];
         let now_ms = context.table.now_ms();
-        QueueTicket {
+        Self {
             ticket: pool.queue.enter(&pool.backends, now_ms, tried),
             context: Rc::clone(context),
             pool: pool_index,

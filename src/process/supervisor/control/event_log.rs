@@ -12,14 +12,14 @@ use crate::ipc::message::TransitionReport;
 
 /// The last [`EVENTS_MAX`] transitions.
 #[derive(Debug)]
-pub struct EventLog {
+pub(crate) struct EventLog {
     events: VecDeque<Event>,
     epoch: u64,
 }
 
 impl EventLog {
     /// Begins at this time of the clock.
-    pub fn new(now: SystemTime) -> Self {
+    pub(crate) fn new(now: SystemTime) -> Self {
         Self {
             events: VecDeque::new(),
             epoch: unix_ms(now),
@@ -27,7 +27,12 @@ impl EventLog {
     }
 
     /// Notes a transition that happened `ago`, and returns it as an event.
-    pub fn note(&mut self, now: SystemTime, ago: Duration, report: TransitionReport) -> Event {
+    pub(crate) fn note(
+        &mut self,
+        now: SystemTime,
+        ago: Duration,
+        report: TransitionReport,
+    ) -> Event {
         self.epoch += 1;
         let event = Event {
             epoch: self.epoch,
@@ -45,7 +50,7 @@ impl EventLog {
     }
 
     /// Returns what is remembered of what came after an epoch, in order.
-    pub fn after(&self, epoch: u64) -> Vec<Event> {
+    pub(crate) fn after(&self, epoch: u64) -> Vec<Event> {
         self.events
             .iter()
             .filter(|event| event.epoch > epoch)

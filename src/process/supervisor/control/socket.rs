@@ -19,7 +19,7 @@ use crate::ipc::control::{Request, Response};
 
 /// A question, and where its answer goes.
 #[derive(Debug)]
-pub struct Question {
+pub(crate) struct Question {
     /// What was asked.
     pub request: Request,
     /// The task that waits.
@@ -27,7 +27,7 @@ pub struct Question {
 }
 
 /// Listens on the socket at `path`, in permit of one that a former daemon left.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -38,7 +38,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers connections for ever; an error is told to the log and the next one is awaited.
-pub async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
+pub(crate) async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut quiet_until = None;
     loop {

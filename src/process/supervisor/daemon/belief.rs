@@ -22,7 +22,7 @@ use crate::model::{Family, RouterName};
 
 /// What the configuration knows, and so the most that a child can say.
 #[derive(Debug)]
-pub struct Belief {
+pub(super) struct Belief {
     routers: BTreeSet<RouterName>,
     interfaces: BTreeSet<String>,
     listeners: BTreeMap<String, usize>,
@@ -30,11 +30,11 @@ pub struct Belief {
 }
 
 /// Why a message is not believed, for people.
-pub type Disbelief = String;
+pub(super) type Disbelief = String;
 
 impl Belief {
     /// Returns what children of this configuration may say.
-    pub fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let routers = config.virtual_routers.iter();
         let listeners = config.listeners.iter();
         let pools = config.pools.iter().map(|pool| {
@@ -52,7 +52,7 @@ impl Belief {
     }
 
     /// Returns what is taken from the vrrp process at most.
-    pub fn vrrp_bounds(&self) -> Bounds {
+    pub(super) fn vrrp_bounds(&self) -> Bounds {
         let router_bytes = ROUTER_BYTES + PEERS_MAX * (PEER_BYTES + ADDRESSES_MAX * ADDRESS_BYTES);
         Bounds {
             file_bytes: FRAME_BYTES + self.routers.len() * router_bytes,
@@ -61,7 +61,7 @@ impl Belief {
     }
 
     /// Returns what is taken from the proxy at most. It lends nothing.
-    pub fn proxy_bounds(&self) -> Bounds {
+    pub(super) fn proxy_bounds(&self) -> Bounds {
         let listeners = self.listeners.iter();
         let pools = self.pools.iter();
         let listeners: usize = listeners
@@ -81,7 +81,7 @@ impl Belief {
 
     /// Returns a message of the vrrp process as far as it can be believed; `last_asked` is the id
     /// of the last question.
-    pub fn of_vrrp(
+    pub(super) fn of_vrrp(
         &self,
         message: FromVrrp,
         descriptors: &[OwnedFd],
@@ -132,7 +132,7 @@ impl Belief {
 
     /// Returns a message of the proxy as far as it can be believed; `last_asked` is the id of the
     /// last question.
-    pub fn of_proxy(
+    pub(super) fn of_proxy(
         &self,
         message: FromProxy,
         descriptors: &[OwnedFd],
@@ -227,7 +227,7 @@ impl Belief {
 
 /// Puts sockets to keep beside those that are kept, or in their place: one for each interface and
 /// family.
-pub fn keep_sockets(
+pub(super) fn keep_sockets(
     kept: &mut Vec<(SocketKey, OwnedFd)>,
     keys: Vec<SocketKey>,
     sockets: Vec<OwnedFd>,
@@ -354,7 +354,7 @@ const TEXT_BYTES_MAX: usize = 1_024;
 /// How much of a name that is not believed is shown.
 const NAME_BYTES_SHOWN: usize = 80;
 /// So many things may one process lack.
-pub const LACKING_MAX: usize = 16;
+pub(super) const LACKING_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests;

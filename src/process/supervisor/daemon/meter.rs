@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// Bytes that may be written now, and what was dropped for want of them.
 #[derive(Debug)]
-pub struct Meter {
+pub(super) struct Meter {
     rate: Rate,
     bytes: u64,
     filled_at: Instant,
@@ -16,19 +16,19 @@ pub struct Meter {
 
 /// How much in the long run, and at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub(super) struct Rate {
     bytes_a_second: u64,
     burst_bytes: u64,
 }
 
 impl Rate {
     /// What states and faults need, also where hundreds of virtual routers change at once.
-    pub const QUIET: Self = Self {
+    pub(super) const QUIET: Self = Self {
         bytes_a_second: 2 * 1024,
         burst_bytes: 512 * 1024,
     };
     /// For an operator who asks for decisions or packets.
-    pub const TALKATIVE: Self = Self {
+    pub(super) const TALKATIVE: Self = Self {
         bytes_a_second: 1024 * 1024,
         burst_bytes: 8 * 1024 * 1024,
     };
@@ -36,7 +36,7 @@ impl Rate {
 
 impl Meter {
     /// Returns a full one.
-    pub const fn new(now: Instant, rate: Rate) -> Self {
+    pub(super) const fn new(now: Instant, rate: Rate) -> Self {
         Self {
             rate,
             bytes: rate.burst_bytes,
@@ -46,7 +46,7 @@ impl Meter {
     }
 
     /// Admits a line of so many bytes and returns how many were dropped before it, or drops it.
-    pub fn admit(&mut self, now: Instant, bytes: usize) -> Option<u64> {
+    pub(super) fn admit(&mut self, now: Instant, bytes: usize) -> Option<u64> {
         let since = now.saturating_duration_since(self.filled_at);
         let more = since.as_millis() * u128::from(self.rate.bytes_a_second) / 1_000;
         if more > 0 {

@@ -10,7 +10,7 @@ use crate::process::role::Role;
 
 /// What could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortage {
+pub(super) enum Shortage {
     /// A process could not be started.
     Start(Role),
     /// A message for a process has to wait.
@@ -25,7 +25,7 @@ pub enum Shortage {
 
 /// Those of late.
 #[derive(Debug, Default)]
-pub struct Shortages {
+pub(super) struct Shortages {
     seen: Vec<Seen>,
 }
 
@@ -41,7 +41,7 @@ struct Seen {
 
 impl Shortages {
     /// Notes one, and logs it if it was not logged within the last minute.
-    pub fn note(&mut self, now: Instant, shortage: Shortage, why: &impl ToString) {
+    pub(super) fn note(&mut self, now: Instant, shortage: Shortage, why: &impl ToString) {
         let why = why.to_string();
         match self.seen.iter_mut().find(|seen| seen.shortage == shortage) {
             Some(seen) => {
@@ -69,7 +69,7 @@ impl Shortages {
     }
 
     /// Returns those of the last minute, for people.
-    pub fn warnings(&self, now: Instant) -> impl Iterator<Item = String> {
+    pub(super) fn warnings(&self, now: Instant) -> impl Iterator<Item = String> {
         let late = move |seen: &&Seen| now.duration_since(seen.last_at) < SHOWN_FOR;
         let seen = self.seen.iter().filter(late);
         seen.map(|seen| format!("{}: {}", seen.shortage, seen.why))

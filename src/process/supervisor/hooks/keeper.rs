@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Whoever starts it sees the keeper, which ends as the program did: with its exit code, by its
 /// signal, or by SIGALRM when its time was over. SIGTERM makes the keeper end at once, with
 /// everything. Must be the last to prepare the command.
-pub fn keep(command: &mut Command, limit: Duration) {
+pub(super) fn keep(command: &mut Command, limit: Duration) {
     let become_it = move || {
         drop_capabilities()?;
         // What the daemon itself was started with and knows nothing of; before Linux 5.11 that

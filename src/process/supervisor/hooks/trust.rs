@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Returns where the path of a program leads without symbolic links, or what is wrong with a part
 /// of it.
-pub fn trusted_path(program: &Path) -> Result<PathBuf, String> {
+pub(super) fn trusted_path(program: &Path) -> Result<PathBuf, String> {
     Rule::ROOT.resolve(program)
 }
 

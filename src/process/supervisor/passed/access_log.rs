@@ -22,7 +22,7 @@ use crate::process::supervisor::error::SupervisorError;
 
 /// The access log, open.
 #[derive(Debug)]
-pub struct AccessLog {
+pub(crate) struct AccessLog {
     to: AccessLogTarget,
     descriptor: OwnedFd,
     /// The proxy does not have this descriptor yet.
@@ -33,7 +33,7 @@ pub struct AccessLog {
 
 impl AccessLog {
     /// Opens the log that a configuration asks for, if it does, or says why that fails.
-    pub fn open(config: &Config) -> Result<Option<Self>, SupervisorError> {
+    pub(crate) fn open(config: &Config) -> Result<Option<Self>, SupervisorError> {
         let Some(log) = &config.access_log else {
             return Ok(None);
         };
@@ -52,7 +52,7 @@ impl AccessLog {
     }
 
     /// Begins to open it anew, beside the loop: a disk that does not answer keeps nobody waiting.
-    pub fn begin_reopening(&mut self) {
+    pub(crate) fn begin_reopening(&mut self) {
         let to = self.to.clone();
         match Aside::begin("reopen", move || open(&to)) {
             Ok(opening) => self.opening = Some(opening),
@@ -62,7 +62,7 @@ impl AccessLog {
 
     /// Waits until it has been opened anew; `None` where that fails and the old one stays in use.
     /// Waits for ever while nobody opens it. Cancel safe.
-    pub async fn reopened(&mut self) -> Option<OwnedFd> {
+    pub(crate) async fn reopened(&mut self) -> Option<OwnedFd> {
         let Some(opening) = &mut self.opening else {
             return std::future::pending().await;
         };
@@ -78,19 +78,19 @@ impl AccessLog {
     }
 
     /// Takes what was opened anew into use; the proxy is passed it next.
-    pub fn replace(&mut self, descriptor: OwnedFd) {
+    pub(crate) fn replace(&mut self, descriptor: OwnedFd) {
         self.descriptor = descriptor;
         self.pending = true;
         tracing::info!(path = %self.to, "access log opened anew");
     }
 
     /// Returns whether the proxy has an older one.
-    pub const fn is_pending(&self) -> bool {
+    pub(crate) const fn is_pending(&self) -> bool {
         self.pending
     }
 
     /// Passes it to a proxy; where there is no memory for it, it stays pending.
-    pub fn pass(&mut self, proxy: &mut Child) {
+    pub(crate) fn pass(&mut self, proxy: &mut Child) {
         let passed = proxy.pass(&ToProxy::AccessLog, &[self.descriptor.as_fd()]);
         self.pending = passed.is_err();
     }

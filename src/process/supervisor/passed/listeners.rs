@@ -15,7 +15,7 @@ use crate::process::supervisor::error::SupervisorError;
 
 /// The sockets of one bind address of one listener.
 #[derive(Debug)]
-pub struct BoundListener {
+pub(crate) struct BoundListener {
     /// The key under `listeners`.
     pub listener: String,
     /// The address.
@@ -25,7 +25,7 @@ pub struct BoundListener {
 }
 
 /// Returns the number of data threads that this configuration means on this machine.
-pub fn threads(config: &Config) -> u16 {
+pub(crate) fn threads(config: &Config) -> u16 {
     config.proxy.threads.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         u16::try_from(cores).unwrap_or(THREADS_MAX).min(THREADS_MAX)
@@ -33,7 +33,7 @@ pub fn threads(config: &Config) -> u16 {
 }
 
 /// Opens every listening socket, or says which cannot be opened and why.
-pub fn open(config: &Config) -> Result<Vec<BoundListener>, SupervisorError> {
+pub(crate) fn open(config: &Config) -> Result<Vec<BoundListener>, SupervisorError> {
     let threads = threads(config);
     let mut bound = Vec::new();
     for listener in &config.listeners {
