@@ -4,7 +4,7 @@
 //! The configuration is `config/examples/tutorial.yaml` as it lies there; the lab gives its hosts
 //! the addresses that stand in it. Needs Debian's package apache2; Apache never runs as root here.
 
-pub mod apache;
+pub(crate) mod apache;
 mod visitor;
 
 use std::fs;

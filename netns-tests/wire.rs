@@ -15,17 +15,17 @@ use evenkeel::lab::namespace::host::Host;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// A hardware address.
-pub type Mac = [u8; 6];
+pub(crate) type Mac = [u8; 6];
 
 /// Everything that arrives at a host's eth0, until it is dropped.
-pub struct Capture {
+pub(crate) struct Capture {
     frames: Arc<Mutex<Vec<Vec<u8>>>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Capture {
-    pub fn start(host: &Host) -> Self {
+    pub(crate) fn start(host: &Host) -> Self {
         let frames = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
         let (into, until) = (Arc::clone(&frames), Arc::clone(&over));
@@ -55,13 +55,13 @@ impl Capture {
     }
 
     /// Returns the frames so far.
-    pub fn frames(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn frames(&self) -> Vec<Vec<u8>> {
         self.frames.lock().unwrap().clone()
     }
 
     /// Returns every hardware address that ARP or neighbor discovery claimed for an address, in
     /// what arrived.
-    pub fn claims(&self, address: IpAddr) -> BTreeSet<Mac> {
+    pub(crate) fn claims(&self, address: IpAddr) -> BTreeSet<Mac> {
         let frames = self.frames();
         let claims = frames.iter().filter_map(|frame| claim(frame));
         claims
@@ -71,7 +71,7 @@ impl Capture {
     }
 
     /// Returns the Ethernet sources of VRRP packets.
-    pub fn advertisers(&self) -> BTreeSet<Mac> {
+    pub(crate) fn advertisers(&self) -> BTreeSet<Mac> {
         let frames = self.frames();
         let vrrp = frames.iter().filter(|frame| {
             frame.get(12..14) == Some(&[0x08, 0x00]) && frame.get(23) == Some(&112)

@@ -9,14 +9,14 @@ use evenkeel::lab::process::Process;
 
 /// A program and Debian's package that has it.
 #[derive(Clone, Copy, Debug)]
-pub struct Program {
+pub(super) struct Program {
     path: &'static str,
     package: &'static str,
 }
 
 impl Program {
     /// Returns how to start it, without the environment; fails with the package when it is missing.
-    pub fn command(self) -> Command {
+    pub(super) fn command(self) -> Command {
         let Self { path, package } = self;
         assert!(
             Path::new(path).exists(),
@@ -31,7 +31,7 @@ impl Program {
     }
 
     /// Runs it to its end on a host and returns what it printed; fails with that when it fails.
-    pub fn run(self, host: &Host, arguments: &[&str]) -> String {
+    pub(super) fn run(self, host: &Host, arguments: &[&str]) -> String {
         let mut command = self.command();
         command.args(arguments);
         let mut process = host
@@ -48,7 +48,7 @@ impl Program {
 
 /// Starts Debian's Python on a script of this folder; fails with the package when its WebSockets
 /// are missing.
-pub fn python(host: &Host, script: &str, arguments: &[String]) -> Process {
+pub(super) fn python(host: &Host, script: &str, arguments: &[String]) -> Process {
     require_websockets();
     let mut command = PYTHON.command();
     command
@@ -75,27 +75,27 @@ fn require_websockets() {
 }
 
 /// What asks for pages in every way.
-pub const CURL: Program = Program {
+pub(super) const CURL: Program = Program {
     path: "/usr/bin/curl",
     package: "curl",
 };
 /// Apache's load generator, which speaks HTTP/1.0.
-pub const AB: Program = Program {
+pub(super) const AB: Program = Program {
     path: "/usr/bin/ab",
     package: "apache2-utils",
 };
 /// A load generator that speaks HTTP/1.1.
-pub const WRK: Program = Program {
+pub(super) const WRK: Program = Program {
     path: "/usr/bin/wrk",
     package: "wrk",
 };
 /// Clients that are slow on purpose.
-pub const SLOWHTTPTEST: Program = Program {
+pub(super) const SLOWHTTPTEST: Program = Program {
     path: "/usr/bin/slowhttptest",
     package: "slowhttptest",
 };
 /// A web server.
-pub const NGINX: Program = Program {
+pub(super) const NGINX: Program = Program {
     path: "/usr/sbin/nginx",
     package: "nginx-light",
 };
@@ -105,4 +105,4 @@ const PYTHON: Program = Program {
     package: "python3",
 };
 /// Longer than any of them takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

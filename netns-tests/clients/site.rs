@@ -19,7 +19,7 @@ use crate::tutorial::apache;
 
 /// A web server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
+pub(super) enum Server {
     /// Files, gzip on the fly, and PUT below `/put/`.
     Nginx,
     /// Files, and below `/echo` what was sent.
@@ -30,7 +30,7 @@ pub enum Server {
 
 /// Everything. Ends in the order of its fields: who serves, the network, the files.
 #[derive(Debug)]
-pub struct Site {
+pub(super) struct Site {
     node: Node,
     servers: Vec<(Server, Process)>,
     lab: Lab,
@@ -55,14 +55,14 @@ impl Server {
     }
 
     /// Returns where Evenkeel answers for it.
-    pub fn door(self) -> SocketAddr {
+    pub(super) fn door(self) -> SocketAddr {
         format!("{BALANCER}:{}", self.port())
             .parse()
             .expect("an address")
     }
 
     /// Returns the URL of one of its pages, through Evenkeel.
-    pub fn url(self, path: &str) -> String {
+    pub(super) fn url(self, path: &str) -> String {
         format!("http://{}/{path}", self.door())
     }
 
@@ -95,7 +95,7 @@ impl Server {
 impl Site {
     /// Starts these web servers and Evenkeel, whose listeners have these timeouts, and waits until
     /// it serves.
-    pub fn build(servers: &[Server], timeouts: &str) -> Self {
+    pub(super) fn build(servers: &[Server], timeouts: &str) -> Self {
         let scratch = ScratchDir::new().expect("a directory");
         let documents = scratch.path().join("www");
         fs::create_dir(&documents).expect("a directory");
@@ -143,17 +143,17 @@ impl Site {
     }
 
     /// Returns the host for clients.
-    pub fn client(&self) -> &Host {
+    pub(super) fn client(&self) -> &Host {
         self.lab.host("client").expect("a host")
     }
 
     /// Returns a path for a file of a client's.
-    pub fn file(&self, name: &str) -> String {
+    pub(super) fn file(&self, name: &str) -> String {
         self.scratch.path().join(name).display().to_string()
     }
 
     /// Returns the most memory that the proxy ever had, in kibibytes.
-    pub fn proxy_peak_kib(&mut self) -> u64 {
+    pub(super) fn proxy_peak_kib(&mut self) -> u64 {
         let pid = self.node.pid_of("evenkeel-proxy").expect("a proxy runs");
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -162,7 +162,7 @@ impl Site {
     }
 
     /// Returns what the access log says once so many lines are in it that are as hoped.
-    pub fn logged(&self, count: usize, hoped: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(super) fn logged(&self, count: usize, hoped: impl Fn(&Value) -> bool) -> Vec<Value> {
         let deadline = Instant::now() + LOG_MAX;
         loop {
             let lines = self.access_log();
@@ -181,7 +181,7 @@ impl Site {
     }
 
     /// Returns all that the access log says.
-    pub fn access_log(&self) -> Vec<Value> {
+    pub(super) fn access_log(&self) -> Vec<Value> {
         let path = self.scratch.path().join(ACCESS_LOG);
         let log = fs::read_to_string(path).unwrap_or_default();
         // A line that is being written is no entry yet.
@@ -191,7 +191,7 @@ impl Site {
     }
 
     /// Ends it; fails when a web server ended, or had something to say.
-    pub fn leave(mut self) {
+    pub(super) fn leave(mut self) {
         let status = self.node.stop(STOP_MAX).expect("it stops");
         assert!(status.success(), "{status}\n{}", self.node.log());
         let complaints = self.complaints();
@@ -220,7 +220,7 @@ impl Site {
 }
 
 /// Returns how many requests ended in which way.
-pub fn endings(lines: &[Value]) -> std::collections::BTreeMap<String, usize> {
+pub(super) fn endings(lines: &[Value]) -> std::collections::BTreeMap<String, usize> {
     let mut endings = std::collections::BTreeMap::new();
     for line in lines {
         let ending = format!(
@@ -233,14 +233,14 @@ pub fn endings(lines: &[Value]) -> std::collections::BTreeMap<String, usize> {
 }
 
 /// Returns a text that gzip makes smaller.
-pub fn page() -> Vec<u8> {
+pub(super) fn page() -> Vec<u8> {
     (0..1000)
         .flat_map(|n| format!("line {n}\n").into_bytes())
         .collect()
 }
 
 /// Returns 16 MiB that do not repeat.
-pub fn large() -> Vec<u8> {
+pub(super) fn large() -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let words = (0..LARGE_BYTES / 8).flat_map(|_| {
         // Marsaglia's xorshift: no two parts are alike, and every run has the same.
@@ -333,7 +333,7 @@ const SERVERS: &str = "10.80.0.2";
 const CLIENT: &str = "10.80.0.9";
 const ACCESS_LOG: &str = "access.log";
 /// Of `large.bin`: more than all buffers between a backend and a client together.
-pub const LARGE_BYTES: usize = 16 << 20;
+pub(super) const LARGE_BYTES: usize = 16 << 20;
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(15);
 /// Lines are written at the latest 50 ms after their requests.

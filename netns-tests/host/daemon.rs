@@ -16,7 +16,7 @@ use super::namespace::Namespace;
 use super::{read_config, wait};
 
 /// The protocol loop in a namespace.
-pub struct Daemon {
+pub(super) struct Daemon {
     to: SyncSender<(ToVrrp, Vec<OwnedFd>)>,
     wake: UnixStream,
     said: Receiver<(FromVrrp, Vec<OwnedFd>)>,
@@ -27,11 +27,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn start(namespace: &Namespace, priority: u8) -> Self {
+    pub(super) fn start(namespace: &Namespace, priority: u8) -> Self {
         Self::start_after(namespace, priority, None, Vec::new())
     }
 
-    pub fn start_after(
+    pub(super) fn start_after(
         namespace: &Namespace,
         priority: u8,
         kept: Option<(Vec<SocketKey>, Vec<OwnedFd>)>,
@@ -73,16 +73,16 @@ impl Daemon {
         daemon
     }
 
-    pub fn say(&self, message: ToVrrp) {
+    pub(super) fn say(&self, message: ToVrrp) {
         self.send(message, Vec::new());
     }
 
-    pub fn send(&self, message: ToVrrp, descriptors: Vec<OwnedFd>) {
+    pub(super) fn send(&self, message: ToVrrp, descriptors: Vec<OwnedFd>) {
         self.to.send((message, descriptors)).unwrap();
         (&self.wake).write_all(&[1]).unwrap();
     }
 
-    pub fn status(&self) -> Vec<RouterStatus> {
+    pub(super) fn status(&self) -> Vec<RouterStatus> {
         let id = self.heard.borrow().len() as u64;
         self.say(ToVrrp::ReportStatus { id });
         let mut found = None;
@@ -104,7 +104,7 @@ impl Daemon {
         found.unwrap()
     }
 
-    pub fn wait_for(&self, family: Family, state: &str) {
+    pub(super) fn wait_for(&self, family: Family, state: &str) {
         wait(&format!("{family} to be {state}"), || {
             self.status()
                 .iter()
@@ -112,12 +112,12 @@ impl Daemon {
         });
     }
 
-    pub fn wait_for_beat(&self, roles: usize) {
+    pub(super) fn wait_for_beat(&self, roles: usize) {
         wait("a beat", || self.roles().len() == roles);
     }
 
     /// The roles of the last beat.
-    pub fn roles(&self) -> Vec<ActiveRole> {
+    pub(super) fn roles(&self) -> Vec<ActiveRole> {
         self.listen();
         let heard = self.heard.borrow();
         let beats = heard.iter().rev();
@@ -131,7 +131,7 @@ impl Daemon {
     }
 
     /// The sockets that the supervisor keeps.
-    pub fn kept(&self) -> (Vec<SocketKey>, Vec<OwnedFd>) {
+    pub(super) fn kept(&self) -> (Vec<SocketKey>, Vec<OwnedFd>) {
         self.listen();
         let mut heard = self.heard.borrow_mut();
         let mut kept = heard.iter_mut().rev().filter_map(|(message, descriptors)| {
@@ -143,29 +143,29 @@ impl Daemon {
         kept.next().expect("sockets were sent")
     }
 
-    pub fn listen(&self) {
+    pub(super) fn listen(&self) {
         self.heard.borrow_mut().extend(self.said.try_iter());
     }
 
     /// Stops the loop in the middle of a turn, until `thaw`.
-    pub fn freeze(&mut self) {
+    pub(super) fn freeze(&mut self) {
         let (thaw, until) = sync_channel(1);
         self.thaw = Some(thaw);
         self.freeze.send(until).unwrap();
         (&self.wake).write_all(&[1]).unwrap();
     }
 
-    pub fn thaw(&mut self) {
+    pub(super) fn thaw(&mut self) {
         self.thaw = None;
     }
 
     /// Takes its supervisor away and waits for its end.
-    pub fn abandon(self) {
+    pub(super) fn abandon(self) {
         drop((self.to, self.wake));
         self.thread.join().unwrap().unwrap();
     }
 
-    pub fn wait_until_stopped(self) {
+    pub(super) fn wait_until_stopped(self) {
         wait("the process to stop", || {
             self.listen();
             self.heard

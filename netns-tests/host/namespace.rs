@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::{PATIENCE, wait};
 
 /// Two namespaces, `eth0` of one joined to `eth0` of the other.
-pub struct Pair {
+pub(super) struct Pair {
     pub one: Namespace,
     pub two: Namespace,
 }
 
 impl Pair {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let pair = Self {
             one: Namespace::new(),
             two: Namespace::new(),
@@ -25,7 +25,7 @@ impl Pair {
         pair
     }
 
-    pub fn join(&self) {
+    pub(super) fn join(&self) {
         let other = self.two.thread_id.to_string();
         self.one.ip(&[
             "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", &other,
@@ -56,13 +56,13 @@ impl Pair {
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread in a network namespace of its own, which does jobs.
-pub struct Namespace {
+pub(super) struct Namespace {
     thread_id: i32,
     jobs: SyncSender<Job>,
 }
 
 impl Namespace {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (jobs, todo) = sync_channel::<Job>(1);
         let (report, ready) = sync_channel(1);
         std::thread::spawn(move || {
@@ -80,11 +80,11 @@ impl Namespace {
         namespace
     }
 
-    pub const fn thread_id(&self) -> i32 {
+    pub(super) const fn thread_id(&self) -> i32 {
         self.thread_id
     }
 
-    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(super) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (report, done) = sync_channel(1);
         self.jobs
             .send(Box::new(move || report.send(job()).unwrap()))
@@ -92,7 +92,7 @@ impl Namespace {
         done.recv_timeout(PATIENCE).expect("the job ends")
     }
 
-    pub fn ip(&self, arguments: &[&str]) -> String {
+    pub(super) fn ip(&self, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
         self.run(move || {
             let output = Program::new("ip").args(&arguments).output().unwrap();
@@ -106,19 +106,19 @@ impl Namespace {
         })
     }
 
-    pub fn has(&self, address: IpAddr) -> bool {
+    pub(super) fn has(&self, address: IpAddr) -> bool {
         let shown = self.ip(&["-o", "addr", "show"]);
         shown.contains(&format!(" {address}/32 ")) || shown.contains(&format!(" {address}/128 "))
     }
 
-    pub fn wait_for_address(&self, address: IpAddr, present: bool) {
+    pub(super) fn wait_for_address(&self, address: IpAddr, present: bool) {
         wait(&format!("{address}, present: {present}"), || {
             self.has(address) == present
         });
     }
 
     /// Connects to a port where nobody listens and returns the errno.
-    pub fn knock(&self, address: IpAddr) -> Option<i32> {
+    pub(super) fn knock(&self, address: IpAddr) -> Option<i32> {
         self.run(move || {
             let to = SocketAddr::new(address, 9);
             let error = TcpStream::connect_timeout(&to, Duration::from_millis(300)).unwrap_err();
@@ -131,7 +131,7 @@ impl Namespace {
     }
 
     /// Waits until the address answers, if only with a refusal.
-    pub fn wait_for_refusal(&self, address: IpAddr) {
+    pub(super) fn wait_for_refusal(&self, address: IpAddr) {
         wait(&format!("{address} to answer"), || {
             self.knock(address) == Some(libc::ECONNREFUSED)
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// One way of being set up beside a peer.
 #[derive(Clone, Debug)]
-pub struct Cell {
+pub(super) struct Cell {
     pub name: &'static str,
     pub peer: Peer,
     pub addresses: Addresses,
@@ -27,21 +27,21 @@ pub struct Cell {
 
 /// Who is on the other node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub(super) enum Peer {
     Keepalived,
     Frr,
 }
 
 /// Which addresses move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addresses {
+pub(super) enum Addresses {
     Ipv4,
     Ipv6,
     Both,
 }
 
 impl Addresses {
-    pub fn list(self) -> &'static [&'static str] {
+    pub(super) fn list(self) -> &'static [&'static str] {
         match self {
             Self::Ipv4 => &[V4],
             Self::Ipv6 => &[V6],
@@ -52,7 +52,7 @@ impl Addresses {
 
 /// What shall happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plot {
+pub(super) enum Plot {
     /// The better one gets the addresses back whenever it returns.
     Usual,
     /// The better one owns the addresses: priority 255.
@@ -71,14 +71,14 @@ pub enum Plot {
 
 /// Whose source address is higher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Higher {
+pub(super) enum Higher {
     Ours,
     Theirs,
 }
 
 /// Who has the higher priority, or starts first where they are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Better {
+pub(super) enum Better {
     Ours,
     Theirs,
 }
@@ -139,12 +139,12 @@ impl Cell {
     }
 
     /// Returns the longer of both intervals.
-    pub fn interval(&self) -> Duration {
+    pub(super) fn interval(&self) -> Duration {
         self.our_interval.max(self.their_interval)
     }
 
     /// Returns the longest Skew_Time of a priority of 50 or more.
-    pub fn skew_max(&self) -> Duration {
+    pub(super) fn skew_max(&self) -> Duration {
         let base = if self.version == 2 {
             Duration::from_secs(1)
         } else {
@@ -154,13 +154,13 @@ impl Cell {
     }
 
     /// Returns the longest Active_Down_Interval.
-    pub fn down_max(&self) -> Duration {
+    pub(super) fn down_max(&self) -> Duration {
         3 * self.interval() + self.skew_max()
     }
 }
 
 /// Returns every cell, in the order of the table.
-pub fn all() -> Vec<Cell> {
+pub(super) fn all() -> Vec<Cell> {
     use Addresses::{Both, Ipv4, Ipv6};
     use Peer::{Frr, Keepalived};
     let keepalived = |name, addresses| Cell::new(name, Keepalived, addresses);
@@ -230,9 +230,9 @@ pub fn all() -> Vec<Cell> {
     ]
 }
 
-pub const V4: &str = "192.0.2.100";
+pub(super) const V4: &str = "192.0.2.100";
 /// What the better one has more in [`Plot::Growing`].
-pub const V4_MORE: &str = "192.0.2.101";
-pub const V6: &str = "2001:db8::100";
+pub(super) const V4_MORE: &str = "192.0.2.101";
+pub(super) const V6: &str = "2001:db8::100";
 /// What we derive from the VRID, 51.
-pub const LINK_LOCAL: &str = "fe80::112:33";
+pub(super) const LINK_LOCAL: &str = "fe80::112:33";

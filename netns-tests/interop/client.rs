@@ -13,13 +13,13 @@ use std::time::Duration;
 use evenkeel::lab::namespace::host::Host;
 
 /// A server that says its name, until it is dropped.
-pub struct Server {
+pub(super) struct Server {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    pub fn start(host: &Host, name: &'static str) -> Self {
+    pub(super) fn start(host: &Host, name: &'static str) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&over);
         let (ready, listening) = std::sync::mpsc::sync_channel(1);
@@ -53,7 +53,7 @@ impl Drop for Server {
 }
 
 /// Returns the name of the node that answers a client on an address now.
-pub fn who_answers(client: &Host, address: &'static str) -> Option<String> {
+pub(super) fn who_answers(client: &Host, address: &'static str) -> Option<String> {
     client
         .run(move || {
             let address: IpAddr = address.parse().unwrap();

@@ -16,7 +16,7 @@ use super::cell::{Addresses, Better, Cell, Higher, LINK_LOCAL, Peer, Plot, V4, V
 use super::client::Server;
 
 /// Everything on one link.
-pub struct Link<'a> {
+pub(super) struct Link<'a> {
     cell: &'a Cell,
     // Dropped in this order: the daemons before their network.
     ours: Option<Node>,
@@ -32,27 +32,27 @@ pub struct Link<'a> {
 
 /// A node's place in the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     Ours,
     Theirs,
 }
 
 impl Side {
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ours => OURS,
             Self::Theirs => THEIRS,
         }
     }
 
-    pub const fn other(self) -> Self {
+    pub(super) const fn other(self) -> Self {
         match self {
             Self::Ours => Self::Theirs,
             Self::Theirs => Self::Ours,
         }
     }
 
-    pub const fn better(better: Better) -> Self {
+    pub(super) const fn better(better: Better) -> Self {
         match better {
             Better::Ours => Self::Ours,
             Better::Theirs => Self::Theirs,
@@ -62,14 +62,14 @@ impl Side {
 
 /// How a node takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rank {
+pub(super) struct Rank {
     pub priority: u8,
     /// It has one address more.
     pub grown: bool,
 }
 
 impl<'a> Link<'a> {
-    pub fn new(cell: &'a Cell) -> Self {
+    pub(super) fn new(cell: &'a Cell) -> Self {
         let mut lab = Lab::new().unwrap();
         // Where equal priorities shall fall to us, our address is the higher one.
         let ours = if cell.plot == Plot::Equal(Higher::Ours) {
@@ -118,7 +118,7 @@ impl<'a> Link<'a> {
         link
     }
 
-    pub fn start(&mut self, side: Side, rank: Rank) {
+    pub(super) fn start(&mut self, side: Side, rank: Rank) {
         match (side, self.cell.peer) {
             (Side::Ours, _) => {
                 let yaml = self.our_text(rank);
@@ -135,7 +135,7 @@ impl<'a> Link<'a> {
     }
 
     /// Has a node stop by itself; it may take its time to end.
-    pub fn stop(&mut self, side: Side) {
+    pub(super) fn stop(&mut self, side: Side) {
         match side {
             Side::Ours => self.ours.as_mut().unwrap().process().terminate().unwrap(),
             Side::Theirs => self.theirs.last_mut().unwrap().terminate().unwrap(),
@@ -143,7 +143,7 @@ impl<'a> Link<'a> {
     }
 
     /// Waits until a node that was told to stop has ended.
-    pub fn wait_for_end(&mut self, side: Side) {
+    pub(super) fn wait_for_end(&mut self, side: Side) {
         match side {
             Side::Ours => {
                 self.ours
@@ -160,7 +160,7 @@ impl<'a> Link<'a> {
     }
 
     /// Kills every process of a node.
-    pub fn kill(&mut self, side: Side) {
+    pub(super) fn kill(&mut self, side: Side) {
         match side {
             Side::Ours => self.ours.as_mut().unwrap().process().kill_family().unwrap(),
             Side::Theirs => {
@@ -178,12 +178,12 @@ impl<'a> Link<'a> {
         }
     }
 
-    pub fn ours(&mut self) -> &mut Node {
+    pub(super) fn ours(&mut self) -> &mut Node {
         self.ours.as_mut().unwrap()
     }
 
     /// Returns what everybody said, for a failure.
-    pub fn logs(&self) -> String {
+    pub(super) fn logs(&self) -> String {
         let theirs: Vec<String> = self.theirs.iter().map(Process::log).collect();
         let ours = self.ours.as_ref().map(|node| {
             let status = node
@@ -386,7 +386,7 @@ impl<'a> Link<'a> {
 }
 
 impl Rank {
-    pub const fn of(priority: u8) -> Self {
+    pub(super) const fn of(priority: u8) -> Self {
         Self {
             priority,
             grown: false,

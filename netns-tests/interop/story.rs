@@ -8,7 +8,7 @@ use super::nodes::{Link, Rank, Side};
 
 /// How long each turn took.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Told {
+pub(super) struct Told {
     /// From the start of the second node until the right one answers for good.
     pub election: Option<Duration>,
     /// From a graceful stop of the Active until the other one answers.
@@ -20,7 +20,7 @@ pub struct Told {
 }
 
 /// Lives through a cell; errs with what was not as it should be.
-pub fn live(cell: &Cell, better: Better) -> Result<Told, String> {
+pub(super) fn live(cell: &Cell, better: Better) -> Result<Told, String> {
     let mut scene = Scene {
         cell,
         link: Link::new(cell),

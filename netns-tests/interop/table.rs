@@ -7,7 +7,7 @@ use super::cell::{Better, Cell};
 use super::story::{self, Told};
 
 /// One life of one cell.
-pub struct Row {
+pub(super) struct Row {
     number: usize,
     name: &'static str,
     better: Better,
@@ -17,7 +17,12 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(number: usize, cell: &Cell, better: Better, told: Result<Told, String>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        cell: &Cell,
+        better: Better,
+        told: Result<Told, String>,
+    ) -> Self {
         Self {
             number,
             name: cell.name,
@@ -29,18 +34,18 @@ impl Row {
     }
 
     /// Lives through the same once more; what is told then counts.
-    pub fn live_again(&mut self, cells: &[Cell]) {
+    pub(super) fn live_again(&mut self, cells: &[Cell]) {
         self.told = story::live(&cells[self.number], self.better);
         self.again = true;
     }
 
-    pub fn failure(&self) -> Option<&str> {
+    pub(super) fn failure(&self) -> Option<&str> {
         self.told.as_ref().err().map(String::as_str)
     }
 }
 
 /// Returns the table: a line for each cell and role, medians of its lives in milliseconds.
-pub fn print(rows: &[Row]) -> String {
+pub(super) fn print(rows: &[Row]) -> String {
     let mut keys: Vec<(usize, bool)> = rows.iter().map(key).collect();
     keys.sort_unstable();
     keys.dedup();

@@ -18,14 +18,14 @@ use evenkeel::lab::scratch::ScratchDir;
 
 /// A running Apache.
 #[derive(Debug)]
-pub struct Apache {
+pub(crate) struct Apache {
     process: Process,
     scratch: ScratchDir,
 }
 
 /// A line of its log about a page.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// `X-Forwarded-For` of the request.
     pub forwarded_for: String,
     /// Where the connection came from.
@@ -39,7 +39,7 @@ pub struct Entry {
 impl Apache {
     /// Starts an Apache with pages `/0.txt` and so on, each saying its number and the Apache's
     /// name.
-    pub fn start(host: &Host, name: &str, port: u16, pages: usize) -> Self {
+    pub(crate) fn start(host: &Host, name: &str, port: u16, pages: usize) -> Self {
         require_apache();
         let scratch = ScratchDir::new().expect("a directory");
         let (documents, own) = (scratch.path().join("www"), scratch.path().join("own"));
@@ -64,7 +64,7 @@ impl Apache {
     }
 
     /// Stops it as an administrator does, and waits for its end.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.process
             .check_runs()
             .unwrap_or_else(|error| panic!("{error}\n{}", self.errors()));
@@ -73,7 +73,7 @@ impl Apache {
     }
 
     /// Returns what its log says of pages; health checks ask for none.
-    pub fn pages(&self) -> Vec<Entry> {
+    pub(crate) fn pages(&self) -> Vec<Entry> {
         let path = self.scratch.path().join("own/access.log");
         let log = fs::read_to_string(path).unwrap_or_default();
         // A line that is being written is no entry yet.
@@ -101,7 +101,7 @@ fn entry(line: &str) -> Option<Entry> {
 }
 
 /// Fails with the package when it is missing.
-pub fn require_apache() {
+pub(crate) fn require_apache() {
     match Command::new(APACHE).arg("-v").output() {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -112,7 +112,7 @@ pub fn require_apache() {
 }
 
 /// Returns how to start it as www-data, who gets the directory.
-pub fn command(file: &Path, own: &Path) -> Command {
+pub(crate) fn command(file: &Path, own: &Path) -> Command {
     let mut command = if has_user(WWW_DATA) {
         chown(own, Some(WWW_DATA), Some(WWW_DATA)).expect("a directory of www-data");
         let mut command = Command::new(APACHE);

@@ -15,14 +15,14 @@ use evenkeel::lab::namespace::host::Host;
 
 /// A thread on a host that asks for one page after the other.
 #[derive(Debug)]
-pub struct Visitor {
+pub(super) struct Visitor {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What a visitor has seen.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Right answers.
     pub served: usize,
     /// Connections that were made.
@@ -51,7 +51,7 @@ struct Answer {
 
 impl Visitor {
     /// Begins to ask for these pages, in turn.
-    pub fn enter(host: &Host, door: SocketAddr, pages: Vec<usize>) -> Self {
+    pub(super) fn enter(host: &Host, door: SocketAddr, pages: Vec<usize>) -> Self {
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
         let thread = host
@@ -64,12 +64,12 @@ impl Visitor {
     }
 
     /// Returns what it has seen so far.
-    pub fn tally(&self) -> Tally {
+    pub(super) fn tally(&self) -> Tally {
         self.shared.tally().clone()
     }
 
     /// Stops asking, and returns all it has seen.
-    pub fn leave(mut self) -> Tally {
+    pub(super) fn leave(mut self) -> Tally {
         self.end();
         self.tally()
     }

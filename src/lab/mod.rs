@@ -2,8 +2,9 @@
 //!
 //! `evenkeel demo`, the tests in `netns-tests` and the benches build their networks here. Nothing
 //! in it touches the network of the machine: every change of a link, an address or a route happens
-//! inside a namespace made by [`host::Host`], and ends with it. It needs root, or a user namespace
-//! ([`user_namespace`]), and no other program. Begin to read at [`network::Lab`].
+//! inside a namespace made by [`namespace::host::Host`], and ends with it. It needs root, or a user
+//! namespace ([`namespace::user_namespace`]), and no other program. Begin to read at
+//! [`namespace::network::Lab`].
 
 pub mod namespace;
 pub mod scratch;
