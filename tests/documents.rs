@@ -136,6 +136,7 @@ fn every_word_of_the_proxys_own_answers_stands_in_the_manual() {
     let mut found = BTreeSet::new();
     for file in [
         "src/process/proxy/request/attempts.rs",
+        "src/process/proxy/request/answer.rs",
         "src/logic/http1/refusal.rs",
     ] {
         let text = read(file);

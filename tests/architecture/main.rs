@@ -267,6 +267,34 @@ fn every_folder_is_small() {
     report(check_folders(files.iter().map(|file| file.path.as_str())).into_iter());
 }
 
+/// `cargo deny` is no package of Debian's: its list of bans is held here too.
+#[test]
+fn no_banned_crate_is_in_the_lock_file() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let banned = banned_crates(&read("deny.toml"));
+    assert!(banned.len() >= 2, "the list is read: {banned:?}");
+    let lock = read("Cargo.lock");
+    let locked: BTreeSet<&str> = lock
+        .lines()
+        .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+        .collect();
+    assert!(locked.contains("tokio"), "the lock file is read");
+    let found: Vec<&String> = banned
+        .iter()
+        .filter(|name| locked.contains(name.as_str()))
+        .collect();
+    assert!(found.is_empty(), "deny.toml bans {found:?}");
+}
+
+/// Returns the names that `[bans]` denies.
+fn banned_crates(deny: &str) -> BTreeSet<String> {
+    let names = deny.split("{ crate = \"").skip(1);
+    names
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
 #[test]
 fn the_top_level_has_only_the_permitted_names() {
     let strangers: Vec<String> = fs::read_dir(root())

@@ -262,7 +262,9 @@ fn rows() -> Vec<Vec<String>> {
 
 /// Returns the status and the word of every answer of our own.
 fn answers() -> Vec<(String, String)> {
-    let relay = read(RELAY);
+    let fixed = read(ANSWER);
+    let (code, _) = fixed.split_once("#[cfg(test)]").unwrap();
+    let relay = format!("{}{code}", read(RELAY));
     let mut answers: Vec<(String, String)> = quoted_words(&relay)
         .map(|(at, word)| {
             let before: Vec<&str> = relay[..at]
@@ -272,7 +274,6 @@ fn answers() -> Vec<(String, String)> {
             (before.last().unwrap().to_string(), word.to_owned())
         })
         .collect();
-    let fixed = read(ANSWER);
     let (_, status) = fixed.split_once("\"HTTP/1.1 ").unwrap();
     let (_, word) = fixed.split_once("\\r\\n\\r\\n").unwrap();
     let (word, _) = word.split_once(':').unwrap();

@@ -11,6 +11,18 @@ use std::collections::BTreeMap;
 /// Those who wait, each with what is kept for it, and those who have been called and have not
 /// answered yet.
 ///
+/// ```
+/// use evenkeel::logic::balance::queue::{Lane, Offer, Queue};
+///
+/// let mut queue: Queue<&str, usize> = Queue::default();
+/// let first = queue.enter(Lane::New, "first");
+/// queue.enter(Lane::New, "second");
+/// // Backend 7 has a slot again: the first in line gets it.
+/// assert_eq!(queue.call_next(|_| Offer::Call(7)), Some("first"));
+/// assert_eq!(queue.answer(first), Some(7));
+/// assert_eq!(queue.waiting(), 1);
+/// ```
+///
 /// Entering, calling the first and leaving cost the logarithm of how many wait. It has no bound of
 /// its own: each waiter belongs to a client connection, and those are bounded.
 #[derive(Debug)]

@@ -4,23 +4,57 @@
 //! on is repeated only where repeating it does no harm (idempotent by its method, RFC 9110 §9.2.2,
 //! no body to replay, no upgrade). Pure; the proxy tells how far an attempt got.
 
-/// How an attempt failed.
+/// Why an attempt has no response to relay: whose side, how far it came, and what happened.
+///
+/// From it follow three tables: whether the request is tried again ([`next`]), what the client is
+/// told, and what the access log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection: refused, unreachable, or not in time.
-    Connect,
-    /// No connection, for want of something of our own: a descriptor, a port, memory. The backend
-    /// is not to blame.
+pub struct AttemptError {
+    /// Whose doing it was.
+    pub side: Side,
+    /// How far the request came.
+    pub reached: Reached,
+    /// What happened.
+    pub cause: Cause,
+}
+
+/// The side of an attempt that is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client, of which no backend hears.
+    Client,
+    /// The backend, or the way to it.
+    Upstream,
+    /// This proxy.
+    Proxy,
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// There was no connection.
+    Nothing,
+    /// A connection, but no byte of the request was written: it is still whole.
+    Connected(Connection),
+    /// The request was written, at least in part.
+    Sent(Connection),
+}
+
+/// What happened to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The connection was refused, or its peer cannot be reached.
+    Refused,
+    /// It took too long.
+    TimedOut,
+    /// The connection ended too early.
+    Lost,
+    /// What was sent is not relayed.
+    Malformed,
+    /// A descriptor, a port or memory was missing. The backend is not to blame.
     Shortage,
-    /// The connection ended before a byte of the request was written; the request is still whole.
-    Unsent(Connection),
-    /// The connection ended after the request was, at least in part, written and before its
-    /// answer's head.
-    Unanswered(Connection),
-    /// No answer in time.
-    Timeout,
-    /// An answer that is not to be relayed.
-    BadAnswer,
+    /// The proxy stops.
+    Drained,
 }
 
 /// Which connection an attempt used.
@@ -82,22 +116,35 @@ impl Tried {
     }
 }
 
-/// Returns what follows a failure, after `tried` backends, this one among them.
-pub fn next(failure: Failure, repeat: Repeat, tried: usize) -> Next {
+/// Returns what follows an error, after `tried` backends, this one among them.
+pub fn next(error: AttemptError, repeat: Repeat, tried: usize) -> Next {
     let elsewhere = if tried < BACKENDS_TRIED_MAX {
         Next::OtherBackend
     } else {
         Next::GiveUp
     };
-    match (failure, repeat) {
+    match (error.side, error.cause) {
+        (Side::Client, _) => return Next::GiveUp,
+        (Side::Upstream | Side::Proxy, Cause::Drained) => return Next::GiveUp,
+        (
+            Side::Upstream | Side::Proxy,
+            Cause::Refused | Cause::TimedOut | Cause::Lost | Cause::Malformed | Cause::Shortage,
+        ) => {}
+    }
+    let is_answer = match error.cause {
+        // A backend that is late, or answers nonsense, has had the request.
+        Cause::TimedOut | Cause::Malformed => true,
+        Cause::Refused | Cause::Lost | Cause::Shortage | Cause::Drained => false,
+    };
+    match (error.reached, repeat) {
         // Ports are short towards one backend, and may be there towards another.
-        (Failure::Connect | Failure::Shortage, _) => elsewhere,
-        (Failure::Unsent(Connection::Reused), _) => Next::SameBackend,
-        (Failure::Unsent(Connection::Fresh), _) => elsewhere,
-        (Failure::Unanswered(Connection::Reused), Repeat::Harmless) => Next::SameBackend,
-        (Failure::Unanswered(Connection::Fresh), Repeat::Harmless) => elsewhere,
-        (Failure::Unanswered(_), Repeat::Risky) => Next::GiveUp,
-        (Failure::Timeout | Failure::BadAnswer, _) => Next::GiveUp,
+        (Reached::Nothing, _) => elsewhere,
+        (Reached::Connected(_) | Reached::Sent(_), _) if is_answer => Next::GiveUp,
+        (Reached::Connected(Connection::Reused), _) => Next::SameBackend,
+        (Reached::Connected(Connection::Fresh), _) => elsewhere,
+        (Reached::Sent(Connection::Reused), Repeat::Harmless) => Next::SameBackend,
+        (Reached::Sent(Connection::Fresh), Repeat::Harmless) => elsewhere,
+        (Reached::Sent(_), Repeat::Risky) => Next::GiveUp,
     }
 }
 
@@ -232,24 +279,57 @@ mod tests {
     fn retry_follows_the_table() {
         use Connection::{Fresh, Reused};
         use Repeat::{Harmless, Risky};
-        for (failure, repeat, tried, hoped) in [
-            (Failure::Connect, Risky, 1, Next::OtherBackend),
-            (Failure::Connect, Harmless, 2, Next::OtherBackend),
-            (Failure::Connect, Harmless, 3, Next::GiveUp),
-            (Failure::Unsent(Reused), Risky, 3, Next::SameBackend),
-            (Failure::Unsent(Fresh), Risky, 1, Next::OtherBackend),
-            (Failure::Unsent(Fresh), Risky, 3, Next::GiveUp),
-            (Failure::Unanswered(Reused), Harmless, 3, Next::SameBackend),
-            (Failure::Unanswered(Fresh), Harmless, 1, Next::OtherBackend),
-            (Failure::Unanswered(Reused), Risky, 1, Next::GiveUp),
-            (Failure::Unanswered(Fresh), Risky, 1, Next::GiveUp),
-            (Failure::Timeout, Harmless, 1, Next::GiveUp),
-            (Failure::BadAnswer, Harmless, 1, Next::GiveUp),
+        let upstream = |reached, cause| AttemptError {
+            side: Side::Upstream,
+            reached,
+            cause,
+        };
+        let connect = upstream(Reached::Nothing, Cause::Refused);
+        let unsent = |on| upstream(Reached::Connected(on), Cause::Lost);
+        let unanswered = |on| upstream(Reached::Sent(on), Cause::Lost);
+        let late = upstream(Reached::Sent(Fresh), Cause::TimedOut);
+        let of = |side, cause| AttemptError {
+            side,
+            reached: Reached::Nothing,
+            cause,
+        };
+        for (error, repeat, tried, hoped) in [
+            (connect, Risky, 1, Next::OtherBackend),
+            (connect, Harmless, 2, Next::OtherBackend),
+            (connect, Harmless, 3, Next::GiveUp),
+            (
+                upstream(Reached::Nothing, Cause::TimedOut),
+                Risky,
+                1,
+                Next::OtherBackend,
+            ),
+            (
+                of(Side::Proxy, Cause::Shortage),
+                Risky,
+                1,
+                Next::OtherBackend,
+            ),
+            (of(Side::Proxy, Cause::Drained), Harmless, 1, Next::GiveUp),
+            (of(Side::Client, Cause::Lost), Harmless, 1, Next::GiveUp),
+            (unsent(Reused), Risky, 3, Next::SameBackend),
+            (unsent(Fresh), Risky, 1, Next::OtherBackend),
+            (unsent(Fresh), Risky, 3, Next::GiveUp),
+            (unanswered(Reused), Harmless, 3, Next::SameBackend),
+            (unanswered(Fresh), Harmless, 1, Next::OtherBackend),
+            (unanswered(Reused), Risky, 1, Next::GiveUp),
+            (unanswered(Fresh), Risky, 1, Next::GiveUp),
+            (late, Harmless, 1, Next::GiveUp),
+            (
+                upstream(Reached::Sent(Reused), Cause::Malformed),
+                Harmless,
+                1,
+                Next::GiveUp,
+            ),
         ] {
             assert_eq!(
-                next(failure, repeat, tried),
+                next(error, repeat, tried),
                 hoped,
-                "{failure:?} {repeat:?} {tried}"
+                "{error:?} {repeat:?} {tried}"
             );
         }
     }

@@ -17,6 +17,18 @@ use super::refusal::RequestRefusal;
 use crate::model::write_number;
 
 /// A request's head that may be relayed.
+///
+/// ```
+/// use evenkeel::logic::http1::head::{Framing, HeadLimits, Slots};
+/// use evenkeel::logic::http1::request::{RequestHead, Target};
+///
+/// let bytes = b"POST /a HTTP/1.1\r\nHost: example.org\r\nContent-Length: 2\r\n\r\nok";
+/// let mut slots = Slots::new();
+/// let head = RequestHead::parse(bytes, &mut slots, &HeadLimits::default()).unwrap().unwrap();
+/// assert_eq!(head.target, Target::Origin("/a"));
+/// assert_eq!(head.framing, Framing::Length(2));
+/// assert_eq!(&bytes[head.len..], b"ok");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'s, 'b> {
     /// Any token (RFC 9110 §9.1) but `CONNECT`.

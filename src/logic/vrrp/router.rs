@@ -5,6 +5,17 @@
 //! then arms one timer at `poll_timeout`. It knows no socket, no clock and no kernel; whether the
 //! addresses could be installed is told to it.
 //!
+//! ```text
+//!                   startup                        heard: better, or demoted, stalled,
+//!  ┌────────────┐ ───────────▶ ┌────────┐ ◀─────── the host failed ──────── ┌────────┐
+//!  │ Initialize │              │ Backup │                                   │ Active │
+//!  └────────────┘ ◀─────────── └────────┘ ──── active down timer, and ────▶ └────────┘
+//!     ▲    │  shutdown, fault,              the sync group agrees               │  ▲
+//!     │    │  link down                                                         │  │
+//!     │    └──────────── startup of the address owner, adoption ────────────────┼──┘
+//!     └──────────────────── shutdown, fault, link down ─────────────────────────┘
+//! ```
+//!
 //! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our
 //! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
 //!
@@ -33,6 +44,38 @@ use super::packet::Rejection;
 use crate::model::{AdverInterval, Fitness, Priority};
 
 /// One virtual router of RFC 9568: one VRID of one address family on one interface.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use evenkeel::logic::vrrp::{Action, AnnouncementPlan, LinkState, Parameters, Preempt, VirtualRouter};
+/// use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
+///
+/// let mut router = VirtualRouter::new(Parameters {
+///     vrid: Vrid::new(51).unwrap(),
+///     version: Version::V3,
+///     priority: Priority::DEFAULT,
+///     ill_max: Priority::LEAVING,
+///     addresses: vec!["192.0.2.10".parse().unwrap()],
+///     advertisement_interval: AdverInterval::DEFAULT,
+///     preempt: Preempt::Always,
+///     lease: Duration::from_secs(2),
+///     down_multiplier: 3,
+///     announcements: AnnouncementPlan::default(),
+///     in_sync_group: false,
+/// });
+/// let mut now = Instant::now();
+/// router.set_fitness(now, Fitness::Ready(Priority::DEFAULT));
+/// router.handle_link(now, LinkState::Up { primary: "192.0.2.1".parse().unwrap() });
+/// router.handle_startup(now);
+/// assert_eq!(router.state().name(), "Backup");
+/// // Nothing is heard until the active down timer expires.
+/// now = router.poll_timeout().unwrap();
+/// router.handle_timeout(now);
+/// let actions: Vec<Action> = std::iter::from_fn(|| router.poll_action()).collect();
+/// assert!(actions.contains(&Action::InstallAddresses));
+/// assert!(router.state().is_active());
+/// ```
 #[derive(Clone, Debug)]
 pub struct VirtualRouter {
     parameters: Parameters,
@@ -480,7 +523,10 @@ impl VirtualRouter {
                 if self.adopt(now, advertised_at) {
                     return;
                 }
-                self.holding = Holding::Answering { renew_at: now };
+                // Not renewed before it has run out: a process that dies again and again at its
+                // start must not keep what a peer may have by now.
+                let renew_at = now + self.parameters.lease;
+                self.holding = Holding::Answering { renew_at };
             }
         }
         let may_stand = self.not_too_early(now) == now && self.fitness != Fitness::Unready;

@@ -30,6 +30,19 @@ pub(in crate::process::proxy) enum Age {
     Kept,
 }
 
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum After {
+    /// It waits for the next request.
+    Keep,
+    /// It is closed: nothing more is expected on it.
+    Close,
+    /// It is closed when the client has had time to read its answer.
+    Linger,
+    /// It is reset, so that nobody takes what was sent for the whole.
+    Reset,
+}
+
 impl Client {
     /// Returns the listener that it has come to.
     pub(in crate::process::proxy) fn listener(&self) -> &Listener {

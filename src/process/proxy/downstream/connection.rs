@@ -18,14 +18,15 @@ use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::context::WorkerContext;
-use crate::process::proxy::downstream::client::{Age, Client};
+use crate::process::proxy::downstream::client::{After, Age, Client};
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::io::future_pool::FuturePool;
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
-use crate::process::proxy::request::attempts::{self, After, Request};
+use crate::process::proxy::request::answer;
+use crate::process::proxy::request::attempts::{self, Request};
 use crate::process::proxy::request::record::{self, Moments, Record, Termination};
 
 /// How far the reading of a head has come.
@@ -305,13 +306,13 @@ impl Client {
     }
 
     async fn refuse(&mut self, refusal: RequestRefusal, moments: Moments) -> After {
-        let answer = attempts::refused(refusal);
+        let answer = answer::refused(refusal);
         self.send_local_reply(&answer, Termination::RequestRefused, moments)
             .await
     }
 
     async fn say_late(&mut self, moments: Moments) -> After {
-        self.send_local_reply(&attempts::late(), Termination::RequestHeadTimeout, moments)
+        self.send_local_reply(&answer::late(), Termination::RequestHeadTimeout, moments)
             .await
     }
 
@@ -329,8 +330,7 @@ impl Client {
         self.ahead.truncate(self.listener().heads.head_bytes);
         self.ahead.shrink(&self.context.buffers);
         let after =
-            attempts::send_local_reply(self, answer, UNKNOWN, Persistence::Close, &mut record)
-                .await;
+            answer::send_local_reply(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
         record.moments.ended_at = self.context.moment();
         record::ended(&self.context, &record, self.ahead.bytes());
         after

@@ -1,14 +1,273 @@
-//! The answer the proxy gives before it has read anything.
+//! The responses that the proxy gives itself: what the client is told of an attempt that failed,
+//! and how a local reply is sent.
+//!
+//! What an [`AttemptError`] means to the client and to the access log stands in two tables here;
+//! whether the request is tried again, in `logic::balance::retry`.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::Poll;
+
+use crate::logic::balance::retry::{AttemptError, Cause, Reached, Side};
+use crate::logic::http1::head::Persistence;
+use crate::logic::http1::local_reply::LocalReply;
+use crate::logic::http1::refusal::{BodyError, RequestRefusal, ResponseRefusal};
+use crate::logic::http1::response::AskedFor;
+use crate::process::proxy::downstream::client::{After, Client};
+use crate::process::proxy::io::deadline::Phase;
+use crate::process::proxy::request::record::{Record, Termination};
+
+/// What ends a request that no backend answers.
+pub(in crate::process::proxy) enum Unserved {
+    /// A local reply.
+    Reply(LocalReply, Termination),
+    /// The end of the connection: the client is gone, or is not to be told.
+    NoReply(Termination),
+}
+
+/// What an error has besides its kind, for people.
+pub(in crate::process::proxy) enum Detail {
+    /// Nothing.
+    None,
+    /// What the system said.
+    System(io::Error),
+    /// What is wrong with the body of the request.
+    Body(BodyError),
+    /// What is wrong with the response.
+    Response(ResponseRefusal),
+}
+
+/// Returns what ends a request whose last attempt failed, on a backend that `named` names.
+pub(in crate::process::proxy) fn unserved(
+    error: AttemptError,
+    named: &str,
+    detail: Detail,
+) -> Unserved {
+    let termination = termination(error);
+    let reply = match (error.side, error.cause, detail) {
+        (_, Cause::Drained, _) | (Side::Client, Cause::Lost, _) => {
+            return Unserved::NoReply(termination);
+        }
+        (Side::Client, _, Detail::Body(BodyError::TooLong)) => {
+            refused(RequestRefusal::BodyTooLarge)
+        }
+        (Side::Client, _, Detail::Body(error)) => refused(RequestRefusal::Body(error)),
+        (Side::Client, _, Detail::None | Detail::System(_) | Detail::Response(_)) => late(),
+        (Side::Upstream | Side::Proxy, _, detail) => {
+            let (status, token) = status_and_token(error);
+            let why = reason(error, named, &detail);
+            LocalReply { status, token, why }
+        }
+    };
+    Unserved::Reply(reply, termination)
+}
+
+/// Returns status and word of what the client is told of an error that is not its own.
+const fn status_and_token(error: AttemptError) -> (u16, &'static str) {
+    match (error.cause, error.reached) {
+        (Cause::Shortage | Cause::Drained, _) => (503, "resources_exhausted"),
+        (Cause::Refused, _) => (502, "connect_failed"),
+        (Cause::TimedOut, Reached::Nothing) => (504, "connect_timeout"),
+        (Cause::TimedOut, Reached::Connected(_) | Reached::Sent(_)) => (504, "response_timeout"),
+        (Cause::Lost, _) => (502, "connection_lost"),
+        (Cause::Malformed, _) => (502, "bad_answer"),
+    }
+}
+
+/// Returns the word of the access log.
+fn termination(error: AttemptError) -> Termination {
+    match (error.side, error.cause, error.reached) {
+        (_, Cause::Drained, _) => Termination::DrainTimeout,
+        (_, Cause::Shortage, _) => Termination::ResourcesExhausted,
+        (Side::Client, Cause::Lost, _) => Termination::ClientGone,
+        (Side::Client, Cause::TimedOut, _) => Termination::RequestBodyTimeout,
+        (Side::Client, Cause::Malformed | Cause::Refused, _) => Termination::RequestBodyInvalid,
+        (Side::Upstream | Side::Proxy, Cause::TimedOut, Reached::Nothing) => {
+            Termination::ConnectTimeout
+        }
+        (
+            Side::Upstream | Side::Proxy,
+            Cause::TimedOut,
+            Reached::Connected(_) | Reached::Sent(_),
+        ) => Termination::ResponseHeadTimeout,
+        (Side::Upstream | Side::Proxy, Cause::Refused, _) => Termination::ConnectFailed,
+        (Side::Upstream | Side::Proxy, Cause::Lost, _) => Termination::ConnectionLost,
+        (Side::Upstream | Side::Proxy, Cause::Malformed, _) => Termination::BadAnswer,
+    }
+}
+
+/// Returns the reason for people.
+fn reason(error: AttemptError, named: &str, detail: &Detail) -> String {
+    match (error.cause, error.reached, detail) {
+        (Cause::Shortage, _, Detail::System(error)) => {
+            format!("this proxy can open no connection to a backend: {error}")
+        }
+        (Cause::Refused, _, Detail::System(error)) => {
+            format!("{named} cannot be connected to: {error}")
+        }
+        (Cause::Malformed, _, Detail::Response(refusal)) => {
+            format!("{named} sent an answer that is not relayed: {refusal}")
+        }
+        (Cause::TimedOut, Reached::Nothing, _) => {
+            format!("{named} did not accept the connection in time")
+        }
+        (Cause::TimedOut, Reached::Connected(_) | Reached::Sent(_), _) => {
+            format!("{named} did not answer in time")
+        }
+        (
+            Cause::Shortage | Cause::Refused | Cause::Malformed | Cause::Lost | Cause::Drained,
+            _,
+            _,
+        ) => format!("{named} closed the connection before it answered"),
+    }
+}
+
+/// Returns the answer to a request that is not relayed.
+pub(in crate::process::proxy) fn refused(refusal: RequestRefusal) -> LocalReply {
+    LocalReply {
+        status: refusal.status(),
+        token: refusal.token(),
+        why: refusal.to_string(),
+    }
+}
+
+/// Returns the answer to a request that does not come to its end.
+pub(in crate::process::proxy) fn late() -> LocalReply {
+    LocalReply {
+        status: 408,
+        token: "request_timeout",
+        why: "the request did not come to its end in time".to_owned(),
+    }
+}
+
+/// Writes a local reply.
+pub(in crate::process::proxy) async fn send_local_reply(
+    client: &mut Client,
+    reply: &LocalReply,
+    asked: AskedFor,
+    persistence: Persistence,
+    record: &mut Record,
+) -> After {
+    let persistence = if client.context.draining.get() {
+        Persistence::Close
+    } else {
+        persistence
+    };
+    let listener = client.listener();
+    listener.count_response(reply.status);
+    record.status = reply.status;
+    client
+        .deadline
+        .enter(Phase::Relaying, listener.timeouts.idle);
+    let mut text = client.context.buffers.with_room(LOCAL_REPLY_BYTES);
+    let date = client.context.date.get();
+    reply.write(asked.method, asked.version, persistence, &date, &mut text);
+    let mut written = 0;
+    let whole = poll_fn(|cx| {
+        while written < text.len() {
+            if client.deadline.poll_interrupt(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            std::task::ready!(client.context.budget.poll());
+            let rest = [IoSlice::new(&text[written..])];
+            match std::task::ready!(client.stream.poll_write(cx, &rest)) {
+                Ok(count) => {
+                    client.context.budget.charge(count);
+                    written += count;
+                }
+                Err(_) => return Poll::Ready(false),
+            }
+        }
+        Poll::Ready(true)
+    })
+    .await;
+    client.context.buffers.give_back(text);
+    record.response_bytes += written as u64;
+    match (whole, persistence) {
+        (false, _) => After::Close,
+        (true, Persistence::Keep) => After::Keep,
+        (true, Persistence::Close) => After::Linger,
+    }
+}
 
 /// Written as it is to a client that is one too many.
 pub(in crate::process::proxy) const TOO_MANY_CONNECTIONS: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\n\
 Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: 49\r\n\
 Connection: close\r\n\r\nconnections_exhausted: too many open connections\n";
+/// Bytes that a local reply usually has.
+const LOCAL_REPLY_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logic::balance::retry::Connection;
+
+    #[test]
+    fn every_error_has_its_status_its_word_and_its_termination() {
+        use Cause::{Drained, Lost, Malformed, Refused, Shortage, TimedOut};
+        use Side::{Client, Proxy, Upstream};
+        let (nothing, sent) = (Reached::Nothing, Reached::Sent(Connection::Fresh));
+        let unsent = Reached::Connected(Connection::Reused);
+        for ((side, reached, cause), told, said) in [
+            (
+                (Upstream, nothing, Refused),
+                "502 connect_failed",
+                Termination::ConnectFailed,
+            ),
+            (
+                (Upstream, nothing, TimedOut),
+                "504 connect_timeout",
+                Termination::ConnectTimeout,
+            ),
+            (
+                (Upstream, sent, TimedOut),
+                "504 response_timeout",
+                Termination::ResponseHeadTimeout,
+            ),
+            (
+                (Upstream, unsent, TimedOut),
+                "504 response_timeout",
+                Termination::ResponseHeadTimeout,
+            ),
+            (
+                (Upstream, sent, Lost),
+                "502 connection_lost",
+                Termination::ConnectionLost,
+            ),
+            (
+                (Upstream, sent, Malformed),
+                "502 bad_answer",
+                Termination::BadAnswer,
+            ),
+            (
+                (Proxy, nothing, Shortage),
+                "503 resources_exhausted",
+                Termination::ResourcesExhausted,
+            ),
+            ((Proxy, sent, Drained), "", Termination::DrainTimeout),
+            ((Client, sent, Lost), "", Termination::ClientGone),
+            (
+                (Client, sent, TimedOut),
+                "408 request_timeout",
+                Termination::RequestBodyTimeout,
+            ),
+        ] {
+            let error = AttemptError {
+                side,
+                reached,
+                cause,
+            };
+            let unserved = unserved(error, "backend a", Detail::None);
+            let (reply, termination) = match unserved {
+                Unserved::Reply(reply, termination) => {
+                    (format!("{} {}", reply.status, reply.token), termination)
+                }
+                Unserved::NoReply(termination) => (String::new(), termination),
+            };
+            assert_eq!((reply.as_str(), termination), (told, said), "{error:?}");
+        }
+    }
 
     #[test]
     fn fixed_answers_state_their_length() {

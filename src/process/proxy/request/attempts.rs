@@ -4,21 +4,22 @@
 //! out of `answer` says what becomes of the client's connection: nothing waits without a deadline.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use crate::logic::access::{self, Awaited};
-use crate::logic::balance::retry::{self, Connection, Failure, Next, Repeat, Spending, Tried};
+use crate::logic::balance::retry::{
+    self, AttemptError, Cause, Connection, Next, Reached, Repeat, Side, Spending, Tried,
+};
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::local_reply::LocalReply;
-use crate::logic::http1::refusal::{BodyError, RequestRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::AskedFor;
-use crate::process::proxy::downstream::client::Client;
+use crate::process::proxy::downstream::client::{After, Client};
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::io::stream::{Stream, Unread};
+use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_reply};
 use crate::process::proxy::request::record::{self, Moments, Record, Termination};
 use crate::process::proxy::table::{Listener, Pool};
 use crate::process::proxy::transfer::exchange::{
@@ -41,19 +42,6 @@ pub(in crate::process::proxy) struct Request {
     pub(in crate::process::proxy) asked: AskedFor,
     pub(in crate::process::proxy) repeat: Repeat,
     pub(in crate::process::proxy) moments: Moments,
-}
-
-/// What becomes of the client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::process::proxy) enum After {
-    /// It waits for the next request.
-    Keep,
-    /// It is closed: nothing more is expected on it.
-    Close,
-    /// It is closed when the client has had time to read its answer.
-    Linger,
-    /// It is reset, so that nobody takes what was sent for the whole.
-    Reset,
 }
 
 /// Answers one request, in any case but that of a client that has gone.
@@ -109,14 +97,6 @@ pub(in crate::process::proxy) async fn answer(client: &mut Client, request: Requ
     after
 }
 
-/// What ends a request that no backend answers.
-enum Unserved {
-    /// A local reply.
-    Reply(LocalReply, Termination),
-    /// The end of the connection: the client is gone, or is not to be told.
-    NoReply(Termination),
-}
-
 /// How the wait for a slot has ended.
 enum Queued {
     /// With a slot, or because there is nobody left to wait for.
@@ -162,38 +142,39 @@ impl Attempts<'_> {
             self.record.backend = Some(backend);
             self.record.moments.picked_at = self.client.context.moment();
             self.record.moments.connected_at = None;
-            let (failure, unserved) = match self.lease(backend, on).await {
+            let (error, detail) = match self.lease(backend, on).await {
                 Ok((mut stream, on)) => {
                     self.record.moments.connected_at = self.client.context.moment();
                     let waited = self.wait(&mut stream).await;
                     if let Waited::Answered(answered) = waited {
                         return Ok(self.relay(slot, answered, stream).await);
                     }
-                    self.failed(backend, on, waited)?
+                    self.failed(on, waited)
                 }
-                Err(error) => self.no_connection(backend, error)?,
+                Err(error) => self.no_connection(error),
             };
-            let next = retry::next(failure, self.repeat, self.tried.count());
-            if next != Next::SameBackend && failure != Failure::Shortage {
+            let next = retry::next(error, self.repeat, self.tried.count());
+            if next != Next::SameBackend && error.side == Side::Upstream {
                 self.backend(backend).failures.fetch_add(1, Relaxed);
             }
-            if failure == Failure::Connect {
+            if error.side == Side::Upstream && error.reached == Reached::Nothing {
                 self.client.context.eject(self.pool_index(), backend);
             }
             (slot, on) = match next {
                 Next::SameBackend => {
                     // A dead connection that was kept costs its backend nothing.
-                    let free = failure == Failure::Unsent(Connection::Reused);
+                    let free = error.reached == Reached::Connected(Connection::Reused);
                     if !free && self.spend_retry() == Spending::Exhausted {
-                        return Err(unserved);
+                        return Err(self.unserved(backend, error, detail));
                     }
                     (slot, Connection::Fresh)
                 }
                 Next::OtherBackend => {
                     drop(slot);
+                    let unserved = self.unserved(backend, error, detail);
                     (self.slot_elsewhere(unserved).await?, Connection::Reused)
                 }
-                Next::GiveUp => return Err(unserved),
+                Next::GiveUp => return Err(self.unserved(backend, error, detail)),
             };
             self.record.retries += 1;
             self.exchange.rewind(&self.client.context);
@@ -438,107 +419,58 @@ impl Attempts<'_> {
         }
     }
 
-    /// Tells what an attempt without an answer means, and what the client is told if it was the
-    /// last.
-    fn failed(
-        &self,
-        backend: usize,
-        on: Connection,
-        waited: Waited,
-    ) -> Result<(Failure, Unserved), Unserved> {
-        let (failure, unserved) = match waited {
-            // A head is relayed before anybody asks.
-            Waited::Answered(_) | Waited::ClientGone => {
-                return Err(Unserved::NoReply(Termination::ClientGone));
-            }
-            Waited::Cut => return Err(Unserved::NoReply(Termination::DrainTimeout)),
-            Waited::BrokenBody(BodyError::TooLong) => {
-                let answer = refused(RequestRefusal::BodyTooLarge);
-                return Err(Unserved::Reply(answer, Termination::RequestBodyInvalid));
-            }
-            Waited::BrokenBody(error) => {
-                let answer = refused(RequestRefusal::Body(error));
-                return Err(Unserved::Reply(answer, Termination::RequestBodyInvalid));
-            }
-            Waited::ClientSilent => {
-                return Err(Unserved::Reply(late(), Termination::RequestBodyTimeout));
-            }
-            Waited::BackendSilent => {
-                let what = "did not answer in time";
-                let reply = self.local_reply(504, "response_timeout", backend, what);
-                let unserved = Unserved::Reply(reply, Termination::ResponseHeadTimeout);
-                (Failure::Timeout, unserved)
-            }
-            Waited::Bad(refusal) => {
-                let what = format!("sent an answer that is not relayed: {refusal}");
-                let reply = self.local_reply(502, "bad_answer", backend, &what);
-                (
-                    Failure::BadAnswer,
-                    Unserved::Reply(reply, Termination::BadAnswer),
-                )
-            }
-            Waited::Lost => {
-                let failure = if self.exchange.has_sent() {
-                    Failure::Unanswered(on)
-                } else {
-                    Failure::Unsent(on)
-                };
-                let what = "closed the connection before it answered";
-                let reply = self.local_reply(502, "connection_lost", backend, what);
-                (failure, Unserved::Reply(reply, Termination::ConnectionLost))
-            }
-        };
-        Ok((failure, unserved))
-    }
-
-    fn local_reply(
-        &self,
-        status: u16,
-        token: &'static str,
-        backend: usize,
-        what: &str,
-    ) -> LocalReply {
+    /// Returns what ends the request if an attempt that has failed was its last.
+    fn unserved(&self, backend: usize, error: AttemptError, detail: Detail) -> Unserved {
         let backend = self.backend(backend);
-        let why = format!(
-            "backend {} ({}) of pool {} {what}",
+        let named = format!(
+            "backend {} ({}) of pool {}",
             backend.name,
             backend.address,
             self.pool().name
         );
-        LocalReply { status, token, why }
+        answer::unserved(error, &named, detail)
     }
 
-    /// Tells what an attempt without a connection means, and what the client is told if it was the
-    /// last.
-    fn no_connection(
-        &self,
-        backend: usize,
-        error: OpenError,
-    ) -> Result<(Failure, Unserved), Unserved> {
-        match error {
-            OpenError::Cut => Err(Unserved::NoReply(Termination::DrainTimeout)),
-            OpenError::TimedOut => {
-                let what = "did not accept the connection in time";
-                let reply = self.local_reply(504, "connect_timeout", backend, what);
-                let unserved = Unserved::Reply(reply, Termination::ConnectTimeout);
-                Ok((Failure::Connect, unserved))
-            }
-            OpenError::Refused(error) => {
-                let what = format!("cannot be connected to: {error}");
-                let reply = self.local_reply(502, "connect_failed", backend, &what);
-                let unserved = Unserved::Reply(reply, Termination::ConnectFailed);
-                Ok((Failure::Connect, unserved))
-            }
-            OpenError::Shortage(error) => {
-                let reply = LocalReply {
-                    status: 503,
-                    token: "resources_exhausted",
-                    why: format!("this proxy can open no connection to a backend: {error}"),
-                };
-                let unserved = Unserved::Reply(reply, Termination::ResourcesExhausted);
-                Ok((Failure::Shortage, unserved))
-            }
-        }
+    /// Returns why an attempt has no connection.
+    fn no_connection(&self, error: OpenError) -> (AttemptError, Detail) {
+        let (side, cause, detail) = match error {
+            OpenError::Cut => (Side::Proxy, Cause::Drained, Detail::None),
+            OpenError::TimedOut => (Side::Upstream, Cause::TimedOut, Detail::None),
+            OpenError::Refused(error) => (Side::Upstream, Cause::Refused, Detail::System(error)),
+            OpenError::Shortage(error) => (Side::Proxy, Cause::Shortage, Detail::System(error)),
+        };
+        let reached = Reached::Nothing;
+        let error = AttemptError {
+            side,
+            reached,
+            cause,
+        };
+        (error, detail)
+    }
+
+    /// Returns why an attempt on a connection has no response.
+    fn failed(&self, on: Connection, waited: Waited) -> (AttemptError, Detail) {
+        let (side, cause, detail) = match waited {
+            // A head is relayed before this is asked.
+            Waited::Answered(_) | Waited::ClientGone => (Side::Client, Cause::Lost, Detail::None),
+            Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
+            Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
+            Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
+            Waited::BackendSilent => (Side::Upstream, Cause::TimedOut, Detail::None),
+            Waited::Bad(refusal) => (Side::Upstream, Cause::Malformed, Detail::Response(refusal)),
+            Waited::Lost => (Side::Upstream, Cause::Lost, Detail::None),
+        };
+        let reached = if self.exchange.has_sent() {
+            Reached::Sent(on)
+        } else {
+            Reached::Connected(on)
+        };
+        let error = AttemptError {
+            side,
+            reached,
+            cause,
+        };
+        (error, detail)
     }
 
     fn nobody_up(&self) -> Unserved {
@@ -623,74 +555,3 @@ fn protocol(version: Version) -> &'static str {
         Version::Http11 => "HTTP/1.1",
     }
 }
-
-/// Returns the answer to a request that is not relayed.
-pub(in crate::process::proxy) fn refused(refusal: RequestRefusal) -> LocalReply {
-    LocalReply {
-        status: refusal.status(),
-        token: refusal.token(),
-        why: refusal.to_string(),
-    }
-}
-
-/// Returns the answer to a request that does not come to its end.
-pub(in crate::process::proxy) fn late() -> LocalReply {
-    LocalReply {
-        status: 408,
-        token: "request_timeout",
-        why: "the request did not come to its end in time".to_owned(),
-    }
-}
-
-/// Writes a local reply.
-pub(in crate::process::proxy) async fn send_local_reply(
-    client: &mut Client,
-    reply: &LocalReply,
-    asked: AskedFor,
-    persistence: Persistence,
-    record: &mut Record,
-) -> After {
-    let persistence = if client.context.draining.get() {
-        Persistence::Close
-    } else {
-        persistence
-    };
-    let listener = client.listener();
-    listener.count_response(reply.status);
-    record.status = reply.status;
-    client
-        .deadline
-        .enter(Phase::Relaying, listener.timeouts.idle);
-    let mut text = client.context.buffers.with_room(OWN_ANSWER_BYTES);
-    let date = client.context.date.get();
-    reply.write(asked.method, asked.version, persistence, &date, &mut text);
-    let mut written = 0;
-    let whole = poll_fn(|cx| {
-        while written < text.len() {
-            if client.deadline.poll_interrupt(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            std::task::ready!(client.context.budget.poll());
-            let rest = [IoSlice::new(&text[written..])];
-            match std::task::ready!(client.stream.poll_write(cx, &rest)) {
-                Ok(count) => {
-                    client.context.budget.charge(count);
-                    written += count;
-                }
-                Err(_) => return Poll::Ready(false),
-            }
-        }
-        Poll::Ready(true)
-    })
-    .await;
-    client.context.buffers.give_back(text);
-    record.response_bytes += written as u64;
-    match (whole, persistence) {
-        (false, _) => After::Close,
-        (true, Persistence::Keep) => After::Keep,
-        (true, Persistence::Close) => After::Linger,
-    }
-}
-
-/// Bytes that a local reply usually has.
-const OWN_ANSWER_BYTES: usize = 1024;

@@ -26,11 +26,7 @@ fn late() -> Bench {
     let advertised_at = bench.now - Duration::from_secs(3);
     bench.router.handle_adoption(bench.now, advertised_at);
     bench.router.handle_timeout(bench.now);
-    assert_eq!(
-        bench.take(),
-        [Action::RenewAddresses],
-        "nobody renewed them"
-    );
+    assert_eq!(bench.take(), [], "the lease is not renewed");
     bench
 }
 
@@ -83,4 +79,15 @@ fn adoption_waits_for_the_link() {
         Duration::from_millis(500),
         "the lease, then 600 ms"
     );
+}
+
+#[test]
+fn who_starts_too_late_to_adopt_renews_no_lease_before_it_is_active() {
+    let mut bench = late();
+    let lease = bench.router.parameters().lease;
+    let began_at = bench.now;
+    while bench.now < began_at + lease && !bench.router.state().is_active() {
+        assert!(!bench.take().contains(&Action::RenewAddresses));
+        bench.run_to_timeout();
+    }
 }
