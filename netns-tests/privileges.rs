@@ -107,7 +107,7 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
     let proxy_threads = threads(proxy);
     assert!(
         proxy_threads.len() >= 3,
-        "the data threads and the main thread are looked at"
+        "the workers and the main thread are looked at"
     );
     for thread in proxy_threads {
         for set in SETS {

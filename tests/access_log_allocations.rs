@@ -1,4 +1,4 @@
-//! What a request of a kept connection costs the heap of its data thread while it is logged.
+//! What a request of a kept connection costs the heap of its worker while it is logged.
 //!
 //! The workers are told from all other threads by their names, as the kernel knows them; so this is
 //! a binary of its own.
@@ -27,7 +27,7 @@ use crate::common::{Backend, Wire, wait_until};
 use crate::logged::{read, with_log};
 use crate::rig::{GET, OK, setup, sockets};
 
-/// Counts what data threads ask of the heap.
+/// Counts what workers ask of the heap.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);

@@ -1,7 +1,7 @@
 //! What a keep-alive request costs in system calls while the proxy is never idle, counted by
 //! ptrace.
 //!
-//! The proxy is a process of its own, this very program once more, so that its data thread can be
+//! The proxy is a process of its own, this very program once more, so that its worker can be
 //! traced without a privilege; backend and clients are threads here, which nobody traces. Two stops
 //! a call slow the proxy down until everybody waits for it: that is the saturation that the bounds
 //! are about. Tracing also makes the batches of `epoll_wait` larger than they are at full speed,
@@ -65,7 +65,7 @@ fn the_proxy_that_is_counted_serves_until_it_is_killed() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-/// A proxy whose data thread is traced; it ends with this.
+/// A proxy whose worker is traced; it ends with this.
 struct Traced {
     child: Child,
     address: SocketAddr,
@@ -97,7 +97,7 @@ impl Traced {
         let task = tasks
             .map(|task| task.unwrap())
             .find(|task| fs::read_to_string(task.path().join("comm")).unwrap().trim() == "data-0")
-            .expect("there is a data thread");
+            .expect("there is a worker");
         Pid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())
     }
 
@@ -129,7 +129,7 @@ impl Traced {
                 WaitStatus::Exited(..)
                 | WaitStatus::Signaled(..)
                 | WaitStatus::Continued(_)
-                | WaitStatus::StillAlive => panic!("the data thread has ended: {status:?}"),
+                | WaitStatus::StillAlive => panic!("the worker has ended: {status:?}"),
             };
             assert!(Instant::now() < deadline_at, "{REQUESTS} requests in time");
             ptrace::syscall(thread, signal).unwrap();

@@ -48,9 +48,9 @@ pub struct Event {
     pub at_ms: u64,
     /// Which virtual router.
     pub router: RouterName,
-    /// `Initialize`, `Backup` or `Active`.
+    /// The state that was left: `Initialize`, `Backup` or `Active`.
     pub from: String,
-    /// The same.
+    /// The state that was entered.
     pub to: String,
     /// Why, as a fragment for people.
     pub cause: String,

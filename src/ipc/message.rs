@@ -174,7 +174,7 @@ impl StateName {
 /// Supervisor to proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToProxy {
-    /// Listening sockets of one bind address, a descriptor a data thread; sent before `Configure`.
+    /// Listening sockets of one bind address, a descriptor a worker; sent before `Configure`.
     PassListener {
         /// The key under `listeners`.
         listener: String,
@@ -190,7 +190,7 @@ pub enum ToProxy {
         yaml: String,
         /// The name of this node.
         node: String,
-        /// The number of data threads; `PassListener` brought as many descriptors for each address.
+        /// The number of workers; `PassListener` brought as many descriptors for each address.
         threads: u16,
         /// What the process before this one last said of the backends; they start so, until probed.
         health: Vec<PoolHealth>,
@@ -224,7 +224,7 @@ pub enum FromProxy {
     },
     /// What the process should have, could not get, and works without; for people.
     Lacking(Vec<String>),
-    /// Every data thread accepts on all its sockets.
+    /// Every worker accepts on all its sockets.
     Ready,
     /// The health of a pool changed, or was first known.
     Health(PoolHealth),

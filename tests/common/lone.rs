@@ -17,7 +17,7 @@ pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh
 /// How that answer ends, whatever the proxy has added to its head.
 pub(crate) const ANSWER_END: &[u8] = b"\r\n\r\nhello";
 
-/// Starts a proxy of one data thread for this backend, which has these other keys; returns it and
+/// Starts a proxy of one worker for this backend, which has these other keys; returns it and
 /// where it listens.
 pub(crate) fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -28,7 +28,7 @@ const FIXED: [(&str, &str, &str); 22] = [
     (
         "src/process/proxy/downstream/eviction.rs",
         "WAITING_MAX: usize = 32",
-        "at most 32 of them on a data thread",
+        "at most 32 of them on a worker",
     ),
     (
         "src/logic/http1/request/tests.rs",
@@ -231,7 +231,7 @@ fn what_a_connection_may_hold_stands_in_the_chapter_phase_by_phase() {
     let chapter = chapter().replace('\n', " ");
     for text in [
         format!(
-            "at most {} bytes, and {} for each data thread",
+            "at most {} bytes, and {} for each worker",
             memory::PROCESS_BYTES,
             memory::THREAD_BYTES
         ),

@@ -208,7 +208,7 @@ const SECTIONS_HELP: &str =
 /// The longest name a host can have (RFC 1035 §2.3.4).
 const HOST_NAME_CHARS_MAX: usize = 253;
 
-/// More data threads than this are a mistake.
+/// More workers than this are a mistake.
 const THREADS_MAX: u32 = 256;
 
 /// The unit's time to stop must be longer.

@@ -1,4 +1,4 @@
-//! Whom a limit for each client counts.
+//! Which addresses count as one client, where clients are limited.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -115,7 +115,7 @@ pub struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// Returns a wheel for `weights` that is `offset` turns ahead, so that the data threads do not
+    /// Returns a wheel for `weights` that is `offset` turns ahead, so that the workers do not
     /// walk in step.
     pub fn new(weights: &[u16], offset: usize) -> Self {
         let mut wheel = Self {

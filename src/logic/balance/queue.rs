@@ -1,4 +1,4 @@
-//! Who waits for room on a backend, in which order, and who is called.
+//! The order in which requests wait for a slot on a backend, and which one is called.
 //!
 //! A FIFO of tickets in two lanes: a request that has been tried already stands before all that are
 //! new. Whoever is called is given what it waits for in the same step, so that a call is never in
@@ -48,14 +48,14 @@ pub enum Lane {
     New,
 }
 
-/// What is offered to one who waits.
+/// What is offered to a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer<C> {
-    /// It is called, and this is its.
+    /// Wake the waiter with this value.
     Call(C),
-    /// There is nothing for it; those behind it are asked.
+    /// There is nothing for it; the waiters behind it are asked.
     Pass,
-    /// There is nothing for it nor for those behind it.
+    /// There is nothing for it nor for the waiters behind it.
     Stop,
 }
 
@@ -242,7 +242,8 @@ mod tests {
     }
 
     impl World {
-        /// Calls whoever can be, and returns whether all of them were the first that could.
+        /// Calls every waiter that can be, and returns whether all of them were the first that
+        /// could.
         fn call(&mut self) -> Result<(), TestCaseError> {
             loop {
                 let waits = |queue: &mut Queue<_, _>, ticket| queue.waiter_mut(ticket).is_some();

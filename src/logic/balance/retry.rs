@@ -1,8 +1,8 @@
 //! When a request is tried again, and where.
 //!
-//! The rule: a request that nobody can have acted on goes elsewhere; one that may have been acted
-//! on is repeated only where repeating it does no harm (idempotent by its method, RFC 9110 §9.2.2,
-//! no body to replay, no upgrade). Pure; the proxy tells how far an attempt got.
+//! The rule: a request that no backend can have acted on goes elsewhere; one that may have been
+//! acted on is repeated only where repeating it does no harm (idempotent by its method, RFC 9110
+//! §9.2.2, no body to replay, no upgrade). Pure; the proxy tells how far an attempt got.
 
 /// Why an attempt has no response to relay: whose side, how far it came, and what happened.
 ///
@@ -151,7 +151,7 @@ pub fn next(error: AttemptError, repeat: Repeat, tried: usize) -> Next {
 /// How many retries a pool may still have: a fifth of its requests, and some a second in any case.
 ///
 /// Where everything fails, retries would multiply the load of backends that fail because of load.
-/// It counts in fifths of a retry. One for each pool and data thread.
+/// It counts in fifths of a retry. One for each pool and worker.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryBudget {
     fifths: u32,

@@ -1,6 +1,6 @@
 //! The date of an answer, as RFC 9110 §5.6.7 writes it.
 //!
-//! Pure: it is told the seconds since 1970. The data thread keeps the text for a second.
+//! Pure: it is told the seconds since 1970. The worker keeps the text for a second.
 
 use crate::model::date_of_day;
 

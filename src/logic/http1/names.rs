@@ -133,7 +133,7 @@ pub fn length(digits: &[u8]) -> Option<u64> {
             .checked_mul(10)?
             .checked_add(u64::from(digit - b'0'))?;
     }
-    // Beyond this, sums of lengths and heads would overflow; nobody sends so much.
+    // Beyond this, sums of lengths and heads would overflow; no real body is so long.
     (number <= LENGTH_MAX).then_some(number)
 }
 

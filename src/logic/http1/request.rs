@@ -229,7 +229,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             Upgrade::None => {}
         }
         if arrival.via == OptionalField::Send {
-            // Behind those of whoever came before (RFC 9110 §7.6.3).
+            // Behind those of the proxies before (RFC 9110 §7.6.3).
             out.extend_from_slice(match self.version {
                 Version::Http10 => b"Via: 1.0 evenkeel\r\n",
                 Version::Http11 => b"Via: 1.1 evenkeel\r\n",

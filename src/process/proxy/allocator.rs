@@ -1,8 +1,8 @@
-//! Memory that nobody uses goes back to the system: the allocator keeps it otherwise, for ever.
+//! Unused memory goes back to the system: the allocator keeps it otherwise, for ever.
 //!
 //! Buffers are mapped each by itself: a client that sends its head in two pieces would leave a hole
-//! of the size of the first among what is small, and the holes of thousands of clients fit nobody
-//! else. Data threads say when much has gone (`Giver`); a thread of its own asks the allocator,
+//! of the size of the first among what is small, and the holes of thousands of clients fit no other
+//! use else. Data threads say when much has gone (`Giver`); a thread of its own asks the allocator,
 //! because that takes milliseconds after a flood. Read `memory` for what counts as much.
 
 use std::cell::Cell;
@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::memory::{ALLOCATOR_BYTES, BLOCK_BYTES, TRIM_BYTES};
 
-/// How a data thread asks for memory to be given back.
+/// How a worker asks for memory to be given back.
 #[derive(Clone, Debug)]
 pub(super) struct Giver {
     asks: SyncSender<()>,
@@ -49,13 +49,13 @@ impl Giver {
         }
         self.peak_bytes.set(in_use_bytes);
         self.sweeps.set(0);
-        // Where it is full somebody else has asked.
+        // Where it is full another worker has asked.
         let _ = self.asks.try_send(());
     }
 }
 
 impl Trimmer {
-    /// Gives memory back whenever it is asked to, until nobody is left to ask.
+    /// Gives memory back whenever it is asked to, until no worker is left to ask.
     pub(super) fn run(self) {
         while self.asked.recv().is_ok() {
             trim();

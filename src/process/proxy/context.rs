@@ -31,7 +31,7 @@ use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
 
-/// What the connections of one data thread share.
+/// What the connections of one worker share.
 pub(super) struct WorkerContext {
     pub(super) table: Arc<Table>,
     pub(super) upstreams: Upstreams,
@@ -62,7 +62,7 @@ pub(super) struct WorkerContext {
     emptied: Notify,
 }
 
-/// The connections of a data thread, each in a slot that is used again.
+/// The connections of a worker, each in a slot that is used again.
 #[derive(Default)]
 struct Connections {
     /// Each with its listener.
@@ -173,12 +173,12 @@ impl WorkerContext {
         request_id([chance.u64(..), chance.u64(..)])
     }
 
-    /// Returns whether somebody reads when requests came how far.
+    /// Returns whether timestamps of requests are logged.
     fn takes_moments(&self) -> bool {
         self.lines.is_some()
     }
 
-    /// Returns the time, where somebody reads it.
+    /// Returns the time, where timestamps of requests are logged.
     pub(super) fn moment(&self) -> Option<Instant> {
         self.takes_moments().then(Instant::now)
     }

@@ -166,11 +166,11 @@ pub const SHELF_BYTES: usize = 2 * 1024 * 1024;
 pub const LARGE_KEPT: usize = 16;
 /// Evictions for requests being answered, kept for a while.
 pub const FUTURES_KEPT: usize = 1024;
-/// Lines of the access log that wait for the disk, of one data thread.
+/// Lines of the access log that wait for the disk, of one worker.
 pub const LOG_BYTES: usize = 2 * 1024 * 1024;
 /// When so much has gone since memory was last given back to the system, it is given back again.
 pub const TRIM_BYTES: usize = 1024 * 1024;
-/// Of a data thread, whatever its connections do: what is kept for the next use, its lines of the
+/// Of a worker, whatever its connections do: what is kept for the next use, its lines of the
 /// access log, and what may be free and not have gone back to the system.
 pub const THREAD_BYTES: usize = SHELVES * SHELF_BYTES
     + LARGE_KEPT * taken(LARGE_BYTES)

@@ -1,7 +1,7 @@
 //! The proxy process: HTTP from clients to backends, without a privilege and without a virtual
 //! address of its own.
 //!
-//! A data thread a core, each with its own runtime, listening sockets, upstream connections,
+//! A worker a core, each with its own runtime, listening sockets, upstream connections,
 //! buffers and clock; a thread for the health checks, one for the access log; nothing shared but
 //! counters and verdicts, in atomics, and the `queue` of a pool whose backends are full. The walk
 //! of a request: `downstream` reads its head (`logic::http1`) → `request` has `upstream` find a

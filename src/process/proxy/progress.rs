@@ -3,8 +3,8 @@
 //! A busy thread is not a hung one: what counts is that single steps of its work end, such as one
 //! poll of a connection, whatever else waits for its turn. Each thread stamps the end of each step;
 //! the main thread looks at the stamps and beats for those that have moved, or have ended in order.
-//! It tells of one that stands still, for the log of whoever kills it. Read `budget` for why steps
-//! are short.
+//! It tells of one that stands still, for the log of the supervisor, which kills it. Read `budget`
+//! for why steps are short.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

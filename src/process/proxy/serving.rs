@@ -27,14 +27,14 @@ use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::{FromProxy, PoolHealth};
 use crate::logic::descriptors::{Shares, Wanted};
 
-/// The sockets of one bind address, one a data thread.
+/// The sockets of one bind address, one a worker.
 #[derive(Debug)]
 pub struct PassedSocket {
     /// The key under `listeners`.
     pub listener: String,
     /// The address they listen on.
     pub bind: SocketAddr,
-    /// As many as there are data threads; listening already.
+    /// As many as there are workers; listening already.
     pub sockets: Vec<std::net::TcpListener>,
 }
 
@@ -54,7 +54,7 @@ pub enum ProxyError {
         listener: String,
         /// The address.
         bind: SocketAddr,
-        /// The number of data threads.
+        /// The number of workers.
         wanted: u16,
         /// What came.
         passed: usize,
@@ -83,7 +83,7 @@ pub struct Drained {
 }
 
 impl Proxy {
-    /// Starts `threads` data threads and the health checks; returns when all threads accept on all
+    /// Starts `threads` workers and the health checks; returns when all threads accept on all
     /// their sockets.
     ///
     /// `initial_health` is what a predecessor last said: backends start so. `Ready` is sent before
@@ -144,7 +144,7 @@ impl Proxy {
             let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
             spawn(name, move || {
                 let _ended = ended;
-                // Nobody listens any more only where another thread has failed.
+                // The receiver is gone only where another worker has failed.
                 worker::run(plan, |result| drop(started.send(result)));
             })?;
         }
@@ -224,7 +224,7 @@ impl Proxy {
     }
 
     /// Stops accepting, answers with `Connection: close`, lets requests and tunnels end, and cuts
-    /// what is left after `within`. Completes when nothing is in flight and the data threads have
+    /// what is left after `within`. Completes when nothing is in flight and the workers have
     /// ended.
     pub async fn drain(&self, within: Duration) -> Drained {
         let drained = self.drain_threads(within).await;
@@ -260,7 +260,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Counts a data thread out, also when it panics.
+/// Counts a worker out, also when it panics.
 struct Ended(Arc<watch::Sender<usize>>);
 
 impl Drop for Ended {
@@ -336,7 +336,7 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyE
 
 /// So many looks without a step are worth a word: an idle worker moves with each.
 const STUCK_LOOKS: u32 = 2;
-/// How long the data threads may take to accept.
+/// How long the workers may take to accept.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the data threads may take to end after the cut.
+/// How long the workers may take to end after the cut.
 const END_TIMEOUT: Duration = Duration::from_secs(2);

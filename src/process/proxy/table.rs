@@ -3,7 +3,7 @@
 //!
 //! The locks are for the connections of one client, where a listener limits them, taken when a
 //! connection begins and ends; and for the queue of a pool, where a backend is limited, taken when
-//! somebody has to wait. Written by the data threads (counters) and by the health checks
+//! somebody has to wait. Written by the workers (counters) and by the health checks
 //! (verdicts), read by both and by `status`. All orderings are relaxed: each number stands for
 //! itself, but for the two that `queue` tells about.
 
@@ -41,7 +41,7 @@ pub(super) struct Table {
     /// New connections that wait for a place that another thread may have.
     wanted: AtomicU64,
     began_at: Instant,
-    /// Milliseconds since `began_at`, renewed with every beat of a data thread.
+    /// Milliseconds since `began_at`, renewed with every beat of a worker.
     now_ms: AtomicU64,
 }
 

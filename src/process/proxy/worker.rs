@@ -1,4 +1,4 @@
-//! A data thread: its runtime, listening sockets, connections, upstream connections and beat.
+//! A worker: its runtime, listening sockets, connections, upstream connections and beat.
 //!
 //! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Every poll
 //! of a connection is a step of the thread's progress; a thread none of whose steps ends is hung.
@@ -33,7 +33,7 @@ use super::request::answer::TOO_MANY_CONNECTIONS;
 use super::shortage::{Operation, is_shortage};
 use super::table::{Admission, Table};
 
-/// What a data thread is made of.
+/// What a worker is made of.
 pub(super) struct Plan {
     pub(super) number: u16,
     pub(super) table: Arc<Table>,
@@ -54,7 +54,7 @@ struct Worker {
     futures: Rc<Futures>,
 }
 
-/// Runs a data thread until it is drained; `started` is told when it accepts, or why it cannot.
+/// Runs a worker until it is drained; `started` is told when it accepts, or why it cannot.
 ///
 /// A thread that ends before, because one of its own tasks has, makes no progress any more, which
 /// its observer sees.
@@ -75,7 +75,7 @@ pub(super) fn run(plan: Plan, started: impl FnOnce(io::Result<()>)) {
     }
 }
 
-/// How a data thread has ended.
+/// How a worker has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// Nothing is left.

@@ -15,7 +15,7 @@ pub(super) struct Shared {
     pub(super) dropped: AtomicU64,
     /// What is to be written to from now on.
     pub(super) sink: Mutex<Option<OwnedFd>>,
-    /// Nobody waits for the writer any more.
+    /// The owner does not wait for the writer any more.
     pub(super) closing: AtomicBool,
     /// Why the last write failed; empty where it did not.
     pub(super) error: Mutex<String>,

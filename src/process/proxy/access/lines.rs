@@ -1,4 +1,4 @@
-//! The lines of one data thread: rendered into a buffer of its own, handed over, never waited for.
+//! The lines of one worker: rendered into a buffer of its own, handed over, never waited for.
 //!
 //! In the steady state nothing is allocated: buffers come back from the writer.
 
@@ -11,7 +11,7 @@ use super::{BUFFER_BYTES, BUFFERS_A_THREAD, Filled, Job, Shared};
 use crate::logic::access::{LINE_BYTES_MAX, Line};
 use crate::process::proxy::io::recycle::Shelf;
 
-/// Where a data thread leaves its lines.
+/// Where a worker leaves its lines.
 pub(in crate::process::proxy) struct Lines {
     shared: Arc<Shared>,
     thread: usize,

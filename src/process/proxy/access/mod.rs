@@ -1,6 +1,6 @@
-//! The access log of the proxy: lines of the data threads, written by one thread that may block.
+//! The access log of the proxy: lines of the workers, written by one thread that may block.
 //!
-//! A data thread renders into a buffer of its own (`lines`) and hands it over when it is full or a
+//! A worker renders into a buffer of its own (`lines`) and hands it over when it is full or a
 //! beat has passed; the writer (`writer`) gives it back empty. A thread has so many buffers and no
 //! more: when the disk is full or a reader does not read, its lines are dropped and counted, and no
 //! request waits. What is written to is opened by the supervisor, because this process may open
@@ -34,7 +34,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Starts the writer; returns the log and the place for the lines of each data thread.
+    /// Starts the writer; returns the log and the place for the lines of each worker.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -84,13 +84,13 @@ impl Log {
         }
     }
 
-    /// Waits until all that the data threads have handed over is written, but not longer than a
+    /// Waits until all that the workers have handed over is written, but not longer than a
     /// moment.
     pub(super) async fn finish(&self) {
         let _ = self.jobs.try_send(Job::End);
         let mut done = self.done.clone();
         let done = done.wait_for(|done| *done);
-        // Late is as good as never: nobody waits for a reader that does not read.
+        // Late is as good as never: the owner does not wait for a reader that does not read.
         let _ = tokio::time::timeout(FINISH_TIMEOUT, done).await;
     }
 }
@@ -115,7 +115,7 @@ impl Shared {
 
 /// A buffer; it is handed over while a line of any length still fits.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Buffers of one data thread, made when they are needed: 2 MiB, some thousand lines, for as long
+/// Buffers of one worker, made when they are needed: 2 MiB, some thousand lines, for as long
 /// as a disk may stall. With all of them full its lines are dropped and counted.
 const BUFFERS_A_THREAD: usize = 32;
 /// How long the end of the proxy waits for the last lines.

@@ -22,7 +22,7 @@ use crate::config::AccessLogTarget;
 /// The writer.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// Where the buffers of each data thread go back to.
+    /// Where the buffers of each worker go back to.
     returns: Vec<SyncSender<Vec<u8>>>,
     sink: Option<Sink>,
     /// The rest of a line is missing at the end of what the sink has.

@@ -18,7 +18,7 @@ pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) port: u16,
     pub(in crate::process::proxy) stream: Stream,
     pub(in crate::process::proxy) deadline: Rc<Deadline>,
-    /// What it has sent and nobody has used.
+    /// What it has sent and no request has used.
     pub(in crate::process::proxy) ahead: Held,
     pub(in crate::process::proxy) age: Age,
 }
@@ -39,7 +39,7 @@ pub(in crate::process::proxy) enum After {
     Close,
     /// It is closed when the client has had time to read its answer.
     Linger,
-    /// It is reset, so that nobody takes what was sent for the whole.
+    /// It is reset, so that the client does not take what was sent for the whole.
     Reset,
 }
 

@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 
 use tokio::sync::Notify;
 
-/// What one data thread knows of those who wait for a place, and of those who have one.
+/// What one worker knows of those who wait for a place, and of those who have one.
 pub(in crate::process::proxy) struct Evictions {
     /// Of all listeners, then of each.
     oldest: Vec<RefCell<Oldest>>,
@@ -150,7 +150,7 @@ const LOOKED_AT_FOR_ONE: usize = 32;
 /// Remembered of a look.
 const FOUND_MAX: usize = 1024;
 
-/// New connections of a data thread that wait for a place at once; further ones wait in the kernel.
+/// New connections of a worker that wait for a place at once; further ones wait in the kernel.
 const WAITING_MAX: usize = 32;
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Budget {
         }
     }
 
-    /// Ready when somebody waits.
+    /// Ready when a connection waits.
     fn poll_line(&self, cx: &Context<'_>) -> Poll<()> {
         if self.line.borrow().is_empty() {
             *self.feeder.borrow_mut() = Some(cx.waker().clone());
@@ -102,7 +102,7 @@ pub(in crate::process::proxy) const STEP_COST: usize = 8 * 1024;
 pub(in crate::process::proxy) const PARSED: usize = 16;
 /// What a connection gets at a time: one large read and its write.
 const CREDIT: usize = 512 * 1024;
-/// So many are fed at a time: about half a millisecond for whoever waits behind them.
+/// So many are fed at a time: about half a millisecond for the connections behind them.
 const FED_AT_ONCE: usize = 4;
 
 #[cfg(test)]

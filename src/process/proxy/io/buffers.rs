@@ -1,10 +1,10 @@
-//! The buffers of one data thread: borrowed for a read or a head, given back, kept for the next.
+//! The buffers of one worker: borrowed for a read or a head, given back, kept for the next.
 //!
-//! Nobody holds a buffer without need: an idle connection has none, so that it costs little, and in
-//! the steady state none is allocated. A buffer is owned by whoever has it: it can be kept over an
-//! await without another connection writing into it. What is kept over one is no larger than what
-//! is in it by more than a block (`memory::room`): a client decides how many connections wait, and
-//! how long. Read `memory` for what that adds up to.
+//! No connection holds a buffer without need: an idle connection has none, so that it costs little,
+//! and in the steady state none is allocated. A buffer is owned by whoever has it: it can be kept
+//! over an await without another connection writing into it. What is kept over one is no larger
+//! than what is in it by more than a block (`memory::room`): a client decides how many connections
+//! wait, and how long. Read `memory` for what that adds up to.
 
 use std::cell::{Cell, RefCell};
 
@@ -134,7 +134,7 @@ impl Buffers {
         }
     }
 
-    /// Lets go what nobody has needed for a while.
+    /// Frees buffers that were not needed for a while.
     pub(in crate::process::proxy) fn sweep(&self) -> Sweep {
         for (blocks, shelf) in self.small.iter().enumerate() {
             self.count(shelf.borrow_mut().sweep() * bytes_of(blocks), 0);

@@ -1,4 +1,4 @@
-//! Who is waited for, and until when: one record for a client connection, swept by its data thread.
+//! Who is waited for, and until when: one record for a client connection, swept by its worker.
 //!
 //! No timer is armed per read. What a connection does next stores a deadline by the thread's coarse
 //! clock; four times a second the thread looks through all records and wakes the connections whose
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn threads_that_were_held_up_end_no_phase_before_its_time() {
         let deadline = Deadline::new(CoarseClock::default());
-        // At the end of a pause that nobody has told the clock of yet.
+        // At the end of a pause of which the clock was not told yet.
         deadline.enter(Phase::Head, SPAN);
         renew(&deadline.clock, 10_000);
         deadline.sweep();

@@ -1,4 +1,4 @@
-//! The pipes of one data thread: through them the bytes of a large body pass from socket to socket
+//! The pipes of one worker: through them the bytes of a large body pass from socket to socket
 //! without being copied (`splice`).
 //!
 //! A pipe is filled only while it is empty, so that a call that would wait says which side is

@@ -9,7 +9,7 @@
 pub(in crate::process::proxy) struct Shelf<T> {
     free: Vec<T>,
     kept_max: usize,
-    /// The fewest there were since the last sweep: so many has nobody needed.
+    /// The fewest there were since the last sweep: so many were not needed.
     unused: usize,
 }
 
@@ -39,7 +39,7 @@ impl<T> Shelf<T> {
         None
     }
 
-    /// Lets go a part of what nobody has needed since the last sweep; returns how many.
+    /// Frees a part of what was not needed since the last sweep; returns how many.
     pub(in crate::process::proxy) fn sweep(&mut self) -> usize {
         let surplus = self.unused.saturating_sub(KEPT_MIN);
         let count = surplus.div_ceil(SWEEPS);
@@ -61,7 +61,7 @@ impl<T> Shelf<T> {
 
 /// What is always kept: the next use costs nothing, however long it takes to come.
 const KEPT_MIN: usize = 4;
-/// About after so many sweeps half of what nobody needs has gone.
+/// After about so many sweeps half of what is not needed has gone.
 const SWEEPS: usize = 8;
 
 #[cfg(test)]

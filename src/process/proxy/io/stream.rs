@@ -74,7 +74,7 @@ impl Listening {
         let listener = self.0.as_raw_fd();
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: the address and its length are valid for the call, which writes no more than
-        // fits; the descriptor it returns is new and nobody else's.
+        // fits; the descriptor it returns is new and owned by nothing else.
         let accepted = unsafe {
             SockAddr::try_init(|address, len| {
                 match libc::accept4(listener, address.cast(), len, flags) {

@@ -99,7 +99,7 @@ pub(in crate::process::proxy) async fn answer(client: &mut Client, request: Requ
 
 /// How the wait for a slot has ended.
 enum Queued {
-    /// With a slot, or because there is nobody left to wait for.
+    /// With a slot, or because no backend is left to wait for.
     Called(Option<RequestSlot>),
     Interrupted(Interrupt),
     ClientGone,
@@ -181,7 +181,7 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns a slot for a request that is new: nobody who waits is overtaken.
+    /// Returns a slot for a request that is new: it overtakes no request that waits.
     async fn first_slot(&mut self) -> Result<RequestSlot, Unserved> {
         let claim = if self.pool().queue.is_busy() {
             Claim::Full
@@ -226,7 +226,7 @@ impl Attempts<'_> {
         RequestSlot::new(&self.client.context, self.pool_index(), backend)
     }
 
-    /// Waits for a slot; returns `None` where there is nobody left to wait for.
+    /// Waits for a slot; returns `None` where no backend is left to wait for.
     async fn queue(&mut self) -> Result<Option<RequestSlot>, Unserved> {
         let within = self.pool().timeouts.queue;
         let pool = self.pool_index();
@@ -382,7 +382,8 @@ impl Attempts<'_> {
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
         self.record.termination = termination(relayed);
         if relayed == Relayed::Silent && exchange.awaits_client() {
-            // Closed, its socket would stay in the kernel for minutes, with what nobody takes.
+            // Closed, its socket would stay in the kernel for minutes, with bytes that the client
+            // never takes.
             return After::Reset;
         }
         match (relayed, answered.ends) {

@@ -43,7 +43,7 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) awaited: Awaited,
 }
 
-/// When a request came how far; `None` where it did not, or where nobody will read it.
+/// Timestamps of the phases of a request. `None`: phase not reached, or no access log.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::process::proxy) struct Moments {
     /// The first byte of the head was read.

@@ -25,23 +25,23 @@ pub(in crate::process::proxy) struct Flow {
     body: Body,
     carry: BodyCoding,
     keeps: Keeps,
-    /// Written before anything else; what is behind `prefix_from` has been.
+    /// Written before anything else; `prefix[..prefix_from]` has been written.
     prefix: Vec<u8>,
     prefix_from: usize,
-    /// Read and not yet written, or not of this message.
+    /// Bytes that were read and not yet written, or belong to the next message.
     pub(in crate::process::proxy) input: Held,
-    /// So many bytes of `input` are to be written,
+    /// Bytes of `input` to write next.
     run: usize,
-    /// so many behind them are not.
+    /// Bytes of `input` after those to drop.
     skip: usize,
-    /// Written behind the run.
+    /// Written after the run.
     suffix: &'static [u8],
     /// What a large body goes through, instead of `input`.
     pipe: Option<Pipe>,
     tail: Tail,
-    /// The next read's size,
+    /// The size of the next read.
     read_bytes: usize,
-    /// and the largest there may be.
+    /// The largest size of a read.
     read_bytes_max: usize,
     body_bytes_max: u64,
     written: u64,

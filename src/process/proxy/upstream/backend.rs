@@ -23,7 +23,7 @@ pub(in crate::process::proxy) struct Backend {
     pub(in crate::process::proxy) requests_max: Option<u32>,
     availability: AtomicU8,
     last_check: Mutex<String>,
-    /// Until then it is asked only where nobody else is left.
+    /// Until then it is used only where no other backend is left.
     ejected_until_ms: AtomicU64,
     in_flight: AtomicU64,
     pub(in crate::process::proxy) requests: AtomicU64,
@@ -32,7 +32,7 @@ pub(in crate::process::proxy) struct Backend {
 }
 
 impl Backend {
-    /// Notes that it has sent what nobody had asked for.
+    /// Notes that it has sent an unsolicited response.
     pub(in crate::process::proxy) fn count_unasked(&self) {
         if self.unsolicited.fetch_add(1, Relaxed) == 0 {
             let Self { name, address, .. } = self;

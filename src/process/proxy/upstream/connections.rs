@@ -1,6 +1,6 @@
 //! Connections to backends that are kept for the next request, and noticed when dead.
 //!
-//! One set a data thread, nothing shared. The runtime hears of the end of a kept connection by
+//! One set a worker, nothing shared. The runtime hears of the end of a kept connection by
 //! itself; it is asked before one is used, and in every sweep. A request that must not be sent
 //! twice also has the kernel asked, and so has every request to a backend that has once sent what
 //! nobody had asked for: the next might be taken for an answer.
@@ -11,7 +11,7 @@ use crate::process::proxy::io::deadline::CoarseClock;
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::table::Table;
 
-/// The kept connections of one data thread, by pool and backend.
+/// The kept connections of one worker, by pool and backend.
 pub(in crate::process::proxy) struct Upstreams {
     clock: CoarseClock,
     idle: Vec<Vec<RefCell<Vec<Idle>>>>,
@@ -138,7 +138,7 @@ pub(in crate::process::proxy) enum Liveness {
     Kernel,
 }
 
-/// Connections kept for a backend by one data thread; the oldest is closed for one more.
+/// Connections kept for a backend by one worker; the oldest is closed for one more.
 const IDLE_MAX: usize = 128;
 /// How long a connection is kept unused; below what backends commonly allow.
 const IDLE_MS_MAX: u64 = 30_000;

@@ -1,6 +1,6 @@
 //! Who gets the next attempt: a backend of a pool, and a request slot on it in the same step.
 //!
-//! One for each pool and data thread, nothing shared; and one behind the lock of the pool's queue,
+//! One for each pool and worker, nothing shared; and one behind the lock of the pool's queue,
 //! for those who have waited. The decisions are `logic::balance::pick`'s; here it is told what the
 //! backends are like, and room is taken.
 
@@ -25,7 +25,7 @@ pub(in crate::process::proxy) enum Claim {
     Taken(usize),
     /// The backends of the lowest rank are full.
     Full,
-    /// There is nobody to be asked.
+    /// No backend is up that has not been tried.
     NoBackend,
 }
 
@@ -46,7 +46,7 @@ impl Picker {
         }
     }
 
-    /// Picks among those of the lowest rank; where they are full, nobody is asked in their place.
+    /// Picks a backend of the lowest rank; where those are full, no other is asked in their place.
     pub(in crate::process::proxy) fn claim(
         &mut self,
         backends: &[Backend],

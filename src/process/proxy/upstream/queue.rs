@@ -1,8 +1,9 @@
-//! Where requests wait whose backends are full: one order for each pool, over all data threads.
+//! Where requests wait whose backends are full: one order for each pool, over all workers.
 //!
-//! The order is `logic::balance::queue`'s; here it gets its lock and its wakers. Whoever gives room
-//! back, and whoever brings a backend up or down, calls; who is called already has its room. The
-//! lock is taken only where somebody waits or has to: a count beside it says so.
+//! The order is that of `logic::balance::queue`; here it has a lock and wakers. Waiting requests
+//! are woken where a slot is released and where a backend comes up or goes down; a request that is
+//! woken has its slot already. The lock is taken only where requests wait or have to: a count
+//! beside it says so.
 //!
 //! No call is lost between the two numbers, though neither is written under the lock of the other:
 //! who enters counts itself, then looks for room; who gives room back does so, then looks at the
@@ -24,7 +25,7 @@ use crate::process::proxy::upstream::picker::{Claim, Picker};
 /// It holds at most as many as there are client connections, which are bounded: a connection waits
 /// with one request.
 pub(in crate::process::proxy) struct PoolQueue {
-    /// Whether any backend has a limit; nobody ever waits where none has.
+    /// Whether any backend has a limit; no request ever waits where none has.
     limited: bool,
     /// How many wait uncalled; written under the lock.
     waiting: AtomicU64,
@@ -75,13 +76,13 @@ impl PoolQueue {
         self.waiting.load(Relaxed)
     }
 
-    /// Returns whether somebody waits whom nobody may overtake.
+    /// Returns whether requests wait, which no new one may overtake.
     pub(in crate::process::proxy) fn is_busy(&self) -> bool {
         self.limited && self.waiting() > 0
     }
 
-    /// Calls everybody for whom there is room or nobody left, in order; to be asked after either
-    /// may have come true.
+    /// Wakes, in order, every request for which there is a slot, or no backend left. To be called
+    /// after either may have come true.
     pub(in crate::process::proxy) fn call(&self, backends: &[Backend], now_ms: u64) {
         if !self.limited {
             return;

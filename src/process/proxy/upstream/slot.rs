@@ -76,7 +76,7 @@ impl QueueTicket {
         }
     }
 
-    /// Ready with room on a backend, or with `None` where there is nobody left to wait for.
+    /// Ready with a slot on a backend, or with `None` where no backend is left to wait for.
     pub(in crate::process::proxy) fn poll(
         &self,
         cx: &mut Context<'_>,

@@ -83,7 +83,7 @@ impl Daemon {
         let Some(child) = &mut self.proxy else {
             return Ok(());
         };
-        // Every data thread beats, and the thread that probes backends.
+        // Every worker beats, and the thread that probes backends.
         child.start(now, usize::from(self.threads) + 1)?;
         for bound in &self.setup.sockets {
             let sockets: Vec<BorrowedFd<'_>> = bound.sockets.iter().map(AsFd::as_fd).collect();

@@ -1,6 +1,6 @@
 //! The listening sockets: opened here, kept here, passed to every proxy process.
 //!
-//! One socket a data thread and address, in one SO_REUSEPORT group, under one user id. IP_FREEBIND
+//! One socket a worker and address, in one SO_REUSEPORT group, under one user id. IP_FREEBIND
 //! lets a Backup listen on addresses it does not hold, so that taking over needs no bind. A proxy
 //! that dies leaves its backlog here, and the next one finds it.
 
@@ -20,11 +20,11 @@ pub(crate) struct BoundListener {
     pub listener: String,
     /// The address.
     pub bind: SocketAddr,
-    /// One for each data thread.
+    /// One for each worker.
     pub sockets: Vec<OwnedFd>,
 }
 
-/// Returns the number of data threads that this configuration means on this machine.
+/// Returns the number of workers that this configuration means on this machine.
 pub(crate) fn threads(config: &Config) -> u16 {
     config.proxy.threads.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

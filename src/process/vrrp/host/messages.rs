@@ -161,7 +161,7 @@ impl RouterLink {
 pub struct Outlet {
     /// The interface of the virtual router, or its macvlan.
     pub interface: String,
-    /// Its index.
+    /// The index of the interface.
     pub ifindex: u32,
     /// Its hardware address.
     pub mac: [u8; 6],
