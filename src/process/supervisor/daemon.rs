@@ -237,13 +237,6 @@ impl Daemon {
             .min(latest)
     }
 
-    fn reopen_access_log(&mut self) {
-        match &mut self.setup.access_log {
-            Some(log) => log.begin_reopening(),
-            None => tracing::info!("SIGUSR1 ignored: there is no access log"),
-        }
-    }
-
     fn handle_tick(&mut self) {
         for child in [&mut self.vrrp, &mut self.proxy].into_iter().flatten() {
             child.handle_tick();

@@ -72,6 +72,14 @@ impl Daemon {
         self.pass_pending_access_log(now);
     }
 
+    /// Has the access log opened anew (SIGUSR1).
+    pub(super) fn reopen_access_log(&mut self) {
+        match &mut self.setup.access_log {
+            Some(log) => log.begin_reopening(),
+            None => tracing::info!("SIGUSR1 ignored: there is no access log"),
+        }
+    }
+
     /// Takes an access log that was opened anew into use.
     pub(super) fn lend_access_log(&mut self, opened: OwnedFd) {
         if let Some(log) = &mut self.setup.access_log {
