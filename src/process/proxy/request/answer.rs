@@ -4,6 +4,7 @@
 //! What an [`AttemptError`] means to the client and to the access log stands in two tables here;
 //! whether the request is tried again, in `logic::balance::retry`.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::Poll;
@@ -35,6 +36,18 @@ pub(in crate::process::proxy) enum Detail {
     Body(BodyError),
     /// What is wrong with the response.
     Response(ResponseRefusal),
+}
+
+impl fmt::Display for Detail {
+    /// Reads on behind the kind of the error.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::System(error) => write!(f, ": {error}"),
+            Self::Body(error) => write!(f, ": {error}"),
+            Self::Response(refusal) => write!(f, ": {refusal}"),
+        }
+    }
 }
 
 /// Returns what ends a request whose last attempt failed, on a backend that `named` names.
@@ -98,27 +111,19 @@ fn termination(error: AttemptError) -> Termination {
 
 /// Returns the reason for people.
 fn reason(error: AttemptError, named: &str, detail: &Detail) -> String {
-    match (error.cause, error.reached, detail) {
-        (Cause::Shortage, _, Detail::System(error)) => {
-            format!("this proxy can open no connection to a backend: {error}")
+    match (error.cause, error.reached) {
+        (Cause::Shortage | Cause::Drained, _) => {
+            format!("this proxy can open no connection to a backend{detail}")
         }
-        (Cause::Refused, _, Detail::System(error)) => {
-            format!("{named} cannot be connected to: {error}")
-        }
-        (Cause::Malformed, _, Detail::Response(refusal)) => {
-            format!("{named} sent an answer that is not relayed: {refusal}")
-        }
-        (Cause::TimedOut, Reached::Nothing, _) => {
+        (Cause::Refused, _) => format!("{named} cannot be connected to{detail}"),
+        (Cause::Malformed, _) => format!("{named} sent an answer that is not relayed{detail}"),
+        (Cause::TimedOut, Reached::Nothing) => {
             format!("{named} did not accept the connection in time")
         }
-        (Cause::TimedOut, Reached::Connected(_) | Reached::Sent(_), _) => {
+        (Cause::TimedOut, Reached::Connected(_) | Reached::Sent(_)) => {
             format!("{named} did not answer in time")
         }
-        (
-            Cause::Shortage | Cause::Refused | Cause::Malformed | Cause::Lost | Cause::Drained,
-            _,
-            _,
-        ) => format!("{named} closed the connection before it answered"),
+        (Cause::Lost, _) => format!("{named} closed the connection before it answered"),
     }
 }
 
