@@ -142,6 +142,23 @@ impl Table {
         })
     }
 
+    /// Returns the table of a configuration that is right, for the tests of what works on one.
+    #[cfg(test)]
+    pub(super) fn of_text(yaml: &str) -> Self {
+        use crate::config::{self, NodeName};
+        use crate::logic::descriptors::Wanted;
+
+        let config = config::parse("test.yaml", yaml, NodeName::Given("lb1"));
+        let wanted = Wanted {
+            connections: 100,
+            threads: 1,
+            sockets: 1,
+            probes: 0,
+        };
+        let shares = Shares::of(1024, wanted);
+        Self::new(&config.expect("it is right"), &[], shares).expect("its pools exist")
+    }
+
     /// Returns the coarse clock of what all threads share; that of a thread stands still where the
     /// thread does.
     pub(super) fn now_ms(&self) -> u64 {

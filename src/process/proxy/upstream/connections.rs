@@ -153,8 +153,6 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::config::{self, NodeName};
-    use crate::logic::descriptors::{Shares, Wanted};
 
     /// Returns a table with one pool of one backend.
     fn table(address: SocketAddr) -> Table {
@@ -162,14 +160,7 @@ mod tests {
             "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web}}}}\npools:\n  web:\n    \
              health_check: none\n    backends: {{a: \"{address}\"}}\n"
         );
-        let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1"));
-        let wanted = Wanted {
-            connections: 100,
-            threads: 1,
-            sockets: 1,
-            probes: 0,
-        };
-        Table::new(&config.unwrap(), &[], Shares::of(1024, wanted)).unwrap()
+        Table::of_text(&yaml)
     }
 
     #[test]

@@ -178,9 +178,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::config::{self, NodeName};
     use crate::logic::balance::health::Availability;
-    use crate::logic::descriptors::{Shares, Wanted};
     use crate::process::proxy::table::{Pool, Table};
 
     struct Unpark(Thread);
@@ -199,15 +197,7 @@ mod tests {
              health_check: none\n    backends: {{a: {{address: \"127.0.0.2:80\", requests: {a}}}, \
              b: {{address: \"127.0.0.3:80\", requests: {b}}}}}\n"
         );
-        let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1"));
-        let wanted = Wanted {
-            connections: 100,
-            threads: 1,
-            sockets: 1,
-            probes: 0,
-        };
-        let shares = Shares::of(1024, wanted);
-        Table::new(&config.expect("it is right"), &[], shares).expect("its pool exists")
+        Table::of_text(&yaml)
     }
 
     /// Waits on this thread until it is called, in vain if no call comes in time.
