@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use evenkeel::logic::http1::body::{Body, LAST_CHUNK, write_chunk_size};
 use evenkeel::logic::http1::date::http_date;
 use evenkeel::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust};
-use evenkeel::logic::http1::head::{Fields, Framing, HeadLimits, Slots, head_may_end};
+use evenkeel::logic::http1::head::{FIELDS_MAX, Fields, Framing, HeadLimits, Slots, head_may_end};
+use evenkeel::logic::http1::refusal::RequestRefusal;
 use evenkeel::logic::http1::request::RequestHead;
+use evenkeel::logic::http1::request::message::Message;
 use evenkeel::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
 
 use crate::meaning::Meaning;
@@ -86,12 +88,40 @@ pub(crate) fn read_request(input: &[u8], cuts: &[usize], limits: &HeadLimits) ->
                 let meaning = meaning(head.method.to_owned(), &path, &head.fields);
                 let mut sent = Vec::new();
                 head.write(&ARRIVAL, &mut sent);
+                check_message(&sent, limits);
                 let rest = &input[head.len..];
                 return read_body(head.framing, BodyCoding::AsIs, rest, cuts, meaning, sent);
             }
         }
     }
     Outcome::Partial
+}
+
+/// Panics where a message has other parts than a parser finds in its text.
+fn check_message(text: &[u8], limits: &HeadLimits) {
+    let message = Message::new(text.to_vec());
+    let mut slots = Slots::new();
+    let room = HeadLimits {
+        head_bytes: text.len(),
+        fields: limits.fields.max(FIELDS_MAX),
+        ..*limits
+    };
+    let head = match RequestHead::parse(text, &mut slots, &room) {
+        Ok(head) => head.expect("what is sent on is whole"),
+        // It was counted down to 0, and is right for the backend alone.
+        Err(RequestRefusal::OptionsEnd | RequestRefusal::TraceEnd) => return,
+        Err(refusal) => panic!("what is sent on is refused: {refusal}"),
+    };
+    assert_eq!(message.method(), head.method.as_bytes());
+    assert_eq!(message.target(), head.target.path().as_bytes());
+    assert_eq!(Some(message.authority()), head.host);
+    let fields = head.fields.all().iter();
+    let fields = fields.map(|field| (field.name.as_bytes(), field.value));
+    assert!(
+        fields.eq(message.fields()),
+        "{:?}",
+        text.escape_ascii().to_string()
+    );
 }
 
 /// Reads a response, interim ones before it left out.

@@ -1,7 +1,7 @@
-//! What the connections of one worker share: the table, buffers, kept connections, clocks, and the
-//! register of them all.
+//! What the connections of one worker share: listeners and pools, buffers, clocks, and the register
+//! of them all.
 //!
-//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Nothing
+//! Everything here lives and dies on one thread; only `Shared` and `Progress` are shared. Nothing
 //! here accepts, reads or writes: `worker` and `downstream` do.
 
 use std::cell::{Cell, RefCell};
@@ -16,25 +16,26 @@ use tokio::sync::watch::Receiver;
 
 use super::access::Lines;
 use super::allocator::Giver;
-use super::downstream::eviction::{Evictions, Full, Idle};
+use super::downstream::eviction::{Evictions, Idle};
+use super::downstream::local::WorkerListener;
 use super::io::budget::Budget;
 use super::io::buffers::Buffers;
 use super::io::deadline::{self, CoarseClock, Deadline, Interrupt, Phase};
 use super::io::pipes::Pipes;
-use super::lifecycle::Stage;
 use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::progress::Progress;
-use super::table::Table;
-use super::upstream::connections::Upstreams;
-use super::upstream::picker::{Claim, Picker};
-use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
+use super::shared::{Shared, Stage};
+use super::upstream::connections::{Kept, KeptCount};
+use super::upstream::local::WorkerPool;
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
 
 /// What the connections of one worker share.
 pub(super) struct WorkerContext {
-    pub(super) table: Arc<Table>,
-    pub(super) upstreams: Upstreams,
+    pub(super) shared: Arc<Shared>,
+    /// In the order of the configuration.
+    pub(super) listeners: Vec<Rc<WorkerListener>>,
+    pools: Vec<Rc<WorkerPool>>,
     pub(super) buffers: Buffers,
     pub(super) pipes: Pipes,
     pub(super) budget: Budget,
@@ -51,10 +52,6 @@ pub(super) struct WorkerContext {
     pub(super) lines: Option<RefCell<Lines>>,
     giver: Giver,
     pub(super) stage: Receiver<Stage>,
-    /// By pool.
-    budgets: Vec<Cell<RetryBudget>>,
-    /// By pool.
-    pickers: Vec<RefCell<Picker>>,
     chance: RefCell<fastrand::Rng>,
     connections: RefCell<Connections>,
     /// Who leaves where a new connection finds all places taken.
@@ -66,20 +63,20 @@ pub(super) struct WorkerContext {
 #[derive(Default)]
 struct Connections {
     /// Each with its listener.
-    slots: Vec<Option<(usize, Rc<Deadline>)>>,
+    slots: Vec<Option<(Rc<WorkerListener>, Rc<Deadline>)>>,
     free: Vec<usize>,
 }
 
 impl Connections {
-    fn insert(&mut self, listener: usize, deadline: &Rc<Deadline>) -> usize {
-        let deadline = Some((listener, Rc::clone(deadline)));
+    fn insert(&mut self, listener: &Rc<WorkerListener>, deadline: &Rc<Deadline>) -> usize {
+        let connection = Some((Rc::clone(listener), Rc::clone(deadline)));
         match self.free.pop() {
             Some(slot) => {
-                self.slots[slot] = deadline;
+                self.slots[slot] = connection;
                 slot
             }
             None => {
-                self.slots.push(deadline);
+                self.slots.push(connection);
                 self.slots.len() - 1
             }
         }
@@ -98,13 +95,10 @@ impl Connections {
         self.slots.iter().flatten().map(|(_, deadline)| deadline)
     }
 
-    /// Returns a connection that is idle and counts where it is full.
-    fn idle(&self, full: Full, slot: usize) -> Option<Idle> {
+    /// Returns a connection that is idle and one of a listener's, if one is given.
+    fn idle(&self, of: Option<&WorkerListener>, slot: usize) -> Option<Idle> {
         let (listener, deadline) = self.slots.get(slot)?.as_ref()?;
-        let counts = match full {
-            Full::Proxy => true,
-            Full::Listener(full) => *listener == full,
-        };
+        let counts = of.is_none_or(|of| listener.is_same(of));
         let since_ms = deadline.idle_since_ms().filter(|_| counts)?;
         Some(Idle { since_ms, slot })
     }
@@ -112,31 +106,34 @@ impl Connections {
 
 impl WorkerContext {
     pub(super) fn new(
-        table: Arc<Table>,
+        shared: Arc<Shared>,
         stage: Receiver<Stage>,
         progress: Arc<Progress>,
         number: usize,
         lines: Option<Lines>,
         giver: Giver,
     ) -> Self {
-        let pickers = table.pools.iter();
-        let pickers =
-            pickers.map(|pool| RefCell::new(Picker::new(pool.balance, &pool.backends, number)));
         let clock = CoarseClock::default();
-        let evictions = Evictions::new(table.listeners.len());
+        let kept_max = usize::try_from(shared.shares.kept_a_worker).unwrap_or(usize::MAX);
+        let count = Rc::new(KeptCount::new(Rc::clone(&clock), kept_max));
+        let generation = &shared.generation;
+        let pools = generation.pools.iter();
+        let pools = pools.map(|pool| Rc::new(WorkerPool::new(pool, &shared, number, &count)));
+        let pools: Vec<_> = pools.collect();
+        let listeners = generation.listeners.iter().enumerate();
+        // A listener's pool is one of the pools.
+        let listeners = listeners.filter_map(|(index, listener)| {
+            let pool = pools.iter().find(|pool| pool.is(&listener.pool))?;
+            Some(Rc::new(WorkerListener::new(&shared, index, number, pool)))
+        });
         Self {
-            upstreams: Upstreams::new(&table, Rc::clone(&clock)),
+            listeners: listeners.collect(),
             buffers: Buffers::default(),
-            pipes: Pipes::new(table.shares.pipes_a_worker),
+            pipes: Pipes::new(shared.shares.pipes_a_worker),
             budget: Budget::default(),
             progress,
-            pickers: pickers.collect(),
-            budgets: table
-                .pools
-                .iter()
-                .map(|_| Cell::new(RetryBudget::new(0)))
-                .collect(),
-            table,
+            pools,
+            shared,
             clock,
             began_at: Instant::now(),
             renewed_ms: Cell::new(0),
@@ -147,24 +144,9 @@ impl WorkerContext {
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
-            evictions,
+            evictions: Evictions::default(),
             emptied: Notify::new(),
         }
-    }
-
-    /// Counts a request to a pool.
-    pub(super) fn count_request(&self, pool: usize) {
-        let mut budget = self.budgets[pool].get();
-        budget.handle_request();
-        self.budgets[pool].set(budget);
-    }
-
-    /// Takes a retry from a pool's budget.
-    pub(super) fn spend_retry(&self, pool: usize) -> Spending {
-        let mut budget = self.budgets[pool].get();
-        let spending = budget.spend(self.clock.get());
-        self.budgets[pool].set(budget);
-        spending
     }
 
     /// Returns a name for a request.
@@ -183,45 +165,41 @@ impl WorkerContext {
         self.takes_moments().then(Instant::now)
     }
 
-    /// Asks others first for a while: a backend could not be connected to, and its health check has
-    /// not noticed yet. Every request that met it would cost a retry otherwise, more than the
-    /// budget has.
-    pub(super) fn eject(&self, pool: usize, backend: usize) {
-        let until_ms = self.table.now_ms() + EJECTION_MS;
-        self.table.pools[pool].backends[backend].eject(until_ms);
+    /// Closes a kept connection, so that another one can be opened; returns whether there was one.
+    pub(super) fn close_kept(&self) -> bool {
+        self.kept().any(Kept::close_one)
     }
 
-    /// Picks the backend of the next attempt, and acquires a request slot on it.
-    pub(super) fn claim(&self, pool: usize, tried: &Tried) -> Claim {
-        let backends = &self.table.pools[pool].backends;
-        let mut picker = self.pickers[pool].borrow_mut();
-        picker.claim(backends, self.table.now_ms(), tried)
+    fn kept(&self) -> impl Iterator<Item = &Kept> {
+        let backends = self.pools.iter().flat_map(|pool| pool.worker_backends());
+        backends.map(|backend| &backend.kept)
     }
 
     /// Watches a connection until the guard is dropped.
     pub(super) fn register(
         self: &Rc<Self>,
-        listener: usize,
+        listener: &Rc<WorkerListener>,
         client: IpAddr,
         deadline: &Rc<Deadline>,
     ) -> Registered {
         Registered {
             slot: self.connections.borrow_mut().insert(listener, deadline),
             context: Rc::clone(self),
-            listener,
+            listener: Rc::clone(listener),
             client,
         }
     }
 
-    /// Asks the connection for its place that has been idle longest.
-    pub(super) fn request_eviction(&self, full: Full) -> Asked {
+    /// Asks the connection for its place that has been idle longest, of a listener or of all.
+    pub(super) fn request_eviction(&self, of: Option<&WorkerListener>) -> Asked {
         let connections = self.connections.borrow();
-        let mut oldest = self.evictions.oldest(full).borrow_mut();
-        let is_idle = |idle: Idle| connections.idle(full, idle.slot) == Some(idle);
+        let oldest = of.map_or(&self.evictions.oldest, |listener| &listener.oldest);
+        let mut oldest = oldest.borrow_mut();
+        let is_idle = |idle: Idle| connections.idle(of, idle.slot) == Some(idle);
         let mut found = oldest.take(is_idle);
         if found.is_none() && oldest.may_look(self.clock.get()) {
             let slots = 0..connections.slots.len();
-            let idle = slots.filter_map(|slot| connections.idle(full, slot));
+            let idle = slots.filter_map(|slot| connections.idle(of, slot));
             oldest.look(self.clock.get(), connections.slots.len(), idle);
             found = oldest.take(is_idle);
         }
@@ -236,12 +214,15 @@ impl WorkerContext {
 
     /// Asks for the places that connections of other threads wait for.
     pub(super) fn help_out(&self) {
-        let listeners = (0..self.table.listeners.len()).map(Full::Listener);
-        for full in listeners.chain([Full::Proxy]) {
-            let wanted = self.table.wanted(full);
+        let listeners = self.listeners.iter();
+        let listeners = listeners.map(|listener| {
+            let wanted = &listener.runtime.wanted;
+            (Some(&**listener), wanted)
+        });
+        for (of, wanted) in listeners.chain([(None, &self.shared.wanted)]) {
             let one_less = |count: u64| count.checked_sub(1);
             while wanted.load(Relaxed) > 0
-                && self.request_eviction(full) == Asked::One
+                && self.request_eviction(of) == Asked::One
                 && wanted.fetch_update(Relaxed, Relaxed, one_less).is_ok()
             {}
         }
@@ -261,8 +242,11 @@ impl WorkerContext {
         for deadline in self.connections.borrow().iter() {
             deadline.sweep();
         }
-        self.upstreams.sweep(&self.table);
-        self.table.end_ejection();
+        self.kept().for_each(Kept::sweep);
+        let now_ms = self.shared.now_ms();
+        self.pools
+            .iter()
+            .for_each(|pool| pool.end_ejections(now_ms));
         self.give_back(futures);
     }
 
@@ -304,7 +288,7 @@ impl WorkerContext {
             deadline.interrupt(Interrupt::Cut);
         }
         let _ = tokio::time::timeout(CUT_TIMEOUT, self.until_empty()).await;
-        self.upstreams.clear();
+        self.kept().for_each(Kept::clear);
     }
 
     /// Returns how many connections there are.
@@ -322,14 +306,14 @@ impl WorkerContext {
 /// A connection that is being watched.
 pub(super) struct Registered {
     context: Rc<WorkerContext>,
-    listener: usize,
+    listener: Rc<WorkerListener>,
     client: IpAddr,
     slot: usize,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.context.table.release(self.listener, self.client);
+        self.listener.release(self.client);
         let mut connections = self.context.connections.borrow_mut();
         connections.remove(self.slot);
         self.context.evictions.tell();
@@ -351,9 +335,6 @@ fn date_now() -> [u8; DATE_BYTES] {
     http_date(since.map_or(0, |since| since.as_secs()))
 }
 
-/// How long a backend that could not be connected to is asked last: about what a health check needs
-/// to notice.
-const EJECTION_MS: u64 = 1000;
 /// After the drain began, so that accepted connections are registered before the thread is found
 /// empty.
 const ACCEPT_REST: Duration = Duration::from_millis(20);

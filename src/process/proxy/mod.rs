@@ -8,13 +8,14 @@
 //! backend (`logic::balance`) and a connection to it → `transfer` moves both messages through `io`
 //! → `request` says what becomes of the connections.
 
-mod lifecycle;
+mod counters;
 mod shortage;
-mod table;
 pub mod memory;
 mod progress;
 mod allocator;
 mod io;
+mod generation;
+mod shared;
 mod upstream;
 mod transfer;
 mod request;
@@ -22,9 +23,8 @@ mod downstream;
 mod access;
 mod context;
 mod worker;
-mod checks;
 mod serving;
 pub mod run;
 
-pub use lifecycle::Events;
 pub use serving::{Drained, PassedSocket, Proxy, ProxyError};
+pub use shared::Events;

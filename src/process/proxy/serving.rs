@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use tokio::sync::watch;
 
 use super::access::Log;
 use super::allocator;
-use super::checks::Checks;
+use super::generation::Generation;
 use super::io::deadline::Phase;
-use super::lifecycle::{Events, Stage};
 use super::progress::{Found, Observer, Progress};
-use super::table::Table;
+use super::shared::{Events, Shared, Stage};
+use super::upstream::checks::Checks;
 use super::worker::{self, Plan};
 use crate::config::{Config, HealthCheckConfig};
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
@@ -66,7 +66,7 @@ pub enum ProxyError {
 
 /// A running proxy; dropping it cuts everything.
 pub struct Proxy {
-    table: Arc<Table>,
+    shared: Arc<Shared>,
     stage: watch::Sender<Stage>,
     running: watch::Receiver<usize>,
     log: Option<Log>,
@@ -98,12 +98,13 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Self, ProxyError> {
+        let generation = Generation::new(config, None, initial_health, usize::from(threads));
+        let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
         let shares = shares(config, threads, &sockets);
-        let table = Table::new(config, initial_health, shares).map_err(ProxyError::UnknownPool)?;
-        let table = Arc::new(table);
+        let shared = Arc::new(Shared::new(generation, shares));
         // Before anything is accepted: without checks no backend would ever come up again.
         let checks = Checks::new().map_err(ProxyError::Thread)?;
-        let sockets = deal(&table, threads, sockets)?;
+        let sockets = deal(&shared.generation, threads, sockets)?;
         let (log, lines) = match &config.access_log {
             Some(log) => Log::start(log, threads)
                 .map(|(log, lines)| (Some(log), lines))
@@ -121,7 +122,7 @@ impl Proxy {
         let checking = Progress::new("checks".to_owned());
         let all = workers.iter().chain([&checking]).cloned().collect();
         let proxy = Self {
-            table: Arc::clone(&table),
+            shared: Arc::clone(&shared),
             stage,
             running,
             log,
@@ -134,7 +135,7 @@ impl Proxy {
             let name = progress.name().to_owned();
             let plan = Plan {
                 number,
-                table: Arc::clone(&table),
+                shared: Arc::clone(&shared),
                 sockets,
                 stage: staged.clone(),
                 progress,
@@ -158,13 +159,13 @@ impl Proxy {
         }
         events(FromProxy::Ready);
         let name = checking.name().to_owned();
-        spawn(name, move || checks.run(table, staged, &checking, events))?;
+        spawn(name, move || checks.run(shared, staged, &checking, events))?;
         Ok(proxy)
     }
 
     /// Returns what it should have and works without, for people.
     pub fn lacking(&self) -> Vec<String> {
-        let (shares, configured) = (&self.table.shares, self.connections_configured);
+        let (shares, configured) = (&self.shared.shares, self.connections_configured);
         let (max, wanted) = (shares.connections, shares.limit_wanted);
         if max >= configured {
             return Vec::new();
@@ -177,7 +178,7 @@ impl Proxy {
 
     /// Returns what was short of late, for people.
     pub fn warnings(&self) -> Vec<String> {
-        self.table.shortages.warnings(self.table.now_ms())
+        self.shared.shortages.warnings(self.shared.now_ms())
     }
 
     /// Says of which threads steps of work have ended since the last call, or that they are over,
@@ -195,7 +196,7 @@ impl Proxy {
         });
         for number in stuck {
             let listener = |index: usize| {
-                let listener = self.table.listeners.get(index);
+                let listener = self.shared.generation.listeners.get(index);
                 listener.map(|listener| listener.name.as_str())
             };
             (self.events)(FromProxy::Stuck {
@@ -207,7 +208,10 @@ impl Proxy {
 
     /// Returns the counters, in the order of the configuration.
     pub fn status(&self) -> (Vec<ListenerStatus>, Vec<PoolStatus>) {
-        (self.table.listener_statuses(), self.table.pool_statuses())
+        let Generation { listeners, pools } = &self.shared.generation;
+        let listeners = listeners.iter().map(|listener| listener.status());
+        let pools = pools.iter().map(|pool| pool.status());
+        (listeners.collect(), pools.collect())
     }
 
     /// Writes the access log to `sink` from now on. Until the first call its lines wait, as far as
@@ -244,9 +248,7 @@ impl Proxy {
         {
             return Drained { cut: 0 };
         }
-        let connections =
-            |listener: &super::table::Listener| AtomicU64::load(&listener.connections, Relaxed);
-        let cut = self.table.listeners.iter().map(connections).sum();
+        let cut = self.shared.connections.load(Relaxed);
         self.stage.send_replace(Stage::Cutting);
         let ended = running.wait_for(|threads| *threads == 0);
         let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
@@ -273,7 +275,11 @@ impl Drop for Ended {
 type Dealt = Vec<Vec<(usize, std::net::TcpListener)>>;
 
 /// Gives each thread its socket of every bind address.
-fn deal(table: &Table, threads: u16, passed: Vec<PassedSocket>) -> Result<Dealt, ProxyError> {
+fn deal(
+    generation: &Generation,
+    threads: u16,
+    passed: Vec<PassedSocket>,
+) -> Result<Dealt, ProxyError> {
     let mut dealt: Dealt = (0..threads).map(|_| Vec::new()).collect();
     for PassedSocket {
         listener,
@@ -281,11 +287,8 @@ fn deal(table: &Table, threads: u16, passed: Vec<PassedSocket>) -> Result<Dealt,
         sockets,
     } in passed
     {
-        let Some(index) = table
-            .listeners
-            .iter()
-            .position(|known| known.name == listener)
-        else {
+        let mut known = generation.listeners.iter();
+        let Some(index) = known.position(|known| known.name == listener) else {
             return Err(ProxyError::UnknownListener(listener));
         };
         if sockets.len() != usize::from(threads) {

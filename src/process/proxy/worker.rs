@@ -1,8 +1,8 @@
 //! A worker: its runtime, listening sockets, connections, upstream connections and beat.
 //!
-//! Everything here lives and dies on one thread; only `Table` and `Progress` are shared. Every poll
-//! of a connection is a step of the thread's progress; a thread none of whose steps ends is hung.
-//! Read `downstream` next.
+//! Everything here lives and dies on one thread; only `Shared` and `Progress` are shared. Every
+//! poll of a connection is a step of the thread's progress; a thread none of whose steps ends is
+//! hung. Read `downstream` next.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,20 +23,19 @@ use super::access::Lines;
 use super::allocator::Giver;
 use super::context::{Asked, WorkerContext};
 use super::downstream::connection::{self, Futures};
-use super::downstream::eviction::Full;
+use super::downstream::local::{Admission, Full, WorkerListener};
 use super::io::budget::Hunger;
 use super::io::deadline::{BEAT_MS, Deadline};
 use super::io::stream::{Listening, Stream};
-use super::lifecycle::Stage;
 use super::progress::Progress;
 use super::request::answer::TOO_MANY_CONNECTIONS;
+use super::shared::{Shared, Stage};
 use super::shortage::{Operation, is_shortage};
-use super::table::{Admission, Table};
 
 /// What a worker is made of.
 pub(super) struct Plan {
     pub(super) number: u16,
-    pub(super) table: Arc<Table>,
+    pub(super) shared: Arc<Shared>,
     /// By index of the listener.
     pub(super) sockets: Vec<(usize, TcpListener)>,
     pub(super) stage: Receiver<Stage>,
@@ -87,7 +86,7 @@ enum Ended {
 async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     let Plan {
         number,
-        table,
+        shared,
         sockets,
         stage,
         progress,
@@ -106,7 +105,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     }
     let number = usize::from(number);
     let context = Rc::new(WorkerContext::new(
-        table, stage, progress, number, lines, giver,
+        shared, stage, progress, number, lines, giver,
     ));
     let mut own = JoinSet::new();
     let futures = Rc::new(connection::futures());
@@ -118,7 +117,11 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
             context: Rc::clone(&context),
             futures: Rc::clone(&futures),
         };
-        own.spawn_local(accept(worker, listener, socket));
+        let door = Door {
+            listener: Rc::clone(&context.listeners[listener]),
+            port: socket.port(),
+        };
+        own.spawn_local(accept(worker, door, socket));
     }
     started(Ok(()));
     let lost = async {
@@ -146,7 +149,7 @@ async fn beat(context: Rc<WorkerContext>, futures: Rc<Futures>) {
     loop {
         ticks.tick().await;
         let now_ms = context.renew_clock();
-        context.table.renew_clock();
+        context.shared.renew_clock();
         context.help_out();
         context.progress.set_connections(context.connections());
         context.progress.end();
@@ -161,27 +164,28 @@ async fn beat(context: Rc<WorkerContext>, futures: Rc<Futures>) {
     }
 }
 
-/// A listener by index, and the port of one of its sockets.
-type Door = (usize, u16);
+/// A listener, and the port of one of its sockets.
+#[derive(Clone)]
+struct Door {
+    listener: Rc<WorkerListener>,
+    port: u16,
+}
 
-async fn accept(worker: Worker, listener: usize, socket: Listening) {
+async fn accept(worker: Worker, door: Door, socket: Listening) {
     let context = &worker.context;
-    let door = (listener, socket.port());
     let mut stage = context.stage.clone();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage != Stage::Serving) => break,
-            accepted = accept_some(&worker, door, &socket) => accepted,
+            accepted = accept_some(&worker, &door, &socket) => accepted,
         };
         if let Err(error) = accepted {
             tracing::debug!(%error, "connection not accepted");
             if is_shortage(&error) {
-                let now_ms = context.table.now_ms();
-                context
-                    .table
-                    .shortages
-                    .note(Operation::Accept, &error, now_ms);
+                let shared = &context.shared;
+                let now_ms = shared.now_ms();
+                shared.shortages.note(Operation::Accept, &error, now_ms);
             }
             tokio::time::sleep(pause_after(&error)).await;
         }
@@ -189,12 +193,12 @@ async fn accept(worker: Worker, listener: usize, socket: Listening) {
     }
     // What the kernel has already accepted for this socket is served, then the socket is let go.
     while let Ok((stream, client)) = socket.accept() {
-        admit(&worker, door, stream, client);
+        admit(&worker, &door, stream, client);
     }
 }
 
 /// Accepts what waits, but no more at a time than others can bear.
-async fn accept_some(worker: &Worker, door: Door, socket: &Listening) -> io::Result<()> {
+async fn accept_some(worker: &Worker, door: &Door, socket: &Listening) -> io::Result<()> {
     let mut accepted = 0;
     poll_fn(|cx| {
         while accepted < ACCEPTS_MAX {
@@ -213,31 +217,31 @@ async fn accept_some(worker: &Worker, door: Door, socket: &Listening) -> io::Res
     .await
 }
 
-fn admit(worker: &Worker, (listener, port): Door, stream: Stream, client: SocketAddr) {
+fn admit(worker: &Worker, door: &Door, stream: Stream, client: SocketAddr) {
     let context = &worker.context;
-    match context.table.admit(listener, client.ip()) {
-        Admission::Granted => begin(worker.clone(), (listener, port), stream, client),
+    match door.listener.admit(client.ip()) {
+        Admission::Granted => begin(worker.clone(), door.clone(), stream, client),
         Admission::Full(full) if context.evictions.has_room() => {
-            let asked = context.request_eviction(full);
+            let asked = context.request_eviction(door.listener.among(full));
             context.evictions.begin_waiting();
-            let worker = worker.clone();
+            let (worker, door) = (worker.clone(), door.clone());
             tokio::task::spawn_local(async move {
-                let context = &worker.context;
+                let (context, listener) = (&worker.context, &door.listener);
                 let admission =
                     wait_for_eviction(context, listener, client.ip(), full, asked).await;
                 context.evictions.end_waiting();
                 match admission {
-                    Admission::Granted => begin(worker, (listener, port), stream, client),
-                    Admission::Refused | Admission::Full(_) => refuse(context, listener, &stream),
+                    Admission::Granted => begin(worker, door, stream, client),
+                    Admission::Refused | Admission::Full(_) => refuse(listener, &stream),
                 }
             });
         }
-        Admission::Refused | Admission::Full(_) => refuse(context, listener, &stream),
+        Admission::Refused | Admission::Full(_) => refuse(&door.listener, &stream),
     }
 }
 
-fn refuse(context: &WorkerContext, listener: usize, stream: &Stream) {
-    context.table.count_refused(listener);
+fn refuse(listener: &WorkerListener, stream: &Stream) {
+    listener.counters.refused.count();
     // Where it does not fit, closing says enough.
     stream.try_write(TOO_MANY_CONNECTIONS);
 }
@@ -246,12 +250,12 @@ fn refuse(context: &WorkerContext, listener: usize, stream: &Stream) {
 /// asked. It may be that another takes it; then one more is asked.
 async fn wait_for_eviction(
     context: &WorkerContext,
-    listener: usize,
+    listener: &WorkerListener,
     client: IpAddr,
     full: Full,
     mut asked: Asked,
 ) -> Admission {
-    let wanted = context.table.wanted(full);
+    let wanted = listener.wanted(full);
     let mut admission = Admission::Full(full);
     for left in (0..EVICTION_WAITS_MAX).rev() {
         if asked == Asked::Nobody {
@@ -263,10 +267,12 @@ async fn wait_for_eviction(
             // Where another thread has helped out it was counted down already.
             let _ = wanted.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
         }
-        admission = context.table.admit(listener, client);
+        admission = listener.admit(client);
         match admission {
             Admission::Granted | Admission::Refused => return admission,
-            Admission::Full(full) if left > 0 => asked = context.request_eviction(full),
+            Admission::Full(full) if left > 0 => {
+                asked = context.request_eviction(listener.among(full));
+            }
             Admission::Full(_) => {}
         }
     }
@@ -274,12 +280,14 @@ async fn wait_for_eviction(
 }
 
 /// Begins to serve a connection, in a task of its own.
-fn begin(worker: Worker, (listener, port): Door, stream: Stream, client: SocketAddr) {
+fn begin(worker: Worker, door: Door, stream: Stream, client: SocketAddr) {
     let Worker { context, futures } = worker;
+    let Door { listener, port } = door;
     let deadline = Rc::new(Deadline::new(Rc::clone(&context.clock)));
     let (served, watched) = (Rc::clone(&context), Rc::clone(&deadline));
+    let index = listener.index;
     let serve = move || connection::serve(served, futures, listener, stream, client, port, watched);
-    tokio::task::spawn_local(in_steps(context, listener, deadline, serve));
+    tokio::task::spawn_local(in_steps(context, index, deadline, serve));
 }
 
 /// Runs the task of a connection: each poll of it is a step, and gets its share of the budget.

@@ -15,19 +15,22 @@ use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, o
 use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
 use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::RequestRefusal;
+use crate::logic::http1::request::message::Message;
 use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::context::WorkerContext;
-use crate::process::proxy::downstream::client::{After, Age, Client};
+use crate::process::proxy::downstream::client::{Age, Client};
+use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::io::future_pool::FuturePool;
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
-use crate::process::proxy::request::answer;
-use crate::process::proxy::request::attempts::{self, Request};
-use crate::process::proxy::request::record::{self, Moments, Record, Termination};
+use crate::process::proxy::request::context::{After, Request, RequestContext};
+use crate::process::proxy::request::moments::Moments;
+use crate::process::proxy::request::record::{self, Record, Termination};
+use crate::process::proxy::request::{answer, attempts};
 
 /// How far the reading of a head has come.
 struct Reading {
@@ -71,13 +74,13 @@ pub(in crate::process::proxy) fn futures() -> Futures {
 pub(in crate::process::proxy) async fn serve(
     context: Rc<WorkerContext>,
     futures: Rc<Futures>,
-    listener: usize,
+    listener: Rc<WorkerListener>,
     stream: Stream,
     address: SocketAddr,
     port: u16,
     deadline: Rc<Deadline>,
 ) {
-    let _registered = context.register(listener, address.ip(), &deadline);
+    let _registered = context.register(&listener, address.ip(), &deadline);
     let mut client = Client {
         context,
         listener,
@@ -108,7 +111,7 @@ pub(in crate::process::proxy) async fn serve(
 /// Handles what was read, and closes the connection where nothing follows.
 async fn handle((mut client, read): (Client, Read)) -> (Client, After) {
     let after = match read {
-        Read::Request(request) => attempts::answer(&mut client, request).await,
+        Read::Request(request) => client.answer(request).await,
         Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
         Read::Late(moments) => client.say_late(moments).await,
         Read::Over => After::Close,
@@ -126,8 +129,27 @@ async fn handle((mut client, read): (Client, Read)) -> (Client, After) {
 }
 
 impl Client {
+    /// Returns where its request stands, its stream, and what it has sent ahead.
+    fn split(&mut self) -> (RequestContext<'_>, &mut Stream, &mut Held) {
+        let context = RequestContext {
+            worker: &self.context,
+            listener: &self.listener,
+            peer: self.address,
+            deadline: &self.deadline,
+        };
+        (context, &mut self.stream, &mut self.ahead)
+    }
+
+    async fn answer(&mut self, request: Request) -> After {
+        let (context, stream, ahead) = self.split();
+        let sent = std::mem::take(ahead);
+        let after;
+        (after, *ahead) = attempts::answer(context, stream, sent, request).await;
+        after
+    }
+
     async fn read(&mut self) -> Read {
-        let timeouts = self.listener().timeouts;
+        let timeouts = self.listener.timeouts;
         match (self.ahead.is_empty(), self.age) {
             (true, Age::New) => self.deadline.enter(Phase::Idle, timeouts.request_head),
             (true, Age::Kept) => self.deadline.enter(Phase::Idle, timeouts.keep_alive),
@@ -175,7 +197,7 @@ impl Client {
                         buffers.give_back(buffer);
                     }
                     if self.deadline.phase() == Phase::Idle {
-                        let within = self.listener().timeouts.request_head;
+                        let within = self.listener.timeouts.request_head;
                         self.deadline.enter(Phase::Head, within);
                         reading.began_at = self.context.moment();
                     }
@@ -202,7 +224,7 @@ impl Client {
         let leaves = self.deadline.phase() == Phase::Idle
             && self.stream.unread_in_the_kernel() == Unread::Nothing;
         if leaves {
-            self.listener().count_evicted();
+            self.listener.counters.evicted.count();
         } else {
             // Another is asked in its stead.
             self.context.evictions.tell();
@@ -211,7 +233,7 @@ impl Client {
     }
 
     fn parse(&mut self, reading: &mut Reading) -> Option<Read> {
-        let limits = self.listener().heads;
+        let limits = self.listener.heads;
         let bytes = self.ahead.bytes();
         if let Some(from) = reading.searched {
             reading.searched = head_may_end(bytes, from);
@@ -230,7 +252,7 @@ impl Client {
             Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
         let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
-        if self.listener().limits.body_bytes.is_some_and(too_long) {
+        if self.listener.limits.body_bytes.is_some_and(too_long) {
             return Some(Read::Refused(
                 RequestRefusal::BodyTooLarge,
                 reading.moments(),
@@ -252,7 +274,7 @@ impl Client {
                 local.map_or_else(|| "localhost".to_owned(), |local| local.to_string())
             }
         };
-        let listener = self.listener();
+        let listener = &self.listener;
         let peer = self.address.ip();
         let trusted = &listener.forwarding.trusted_proxies;
         let origin = origin(peer, head.fields.all(), trusted);
@@ -280,8 +302,9 @@ impl Client {
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
         Request {
+            message: Message::new(out),
+            pool: Rc::clone(&listener.worker_pool),
             origin,
-            head: out,
             framing: head.framing,
             expectation: head.expectation,
             asked: AskedFor {
@@ -323,16 +346,18 @@ impl Client {
         termination: Termination,
         moments: Moments,
     ) -> After {
-        let mut record = Record::new(self.address, self.listener);
+        let mut record = Record::new(self.address.ip());
         record.termination = termination;
         record.moments = moments;
         // What the log may want of it.
-        self.ahead.truncate(self.listener().heads.head_bytes);
+        self.ahead.truncate(self.listener.heads.head_bytes);
         self.ahead.shrink(&self.context.buffers);
+        let (context, stream, ahead) = self.split();
+        let close = Persistence::Close;
         let after =
-            answer::send_local_reply(self, answer, UNKNOWN, Persistence::Close, &mut record).await;
-        record.moments.ended_at = self.context.moment();
-        record::ended(&self.context, &record, self.ahead.bytes());
+            answer::send_local_reply(context, stream, answer, UNKNOWN, close, &mut record).await;
+        record.moments.ended_at = context.worker.moment();
+        record::ended(context, &context.listener.pool, &record, ahead.bytes());
         after
     }
 

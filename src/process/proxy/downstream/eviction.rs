@@ -11,9 +11,10 @@ use std::cell::{Cell, RefCell};
 use tokio::sync::Notify;
 
 /// What one worker knows of those who wait for a place, and of those who have one.
+#[derive(Default)]
 pub(in crate::process::proxy) struct Evictions {
-    /// Of all listeners, then of each.
-    oldest: Vec<RefCell<Oldest>>,
+    /// Of all listeners; each has its own besides.
+    pub(in crate::process::proxy) oldest: RefCell<Oldest>,
     /// New connections that wait.
     waiting: Cell<usize>,
     /// One of them does not wait any more.
@@ -22,25 +23,7 @@ pub(in crate::process::proxy) struct Evictions {
     pub(in crate::process::proxy) changed: Notify,
 }
 
-/// What is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::process::proxy) enum Full {
-    /// The proxy.
-    Proxy,
-    /// A listener, by index.
-    Listener(usize),
-}
-
 impl Evictions {
-    pub(in crate::process::proxy) fn new(listeners: usize) -> Self {
-        Self {
-            oldest: (0..=listeners).map(|_| RefCell::default()).collect(),
-            waiting: Cell::new(0),
-            changed: Notify::new(),
-            eased: Notify::new(),
-        }
-    }
-
     /// Returns whether one more may wait.
     pub(in crate::process::proxy) fn has_room(&self) -> bool {
         self.waiting.get() < WAITING_MAX
@@ -65,14 +48,6 @@ impl Evictions {
         }
         while !self.has_room() {
             self.eased.notified().await;
-        }
-    }
-
-    /// Returns the list of idle connections of what is full.
-    pub(in crate::process::proxy) fn oldest(&self, full: Full) -> &RefCell<Oldest> {
-        match full {
-            Full::Proxy => &self.oldest[0],
-            Full::Listener(listener) => &self.oldest[listener + 1],
         }
     }
 

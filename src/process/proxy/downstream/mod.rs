@@ -1,5 +1,9 @@
-//! The client's side of the proxy: a connection, and what is known of its progress.
+//! The client's side of the proxy: listeners, a connection, and what is known of its progress.
+//!
+//! Read `listener`, `local`, then `connection`.
 
+pub(super) mod listener;
+pub(super) mod eviction;
+pub(super) mod local;
 pub(super) mod client;
 pub(super) mod connection;
-pub(super) mod eviction;

@@ -14,8 +14,9 @@ use crate::logic::http1::head::Persistence;
 use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal, ResponseRefusal};
 use crate::logic::http1::response::AskedFor;
-use crate::process::proxy::downstream::client::{After, Client};
 use crate::process::proxy::io::deadline::Phase;
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::request::context::{After, RequestContext};
 use crate::process::proxy::request::record::{Record, Termination};
 
 /// What ends a request that no backend answers.
@@ -147,37 +148,41 @@ pub(in crate::process::proxy) fn late() -> LocalReply {
 
 /// Writes a local reply.
 pub(in crate::process::proxy) async fn send_local_reply(
-    client: &mut Client,
+    context: RequestContext<'_>,
+    stream: &mut Stream,
     reply: &LocalReply,
     asked: AskedFor,
     persistence: Persistence,
     record: &mut Record,
 ) -> After {
-    let persistence = if client.context.draining.get() {
+    let RequestContext {
+        worker,
+        listener,
+        deadline,
+        ..
+    } = context;
+    let persistence = if worker.draining.get() {
         Persistence::Close
     } else {
         persistence
     };
-    let listener = client.listener();
-    listener.count_response(reply.status);
+    listener.counters.count_response(reply.status);
     record.status = reply.status;
-    client
-        .deadline
-        .enter(Phase::Relaying, listener.timeouts.idle);
-    let mut text = client.context.buffers.with_room(LOCAL_REPLY_BYTES);
-    let date = client.context.date.get();
+    deadline.enter(Phase::Relaying, listener.timeouts.idle);
+    let mut text = worker.buffers.with_room(LOCAL_REPLY_BYTES);
+    let date = worker.date.get();
     reply.write(asked.method, asked.version, persistence, &date, &mut text);
     let mut written = 0;
     let whole = poll_fn(|cx| {
         while written < text.len() {
-            if client.deadline.poll_interrupt(cx).is_ready() {
+            if deadline.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            std::task::ready!(client.context.budget.poll());
+            std::task::ready!(worker.budget.poll());
             let rest = [IoSlice::new(&text[written..])];
-            match std::task::ready!(client.stream.poll_write(cx, &rest)) {
+            match std::task::ready!(stream.poll_write(cx, &rest)) {
                 Ok(count) => {
-                    client.context.budget.charge(count);
+                    worker.budget.charge(count);
                     written += count;
                 }
                 Err(_) => return Poll::Ready(false),
@@ -186,7 +191,7 @@ pub(in crate::process::proxy) async fn send_local_reply(
         Poll::Ready(true)
     })
     .await;
-    client.context.buffers.give_back(text);
+    worker.buffers.give_back(text);
     record.response_bytes += written as u64;
     match (whole, persistence) {
         (false, _) => After::Close,

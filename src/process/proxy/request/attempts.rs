@@ -4,8 +4,7 @@
 //! out of `answer` says what becomes of the client's connection: nothing waits without a deadline.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
-use std::sync::atomic::Ordering::Relaxed;
+use std::rc::Rc;
 use std::task::Poll;
 
 use crate::logic::access::{self, Awaited};
@@ -14,60 +13,54 @@ use crate::logic::balance::retry::{
 };
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::local_reply::LocalReply;
-use crate::logic::http1::request::Expectation;
+use crate::logic::http1::request::message::Message;
 use crate::logic::http1::response::AskedFor;
-use crate::process::proxy::downstream::client::{After, Client};
+use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_reply};
-use crate::process::proxy::request::record::{self, Moments, Record, Termination};
-use crate::process::proxy::table::{Listener, Pool};
+use crate::process::proxy::request::context::{After, Request, RequestContext};
+use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::transfer::exchange::{
     Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
 };
-use crate::process::proxy::upstream::backend::Backend;
+use crate::process::proxy::upstream::backend::BackendRuntime;
 use crate::process::proxy::upstream::connect::{self, OpenError};
 use crate::process::proxy::upstream::connections::Liveness;
+use crate::process::proxy::upstream::local::{WorkerBackend, WorkerPool};
 use crate::process::proxy::upstream::picker::Claim;
 use crate::process::proxy::upstream::slot::{QueueTicket, RequestSlot};
 
-/// A request that may be relayed.
-pub(in crate::process::proxy) struct Request {
-    /// The client's own address.
-    pub(in crate::process::proxy) origin: IpAddr,
-    /// As the backend is sent it.
-    pub(in crate::process::proxy) head: Vec<u8>,
-    pub(in crate::process::proxy) framing: Framing,
-    pub(in crate::process::proxy) expectation: Expectation,
-    pub(in crate::process::proxy) asked: AskedFor,
-    pub(in crate::process::proxy) repeat: Repeat,
-    pub(in crate::process::proxy) moments: Moments,
-}
-
-/// Answers one request, in any case but that of a client that has gone.
-pub(in crate::process::proxy) async fn answer(client: &mut Client, request: Request) -> After {
+/// Answers one request, in any case but that of a client that has gone. `ahead` is what the client
+/// has sent behind its head, and what is left of it is returned.
+pub(in crate::process::proxy) async fn answer(
+    context: RequestContext<'_>,
+    client: &mut Stream,
+    ahead: Held,
+    request: Request,
+) -> (After, Held) {
     let Request {
+        message,
+        pool,
         origin,
-        head,
         framing,
         expectation,
         asked,
         repeat,
         moments,
     } = request;
-    let mut record = Record::new(client.address, client.listener);
+    let mut record = Record::new(origin);
     record.moments = moments;
-    record.origin = origin;
     record.protocol = Some(protocol(asked.version));
-    let ahead = std::mem::take(&mut client.ahead);
-    let mut exchange = Exchange::new(head, ahead, framing, asked, expectation);
-    let body_bytes = client.listener().limits.body_bytes;
-    exchange.limit(
-        client.context.table.connection_bytes,
-        body_bytes.map_or(u64::MAX, u64::from),
-    );
+    let mut exchange = Exchange::new(ahead, framing, asked, expectation);
+    let listener = context.listener;
+    let body_bytes = listener.limits.body_bytes.map_or(u64::MAX, u64::from);
+    exchange.limit(listener.connection_bytes, body_bytes);
     let mut attempts = Attempts {
+        context,
         client,
+        pool,
+        message,
         exchange,
         asked,
         framing,
@@ -81,20 +74,7 @@ pub(in crate::process::proxy) async fn answer(client: &mut Client, request: Requ
         Ok(after) => after,
         Err(unserved) => attempts.end_unserved(unserved).await,
     };
-    let Attempts {
-        client,
-        mut exchange,
-        mut record,
-        ..
-    } = attempts;
-    let (up, down) = exchange.bytes();
-    record.request_bytes = up;
-    // A local reply has been counted already.
-    record.response_bytes += down;
-    record.moments.ended_at = client.context.moment();
-    record::ended(&client.context, &record, exchange.head());
-    client.ahead = exchange.end(&client.context);
-    after
+    (after, attempts.end())
 }
 
 /// How the wait for a slot has ended.
@@ -106,7 +86,11 @@ enum Queued {
 }
 
 struct Attempts<'c> {
-    client: &'c mut Client,
+    context: RequestContext<'c>,
+    client: &'c mut Stream,
+    pool: Rc<WorkerPool>,
+    /// Empty once the exchange has it.
+    message: Message,
     exchange: Exchange,
     asked: AskedFor,
     framing: Framing,
@@ -116,35 +100,19 @@ struct Attempts<'c> {
 }
 
 impl Attempts<'_> {
-    fn listener(&self) -> &Listener {
-        self.client.listener()
-    }
-
-    fn pool_index(&self) -> usize {
-        self.listener().pool
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.client.context.table.pools[self.pool_index()]
-    }
-
-    fn backend(&self, index: usize) -> &Backend {
-        &self.pool().backends[index]
-    }
-
     async fn run(&mut self) -> Result<After, Unserved> {
-        self.client.context.count_request(self.pool_index());
+        self.pool.count_request();
         let mut slot = self.first_slot().await?;
         let mut on = Connection::Reused;
         loop {
-            let backend = slot.backend();
-            slot.count_attempt();
-            self.record.backend = Some(backend);
-            self.record.moments.picked_at = self.client.context.moment();
+            slot.backend().counters.requests.count();
+            self.record.backend = Some(slot.index());
+            self.record.moments.picked_at = self.context.worker.moment();
             self.record.moments.connected_at = None;
-            let (error, detail) = match self.lease(backend, on).await {
+            self.prepare();
+            let (error, detail) = match self.lease(slot.backend(), on).await {
                 Ok((mut stream, on)) => {
-                    self.record.moments.connected_at = self.client.context.moment();
+                    self.record.moments.connected_at = self.context.worker.moment();
                     let waited = self.wait(&mut stream).await;
                     if let Waited::Answered(answered) = waited {
                         return Ok(self.relay(slot, answered, stream).await);
@@ -155,38 +123,46 @@ impl Attempts<'_> {
             };
             let next = retry::next(error, self.repeat, self.tried.count());
             if next != Next::SameBackend && error.side == Side::Upstream {
-                self.backend(backend).failures.fetch_add(1, Relaxed);
+                slot.backend().counters.failures.count();
             }
             if error.side == Side::Upstream && error.reached == Reached::Nothing {
-                self.client.context.eject(self.pool_index(), backend);
+                self.pool.eject(slot.index());
             }
             (slot, on) = match next {
                 Next::SameBackend => {
                     // A dead connection that was kept costs its backend nothing.
                     let free = error.reached == Reached::Connected(Connection::Reused);
                     if !free && self.spend_retry() == Spending::Exhausted {
-                        return Err(self.unserved(backend, error, detail));
+                        return Err(self.unserved(slot.backend(), error, detail));
                     }
                     (slot, Connection::Fresh)
                 }
                 Next::OtherBackend => {
+                    let unserved = self.unserved(slot.backend(), error, detail);
                     drop(slot);
-                    let unserved = self.unserved(backend, error, detail);
                     (self.slot_elsewhere(unserved).await?, Connection::Reused)
                 }
-                Next::GiveUp => return Err(self.unserved(backend, error, detail)),
+                Next::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
             };
             self.record.retries += 1;
-            self.exchange.rewind(&self.client.context);
+        }
+    }
+
+    /// Gives the exchange the request as the backend is sent it that was picked. All are sent the
+    /// same so far: the message as it stands.
+    fn prepare(&mut self) {
+        match std::mem::take(&mut self.message).into_text() {
+            text if text.is_empty() => self.exchange.rewind(self.context.worker),
+            text => self.exchange.begin(text),
         }
     }
 
     /// Returns a slot for a request that is new: it overtakes no request that waits.
     async fn first_slot(&mut self) -> Result<RequestSlot, Unserved> {
-        let claim = if self.pool().queue.is_busy() {
+        let claim = if self.pool.runtime.queue.is_busy() {
             Claim::Full
         } else {
-            self.claim()
+            self.pool.claim(&self.tried)
         };
         let slot = match claim {
             Claim::Taken(backend) => Some(self.slot(backend)),
@@ -199,7 +175,7 @@ impl Attempts<'_> {
     /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there
     /// is none.
     async fn slot_elsewhere(&mut self, unserved: Unserved) -> Result<RequestSlot, Unserved> {
-        let claim = self.claim();
+        let claim = self.pool.claim(&self.tried);
         let slot = match claim {
             Claim::Taken(backend) => Some(self.slot(backend)),
             Claim::Full => None,
@@ -212,33 +188,26 @@ impl Attempts<'_> {
             Some(slot) => slot,
             None => self.queue().await?.ok_or(unserved)?,
         };
-        self.pool().retries.fetch_add(1, Relaxed);
+        self.pool.counters.retries.count();
         Ok(slot)
-    }
-
-    fn claim(&self) -> Claim {
-        self.client.context.claim(self.pool_index(), &self.tried)
     }
 
     /// Holds a slot that was taken.
     fn slot(&mut self, backend: usize) -> RequestSlot {
         self.tried.insert(backend);
-        RequestSlot::new(&self.client.context, self.pool_index(), backend)
+        RequestSlot::new(&self.pool, backend)
     }
 
     /// Waits for a slot; returns `None` where no backend is left to wait for.
     async fn queue(&mut self) -> Result<Option<RequestSlot>, Unserved> {
-        let within = self.pool().timeouts.queue;
-        let pool = self.pool_index();
-        let Client {
-            stream,
-            context,
-            deadline,
-            ..
-        } = &mut *self.client;
-        deadline.enter(Phase::Queued, within);
-        let ticket = QueueTicket::take(context, pool, self.tried);
-        let exchange = &mut self.exchange;
+        let RequestContext {
+            worker, deadline, ..
+        } = self.context;
+        deadline.enter(Phase::Queued, self.pool.timeouts.queue);
+        let ticket = QueueTicket::take(&self.pool, self.tried);
+        let Self {
+            exchange, client, ..
+        } = self;
         let ended = poll_fn(|cx| {
             let interrupt = deadline.poll_interrupt(cx);
             if let Poll::Ready(cut @ (Interrupt::Drain | Interrupt::Cut)) = interrupt {
@@ -251,13 +220,12 @@ impl Attempts<'_> {
             if let Poll::Ready(interrupt) = interrupt {
                 return Poll::Ready(Queued::Interrupted(interrupt));
             }
-            let gone = exchange.poll_early_client(cx, stream, context);
+            let gone = exchange.poll_early_client(cx, client, worker);
             gone.map(|()| Queued::ClientGone)
         });
         match ended.await {
             Queued::Called(slot) => {
-                slot.iter()
-                    .for_each(|slot| self.tried.insert(slot.backend()));
+                slot.iter().for_each(|slot| self.tried.insert(slot.index()));
                 Ok(slot)
             }
             Queued::Interrupted(Interrupt::Overdue) => Err(self.all_full()),
@@ -270,7 +238,7 @@ impl Attempts<'_> {
 
     /// Notes how far the request has come, before any local reply.
     fn note_progress(&mut self) {
-        self.record.phase = match self.client.deadline.phase() {
+        self.record.phase = match self.context.deadline.phase() {
             Phase::Idle | Phase::Head | Phase::Queued => access::Phase::Queue,
             Phase::Connecting => access::Phase::Connect,
             Phase::Uploading => access::Phase::RequestBody,
@@ -284,9 +252,9 @@ impl Attempts<'_> {
     }
 
     fn spend_retry(&self) -> Spending {
-        let spending = self.client.context.spend_retry(self.pool_index());
+        let spending = self.pool.spend_retry(self.context.worker.clock.get());
         if spending == Spending::Exhausted {
-            tracing::debug!(pool = %self.pool().name, "retry budget exhausted");
+            tracing::debug!(pool = %self.pool.name, "retry budget exhausted");
         }
         spending
     }
@@ -294,46 +262,46 @@ impl Attempts<'_> {
     /// Returns a connection; `on` says whether a kept one may be used.
     async fn lease(
         &self,
-        backend: usize,
+        backend: &WorkerBackend,
         on: Connection,
     ) -> Result<(Stream, Connection), OpenError> {
+        let WorkerBackend { runtime, kept, .. } = backend;
         if on == Connection::Reused {
-            let looked_at = match self.repeat {
-                Repeat::Harmless if !self.backend(backend).is_unsolicited() => Liveness::Runtime,
+            let liveness = match self.repeat {
+                Repeat::Harmless if !runtime.is_unsolicited() => Liveness::Runtime,
                 Repeat::Harmless | Repeat::Risky => Liveness::Kernel,
             };
-            let Client { context, .. } = &*self.client;
-            let at = (self.pool_index(), backend);
-            if let Some(stream) = context.upstreams.take(&context.table, at, looked_at) {
+            if let Some(stream) = kept.take(liveness) {
                 return Ok((stream, Connection::Reused));
             }
         }
-        let deadline = &self.client.deadline;
-        deadline.enter(Phase::Connecting, self.pool().timeouts.connect);
-        let address = self.backend(backend).address;
-        let stream = connect::open(&self.client.context, address, deadline).await?;
+        let RequestContext {
+            worker, deadline, ..
+        } = self.context;
+        deadline.enter(Phase::Connecting, self.pool.timeouts.connect);
+        let stream = connect::open(worker, runtime.address, deadline).await?;
         Ok((stream, Connection::Fresh))
+    }
+
+    /// Returns the exchange, and what it works with.
+    fn sides<'a>(&'a mut self, upstream: &'a mut Stream) -> (&'a mut Exchange, Sides<'a>) {
+        let sides = Sides {
+            client: self.client,
+            upstream,
+            context: self.context.worker,
+            deadline: self.context.deadline,
+            pool_timeouts: self.pool.timeouts,
+        };
+        (&mut self.exchange, sides)
     }
 
     /// Sends the request and waits for the head of its response.
     async fn wait(&mut self, upstream: &mut Stream) -> Waited {
-        let client_timeouts = self.listener().timeouts;
-        let pool_timeouts = self.pool().timeouts;
-        let Client {
-            stream,
-            context,
-            deadline,
-            ..
-        } = &mut *self.client;
-        deadline.enter(Phase::Uploading, client_timeouts.request_body);
-        let exchange = &mut self.exchange;
-        let mut sides = Sides {
-            client: stream,
-            upstream,
-            context,
-            deadline,
-            pool_timeouts,
-        };
+        let RequestContext {
+            listener, deadline, ..
+        } = self.context;
+        deadline.enter(Phase::Uploading, listener.timeouts.request_body);
+        let (exchange, mut sides) = self.sides(upstream);
         poll_fn(|cx| exchange.poll_answer(cx, &mut sides)).await
     }
 
@@ -345,41 +313,25 @@ impl Attempts<'_> {
         answered: Answered,
         mut upstream: Stream,
     ) -> After {
-        let listener = self.client.listener();
-        listener.count_response(answered.status);
-        self.record.status = answered.status;
-        self.record.moments.answered_at = self.client.context.moment();
-        let timeouts = listener.timeouts;
-        let pool = listener.pool;
-        let pool_timeouts = self.pool().timeouts;
-        let Client {
-            stream,
-            context,
+        let RequestContext {
+            worker,
+            listener,
             deadline,
             ..
-        } = &mut *self.client;
-        let exchange = &mut self.exchange;
-        let mut sides = Sides {
-            client: stream,
-            upstream: &mut upstream,
-            context,
-            deadline,
-            pool_timeouts,
-        };
+        } = self.context;
+        listener.counters.count_response(answered.status);
+        self.record.status = answered.status;
+        self.record.moments.answered_at = worker.moment();
         if answered.status == 101 {
-            sides.deadline.enter(Phase::Tunnel, timeouts.tunnel);
-            exchange.begin_tunnel();
-            let mut down = Direction::Open;
-            let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
-            self.record.termination = match ended {
-                Relayed::Silent => Termination::TunnelTimeout,
-                Relayed::Cut => Termination::DrainTimeout,
-                Relayed::Whole | Relayed::Truncated | Relayed::ClientGone => Termination::Complete,
-            };
-            return After::Close;
+            deadline.enter(Phase::Tunnel, listener.timeouts.tunnel);
+            return self.tunnel(&mut upstream).await;
         }
-        sides.deadline.enter(Phase::Relaying, timeouts.idle);
+        deadline.enter(Phase::Relaying, listener.timeouts.idle);
+        let (exchange, mut sides) = self.sides(&mut upstream);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
+        let Self {
+            client, exchange, ..
+        } = self;
         self.record.termination = termination(relayed);
         if relayed == Relayed::Silent && exchange.awaits_client() {
             // Closed, its socket would stay in the kernel for minutes, with bytes that the client
@@ -404,15 +356,15 @@ impl Attempts<'_> {
                 upstream.reset_on_close();
             }
         } else if exchange.has_surplus() {
-            context.table.pools[pool].backends[slot.backend()].count_unasked();
+            slot.backend().runtime.count_unsolicited();
         } else {
-            context.upstreams.keep(pool, slot.backend(), upstream);
+            slot.backend().kept.keep(upstream);
         }
         match (answered.client, self.asked.persistence) {
             (Persistence::Keep, _) => After::Keep,
             // The client has said that nothing follows; closing would reset what does.
             (Persistence::Close, Persistence::Close)
-                if !exchange.is_ahead() && stream.unread() != Unread::Bytes =>
+                if !exchange.is_ahead() && client.unread() != Unread::Bytes =>
             {
                 After::Close
             }
@@ -420,15 +372,24 @@ impl Attempts<'_> {
         }
     }
 
+    /// Relays bytes both ways to their end.
+    async fn tunnel(&mut self, upstream: &mut Stream) -> After {
+        let (exchange, mut sides) = self.sides(upstream);
+        exchange.begin_tunnel();
+        let mut down = Direction::Open;
+        let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
+        self.record.termination = match ended {
+            Relayed::Silent => Termination::TunnelTimeout,
+            Relayed::Cut => Termination::DrainTimeout,
+            Relayed::Whole | Relayed::Truncated | Relayed::ClientGone => Termination::Complete,
+        };
+        After::Close
+    }
+
     /// Returns what ends the request if an attempt that has failed was its last.
-    fn unserved(&self, backend: usize, error: AttemptError, detail: Detail) -> Unserved {
-        let backend = self.backend(backend);
-        let named = format!(
-            "backend {} ({}) of pool {}",
-            backend.name,
-            backend.address,
-            self.pool().name
-        );
+    fn unserved(&self, backend: &WorkerBackend, error: AttemptError, detail: Detail) -> Unserved {
+        let BackendRuntime { name, address, .. } = &*backend.runtime;
+        let named = format!("backend {name} ({address}) of pool {}", self.pool.name);
         answer::unserved(error, &named, detail)
     }
 
@@ -475,11 +436,10 @@ impl Attempts<'_> {
     }
 
     fn nobody_up(&self) -> Unserved {
-        let pool = self.pool();
         let why = format!(
             "none of the {} backends of pool {} is up",
-            pool.backends.len(),
-            pool.name
+            self.pool.backends.all().len(),
+            self.pool.name
         );
         let reply = LocalReply {
             status: 503,
@@ -490,9 +450,8 @@ impl Attempts<'_> {
     }
 
     fn all_full(&self) -> Unserved {
-        let pool = self.pool();
-        pool.queue.timeouts.fetch_add(1, Relaxed);
-        let why = format!("no backend of pool {} had room in time", pool.name);
+        self.pool.counters.queue_timeouts.count();
+        let why = format!("no backend of pool {} had room in time", self.pool.name);
         let reply = LocalReply {
             status: 503,
             token: "queue_timeout",
@@ -524,15 +483,34 @@ impl Attempts<'_> {
             Persistence::Keep if keep => Persistence::Keep,
             Persistence::Keep | Persistence::Close => Persistence::Close,
         };
-        self.exchange.settle(&self.client.context);
-        send_local_reply(
-            self.client,
-            &reply,
-            self.asked,
-            persistence,
-            &mut self.record,
-        )
-        .await
+        self.exchange.settle(self.context.worker);
+        let (context, asked, record) = (self.context, self.asked, &mut self.record);
+        send_local_reply(context, self.client, &reply, asked, persistence, record).await
+    }
+
+    /// Writes the request down for the log, and lets go of all but what the client has sent ahead.
+    fn end(self) -> Held {
+        let Self {
+            context,
+            pool,
+            message,
+            mut exchange,
+            mut record,
+            ..
+        } = self;
+        let (up, down) = exchange.bytes();
+        record.request_bytes = up;
+        // A local reply has been counted already.
+        record.response_bytes += down;
+        record.moments.ended_at = context.worker.moment();
+        let head = match message.as_text() {
+            [] => exchange.head(),
+            // No backend was sent it.
+            text => text,
+        };
+        record::ended(context, &pool, &record, head);
+        context.worker.buffers.give_back(message.into_text());
+        exchange.end(context.worker)
     }
 }
 

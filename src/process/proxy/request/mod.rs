@@ -1,8 +1,10 @@
 //! One request: its attempts, the reply that the proxy gives itself, and the record for the access
 //! log.
 //!
-//! Read `attempts` first.
+//! Read `context`, then `attempts`.
 
+pub(super) mod moments;
+pub(super) mod context;
 pub(super) mod attempts;
 pub(super) mod record;
 pub(super) mod answer;

@@ -167,20 +167,19 @@ enum Parsed {
 
 impl Exchange {
     pub(in crate::process::proxy) fn new(
-        head: Vec<u8>,
         ahead: Held,
         framing: Framing,
         asked: AskedFor,
         expectation: Expectation,
     ) -> Self {
-        let mut upload = Flow::new(head, ahead, Keeps::Head);
+        let mut upload = Flow::new(ahead, Keeps::Head);
         upload.frame(framing, BodyCoding::AsIs);
         Self {
             asked,
             expectation,
             upload,
             uploading: Uploading::Going,
-            download: Flow::new(Vec::new(), Held::default(), Keeps::Nothing),
+            download: Flow::new(Held::default(), Keeps::Nothing),
             client: ClientSide::Watched,
             searched: None,
             interim_count: 0,
@@ -192,6 +191,11 @@ impl Exchange {
         self.upload.limit_reads(connection_bytes);
         self.download.limit_reads(connection_bytes);
         self.upload.limit_body(body_bytes);
+    }
+
+    /// Prepares for the first attempt: the request is sent with this head.
+    pub(in crate::process::proxy) fn begin(&mut self, head: Vec<u8>) {
+        self.upload.set_head(head);
     }
 
     /// Prepares for another attempt: the request is sent from its beginning.

@@ -86,12 +86,12 @@ pub(in crate::process::proxy) struct Ends<'a> {
 
 impl Flow {
     /// Returns a direction that has nothing to move yet.
-    pub(in crate::process::proxy) fn new(head: Vec<u8>, input: Held, keeps: Keeps) -> Self {
+    pub(in crate::process::proxy) fn new(input: Held, keeps: Keeps) -> Self {
         Self {
             body: Body::new(Framing::None, BodyCoding::AsIs),
             carry: BodyCoding::AsIs,
             keeps,
-            prefix: head,
+            prefix: Vec::new(),
             prefix_from: 0,
             input,
             run: 0,
@@ -153,6 +153,12 @@ impl Flow {
             self.prefix_from = 0;
         }
         &mut self.prefix
+    }
+
+    /// Says what is written before the body.
+    pub(in crate::process::proxy) fn set_head(&mut self, head: Vec<u8>) {
+        self.prefix = head;
+        self.prefix_from = 0;
     }
 
     /// Begins again, where no byte of the body has been written.
@@ -444,11 +450,7 @@ mod tests {
     /// Returns what a chunked body of these bytes would be written as, and in how many runs.
     fn written(bytes: &[u8]) -> (Vec<u8>, usize) {
         let buffers = Buffers::default();
-        let mut flow = Flow::new(
-            Vec::new(),
-            Held::new(bytes.to_vec(), bytes.len()),
-            Keeps::Head,
-        );
+        let mut flow = Flow::new(Held::new(bytes.to_vec(), bytes.len()), Keeps::Head);
         flow.frame(Framing::Chunked, BodyCoding::AsIs);
         let (mut out, mut runs) = (Vec::new(), 0);
         while !flow.input.is_empty() && flow.next_run(&buffers).is_ok() {

@@ -1,39 +1,115 @@
-//! A backend as all workers see it: its limits, the verdict of its health checks, and its counters,
-//! in atomics.
+//! A backend as all workers see it: what a configuration says of it, and what has become of it.
 //!
-//! Written by the workers (counters, ejection) and by the health checks (verdicts), read by both
-//! and by `status`. All orderings are relaxed: each number stands for itself, but for `in_flight`,
-//! about which `queue` tells.
+//! The second outlives the configuration: verdict, ejection, requests in flight and counters are
+//! those of a name and an address, in atomics. Written by the workers (counters, ejection) and by
+//! the health checks (verdicts), read by both and by `status`. All orderings are relaxed: each
+//! number stands for itself, but for `in_flight`, about which `queue` tells.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{BackendConfig, HealthCheckConfig};
 use crate::ipc::control::BackendStatus;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::Ejection;
+use crate::process::proxy::counters::{Counter, PerWorker};
 
-/// A backend of a pool.
+/// A backend of a pool, in one generation.
 pub(in crate::process::proxy) struct Backend {
-    pub(in crate::process::proxy) name: String,
-    pub(in crate::process::proxy) address: SocketAddr,
     pub(in crate::process::proxy) weight: u16,
     /// Requests in flight at once; `None`: any number.
     pub(in crate::process::proxy) requests_max: Option<u32>,
+    pub(in crate::process::proxy) runtime: Arc<BackendRuntime>,
+}
+
+/// What has become of the backend of this name and address, in all generations.
+pub(in crate::process::proxy) struct BackendRuntime {
+    pub(in crate::process::proxy) name: String,
+    pub(in crate::process::proxy) address: SocketAddr,
     availability: AtomicU8,
     last_check: Mutex<String>,
     /// Until then it is used only where no other backend is left.
     ejected_until_ms: AtomicU64,
     in_flight: AtomicU64,
-    pub(in crate::process::proxy) requests: AtomicU64,
-    pub(in crate::process::proxy) failures: AtomicU64,
     unsolicited: AtomicU64,
+    pub(in crate::process::proxy) counters: PerWorker<BackendCounters>,
+}
+
+/// What one worker counts of a backend.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(in crate::process::proxy) struct BackendCounters {
+    pub(in crate::process::proxy) requests: Counter,
+    pub(in crate::process::proxy) failures: Counter,
 }
 
 impl Backend {
+    /// Returns whether one more request may be given to it.
+    pub(in crate::process::proxy) fn has_free_slot(&self) -> bool {
+        self.requests_max
+            .is_none_or(|max| self.runtime.in_flight() < u64::from(max))
+    }
+
+    /// Acquires a slot for one request; returns whether there was one: exact, whatever other
+    /// threads do.
+    pub(in crate::process::proxy) fn try_acquire(&self) -> bool {
+        let in_flight = &self.runtime.in_flight;
+        let Some(max) = self.requests_max else {
+            in_flight.fetch_add(1, Relaxed);
+            return true;
+        };
+        let one_more = |count: u64| (count < u64::from(max)).then_some(count + 1);
+        in_flight.fetch_update(Relaxed, Relaxed, one_more).is_ok()
+    }
+
+    /// Returns its part of a status.
+    pub(in crate::process::proxy) fn status(&self) -> BackendStatus {
+        let runtime = &self.runtime;
+        BackendStatus {
+            name: runtime.name.clone(),
+            address: runtime.address,
+            state: runtime.availability().as_str().to_owned(),
+            check: runtime.last_check(),
+            active_requests: runtime.in_flight(),
+            requests_total: runtime.counters.sum(|counters| &counters.requests),
+            failures_total: runtime.counters.sum(|counters| &counters.failures),
+            unsolicited_total: runtime.unsolicited.load(Relaxed),
+            requests_max: self.requests_max,
+        }
+    }
+}
+
+impl BackendRuntime {
+    /// Returns a backend of which nothing is known but maybe its last verdict.
+    pub(in crate::process::proxy) fn new(
+        config: &BackendConfig,
+        check: &HealthCheckConfig,
+        known: Option<bool>,
+        workers: usize,
+    ) -> Self {
+        Self {
+            name: config.name.clone(),
+            address: config.address,
+            availability: AtomicU8::new(encode(initial(check, known))),
+            last_check: Mutex::new(match check {
+                HealthCheckConfig::None => "not checked".to_owned(),
+                HealthCheckConfig::Probe(_) => String::new(),
+            }),
+            ejected_until_ms: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            unsolicited: AtomicU64::new(0),
+            counters: PerWorker::new(workers),
+        }
+    }
+
+    /// Returns whether it is this backend, and not another of the same name or address.
+    pub(in crate::process::proxy) fn is_of(&self, config: &BackendConfig) -> bool {
+        self.name == config.name && self.address == config.address
+    }
+
     /// Notes that it has sent an unsolicited response.
-    pub(in crate::process::proxy) fn count_unasked(&self) {
+    pub(in crate::process::proxy) fn count_unsolicited(&self) {
         if self.unsolicited.fetch_add(1, Relaxed) == 0 {
             let Self { name, address, .. } = self;
             tracing::warn!(backend = %name, %address, "backend sends what nobody has asked for");
@@ -45,51 +121,14 @@ impl Backend {
         self.unsolicited.load(Relaxed) > 0
     }
 
-    pub(in crate::process::proxy) fn new(
-        config: &BackendConfig,
-        check: &HealthCheckConfig,
-        known: Option<bool>,
-    ) -> Self {
-        Self {
-            name: config.name.clone(),
-            address: config.address,
-            weight: config.weight,
-            requests_max: config.requests,
-            availability: AtomicU8::new(encode(initial(check, known))),
-            last_check: Mutex::new(match check {
-                HealthCheckConfig::None => "not checked".to_owned(),
-                HealthCheckConfig::Probe(_) => String::new(),
-            }),
-            ejected_until_ms: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            unsolicited: AtomicU64::new(0),
-        }
-    }
-
     /// Returns how many requests are in flight.
     pub(in crate::process::proxy) fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
     }
 
-    /// Returns whether one more request may be given to it.
-    pub(in crate::process::proxy) fn has_free_slot(&self) -> bool {
-        self.requests_max
-            .is_none_or(|max| self.in_flight() < u64::from(max))
-    }
-
-    /// Acquires a slot for one request; returns whether there was one: exact, whatever other
-    /// threads do.
-    pub(in crate::process::proxy) fn try_acquire(&self) -> bool {
-        let Some(max) = self.requests_max else {
-            self.in_flight.fetch_add(1, Relaxed);
-            return true;
-        };
-        let one_more = |count: u64| (count < u64::from(max)).then_some(count + 1);
-        self.in_flight
-            .fetch_update(Relaxed, Relaxed, one_more)
-            .is_ok()
+    /// Gives back the slot of a request that has ended.
+    pub(in crate::process::proxy) fn release(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
     }
 
     /// Prefers other backends until then: it could not be connected to.
@@ -121,38 +160,25 @@ impl Backend {
         }
     }
 
-    pub(in crate::process::proxy) fn set_last_check(&self, text: String) {
-        if let Ok(mut last) = self.last_check.lock() {
-            *last = text;
-        }
-    }
-
-    /// Gives back the slot of a request that has ended.
-    pub(in crate::process::proxy) fn release(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
-    }
-
     pub(in crate::process::proxy) fn set_availability(&self, availability: Availability) {
         self.availability.store(encode(availability), Relaxed);
     }
 
-    /// Returns its part of a status.
-    pub(in crate::process::proxy) fn status(&self) -> BackendStatus {
-        BackendStatus {
-            name: self.name.clone(),
-            address: self.address,
-            state: self.availability().as_str().to_owned(),
-            check: self
-                .last_check
-                .lock()
-                .map(|text| text.clone())
-                .unwrap_or_default(),
-            active_requests: self.in_flight(),
-            requests_total: self.requests.load(Relaxed),
-            failures_total: self.failures.load(Relaxed),
-            unsolicited_total: self.unsolicited.load(Relaxed),
-            requests_max: self.requests_max,
-        }
+    /// Returns what its last check has said, for people.
+    fn last_check(&self) -> String {
+        // A thread that panicked here left the text whole.
+        let last = self
+            .last_check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    pub(in crate::process::proxy) fn set_last_check(&self, text: String) {
+        *self
+            .last_check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = text;
     }
 }
 

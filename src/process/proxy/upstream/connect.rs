@@ -24,11 +24,11 @@ pub(in crate::process::proxy) async fn open(
     let Err(OpenError::Shortage(error)) = &result else {
         return result;
     };
-    let table = &context.table;
-    table
+    let shared = &context.shared;
+    shared
         .shortages
-        .note(Operation::Connect, error, table.now_ms());
-    if context.upstreams.close_one() {
+        .note(Operation::Connect, error, shared.now_ms());
+    if context.close_kept() {
         return connect(address, deadline).await;
     }
     result

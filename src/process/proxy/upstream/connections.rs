@@ -1,23 +1,23 @@
 //! Connections to backends that are kept for the next request, and noticed when dead.
 //!
-//! One set a worker, nothing shared. The runtime hears of the end of a kept connection by
-//! itself; it is asked before one is used, and in every sweep. A request that must not be sent
+//! One set a worker and backend, nothing shared. The runtime hears of the end of a kept connection
+//! by itself; it is asked before one is used, and in every sweep. A request that must not be sent
 //! twice also has the kernel asked, and so has every request to a backend that has once sent what
 //! nobody had asked for: the next might be taken for an answer.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::process::proxy::io::deadline::CoarseClock;
 use crate::process::proxy::io::stream::{Stream, Unread};
-use crate::process::proxy::table::Table;
+use crate::process::proxy::upstream::backend::BackendRuntime;
 
-/// The kept connections of one worker, by pool and backend.
-pub(in crate::process::proxy) struct Upstreams {
-    clock: CoarseClock,
-    idle: Vec<Vec<RefCell<Vec<Idle>>>>,
-    /// How many there may be, to all backends.
-    kept_max: usize,
-    kept: Cell<usize>,
+/// The connections that one worker keeps to a backend.
+pub(in crate::process::proxy) struct Kept {
+    backend: Arc<BackendRuntime>,
+    idle: RefCell<Vec<Idle>>,
+    count: Rc<KeptCount>,
 }
 
 struct Idle {
@@ -25,48 +25,63 @@ struct Idle {
     since_ms: u64,
 }
 
-impl Upstreams {
-    pub(in crate::process::proxy) fn new(table: &Table, clock: CoarseClock) -> Self {
-        let idle = table.pools.iter().map(|pool| {
-            pool.backends
-                .iter()
-                .map(|_| RefCell::new(Vec::new()))
-                .collect::<Vec<_>>()
-        });
+/// How many connections one worker keeps, to all backends.
+pub(in crate::process::proxy) struct KeptCount {
+    clock: CoarseClock,
+    /// How many there may be.
+    max: usize,
+    now: Cell<usize>,
+}
+
+impl KeptCount {
+    pub(in crate::process::proxy) fn new(clock: CoarseClock, max: usize) -> Self {
+        let now = Cell::new(0);
+        Self { clock, max, now }
+    }
+
+    fn one_more(&self) {
+        self.now.set(self.now.get() + 1);
+    }
+
+    fn fewer(&self, by: usize) {
+        self.now.set(self.now.get() - by);
+    }
+
+    fn is_old(&self, since_ms: u64) -> bool {
+        self.clock.get().saturating_sub(since_ms) >= IDLE_MS_MAX
+    }
+}
+
+impl Kept {
+    pub(in crate::process::proxy) fn new(
+        backend: &Arc<BackendRuntime>,
+        count: &Rc<KeptCount>,
+    ) -> Self {
         Self {
-            clock,
-            idle: idle.collect(),
-            kept_max: usize::try_from(table.shares.kept_a_worker).unwrap_or(usize::MAX),
-            kept: Cell::new(0),
+            backend: Arc::clone(backend),
+            idle: RefCell::default(),
+            count: Rc::clone(count),
         }
     }
 
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.
     pub(in crate::process::proxy) fn close_one(&self) -> bool {
-        let mut all = self.idle.iter().flatten();
-        let closed = all.any(|idle| {
-            let kept = idle.borrow_mut().pop();
-            // Its port is free at once, too.
-            kept.inspect(|kept| kept.stream.reset_on_close()).is_some()
-        });
-        if closed {
-            self.kept.set(self.kept.get() - 1);
+        let closed = self.idle.borrow_mut().pop();
+        // Its port is free at once, too.
+        let closed = closed.inspect(|closed| closed.stream.reset_on_close());
+        if closed.is_some() {
+            self.count.fewer(1);
         }
-        closed
+        closed.is_some()
     }
 
     /// Returns the connection used last that is still alive.
-    pub(in crate::process::proxy) fn take(
-        &self,
-        table: &Table,
-        (pool, backend): (usize, usize),
-        liveness: Liveness,
-    ) -> Option<Stream> {
-        let mut idle = self.idle[pool][backend].borrow_mut();
+    pub(in crate::process::proxy) fn take(&self, liveness: Liveness) -> Option<Stream> {
+        let mut idle = self.idle.borrow_mut();
         while let Some(Idle { stream, since_ms }) = idle.pop() {
-            self.kept.set(self.kept.get() - 1);
-            if self.is_old(since_ms) {
-                self.kept.set(self.kept.get() - idle.len());
+            self.count.fewer(1);
+            if self.count.is_old(since_ms) {
+                self.count.fewer(idle.len());
                 idle.clear();
                 return None;
             }
@@ -76,7 +91,7 @@ impl Upstreams {
             };
             match unread {
                 Unread::Nothing => return Some(stream),
-                Unread::Bytes => table.pools[pool].backends[backend].count_unasked(),
+                Unread::Bytes => self.backend.count_unsolicited(),
                 Unread::End => {}
             }
         }
@@ -84,48 +99,45 @@ impl Upstreams {
     }
 
     /// Keeps a connection on which an exchange has come to its clean end.
-    pub(in crate::process::proxy) fn keep(&self, pool: usize, backend: usize, stream: Stream) {
-        if self.kept.get() >= self.kept_max {
+    pub(in crate::process::proxy) fn keep(&self, stream: Stream) {
+        if self.count.now.get() >= self.count.max {
             return;
         }
-        let mut idle = self.idle[pool][backend].borrow_mut();
+        let mut idle = self.idle.borrow_mut();
         if idle.len() >= IDLE_MAX {
             idle.remove(0);
         } else {
-            self.kept.set(self.kept.get() + 1);
+            self.count.one_more();
         }
-        let since_ms = self.clock.get();
+        let since_ms = self.count.clock.get();
         idle.push(Idle { stream, since_ms });
     }
 
     /// Closes what has ended, has something to say or was not used for a while.
-    pub(in crate::process::proxy) fn sweep(&self, table: &Table) {
-        for (pool, idle) in table.pools.iter().zip(&self.idle) {
-            for (backend, idle) in pool.backends.iter().zip(idle) {
-                let mut idle = idle.borrow_mut();
-                let before = idle.len();
-                idle.retain(|kept| {
-                    let unread = kept.stream.unread();
-                    if unread == Unread::Bytes {
-                        backend.count_unasked();
-                    }
-                    unread == Unread::Nothing && !self.is_old(kept.since_ms)
-                });
-                self.kept.set(self.kept.get() - (before - idle.len()));
+    pub(in crate::process::proxy) fn sweep(&self) {
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain(|kept| {
+            let unread = kept.stream.unread();
+            if unread == Unread::Bytes {
+                self.backend.count_unsolicited();
             }
-        }
+            unread == Unread::Nothing && !self.count.is_old(kept.since_ms)
+        });
+        self.count.fewer(before - idle.len());
     }
 
     /// Closes all that are kept.
     pub(in crate::process::proxy) fn clear(&self) {
-        for idle in self.idle.iter().flatten() {
-            idle.borrow_mut().clear();
-        }
-        self.kept.set(0);
+        let mut idle = self.idle.borrow_mut();
+        self.count.fewer(idle.len());
+        idle.clear();
     }
+}
 
-    fn is_old(&self, since_ms: u64) -> bool {
-        self.clock.get().saturating_sub(since_ms) >= IDLE_MS_MAX
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -148,19 +160,27 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use std::net::{SocketAddr, TcpListener};
-    use std::rc::Rc;
 
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::config::{BackendConfig, HealthCheckConfig};
 
-    /// Returns a table with one pool of one backend.
-    fn table(address: SocketAddr) -> Table {
-        let yaml = format!(
-            "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web}}}}\npools:\n  web:\n    \
-             health_check: none\n    backends: {{a: \"{address}\"}}\n"
-        );
-        Table::of_text(&yaml)
+    /// Returns a backend at this address.
+    fn backend(address: SocketAddr) -> Arc<BackendRuntime> {
+        let name = "a".to_owned();
+        let config = BackendConfig {
+            name,
+            address,
+            weight: 1,
+            requests: None,
+        };
+        Arc::new(BackendRuntime::new(
+            &config,
+            &HealthCheckConfig::None,
+            None,
+            1,
+        ))
     }
 
     #[test]
@@ -171,35 +191,31 @@ mod tests {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let table = table(address);
         let clock = CoarseClock::default();
-        let upstreams = Upstreams::new(&table, Rc::clone(&clock));
+        let count = Rc::new(KeptCount::new(Rc::clone(&clock), 10));
+        let kept = Kept::new(&backend(address), &count);
         runtime.block_on(async {
             let keep = async || {
                 let stream = TcpStream::connect(address).await.unwrap();
-                upstreams.keep(0, 0, Stream::registered(stream));
+                kept.keep(Stream::registered(stream));
                 listener.accept().unwrap().0
             };
-            let take = || upstreams.take(&table, (0, 0), Liveness::Kernel);
+            let take = || kept.take(Liveness::Kernel);
             let _peer = keep().await;
             clock.set(IDLE_MS_MAX - 1);
-            upstreams.sweep(&table);
+            kept.sweep();
             let stream = take().expect("it is still kept");
-            upstreams.keep(0, 0, stream);
+            kept.keep(stream);
             clock.set(2 * IDLE_MS_MAX - 2);
-            upstreams.sweep(&table);
-            assert_eq!(
-                upstreams.kept.get(),
-                1,
-                "being used has given it its time again"
-            );
+            kept.sweep();
+            assert_eq!(count.now.get(), 1, "being used has given it its time again");
             clock.set(2 * IDLE_MS_MAX - 1);
-            upstreams.sweep(&table);
-            assert_eq!(upstreams.kept.get(), 0, "closed at the next look");
+            kept.sweep();
+            assert_eq!(count.now.get(), 0, "closed at the next look");
             let _peer = keep().await;
             clock.set(3 * IDLE_MS_MAX - 1);
             assert!(take().is_none(), "nor used before it");
-            assert_eq!(upstreams.kept.get(), 0);
+            assert_eq!(count.now.get(), 0);
         });
     }
 }

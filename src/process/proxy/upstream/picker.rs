@@ -1,13 +1,48 @@
 //! Who gets the next attempt: a backend of a pool, and a request slot on it in the same step.
 //!
-//! One for each pool and worker, nothing shared; and one behind the lock of the pool's queue,
-//! for those who have waited. The decisions are `logic::balance::pick`'s; here it is told what the
+//! One for each pool and worker, nothing shared; and one behind a lock, for those who have waited
+//! in the queue of the pool. The decisions are `logic::balance::pick`'s; here it is told what the
 //! backends are like, and room is taken.
+
+use std::sync::{Mutex, PoisonError};
 
 use crate::logic::balance::Balance;
 use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::backend::Backend;
+
+/// The backends of a pool in one generation, by index, and the picker of those who have waited.
+pub(in crate::process::proxy) struct Backends {
+    all: Vec<Backend>,
+    waited: Mutex<Picker>,
+}
+
+impl Backends {
+    pub(in crate::process::proxy) fn new(balance: Balance, all: Vec<Backend>) -> Self {
+        Self {
+            waited: Mutex::new(Picker::new(balance, &all, 0)),
+            all,
+        }
+    }
+
+    pub(in crate::process::proxy) fn all(&self) -> &[Backend] {
+        &self.all
+    }
+
+    /// Returns whether any of them has a limit; no request ever waits where none has.
+    pub(in crate::process::proxy) fn are_limited(&self) -> bool {
+        self.all
+            .iter()
+            .any(|backend| backend.requests_max.is_some())
+    }
+
+    /// Claims for a request that has waited.
+    pub(in crate::process::proxy) fn claim_waited(&self, now_ms: u64, tried: &Tried) -> Claim {
+        // A thread that panicked here left the wheel whole.
+        let mut picker = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        picker.claim(&self.all, now_ms, tried)
+    }
+}
 
 /// What picking remembers of one pool.
 pub(in crate::process::proxy) struct Picker {
@@ -55,7 +90,10 @@ impl Picker {
     ) -> Claim {
         // Once for all: they may change between two looks.
         let ranks = backends.iter().enumerate().map(|(index, backend)| {
-            let rank = Rank::of(backend.availability(), backend.ejection(now_ms));
+            let rank = Rank::of(
+                backend.runtime.availability(),
+                backend.runtime.ejection(now_ms),
+            );
             rank.filter(|_| !tried.contains(index))
         });
         self.ranks.clear();
@@ -76,7 +114,7 @@ impl Picker {
         let ranked = backends.iter().zip(&self.ranks);
         let candidates = ranked.map(|(backend, rank)| Candidate {
             weight: backend.weight,
-            in_flight: backend.in_flight(),
+            in_flight: backend.runtime.in_flight(),
             usable: *rank == Some(lowest) && backend.has_free_slot(),
         });
         self.candidates.clear();

@@ -10,38 +10,40 @@
 //! count. A fence between the two steps on either side lets at least one of them see the other.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicU64, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::logic::balance::Balance;
 use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket};
 use crate::logic::balance::retry::Tried;
-use crate::process::proxy::upstream::backend::Backend;
-use crate::process::proxy::upstream::picker::{Claim, Picker};
+use crate::process::proxy::upstream::picker::{Backends, Claim};
 
 /// The queue of one pool.
 ///
 /// It holds at most as many as there are client connections, which are bounded: a connection waits
 /// with one request.
+#[derive(Default)]
 pub(in crate::process::proxy) struct PoolQueue {
-    /// Whether any backend has a limit; no request ever waits where none has.
-    limited: bool,
+    /// Whether a backend has or had a limit; no request ever waits where none has.
+    open: AtomicBool,
     /// How many wait uncalled; written under the lock.
     waiting: AtomicU64,
     inside: Mutex<Inside>,
-    /// Requests that had to wait.
-    pub(in crate::process::proxy) waited: AtomicU64,
-    /// Those that waited in vain.
-    pub(in crate::process::proxy) timeouts: AtomicU64,
+    /// Requests that had to wait; written under the lock.
+    waited: AtomicU64,
 }
 
+#[derive(Default)]
 struct Inside {
     queue: Queue<Waiter, Call>,
-    picker: Picker,
+    /// Where the backends are of the one that came last. Generations follow each other: where one
+    /// waits for the same, so do all behind it that are new.
+    newest: usize,
 }
 
 struct Waiter {
+    /// Those it may get.
+    backends: Arc<Backends>,
     tried: Tried,
     /// `None` until it is polled.
     waker: Option<Waker>,
@@ -56,19 +58,9 @@ pub(in crate::process::proxy) enum Call {
 }
 
 impl PoolQueue {
-    pub(in crate::process::proxy) fn new(balance: Balance, backends: &[Backend]) -> Self {
-        Self {
-            limited: backends
-                .iter()
-                .any(|backend| backend.requests_max.is_some()),
-            waiting: AtomicU64::new(0),
-            inside: Mutex::new(Inside {
-                queue: Queue::default(),
-                picker: Picker::new(balance, backends, 0),
-            }),
-            waited: AtomicU64::new(0),
-            timeouts: AtomicU64::new(0),
-        }
+    /// Lets requests wait: a backend has a limit.
+    pub(in crate::process::proxy) fn open(&self) {
+        self.open.store(true, Relaxed);
     }
 
     /// Returns how many wait.
@@ -76,22 +68,27 @@ impl PoolQueue {
         self.waiting.load(Relaxed)
     }
 
+    /// Returns how many have ever waited.
+    pub(in crate::process::proxy) fn waited(&self) -> u64 {
+        self.waited.load(Relaxed)
+    }
+
     /// Returns whether requests wait, which no new one may overtake.
     pub(in crate::process::proxy) fn is_busy(&self) -> bool {
-        self.limited && self.waiting() > 0
+        self.open.load(Relaxed) && self.waiting() > 0
     }
 
     /// Wakes, in order, every request for which there is a slot, or no backend left. To be called
     /// after either may have come true.
-    pub(in crate::process::proxy) fn call(&self, backends: &[Backend], now_ms: u64) {
-        if !self.limited {
+    pub(in crate::process::proxy) fn call(&self, now_ms: u64) {
+        if !self.open.load(Relaxed) {
             return;
         }
         fence(SeqCst);
         while self.is_busy() {
             let mut inside = self.lock();
-            let Inside { queue, picker } = &mut *inside;
-            let called = queue.call_next(|waiter| offer(picker, backends, now_ms, &waiter.tried));
+            let Inside { queue, newest } = &mut *inside;
+            let called = queue.call_next(|waiter| offer(waiter, *newest, now_ms));
             self.count(queue);
             drop(inside);
             match called {
@@ -104,7 +101,7 @@ impl PoolQueue {
     /// Takes a place: behind everybody, or before all new ones where the request was tried already.
     pub(in crate::process::proxy) fn enter(
         &self,
-        backends: &[Backend],
+        backends: &Arc<Backends>,
         now_ms: u64,
         tried: Tried,
     ) -> Ticket {
@@ -112,13 +109,18 @@ impl PoolQueue {
             0 => Lane::New,
             _ => Lane::Again,
         };
-        let waker = None;
+        let waiter = Waiter {
+            backends: Arc::clone(backends),
+            tried,
+            waker: None,
+        };
         let mut inside = self.lock();
-        let ticket = inside.queue.enter(lane, Waiter { tried, waker });
+        inside.newest = Arc::as_ptr(backends).addr();
+        let ticket = inside.queue.enter(lane, waiter);
         self.count(&inside.queue);
+        self.waited.store(self.waited() + 1, Relaxed);
         drop(inside);
-        self.waited.fetch_add(1, Relaxed);
-        self.call(backends, now_ms);
+        self.call(now_ms);
         ticket
     }
 
@@ -159,19 +161,21 @@ impl PoolQueue {
     }
 }
 
-fn offer(picker: &mut Picker, backends: &[Backend], now_ms: u64, tried: &Tried) -> Offer<Call> {
-    match picker.claim(backends, now_ms, tried) {
+fn offer(waiter: &Waiter, newest: usize, now_ms: u64) -> Offer<Call> {
+    let Waiter {
+        backends, tried, ..
+    } = waiter;
+    match backends.claim_waited(now_ms, tried) {
         Claim::Taken(backend) => Offer::Call(Call::Slot(backend)),
         Claim::NoBackend => Offer::Call(Call::NoBackend),
-        // All behind it are new too, and would be told the same.
-        Claim::Full if tried.count() == 0 => Offer::Stop,
+        // All behind it are new too, with the same backends, and would be told the same.
+        Claim::Full if tried.count() == 0 && Arc::as_ptr(backends).addr() == newest => Offer::Stop,
         Claim::Full => Offer::Pass,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
     use std::task::Wake;
     use std::thread::{self, Thread};
@@ -179,7 +183,9 @@ mod tests {
 
     use super::*;
     use crate::logic::balance::health::Availability;
-    use crate::process::proxy::table::{Pool, Table};
+    use crate::process::proxy::generation::Generation;
+    use crate::process::proxy::upstream::picker::Picker;
+    use crate::process::proxy::upstream::pool::Pool;
 
     struct Unpark(Thread);
 
@@ -189,15 +195,15 @@ mod tests {
         }
     }
 
-    /// Returns a table with one pool of two backends, which take so many requests.
-    fn table(limits: [u32; 2]) -> Table {
+    /// Returns a pool of two backends, which take so many requests.
+    fn pool(limits: [u32; 2]) -> Arc<Pool> {
         let [a, b] = limits;
         let yaml = format!(
             "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web}}}}\npools:\n  web:\n    \
              health_check: none\n    backends: {{a: {{address: \"127.0.0.2:80\", requests: {a}}}, \
              b: {{address: \"127.0.0.3:80\", requests: {b}}}}}\n"
         );
-        Table::of_text(&yaml)
+        Arc::clone(&Generation::of_text(&yaml, None).pools[0])
     }
 
     /// Waits on this thread until it is called, in vain if no call comes in time.
@@ -205,7 +211,11 @@ mod tests {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let deadline_at = Instant::now() + Duration::from_secs(20);
         loop {
-            if let Poll::Ready(call) = pool.queue.poll(ticket, &mut Context::from_waker(&waker)) {
+            if let Poll::Ready(call) = pool
+                .runtime
+                .queue
+                .poll(ticket, &mut Context::from_waker(&waker))
+            {
                 return call;
             }
             let left = deadline_at.saturating_duration_since(Instant::now());
@@ -218,18 +228,21 @@ mod tests {
     /// holds, gives back.
     fn visit(pool: &Pool, busy: &[AtomicU64; 2], seed: u64) {
         let mut chance = fastrand::Rng::with_seed(seed);
-        let mut picker = Picker::new(pool.balance, &pool.backends, 0);
+        let mut picker = Picker::new(pool.balance, pool.backends.all(), 0);
         for _ in 0..ROUNDS {
-            let claim = match pool.queue.is_busy() {
+            let claim = match pool.runtime.queue.is_busy() {
                 true => Claim::Full,
-                false => picker.claim(&pool.backends, 0, &Tried::default()),
+                false => picker.claim(pool.backends.all(), 0, &Tried::default()),
             };
             let backend = match claim {
                 Claim::Taken(backend) => backend,
                 Claim::Full => {
-                    let ticket = pool.queue.enter(&pool.backends, 0, Tried::default());
+                    let ticket = pool
+                        .runtime
+                        .queue
+                        .enter(&pool.backends, 0, Tried::default());
                     let call = match chance.u8(..4) {
-                        0 => pool.queue.leave(ticket),
+                        0 => pool.runtime.queue.leave(ticket),
                         _ => Some(wait(pool, ticket)),
                     };
                     match call {
@@ -240,7 +253,8 @@ mod tests {
                 }
                 Claim::NoBackend => panic!("all are up"),
             };
-            let limit = pool.backends[backend]
+            let limit = pool
+                .backend(backend)
                 .requests_max
                 .map_or(u64::MAX, u64::from);
             let before = busy[backend].fetch_add(1, SeqCst);
@@ -257,23 +271,27 @@ mod tests {
     #[test]
     fn limits_hold_and_no_call_is_lost_between_threads() {
         for limits in [[1, 1], [1, 2], [2, 2]] {
-            let table = table(limits);
-            let (pool, busy) = (&table.pools[0], [AtomicU64::new(0), AtomicU64::new(0)]);
+            let (pool, busy) = (&pool(limits), [AtomicU64::new(0), AtomicU64::new(0)]);
             thread::scope(|scope| {
                 for seed in 0..6 {
                     let busy = &busy;
                     scope.spawn(move || visit(pool, busy, seed));
                 }
             });
-            assert_eq!(pool.queue.waiting(), 0);
-            assert!(pool.backends.iter().all(|backend| backend.in_flight() == 0));
-            assert!(pool.queue.waited.load(Relaxed) > 0, "somebody had to wait");
+            assert_eq!(pool.runtime.queue.waiting(), 0);
+            assert!(
+                pool.backends
+                    .all()
+                    .iter()
+                    .all(|backend| backend.runtime.in_flight() == 0)
+            );
+            assert!(pool.runtime.queue.waited() > 0, "somebody had to wait");
         }
     }
 
     fn claim(pool: &Pool) -> Claim {
-        let mut picker = Picker::new(pool.balance, &pool.backends, 0);
-        picker.claim(&pool.backends, 0, &Tried::default())
+        let mut picker = Picker::new(pool.balance, pool.backends.all(), 0);
+        picker.claim(pool.backends.all(), 0, &Tried::default())
     }
 
     /// Takes the only room of either backend; returns both in the order of taking.
@@ -286,24 +304,29 @@ mod tests {
 
     #[test]
     fn room_that_comes_between_the_look_and_the_place_is_not_missed() {
-        let table = table([1, 1]);
-        let pool = &table.pools[0];
+        let pool = &pool([1, 1]);
         let [one, _] = fill(pool);
         pool.release_slot(one, 0);
-        let ticket = pool.queue.enter(&pool.backends, 0, Tried::default());
+        let ticket = pool
+            .runtime
+            .queue
+            .enter(&pool.backends, 0, Tried::default());
         let mut cx = Context::from_waker(Waker::noop());
-        let call = pool.queue.poll(ticket, &mut cx);
+        let call = pool.runtime.queue.poll(ticket, &mut cx);
         assert!(matches!(call, Poll::Ready(Call::Slot(room)) if room == one));
     }
 
     #[test]
     fn who_leaves_after_the_call_passes_its_room_on() {
-        let table = table([1, 1]);
-        let pool = &table.pools[0];
+        let pool = &pool([1, 1]);
         let [one, _] = fill(pool);
-        let [first, second] = [0, 1].map(|_| pool.queue.enter(&pool.backends, 0, Tried::default()));
+        let [first, second] = [0, 1].map(|_| {
+            pool.runtime
+                .queue
+                .enter(&pool.backends, 0, Tried::default())
+        });
         pool.release_slot(one, 0);
-        let Some(Call::Slot(room)) = pool.queue.leave(first) else {
+        let Some(Call::Slot(room)) = pool.runtime.queue.leave(first) else {
             panic!("the first was called");
         };
         assert_eq!((room, claim(pool)), (one, Claim::Full), "it had the room");
@@ -313,19 +336,21 @@ mod tests {
 
     #[test]
     fn all_are_called_when_nobody_is_left_to_wait_for() {
-        let table = table([1, 1]);
-        let pool = &table.pools[0];
+        let pool = &pool([1, 1]);
         fill(pool);
         let mut tried = Tried::default();
         tried.insert(0);
-        let new = pool.queue.enter(&pool.backends, 0, Tried::default());
-        let again = pool.queue.enter(&pool.backends, 0, tried);
+        let new = pool
+            .runtime
+            .queue
+            .enter(&pool.backends, 0, Tried::default());
+        let again = pool.runtime.queue.enter(&pool.backends, 0, tried);
         pool.set_availability(1, Availability::Down, 0);
         assert!(
             matches!(wait(pool, again), Call::NoBackend),
             "it had that one only"
         );
-        assert_eq!(pool.queue.waiting(), 1);
+        assert_eq!(pool.runtime.queue.waiting(), 1);
         pool.set_availability(0, Availability::Down, 0);
         assert!(matches!(wait(pool, new), Call::NoBackend));
     }

@@ -3,76 +3,59 @@
 //! Both are given back when they are dropped.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use crate::logic::balance::queue::Ticket;
 use crate::logic::balance::retry::Tried;
-use crate::process::proxy::context::WorkerContext;
-use crate::process::proxy::table::Pool;
+use crate::process::proxy::upstream::local::{WorkerBackend, WorkerPool};
 use crate::process::proxy::upstream::queue::Call;
 
 /// A request that a backend is busy with: the slot that was acquired there, released when this is
 /// dropped.
 pub(in crate::process::proxy) struct RequestSlot {
-    context: Rc<WorkerContext>,
-    pool: usize,
-    backend: usize,
+    pool: Rc<WorkerPool>,
+    index: usize,
 }
 
 impl RequestSlot {
-    /// Holds a slot that was acquired.
-    pub(in crate::process::proxy) fn new(
-        context: &Rc<WorkerContext>,
-        pool: usize,
-        backend: usize,
-    ) -> Self {
+    /// Holds a slot that was acquired on a backend, by index.
+    pub(in crate::process::proxy) fn new(pool: &Rc<WorkerPool>, index: usize) -> Self {
         Self {
-            context: Rc::clone(context),
-            pool,
-            backend,
+            pool: Rc::clone(pool),
+            index,
         }
     }
 
     /// Returns the index of the backend.
-    pub(in crate::process::proxy) fn backend(&self) -> usize {
-        self.backend
+    pub(in crate::process::proxy) fn index(&self) -> usize {
+        self.index
     }
 
-    /// Counts an attempt on the backend.
-    pub(in crate::process::proxy) fn count_attempt(&self) {
-        let backend = &self.context.table.pools[self.pool].backends[self.backend];
-        backend.requests.fetch_add(1, Relaxed);
+    /// Returns the backend.
+    pub(in crate::process::proxy) fn backend(&self) -> &WorkerBackend {
+        &self.pool.worker_backends()[self.index]
     }
 }
 
 impl Drop for RequestSlot {
     fn drop(&mut self) {
-        let pool = &self.context.table.pools[self.pool];
-        pool.release_slot(self.backend, self.context.table.now_ms());
+        self.pool.release_slot(self.index, self.pool.now_ms());
     }
 }
 
 /// A place in the queue of a pool, until this is dropped.
 pub(in crate::process::proxy) struct QueueTicket {
-    context: Rc<WorkerContext>,
-    pool: usize,
+    pool: Rc<WorkerPool>,
     ticket: Ticket,
 }
 
 impl QueueTicket {
     /// Takes a place for a request that has been tried on the given backends.
-    pub(in crate::process::proxy) fn take(
-        context: &Rc<WorkerContext>,
-        pool_index: usize,
-        tried: Tried,
-    ) -> Self {
-        let pool = &context.table.pools[pool_index];
-        let now_ms = context.table.now_ms();
+    pub(in crate::process::proxy) fn take(pool: &Rc<WorkerPool>, tried: Tried) -> Self {
+        let queue = &pool.runtime.queue;
         Self {
-            ticket: pool.queue.enter(&pool.backends, now_ms, tried),
-            context: Rc::clone(context),
-            pool: pool_index,
+            ticket: queue.enter(&pool.backends, pool.now_ms(), tried),
+            pool: Rc::clone(pool),
         }
     }
 
@@ -81,24 +64,19 @@ impl QueueTicket {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<RequestSlot>> {
-        let poll = self.pool().queue.poll(self.ticket, cx);
+        let poll = self.pool.runtime.queue.poll(self.ticket, cx);
         poll.map(|call| match call {
-            Call::Slot(backend) => Some(RequestSlot::new(&self.context, self.pool, backend)),
+            Call::Slot(backend) => Some(RequestSlot::new(&self.pool, backend)),
             Call::NoBackend => None,
         })
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.context.table.pools[self.pool]
     }
 }
 
 impl Drop for QueueTicket {
     /// Leaves; who was called and has not heard of it passes its room on.
     fn drop(&mut self) {
-        let pool = self.pool();
-        if let Some(Call::Slot(backend)) = pool.queue.leave(self.ticket) {
-            pool.release_slot(backend, self.context.table.now_ms());
+        if let Some(Call::Slot(backend)) = self.pool.runtime.queue.leave(self.ticket) {
+            self.pool.release_slot(backend, self.pool.now_ms());
         }
     }
 }

@@ -26,18 +26,17 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::io::deadline::BEAT_MS;
-use super::lifecycle::Events;
-use super::lifecycle::Stage;
-use super::progress::Progress;
-use super::shortage::{Operation, is_shortage_towards};
-use super::table::Table;
 use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};
+use crate::process::proxy::io::deadline::BEAT_MS;
+use crate::process::proxy::progress::Progress;
+use crate::process::proxy::shared::{Events, Shared, Stage};
+use crate::process::proxy::shortage::{Operation, is_shortage_towards};
+use crate::process::proxy::upstream::pool::Pool;
 
 /// The runtime of the health checks, made before the proxy accepts: it needs descriptors.
-pub(super) struct Checks(Option<Runtime>);
+pub(in crate::process::proxy) struct Checks(Option<Runtime>);
 
 impl Drop for Checks {
     /// A runtime that is dropped within another one would wait for itself.
@@ -50,7 +49,7 @@ impl Drop for Checks {
 
 impl Checks {
     /// Makes the runtime.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::process::proxy) fn new() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -60,14 +59,14 @@ impl Checks {
     /// Probes all backends until the drain; tells first of the pools that need no probe or were
     /// known before. Where a backend's checks end before, its thread ends too, and makes no
     /// progress any more.
-    pub(super) fn run(
+    pub(in crate::process::proxy) fn run(
         mut self,
-        table: Arc<Table>,
+        shared: Arc<Shared>,
         mut stage: Receiver<Stage>,
         progress: &Progress,
         events: Events,
     ) {
-        for pool in &table.pools {
+        for pool in &shared.generation.pools {
             let health = pool.health();
             if health.probed {
                 events(FromProxy::Health(health));
@@ -75,15 +74,15 @@ impl Checks {
         }
         let local = tokio::task::LocalSet::new();
         let mut checks = JoinSet::new();
-        for (pool_index, pool) in table.pools.iter().enumerate() {
+        for pool in &shared.generation.pools {
             let HealthCheckConfig::Probe(config) = &pool.check else {
                 continue;
             };
-            for backend_index in 0..pool.backends.len() {
+            for backend in 0..pool.backends.all().len() {
                 let target = Target {
-                    table: Arc::clone(&table),
-                    pool_index,
-                    backend_index,
+                    shared: Arc::clone(&shared),
+                    pool: Arc::clone(pool),
+                    backend,
                 };
                 let check = check(target, config.clone(), Arc::clone(&events));
                 checks.spawn_local_on(check, &local);
@@ -114,14 +113,19 @@ impl Checks {
 }
 
 struct Target {
-    table: Arc<Table>,
-    pool_index: usize,
-    backend_index: usize,
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    /// By index.
+    backend: usize,
 }
 
 async fn check(target: Target, config: ProbeConfig, events: Events) {
-    let pool = &target.table.pools[target.pool_index];
-    let backend = &pool.backends[target.backend_index];
+    let Target {
+        shared,
+        pool,
+        backend: index,
+    } = target;
+    let backend = &pool.backend(index).runtime;
     let thresholds = Thresholds {
         rise: config.rise,
         fall: config.fall,
@@ -142,8 +146,8 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
             Ok(_) => Some(Outcome::Success),
             // What we lack is no verdict on the backend.
             Err(ProbeError::Connect(error)) if is_shortage_towards(backend.address, error) => {
-                let now_ms = target.table.now_ms();
-                target.table.shortages.note(Operation::Probe, error, now_ms);
+                let now_ms = shared.now_ms();
+                shared.shortages.note(Operation::Probe, error, now_ms);
                 None
             }
             Err(_) => Some(Outcome::Failure),
@@ -155,7 +159,7 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
         backend.set_last_check(text.clone());
         let changed = outcome.and_then(|outcome| health.handle_probe(outcome));
         if let Some(availability) = changed {
-            pool.set_availability(target.backend_index, availability, target.table.now_ms());
+            pool.set_availability(index, availability, shared.now_ms());
             tracing::info!(
                 pool = %pool.name, backend = %backend.name, to = availability.as_str(), check = %text,
                 "backend changed state"

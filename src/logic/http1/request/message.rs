@@ -1,0 +1,106 @@
+//! A request as it goes on, whatever it came by: whom it asks for what, and the fields that travel.
+//!
+//! It is one text, which a backend of HTTP/1.1 is sent as it is; the parts are found in it again
+//! where somebody wants them. What is said otherwise to a backend is said in another text, when the
+//! backend is known.
+
+/// A request's head that has been judged and may be relayed.
+///
+/// ```
+/// use evenkeel::logic::http1::request::message::Message;
+///
+/// let message = Message::new(b"GET /a?b HTTP/1.1\r\nHost: example.org\r\nTE: trailers\r\n\r\n".to_vec());
+/// assert_eq!((message.method(), message.target()), (&b"GET"[..], &b"/a?b"[..]));
+/// assert_eq!(message.authority(), b"example.org");
+/// assert_eq!(message.fields().count(), 2);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    text: Vec<u8>,
+}
+
+impl Message {
+    /// Takes what [`RequestHead::write`](super::RequestHead::write) has written.
+    pub fn new(text: Vec<u8>) -> Self {
+        Self { text }
+    }
+
+    /// Returns the method (RFC 9110 §9.1).
+    pub fn method(&self) -> &[u8] {
+        self.word(0)
+    }
+
+    /// Returns the path and query, or `*` (RFC 9112 §3.2.1, §3.2.4).
+    pub fn target(&self) -> &[u8] {
+        self.word(1)
+    }
+
+    /// Returns the host, maybe with a port (RFC 9110 §7.2): every message that goes on has one.
+    pub fn authority(&self) -> &[u8] {
+        let mut fields = self.fields();
+        let host = fields.find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+        host.map_or(&[], |(_, value)| value)
+    }
+
+    /// Returns names and values of all fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = self.text.split(|&byte| byte == b'\n').skip(1);
+        lines.filter_map(|line| {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        })
+    }
+
+    /// Returns the text.
+    pub fn as_text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Returns the text, to be sent.
+    pub fn into_text(self) -> Vec<u8> {
+        self.text
+    }
+
+    fn word(&self, index: usize) -> &[u8] {
+        let line = self.text.split(|&byte| byte == b'\r').next();
+        let mut words = line.unwrap_or_default().split(|&byte| byte == b' ');
+        words.nth(index).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> Message {
+        Message::new(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn parts_are_found_in_the_text() {
+        let request =
+            message("POST /a:b HTTP/1.1\r\nA: 1: 2\r\nHOST: b:80\r\nEmpty:\r\nhost-x: c\r\n\r\n");
+        assert_eq!(
+            (request.method(), request.target()),
+            (&b"POST"[..], &b"/a:b"[..])
+        );
+        assert_eq!(request.authority(), b"b:80");
+        let fields: Vec<_> = request.fields().collect();
+        let hoped: [(&[u8], &[u8]); 4] = [
+            (b"A", b"1: 2"),
+            (b"HOST", b"b:80"),
+            (b"Empty", b""),
+            (b"host-x", b"c"),
+        ];
+        assert_eq!(fields, hoped);
+    }
+
+    #[test]
+    fn what_is_no_message_has_no_parts() {
+        for text in ["", "\r\n", "GET", "GET\r\n\r\n"] {
+            let request = message(text);
+            assert_eq!(request.target(), b"", "{text:?}");
+            assert_eq!(request.fields().count(), 0, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What all threads of the proxy share: the generation, the clock, the places for connections, and
+//! how far the proxy's life has come.
+//!
+//! All orderings are relaxed: each number stands for itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use super::generation::Generation;
+use super::io::deadline::millis;
+use super::shortage::Shortages;
+use crate::ipc::message::FromProxy;
+use crate::logic::descriptors::Shares;
+
+/// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
+pub type Events = Arc<dyn Fn(FromProxy) + Send + Sync>;
+
+/// How far the proxy's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Accepting.
+    Serving,
+    /// Finishing.
+    Draining,
+    /// Cutting what is left.
+    Cutting,
+}
+
+/// What all threads share.
+pub(super) struct Shared {
+    pub(super) generation: Generation,
+    pub(super) shortages: Shortages,
+    /// How the descriptors are shared out.
+    pub(super) shares: Shares,
+    /// Open connections of all clients.
+    pub(super) connections: AtomicU64,
+    /// New connections that wait for a place that another thread may have, where all are taken.
+    pub(super) wanted: AtomicU64,
+    began_at: Instant,
+    /// Milliseconds since `began_at`, renewed with every beat of a worker.
+    now_ms: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(generation: Generation, shares: Shares) -> Self {
+        Self {
+            generation,
+            shortages: Shortages::default(),
+            shares,
+            connections: AtomicU64::new(0),
+            wanted: AtomicU64::new(0),
+            began_at: Instant::now(),
+            now_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the coarse clock of what all threads share; that of a thread stands still where the
+    /// thread does.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Relaxed)
+    }
+
+    /// Renews that clock.
+    pub(super) fn renew_clock(&self) {
+        let now_ms = millis(self.began_at.elapsed());
+        self.now_ms.fetch_max(now_ms, Relaxed);
+    }
+
+    /// Returns whether there are as many connections as there may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.connections.load(Relaxed) >= self.shares.connections
+    }
+}

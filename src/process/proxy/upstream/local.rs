@@ -1,0 +1,112 @@
+//! What one worker has of a pool: its picker, its retry budget, its kept connections and its
+//! counters. Nothing of it is shared with another worker.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
+use crate::process::proxy::shared::Shared;
+use crate::process::proxy::upstream::backend::{BackendCounters, BackendRuntime};
+use crate::process::proxy::upstream::connections::{Kept, KeptCount};
+use crate::process::proxy::upstream::picker::{Claim, Picker};
+use crate::process::proxy::upstream::pool::{Pool, PoolCounters};
+
+/// A pool, as one worker uses it.
+pub(in crate::process::proxy) struct WorkerPool {
+    pool: Arc<Pool>,
+    shared: Arc<Shared>,
+    picker: RefCell<Picker>,
+    budget: Cell<RetryBudget>,
+    /// By index.
+    backends: Vec<WorkerBackend>,
+    pub(in crate::process::proxy) counters: Arc<PoolCounters>,
+}
+
+/// What one worker has of a backend.
+pub(in crate::process::proxy) struct WorkerBackend {
+    pub(in crate::process::proxy) runtime: Arc<BackendRuntime>,
+    pub(in crate::process::proxy) counters: Arc<BackendCounters>,
+    pub(in crate::process::proxy) kept: Kept,
+}
+
+impl Deref for WorkerPool {
+    type Target = Pool;
+
+    fn deref(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl WorkerPool {
+    /// Returns what the worker of this number has of a pool that is new to it.
+    pub(in crate::process::proxy) fn new(
+        pool: &Arc<Pool>,
+        shared: &Arc<Shared>,
+        worker: usize,
+        count: &Rc<KeptCount>,
+    ) -> Self {
+        let backends = pool.backends.all().iter().map(|backend| WorkerBackend {
+            runtime: Arc::clone(&backend.runtime),
+            counters: backend.runtime.counters.of(worker),
+            kept: Kept::new(&backend.runtime, count),
+        });
+        Self {
+            shared: Arc::clone(shared),
+            picker: RefCell::new(Picker::new(pool.balance, pool.backends.all(), worker)),
+            budget: Cell::new(RetryBudget::new(0)),
+            backends: backends.collect(),
+            counters: pool.runtime.counters.of(worker),
+            pool: Arc::clone(pool),
+        }
+    }
+
+    /// Returns whether it is the worker's part of this pool.
+    pub(in crate::process::proxy) fn is(&self, pool: &Arc<Pool>) -> bool {
+        Arc::ptr_eq(&self.pool, pool)
+    }
+
+    /// Returns what it has of its backends, by index.
+    pub(in crate::process::proxy) fn worker_backends(&self) -> &[WorkerBackend] {
+        &self.backends
+    }
+
+    /// Counts a request.
+    pub(in crate::process::proxy) fn count_request(&self) {
+        let mut budget = self.budget.get();
+        budget.handle_request();
+        self.budget.set(budget);
+    }
+
+    /// Takes a retry from the budget.
+    pub(in crate::process::proxy) fn spend_retry(&self, now_ms: u64) -> Spending {
+        let mut budget = self.budget.get();
+        let spending = budget.spend(now_ms);
+        self.budget.set(budget);
+        spending
+    }
+
+    /// Picks the backend of the next attempt, and acquires a request slot on it.
+    pub(in crate::process::proxy) fn claim(&self, tried: &Tried) -> Claim {
+        let mut picker = self.picker.borrow_mut();
+        picker.claim(self.pool.backends.all(), self.now_ms(), tried)
+    }
+
+    /// Asks others first for a while: a backend could not be connected to, and its health check has
+    /// not noticed yet. Every request that met it would cost a retry otherwise, more than the
+    /// budget has.
+    pub(in crate::process::proxy) fn eject(&self, backend: usize) {
+        let until_ms = self.now_ms() + EJECTION_MS;
+        self.backends[backend].runtime.eject(until_ms);
+    }
+
+    /// Returns the coarse clock of all threads.
+    pub(in crate::process::proxy) fn now_ms(&self) -> u64 {
+        self.shared.now_ms()
+    }
+}
+
+/// How long a backend that could not be connected to is asked last: about what a health check needs
+/// to notice.
+const EJECTION_MS: u64 = 1000;

@@ -1,0 +1,145 @@
+//! A pool as all workers see it: what a configuration says of it, and what outlives that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{HealthCheckConfig, PoolConfig, PoolTimeouts};
+use crate::ipc::control::PoolStatus;
+use crate::ipc::message::PoolHealth;
+use crate::logic::balance::Balance;
+use crate::logic::balance::health::Availability;
+use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
+use crate::process::proxy::upstream::picker::Backends;
+use crate::process::proxy::upstream::queue::PoolQueue;
+
+/// A pool, in one generation.
+pub(in crate::process::proxy) struct Pool {
+    pub(in crate::process::proxy) name: String,
+    pub(in crate::process::proxy) backends: Arc<Backends>,
+    pub(in crate::process::proxy) balance: Balance,
+    pub(in crate::process::proxy) check: HealthCheckConfig,
+    pub(in crate::process::proxy) timeouts: PoolTimeouts,
+    pub(in crate::process::proxy) runtime: Arc<PoolRuntime>,
+}
+
+/// What has become of the pool of this name, in all generations.
+pub(in crate::process::proxy) struct PoolRuntime {
+    pub(in crate::process::proxy) queue: PoolQueue,
+    pub(in crate::process::proxy) counters: PerWorker<PoolCounters>,
+}
+
+/// What one worker counts of a pool.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(in crate::process::proxy) struct PoolCounters {
+    pub(in crate::process::proxy) retries: Counter,
+    /// Requests that waited in vain.
+    pub(in crate::process::proxy) queue_timeouts: Counter,
+}
+
+impl Pool {
+    /// Compiles `config`. What `before` was of the same name, and its backends of the same name and
+    /// address, goes on; other backends begin with what is `known` of their health.
+    pub(in crate::process::proxy) fn new(
+        config: &PoolConfig,
+        before: Option<&Self>,
+        known: Option<&PoolHealth>,
+        workers: usize,
+    ) -> Self {
+        let backends = config.backends.iter().map(|backend| {
+            let mut olds = before.iter().flat_map(|pool| pool.backends.all());
+            let old = olds.find(|old| old.runtime.is_of(backend));
+            let known = known.and_then(|known| known.backends.get(&backend.name));
+            let fresh =
+                || BackendRuntime::new(backend, &config.health_check, known.copied(), workers);
+            Backend {
+                weight: backend.weight,
+                requests_max: backend.requests,
+                runtime: old.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
+            }
+        });
+        let backends = Arc::new(Backends::new(config.balance, backends.collect()));
+        let fresh = || PoolRuntime {
+            queue: PoolQueue::default(),
+            counters: PerWorker::new(workers),
+        };
+        let runtime =
+            before.map_or_else(|| Arc::new(fresh()), |before| Arc::clone(&before.runtime));
+        if backends.are_limited() {
+            runtime.queue.open();
+        }
+        Self {
+            name: config.name.clone(),
+            backends,
+            balance: config.balance,
+            check: config.health_check.clone(),
+            timeouts: config.timeouts,
+            runtime,
+        }
+    }
+
+    /// Returns a backend by index.
+    pub(in crate::process::proxy) fn backend(&self, index: usize) -> &Backend {
+        &self.backends.all()[index]
+    }
+
+    /// Stores a verdict, and wakes waiting requests: there may be a slot now, or no backend left to
+    /// wait for.
+    pub(in crate::process::proxy) fn set_availability(
+        &self,
+        backend: usize,
+        availability: Availability,
+        now_ms: u64,
+    ) {
+        self.backend(backend).runtime.set_availability(availability);
+        self.runtime.queue.call(now_ms);
+    }
+
+    /// Releases a slot, and wakes the request that waits for it.
+    pub(in crate::process::proxy) fn release_slot(&self, backend: usize, now_ms: u64) {
+        self.backend(backend).runtime.release();
+        self.runtime.queue.call(now_ms);
+    }
+
+    /// Wakes waiting requests once the ejection of a backend has expired.
+    pub(in crate::process::proxy) fn end_ejections(&self, now_ms: u64) {
+        let mut ended = false;
+        for backend in self.backends.all() {
+            ended |= backend.runtime.end_ejection(now_ms);
+        }
+        if ended {
+            self.runtime.queue.call(now_ms);
+        }
+    }
+
+    /// Returns what the supervisor is told of this pool.
+    pub(in crate::process::proxy) fn health(&self) -> PoolHealth {
+        let mut probed = true;
+        let mut backends = BTreeMap::new();
+        for Backend { runtime, .. } in self.backends.all() {
+            match runtime.availability() {
+                Availability::Unprobed => probed = false,
+                Availability::Up => drop(backends.insert(runtime.name.clone(), true)),
+                Availability::Down => drop(backends.insert(runtime.name.clone(), false)),
+            }
+        }
+        PoolHealth {
+            pool: self.name.clone(),
+            backends,
+            probed,
+        }
+    }
+
+    pub(in crate::process::proxy) fn status(&self) -> PoolStatus {
+        let backends = self.backends.all().iter().map(Backend::status);
+        let PoolRuntime { queue, counters } = &*self.runtime;
+        PoolStatus {
+            retries_total: counters.sum(|counters| &counters.retries),
+            queued_requests: queue.waiting(),
+            queued_total: queue.waited(),
+            queue_timeouts_total: counters.sum(|counters| &counters.queue_timeouts),
+            ..PoolStatus::uncounted(self.name.clone(), backends.collect())
+        }
+    }
+}
