@@ -129,6 +129,10 @@ impl Main {
                 self.sink = descriptors.into_iter().next();
                 self.lend_sink();
             }
+            // What is in flight is worth more than an order that nobody gives.
+            ToProxy::Configure { .. } if self.proxy.is_some() => {
+                tracing::warn!("a second configuration was ignored");
+            }
             ToProxy::Configure {
                 yaml,
                 node,

@@ -9,6 +9,7 @@
 //! Read `boundary` (the supervisor as seen from here), `run`, `router` (one virtual router and its
 //! surroundings), `socket`, `frames`, then `host`.
 
+pub mod routers;
 pub mod link;
 pub mod boundary;
 pub mod clock;

@@ -17,6 +17,7 @@ use super::anomaly::Anomalies;
 use super::host::{Answer, Command, RouterLink, What};
 use super::link::frames::Announcers;
 use super::link::socket::VrrpSocket;
+use super::routers::RouterId;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{
@@ -47,12 +48,12 @@ pub struct RouterRuntime {
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
     pub send_failures: u64,
-    /// The numbers of the other virtual routers of its group.
-    pub sync_group: Vec<usize>,
+    /// The other virtual routers of its group.
+    pub sync_group: Vec<RouterId>,
     /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
     pub outlet: Option<VrrpSocket>,
     announcing: Option<Announcing>,
-    number: usize,
+    id: RouterId,
     generation: u64,
     /// A command for which the queue had no room; a later one replaces it.
     deferred: Option<Command>,
@@ -62,11 +63,11 @@ pub struct RouterRuntime {
 }
 
 impl RouterRuntime {
-    /// Makes the router with this number in the host's list, which moves together with others.
+    /// Makes the router of this identity, which moves together with others.
     pub fn new(
-        number: usize,
+        id: RouterId,
         config: VirtualRouterConfig,
-        sync_group: Vec<usize>,
+        sync_group: Vec<RouterId>,
         now: Instant,
     ) -> Self {
         let parameters = Parameters {
@@ -105,7 +106,7 @@ impl RouterRuntime {
             sync_group,
             outlet: None,
             announcing: None,
-            number,
+            id,
             generation: 0,
             deferred: None,
             renewal_asked_at: None,
@@ -297,7 +298,7 @@ impl RouterRuntime {
         }
         let patience = (3 * self.config.advertisement_interval.duration()).max(LATENESS_MIN);
         Some(Command {
-            router: self.number,
+            router: self.id,
             generation: self.generation,
             not_after: now + patience.min(self.config.lease),
             what,
@@ -532,7 +533,8 @@ mod tests {
             preempt: Preempt::Always,
             lease: LEASE,
         };
-        RouterRuntime::new(7, config, Vec::new(), now)
+        let id = crate::process::vrrp::routers::Routers::first(vec![()]).ids()[0];
+        RouterRuntime::new(id, config, Vec::new(), now)
     }
 
     #[test]
@@ -547,7 +549,7 @@ mod tests {
         );
         assert!(
             runtime.accept(Answer {
-                router: 7,
+                router: runtime.id,
                 generation: first.generation
             }),
             "it counts"
@@ -566,7 +568,7 @@ mod tests {
         let remove = runtime.command(What::Remove, now).unwrap();
         assert!(
             !runtime.accept(Answer {
-                router: 7,
+                router: runtime.id,
                 generation: install.generation
             }),
             "too old"
@@ -574,7 +576,7 @@ mod tests {
         assert!(!runtime.is_released(), "the removal is not confirmed");
         assert!(
             runtime.accept(Answer {
-                router: 7,
+                router: runtime.id,
                 generation: remove.generation
             }),
             "the last"

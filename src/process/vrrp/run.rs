@@ -31,6 +31,7 @@ use super::link::sockets::LinkSocket;
 use super::outbox::Outbox;
 use super::realtime;
 use super::router::RouterRuntime;
+use super::routers::Routers;
 use super::watch::Watch;
 use crate::config::{self, ConfigErrors, VirtualRouterConfig};
 use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey};
@@ -126,7 +127,7 @@ struct Process<S> {
     fitness: BTreeMap<String, Fitness>,
     kept: BTreeMap<SocketKey, OwnedFd>,
     adopt: Vec<ActiveRole>,
-    runtimes: Vec<RouterRuntime>,
+    runtimes: Routers<RouterRuntime>,
     link_sockets: Vec<LinkSocket>,
     host: Option<Host>,
     outbox: Outbox,
@@ -154,7 +155,7 @@ impl<S: Supervisor> Process<S> {
             fitness: BTreeMap::new(),
             kept: BTreeMap::new(),
             adopt: Vec::new(),
-            runtimes: Vec::new(),
+            runtimes: Routers::default(),
             link_sockets: Vec::new(),
             host: None,
             outbox: Outbox::default(),
@@ -173,7 +174,7 @@ impl<S: Supervisor> Process<S> {
 
     /// Waits for a packet, a message, the host thread, or the next timer.
     fn wait(&self) -> Result<(), Error> {
-        let timers = self.runtimes.iter().flat_map(|runtime| {
+        let timers = self.runtimes.values().flat_map(|runtime| {
             let announce_at = runtime.announce_at();
             runtime
                 .machine
@@ -216,25 +217,25 @@ impl<S: Supervisor> Process<S> {
 
     fn act_on_timers(&mut self) {
         let now = Instant::now();
-        for index in 0..self.runtimes.len() {
-            let machine = &mut self.runtimes[index].machine;
+        for &id in self.runtimes.ids().iter() {
+            let machine = &mut self.runtimes[id].machine;
             if machine.poll_timeout().is_some_and(|at| at <= now) {
                 machine.handle_timeout(now);
-                self.perform(index, now);
+                self.perform(id, now);
             }
-            self.fail_if_host_silent(index, now);
+            self.fail_if_host_silent(id, now);
         }
         if self.open_at.is_some_and(|at| at <= now) {
             self.open_at = None;
-            for index in 0..self.runtimes.len() {
-                if self.link_socket_of(index).is_none() || !self.runtimes[index].has_outlet() {
-                    self.connect(index, now);
+            for &id in self.runtimes.ids().iter() {
+                if self.link_socket_of(id).is_none() || !self.runtimes[id].has_outlet() {
+                    self.connect(id, now);
                 }
             }
         }
         self.report_when_handed_over(now);
         if let Phase::Stopping { deadline, .. } = self.phase
-            && (deadline <= now || self.runtimes.iter().all(RouterRuntime::is_released))
+            && (deadline <= now || self.runtimes.values().all(RouterRuntime::is_released))
         {
             self.phase = Phase::Over;
         }

@@ -147,7 +147,7 @@ fn settings(runtime: &RouterRuntime) -> RouterSettings {
 /// Sums up: RFC 8347 §3 has checksum, version, VRID and TTL errors for all virtual routers
 /// together, and most of what they count is for none of them.
 pub fn statistics<'a>(
-    runtimes: &[RouterRuntime],
+    runtimes: impl ExactSizeIterator<Item = &'a RouterRuntime>,
     elsewhere: impl Iterator<Item = &'a Rejections>,
 ) -> BTreeMap<String, u64> {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
@@ -158,13 +158,14 @@ pub fn statistics<'a>(
             of_nobody.count_rejections(reason, *count);
         }
     }
-    let all = runtimes.iter().map(|runtime| runtime.machine.counters());
+    let count = runtimes.len() as u64;
+    let all = runtimes.map(|runtime| runtime.machine.counters());
     for counters in all.chain([of_nobody]) {
         for (name, value) in counters.iter() {
             *sums.entry(name.to_owned()).or_default() += value;
         }
     }
-    sums.insert("virtual_routers".to_owned(), runtimes.len() as u64);
+    sums.insert("virtual_routers".to_owned(), count);
     sums
 }
 

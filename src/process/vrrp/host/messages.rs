@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::routers::{RouterId, Routers};
 use super::macvlan::VirtualMac;
 use crate::logic::vrrp::LinkState;
 use crate::model::VirtualAddress;
 
-/// One virtual router as the host thread knows it; its number is its place in the list.
+/// One virtual router as the host thread knows it.
 #[derive(Clone, Debug)]
 pub struct RouterSpec {
     /// The interface of its link.
@@ -58,8 +59,8 @@ pub enum Leftovers {
 /// What the protocol thread wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// The number of the virtual router.
-    pub router: usize,
+    /// Which virtual router.
+    pub router: RouterId,
     /// Echoed in the event; counts the commands to this router but renewals, which bear that of
     /// their installation.
     pub generation: u64,
@@ -88,14 +89,14 @@ pub enum What {
 pub enum Event {
     /// The link of a virtual router, at the start and whenever it changes.
     Link {
-        /// The number of the virtual router.
-        router: usize,
+        /// Which virtual router.
+        router: RouterId,
         /// What its interface is now.
         link: RouterLink,
     },
     /// Said once, after the first `Link` of every router: whether each still has its addresses from
     /// a former process.
-    Surveyed(Vec<bool>),
+    Surveyed(Routers<bool>),
     /// All addresses are installed.
     Applied(Answer),
     /// Some are not.
@@ -106,14 +107,14 @@ pub enum Event {
     Removed(Answer),
     /// Somebody else has removed an address that should be there.
     AddressesLost {
-        /// The number of the virtual router.
-        router: usize,
+        /// Which virtual router.
+        router: RouterId,
     },
     /// A virtual router has no place for its addresses: its macvlan cannot be made. Said when it
     /// changes.
     AttachmentRefused {
-        /// The number of the virtual router.
-        router: usize,
+        /// Which virtual router.
+        router: RouterId,
         /// Why, for people.
         why: String,
     },
@@ -127,8 +128,8 @@ pub enum Event {
 /// To which command an event answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The number of the virtual router.
-    pub router: usize,
+    /// Which virtual router.
+    pub router: RouterId,
     /// Of the command.
     pub generation: u64,
 }

@@ -1,7 +1,7 @@
 //! The host thread: all that changes the host's network or may block on the kernel's network lock.
 //!
 //! Commands come over a bounded queue and are executed in order; events go back over another, and a
-//! byte over a socketpair wakes the protocol thread. It knows virtual routers as numbers with
+//! byte over a socketpair wakes the protocol thread. It knows virtual routers as identities with
 //! addresses, and nothing of VRRP. It never decides by itself that an address belongs here: one
 //! that was removed by somebody else is reported, and put back by command.
 //!
@@ -30,6 +30,7 @@ pub use self::messages::{
     Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec, What,
 };
 use self::messages::{clear, wake};
+use super::routers::Routers;
 
 /// The protocol thread's end.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ pub struct Host {
 
 impl Host {
     /// Starts the thread.
-    pub fn start(routers: Vec<RouterSpec>) -> io::Result<Self> {
+    pub fn start(routers: Routers<RouterSpec>) -> io::Result<Self> {
         let (commands, to_do) = sync_channel(COMMANDS_MAX);
         let (report, events) = sync_channel(EVENTS_MAX);
         let (wake_host, host_woken) = UnixStream::pair()?;

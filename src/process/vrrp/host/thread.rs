@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
+use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
 use super::addresses::{self, Refusal};
 use super::attachment;
@@ -45,7 +46,7 @@ impl Line {
 }
 
 /// Runs until the protocol thread has closed its end.
-pub(super) fn run(line: Line, specs: Vec<RouterSpec>) {
+pub(super) fn run(line: Line, specs: Routers<RouterSpec>) {
     let failure = match Worker::new(&line, specs) {
         Ok(mut worker) => {
             let outcome = worker.work();
@@ -59,7 +60,7 @@ pub(super) fn run(line: Line, specs: Vec<RouterSpec>) {
 
 struct Worker<'a> {
     line: &'a Line,
-    routers: Vec<Router>,
+    routers: Routers<Router>,
     virtual_addresses: Vec<IpAddr>,
     netlink: Netlink,
     monitor: Monitor,
@@ -85,14 +86,14 @@ struct Router {
 }
 
 impl Router {
-    fn new(spec: RouterSpec) -> Self {
+    fn new(spec: &RouterSpec) -> Self {
         Self {
             addresses: spec
                 .addresses
                 .iter()
                 .map(|virtual_| virtual_.address)
                 .collect(),
-            interface: spec.interface,
+            interface: spec.interface.clone(),
             virtual_mac: spec.virtual_mac,
             ownership: spec.ownership,
             acceptance: spec.acceptance,
@@ -130,7 +131,7 @@ enum Held {
 }
 
 impl<'a> Worker<'a> {
-    fn new(line: &'a Line, specs: Vec<RouterSpec>) -> io::Result<Self> {
+    fn new(line: &'a Line, specs: Routers<RouterSpec>) -> io::Result<Self> {
         let mut netlink = Netlink::open()?;
         let monitor = Monitor::open(&mut netlink)?;
         let suppression = match NeighborSuppression::open() {
@@ -140,10 +141,10 @@ impl<'a> Worker<'a> {
                 None
             }
         };
-        let keep: Vec<Leftovers> = specs.iter().map(|spec| spec.leftovers).collect();
-        let routers: Vec<Router> = specs.into_iter().map(Router::new).collect();
+        let keep = specs.map(|(_, spec)| spec.leftovers);
+        let routers = specs.map(|(_, spec)| Router::new(spec));
         let virtual_addresses: BTreeSet<IpAddr> = routers
-            .iter()
+            .values()
             .flat_map(|router| router.addresses.iter().copied())
             .collect();
         let virtual_addresses = virtual_addresses.into_iter().collect();
@@ -164,24 +165,23 @@ impl<'a> Worker<'a> {
 
     /// Keeps what is to be adopted, removes all else that a former process left, and says what
     /// there is.
-    fn survey(&mut self, leftovers: &[Leftovers]) {
+    fn survey(&mut self, leftovers: &Routers<Leftovers>) {
         let view = self.monitor.view();
-        let kept: Vec<bool> = self
-            .routers
-            .iter()
-            .zip(leftovers)
-            .map(|(router, leftovers)| {
-                let installed =
-                    |(_, link)| addresses::all_installed(link, &router.addresses, router.ownership);
-                *leftovers == Leftovers::Keep && router.place(view).is_some_and(installed)
-            })
-            .collect();
-        for (router, kept) in self.routers.iter_mut().zip(&kept) {
-            router.held = if *kept { Held::Present } else { Held::Absent };
+        let kept = self.routers.map(|(id, router)| {
+            let installed =
+                |(_, link)| addresses::all_installed(link, &router.addresses, router.ownership);
+            leftovers[id] == Leftovers::Keep && router.place(view).is_some_and(installed)
+        });
+        for (id, router) in self.routers.iter_mut() {
+            router.held = if kept[id] {
+                Held::Present
+            } else {
+                Held::Absent
+            };
         }
         for (ifindex, link) in view.links() {
             let of_kept = |address: &IpAddr| {
-                self.routers.iter().any(|router| {
+                self.routers.values().any(|router| {
                     router.held == Held::Present
                         && router
                             .place(view)
@@ -198,9 +198,9 @@ impl<'a> Worker<'a> {
                 warn!(interface = %link.name, %error, "addresses of a former run remain");
             }
         }
-        for index in 0..self.routers.len() {
-            if self.routers[index].held == Held::Absent {
-                self.suppress_own(index);
+        for &id in self.routers.ids().iter() {
+            if self.routers[id].held == Held::Absent {
+                self.suppress_own(id);
             }
         }
         self.report_links();
@@ -214,7 +214,7 @@ impl<'a> Worker<'a> {
         let needed = |ifindex: u32, _: &Link| {
             let place = |router: &Router| router.place(&view).map(|(place, _)| place);
             routers
-                .iter()
+                .values()
                 .any(|router| router.virtual_mac.is_some() && place(router) == Some(ifindex))
         };
         attachment::clear(&mut self.netlink, &mut self.monitor, needed);
@@ -223,8 +223,8 @@ impl<'a> Worker<'a> {
     /// Makes the macvlans that are missing, and puts in order those that are there; what is in the
     /// way is reported once.
     fn make_attachments(&mut self) {
-        for index in 0..self.routers.len() {
-            let router = &self.routers[index];
+        for &id in self.routers.ids().iter() {
+            let router = &self.routers[id];
             let Some(virtual_mac) = router.virtual_mac else {
                 continue;
             };
@@ -240,12 +240,12 @@ impl<'a> Worker<'a> {
                 &router.interface,
                 virtual_mac,
             );
-            let router = &mut self.routers[index];
+            let router = &mut self.routers[id];
             if let (Err(why), true) = (&made, router.no_attachment.as_ref() != made.as_ref().err())
             {
                 let why = why.clone();
                 self.line
-                    .report(Event::AttachmentRefused { router: index, why });
+                    .report(Event::AttachmentRefused { router: id, why });
             }
             router.no_attachment = made.err();
         }
@@ -273,7 +273,7 @@ impl<'a> Worker<'a> {
             if changed
                 || self
                     .routers
-                    .iter()
+                    .values()
                     .any(|router| router.no_attachment.is_some())
             {
                 self.make_attachments();
@@ -368,29 +368,29 @@ impl<'a> Worker<'a> {
         outcome.map_err(|refusal| explain(&refusal))
     }
 
-    fn begin_suppression(&mut self, index: usize) -> io::Result<()> {
-        let addresses = &self.routers[index].addresses;
+    fn begin_suppression(&mut self, id: RouterId) -> io::Result<()> {
+        let addresses = &self.routers[id].addresses;
         let refused = match &mut self.suppression {
             Some(suppression) => suppression.begin(addresses).err(),
-            None => return self.release(index),
+            None => return self.release(id),
         };
         if let Some(error) = refused {
             self.suppression = None;
             self.line
                 .report(Event::SuppressionRefused(error.to_string()));
-            return self.release(index);
+            return self.release(id);
         }
         Ok(())
     }
 
     /// In place of a suppression that the kernel refused.
-    fn release(&mut self, index: usize) -> io::Result<()> {
-        self.remove(index);
+    fn release(&mut self, id: RouterId) -> io::Result<()> {
+        self.remove(id);
         Ok(())
     }
 
-    fn end_suppression(&mut self, index: usize) {
-        let addresses = &self.routers[index].addresses;
+    fn end_suppression(&mut self, id: RouterId) {
+        let addresses = &self.routers[id].addresses;
         if let Some(Err(error)) = self
             .suppression
             .as_mut()
@@ -403,9 +403,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn remove(&mut self, index: usize) {
-        self.routers[index].held = Held::Absent;
-        let router = &self.routers[index];
+    fn remove(&mut self, id: RouterId) {
+        self.routers[id].held = Held::Absent;
+        let router = &self.routers[id];
         let view = self.monitor.view();
         let own = router.own_of_host(view);
         if let Some((ifindex, _)) = router.place(view) {
@@ -415,24 +415,24 @@ impl<'a> Worker<'a> {
                 warn!(interface = %router.interface, %error, "addresses end with their lease only");
             }
         }
-        self.end_suppression(index);
-        self.suppress_own(index);
+        self.end_suppression(id);
+        self.suppress_own(id);
     }
 
     /// An address that its host has got since is not answered for either.
     fn suppress_owners(&mut self) {
-        for index in 0..self.routers.len() {
-            let router = &self.routers[index];
+        for &id in self.routers.ids().iter() {
+            let router = &self.routers[id];
             if (router.ownership, router.held) == (Ownership::Owner, Held::Absent) {
-                self.suppress_own(index);
+                self.suppress_own(id);
             }
         }
     }
 
     /// An owner that is not Active keeps its addresses, but does not answer for them: somebody else
     /// may.
-    fn suppress_own(&mut self, index: usize) {
-        let own = self.routers[index].own_of_host(self.monitor.view());
+    fn suppress_own(&mut self, id: RouterId) {
+        let own = self.routers[id].own_of_host(self.monitor.view());
         if own.is_empty() {
             return;
         }
@@ -441,15 +441,15 @@ impl<'a> Worker<'a> {
             None => Some(io::ErrorKind::Unsupported.into()),
         };
         if let Some(error) = refused {
-            let interface = &self.routers[index].interface;
+            let interface = &self.routers[id].interface;
             warn!(%interface, %error, "an owner that is not Active goes on answering for its addresses");
         }
     }
 
     fn remove_everything(&mut self) {
-        for index in 0..self.routers.len() {
-            if self.routers[index].held != Held::Absent {
-                self.remove(index);
+        for &id in self.routers.ids().iter() {
+            if self.routers[id].held != Held::Absent {
+                self.remove(id);
             }
         }
         attachment::clear(&mut self.netlink, &mut self.monitor, |_, _| false);
@@ -465,7 +465,7 @@ impl<'a> Worker<'a> {
             })
             .map(|found| found.address)
             .collect();
-        for (index, router) in self.routers.iter_mut().enumerate() {
+        for (id, router) in self.routers.iter_mut() {
             let interface = view.named(&router.interface);
             let place = router.place(view).filter(|(_, link)| link.up);
             let primary = interface.filter(|(_, link)| link.up).and_then(|(_, link)| {
@@ -493,10 +493,7 @@ impl<'a> Worker<'a> {
             };
             if router.link.as_ref() != Some(&link) {
                 router.link = Some(link.clone());
-                self.line.report(Event::Link {
-                    router: index,
-                    link,
-                });
+                self.line.report(Event::Link { router: id, link });
             }
         }
     }
@@ -504,13 +501,13 @@ impl<'a> Worker<'a> {
     /// Reports addresses that somebody removed. The kernel tells of new IPv6 addresses later than
     /// it acknowledges them, so a suspicion is checked against what there really is.
     fn report_losses(&mut self) -> io::Result<()> {
-        if self.routers.iter().any(|router| self.has_lost(router)) {
+        if self.routers.values().any(|router| self.has_lost(router)) {
             self.monitor.read_all(&mut self.netlink)?;
         }
-        for index in 0..self.routers.len() {
-            if self.has_lost(&self.routers[index]) {
-                self.routers[index].held = Held::Lost;
-                self.line.report(Event::AddressesLost { router: index });
+        for &id in self.routers.ids().iter() {
+            if self.has_lost(&self.routers[id]) {
+                self.routers[id].held = Held::Lost;
+                self.line.report(Event::AddressesLost { router: id });
             }
         }
         Ok(())
@@ -524,9 +521,9 @@ impl<'a> Worker<'a> {
 }
 
 /// Begins to refuse what is sent to addresses that are not to be accepted, if there are any.
-fn refuse(routers: &[Router]) -> Option<Result<AcceptMode, String>> {
+fn refuse(routers: &Routers<Router>) -> Option<Result<AcceptMode, String>> {
     let refusing = routers
-        .iter()
+        .values()
         .filter(|router| router.acceptance == Acceptance::Refuse);
     let addresses: Vec<IpAddr> = refusing
         .flat_map(|router| router.addresses.iter().copied())

@@ -12,23 +12,24 @@ use crate::logic::vrrp::{Action, Advertisement};
 use crate::model::Priority;
 use crate::process::vrrp::boundary::Supervisor;
 use crate::process::vrrp::host::{Command, What};
+use crate::process::vrrp::routers::RouterId;
 
 impl<S: Supervisor> Process<S> {
     /// Does all that every virtual router asks for.
     pub(super) fn perform_all(&mut self, now: Instant) {
-        for index in 0..self.runtimes.len() {
-            self.perform(index, now);
+        for &id in self.runtimes.ids().iter() {
+            self.perform(id, now);
         }
     }
 
     /// Does all that a virtual router asks for, and what follows for those that move with it.
-    pub(super) fn perform(&mut self, index: usize, now: Instant) {
-        self.perform_alone(index, now);
-        if self.runtimes[index].sync_group.is_empty() {
+    pub(super) fn perform(&mut self, id: RouterId, now: Instant) {
+        self.perform_alone(id, now);
+        if self.runtimes[id].sync_group.is_empty() {
             return;
         }
-        let mut members = self.runtimes[index].sync_group.clone();
-        members.push(index);
+        let mut members = self.runtimes[id].sync_group.clone();
+        members.push(id);
         members.sort_unstable();
         for _ in 0..sync_group::COMMANDS_MAX {
             let states = members
@@ -45,24 +46,24 @@ impl<S: Supervisor> Process<S> {
         }
     }
 
-    fn perform_alone(&mut self, index: usize, now: Instant) {
-        while let Some(action) = self.runtimes[index].machine.poll_action() {
-            let lease = self.runtimes[index].machine.parameters().lease;
+    fn perform_alone(&mut self, id: RouterId, now: Instant) {
+        while let Some(action) = self.runtimes[id].machine.poll_action() {
+            let lease = self.runtimes[id].machine.parameters().lease;
             match action {
-                Action::SendAdvertisement { priority } => self.advertise(index, priority, now),
-                Action::InstallAddresses => self.command(index, What::Install(lease), now),
-                Action::RenewAddresses => self.command(index, What::Renew(lease), now),
-                Action::SuppressAddresses => self.withdraw(index, What::Suppress, now),
-                Action::RemoveAddresses => self.withdraw(index, What::Remove, now),
-                Action::Announce { rounds } => self.runtimes[index].begin_announcing(rounds, now),
-                Action::Report(transition) => self.report_transition(index, transition, now),
+                Action::SendAdvertisement { priority } => self.advertise(id, priority, now),
+                Action::InstallAddresses => self.command(id, What::Install(lease), now),
+                Action::RenewAddresses => self.command(id, What::Renew(lease), now),
+                Action::SuppressAddresses => self.withdraw(id, What::Suppress, now),
+                Action::RemoveAddresses => self.withdraw(id, What::Remove, now),
+                Action::Announce { rounds } => self.runtimes[id].begin_announcing(rounds, now),
+                Action::Report(transition) => self.report_transition(id, transition, now),
             }
         }
     }
 
-    fn advertise(&mut self, index: usize, priority: Priority, now: Instant) {
-        let link_socket = self.link_socket_of(index);
-        let runtime = &mut self.runtimes[index];
+    fn advertise(&mut self, id: RouterId, priority: Priority, now: Instant) {
+        let link_socket = self.link_socket_of(id);
+        let runtime = &mut self.runtimes[id];
         let parameters = runtime.machine.parameters();
         let advertisement = Advertisement {
             vrid: parameters.vrid,
@@ -108,41 +109,42 @@ impl<S: Supervisor> Process<S> {
     pub(super) fn announce_what_is_due(&mut self) {
         let now = Instant::now();
         let mut frames = FRAMES_PER_TURN;
-        let count = self.runtimes.len();
-        for step in 0..count {
-            let index = (self.announced_first + step) % count;
-            frames = self.runtimes[index].announce(&mut self.announcers, now, frames);
+        let ids = self.runtimes.ids();
+        for step in 0..ids.len() {
+            let at = (self.announced_first + step) % ids.len();
+            let id = ids[at];
+            frames = self.runtimes[id].announce(&mut self.announcers, now, frames);
             if frames == 0 {
-                self.announced_first = index + 1;
+                self.announced_first = at + 1;
                 return;
             }
         }
     }
 
     /// What is given up is not announced any more.
-    fn withdraw(&mut self, index: usize, what: What, now: Instant) {
-        self.runtimes[index].end_announcing();
-        self.command(index, what, now);
+    fn withdraw(&mut self, id: RouterId, what: What, now: Instant) {
+        self.runtimes[id].end_announcing();
+        self.command(id, what, now);
     }
 
-    pub(super) fn command(&mut self, index: usize, what: What, now: Instant) {
-        if let Some(command) = self.runtimes[index].command(what, now) {
-            self.submit(index, command);
+    pub(super) fn command(&mut self, id: RouterId, what: What, now: Instant) {
+        if let Some(command) = self.runtimes[id].command(what, now) {
+            self.submit(id, command);
         }
     }
 
     /// Tries again what did not fit in the host's queue.
     pub(super) fn retry_deferred(&mut self) {
-        for index in 0..self.runtimes.len() {
-            if let Some(command) = self.runtimes[index].take_deferred() {
-                self.submit(index, command);
+        for &id in self.runtimes.ids().iter() {
+            if let Some(command) = self.runtimes[id].take_deferred() {
+                self.submit(id, command);
             }
         }
     }
 
-    fn submit(&mut self, index: usize, command: Command) {
+    fn submit(&mut self, id: RouterId, command: Command) {
         if let Some(Err(command)) = self.host.as_ref().map(|host| host.command(command)) {
-            self.runtimes[index].defer(command);
+            self.runtimes[id].defer(command);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::process::vrrp::host::{
     Acceptance, Answer, Event, Host, Leftovers, Ownership, RouterSpec, VirtualMac, What,
 };
 use crate::process::vrrp::router::RouterRuntime;
+use crate::process::vrrp::routers::{RouterId, Routers};
 
 impl<S: Supervisor> Process<S> {
     /// Begins; a second configuration of a running process is not a thing, and is ignored.
@@ -29,7 +30,8 @@ impl<S: Supervisor> Process<S> {
         };
         let routers = (self.read_config)(yaml, node)?;
         let now = Instant::now();
-        let spec = |router: &VirtualRouterConfig| {
+        let routers = Routers::first(routers);
+        let specs = routers.map(|(_, router)| {
             let adopted = adopt.iter().any(|role| role.router == router.name);
             host_spec(
                 router,
@@ -39,27 +41,19 @@ impl<S: Supervisor> Process<S> {
                     Leftovers::Remove
                 },
             )
-        };
-        let host = Host::start(routers.iter().map(spec).collect());
+        });
+        let host = Host::start(specs);
         self.host = Some(host.map_err(|error| Error::System {
             what: "start a thread",
             error,
         })?);
-        let groups: Vec<String> = routers
-            .iter()
-            .map(|router| router.sync_group.clone())
-            .collect();
-        let sync_group = |number: usize| {
-            let others = (0..groups.len()).filter(|other| *other != number);
-            others
-                .filter(|other| groups[*other] == groups[number])
-                .collect()
-        };
-        let numbered = routers.into_iter().enumerate();
-        self.runtimes = numbered
-            .map(|(number, router)| RouterRuntime::new(number, router, sync_group(number), now))
-            .collect();
-        for runtime in &mut self.runtimes {
+        self.runtimes = routers.map(|(id, router)| {
+            let others = routers.iter().filter(|(other, _)| *other != id);
+            let group = others.filter(|(_, other)| other.sync_group == router.sync_group);
+            let group = group.map(|(other, _)| other).collect();
+            RouterRuntime::new(id, router.clone(), group, now)
+        });
+        for runtime in self.runtimes.values_mut() {
             if let Some(fitness) = self.fitness.get(&runtime.config.name.entry) {
                 runtime.machine.set_fitness(now, fitness.clone());
             }
@@ -72,7 +66,7 @@ impl<S: Supervisor> Process<S> {
     pub(in crate::process::vrrp::run) fn set_fitness(&mut self, entry: String, fitness: &Fitness) {
         let now = Instant::now();
         let concerned = |runtime: &&mut RouterRuntime| runtime.config.name.entry == entry;
-        for runtime in self.runtimes.iter_mut().filter(concerned) {
+        for runtime in self.runtimes.values_mut().filter(concerned) {
             runtime.machine.set_fitness(now, fitness.clone());
         }
         self.perform_all(now);
@@ -132,8 +126,9 @@ impl<S: Supervisor> Process<S> {
         now: Instant,
         then: impl FnOnce(&mut RouterRuntime),
     ) {
-        let runtime = &mut self.runtimes[answer.router];
-        if runtime.accept(answer) {
+        if let Some(runtime) = self.runtimes.get_mut(answer.router)
+            && runtime.accept(answer)
+        {
             then(runtime);
             self.perform(answer.router, now);
         }
@@ -141,29 +136,29 @@ impl<S: Supervisor> Process<S> {
 
     /// Installs addresses that somebody else removed, if they should still be here: a router that
     /// has slept notices that first.
-    pub(in crate::process::vrrp::run) fn reinstall(&mut self, index: usize, now: Instant) {
-        self.runtimes[index].machine.handle_timeout(now);
-        self.perform(index, now);
-        let runtime = &mut self.runtimes[index];
+    pub(in crate::process::vrrp::run) fn reinstall(&mut self, id: RouterId, now: Instant) {
+        self.runtimes[id].machine.handle_timeout(now);
+        self.perform(id, now);
+        let runtime = &mut self.runtimes[id];
         if runtime.is_active() {
             runtime.put_back += 1;
             let router = &runtime.config.name;
             warn!(%router, "addresses were removed by somebody else; putting them back");
-            self.command(index, What::Install(self.runtimes[index].config.lease), now);
+            self.command(id, What::Install(self.runtimes[id].config.lease), now);
         }
     }
 
     /// The survey is over: every router adopts its role or starts.
-    pub(in crate::process::vrrp::run) fn begin(&mut self, kept: &[bool], now: Instant) {
+    pub(in crate::process::vrrp::run) fn begin(&mut self, kept: &Routers<bool>, now: Instant) {
         let Phase::Surveying = self.phase else {
             return;
         };
         self.phase = Phase::Running;
         let adopt = std::mem::take(&mut self.adopt);
-        for (runtime, kept) in self.runtimes.iter_mut().zip(kept) {
+        for (id, runtime) in self.runtimes.iter_mut() {
             let role = adopt.iter().find(|role| role.router == runtime.config.name);
             let advertised_at = role.and_then(|role| self.clock.instant(role.advertised_at_ns));
-            match advertised_at.filter(|_| *kept) {
+            match advertised_at.filter(|_| kept[id]) {
                 Some(at) => {
                     runtime.advertised_at = Some(at);
                     runtime.machine.handle_adoption(now, at);
@@ -181,15 +176,15 @@ impl<S: Supervisor> Process<S> {
     /// A virtual router whose leases nobody renews is not Active.
     pub(in crate::process::vrrp::run) fn fail_if_host_silent(
         &mut self,
-        index: usize,
+        id: RouterId,
         now: Instant,
     ) {
-        let runtime = &mut self.runtimes[index];
+        let runtime = &mut self.runtimes[id];
         if runtime.host_is_silent(now) {
             let what = "the host thread does not answer".to_owned();
             error!(router = %runtime.config.name, error = %what, "the addresses cannot be held");
             runtime.machine.handle_apply_failed(now, Failure { what });
-            self.perform(index, now);
+            self.perform(id, now);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::ipc::message::{ActiveRole, FromVrrp, ToVrrp, TransitionReport};
 use crate::logic::vrrp::Transition;
 use crate::process::vrrp::boundary::{Received, Sent, Supervisor};
 use crate::process::vrrp::router::RouterRuntime;
+use crate::process::vrrp::routers::RouterId;
 use crate::process::vrrp::status;
 
 impl<S: Supervisor> Process<S> {
@@ -72,7 +73,7 @@ impl<S: Supervisor> Process<S> {
                     .link_sockets
                     .iter()
                     .map(|link_socket| &link_socket.rejections);
-                let statistics = status::statistics(&self.runtimes, elsewhere);
+                let statistics = status::statistics(self.runtimes.values(), elsewhere);
                 self.outbox.push(FromVrrp::Status {
                     id,
                     routers,
@@ -145,7 +146,7 @@ impl<S: Supervisor> Process<S> {
     }
 
     pub(in crate::process::vrrp::run) fn active_roles(&self) -> Vec<ActiveRole> {
-        let active = self.runtimes.iter().filter(|runtime| runtime.is_active());
+        let active = self.runtimes.values().filter(|runtime| runtime.is_active());
         let role = |runtime: &RouterRuntime| {
             let at = runtime.advertised_at?;
             let router = runtime.config.name.clone();
@@ -159,22 +160,22 @@ impl<S: Supervisor> Process<S> {
 
     pub(in crate::process::vrrp::run) fn describe(&self) -> Vec<crate::ipc::control::RouterStatus> {
         let now = Instant::now();
-        let describe = |(index, runtime)| {
+        let describe = |(id, runtime)| {
             let unclaimed = self
-                .link_socket_of(index)
+                .link_socket_of(id)
                 .map(|link_socket| &self.link_sockets[link_socket].rejections);
             status::describe(runtime, unclaimed, now)
         };
-        self.runtimes.iter().enumerate().map(describe).collect()
+        self.runtimes.iter().map(describe).collect()
     }
 
     pub(in crate::process::vrrp::run) fn report_transition(
         &mut self,
-        index: usize,
+        id: RouterId,
         transition: Transition,
         now: Instant,
     ) {
-        let router = &self.runtimes[index].config.name;
+        let router = &self.runtimes[id].config.name;
         let report = TransitionReport::of(router.clone(), &transition, self.clock.ns(now));
         let Transition { from, to, cause } = transition;
         info!(%router, %from, %to, %cause, "state changed");

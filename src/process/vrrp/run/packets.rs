@@ -13,6 +13,7 @@ use crate::process::vrrp::boundary::Supervisor;
 use crate::process::vrrp::host::RouterLink;
 use crate::process::vrrp::link::socket::{Packet, VrrpSocket};
 use crate::process::vrrp::link::sockets::LinkSocket;
+use crate::process::vrrp::routers::RouterId;
 
 impl<S: Supervisor> Process<S> {
     /// Takes in what arrived on every socket.
@@ -55,23 +56,23 @@ impl<S: Supervisor> Process<S> {
             return link_socket.reject(now, Some(envelope.source), Rejection::Length);
         };
         let key = link_socket.socket.key();
-        let runtime = self.runtimes.iter().position(|runtime| {
+        let router = self.runtimes.iter().find(|(_, runtime)| {
             runtime.config.vrid.get() == vrid && runtime.hears(&key.interface, key.family)
         });
-        match runtime {
-            Some(runtime) => self.handle_router_packet(runtime, now, envelope, message),
+        match router {
+            Some((id, _)) => self.handle_router_packet(id, now, envelope, message),
             None => link_socket.reject(now, Some(envelope.source), Rejection::Vrid),
         }
     }
 
     pub(in crate::process::vrrp::run) fn handle_router_packet(
         &mut self,
-        index: usize,
+        id: RouterId,
         now: Instant,
         envelope: &Envelope,
         message: &[u8],
     ) {
-        let runtime = &mut self.runtimes[index];
+        let runtime = &mut self.runtimes[id];
         if runtime.link.local.contains(&envelope.source) {
             return runtime.reject(now, envelope.source, Rejection::OwnSource);
         }
@@ -87,7 +88,7 @@ impl<S: Supervisor> Process<S> {
                     let router = &runtime.config.name;
                     warn!(%router, peer = %envelope.source, cause, "odd advertisements, accepted");
                 }
-                self.perform(index, now);
+                self.perform(id, now);
             }
             Err(reason) => runtime.reject(now, envelope.source, reason),
         }
@@ -95,25 +96,25 @@ impl<S: Supervisor> Process<S> {
 
     pub(in crate::process::vrrp::run) fn set_link(
         &mut self,
-        index: usize,
+        id: RouterId,
         link: RouterLink,
         now: Instant,
     ) {
-        let before = std::mem::replace(&mut self.runtimes[index].link, link).outlet;
+        let before = std::mem::replace(&mut self.runtimes[id].link, link).outlet;
         if let Some(outlet) = before
             && !self
                 .runtimes
-                .iter()
+                .values()
                 .any(|other| other.link.outlet.as_ref() == Some(&outlet))
         {
             self.announcers.close(&outlet);
         }
-        self.connect(index, now);
+        self.connect(id, now);
     }
 
     /// Makes the socket of a router fit its link, and tells the router.
-    pub(in crate::process::vrrp::run) fn connect(&mut self, index: usize, now: Instant) {
-        let runtime = &self.runtimes[index];
+    pub(in crate::process::vrrp::run) fn connect(&mut self, id: RouterId, now: Instant) {
+        let runtime = &self.runtimes[id];
         let (interface, family) = (runtime.config.interface.clone(), runtime.family());
         let ifindex = runtime.link.ifindex;
         let before = self.link_sockets.len();
@@ -123,7 +124,7 @@ impl<S: Supervisor> Process<S> {
         });
         self.sockets_changed |= before != self.link_sockets.len();
         let mut trouble = None;
-        if let (Some(ifindex), None) = (ifindex, self.link_socket_of(index)) {
+        if let (Some(ifindex), None) = (ifindex, self.link_socket_of(id)) {
             match self.open(SocketKey {
                 interface,
                 ifindex,
@@ -136,7 +137,7 @@ impl<S: Supervisor> Process<S> {
                 Err(error) => trouble = Some(error),
             }
         }
-        let runtime = &mut self.runtimes[index];
+        let runtime = &mut self.runtimes[id];
         trouble = trouble.or(runtime.open_outlet().err());
         let mut state = runtime.link.state;
         if let Some(error) = trouble {
@@ -145,8 +146,8 @@ impl<S: Supervisor> Process<S> {
             state = LinkState::Down;
             self.open_at = Some(now + OPEN_AGAIN);
         }
-        self.runtimes[index].machine.handle_link(now, state);
-        self.perform(index, now);
+        self.runtimes[id].machine.handle_link(now, state);
+        self.perform(id, now);
     }
 
     pub(in crate::process::vrrp::run) fn open(&mut self, key: SocketKey) -> io::Result<LinkSocket> {
@@ -157,8 +158,8 @@ impl<S: Supervisor> Process<S> {
         Ok(LinkSocket::new(socket))
     }
 
-    pub(in crate::process::vrrp::run) fn link_socket_of(&self, index: usize) -> Option<usize> {
-        let runtime = &self.runtimes[index];
+    pub(in crate::process::vrrp::run) fn link_socket_of(&self, id: RouterId) -> Option<usize> {
+        let runtime = &self.runtimes[id];
         self.link_sockets.iter().position(|link_socket| {
             let key = link_socket.socket.key();
             runtime.hears(&key.interface, key.family)

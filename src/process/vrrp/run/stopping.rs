@@ -19,14 +19,14 @@ impl<S: Supervisor> Process<S> {
             Phase::Waiting => self.phase = Phase::Over,
             Phase::Surveying | Phase::Running => {
                 let now = Instant::now();
-                for runtime in &mut self.runtimes {
+                for runtime in self.runtimes.values_mut() {
                     runtime.machine.handle_shutdown(now);
                     runtime.machine.hold_unheard(now + hold);
                 }
                 self.perform_all(now);
                 let intervals = self
                     .runtimes
-                    .iter()
+                    .values()
                     .map(|runtime| runtime.config.advertisement_interval);
                 let longest = intervals
                     .max()
@@ -43,7 +43,7 @@ impl<S: Supervisor> Process<S> {
     /// Lets go of what is still held after a stop.
     pub(super) fn release(&mut self) {
         if let Phase::Stopping { .. } = self.phase {
-            for runtime in &mut self.runtimes {
+            for runtime in self.runtimes.values_mut() {
                 runtime.machine.release();
             }
             self.perform_all(Instant::now());
@@ -55,7 +55,7 @@ impl<S: Supervisor> Process<S> {
     pub(super) fn report_when_handed_over(&mut self, now: Instant) {
         if let Phase::Stopping { handed_over_at, .. } = &mut self.phase
             && handed_over_at.is_some_and(|at| at <= now)
-            && !self.runtimes.iter().any(|it| it.machine.is_succeeded())
+            && !self.runtimes.values().any(|it| it.machine.is_succeeded())
         {
             *handed_over_at = None;
             self.outbox.push(FromVrrp::HandedOver);
@@ -83,7 +83,7 @@ impl<S: Supervisor> Process<S> {
             return Ok(());
         };
         host.close();
-        let routers = self.runtimes.iter().map(|runtime| &runtime.config);
+        let routers = self.runtimes.values().map(|runtime| &runtime.config);
         let deadline = Instant::now() + config::release_time(routers);
         loop {
             if let Some(outcome) = host.wait_for_end(BEAT_INTERVAL) {
