@@ -311,7 +311,8 @@ impl World {
                     Action::RenewAddresses
                     | Action::SuppressAddresses
                     | Action::RemoveAddresses
-                    | Action::Announce { .. } => {}
+                    | Action::Announce { .. }
+                    | Action::Warn { .. } => {}
                 }
             }
         }

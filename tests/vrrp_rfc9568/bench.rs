@@ -93,7 +93,12 @@ impl Bench {
 
     pub(crate) fn actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.router.poll_action())
-            .filter(|action| !matches!(action, Action::Report(_) | Action::RenewAddresses))
+            .filter(|action| {
+                !matches!(
+                    action,
+                    Action::Report(_) | Action::RenewAddresses | Action::Warn { .. }
+                )
+            })
             .collect()
     }
 

@@ -278,6 +278,10 @@ impl Host {
                 Action::Report(transition) => {
                     assert_ne!(transition.from, transition.to, "a change");
                 }
+                Action::Warn { source, .. } => {
+                    let own = LinkState::Up { primary: source };
+                    assert_ne!(router.link(), own, "not of ourselves");
+                }
             }
         }
     }

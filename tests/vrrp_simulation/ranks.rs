@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel::logic::track::{PoolState, Tracked, Tracker};
+use evenkeel::logic::track::{Condition, Observed, Source, Tracked, Tracker};
 use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{Fitness, Priority, Rank, Version};
 
@@ -404,11 +404,13 @@ impl Tracking {
                 entry: "web".into(),
                 sync_group: "web".into(),
                 rank: *rank,
-                pools: Some(vec!["webfarm".into()]),
+                conditions: [Source::Proxy, Source::Pool("webfarm".into())]
+                    .map(|source| Condition { source })
+                    .into(),
             };
             let mut tracker = Tracker::new(now, vec![entry]);
-            tracker.handle_proxy_serving(now);
-            tracker.handle_pool(now, "webfarm", PoolState::Serving);
+            tracker.observe(now, Source::Proxy, Observed::Well);
+            tracker.observe(now, Source::Pool("webfarm".into()), Observed::Well);
             tracker
         };
         let trackers: Vec<Tracker> = group.ranks.iter().enumerate().map(tracker).collect();
@@ -438,11 +440,11 @@ impl Tracking {
                 let tracker = &mut self.trackers[at];
                 match self.serves_at[at] {
                     Some(serves_at) if serves_at <= self.group.world.now => {
-                        tracker.handle_proxy_serving(now);
+                        tracker.observe(now, Source::Proxy, Observed::Well);
                         self.serves_at[at] = None;
                     }
                     None if kills(&self.group.world, at) => {
-                        tracker.handle_proxy_died(now);
+                        tracker.observe(now, Source::Proxy, Observed::Failed);
                         self.serves_at[at] = Some(self.group.world.now + SECOND / 10);
                     }
                     Some(_) | None => {}

@@ -615,7 +615,7 @@ impl Wanted {
             Action::RenewAddresses => Self::Host(HostStep::Renew),
             Action::SuppressAddresses => Self::Host(HostStep::Suppress),
             Action::RemoveAddresses => Self::Host(HostStep::Remove),
-            Action::Announce { .. } => return None,
+            Action::Announce { .. } | Action::Warn { .. } => return None,
         })
     }
 }

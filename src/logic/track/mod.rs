@@ -32,19 +32,38 @@ pub struct Tracked {
     pub sync_group: String,
     /// What this node stands with, well and ill.
     pub rank: Rank,
-    /// The pools of the listeners on its addresses; `None` where no listener serves on them.
-    pub pools: Option<Vec<String>>,
+    /// What it needs, the weightiest first; empty where it stands whatever happens.
+    pub conditions: Vec<Condition>,
 }
 
-/// What is known of a pool.
+/// One thing that an entry needs: where it fails the entry is ill, at the priority that its rank
+/// leaves for this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// What is observed.
+    pub source: Source,
+}
+
+/// What is observed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The proxy that serves on the addresses.
+    Proxy,
+    /// A pool behind them, by name.
+    Pool(String),
+}
+
+/// What was observed of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolState {
-    /// Not every backend has been probed, and none is up.
+pub enum Observed {
+    /// Nothing is known yet: of a pool, not every backend has been probed and none is up.
     Unknown,
-    /// At least one backend is up.
-    Serving,
-    /// All were probed and none is up.
-    Lost,
+    /// It does what it is there for: the proxy accepts connections on every listener, at least one
+    /// backend of a pool is up.
+    Well,
+    /// It does not: the proxy died, or was killed because it was silent, and is being restarted;
+    /// all backends of a pool were probed and none is up.
+    Failed,
 }
 
 /// The verdict on one entry, and why.
@@ -61,7 +80,7 @@ pub struct Verdict {
 pub struct Tracker {
     entries: Vec<Tracked>,
     proxy: Proxy,
-    pools: BTreeMap<String, PoolState>,
+    observed: BTreeMap<Source, Observed>,
     told: BTreeMap<String, Verdict>,
 }
 
@@ -71,24 +90,19 @@ impl Tracker {
         Self {
             entries,
             proxy: Proxy::new(now),
-            pools: BTreeMap::new(),
+            observed: BTreeMap::new(),
             told: BTreeMap::new(),
         }
     }
 
-    /// The proxy accepts connections on every listener.
-    pub fn handle_proxy_serving(&mut self, now: Instant) {
-        self.proxy.handle_serving(now);
-    }
-
-    /// The proxy died, or was killed because it was silent; it is being restarted.
-    pub fn handle_proxy_died(&mut self, now: Instant) {
-        self.proxy.handle_died(now);
-    }
-
-    /// A pool was probed.
-    pub fn handle_pool(&mut self, _now: Instant, pool: &str, state: PoolState) {
-        self.pools.insert(pool.to_owned(), state);
+    /// Something was observed.
+    pub fn observe(&mut self, now: Instant, source: Source, observed: Observed) {
+        match (&source, observed) {
+            (Source::Proxy, Observed::Unknown) => {}
+            (Source::Proxy, Observed::Well) => self.proxy.handle_serving(now),
+            (Source::Proxy, Observed::Failed) => self.proxy.handle_died(now),
+            (Source::Pool(_), _) => drop(self.observed.insert(source, observed)),
+        }
     }
 
     /// Acts on what is due.
@@ -118,94 +132,101 @@ impl Tracker {
     }
 
     fn judge(&self, tracked: &Tracked) -> Verdict {
-        match self.condition(tracked) {
-            Condition::Well => Verdict {
+        match self.standing(tracked) {
+            Standing::Well => Verdict {
                 fitness: Fitness::Ready(tracked.rank.well()),
                 reason: String::new(),
             },
-            Condition::Unready(reason) => Verdict {
+            Standing::Unready(reason) => Verdict {
                 fitness: Fitness::Unready,
                 reason,
             },
             // A restart is not a failover: as long as it is not late, what was said still holds.
-            Condition::Restarting => {
+            Standing::Restarting => {
                 let told = self.told.get(&tracked.entry).cloned();
                 told.unwrap_or_else(|| Verdict {
                     fitness: Fitness::Unready,
                     reason: "the proxy is starting".into(),
                 })
             }
-            Condition::Ill(illness, reason) => Verdict {
-                fitness: match (tracked.rank.ill(), illness) {
+            Standing::Ill(source, reason) => Verdict {
+                fitness: match (tracked.rank.ill(), source) {
                     (Some(priority), _) => Fitness::Ready(priority),
-                    (None, Illness::Pool) => Fitness::Ready(tracked.rank.well()),
-                    (None, Illness::Proxy) => Fitness::Unready,
+                    (None, Source::Pool(_)) => Fitness::Ready(tracked.rank.well()),
+                    (None, Source::Proxy) => Fitness::Unready,
                 },
                 reason,
             },
         }
     }
 
-    /// The condition of an entry: its own, unless that is better than what another of its group is
-    /// ill with.
-    fn condition(&self, tracked: &Tracked) -> Condition {
-        let own = self.own_condition(tracked);
+    /// How an entry stands: by its own conditions, unless that is better than what another of its
+    /// group is ill with.
+    fn standing<'a>(&'a self, tracked: &'a Tracked) -> Standing<'a> {
+        let own = self.own_standing(tracked);
         match own {
-            Condition::Ill(..) | Condition::Restarting => return own,
-            Condition::Well | Condition::Unready(_) => {}
+            Standing::Ill(..) | Standing::Restarting => return own,
+            Standing::Well | Standing::Unready(_) => {}
         }
         let others = self
             .entries
             .iter()
             .filter(|other| other.sync_group == tracked.sync_group && other.entry != tracked.entry);
         for other in others {
-            match self.own_condition(other) {
-                Condition::Ill(illness, reason) => {
+            match self.own_standing(other) {
+                Standing::Ill(source, reason) => {
                     let reason = format!("it moves with {}: {reason}", other.entry);
-                    return Condition::Ill(illness, reason);
+                    return Standing::Ill(source, reason);
                 }
-                Condition::Restarting => return Condition::Restarting,
-                Condition::Well | Condition::Unready(_) => {}
+                Standing::Restarting => return Standing::Restarting,
+                Standing::Well | Standing::Unready(_) => {}
             }
         }
         own
     }
 
-    fn own_condition(&self, tracked: &Tracked) -> Condition {
-        let Some(pools) = &tracked.pools else {
-            return Condition::Well;
-        };
-        if let Some(complaint) = self.proxy.complaint() {
-            return Condition::Ill(Illness::Proxy, complaint.to_string());
+    /// How an entry stands by its own conditions: the first that fails decides, then the first of
+    /// which nothing is known.
+    fn own_standing<'a>(&'a self, tracked: &'a Tracked) -> Standing<'a> {
+        let mut unready = None;
+        for Condition { source } in &tracked.conditions {
+            match self.state(source) {
+                standing @ (Standing::Ill(..) | Standing::Restarting) => return standing,
+                Standing::Unready(reason) => drop(unready.get_or_insert(reason)),
+                Standing::Well => {}
+            }
         }
-        if self.proxy.is_starting() {
-            return Condition::Restarting;
-        }
-        let state = |pool: &&String| self.pools.get(*pool).copied().unwrap_or(PoolState::Unknown);
-        let first = |wanted| pools.iter().find(|pool| state(pool) == wanted);
-        if let Some(pool) = first(PoolState::Lost) {
-            let reason = format!("pool {pool} has lost all its backends");
-            return Condition::Ill(Illness::Pool, reason);
-        }
-        match first(PoolState::Unknown) {
-            Some(pool) => Condition::Unready(format!("pool {pool} has not been probed yet")),
-            None => Condition::Well,
+        unready.map_or(Standing::Well, Standing::Unready)
+    }
+
+    /// How an entry would stand that needs this alone.
+    fn state<'a>(&'a self, source: &'a Source) -> Standing<'a> {
+        match source {
+            Source::Proxy => match self.proxy.complaint() {
+                Some(complaint) => Standing::Ill(source, complaint.to_string()),
+                None if self.proxy.is_starting() => Standing::Restarting,
+                None => Standing::Well,
+            },
+            Source::Pool(pool) => match self.observed.get(source) {
+                Some(Observed::Well) => Standing::Well,
+                Some(Observed::Failed) => {
+                    Standing::Ill(source, format!("pool {pool} has lost all its backends"))
+                }
+                Some(Observed::Unknown) | None => {
+                    Standing::Unready(format!("pool {pool} has not been probed yet"))
+                }
+            },
         }
     }
 }
 
-/// What an entry is like, and why.
-enum Condition {
+/// How an entry stands, and why.
+enum Standing<'a> {
     Well,
     Unready(String),
+    /// The proxy is being restarted, and is not late.
     Restarting,
-    Ill(Illness, String),
-}
-
-#[derive(Clone, Copy)]
-enum Illness {
-    Proxy,
-    Pool,
+    Ill(&'a Source, String),
 }
 
 #[cfg(test)]

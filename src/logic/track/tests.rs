@@ -19,8 +19,16 @@ fn tracked(pools: Option<&[&str]>) -> Tracked {
         entry: "web".into(),
         sync_group: "web".into(),
         rank: rank("lb1", &[("lb1", 150), ("lb2", 100)]),
-        pools: pools.map(|pools| pools.iter().map(ToString::to_string).collect()),
+        conditions: pools.map_or(Vec::new(), |pools| {
+            let pools = pools.iter().map(|name| pool(name));
+            let sources = std::iter::once(Source::Proxy).chain(pools);
+            sources.map(|source| Condition { source }).collect()
+        }),
     }
+}
+
+fn pool(name: &str) -> Source {
+    Source::Pool(name.into())
 }
 
 fn ready(priority: u8) -> Fitness {
@@ -30,8 +38,8 @@ fn ready(priority: u8) -> Fitness {
 /// A tracker whose proxy serves and whose only pool is up.
 fn serving(now: Instant, entries: Vec<Tracked>) -> Tracker {
     let mut tracker = Tracker::new(now, entries);
-    tracker.handle_proxy_serving(now);
-    tracker.handle_pool(now, "webfarm", PoolState::Serving);
+    tracker.observe(now, Source::Proxy, Observed::Well);
+    tracker.observe(now, pool("webfarm"), Observed::Well);
     tracker
 }
 
@@ -50,8 +58,8 @@ fn reason<'a>(tracker: &'a mut Tracker, entry: &str) -> &'a str {
 }
 
 fn die(tracker: &mut Tracker, at: Instant) {
-    tracker.handle_proxy_died(at);
-    tracker.handle_proxy_serving(at);
+    tracker.observe(at, Source::Proxy, Observed::Failed);
+    tracker.observe(at, Source::Proxy, Observed::Well);
 }
 
 #[test]
@@ -66,15 +74,15 @@ fn node_is_unready_until_the_proxy_serves_and_its_pools_are_probed() {
     let now = Instant::now();
     let mut tracker = Tracker::new(now, vec![tracked(Some(&["webfarm", "api"]))]);
     assert_eq!(fitness(&mut tracker), Fitness::Unready);
-    tracker.handle_proxy_serving(now);
+    tracker.observe(now, Source::Proxy, Observed::Well);
     assert_eq!(fitness(&mut tracker), Fitness::Unready);
-    tracker.handle_pool(now, "webfarm", PoolState::Serving);
+    tracker.observe(now, pool("webfarm"), Observed::Well);
     assert_eq!(fitness(&mut tracker), Fitness::Unready);
     assert_eq!(
         reason(&mut tracker, "web"),
         "pool api has not been probed yet"
     );
-    tracker.handle_pool(now, "api", PoolState::Serving);
+    tracker.observe(now, pool("api"), Observed::Well);
     assert_eq!(fitness(&mut tracker), ready(150));
 }
 
@@ -94,13 +102,13 @@ fn ill_node_stands_below_every_node_of_the_file_that_can_serve_whatever_the_numb
             };
             let mut tracker = serving(now, vec![own]);
             assert_eq!(fitness(&mut tracker), Fitness::Ready(rank.well()));
-            tracker.handle_pool(now, "webfarm", PoolState::Lost);
+            tracker.observe(now, pool("webfarm"), Observed::Failed);
             let Fitness::Ready(ill) = fitness(&mut tracker) else {
                 panic!("never out of the election");
             };
             assert!(ill < beside.well(), "{ill} is below {beside:?}");
             assert!(Some(ill) != beside.ill(), "and no tie among the ill");
-            tracker.handle_pool(now, "webfarm", PoolState::Serving);
+            tracker.observe(now, pool("webfarm"), Observed::Well);
             assert_eq!(fitness(&mut tracker), Fitness::Ready(rank.well()));
             for second in 0..3 {
                 die(&mut tracker, now + SECOND * second);
@@ -120,7 +128,7 @@ fn node_beside_which_the_file_names_no_other_is_1_when_it_is_ill_and_never_1_whe
         own.rank = Rank::alone(Priority::new(base).unwrap());
         let mut tracker = serving(now, vec![own]);
         assert_eq!(fitness(&mut tracker), ready(well));
-        tracker.handle_pool(now, "webfarm", PoolState::Lost);
+        tracker.observe(now, pool("webfarm"), Observed::Failed);
         assert_eq!(fitness(&mut tracker), ready(1));
         assert_eq!(
             reason(&mut tracker, "web"),
@@ -133,26 +141,30 @@ fn node_beside_which_the_file_names_no_other_is_1_when_it_is_ill_and_never_1_whe
 fn one_lost_pool_of_several_is_enough_also_while_another_has_not_been_probed() {
     let now = Instant::now();
     let mut tracker = serving(now, vec![tracked(Some(&["webfarm", "api", "images"]))]);
-    tracker.handle_pool(now, "api", PoolState::Lost);
+    tracker.observe(now, pool("api"), Observed::Failed);
     assert_eq!(fitness(&mut tracker), ready(2));
-    tracker.handle_pool(now, "images", PoolState::Serving);
+    tracker.observe(now, pool("images"), Observed::Well);
     assert_eq!(fitness(&mut tracker), ready(2));
-    tracker.handle_pool(now, "api", PoolState::Serving);
+    tracker.observe(now, pool("api"), Observed::Well);
     assert_eq!(fitness(&mut tracker), ready(150));
 }
 
 #[test]
 fn restart_in_time_changes_nothing_neither_for_a_well_node_nor_for_an_ill_one() {
-    for state in [PoolState::Serving, PoolState::Lost] {
+    for state in [Observed::Well, Observed::Failed] {
         let now = Instant::now();
         let mut tracker = serving(now, vec![tracked(Some(&["webfarm"]))]);
-        tracker.handle_pool(now, "webfarm", state);
+        tracker.observe(now, pool("webfarm"), state);
         let before = fitness(&mut tracker);
-        tracker.handle_proxy_died(now);
+        tracker.observe(now, Source::Proxy, Observed::Failed);
         assert_eq!(tracker.poll_change(), None);
         tracker.handle_timeout(now + Duration::from_millis(199));
         assert_eq!(tracker.poll_change(), None);
-        tracker.handle_proxy_serving(now + Duration::from_millis(199));
+        tracker.observe(
+            now + Duration::from_millis(199),
+            Source::Proxy,
+            Observed::Well,
+        );
         assert_eq!(tracker.poll_change(), None);
         assert_eq!(fitness(&mut tracker), before);
     }
@@ -163,14 +175,14 @@ fn proxy_that_is_late_lowers_the_priority_until_it_has_served_in_calm() {
     let now = Instant::now();
     let mut tracker = serving(now, vec![tracked(Some(&["webfarm"]))]);
     assert_eq!(fitness(&mut tracker), ready(150));
-    tracker.handle_proxy_died(now);
+    tracker.observe(now, Source::Proxy, Observed::Failed);
     let late_at = now + Duration::from_millis(200);
     assert_eq!(tracker.poll_timeout(), Some(late_at));
     tracker.handle_timeout(late_at);
     assert_eq!(fitness(&mut tracker), ready(2));
     let why = "the proxy did not serve in time: well when it has served for 10 s";
     assert_eq!(reason(&mut tracker, "web"), why);
-    tracker.handle_proxy_serving(now + SECOND);
+    tracker.observe(now + SECOND, Source::Proxy, Observed::Well);
     assert_eq!(tracker.poll_change(), None, "one word for one illness");
     assert_eq!(tracker.poll_timeout(), Some(now + SECOND * 11));
     tracker.handle_timeout(now + SECOND * 11);
@@ -182,7 +194,7 @@ fn proxy_that_never_serves_lowers_the_priority_in_the_end() {
     let now = Instant::now();
     let mut tracker = Tracker::new(now, vec![tracked(Some(&["webfarm"]))]);
     assert_eq!(fitness(&mut tracker), Fitness::Unready);
-    tracker.handle_proxy_died(now + SECOND);
+    tracker.observe(now + SECOND, Source::Proxy, Observed::Failed);
     tracker.handle_timeout(now + SECOND * 5);
     assert_eq!(fitness(&mut tracker), ready(2));
 }
@@ -229,9 +241,9 @@ fn entries_that_move_together_are_ill_together_and_others_are_not() {
     let mut tracker = Tracker::new(now, entries);
     assert_eq!(fitness_of(&mut tracker, "lan"), Fitness::Unready);
     assert_eq!(fitness_of(&mut tracker, "alone"), ready(150));
-    tracker.handle_proxy_serving(now);
-    tracker.handle_pool(now, "webfarm", PoolState::Lost);
-    tracker.handle_pool(now, "mailfarm", PoolState::Serving);
+    tracker.observe(now, Source::Proxy, Observed::Well);
+    tracker.observe(now, pool("webfarm"), Observed::Failed);
+    tracker.observe(now, pool("mailfarm"), Observed::Well);
     let all =
         |tracker: &mut Tracker| ["web", "lan", "alone", "mail"].map(|e| fitness_of(tracker, e));
     let lost = [ready(2), ready(2), ready(150), ready(150)];
@@ -240,10 +252,10 @@ fn entries_that_move_together_are_ill_together_and_others_are_not() {
         reason(&mut tracker, "lan"),
         "it moves with web: pool webfarm has lost all its backends"
     );
-    tracker.handle_proxy_died(now);
+    tracker.observe(now, Source::Proxy, Observed::Failed);
     assert_eq!(all(&mut tracker), lost, "a restart changes nothing");
-    tracker.handle_proxy_serving(now);
-    tracker.handle_pool(now, "webfarm", PoolState::Serving);
+    tracker.observe(now, Source::Proxy, Observed::Well);
+    tracker.observe(now, pool("webfarm"), Observed::Well);
     assert_eq!(all(&mut tracker), [150; 4].map(ready));
     for _ in 0..3 {
         die(&mut tracker, now);
@@ -263,7 +275,7 @@ fn owner_is_never_lowered_but_does_not_preempt_while_its_proxy_is_ill() {
     own.rank = Rank::owner();
     let mut tracker = serving(now, vec![own]);
     assert_eq!(fitness(&mut tracker), ready(255));
-    tracker.handle_pool(now, "webfarm", PoolState::Lost);
+    tracker.observe(now, pool("webfarm"), Observed::Failed);
     assert_eq!(fitness(&mut tracker), ready(255));
     assert_eq!(
         reason(&mut tracker, "web"),

@@ -32,6 +32,7 @@
 //! - §8.3.1: an advertisement from our own address is ignored, also in a tie.
 
 pub mod announce;
+pub mod anomaly;
 pub mod counters;
 pub mod interval;
 pub mod packet;
@@ -41,6 +42,7 @@ pub mod sync_group;
 pub mod state;
 
 pub use announce::AnnouncementPlan;
+pub use anomaly::Anomaly;
 pub use counters::Counters;
 pub use packet::{Advertisement, ChecksumForm, Envelope, Rejection};
 pub use packet_v2::Authentication;

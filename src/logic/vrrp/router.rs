@@ -39,6 +39,7 @@ pub use super::state::{
 };
 
 use super::announce::Announcements;
+use super::anomaly::Warnings;
 use super::interval;
 use super::packet::Rejection;
 use crate::model::{AdverInterval, Fitness, Priority};
@@ -107,6 +108,7 @@ pub struct VirtualRouter {
     peer: Option<Peer>,
     last_transition: Option<(Instant, Transition)>,
     counters: Counters,
+    warnings: Warnings,
     actions: VecDeque<Action>,
 }
 
@@ -134,6 +136,7 @@ impl VirtualRouter {
             peer: None,
             last_transition: None,
             counters: Counters::default(),
+            warnings: Warnings::default(),
             actions: VecDeque::with_capacity(ACTIONS_MAX),
             parameters,
         }

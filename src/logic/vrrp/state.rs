@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::announce::{AnnouncementPlan, Announcements};
+use super::anomaly::Anomaly;
 use crate::model::{AdverInterval, FaultCause, Priority, Version, Vrid};
 
 /// Whether a higher-priority Backup replaces a lower-priority Active (Preempt_Mode, RFC 9568 §6.1).
@@ -280,6 +281,13 @@ pub enum Action {
     },
     /// Tell people.
     Report(Transition),
+    /// Tell people that an advertisement was accepted although something is wrong with it.
+    Warn {
+        /// What.
+        anomaly: Anomaly,
+        /// Who has sent it.
+        source: IpAddr,
+    },
 }
 
 /// What the kernel refused.

@@ -2,9 +2,10 @@
 
 use crate::config::Config;
 use crate::ipc::message::PoolHealth;
-use crate::logic::track::{PoolState, Tracked};
+use crate::logic::track::{Condition, Observed, Source, Tracked};
 
-/// Returns what each entry depends on: the pools of the listeners that serve on its addresses.
+/// Returns what each entry depends on: where listeners serve on its addresses, the proxy and the
+/// pools of those.
 pub(super) fn tracked(config: &Config) -> Vec<Tracked> {
     let mut all: Vec<Tracked> = Vec::new();
     for router in &config.virtual_routers {
@@ -12,31 +13,36 @@ pub(super) fn tracked(config: &Config) -> Vec<Tracked> {
         if all.iter().any(|tracked| tracked.entry == *entry) {
             continue;
         }
-        let mut pools: Vec<String> = Vec::new();
+        let mut conditions: Vec<Condition> = Vec::new();
+        let mut need = |source| {
+            let condition = Condition { source };
+            if !conditions.contains(&condition) {
+                conditions.push(condition);
+            }
+        };
         let on_it = |name: &Option<String>| name.as_ref() == Some(entry);
         for listener in config.listeners.iter().filter(|l| on_it(&l.virtual_router)) {
-            if !pools.contains(&listener.pool) {
-                pools.push(listener.pool.clone());
-            }
+            need(Source::Proxy);
+            need(Source::Pool(listener.pool.clone()));
         }
         all.push(Tracked {
             entry: entry.clone(),
             sync_group: router.sync_group.clone(),
             rank: router.rank,
-            pools: (!pools.is_empty()).then_some(pools),
+            conditions,
         });
     }
     all
 }
 
-/// Returns what a pool is worth to the virtual routers in front of it.
-pub(super) fn pool_state(health: &PoolHealth) -> PoolState {
+/// Returns what the health of its backends says of a pool.
+pub(super) fn observed(health: &PoolHealth) -> Observed {
     if health.backends.values().any(|up| *up) {
-        PoolState::Serving
+        Observed::Well
     } else if health.probed {
-        PoolState::Lost
+        Observed::Failed
     } else {
-        PoolState::Unknown
+        Observed::Unknown
     }
 }
 

@@ -16,7 +16,6 @@ pub mod clock;
 pub mod host;
 pub mod realtime;
 pub mod outbox;
-pub mod anomaly;
 pub mod run;
 pub mod router;
 pub mod status;

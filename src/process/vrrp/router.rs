@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::anomaly::Anomalies;
 use super::host::{Answer, Command, RouterLink, What};
 use super::link::frames::Announcers;
 use super::link::socket::VrrpSocket;
@@ -42,8 +41,6 @@ pub struct RouterRuntime {
     pub peers: Vec<HeardPeer>,
     /// What was refused of what bore its VRID.
     pub rejections: Rejections,
-    /// What was said of advertisements that were accepted.
-    pub anomalies: Anomalies,
     /// Addresses that somebody else removed and that were put back.
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
@@ -100,7 +97,6 @@ impl RouterRuntime {
             made_at: now,
             peers: Vec::new(),
             rejections: Rejections::default(),
-            anomalies: Anomalies::default(),
             put_back: 0,
             send_failures: 0,
             sync_group,

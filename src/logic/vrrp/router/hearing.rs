@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{
     Action, Announcements, Cause, LinkState, Peer, Preempt, State, VirtualRouter, interval,
 };
+use crate::logic::vrrp::anomaly::Anomaly;
 use crate::logic::vrrp::packet::{Advertisement, same_addresses};
 use crate::model::{AdverInterval, Fitness, Priority, Version};
 
@@ -24,7 +25,7 @@ impl VirtualRouter {
             self.counters.own_source_received += 1;
             return;
         }
-        self.count(advertisement);
+        self.count(now, source, advertisement);
         self.note_peer(now, source, advertisement);
         match self.state {
             State::Initialize { .. } => self.hear_in_initialize(now, source, advertisement),
@@ -218,25 +219,41 @@ impl VirtualRouter {
         interval::answer_interval(self.parameters.advertisement_interval)
     }
 
-    fn count(&mut self, advertisement: &Advertisement) {
-        let counters = &mut self.counters;
+    fn count(&mut self, now: Instant, source: IpAddr, advertisement: &Advertisement) {
+        let (ours, counters) = (&self.parameters, &mut self.counters);
         counters.advertisements_received += 1;
         if advertisement.priority == Priority::LEAVING {
             counters.priority_zero_received += 1;
         }
-        if advertisement.interval != self.parameters.advertisement_interval {
-            counters.interval_errors += 1;
-        }
-        if !same_addresses(&advertisement.addresses, &self.parameters.addresses) {
-            counters.address_list_errors += 1;
-        }
-        if advertisement.lacks_link_local() {
-            counters.link_local_missing += 1;
-        }
         // Erratum 8298: detected and shown, but processed.
-        let owners = [advertisement.priority, self.parameters.priority];
-        if owners == [Priority::OWNER; 2] {
-            counters.owner_conflicts += 1;
+        let owners = [advertisement.priority, ours.priority] == [Priority::OWNER; 2];
+        let anomalies = [
+            (
+                owners,
+                Anomaly::OwnerConflict,
+                &mut counters.owner_conflicts,
+            ),
+            (
+                advertisement.interval != ours.advertisement_interval,
+                Anomaly::OtherInterval,
+                &mut counters.interval_errors,
+            ),
+            (
+                !same_addresses(&advertisement.addresses, &ours.addresses),
+                Anomaly::OtherAddresses,
+                &mut counters.address_list_errors,
+            ),
+            (
+                advertisement.lacks_link_local(),
+                Anomaly::LinkLocalMissing,
+                &mut counters.link_local_missing,
+            ),
+        ];
+        for (is_so, anomaly, counter) in anomalies {
+            *counter += u64::from(is_so);
+            if is_so && self.warnings.is_due(anomaly, now) {
+                self.actions.push_back(Action::Warn { anomaly, source });
+            }
         }
     }
 

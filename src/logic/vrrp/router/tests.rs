@@ -4,6 +4,7 @@
 //! `tests/vrrp_simulation.rs`.
 
 mod adoption;
+mod anomalies;
 mod stopped;
 
 use std::fmt::Write as _;
@@ -518,7 +519,7 @@ impl Bench {
 
     fn take(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.router.poll_action())
-            .filter(|action| !matches!(action, Action::Report(_)))
+            .filter(|action| !matches!(action, Action::Report(_) | Action::Warn { .. }))
             .collect()
     }
 
@@ -531,7 +532,8 @@ impl Bench {
                 | Action::RenewAddresses
                 | Action::SuppressAddresses
                 | Action::RemoveAddresses
-                | Action::Announce { .. } => None,
+                | Action::Announce { .. }
+                | Action::Warn { .. } => None,
             })
             .collect()
     }
@@ -588,14 +590,15 @@ impl Bench {
             ),
         };
         let actions: Vec<String> = std::iter::from_fn(|| self.router.poll_action())
-            .map(|action| match action {
-                Action::SendAdvertisement { priority } => format!("send {priority}"),
-                Action::InstallAddresses => "install".to_owned(),
-                Action::RenewAddresses => "renew".to_owned(),
-                Action::SuppressAddresses => "suppress".to_owned(),
-                Action::RemoveAddresses => "remove".to_owned(),
-                Action::Announce { rounds } => format!("announce {rounds}"),
-                Action::Report(transition) => format!("report: {}", transition.cause),
+            .filter_map(|action| match action {
+                Action::SendAdvertisement { priority } => Some(format!("send {priority}")),
+                Action::InstallAddresses => Some("install".to_owned()),
+                Action::RenewAddresses => Some("renew".to_owned()),
+                Action::SuppressAddresses => Some("suppress".to_owned()),
+                Action::RemoveAddresses => Some("remove".to_owned()),
+                Action::Announce { rounds } => Some(format!("announce {rounds}")),
+                Action::Report(transition) => Some(format!("report: {}", transition.cause)),
+                Action::Warn { .. } => None,
             })
             .collect();
         format!("{state} [{}]", actions.join(", "))

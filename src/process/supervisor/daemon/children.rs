@@ -10,9 +10,10 @@ use super::asked::ProxyPart;
 use super::belief::{LACKING_MAX, keep_sockets};
 use crate::ipc::message::{FromProxy, FromVrrp, StateName, ToVrrp};
 use crate::logic::lifecycle::Phase;
+use crate::logic::track::{Observed, Source};
 use crate::model::{Fitness, RouterName};
 use crate::process::role::Role;
-use crate::process::supervisor::tracking::pool_state;
+use crate::process::supervisor::tracking::observed;
 
 impl Daemon {
     pub(super) fn handle_vrrp(&mut self, message: FromVrrp, descriptors: Vec<OwnedFd>) {
@@ -110,11 +111,11 @@ impl Daemon {
             FromProxy::Lacking(what) => self.note_lacking(Role::Proxy, what),
             FromProxy::Ready => {
                 self.proxy_ready = true;
-                self.tracker.handle_proxy_serving(now);
+                self.tracker.observe(now, Source::Proxy, Observed::Well);
             }
             FromProxy::Health(health) => {
-                self.tracker
-                    .handle_pool(now, &health.pool, pool_state(&health));
+                let pool = Source::Pool(health.pool.clone());
+                self.tracker.observe(now, pool, observed(&health));
                 self.health.insert(health.pool.clone(), health);
             }
             FromProxy::Status {
@@ -151,7 +152,8 @@ impl Daemon {
             Phase::Running => {
                 tracing::error!(child, pid, %ended, "process died, restarting it");
                 // To reap it may have taken longer than a restart may.
-                self.tracker.handle_proxy_died(Instant::now());
+                self.tracker
+                    .observe(Instant::now(), Source::Proxy, Observed::Failed);
             }
             Phase::HandingOver { .. } => {
                 tracing::error!(child, pid, %ended, "process died while stopping");

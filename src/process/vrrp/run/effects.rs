@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Process;
 use crate::logic::vrrp::sync_group::{self, GroupCommand};
@@ -57,6 +57,10 @@ impl<S: Supervisor> Process<S> {
                 Action::RemoveAddresses => self.withdraw(id, What::Remove, now),
                 Action::Announce { rounds } => self.runtimes[id].begin_announcing(rounds, now),
                 Action::Report(transition) => self.report_transition(id, transition, now),
+                Action::Warn { anomaly, source } => {
+                    let (router, cause) = (&self.runtimes[id].config.name, anomaly.as_str());
+                    warn!(%router, peer = %source, cause, "odd advertisements, accepted");
+                }
             }
         }
     }

@@ -79,15 +79,9 @@ impl<S: Supervisor> Process<S> {
         match runtime.parse(envelope, message) {
             Ok((advertisement, form)) => {
                 runtime.note_peer(now, envelope.source, &advertisement, form);
-                let before = runtime.machine.counters();
                 runtime
                     .machine
                     .handle_advertisement(now, envelope.source, &advertisement);
-                let after = runtime.machine.counters();
-                for cause in runtime.anomalies.of(&before, &after, now) {
-                    let router = &runtime.config.name;
-                    warn!(%router, peer = %envelope.source, cause, "odd advertisements, accepted");
-                }
                 self.perform(id, now);
             }
             Err(reason) => runtime.reject(now, envelope.source, reason),
