@@ -19,9 +19,10 @@ use evenkeel::ipc::message::{SocketKey, ToVrrp};
 use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{AdverInterval, Family, Priority, RouterName, VirtualAddress, Vrid};
 use evenkeel::process::vrrp::host::{
-    Acceptance, Answer, Command, Event, Host, Leftovers, Ownership, RouterSpec, What,
+    Acceptance, Command, Event, Host, Leftovers, Ownership, RouterSpec, What,
 };
 use evenkeel::process::vrrp::link::socket::VrrpSocket;
+use evenkeel::process::vrrp::routers::{RouterId, Routers};
 
 use daemon::Daemon;
 use namespace::Pair;
@@ -170,9 +171,10 @@ fn the_kernel_ends_a_lease_that_nobody_renews() {
             .unwrap();
     }
     let installed_at = Instant::now();
-    wait_for_event(&host, |event| {
-        matches!(event, Event::Applied(Answer { router: 1, .. }))
-    });
+    wait_for_event(
+        &host,
+        |event| matches!(event, Event::Applied(answer) if answer.router == router(1)),
+    );
     assert!(
         pair.one.has(VIRTUAL_V4) && pair.one.has(VIRTUAL_V6),
         "both are there"
@@ -251,7 +253,9 @@ fn a_leftover_that_differs_is_replaced_and_one_of_ours_is_removed_at_the_start()
         acceptance: Acceptance::Accept,
         leftovers: Leftovers::Remove,
     };
-    let before = pair.one.run(|| Host::start(vec![spec]).unwrap());
+    let before = pair
+        .one
+        .run(|| Host::start(Routers::first(vec![spec])).unwrap());
     before
         .command(command(0, 1, What::Install(Duration::from_secs(60))))
         .unwrap();
@@ -291,7 +295,9 @@ fn five_hundred_addresses_are_installed_at_once() {
         acceptance: Acceptance::Accept,
         leftovers: Leftovers::Remove,
     };
-    let host = pair.one.run(|| Host::start(vec![spec]).unwrap());
+    let host = pair
+        .one
+        .run(|| Host::start(Routers::first(vec![spec])).unwrap());
     wait_for_event(&host, |event| matches!(event, Event::Surveyed(_)));
     let asked_at = Instant::now();
     host.command(command(0, 1, What::Install(LEASE))).unwrap();
@@ -482,22 +488,26 @@ fn read_config(text: &str, _node: &str) -> Result<Vec<VirtualRouterConfig>, Conf
     Ok(routers(text.parse().unwrap()))
 }
 
-fn specs(leftovers: Leftovers) -> Vec<RouterSpec> {
-    FAMILIES
-        .map(|family| RouterSpec {
-            interface: "eth0".into(),
-            addresses: addresses(family).into(),
-            virtual_mac: None,
-            ownership: Ownership::Lease,
-            acceptance: Acceptance::Accept,
-            leftovers,
-        })
-        .into()
+fn specs(leftovers: Leftovers) -> Routers<RouterSpec> {
+    let specs = FAMILIES.map(|family| RouterSpec {
+        interface: "eth0".into(),
+        addresses: addresses(family).into(),
+        virtual_mac: None,
+        ownership: Ownership::Lease,
+        acceptance: Acceptance::Accept,
+        leftovers,
+    });
+    Routers::first(specs.into())
 }
 
-fn command(router: usize, generation: u64, what: What) -> Command {
+/// Returns the virtual router in this place, among those of `specs`.
+fn router(place: usize) -> RouterId {
+    Routers::first(vec![(); FAMILIES.len()]).ids()[place]
+}
+
+fn command(place: usize, generation: u64, what: What) -> Command {
     Command {
-        router,
+        router: router(place),
         generation,
         not_after: Instant::now() + PATIENCE,
         what,

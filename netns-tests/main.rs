@@ -5,21 +5,12 @@
 //! leaves nothing. A peer that is not installed is a failure that says which package has it.
 
 mod clients;
+mod daemon;
 mod demo;
-mod endurance;
-mod failover;
 mod host;
-mod hostile;
 mod interop;
 mod lab;
-mod notify;
-mod privileges;
-mod shortages;
-mod ranks;
-mod systemd;
-mod supervisor;
-mod stop;
-mod traffic;
+mod pair;
 mod tutorial;
 mod virtual_mac;
 mod wire;

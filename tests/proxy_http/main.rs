@@ -8,20 +8,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod rig;
-mod relaying;
-mod fields;
-mod refusals;
-mod upgrades;
-mod failures;
-mod full_house;
-mod timeouts;
-mod limits;
-mod balance;
-mod queue;
+mod queues;
+mod messages;
+mod connections;
+mod pools;
 mod life;
 mod drain;
-mod endings;
-mod held;
-mod piped;
-mod queues;
 mod bounds;

@@ -4,8 +4,8 @@
 //! A child is this same program, started again under the name of its role with its channel as
 //! standard input. The first thing it does, before any thread exists (capabilities, landlock and
 //! seccomp belong to threads), is [`confine`]. Programs that operators bring are no children: see
-//! `programs`. `netns-tests/privileges.rs` reads the result off the running processes; `tests` here
-//! tries every denied call in one.
+//! `programs`. `netns-tests/daemon/privileges.rs` reads the result off the running processes;
+//! `tests` here tries every denied call in one.
 
 mod calls;
 mod capabilities;

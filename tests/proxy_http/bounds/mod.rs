@@ -84,15 +84,15 @@ const TABLE: &[(&str, Tried)] = &[
     ("listener body_bytes", Tried::Messages),
     (
         "listener connections",
-        Tried::Tests("tests/proxy_http/limits.rs", CONNECTIONS),
+        Tried::Tests("tests/proxy_http/connections/limits.rs", CONNECTIONS),
     ),
     (
         "listener connections_per_client",
-        Tried::Tests("tests/proxy_http/limits.rs", CONNECTIONS),
+        Tried::Tests("tests/proxy_http/connections/limits.rs", CONNECTIONS),
     ),
     (
         "proxy connections",
-        Tried::Tests("tests/proxy_http/limits.rs", CONNECTIONS),
+        Tried::Tests("tests/proxy_http/connections/limits.rs", CONNECTIONS),
     ),
     (
         "backend requests",
@@ -104,7 +104,7 @@ const TABLE: &[(&str, Tried)] = &[
     (
         "proxy connection_bytes",
         Tried::Tests(
-            "tests/proxy_http/held.rs",
+            "tests/proxy_http/connections/held.rs",
             &[
                 "no_more_than_connection_bytes_is_held_of_an_answer_that_nobody_reads",
                 "no_more_than_connection_bytes_is_held_of_a_request_that_nobody_reads",
@@ -114,7 +114,7 @@ const TABLE: &[(&str, Tried)] = &[
     (
         "bytes read ahead",
         Tried::Tests(
-            "tests/proxy_http/held.rs",
+            "tests/proxy_http/connections/held.rs",
             &[
                 "little_is_read_ahead_of_a_client_that_asks_and_asks",
                 "little_is_read_ahead_of_a_client_that_is_answered_and_does_not_read",

@@ -52,7 +52,7 @@ impl Machine {
             .arg(&cgroup)
             .args(["unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup"])
             .args(["--fork", "--kill-child=KILL"])
-            .arg(package.join("netns-tests/systemd/boot.sh"))
+            .arg(package.join("netns-tests/daemon/systemd/boot.sh"))
             .args([
                 &root,
                 package,

@@ -115,11 +115,11 @@ fn more_large_answers_than_there_are_pipes_come_whole() {
 fn a_pipe_holds_no_more_than_a_read() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let rig = setup(&[listener.local_addr().unwrap()]).start();
-    let mut client = crate::held::narrow(&rig);
+    let mut client = crate::connections::held::narrow(&rig);
     client.send(GET);
     let backend = Wire::new(listener.accept().unwrap().0);
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n";
-    let held = crate::held::held_of_an_answer(&client, &backend, head);
+    let held = crate::connections::held::held_of_an_answer(&client, &backend, head);
     assert!(held <= PIPE_BYTES, "{held} bytes are held");
 }
 

@@ -7,9 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 #[expect(dead_code, reason = "the bench uses what a test does not")]
-#[path = "../benches/endurance/experiments/mod.rs"]
+#[path = "../../benches/endurance/experiments/mod.rs"]
 mod experiments;
-#[path = "../benches/endurance/rig/mod.rs"]
+#[path = "../../benches/endurance/rig/mod.rs"]
 mod rig;
 
 use std::time::Duration;

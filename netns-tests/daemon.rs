@@ -1,0 +1,8 @@
+//! One daemon on its host: its processes, what they may do, how they start, stop and fail.
+
+mod notify;
+mod privileges;
+mod shortages;
+mod stop;
+mod supervisor;
+mod systemd;

@@ -1,0 +1,7 @@
+//! A failover pair under traffic: what clients lose, and where the addresses are.
+
+mod endurance;
+mod failover;
+mod hostile;
+mod ranks;
+mod traffic;

@@ -1,0 +1,8 @@
+//! What is relayed of a message, what is refused, and how it ends.
+
+mod endings;
+mod fields;
+mod piped;
+mod refusals;
+mod relaying;
+mod upgrades;

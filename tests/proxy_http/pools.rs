@@ -1,0 +1,5 @@
+//! Which backend gets a request, what happens where one fails, and who waits for one.
+
+mod balance;
+mod failures;
+mod queue;
