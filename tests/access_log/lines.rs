@@ -131,7 +131,12 @@ fn pools_without_a_backend_that_is_up_are_said() {
 fn backends_that_break_off_are_said() {
     for (script, termination, phase, status) in [
         ("", "connection_lost", "response_head", 502),
-        ("HTTP/9 what\r\n\r\n", "bad_answer", "response_head", 502),
+        (
+            "HTTP/9 what\r\n\r\n",
+            "invalid_response",
+            "response_head",
+            502,
+        ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
             "response_truncated",

@@ -145,7 +145,7 @@ fn every_answer_of_our_own_stands_in_the_chapter_with_its_status() {
 }
 
 #[test]
-fn every_reason_of_a_bad_answer_and_of_a_bad_body_stands_in_the_chapter() {
+fn every_reason_of_a_invalid_response_and_of_a_bad_body_stands_in_the_chapter() {
     let reasons: BTreeSet<String> = rows().into_iter().map(|row| row[0].clone()).collect();
     for kind in ["ResponseRefusal", "BodyError"] {
         let messages = messages_of(kind);

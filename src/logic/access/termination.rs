@@ -32,7 +32,7 @@ pub enum Termination {
     /// A backend ended its connection before it answered.
     ConnectionLost,
     /// A backend sent what is not relayed.
-    BadAnswer,
+    InvalidResponse,
     /// A backend did not answer in time.
     ResponseHeadTimeout,
     /// A backend ended its connection in the middle of its answer.
@@ -92,7 +92,7 @@ impl Termination {
         Self::ConnectTimeout,
         Self::ResourcesExhausted,
         Self::ConnectionLost,
-        Self::BadAnswer,
+        Self::InvalidResponse,
         Self::ResponseHeadTimeout,
         Self::ResponseTruncated,
         Self::IdleTimeout,
@@ -115,7 +115,7 @@ impl Termination {
             Self::ConnectTimeout => "connect_timeout",
             Self::ResourcesExhausted => "resources_exhausted",
             Self::ConnectionLost => "connection_lost",
-            Self::BadAnswer => "bad_answer",
+            Self::InvalidResponse => "invalid_response",
             Self::ResponseHeadTimeout => "response_head_timeout",
             Self::ResponseTruncated => "response_truncated",
             Self::IdleTimeout => "idle_timeout",
@@ -138,7 +138,7 @@ impl Termination {
             | Self::ConnectFailed
             | Self::ConnectTimeout
             | Self::ConnectionLost
-            | Self::BadAnswer
+            | Self::InvalidResponse
             | Self::ResponseHeadTimeout
             | Self::ResponseTruncated => EndedBy::Backend,
             Self::IdleTimeout => match awaited {

@@ -239,7 +239,7 @@ impl Case {
 
     /// The answer is not relayed: the client gets 502 and keeps its connection.
     pub(crate) fn bad(mut self) -> Self {
-        self.sees = vec![Part::kept(502, "bad_answer")];
+        self.sees = vec![Part::kept(502, "invalid_response")];
         self.upstream_after = UpstreamAfter::Closed;
         self
     }

@@ -49,7 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
             .client(ClientAfter::Closed),
         request("behind 502", SECTION, format!("{GET}{GET}"))
             .answers(["HTTP/1.1 2000 OK\r\n\r\n", A])
-            .sees_parts([Part::kept(502, "bad_answer"), Part::Bytes(A.into())]),
+            .sees_parts([Part::kept(502, "invalid_response"), Part::Bytes(A.into())]),
     ];
     cases.extend(behind_the_last());
     cases.extend(refused());

@@ -188,7 +188,7 @@ fn responses() -> Vec<Case> {
         inside: of(max),
         outside: of(max + 1),
         status: 502,
-        word: "bad_answer",
+        word: "invalid_response",
     };
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let body = |of: fn(usize) -> String| move |count| format!("{head}{}", of(count));

@@ -127,7 +127,7 @@ fn heads_too_large_are_refused() {
 }
 
 #[test]
-fn bad_answers_become_502() {
+fn invalid_responses_become_502() {
     for (answer, why) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -139,15 +139,15 @@ fn bad_answers_become_502() {
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabc",
-            "bad_answer",
+            "invalid_response",
         ),
         (
             "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
             "without being asked",
         ),
-        ("garbage garbage garbage\r\n\r\n", "bad_answer"),
-        ("HTTP/1.1 99999 OK\r\n\r\n", "bad_answer"),
-        ("HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n", "bad_answer"),
+        ("garbage garbage garbage\r\n\r\n", "invalid_response"),
+        ("HTTP/1.1 99999 OK\r\n\r\n", "invalid_response"),
+        ("HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n", "invalid_response"),
     ] {
         let backend = Backend::saying(answer);
         let rig = rig(&[&backend]);

@@ -84,7 +84,7 @@ const fn status_and_token(error: AttemptError) -> (u16, &'static str) {
         (Cause::TimedOut, Reached::Nothing) => (504, "connect_timeout"),
         (Cause::TimedOut, Reached::Connected(_) | Reached::Sent(_)) => (504, "response_timeout"),
         (Cause::Lost, _) => (502, "connection_lost"),
-        (Cause::Malformed, _) => (502, "bad_answer"),
+        (Cause::Malformed, _) => (502, "invalid_response"),
     }
 }
 
@@ -106,7 +106,7 @@ fn termination(error: AttemptError) -> Termination {
         ) => Termination::ResponseHeadTimeout,
         (Side::Upstream | Side::Proxy, Cause::Refused, _) => Termination::ConnectFailed,
         (Side::Upstream | Side::Proxy, Cause::Lost, _) => Termination::ConnectionLost,
-        (Side::Upstream | Side::Proxy, Cause::Malformed, _) => Termination::BadAnswer,
+        (Side::Upstream | Side::Proxy, Cause::Malformed, _) => Termination::InvalidResponse,
     }
 }
 
@@ -247,8 +247,8 @@ mod tests {
             ),
             (
                 (Upstream, sent, Malformed),
-                "502 bad_answer",
-                Termination::BadAnswer,
+                "502 invalid_response",
+                Termination::InvalidResponse,
             ),
             (
                 (Proxy, nothing, Shortage),
