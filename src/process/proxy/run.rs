@@ -42,6 +42,9 @@ pub enum RunError {
 }
 
 /// Runs the proxy until it is told to drain, or the supervisor is gone.
+///
+/// # Errors
+/// When the channel breaks, the configuration is wrong, or the proxy does not start.
 pub fn run(channel: OwnedFd) -> Result<(), RunError> {
     allocator::configure();
     let system = |what| move |source| RunError::System { what, source };

@@ -59,6 +59,9 @@ pub enum Error {
 
 /// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is
 /// given up.
+///
+/// # Errors
+/// When the configuration is wrong, the host thread ends, or a system call fails that never should.
 pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
     // A service manager or a terminal signals every process of the daemon; it is the supervisor
     // that decides, and addresses are handed over only if this process lives to do it.
@@ -85,6 +88,9 @@ pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
 pub type ReadConfig = fn(&str, &str) -> Result<Vec<VirtualRouterConfig>, ConfigErrors>;
 
 /// As [`run`], with normal scheduling, and with a reader of one's own for the configuration.
+///
+/// # Errors
+/// As [`run`].
 pub fn serve(supervisor: impl Supervisor, read_config: ReadConfig) -> Result<(), Error> {
     let clock = Clock::new().map_err(|errno| system("read the clock", errno))?;
     let mut process = Process::new(supervisor, read_config, clock);

@@ -26,7 +26,8 @@ pub const TAG: u8 = 0x45;
 /// Installs or renews addresses on a link, all in one batch; an owner's that the host has anyway
 /// are left alone.
 ///
-/// Errs with the first refusal; what was installed until then stays, and ends with its lease.
+/// # Errors
+/// The first refusal; what was installed until then stays, and ends with its lease.
 pub fn install(
     netlink: &mut Netlink,
     (ifindex, link): (u32, &Link),
@@ -57,6 +58,9 @@ pub fn install(
 }
 
 /// Deletes addresses from a link; that one is not there is no error.
+///
+/// # Errors
+/// The first refusal.
 pub fn remove(
     netlink: &mut Netlink,
     ifindex: u32,
