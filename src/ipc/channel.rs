@@ -83,7 +83,7 @@ pub enum Received<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The kernel refused.
-    #[error("{operation}: {source}")]
+    #[error("{operation}")]
     System {
         /// What was tried.
         operation: &'static str,
@@ -95,8 +95,8 @@ pub enum ChannelError {
     Malformed(String),
     /// A message came and could not be taken for want of descriptors or memory; those after it are
     /// not concerned.
-    #[error("a message was lost: {0}")]
-    Lost(Errno),
+    #[error("a message was lost")]
+    Lost(#[source] Errno),
 }
 
 impl ChannelError {

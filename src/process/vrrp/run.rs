@@ -35,22 +35,22 @@ use super::routers::Routers;
 use super::watch::Watch;
 use crate::config::{self, ConfigErrors, VirtualRouterConfig};
 use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey};
-use crate::model::Fitness;
+use crate::model::{Chain, Fitness};
 use crate::process::role;
 
 /// Why the process ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration that the supervisor sent.
-    #[error("the configuration is wrong: {0}")]
+    #[error("the configuration is wrong")]
     Config(#[from] ConfigErrors),
     /// A system call that should always work.
-    #[error("failed to {what}: {error}")]
+    #[error("failed to {what}")]
     System {
         /// What was tried.
         what: &'static str,
         /// Why it failed.
-        error: io::Error,
+        source: io::Error,
     },
     /// The host thread.
     #[error("the host thread has ended: {0}")]
@@ -76,7 +76,7 @@ pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
     // The first messages of a process always fit.
     supervisor.send(&FromVrrp::Lacking(lacking), &[]);
     if let Err(error) = role::relinquish(Capability::CAP_SYS_NICE) {
-        warn!(%error, "a right that is no longer needed stays");
+        warn!(error = %Chain(&error), "a right that is no longer needed stays");
     }
     serve(supervisor, |yaml, node| {
         let node = config::check::NodeName::Given(node);
@@ -267,7 +267,7 @@ impl<S: Supervisor> Process<S> {
 fn system(what: &'static str, errno: Errno) -> Error {
     Error::System {
         what,
-        error: errno.into(),
+        source: errno.into(),
     }
 }
 
