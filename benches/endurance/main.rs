@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use evenkeel::lab::LabError;
 use evenkeel::lab::interrupt::clean_up_on_signals;
+use evenkeel::model::Chain;
 
 use experiments::{accuracy, bogus, churn, frozen, hostile, load, many, partition, slow};
 use rig::report::Finding;
@@ -50,7 +51,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let chosen = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     for (name, run) in EXPERIMENTS.iter().filter(|(name, _)| chosen(name)) {
         let began = Instant::now();
-        let findings = run().map_err(|error| told(&error))?;
+        let findings = run().map_err(|error| Chain(&error).to_string())?;
         println!("\n{name} ({} s)", began.elapsed().as_secs());
         for finding in &findings {
             println!("{}", finding.line());
@@ -63,15 +64,4 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// The whole chain of an error.
-fn told(error: &LabError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! How a command ends and prints: exit codes, errors, text or JSON.
 
+use crate::model::Chain;
 use crate::process::supervisor::SupervisorError;
 
 /// How an answer is printed.
@@ -21,18 +22,9 @@ pub(super) fn refuse(error: &SupervisorError) -> i32 {
     }
 }
 
-/// Prints an error and all its causes, once.
-pub fn print_error(error: &dyn std::error::Error) {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
+/// Prints an error and all its causes.
+pub fn print_error(error: &(dyn std::error::Error + 'static)) {
+    let text = Chain(error).to_string();
     let text = if text.starts_with("error") {
         text
     } else {

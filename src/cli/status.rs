@@ -14,7 +14,7 @@ use crate::ipc::control::{
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StatusError {
     /// Nobody listens, or no answer came in time.
-    #[error("failed to ask the daemon at {}: {source}\nhelp: is it running? its --runtime-dir must be the same", path.display())]
+    #[error("failed to ask the daemon at {}\nhelp: is it running? its --runtime-dir must be the same", path.display())]
     Ask {
         /// The control socket.
         path: PathBuf,

@@ -59,6 +59,9 @@ pub struct SyntaxError {
 }
 
 /// Reads a text; also gives how many keys and values it has.
+///
+/// # Errors
+/// When the text is larger than 1 MiB, has a control character, or is refused by the YAML reader.
 pub fn read(text: &str) -> Result<(Node, u32), SyntaxError> {
     if text.len() > TEXT_BYTES_MAX {
         let message = format!("the file is larger than {} KiB", TEXT_BYTES_MAX / 1024);

@@ -83,7 +83,7 @@ pub enum Received<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The kernel refused.
-    #[error("{operation}: {source}")]
+    #[error("{operation}")]
     System {
         /// What was tried.
         operation: &'static str,
@@ -95,8 +95,8 @@ pub enum ChannelError {
     Malformed(String),
     /// A message came and could not be taken for want of descriptors or memory; those after it are
     /// not concerned.
-    #[error("a message was lost: {0}")]
-    Lost(Errno),
+    #[error("a message was lost")]
+    Lost(#[source] Errno),
 }
 
 impl ChannelError {
@@ -110,6 +110,9 @@ impl ChannelError {
 }
 
 /// Returns the two ends of a new channel; both close on exec.
+///
+/// # Errors
+/// When the kernel gives no sockets.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), ChannelError> {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
@@ -137,6 +140,9 @@ impl Channel {
     }
 
     /// Sends a message and copies of `descriptors`, without ever waiting.
+    ///
+    /// # Errors
+    /// When the message cannot be put as JSON, or the kernel refuses it for good.
     pub fn send<T: Serialize>(
         &self,
         message: &T,
@@ -146,6 +152,10 @@ impl Channel {
     }
 
     /// Takes the next message, without ever waiting.
+    ///
+    /// # Errors
+    /// When what came is not a message, could not be taken for want of descriptors or memory, or
+    /// the kernel refuses.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Received<T>, ChannelError> {
         self.end.receive(self.socket.as_fd())
     }
@@ -160,6 +170,9 @@ impl AsFd for Channel {
 impl AsyncChannel {
     /// Returns the end that this descriptor, made by [`pair`], is, taking no more than `bounds`
     /// from the other end. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// When the runtime does not take the descriptor.
     pub fn new(socket: OwnedFd, bounds: Bounds) -> Result<Self, ChannelError> {
         let end = End::new(socket.as_fd(), bounds);
         // The kind of socket does not matter to the runtime, which only waits on the descriptor.
@@ -174,6 +187,9 @@ impl AsyncChannel {
     }
 
     /// Sends a message and copies of `descriptors`, without ever waiting.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
     pub fn send<T: Serialize>(
         &self,
         message: &T,
@@ -183,6 +199,9 @@ impl AsyncChannel {
     }
 
     /// As [`AsyncChannel::send`], with a message from [`encode`].
+    ///
+    /// # Errors
+    /// When the kernel refuses the message for good.
     pub fn send_encoded(
         &self,
         text: &[u8],
@@ -193,6 +212,9 @@ impl AsyncChannel {
 
     /// Waits for the next message; `None` when the other end is gone. Cancel safe. After an error
     /// that [is a shortage](ChannelError::is_shortage) the next one can be waited for.
+    ///
+    /// # Errors
+    /// As [`Channel::receive`].
     pub async fn receive<T: DeserializeOwned>(
         &self,
     ) -> Result<Option<(T, Vec<OwnedFd>)>, ChannelError> {
@@ -217,6 +239,9 @@ impl AsyncChannel {
 }
 
 /// Returns the JSON of a message.
+///
+/// # Errors
+/// When serde cannot put it as JSON.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, ChannelError> {
     serde_json::to_vec(message).map_err(|error| ChannelError::Malformed(error.to_string()))
 }

@@ -331,6 +331,9 @@ pub struct BackendStatus {
 
 /// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most
 /// `within`.
+///
+/// # Errors
+/// When no daemon listens there, a step takes longer than `within`, or the answer is not one.
 pub fn ask(runtime_dir: &Path, request: &Request, within: Duration) -> io::Result<Response> {
     let mut stream = UnixStream::connect(runtime_dir.join(SOCKET))?;
     stream.set_read_timeout(Some(within))?;

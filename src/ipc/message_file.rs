@@ -25,6 +25,9 @@ pub enum Refusal {
 }
 
 /// Returns a sealed memory file with this content.
+///
+/// # Errors
+/// When the kernel refuses the file, its memory or its seals.
 pub fn write(content: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create("evenkeel-message", flags)?);
@@ -35,6 +38,9 @@ pub fn write(content: &[u8]) -> Result<OwnedFd, Errno> {
 }
 
 /// Reads all of a sealed memory file that has at most so many bytes.
+///
+/// # Errors
+/// When it is not such a file, is longer, or there is no memory for it.
 pub fn read(file: &OwnedFd, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
     let stat = fstat(file).map_err(|_| Refusal::Unfit("cannot be looked at"))?;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {

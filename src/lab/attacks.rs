@@ -43,6 +43,9 @@ pub struct Attacker {
 
 impl Attack {
     /// Begins; the attack ends by itself after `within`.
+    ///
+    /// # Errors
+    /// When the host does not start the thread.
     pub fn start(
         self,
         host: &Host,
@@ -99,6 +102,9 @@ pub struct Waits {
 
 impl Bystanders {
     /// Begins; both ask 50 times a second at most, for `within`.
+    ///
+    /// # Errors
+    /// When the host does not start the thread.
     pub fn start(host: &Host, target: SocketAddr, within: Duration) -> Result<Self, LabError> {
         let (told, reports) = sync_channel(1);
         host.thread("bystanders", move || {
@@ -141,6 +147,9 @@ pub struct Glutton;
 impl Glutton {
     /// Listens; returns where. GET of `/download` has no end, POST is read for ever, all else is
     /// answered briefly.
+    ///
+    /// # Errors
+    /// When the host does not start the thread, or the address cannot be listened on.
     pub fn start(host: &Host, address: SocketAddr) -> Result<SocketAddr, LabError> {
         let (told, listening) = sync_channel(1);
         host.thread("glutton", move || {

@@ -38,6 +38,9 @@ impl Backend {
     /// Starts a backend on a host; it listens when this returns.
     ///
     /// Port 0 lets the kernel choose: see [`Backend::address`].
+    ///
+    /// # Errors
+    /// When the host does not start the thread, or the address cannot be listened on.
     pub fn start(host: &Host, name: &str, address: SocketAddr) -> Result<Self, LabError> {
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (started, starting) = sync_channel(1);
@@ -70,6 +73,9 @@ impl Backend {
     }
 
     /// Changes what it does, in force when this returns.
+    ///
+    /// # Errors
+    /// When its thread does not answer, or it cannot listen again.
     pub fn set(&self, behavior: Behavior) -> Result<(), LabError> {
         let silent = || LabError::HostSilent(self.name.clone());
         let (applied, applying) = sync_channel(1);

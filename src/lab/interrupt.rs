@@ -12,6 +12,9 @@ use super::{process, scratch};
 /// gone.
 ///
 /// Must be called while the process has a single thread: the others inherit what is blocked here.
+///
+/// # Errors
+/// When the signals cannot be blocked, or there is no thread to wait for them.
 pub fn clean_up_on_signals() -> Result<(), LabError> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {

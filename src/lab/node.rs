@@ -29,6 +29,9 @@ impl Node {
     /// configuration.
     ///
     /// Returns at once; [`Node::wait_for`] tells when it stands.
+    ///
+    /// # Errors
+    /// When the files of the node cannot be written, or the program does not start.
     pub fn start(host: &Host, yaml: &str, node: &str, binary: &Path) -> Result<Self, LabError> {
         let scratch = ScratchDir::new()?;
         let config = scratch.path().join(CONFIG_FILE);
@@ -75,6 +78,9 @@ impl Node {
     }
 
     /// Writes another configuration and has the daemon read it (SIGHUP).
+    ///
+    /// # Errors
+    /// When the configuration cannot be written, or the signal cannot be sent.
     pub fn reload(&mut self, yaml: &str) -> Result<(), LabError> {
         let config = self.config_path();
         let fresh = config.with_extension("new");
@@ -92,7 +98,11 @@ impl Node {
         }
     }
 
-    /// Waits until the status is as hoped; errs early, with the log, when the daemon ends.
+    /// Waits until the status is as hoped.
+    ///
+    /// # Errors
+    /// When the status is not as hoped within the time, or, early, when the daemon ends; both with
+    /// the log.
     pub fn wait_for(
         &mut self,
         what: &str,
@@ -127,6 +137,9 @@ impl Node {
     }
 
     /// Asks the daemon to end (SIGTERM) and waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be signalled, or has not ended in time.
     pub fn stop(&mut self, within: Duration) -> Result<ExitStatus, LabError> {
         self.process.terminate()?;
         self.process.wait(within)

@@ -47,6 +47,9 @@ pub struct Pair {
 
 impl Pair {
     /// Builds everything and waits until lb1 serves.
+    ///
+    /// # Errors
+    /// When a part of the network does not start, or lb1 does not serve in time.
     pub fn start(settings: Settings) -> Result<Self, LabError> {
         let mut lab = Lab::new()?;
         for (name, number) in HOSTS {
@@ -93,13 +96,19 @@ impl Pair {
         &self.probe
     }
 
-    /// Returns the visitors, for watches of one's own; errs only before they have come.
+    /// Returns the visitors, for watches of one's own.
+    ///
+    /// # Errors
+    /// When they have not come yet.
     pub fn visitors(&self) -> Result<&Visitors, LabError> {
         let absent = || LabError::HostSilent("of the visitors".into());
         self.visitors.as_ref().ok_or_else(absent)
     }
 
     /// Waits until lb1 is Active, lb2 Backup, everything is ready and the client is served by lb1.
+    ///
+    /// # Errors
+    /// When a node was killed, or it does not come true in time.
     pub fn settle(&mut self) -> Result<(), LabError> {
         let wanted = [("Active", 150), ("Backup", 100)];
         for (node, (state, priority)) in self.nodes.iter_mut().zip(wanted) {
@@ -128,6 +137,9 @@ impl Pair {
     ///
     /// lb1 must be active and settled before; after an event that took its daemon away, or its
     /// link, or its backends, `Event::Return` is the next.
+    ///
+    /// # Errors
+    /// When the event cannot be made, its end does not come in time, or the visitors do not answer.
     pub fn inject(&mut self, event: Event) -> Result<Outcome, LabError> {
         let mark = self.probe.mark();
         // Requests that the event finds in flight were sent after the mark.
@@ -202,6 +214,9 @@ impl Pair {
     }
 
     /// Starts a node again whose daemon has ended; `settle` says when it stands.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
     pub fn restart(&mut self, index: usize) -> Result<(), LabError> {
         self.nodes[index] = None;
         self.start_node(index)
@@ -315,6 +330,9 @@ pools:
 }
 
 /// Returns whether a host has the virtual address, asked by binding to it.
+///
+/// # Errors
+/// As [`Host::run`].
 pub fn has_address(host: &Host) -> Result<bool, LabError> {
     host.run(|| std::net::UdpSocket::bind((VIRTUAL, 0)).is_ok())
 }

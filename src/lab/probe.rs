@@ -34,6 +34,9 @@ pub struct Probe {
 impl Probe {
     /// Asks `GET /` of the target from a host, once in each `interval`, and gives each request
     /// `limit` to succeed.
+    ///
+    /// # Errors
+    /// When the host gives no thread, or the system no runtime.
     pub fn start(
         host: &Host,
         target: SocketAddr,
@@ -87,6 +90,9 @@ impl Probe {
     }
 
     /// Waits until a request that was sent after this call is answered by way of this node.
+    ///
+    /// # Errors
+    /// When there is none within the time; what was seen is in the error.
     pub fn wait_for_node(&self, node: IpAddr, within: Duration) -> Result<(), LabError> {
         let called_at = Instant::now();
         self.wait(within, &format!("an answer by {node}"), |record| {
@@ -95,6 +101,9 @@ impl Probe {
     }
 
     /// Waits until a request that was sent after this call succeeds.
+    ///
+    /// # Errors
+    /// When none does within the time; what was seen is in the error.
     pub fn wait_for_success(&self, within: Duration) -> Result<(), LabError> {
         let called_at = Instant::now();
         self.wait(within, "a successful request", |record| {
@@ -103,6 +112,9 @@ impl Probe {
     }
 
     /// Waits until a request that was sent after this call fails.
+    ///
+    /// # Errors
+    /// When none does within the time; what was seen is in the error.
     pub fn wait_for_failure(&self, within: Duration) -> Result<(), LabError> {
         let called_at = Instant::now();
         self.wait(within, "a failed request", |record| {

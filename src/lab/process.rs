@@ -32,6 +32,9 @@ impl Process {
     ///
     /// Use `Host::spawn`. Its input is empty; its output and errors go to a file, see
     /// [`Process::log`].
+    ///
+    /// # Errors
+    /// When its log cannot be made, or the program does not start.
     pub fn spawn(mut command: Command) -> Result<Self, LabError> {
         let name = command.get_program().to_string_lossy().into_owned();
         let scratch = ScratchDir::new()?;
@@ -74,6 +77,9 @@ impl Process {
     }
 
     /// Returns its exit status if it has ended.
+    ///
+    /// # Errors
+    /// When the kernel refuses to say.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, LabError> {
         if self.ended.is_none() {
             self.ended = self
@@ -85,6 +91,9 @@ impl Process {
     }
 
     /// Waits until it has ended, at most so long.
+    ///
+    /// # Errors
+    /// When it still runs then; its log is in the error.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus, LabError> {
         let deadline = Instant::now() + within;
         loop {
@@ -102,7 +111,10 @@ impl Process {
         }
     }
 
-    /// Errs, with its log, if it has ended.
+    /// Checks that it has not ended.
+    ///
+    /// # Errors
+    /// When it has ended; its log is in the error.
     pub fn check_runs(&mut self) -> Result<(), LabError> {
         match self.try_wait()? {
             None => Ok(()),
@@ -115,27 +127,42 @@ impl Process {
     }
 
     /// Kills it and waits for its end; what it started is left to itself.
+    ///
+    /// # Errors
+    /// When the kernel refuses the signal, or it does not end in time.
     pub fn kill(&mut self) -> Result<ExitStatus, LabError> {
         self.signal(Signal::SIGKILL)?;
         self.wait(KILL_TIMEOUT)
     }
 
     /// Asks it to end (SIGTERM).
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
     pub fn terminate(&mut self) -> Result<(), LabError> {
         self.signal(Signal::SIGTERM)
     }
 
     /// Stops its execution (SIGSTOP), its sockets stay open.
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
     pub fn freeze(&mut self) -> Result<(), LabError> {
         self.signal(Signal::SIGSTOP)
     }
 
     /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
     pub fn thaw(&mut self) -> Result<(), LabError> {
         self.signal(Signal::SIGCONT)
     }
 
     /// Sends a signal, unless it has ended.
+    ///
+    /// # Errors
+    /// When the kernel refuses the signal.
     pub fn signal(&mut self, signal: Signal) -> Result<(), LabError> {
         if self.try_wait()?.is_some() {
             return Ok(());
@@ -145,6 +172,9 @@ impl Process {
 
     /// Returns its process id and those of all its descendants, ancestors first; empty when it has
     /// ended.
+    ///
+    /// # Errors
+    /// As [`Process::try_wait`].
     pub fn family(&mut self) -> Result<Vec<u32>, LabError> {
         if self.try_wait()?.is_some() {
             return Ok(Vec::new());
@@ -153,6 +183,9 @@ impl Process {
     }
 
     /// Freezes it and all its descendants, as a machine that stalls.
+    ///
+    /// # Errors
+    /// When the kernel refuses a signal.
     pub fn freeze_family(&mut self) -> Result<(), LabError> {
         if self.try_wait()?.is_some() {
             return Ok(());
@@ -161,6 +194,9 @@ impl Process {
     }
 
     /// Lets all of the family go on, descendants first.
+    ///
+    /// # Errors
+    /// When the kernel refuses a signal.
     pub fn thaw_family(&mut self) -> Result<(), LabError> {
         for pid in self.family()?.into_iter().rev() {
             send(pid, Signal::SIGCONT)?;
@@ -172,6 +208,9 @@ impl Process {
     ///
     /// If it has ended by itself, what is left of its process group is killed. Does nothing once
     /// its end was seen.
+    ///
+    /// # Errors
+    /// When the kernel refuses a signal, or one of them does not end in time.
     pub fn kill_family(&mut self) -> Result<(), LabError> {
         if self.ended.is_some() {
             return Ok(());
@@ -237,6 +276,9 @@ impl Drop for Process {
 }
 
 /// Sends a signal to a process of the lab; one that is gone already is no error.
+///
+/// # Errors
+/// When the kernel refuses the signal.
 pub fn send(pid: u32, signal: Signal) -> Result<(), LabError> {
     let Some(target) = i32::try_from(pid).ok().filter(|pid| *pid > 1) else {
         return Ok(());
@@ -248,6 +290,9 @@ pub fn send(pid: u32, signal: Signal) -> Result<(), LabError> {
 }
 
 /// Kills everything that this process has started, and what that has started.
+///
+/// # Errors
+/// When the kernel refuses a signal; what comes after it is not killed then.
 pub fn kill_descendants() -> Result<(), LabError> {
     let own = std::process::id();
     for pid in family_of(own).into_iter().filter(|pid| *pid != own) {

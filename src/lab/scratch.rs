@@ -18,6 +18,9 @@ impl ScratchDir {
     /// Makes a directory whose name holds the process id and a counter.
     ///
     /// Left-overs of an earlier process with the same id are passed over, never used.
+    ///
+    /// # Errors
+    /// When the directory of temporary files refuses it.
     pub fn new() -> Result<Self, LabError> {
         loop {
             let serial = SERIAL.fetch_add(1, Ordering::Relaxed);

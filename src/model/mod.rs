@@ -1,4 +1,5 @@
-//! The words everybody uses: identifiers, priorities, intervals, names and addresses.
+//! The words everybody uses: identifiers, priorities, intervals, names, addresses, and the text of
+//! an error.
 //!
 //! Pure data, std and serde's derives only. A value of these types has been checked once; it is
 //! made from raw numbers by `config::check` and by `logic::vrrp::packet` alone. Read `logic::vrrp`
@@ -7,6 +8,7 @@
 mod address;
 mod adver_interval;
 mod calendar;
+mod chain;
 mod decimal;
 mod fitness;
 mod names;
@@ -18,6 +20,7 @@ mod vrid;
 pub use address::{Family, Network, VirtualAddress};
 pub use adver_interval::AdverInterval;
 pub use calendar::date_of_day;
+pub use chain::Chain;
 pub use decimal::{write_address, write_digits, write_number};
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;

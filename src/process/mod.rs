@@ -14,6 +14,7 @@ use role::Role;
 use crate::ipc::channel::{Channel, Received, Sent};
 use crate::ipc::log;
 use crate::ipc::message::{FromProxy, FromVrrp};
+use crate::model::Chain;
 
 /// Runs a child process in its role until it ends; returns the exit code.
 ///
@@ -22,7 +23,7 @@ pub fn run_child(role: Role) -> i32 {
     match confined(role) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("{}: {error}", role.profile().name);
+            eprintln!("{}: {}", role.profile().name, Chain(&*error));
             1
         }
     }
@@ -49,7 +50,7 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
         Role::Proxy => run_proxy(channel),
     };
     if let Err(error) = &result {
-        tracing::error!(%error, "process failed");
+        tracing::error!(error = %Chain(&**error), "process failed");
     }
     result
 }

@@ -13,6 +13,7 @@
 )]
 
 mod circles;
+mod messages;
 mod planted;
 mod source;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::messages::check_messages;
 use super::{
     FILE_LINES_MAX, check_comments, check_crates, check_folders, check_imports, check_log_fields,
     check_makers, check_manners, check_purity, check_unsafe,
@@ -115,6 +116,43 @@ fn planted_fields_of_the_log_are_found() {
     ] {
         let found = check_log_fields("src/a.rs", text);
         assert_eq!(found.len(), count, "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn planted_causes_in_messages_are_found() {
+    let planted = [
+        ("#[error(\"no: {0}\")]\nA(#[from] io::Error),", 1),
+        ("#[error(\"no: {0:?}\")]\n/// Why.\nA(#[source] Inner),", 1),
+        ("#[error(\"no: {source}\")] A { source: Inner },", 1),
+        (
+            "#[error(\"{what}: {error}\")] A { what: u8, #[source] error: Inner }",
+            1,
+        ),
+        ("#[error(\"a \\\"{0}\\\"\", .1)] A(u8, #[source] Inner)", 1),
+        (
+            "#[error(\"no: {}\", source.kind())] A { path: P<u8, u8>, source: Inner }",
+            1,
+        ),
+        ("#[error(\"no: {0}\")] A(nix::errno::Errno)", 1),
+        ("#[error(\"{why}\")] struct A { why: Box<dyn Error> }", 1),
+        ("#[error(\"{{source}} {0}\")] A(u8, #[source] Inner)", 0),
+        (
+            "#[error(\"no\")] A(#[from] io::Error), #[error(\"{0}\")] B(String),",
+            0,
+        ),
+        (
+            "#[error(\"{path}\")] A { path: String, source: io::Error }",
+            0,
+        ),
+        (
+            "#[error(\"none\")] A, #[error(transparent)] B(#[from] Inner),",
+            0,
+        ),
+    ];
+    for (text, hoped) in planted {
+        let findings = check_messages("src/a.rs", text);
+        assert_eq!(findings.len(), hoped, "{text}\n{findings:?}");
     }
 }
 

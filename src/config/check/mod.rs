@@ -39,6 +39,9 @@ pub enum NodeName<'a> {
 
 /// Checks the text of a configuration for `node` (used where the text has no `node` key); `path` is
 /// only printed.
+///
+/// # Errors
+/// All that is wrong with the text, each with its place.
 pub fn parse(path: &str, text: &str, node: NodeName<'_>) -> Result<Config, ConfigErrors> {
     // Some editors put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

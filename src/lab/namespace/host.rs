@@ -34,6 +34,9 @@ impl Host {
     /// Makes the namespace.
     ///
     /// Needs CAP_SYS_ADMIN in the user namespace of the process.
+    ///
+    /// # Errors
+    /// When the kernel refuses the thread or the namespace.
     pub fn new(name: &str) -> Result<Self, LabError> {
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let (opened, opening) = sync_channel(1);
@@ -82,8 +85,10 @@ impl Host {
     /// Runs a closure on the thread in the namespace and returns what it returns.
     ///
     /// The host does one thing at a time; a closure that waits for long belongs in
-    /// [`Host::thread`]. Errs when the closure panics, or when the thread does not come to an end
-    /// of it within 30 s.
+    /// [`Host::thread`].
+    ///
+    /// # Errors
+    /// When the closure panics, or the thread does not come to an end of it within 30 s.
     pub fn run<T, F>(&self, job: F) -> Result<T, LabError>
     where
         T: Send + 'static,
@@ -103,6 +108,9 @@ impl Host {
 
     /// Runs a closure that can fail at the system's hands; `action` says in the error what it was
     /// for.
+    ///
+    /// # Errors
+    /// When the closure fails, or as [`Host::run`].
     pub fn try_run<T, F>(&self, action: impl Into<String>, job: F) -> Result<T, LabError>
     where
         T: Send + 'static,
@@ -116,11 +124,17 @@ impl Host {
     ///
     /// It has no input, and what it prints goes to [`Process::log`]. It is killed at the latest
     /// when the host ends.
+    ///
+    /// # Errors
+    /// As [`Process::spawn`] and [`Host::run`].
     pub fn spawn(&self, command: Command) -> Result<Process, LabError> {
         self.run(move || Process::spawn(command))?
     }
 
     /// Starts a thread in the namespace; the namespace lives as long as it.
+    ///
+    /// # Errors
+    /// When the kernel gives no thread, or as [`Host::run`].
     pub fn thread<F>(&self, name: &str, body: F) -> Result<JoinHandle<()>, LabError>
     where
         F: FnOnce() + Send + 'static,
@@ -132,6 +146,9 @@ impl Host {
     }
 
     /// Writes a setting below /proc/sys, as in `("net/ipv4/ip_forward", "1")`.
+    ///
+    /// # Errors
+    /// When the kernel has no such setting or refuses the value, or as [`Host::run`].
     pub fn set_sysctl(&self, key: &str, value: &str) -> Result<(), LabError> {
         let (path, value) = (format!("/proc/sys/{key}"), value.to_owned());
         self.try_run(format!("set {key}"), move || fs::write(path, value))

@@ -23,11 +23,14 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use crate::process::vrrp::host::netlink::{Netlink, Request};
 
 /// Returns the index of an interface.
-pub fn link_index(name: &str) -> io::Result<u32> {
+fn link_index(name: &str) -> io::Result<u32> {
     nix::net::if_::if_nametoindex(name).map_err(io::Error::from)
 }
 
 /// Makes a bridge that floods multicast and does not wait before it forwards.
+///
+/// # Errors
+/// When the kernel refuses it, as where the name is taken.
 pub fn add_bridge(name: &str) -> io::Result<()> {
     let mut message = named(name);
     message.attributes.push(LinkAttribute::LinkInfo(vec![
@@ -42,6 +45,9 @@ pub fn add_bridge(name: &str) -> io::Result<()> {
 
 /// Makes a pair of virtual cables' ends: `name` here, `peer_name` with the address `peer_mac` in
 /// another namespace.
+///
+/// # Errors
+/// When the kernel refuses it, as where a name is taken.
 pub fn add_veth(
     name: &str,
     peer_name: &str,
@@ -62,21 +68,33 @@ pub fn add_veth(
 }
 
 /// Sets a link administratively up.
+///
+/// # Errors
+/// When there is no such link, or the kernel refuses.
 pub fn set_up(name: &str) -> io::Result<()> {
     set_flags(name, LinkFlags::Up)
 }
 
 /// Sets a link administratively down; the other end of a pair loses its carrier.
+///
+/// # Errors
+/// When there is no such link, or the kernel refuses.
 pub fn set_down(name: &str) -> io::Result<()> {
     set_flags(name, LinkFlags::empty())
 }
 
 /// Deletes a link; a pair goes with either of its ends.
+///
+/// # Errors
+/// When there is no such link, or the kernel refuses.
 pub fn delete_link(name: &str) -> io::Result<()> {
     execute((RouteNetlinkMessage::DelLink(indexed(name)?), 0))
 }
 
 /// Makes a link a port of a bridge, or of none.
+///
+/// # Errors
+/// When there is no such link or bridge, or the kernel refuses.
 pub fn set_bridge(name: &str, bridge: Option<&str>) -> io::Result<()> {
     let index = bridge.map(link_index).transpose()?.unwrap_or(0);
     let mut message = indexed(name)?;
@@ -84,16 +102,10 @@ pub fn set_bridge(name: &str, bridge: Option<&str>) -> io::Result<()> {
     execute((RouteNetlinkMessage::SetLink(message), 0))
 }
 
-/// Sets the link-layer address.
-pub fn set_mac(name: &str, mac: [u8; 6]) -> io::Result<()> {
-    let mut message = indexed(name)?;
-    message
-        .attributes
-        .push(LinkAttribute::Address(mac.to_vec()));
-    execute((RouteNetlinkMessage::SetLink(message), 0))
-}
-
 /// Adds an address; of IPv6 without duplicate address detection, so that it serves at once.
+///
+/// # Errors
+/// When there is no such link, it has the address already, or the kernel refuses.
 pub fn add_address(name: &str, address: IpAddr, prefix_len: u8) -> io::Result<()> {
     let mut message = address_message(name, address, prefix_len)?;
     if address.is_ipv6() {
@@ -109,12 +121,18 @@ pub fn add_address(name: &str, address: IpAddr, prefix_len: u8) -> io::Result<()
 }
 
 /// Takes an address away.
+///
+/// # Errors
+/// When there is no such link or address, or the kernel refuses.
 pub fn delete_address(name: &str, address: IpAddr, prefix_len: u8) -> io::Result<()> {
     let message = address_message(name, address, prefix_len)?;
     execute((RouteNetlinkMessage::DelAddress(message), 0))
 }
 
 /// Makes one address unreachable: what is sent to it is refused here.
+///
+/// # Errors
+/// When it is unreachable already, or the kernel refuses.
 pub fn add_blackhole(address: IpAddr) -> io::Result<()> {
     execute((
         RouteNetlinkMessage::NewRoute(blackhole(address)),
@@ -123,6 +141,9 @@ pub fn add_blackhole(address: IpAddr) -> io::Result<()> {
 }
 
 /// Takes back [`add_blackhole`].
+///
+/// # Errors
+/// When there is no such route (`ESRCH`), or the kernel refuses.
 pub fn delete_blackhole(address: IpAddr) -> io::Result<()> {
     execute((RouteNetlinkMessage::DelRoute(blackhole(address)), 0))
 }

@@ -24,6 +24,9 @@ impl Lab {
     /// Makes a switch without hosts.
     ///
     /// Needs root, or the user namespace of `enter_user_namespace_if_needed`.
+    ///
+    /// # Errors
+    /// When the kernel refuses the namespace or the bridge.
     pub fn new() -> Result<Self, LabError> {
         let switch = Host::new("switch")?;
         switch.try_run("make the bridge", || {
@@ -40,6 +43,9 @@ impl Lab {
     /// `10.77.0.1/24`.
     ///
     /// The name becomes the name of a switch port: 1 to 15 letters, digits or hyphens.
+    ///
+    /// # Errors
+    /// When an address does not parse, the name does not fit or is taken, or the kernel refuses.
     pub fn add_host(&mut self, name: &str, addresses: &[&str]) -> Result<Arc<Host>, LabError> {
         let addresses: Vec<(IpAddr, u8)> = addresses
             .iter()
@@ -63,6 +69,9 @@ impl Lab {
     }
 
     /// Returns a host by its name.
+    ///
+    /// # Errors
+    /// When there is none.
     pub fn host(&self, name: &str) -> Result<&Arc<Host>, LabError> {
         self.member(name).map(|member| &member.host)
     }
@@ -73,17 +82,26 @@ impl Lab {
     }
 
     /// Pulls the cable: the host loses its carrier.
+    ///
+    /// # Errors
+    /// When there is no such host, or the kernel refuses.
     pub fn cut(&self, name: &str) -> Result<(), LabError> {
         self.at_port(name, "cut the link of", netlink::set_down)
     }
 
     /// Plugs the cable in again.
+    ///
+    /// # Errors
+    /// When there is no such host, or the kernel refuses.
     pub fn restore(&self, name: &str) -> Result<(), LabError> {
         self.at_port(name, "restore the link of", netlink::set_up)
     }
 
     /// Takes the host's interface away, with all that lay on it, and gives it a new one of the same
     /// name and addresses.
+    ///
+    /// # Errors
+    /// When there is no such host, or the kernel refuses.
     pub fn replace(&self, name: &str) -> Result<(), LabError> {
         let member = self.member(name)?;
         self.at_port(name, "take the interface of", netlink::delete_link)?;
@@ -92,11 +110,17 @@ impl Lab {
     }
 
     /// Loses all frames from and to the host, whose carrier stays: a fault somewhere in the switch.
+    ///
+    /// # Errors
+    /// When there is no such host, or the kernel refuses.
     pub fn isolate(&self, name: &str) -> Result<(), LabError> {
         self.at_port(name, "isolate", |port| netlink::set_bridge(port, None))
     }
 
     /// Ends what [`Lab::isolate`] began.
+    ///
+    /// # Errors
+    /// When there is no such host, or the kernel refuses.
     pub fn join(&self, name: &str) -> Result<(), LabError> {
         self.at_port(name, "join", |port| {
             netlink::set_bridge(port, Some(BRIDGE))?;
@@ -107,6 +131,9 @@ impl Lab {
     /// Makes all addresses of `target` unreachable from `name`, and from there only.
     ///
     /// What is in flight is lost, what is sent later is refused by the host itself.
+    ///
+    /// # Errors
+    /// When there is no such host, or the kernel refuses, as where it is blocked already.
     pub fn block(&self, name: &str, target: &str) -> Result<(), LabError> {
         let addresses = self.member(target)?.addresses.clone();
         self.host(name)?
@@ -117,6 +144,9 @@ impl Lab {
     }
 
     /// Ends what [`Lab::block`] began; what is not blocked stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such host, or the kernel refuses.
     pub fn unblock(&self, name: &str, target: &str) -> Result<(), LabError> {
         let addresses = self.member(target)?.addresses.clone();
         self.host(name)?
@@ -177,7 +207,7 @@ fn dress(host: &Host, addresses: Vec<(IpAddr, u8)>) -> Result<(), LabError> {
 }
 
 /// Parses an address with its prefix length.
-pub fn parse_address(text: &str) -> Result<(IpAddr, u8), LabError> {
+fn parse_address(text: &str) -> Result<(IpAddr, u8), LabError> {
     text.split_once('/')
         .and_then(|(address, prefix_len)| {
             let address: IpAddr = address.parse().ok()?;

@@ -15,6 +15,9 @@ use crate::lab::LabError;
 /// Enters a user namespace as its root, with an empty network, unless the process is root already.
 ///
 /// Must be called while the process has a single thread; the kernel refuses it later.
+///
+/// # Errors
+/// When the kernel refuses a step; the error says how to mend it.
 pub fn enter_user_namespace_if_needed() -> Result<(), LabError> {
     let (uid, gid) = (geteuid(), getegid());
     if uid.is_root() {

@@ -39,6 +39,9 @@ pub enum Then {
 }
 
 /// Asks for a line that is to come after `delay`.
+///
+/// # Errors
+/// How the answer failed to come, or that it is not the answer.
 pub async fn request(line: &mut Line, token: &str, delay: Duration) -> Result<Then, Trouble> {
     let target = format!("/?token={token}&delay_ms={}", delay.as_millis());
     line.send(format!("GET {target} HTTP/1.1\r\nHost: lab\r\n\r\n").as_bytes())
@@ -48,11 +51,17 @@ pub async fn request(line: &mut Line, token: &str, delay: Duration) -> Result<Th
 }
 
 /// Posts so many bytes at once.
+///
+/// # Errors
+/// As [`upload`].
 pub async fn post(line: &mut Line, token: &str, bytes: u64) -> Result<Then, Trouble> {
     upload(line, token, bytes, Duration::ZERO, &|| {}).await
 }
 
 /// Sends so many bytes over a span; `progress` is called with each piece.
+///
+/// # Errors
+/// As [`request`], and when the answer does not sum up what was sent.
 pub async fn upload(
     line: &mut Line,
     token: &str,
@@ -80,6 +89,9 @@ pub async fn upload(
 }
 
 /// Asks for so many bytes over a span; `progress` is called with each piece.
+///
+/// # Errors
+/// As [`request`], and with the first wrong byte.
 pub async fn download(
     line: &mut Line,
     token: &str,
@@ -113,6 +125,9 @@ pub async fn download(
 }
 
 /// Makes a WebSocket of the connection.
+///
+/// # Errors
+/// As [`request`], and when the answer is another than the upgrade.
 pub async fn upgrade(line: &mut Line, token: &str) -> Result<Then, Trouble> {
     let key = websocket::key(token);
     let request = format!(
@@ -133,6 +148,9 @@ pub async fn upgrade(line: &mut Line, token: &str) -> Result<Then, Trouble> {
 }
 
 /// Sends a message over a WebSocket and waits for its echo.
+///
+/// # Errors
+/// When the echo does not come, is another, or the other end closes.
 pub async fn message(line: &mut Line, text: &str) -> Result<Then, Trouble> {
     let frame = websocket::text_frame(text.as_bytes(), Some(MASK));
     line.send(&frame).await?;

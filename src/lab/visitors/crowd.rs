@@ -125,6 +125,9 @@ impl Crowd {
     /// has room.
     ///
     /// The nodes inherit the limit: their proxies need as many as the lab itself.
+    ///
+    /// # Errors
+    /// When the kernel does not let the limit be read or raised.
     pub fn with_descriptors(self) -> Result<Self, LabError> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
             .map_err(LabError::system("read the limit of descriptors"))?;

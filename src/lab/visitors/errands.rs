@@ -52,6 +52,9 @@ pub struct Errands {
 impl Errands {
     /// Sends all of them from a host, each on a connection of its own; no wait without a byte may
     /// be longer than `patience`.
+    ///
+    /// # Errors
+    /// When the host does not start the thread.
     pub fn start(
         host: &Host,
         target: SocketAddr,
@@ -106,6 +109,9 @@ impl Errands {
     }
 
     /// Waits until all have ended, and returns how, in the order of their ends.
+    ///
+    /// # Errors
+    /// When the thread ended before all of them had.
     pub fn wait(mut self) -> Result<Vec<Ended>, LabError> {
         let ended: Vec<Ended> = self.ended.iter().take(self.count).collect();
         if let Some(thread) = self.thread.take() {

@@ -37,6 +37,9 @@ pub struct Head {
 
 impl Line {
     /// Connects; `patience` is how long it waits for anything.
+    ///
+    /// # Errors
+    /// When the connection is refused, or not there in time.
     pub async fn open(target: SocketAddr, patience: Duration) -> Result<Self, Failure> {
         let stream = in_time(patience, TcpStream::connect(target)).await?;
         // Without it requests are only slower.
@@ -49,11 +52,17 @@ impl Line {
     }
 
     /// Sends all of it.
+    ///
+    /// # Errors
+    /// When the connection breaks, or takes nothing in time.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         in_time(self.patience, self.stream.write_all(bytes)).await
     }
 
     /// Reads the head of a final answer, which may come so much later than patience allows.
+    ///
+    /// # Errors
+    /// When it is malformed or too long, does not come in time, or the connection ends.
     pub async fn head(&mut self, delay: Duration) -> Result<Head, Failure> {
         loop {
             if let Some((head, len)) = parse(&self.arrived)? {
@@ -71,6 +80,9 @@ impl Line {
     }
 
     /// Returns the next bytes of a body of which so many are to come; never none.
+    ///
+    /// # Errors
+    /// When nothing comes in time, or the connection ends.
     pub async fn piece(&mut self, left: u64) -> Result<Vec<u8>, Failure> {
         if self.arrived.is_empty() {
             self.more(self.patience).await?;
@@ -81,6 +93,9 @@ impl Line {
     }
 
     /// Waits for more bytes and returns all that have arrived, to take from.
+    ///
+    /// # Errors
+    /// When nothing comes in time, or the connection ends.
     pub async fn wait(&mut self) -> Result<&mut Vec<u8>, Failure> {
         self.more(self.patience).await?;
         Ok(&mut self.arrived)

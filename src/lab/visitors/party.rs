@@ -29,6 +29,9 @@ pub struct Visitors {
 impl Visitors {
     /// Sends a crowd from a host to a target, and waits until each of them is served; with nobody
     /// in it does nothing.
+    ///
+    /// # Errors
+    /// When the host does not start the thread, or one of them is not served in time.
     pub fn start(
         host: &Host,
         target: SocketAddr,
@@ -66,6 +69,9 @@ impl Visitors {
     }
 
     /// Begins a watch: counts anew.
+    ///
+    /// # Errors
+    /// When the visitors do not answer.
     pub fn begin(&self) -> Result<(), LabError> {
         self.tell(Command::Begin)?;
         Ok(())
@@ -76,6 +82,9 @@ impl Visitors {
     ///
     /// What began with the watch must be over: who has lost a connection by it has another when
     /// this returns.
+    ///
+    /// # Errors
+    /// When the visitors do not answer.
     pub fn end(&self) -> Result<Visits, LabError> {
         Ok(self.tell(Command::End)?.unwrap_or_default())
     }

@@ -75,8 +75,8 @@ pub enum RequestRefusal {
     #[error("the body is too large")]
     BodyTooLarge,
     /// RFC 9112 §7.1, §8: the body breaks its framing.
-    #[error("the body is malformed or broke off: {0}")]
-    Body(BodyError),
+    #[error("the body is malformed or broke off")]
+    Body(#[source] BodyError),
 }
 
 impl RequestRefusal {
@@ -169,8 +169,8 @@ pub enum ResponseRefusal {
     #[error("its Content-Length is not one number")]
     ContentLength,
     /// RFC 9112 §7.1: what came of the body together with the head breaks its framing.
-    #[error("its body is malformed: {0}")]
-    Body(BodyError),
+    #[error("its body is malformed")]
+    Body(#[source] BodyError),
 }
 
 /// How a body breaks its framing.

@@ -188,6 +188,9 @@ impl ChecksumForm {
 /// The message is exactly what the IP header says, without the padding of the link. Both IPv4 forms
 /// of the checksum are accepted; the two never fit at once for another reading, because all that
 /// differs is which words are summed. When both do fit, the form we send is reported.
+///
+/// # Errors
+/// The first check that it fails.
 pub fn parse(
     envelope: &Envelope,
     message: &[u8],

@@ -75,6 +75,9 @@ impl fmt::Debug for Authentication {
 /// Reads the VRRP message (after the IP header) in the order of RFC 3768 §7.1.
 ///
 /// `interval` and `authentication` are ours; a peer that has others is not of our virtual router.
+///
+/// # Errors
+/// The first check that it fails.
 pub fn parse(
     envelope: &Envelope,
     message: &[u8],

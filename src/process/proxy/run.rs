@@ -18,21 +18,22 @@ use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
 use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
+use crate::model::Chain;
 
 /// Why the process ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The channel broke.
-    #[error("failed to talk to the supervisor: {0}")]
+    #[error("failed to talk to the supervisor")]
     Channel(#[from] ChannelError),
     /// The configuration that the supervisor sent.
-    #[error("the configuration is wrong: {0}")]
+    #[error("the configuration is wrong")]
     Config(#[from] ConfigErrors),
     /// The proxy does not start.
-    #[error("failed to start the proxy: {0}")]
+    #[error("failed to start the proxy")]
     Proxy(#[from] ProxyError),
     /// A system call that should always work.
-    #[error("failed to {what}: {source}")]
+    #[error("failed to {what}")]
     System {
         /// What was tried.
         what: &'static str,
@@ -42,6 +43,9 @@ pub enum RunError {
 }
 
 /// Runs the proxy until it is told to drain, or the supervisor is gone.
+///
+/// # Errors
+/// When the channel breaks, the configuration is wrong, or the proxy does not start.
 pub fn run(channel: OwnedFd) -> Result<(), RunError> {
     allocator::configure();
     let system = |what| move |source| RunError::System { what, source };
@@ -77,7 +81,7 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
             message = channel.receive::<ToProxy>(), if main.supervised => match message {
                 // Without a configuration there is nothing to go on with.
                 Err(error) if error.is_shortage() && main.proxy.is_some() => {
-                    tracing::warn!(%error, "the supervisor was not understood");
+                    tracing::warn!(error = %Chain(&error), "the supervisor was not understood");
                 }
                 Err(error) => return Err(error.into()),
                 Ok(Some((message, descriptors))) => main.obey(channel, message, descriptors)?,
@@ -228,7 +232,7 @@ fn answer(channel: &AsyncChannel, answer: &FromProxy) {
         Ok(Sent::Queued | Sent::Closed) => {}
         Ok(Sent::Full) => tracing::warn!("the supervisor does not read, an answer is lost"),
         Ok(Sent::Short(error)) => tracing::warn!(%error, "no room for an answer, it is lost"),
-        Err(error) => tracing::error!(%error, "an answer cannot be sent"),
+        Err(error) => tracing::error!(error = %Chain(&error), "an answer cannot be sent"),
     }
 }
 

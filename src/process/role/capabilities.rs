@@ -6,6 +6,9 @@ use super::error::ConfineError;
 
 /// Gives up a capability that was only needed at the start; a capability that is not held is no
 /// error.
+///
+/// # Errors
+/// When the kernel refuses a set.
 pub fn relinquish(capability: Capability) -> Result<(), ConfineError> {
     for (set, name) in [
         (CapSet::Effective, "effective"),

@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfineError {
     /// A capability set was refused.
-    #[error("capability set {set}: {source}")]
+    #[error("capability set {set}")]
     Capabilities {
         /// Which set.
         set: &'static str,
@@ -14,7 +14,7 @@ pub enum ConfineError {
         source: caps::errors::CapsError,
     },
     /// A system call was refused.
-    #[error("{call}: {source}")]
+    #[error("{call}")]
     System {
         /// Which call.
         call: &'static str,

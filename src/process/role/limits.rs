@@ -44,6 +44,9 @@ impl AtMost {
     }
 
     /// Lowers the limits of this process.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
     pub fn apply(self) -> io::Result<()> {
         let (soft, hard) = getrlimit(self.resource)?;
         let hard = hard.min(self.hard);

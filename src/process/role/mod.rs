@@ -220,6 +220,10 @@ const OWN_PROGRAM: AllowedPath = AllowedPath {
 /// started.
 ///
 /// Returns what could not be done and is not vital, as lines for the log.
+///
+/// # Errors
+/// When the kernel refuses what is vital: the name, the signal mask, a capability set, no new
+/// privileges, or no dumps.
 pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
     let profile = role.profile();
     if let Ok(name) = CString::new(profile.name) {
@@ -280,6 +284,9 @@ fn ignore_operators() -> Result<(), ConfineError> {
 }
 
 /// Returns the channel that the supervisor gave this child as its standard input.
+///
+/// # Errors
+/// When it is not a socket that the supervisor made.
 pub fn inherited_channel() -> io::Result<OwnedFd> {
     use nix::sys::socket::{SockType, getsockopt, sockopt::SockType as KindOfSocket};
     let fd = io::stdin().as_fd().try_clone_to_owned()?;

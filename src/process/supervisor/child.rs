@@ -16,6 +16,7 @@ use tokio::process::Command;
 use super::error::SupervisorError;
 use super::threads::Threads;
 use crate::ipc::channel::{self, AsyncChannel, Bounds, Sent};
+use crate::model::Chain;
 use crate::process::role::Role;
 
 /// A child process, running or to be started again.
@@ -169,7 +170,7 @@ impl Child {
         match encoded {
             Ok(text) if running.unsent.len() < UNSENT_MAX => running.unsent.push_back(text),
             Ok(_) => self.give_up("too many messages wait for memory, killing the process"),
-            Err(error) => tracing::error!(%error, "a message cannot be written"),
+            Err(error) => tracing::error!(error = %Chain(&error), "a message cannot be written"),
         }
         self.resend();
     }
@@ -232,7 +233,7 @@ impl Child {
             }
             Ok(Sent::Full) => self.give_up("process does not read, killing it"),
             Err(error) => {
-                tracing::error!(%error, "a message cannot be sent");
+                tracing::error!(error = %Chain(&error), "a message cannot be sent");
                 self.give_up("process cannot be talked to, killing it");
             }
         }
@@ -272,10 +273,7 @@ impl Child {
             Ok(Some((message, descriptors))) => Heard::Message(message, descriptors),
             Ok(None) => Heard::End,
             Err(channel::ChannelError::Lost(errno)) => Heard::Lost(errno),
-            Err(error) => {
-                let error = error.to_string();
-                Heard::Unfit(error)
-            }
+            Err(error) => Heard::Unfit(Chain(&error).to_string()),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::process::role::ConfineError;
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// The file cannot be read.
-    #[error("failed to read {}: {source}", path.display())]
+    #[error("failed to read {}", path.display())]
     ReadConfig {
         /// Which file.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum SupervisorError {
     #[error("{} is not UTF-8 text", .0.display())]
     NotText(PathBuf),
     /// The file is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// A notify program cannot be trusted, or run.
     #[error("virtual router {entry}: notify program {} cannot be used: {why}\nhelp: it must be an executable file of root, and every directory above it and symbolic link to it must be root's and writable by nobody else", program.display())]
@@ -35,7 +35,7 @@ pub enum SupervisorError {
         why: String,
     },
     /// The directory cannot be used.
-    #[error("failed to use the runtime directory {}: {source}\nhelp: name another with --runtime-dir", path.display())]
+    #[error("failed to use the runtime directory {}\nhelp: name another with --runtime-dir", path.display())]
     RuntimeDir {
         /// Which directory.
         path: PathBuf,
@@ -56,7 +56,7 @@ pub enum SupervisorError {
     #[error("another evenkeel already runs with the runtime directory {}\nhelp: stop it, or name another directory with --runtime-dir", .0.display())]
     AlreadyRunning(PathBuf),
     /// A listener cannot listen.
-    #[error("listener {listener}: failed to listen on {bind}: {source}\nhelp: {help}")]
+    #[error("listener {listener}: failed to listen on {bind}\nhelp: {help}")]
     Listen {
         /// Which listener.
         listener: String,
@@ -68,7 +68,7 @@ pub enum SupervisorError {
         help: &'static str,
     },
     /// The access log cannot be opened.
-    #[error("failed to open the access log {to}: {source}\nhelp: {help}")]
+    #[error("failed to open the access log {to}\nhelp: {help}")]
     AccessLog {
         /// What it goes to.
         to: String,
@@ -78,7 +78,7 @@ pub enum SupervisorError {
         help: &'static str,
     },
     /// A process cannot be started.
-    #[error("failed to start {name}: {source}")]
+    #[error("failed to start {name}")]
     Start {
         /// Its name.
         name: &'static str,
@@ -86,13 +86,13 @@ pub enum SupervisorError {
         source: io::Error,
     },
     /// The rights of this process cannot be set.
-    #[error("failed to set the rights of the process: {0}")]
+    #[error("failed to set the rights of the process")]
     Confine(#[from] ConfineError),
     /// A channel broke.
-    #[error("failed to talk to a process of ours: {0}")]
+    #[error("failed to talk to a process of ours")]
     Channel(#[from] ChannelError),
     /// The runtime, a signal or a socket of ours was refused.
-    #[error("failed to {what}: {source}")]
+    #[error("failed to {what}")]
     System {
         /// What was tried.
         what: &'static str,
@@ -116,6 +116,41 @@ impl SupervisorError {
             | Self::Confine(_)
             | Self::Channel(_)
             | Self::System { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Chain;
+
+    #[test]
+    fn person_is_told_every_level_once_and_then_the_help() {
+        let refused = || io::Error::from_raw_os_error(libc::EADDRINUSE);
+        let listen = SupervisorError::Listen {
+            listener: "web".to_owned(),
+            bind: "192.0.2.1:80".parse().expect("it is an address"),
+            source: refused(),
+            help: "stop it",
+        };
+        let channel = SupervisorError::Channel(ChannelError::System {
+            operation: "socketpair",
+            source: refused(),
+        });
+        for (error, hoped) in [
+            (
+                listen,
+                "listener web: failed to listen on 192.0.2.1:80: Address already in use \
+                 (os error 98)\nhelp: stop it",
+            ),
+            (
+                channel,
+                "failed to talk to a process of ours: socketpair: Address already in use \
+                 (os error 98)",
+            ),
+        ] {
+            assert_eq!(Chain(&error).to_string(), hoped);
         }
     }
 }

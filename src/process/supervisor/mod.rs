@@ -45,6 +45,10 @@ pub struct Options {
 }
 
 /// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When the configuration is wrong, another daemon has the runtime directory, or the system refuses
+/// what the daemon cannot do without.
 pub fn run(options: &Options) -> Result<(), SupervisorError> {
     role::confine(Role::Supervisor)?;
     // Whoever started us may have blocked what we must hear.
@@ -85,6 +89,9 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
 }
 
 /// Reads and checks a configuration for this machine; also what `evenkeel check` does.
+///
+/// # Errors
+/// When the file cannot be read or is wrong, or a notify program cannot be trusted.
 pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), SupervisorError> {
     let failed = |source| SupervisorError::ReadConfig {
         path: path.to_owned(),

@@ -15,6 +15,9 @@ pub trait Supervisor {
     fn fd(&self) -> BorrowedFd<'_>;
 
     /// Takes the next message, if a whole one is there.
+    ///
+    /// # Errors
+    /// When the channel breaks.
     fn receive(&mut self) -> io::Result<Received>;
 
     /// Sends a message with descriptors, or says that it does not fit now.

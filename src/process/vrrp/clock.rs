@@ -16,6 +16,9 @@ pub struct Clock {
 
 impl Clock {
     /// Reads both clocks.
+    ///
+    /// # Errors
+    /// When the kernel refuses the clock.
     pub fn new() -> nix::Result<Self> {
         let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
         Ok(Self {

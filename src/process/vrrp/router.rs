@@ -137,6 +137,9 @@ impl RouterRuntime {
     }
 
     /// Opens the socket that sends with the virtual MAC, if one is wanted and there is where.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket; there is none then.
     pub fn open_outlet(&mut self) -> io::Result<()> {
         let wanted = match &self.link.outlet {
             Some(outlet) if self.config.virtual_mac => SocketKey {
@@ -225,6 +228,9 @@ impl RouterRuntime {
     }
 
     /// Reads a message that bears its VRID, in the version it speaks.
+    ///
+    /// # Errors
+    /// The first check that it fails.
     pub fn parse(
         &self,
         envelope: &Envelope,

@@ -35,22 +35,22 @@ use super::routers::Routers;
 use super::watch::Watch;
 use crate::config::{self, ConfigErrors, VirtualRouterConfig};
 use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey};
-use crate::model::Fitness;
+use crate::model::{Chain, Fitness};
 use crate::process::role;
 
 /// Why the process ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration that the supervisor sent.
-    #[error("the configuration is wrong: {0}")]
+    #[error("the configuration is wrong")]
     Config(#[from] ConfigErrors),
     /// A system call that should always work.
-    #[error("failed to {what}: {error}")]
+    #[error("failed to {what}")]
     System {
         /// What was tried.
         what: &'static str,
         /// Why it failed.
-        error: io::Error,
+        source: io::Error,
     },
     /// The host thread.
     #[error("the host thread has ended: {0}")]
@@ -59,6 +59,9 @@ pub enum Error {
 
 /// Runs the vrrp process until it is told to stop, or the supervisor is gone, and every address is
 /// given up.
+///
+/// # Errors
+/// When the configuration is wrong, the host thread ends, or a system call fails that never should.
 pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
     // A service manager or a terminal signals every process of the daemon; it is the supervisor
     // that decides, and addresses are handed over only if this process lives to do it.
@@ -73,7 +76,7 @@ pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
     // The first messages of a process always fit.
     supervisor.send(&FromVrrp::Lacking(lacking), &[]);
     if let Err(error) = role::relinquish(Capability::CAP_SYS_NICE) {
-        warn!(%error, "a right that is no longer needed stays");
+        warn!(error = %Chain(&error), "a right that is no longer needed stays");
     }
     serve(supervisor, |yaml, node| {
         let node = config::check::NodeName::Given(node);
@@ -85,6 +88,9 @@ pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
 pub type ReadConfig = fn(&str, &str) -> Result<Vec<VirtualRouterConfig>, ConfigErrors>;
 
 /// As [`run`], with normal scheduling, and with a reader of one's own for the configuration.
+///
+/// # Errors
+/// As [`run`].
 pub fn serve(supervisor: impl Supervisor, read_config: ReadConfig) -> Result<(), Error> {
     let clock = Clock::new().map_err(|errno| system("read the clock", errno))?;
     let mut process = Process::new(supervisor, read_config, clock);
@@ -261,7 +267,7 @@ impl<S: Supervisor> Process<S> {
 fn system(what: &'static str, errno: Errno) -> Error {
     Error::System {
         what,
-        error: errno.into(),
+        source: errno.into(),
     }
 }
 

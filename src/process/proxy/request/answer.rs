@@ -14,6 +14,7 @@ use crate::logic::http1::head::Persistence;
 use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal, ResponseRefusal};
 use crate::logic::http1::response::AskedFor;
+use crate::model::Chain;
 use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::context::{After, RequestContext};
@@ -46,7 +47,7 @@ impl fmt::Display for Detail {
             Self::None => Ok(()),
             Self::System(error) => write!(f, ": {error}"),
             Self::Body(error) => write!(f, ": {error}"),
-            Self::Response(refusal) => write!(f, ": {refusal}"),
+            Self::Response(refusal) => write!(f, ": {}", Chain(refusal)),
         }
     }
 }
@@ -133,7 +134,7 @@ pub(in crate::process::proxy) fn refused(refusal: RequestRefusal) -> LocalReply 
     LocalReply {
         status: refusal.status(),
         token: refusal.token(),
-        why: refusal.to_string(),
+        why: Chain(&refusal).to_string(),
     }
 }
 

@@ -29,6 +29,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{HealthCheckConfig, ProbeConfig, ProbeKind};
 use crate::ipc::message::FromProxy;
 use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};
+use crate::model::Chain;
 use crate::process::proxy::io::deadline::BEAT_MS;
 use crate::process::proxy::progress::Progress;
 use crate::process::proxy::shared::{Events, Shared, Stage};
@@ -153,8 +154,8 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
             Err(_) => Some(Outcome::Failure),
         };
         let text = match (result, outcome) {
-            (Err(error), None) => format!("not probed: {error}"),
-            (result, _) => result.unwrap_or_else(|error| error.to_string()),
+            (Err(error), None) => format!("not probed: {}", Chain(&error)),
+            (result, _) => result.unwrap_or_else(|error| Chain(&error).to_string()),
         };
         backend.set_last_check(text.clone());
         let changed = outcome.and_then(|outcome| health.handle_probe(outcome));
@@ -178,11 +179,11 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
 enum ProbeError {
     #[error("no answer in time")]
     TimedOut,
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect")]
     Connect(#[source] io::Error),
-    #[error("bad answer: {0}")]
+    #[error("bad answer")]
     Http(#[source] hyper::Error),
-    #[error("the path or host cannot be sent: {0}")]
+    #[error("the path or host cannot be sent")]
     Request(#[source] hyper::http::Error),
     #[error("status {0}")]
     Status(StatusCode),

@@ -7,6 +7,7 @@ use super::Daemon;
 use super::shortage::Shortage;
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::logic::lifecycle::Phase;
+use crate::model::Chain;
 use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
@@ -40,7 +41,8 @@ impl Daemon {
     /// once.
     fn put_off(&mut self, role: Role, started: Result<(), SupervisorError>, now: Instant) {
         let Err(error) = started else { return };
-        self.shortages.note(now, Shortage::Start(role), &error);
+        self.shortages
+            .note(now, Shortage::Start(role), &Chain(&error));
         let child = match role {
             Role::Vrrp => &mut self.vrrp,
             Role::Proxy | Role::Supervisor => &mut self.proxy,

@@ -21,6 +21,9 @@ pub struct AcceptMode {
 
 impl AcceptMode {
     /// Refuses what is sent to these addresses, from now until this is dropped.
+    ///
+    /// # Errors
+    /// When the kernel does not let us, or does not know nftables.
     pub fn open(addresses: &[IpAddr]) -> io::Result<Self> {
         let mut tables = Tables::open()?;
         tables.make(&TABLE)?;

@@ -26,7 +26,8 @@ pub const TAG: u8 = 0x45;
 /// Installs or renews addresses on a link, all in one batch; an owner's that the host has anyway
 /// are left alone.
 ///
-/// Errs with the first refusal; what was installed until then stays, and ends with its lease.
+/// # Errors
+/// The first refusal; what was installed until then stays, and ends with its lease.
 pub fn install(
     netlink: &mut Netlink,
     (ifindex, link): (u32, &Link),
@@ -57,6 +58,9 @@ pub fn install(
 }
 
 /// Deletes addresses from a link; that one is not there is no error.
+///
+/// # Errors
+/// The first refusal.
 pub fn remove(
     netlink: &mut Netlink,
     ifindex: u32,
@@ -96,17 +100,17 @@ pub fn all_installed(link: &Link, addresses: &[IpAddr], ownership: Ownership) ->
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// One request.
-    #[error("{verb} {address}: {error}")]
+    #[error("{verb} {address}")]
     Address {
         /// Install or delete.
         verb: &'static str,
         /// Which address.
         address: IpAddr,
         /// Why.
-        error: io::Error,
+        source: io::Error,
     },
     /// The kernel did not answer.
-    #[error("no answer from netlink: {0}")]
+    #[error("no answer from netlink")]
     Suppression(#[from] io::Error),
 }
 
@@ -123,17 +127,17 @@ fn run(
 ) -> Result<(), Refusal> {
     let outcomes = netlink.execute(requests)?;
     for (outcome, &(verb, address)) in outcomes.into_iter().zip(subjects) {
-        let Err(error) = outcome else { continue };
+        let Err(source) = outcome else { continue };
         let verb = match verb {
             Verb::Install => "install",
             // It is gone, or its interface is.
-            Verb::Delete if is_absence(&error) => continue,
+            Verb::Delete if is_absence(&source) => continue,
             Verb::Delete => "delete",
         };
         return Err(Refusal::Address {
             verb,
             address,
-            error,
+            source,
         });
     }
     Ok(())

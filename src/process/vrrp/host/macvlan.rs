@@ -60,6 +60,9 @@ pub fn is_ours(link: &Link) -> bool {
 }
 
 /// Makes a macvlan, down and without an address.
+///
+/// # Errors
+/// When the kernel refuses, as where the link exists.
 pub fn create(netlink: &mut Netlink, parent: u32, virtual_mac: VirtualMac) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.attributes = vec![
@@ -78,6 +81,9 @@ pub fn create(netlink: &mut Netlink, parent: u32, virtual_mac: VirtualMac) -> io
 }
 
 /// Writes beside a link what shall be known when it is found again.
+///
+/// # Errors
+/// When the kernel refuses, as where the link is gone.
 pub fn set_alias(netlink: &mut Netlink, ifindex: u32, alias: &str) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.header.index = ifindex;
@@ -86,6 +92,9 @@ pub fn set_alias(netlink: &mut Netlink, ifindex: u32, alias: &str) -> io::Result
 }
 
 /// Sets a link up.
+///
+/// # Errors
+/// When the kernel refuses, as where the link is gone.
 pub fn set_up(netlink: &mut Netlink, ifindex: u32) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.header.index = ifindex;
@@ -95,6 +104,9 @@ pub fn set_up(netlink: &mut Netlink, ifindex: u32) -> io::Result<()> {
 }
 
 /// Deletes a link.
+///
+/// # Errors
+/// When the kernel refuses, as where the link is gone.
 pub fn delete(netlink: &mut Netlink, ifindex: u32) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.header.index = ifindex;

@@ -43,6 +43,9 @@ pub struct Host {
 
 impl Host {
     /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the kernel refuses the thread, or the sockets that wake it.
     pub fn start(routers: Routers<RouterSpec>) -> io::Result<Self> {
         let (commands, to_do) = sync_channel(COMMANDS_MAX);
         let (report, events) = sync_channel(EVENTS_MAX);
@@ -68,7 +71,10 @@ impl Host {
         })
     }
 
-    /// Hands over a command, or returns it when the queue is full.
+    /// Hands over a command, without waiting.
+    ///
+    /// # Errors
+    /// The command, when the queue is full or the thread has ended.
     pub fn command(&self, command: Command) -> Result<(), Command> {
         match self.commands.try_send(command) {
             Ok(()) => {

@@ -31,6 +31,9 @@ pub struct Monitor {
 
 impl Monitor {
     /// Subscribes, then reads everything, so that nothing is missed in between.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket, or does not answer.
     pub fn open(netlink: &mut Netlink) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, GROUPS))?;
@@ -57,6 +60,9 @@ impl Monitor {
     }
 
     /// Takes in all events that wait, and returns whether they changed anything.
+    ///
+    /// # Errors
+    /// When the socket fails, or what was lost cannot be read again.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "netlink has kinds we never asked for"
@@ -100,6 +106,9 @@ impl Monitor {
     }
 
     /// Reads everything again. Events that still wait are taken in later, although they are older.
+    ///
+    /// # Errors
+    /// When the kernel does not answer; the view is as it was then.
     pub fn read_all(&mut self, netlink: &mut Netlink) -> io::Result<()> {
         let mut view = View::default();
         for message in netlink.links()?.into_iter().chain(netlink.addresses()?) {

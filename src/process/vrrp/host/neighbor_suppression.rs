@@ -26,7 +26,10 @@ pub struct NeighborSuppression {
 }
 
 impl NeighborSuppression {
-    /// Makes the tables. Errs when the kernel does not let us, or does not know nftables.
+    /// Makes the tables.
+    ///
+    /// # Errors
+    /// When the kernel does not let us, or does not know nftables.
     pub fn open() -> io::Result<Self> {
         let mut tables = Tables::open()?;
         for table in [&ARP, &IPV6] {
@@ -39,6 +42,9 @@ impl NeighborSuppression {
     }
 
     /// Ends the answers for these addresses, all of one family.
+    ///
+    /// # Errors
+    /// When the kernel refuses the change.
     pub fn begin(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         let new = |address: &IpAddr| !self.silent.contains(address);
         let new: Vec<IpAddr> = addresses.iter().copied().filter(new).collect();
@@ -48,6 +54,9 @@ impl NeighborSuppression {
     }
 
     /// Lets the host answer for these addresses, all of one family, again.
+    ///
+    /// # Errors
+    /// When the kernel refuses the change.
     pub fn end(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         let known = |address: &IpAddr| self.silent.contains(address);
         let known: Vec<IpAddr> = addresses.iter().copied().filter(known).collect();

@@ -30,6 +30,9 @@ pub type Request = (RouteNetlinkMessage, u16);
 
 impl Netlink {
     /// Opens the socket.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket.
     pub fn open() -> io::Result<Self> {
         let socket = open_socket(NETLINK_ROUTE)?;
         Ok(Self {
@@ -40,7 +43,8 @@ impl Netlink {
 
     /// Executes requests in order and returns the outcome of each.
     ///
-    /// Errs only when the kernel did not answer at all.
+    /// # Errors
+    /// When the kernel did not answer at all.
     pub fn execute(&mut self, requests: Vec<Request>) -> io::Result<Vec<io::Result<()>>> {
         let mut outcomes = Vec::with_capacity(requests.len());
         let mut requests = requests.into_iter().peekable();
@@ -52,6 +56,9 @@ impl Netlink {
     }
 
     /// Executes one request.
+    ///
+    /// # Errors
+    /// When the kernel refuses it, or did not answer.
     pub fn execute_one(&mut self, request: Request) -> io::Result<()> {
         let outcomes = self.execute(vec![request])?;
         outcomes
@@ -61,11 +68,17 @@ impl Netlink {
     }
 
     /// Reads all links.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or does not answer.
     pub fn links(&mut self) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))
     }
 
     /// Reads all addresses.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or does not answer.
     pub fn addresses(&mut self) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))
     }
@@ -192,6 +205,9 @@ impl Iterator for Messages<'_> {
 }
 
 /// Opens a netlink socket whose waits end, with room for the acknowledgements of a batch.
+///
+/// # Errors
+/// When the kernel refuses the socket.
 pub fn open_socket(protocol: isize) -> io::Result<Socket> {
     let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;

@@ -22,6 +22,9 @@ pub struct Tables {
 
 impl Tables {
     /// Opens the socket.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket, or does not know nftables.
     pub fn open() -> io::Result<Self> {
         Ok(Self {
             socket: open_socket(NETLINK_NETFILTER)?,
@@ -29,13 +32,18 @@ impl Tables {
         })
     }
 
-    /// Makes a table with all that is in it. Errs when the kernel does not let us, or does not know
-    /// nftables.
+    /// Makes a table with all that is in it.
+    ///
+    /// # Errors
+    /// When the kernel does not let us, or does not know nftables.
     pub fn make(&mut self, table: &Table) -> io::Result<()> {
         self.commit(&table.messages())
     }
 
     /// Adds addresses to a set, or takes them out; none at all is no transaction.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or does not answer.
     pub fn change(
         &mut self,
         change: Change,

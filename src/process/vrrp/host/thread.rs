@@ -27,6 +27,7 @@ use super::monitor::{Link, Monitor, View};
 use super::neighbor_suppression::NeighborSuppression;
 use super::netlink::Netlink;
 use crate::logic::vrrp::LinkState;
+use crate::model::Chain;
 
 /// The host thread's end of the queues.
 pub(super) struct Line {
@@ -195,7 +196,7 @@ impl<'a> Worker<'a> {
                 .filter(|found| addresses::is_ours(found) && !of_kept(&found.address))
                 .map(|found| found.address);
             if let Err(error) = addresses::remove(&mut self.netlink, ifindex, left) {
-                warn!(interface = %link.name, %error, "addresses of a former run remain");
+                warn!(interface = %link.name, error = %Chain(&error), "addresses of a former run remain");
             }
         }
         for &id in self.routers.ids().iter() {
@@ -412,7 +413,7 @@ impl<'a> Worker<'a> {
             let addresses = router.addresses.iter().copied();
             let leased = addresses.filter(|address| !own.contains(address));
             if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased) {
-                warn!(interface = %router.interface, %error, "addresses end with their lease only");
+                warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
             }
         }
         self.end_suppression(id);
@@ -533,15 +534,16 @@ fn refuse(routers: &Routers<Router>) -> Option<Result<AcceptMode, String>> {
 
 /// Adds what a person can do where the errno alone does not say it.
 fn explain(refusal: &Refusal) -> String {
+    let text = Chain(refusal).to_string();
     match refusal {
         Refusal::Address {
             address: IpAddr::V6(_),
-            error,
+            source,
             ..
-        } if error.raw_os_error() == Some(libc::EACCES) => {
-            format!("{refusal}; is IPv6 disabled on the interface (net.ipv6.conf.*.disable_ipv6)?")
+        } if source.raw_os_error() == Some(libc::EACCES) => {
+            format!("{text}; is IPv6 disabled on the interface (net.ipv6.conf.*.disable_ipv6)?")
         }
-        Refusal::Address { .. } | Refusal::Suppression(_) => refusal.to_string(),
+        Refusal::Address { .. } | Refusal::Suppression(_) => text,
     }
 }
 

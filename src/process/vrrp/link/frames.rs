@@ -46,6 +46,9 @@ pub struct Announcers {
 
 impl Announcers {
     /// Opens the socket; early, while descriptors are low.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket.
     pub fn open() -> io::Result<Self> {
         let socket = OwnedFd::from(Socket::new(Domain::PACKET, Type::RAW, None)?);
         let mut announcers = Self {
@@ -60,6 +63,9 @@ impl Announcers {
     }
 
     /// Returns the announcer of a link, opened if need be.
+    ///
+    /// # Errors
+    /// When there is no descriptor for it, or its channel does not open.
     pub fn of(&mut self, outlet: &Outlet) -> io::Result<&mut Announcer> {
         let known = match self.find(outlet) {
             Some(at) => self.open.remove(at),
@@ -146,6 +152,9 @@ impl Announcer {
     }
 
     /// Announces an address once.
+    ///
+    /// # Errors
+    /// When the link does not take the frame.
     pub fn announce(&mut self, address: IpAddr) -> io::Result<()> {
         match address {
             IpAddr::V4(address) => self.send(&gratuitous_arp(self.mac, address)),

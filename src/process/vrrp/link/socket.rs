@@ -32,6 +32,9 @@ pub struct VrrpSocket {
 
 impl VrrpSocket {
     /// Opens a socket on an interface and joins the group there.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket, or the interface is gone.
     pub fn open(key: SocketKey) -> io::Result<Self> {
         let socket = match key.family {
             Family::Ipv4 => open_v4(&key)?,
@@ -51,6 +54,9 @@ impl VrrpSocket {
     /// Opens a socket that only sends, on a macvlan: it is in no group, because a report of
     /// membership from there would teach switches the virtual MAC at the wrong machine, and it
     /// hears nothing.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket, or the interface is gone.
     pub fn open_for_sending(key: SocketKey) -> io::Result<Self> {
         let socket = match key.family {
             Family::Ipv4 => raw_v4(&key)?,
@@ -90,6 +96,9 @@ impl VrrpSocket {
 
     /// Sends a VRRP message from `source` to `destination`, the group or a peer; both are of the
     /// socket's family.
+    ///
+    /// # Errors
+    /// When the kernel refuses the packet, or the families differ.
     pub fn send(&mut self, source: IpAddr, destination: IpAddr, message: &[u8]) -> io::Result<()> {
         match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(to)) => self.send_v4(source, to, message),
@@ -103,6 +112,9 @@ impl VrrpSocket {
     /// Receives one packet without waiting: `None` when there is none.
     ///
     /// The message borrows from `buf`, which should have `RECEIVE_BYTES`.
+    ///
+    /// # Errors
+    /// When the socket fails.
     pub fn receive<'a>(&self, buf: &'a mut [u8]) -> io::Result<Option<Packet<'a>>> {
         let outcome = match self.key.family {
             Family::Ipv4 => self.receive_v4(buf),

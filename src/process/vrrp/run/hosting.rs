@@ -43,9 +43,9 @@ impl<S: Supervisor> Process<S> {
             )
         });
         let host = Host::start(specs);
-        self.host = Some(host.map_err(|error| Error::System {
+        self.host = Some(host.map_err(|source| Error::System {
             what: "start a thread",
-            error,
+            source,
         })?);
         self.runtimes = routers.map(|(id, router)| {
             let others = routers.iter().filter(|(other, _)| *other != id);

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::{BEAT_INTERVAL, Error, Phase, Process, system};
 use crate::ipc::message::{ActiveRole, FromVrrp, ToVrrp, TransitionReport};
 use crate::logic::vrrp::Transition;
+use crate::model::Chain;
 use crate::process::vrrp::boundary::{Received, Sent, Supervisor};
 use crate::process::vrrp::router::RouterRuntime;
 use crate::process::vrrp::routers::RouterId;
@@ -29,7 +30,7 @@ impl<S: Supervisor> Process<S> {
                 Ok(Received::Lost) => self.handle_message_shortage()?,
                 Ok(Received::Closed) => self.handle_supervisor_lost("the supervisor is gone"),
                 Err(failure) => {
-                    error!(error = %failure, "the supervisor cannot be understood");
+                    error!(error = %Chain(&failure), "the supervisor cannot be understood");
                     self.handle_supervisor_lost("the supervisor cannot be understood");
                 }
             }
