@@ -444,6 +444,7 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             vrid: Vrid::new(51).unwrap(),
             version: evenkeel::model::Version::V3,
             notify: Vec::new(),
+            track: evenkeel::config::TrackConfig::default(),
             peers: Vec::new(),
             checksum: evenkeel::config::ChecksumForm::Rfc5798,
             authentication: evenkeel::config::Authentication::None,

@@ -115,7 +115,7 @@ fn ports_that_are_short_cost_no_backend() {
     let backend = backend(&host, "Connection: close\r\n");
     let yaml = format!(
         "listeners:\n  http: {{bind: [\"192.0.2.1:8080\"], pool: web}}\n\
-         pools:\n  web: {{backends: {{a: \"{backend}\"}}, health_check: {{http: {{path: /}}, interval: 20ms}}}}\n  \
+         pools:\n  web: {{backends: {{a: \"{backend}\"}}, health_check: {{http: {{path: /}}, interval: 20ms, timeout: 500ms}}}}\n  \
          tcp: {{backends: {{a: \"{backend}\"}}, health_check: {{tcp: {{}}, interval: 1s}}}}\n\
          proxy: {{threads: 1}}\n",
     );

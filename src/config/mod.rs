@@ -9,6 +9,7 @@ pub mod file;
 mod position;
 mod reader;
 mod report;
+pub mod track;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
+pub use track::{GatewayConfig, ProcessConfig, ProcessSelector, TrackConfig, TrackScriptConfig};
 
 /// A configuration that has passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct Config {
     pub node: String,
     /// One for each entry and family, in the order of the file, IPv4 first.
     pub virtual_routers: Vec<VirtualRouterConfig>,
+    /// In the order of the file.
+    pub track_scripts: Vec<TrackScriptConfig>,
     /// In the order of the file.
     pub listeners: Vec<ListenerConfig>,
     /// In the order of the file.
@@ -90,6 +94,8 @@ pub struct VirtualRouterConfig {
     pub virtual_mac: bool,
     /// Programs that are run, in this order, on every change of state; absolute paths.
     pub notify: Vec<PathBuf>,
+    /// What it follows beside its own listeners and pools.
+    pub track: TrackConfig,
     /// When a lower-priority Active is replaced.
     pub preempt: Preempt,
     /// Kernel lifetime of the addresses, renewed every quarter of it while Active; at least 1 s.

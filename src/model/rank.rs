@@ -63,6 +63,17 @@ impl Rank {
         (self.base != Priority::OWNER).then_some(Priority::from_wire(self.place))
     }
 
+    /// Returns the priority of a node that can serve when so much is added to its base, or taken
+    /// away: not below that of a node that cannot, not above 254; an owner's never changes.
+    pub fn changed_by(self, by: i64) -> Priority {
+        let Some(floor) = self.ill() else {
+            return self.well();
+        };
+        let sum = i64::from(self.well().get()).saturating_add(by);
+        let kept = sum.clamp(i64::from(floor.get()), i64::from(Priority::MAX.get()));
+        u8::try_from(kept).map_or(floor, Priority::from_wire)
+    }
+
     /// Returns the highest priority with which a node of the file cannot serve: N.
     pub const fn ill_max(self) -> Priority {
         Priority::from_wire(self.nodes)

@@ -35,12 +35,13 @@ const APART: [&str; 2] = ["logic", "process"];
 const SHARED: [&str; 1] = ["process/role"];
 
 /// Where system calls are made, so where `unsafe` may stand; a name that ends in `/` is a folder.
-const SYSTEM_CALL_FILES: [&str; 9] = [
+const SYSTEM_CALL_FILES: [&str; 10] = [
     "src/ipc/channel.rs",
     "src/process/proxy/allocator.rs",
     "src/process/proxy/io/stream.rs",
     "src/process/role/",
-    "src/process/supervisor/hooks/keeper.rs",
+    "src/process/supervisor/scripts/keeper.rs",
+    "src/process/supervisor/watch.rs",
     "src/process/vrrp/link/socket.rs",
     "src/process/vrrp/host/",
     "src/process/vrrp/realtime.rs",

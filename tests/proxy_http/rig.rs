@@ -65,6 +65,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
     let config = Config {
         node: "lb1".to_owned(),
         virtual_routers: Vec::new(),
+        track_scripts: Vec::new(),
         listeners: vec![listener],
         pools: vec![pool],
         proxy: ProxyConfig::default(),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel::logic::track::{Condition, Observed, Source, Tracked, Tracker};
+use evenkeel::logic::track::{Condition, Effect, Observed, Source, Tracked, Tracker};
 use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{Fitness, Priority, Rank, Version};
 
@@ -405,7 +405,10 @@ impl Tracking {
                 sync_group: "web".into(),
                 rank: *rank,
                 conditions: [Source::Proxy, Source::Pool("webfarm".into())]
-                    .map(|source| Condition { source })
+                    .map(|source| Condition {
+                        source,
+                        effect: Effect::Ill,
+                    })
                     .into(),
             };
             let mut tracker = Tracker::new(now, vec![entry]);
@@ -444,7 +447,7 @@ impl Tracking {
                         self.serves_at[at] = None;
                     }
                     None if kills(&self.group.world, at) => {
-                        tracker.observe(now, Source::Proxy, Observed::Failed);
+                        tracker.observe(now, Source::Proxy, Observed::Failed(String::new()));
                         self.serves_at[at] = Some(self.group.world.now + SECOND / 10);
                     }
                     Some(_) | None => {}

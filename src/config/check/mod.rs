@@ -73,15 +73,23 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         problems.add_with_help(None, message, SECTIONS_HELP);
     }
     let node = check_node(file.get("node"), node, problems);
-    let entries = file
-        .get("virtual_routers")
-        .map_or(Some(Vec::new()), |section| {
-            routers::check(section, node.as_deref(), problems)
-        });
+    let scripts = file
+        .get("track_scripts")
+        .map(|section| routers::check_scripts(section, problems));
+    let scripts = scripts.unwrap_or_default();
     let pools = file
         .get("pools")
         .map(|section| pools::check(section, problems));
     let pools = pools.unwrap_or_else(|| Some(pools::Pools::default()));
+    let known = routers::Known {
+        scripts: &scripts,
+        pools: pools.as_ref(),
+    };
+    let entries = file
+        .get("virtual_routers")
+        .map_or(Some(Vec::new()), |section| {
+            routers::check(section, node.as_deref(), known, problems)
+        });
     let access_log = file
         .get("access_log")
         .map(|section| access_log::check(section, problems));
@@ -101,6 +109,7 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
     Some(Config {
         node: node?,
         virtual_routers: routers?.into_iter().flatten().collect(),
+        track_scripts: scripts.checked,
         listeners: listeners?,
         pools: pools?.checked?,
         proxy: proxy?,
@@ -199,6 +208,7 @@ fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<ProxyConfi
 const SECTIONS: &[&str] = &[
     "node",
     "virtual_routers",
+    "track_scripts",
     "listeners",
     "pools",
     "proxy",

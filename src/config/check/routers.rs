@@ -1,18 +1,24 @@
 //! The section `virtual_routers`: one entry is one virtual router, or two of both families.
 
+mod scripts;
+mod track;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub(super) use self::scripts::check as check_scripts;
+pub(super) use self::track::Known;
 use super::addresses::{by_family, check_addresses, derived_link_local};
 use super::parameters::{Election, check_election};
 use super::synchronize::{self, Wanted};
 use super::taken::Taken;
-use super::values::{flag, flag_by_node};
+use super::values::{flag, flag_by_node, interface_name};
 use super::wire::{Wire, check_wire, fits_families, of_family};
 use crate::config::VirtualRouterConfig;
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
+use crate::config::track::TrackConfig;
 use crate::model::{Family, RouterName, VirtualAddress, Vrid};
 
 /// One entry of the section, as far as it is right.
@@ -30,13 +36,14 @@ pub(super) struct Entry {
 pub(super) fn check(
     section: Value<'_>,
     node: Option<&str>,
+    known: Known<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Entry>> {
     let mut taken = Taken::default();
     let entries = section.entries("virtual routers by name", problems)?;
     let mut checked: Vec<Entry> = entries
         .iter()
-        .map(|entry| check_entry(*entry, node, &mut taken, problems))
+        .map(|entry| check_entry(*entry, node, known, &mut taken, problems))
         .collect();
     let wanted: Vec<Wanted<'_>> = entries
         .iter()
@@ -120,6 +127,7 @@ impl<'a> Link<'a> {
 fn check_entry<'a>(
     entry: Value<'a>,
     node: Option<&str>,
+    known: Known<'_>,
     taken: &mut Taken<'a>,
     problems: &mut Problems,
 ) -> Entry {
@@ -141,6 +149,7 @@ fn check_entry<'a>(
     let wire = check_wire(&fields, interval, problems);
     let host = check_host(&fields, node, problems);
     let notify = check_notify(&fields, problems);
+    let track = track::check(&fields, interface, known, problems);
     let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
     if !fits_families(wire.as_ref(), families.as_deref(), &fields, problems) {
@@ -171,6 +180,7 @@ fn check_entry<'a>(
             wire: wire?,
             host: host?,
             notify: notify?,
+            track: track?,
         };
         let router = |(family, addresses)| common.router(entry.name, family, addresses);
         Some(families?.into_iter().map(router).collect())
@@ -190,6 +200,7 @@ struct Common<'a> {
     wire: Wire,
     host: OnHost,
     notify: Vec<PathBuf>,
+    track: TrackConfig,
 }
 
 impl Common<'_> {
@@ -224,6 +235,7 @@ impl Common<'_> {
             accept: self.host.accept,
             virtual_mac: self.host.virtual_mac,
             notify: self.notify.clone(),
+            track: self.track.clone(),
             lease: election.lease,
         }
     }
@@ -262,20 +274,8 @@ fn check_host(fields: &Fields<'_>, node: Option<&str>, problems: &mut Problems) 
     })
 }
 
-/// The kernel's own rule for names of interfaces.
 fn check_interface<'a>(fields: &Fields<'a>, problems: &mut Problems) -> Option<&'a str> {
-    let value = fields.need("interface", "eth0", problems)?;
-    let name = value.text("the name of an interface", problems)?;
-    let good = (1..=15).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
-    if !good {
-        let message = format!("interface cannot be `{}`", shown(name));
-        let help = "names of interfaces are 1 to 15 bytes without `/`, `:` and spaces";
-        value.wrong_with_help(message, help, problems);
-    }
-    good.then_some(name)
+    interface_name(fields.need("interface", "eth0", problems)?, problems)
 }
 
 fn check_vrid(value: Value<'_>, problems: &mut Problems) -> Option<Vrid> {
@@ -334,4 +334,5 @@ const KEYS: &[&str] = &[
     "virtual_mac",
     "synchronize_with",
     "notify",
+    "track",
 ];

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::file::Kind;
@@ -255,6 +256,36 @@ const SOCKET_ADDR_HELP: &str = "write `\"192.0.2.10:80\"` or `\"[2001:db8::10]:8
 
 /// A longer number is no duration that anybody means.
 const DIGITS_MAX: usize = 9;
+
+/// Returns the name of an interface, by the kernel's own rule.
+pub(super) fn interface_name<'a>(value: Value<'a>, problems: &mut Problems) -> Option<&'a str> {
+    let name = value.text("the name of an interface", problems)?;
+    let good = (1..=15).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+    if !good {
+        let message = format!("interface cannot be `{}`", shown(name));
+        let help = "names of interfaces are 1 to 15 bytes without `/`, `:` and spaces";
+        value.wrong_with_help(message, help, problems);
+    }
+    good.then_some(name)
+}
+
+/// Returns an absolute path.
+pub(super) fn path(value: Value<'_>, what: &str, problems: &mut Problems) -> Option<PathBuf> {
+    let path = PathBuf::from(value.text(what, problems)?);
+    if path.is_absolute() {
+        return Some(path);
+    }
+    let shown = shown(&path.to_string_lossy()).to_string();
+    value.wrong_with_help(
+        format!("`{shown}` is not an absolute path"),
+        "the daemon runs in no directory of yours",
+        problems,
+    );
+    None
+}
 
 #[cfg(test)]
 mod tests {

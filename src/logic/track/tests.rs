@@ -22,9 +22,18 @@ fn tracked(pools: Option<&[&str]>) -> Tracked {
         conditions: pools.map_or(Vec::new(), |pools| {
             let pools = pools.iter().map(|name| pool(name));
             let sources = std::iter::once(Source::Proxy).chain(pools);
-            sources.map(|source| Condition { source }).collect()
+            sources
+                .map(|source| Condition {
+                    source,
+                    effect: Effect::Ill,
+                })
+                .collect()
         }),
     }
+}
+
+fn lost() -> Observed {
+    Observed::Failed("has lost all its backends".into())
 }
 
 fn pool(name: &str) -> Source {
@@ -58,7 +67,7 @@ fn reason<'a>(tracker: &'a mut Tracker, entry: &str) -> &'a str {
 }
 
 fn die(tracker: &mut Tracker, at: Instant) {
-    tracker.observe(at, Source::Proxy, Observed::Failed);
+    tracker.observe(at, Source::Proxy, Observed::Failed(String::new()));
     tracker.observe(at, Source::Proxy, Observed::Well);
 }
 
@@ -102,7 +111,7 @@ fn ill_node_stands_below_every_node_of_the_file_that_can_serve_whatever_the_numb
             };
             let mut tracker = serving(now, vec![own]);
             assert_eq!(fitness(&mut tracker), Fitness::Ready(rank.well()));
-            tracker.observe(now, pool("webfarm"), Observed::Failed);
+            tracker.observe(now, pool("webfarm"), lost());
             let Fitness::Ready(ill) = fitness(&mut tracker) else {
                 panic!("never out of the election");
             };
@@ -128,7 +137,7 @@ fn node_beside_which_the_file_names_no_other_is_1_when_it_is_ill_and_never_1_whe
         own.rank = Rank::alone(Priority::new(base).unwrap());
         let mut tracker = serving(now, vec![own]);
         assert_eq!(fitness(&mut tracker), ready(well));
-        tracker.observe(now, pool("webfarm"), Observed::Failed);
+        tracker.observe(now, pool("webfarm"), lost());
         assert_eq!(fitness(&mut tracker), ready(1));
         assert_eq!(
             reason(&mut tracker, "web"),
@@ -141,7 +150,7 @@ fn node_beside_which_the_file_names_no_other_is_1_when_it_is_ill_and_never_1_whe
 fn one_lost_pool_of_several_is_enough_also_while_another_has_not_been_probed() {
     let now = Instant::now();
     let mut tracker = serving(now, vec![tracked(Some(&["webfarm", "api", "images"]))]);
-    tracker.observe(now, pool("api"), Observed::Failed);
+    tracker.observe(now, pool("api"), lost());
     assert_eq!(fitness(&mut tracker), ready(2));
     tracker.observe(now, pool("images"), Observed::Well);
     assert_eq!(fitness(&mut tracker), ready(2));
@@ -151,12 +160,12 @@ fn one_lost_pool_of_several_is_enough_also_while_another_has_not_been_probed() {
 
 #[test]
 fn restart_in_time_changes_nothing_neither_for_a_well_node_nor_for_an_ill_one() {
-    for state in [Observed::Well, Observed::Failed] {
+    for state in [Observed::Well, lost()] {
         let now = Instant::now();
         let mut tracker = serving(now, vec![tracked(Some(&["webfarm"]))]);
         tracker.observe(now, pool("webfarm"), state);
         let before = fitness(&mut tracker);
-        tracker.observe(now, Source::Proxy, Observed::Failed);
+        tracker.observe(now, Source::Proxy, Observed::Failed(String::new()));
         assert_eq!(tracker.poll_change(), None);
         tracker.handle_timeout(now + Duration::from_millis(199));
         assert_eq!(tracker.poll_change(), None);
@@ -175,7 +184,7 @@ fn proxy_that_is_late_lowers_the_priority_until_it_has_served_in_calm() {
     let now = Instant::now();
     let mut tracker = serving(now, vec![tracked(Some(&["webfarm"]))]);
     assert_eq!(fitness(&mut tracker), ready(150));
-    tracker.observe(now, Source::Proxy, Observed::Failed);
+    tracker.observe(now, Source::Proxy, Observed::Failed(String::new()));
     let late_at = now + Duration::from_millis(200);
     assert_eq!(tracker.poll_timeout(), Some(late_at));
     tracker.handle_timeout(late_at);
@@ -194,7 +203,7 @@ fn proxy_that_never_serves_lowers_the_priority_in_the_end() {
     let now = Instant::now();
     let mut tracker = Tracker::new(now, vec![tracked(Some(&["webfarm"]))]);
     assert_eq!(fitness(&mut tracker), Fitness::Unready);
-    tracker.observe(now + SECOND, Source::Proxy, Observed::Failed);
+    tracker.observe(now + SECOND, Source::Proxy, Observed::Failed(String::new()));
     tracker.handle_timeout(now + SECOND * 5);
     assert_eq!(fitness(&mut tracker), ready(2));
 }
@@ -242,7 +251,7 @@ fn entries_that_move_together_are_ill_together_and_others_are_not() {
     assert_eq!(fitness_of(&mut tracker, "lan"), Fitness::Unready);
     assert_eq!(fitness_of(&mut tracker, "alone"), ready(150));
     tracker.observe(now, Source::Proxy, Observed::Well);
-    tracker.observe(now, pool("webfarm"), Observed::Failed);
+    tracker.observe(now, pool("webfarm"), lost());
     tracker.observe(now, pool("mailfarm"), Observed::Well);
     let all =
         |tracker: &mut Tracker| ["web", "lan", "alone", "mail"].map(|e| fitness_of(tracker, e));
@@ -252,7 +261,7 @@ fn entries_that_move_together_are_ill_together_and_others_are_not() {
         reason(&mut tracker, "lan"),
         "it moves with web: pool webfarm has lost all its backends"
     );
-    tracker.observe(now, Source::Proxy, Observed::Failed);
+    tracker.observe(now, Source::Proxy, Observed::Failed(String::new()));
     assert_eq!(all(&mut tracker), lost, "a restart changes nothing");
     tracker.observe(now, Source::Proxy, Observed::Well);
     tracker.observe(now, pool("webfarm"), Observed::Well);
@@ -275,7 +284,7 @@ fn owner_is_never_lowered_but_does_not_preempt_while_its_proxy_is_ill() {
     own.rank = Rank::owner();
     let mut tracker = serving(now, vec![own]);
     assert_eq!(fitness(&mut tracker), ready(255));
-    tracker.observe(now, pool("webfarm"), Observed::Failed);
+    tracker.observe(now, pool("webfarm"), lost());
     assert_eq!(fitness(&mut tracker), ready(255));
     assert_eq!(
         reason(&mut tracker, "web"),
@@ -285,4 +294,201 @@ fn owner_is_never_lowered_but_does_not_preempt_while_its_proxy_is_ill() {
         die(&mut tracker, now);
     }
     assert_eq!(fitness(&mut tracker), Fitness::Unready);
+}
+
+fn with(conditions: &[(Source, Effect)]) -> Tracked {
+    let condition = |(source, effect): &(Source, Effect)| Condition {
+        source: source.clone(),
+        effect: *effect,
+    };
+    Tracked {
+        conditions: conditions.iter().map(condition).collect(),
+        ..tracked(None)
+    }
+}
+
+fn script(name: &str) -> Source {
+    Source::Script(name.into())
+}
+
+fn exit_1() -> Observed {
+    Observed::Failed("exit status: 1".into())
+}
+
+#[test]
+fn numbers_are_summed_first_and_clamped_once_always_from_the_base() {
+    let now = Instant::now();
+    let file = Source::File("/run/weight".into());
+    let entry = with(&[
+        (script("a"), Effect::LowerBy(100)),
+        (script("b"), Effect::LowerBy(100)),
+        (script("c"), Effect::LowerBy(100)),
+        (script("up"), Effect::RaiseBy(101)),
+        (file.clone(), Effect::RaiseByContent),
+    ]);
+    let mut tracker = Tracker::new(now, vec![entry]);
+    assert_eq!(fitness(&mut tracker), Fitness::Unready);
+    assert_eq!(
+        reason(&mut tracker, "web"),
+        "nothing is known of script a yet"
+    );
+    for name in ["a", "b", "c"] {
+        tracker.observe(now, script(name), Observed::Well);
+    }
+    tracker.observe(now, script("up"), exit_1());
+    tracker.observe(now, file.clone(), Observed::Content(0));
+    assert_eq!(fitness(&mut tracker), ready(150));
+    assert_eq!(reason(&mut tracker, "web"), "");
+    tracker.observe(now, script("up"), Observed::Well);
+    assert_eq!(fitness(&mut tracker), ready(251));
+    tracker.observe(now, file.clone(), Observed::Content(20));
+    assert_eq!(fitness(&mut tracker), ready(254), "not above 254");
+    assert_eq!(
+        reason(&mut tracker, "web"),
+        "150 + 101 (script up) + 20 (file /run/weight) = 271, not above 254"
+    );
+    for name in ["a", "b", "c"] {
+        tracker.observe(now, script(name), exit_1());
+    }
+    // 150 + 101 + 20 - 300 is below the priority of an ill node.
+    assert_eq!(fitness(&mut tracker), ready(2));
+    tracker.observe(now, script("b"), Observed::Well);
+    assert_eq!(fitness(&mut tracker), ready(71), "one recovers");
+    tracker.observe(now, file.clone(), Observed::Content(-500));
+    assert_eq!(fitness(&mut tracker), ready(2));
+    tracker.observe(now, file, Observed::Content(i32::MIN));
+    assert_eq!(fitness(&mut tracker), ready(2));
+}
+
+#[test]
+fn the_arithmetic_is_told_with_how_long_it_has_been_so() {
+    let now = Instant::now();
+    let entry = with(&[(script("uplink"), Effect::LowerBy(60))]);
+    let mut tracker = Tracker::new(now, vec![entry]);
+    tracker.observe(now, script("uplink"), exit_1());
+    assert_eq!(fitness(&mut tracker), ready(90));
+    assert_eq!(
+        reason(&mut tracker, "web"),
+        "150 - 60 (script uplink failing: exit status: 1) = 90"
+    );
+    tracker.observe(now + SECOND, script("uplink"), exit_1());
+    assert_eq!(
+        tracker.explain(now + SECOND * 12, "web").unwrap(),
+        "150 - 60 (script uplink failing for 12 s: exit status: 1) = 90"
+    );
+    assert_eq!(tracker.poll_change(), None, "time alone is no change");
+}
+
+#[test]
+fn a_failing_condition_makes_ill_or_takes_out_whatever_the_numbers() {
+    let now = Instant::now();
+    let interface = Source::Interface("eth1".into());
+    let entry = with(&[
+        (script("ill"), Effect::Ill),
+        (interface.clone(), Effect::Fault),
+        (script("up"), Effect::RaiseBy(50)),
+    ]);
+    let mut tracker = Tracker::new(now, vec![entry]);
+    tracker.observe(now, script("ill"), Observed::Well);
+    tracker.observe(now, interface.clone(), Observed::Well);
+    tracker.observe(now, script("up"), Observed::Well);
+    assert_eq!(fitness(&mut tracker), ready(200));
+    tracker.observe(now, script("ill"), exit_1());
+    assert_eq!(
+        fitness(&mut tracker),
+        ready(2),
+        "no number lifts an ill node"
+    );
+    assert_eq!(
+        reason(&mut tracker, "web"),
+        "script ill failing: exit status: 1"
+    );
+    tracker.observe(
+        now,
+        interface.clone(),
+        Observed::Failed("has no carrier".into()),
+    );
+    assert_eq!(
+        fitness(&mut tracker),
+        Fitness::Fault(crate::model::FaultCause::Tracking)
+    );
+    assert_eq!(reason(&mut tracker, "web"), "interface eth1 has no carrier");
+    tracker.observe(now, interface, Observed::Well);
+    tracker.observe(now, script("ill"), Observed::Well);
+    assert_eq!(fitness(&mut tracker), ready(200), "from the base again");
+}
+
+#[test]
+fn the_proxy_and_pools_may_have_other_effects() {
+    let now = Instant::now();
+    let entry = with(&[
+        (Source::Proxy, Effect::LowerBy(70)),
+        (pool("webfarm"), Effect::LowerBy(30)),
+    ]);
+    let mut tracker = serving(now, vec![entry]);
+    assert_eq!(fitness(&mut tracker), ready(150));
+    tracker.observe(now, pool("webfarm"), lost());
+    assert_eq!(fitness(&mut tracker), ready(120));
+    for _ in 0..3 {
+        die(&mut tracker, now);
+    }
+    assert_eq!(fitness(&mut tracker), ready(50));
+}
+
+/// RFC 9568 §5.2.4: no number changes its priority; what it is ill with keeps it from preempting.
+#[test]
+fn no_number_changes_the_owner() {
+    let now = Instant::now();
+    let own = Tracked {
+        rank: Rank::owner(),
+        ..with(&[
+            (script("a"), Effect::LowerBy(60)),
+            (script("b"), Effect::Ill),
+        ])
+    };
+    let mut tracker = Tracker::new(now, vec![own]);
+    tracker.observe(now, script("a"), exit_1());
+    tracker.observe(now, script("b"), Observed::Well);
+    assert_eq!(fitness(&mut tracker), ready(255));
+    tracker.observe(now, script("b"), exit_1());
+    assert_eq!(fitness(&mut tracker), Fitness::Unready);
+}
+
+/// Whatever combination fails, the order of nodes that have lost the same is that of well ones, and
+/// a node that cannot serve is below every one that can.
+#[test]
+fn nodes_that_lose_the_same_keep_their_order() {
+    let now = Instant::now();
+    let file = [("lb1", 150), ("lb2", 100), ("lb3", 100)];
+    let conditions = [
+        (script("a"), Effect::LowerBy(60)),
+        (script("b"), Effect::LowerBy(100)),
+        (script("c"), Effect::RaiseBy(120)),
+        (script("d"), Effect::Ill),
+    ];
+    for failing in 0..16_u8 {
+        let mut priorities = Vec::new();
+        for node in ["lb1", "lb2", "lb3"] {
+            let own = Tracked {
+                rank: rank(node, &file),
+                ..with(&conditions)
+            };
+            let mut tracker = Tracker::new(now, vec![own]);
+            for (at, (source, _)) in conditions.iter().enumerate() {
+                let observed = match failing & (1 << at) {
+                    0 => Observed::Well,
+                    _ => exit_1(),
+                };
+                tracker.observe(now, source.clone(), observed);
+            }
+            let Fitness::Ready(priority) = fitness(&mut tracker) else {
+                panic!("it stands");
+            };
+            priorities.push(priority);
+        }
+        let [one, two, three] = priorities[..] else {
+            panic!("three");
+        };
+        assert!(one >= two && two <= three, "{failing:04b}: {priorities:?}");
+    }
 }

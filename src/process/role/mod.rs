@@ -36,7 +36,7 @@ pub use self::capabilities::relinquish;
 pub use self::error::ConfineError;
 pub use self::landlock::{Access, AllowedPath, Tcp};
 pub use self::limits::{AtMost, Limits};
-pub use self::programs::{program_shortcomings, run_unprivileged};
+pub use self::programs::{ProgramUser, run_unprivileged};
 pub use self::seccomp::Calls;
 
 /// A process of the daemon.

@@ -1,14 +1,14 @@
 //! Programs that operators bring: who they run as and what they have left, set between fork and
 //! exec.
 //!
-//! A program runs as `evenkeel-notify`, without a capability in any set and any way to one, with
-//! limits of its own. Users are looked up once, when the first program is thought of: it may take a
-//! while, and the answer stays the same.
+//! Notify programs run as `evenkeel-notify`, track scripts as the user that the file names or as
+//! `evenkeel-script`; without a capability in any set and any way to one, with limits of their own.
+//! Users are looked up once, before the first program runs: it may take a while, and the answer
+//! stays the same.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use caps::Capability;
 use nix::sys::resource::Resource;
@@ -20,17 +20,12 @@ use super::users;
 /// Makes a program that operators bring run as a user that owns nothing, without a capability and
 /// any way to one.
 ///
-/// Where that cannot be had, [`program_shortcomings`] says so.
-pub fn run_unprivileged(command: &mut Command) {
-    let user = plan().user;
+/// Where that cannot be had, [`ProgramUser::shortcomings`] says so.
+pub fn run_unprivileged(command: &mut Command, user: &ProgramUser) {
+    let user = user.runs_as;
     let become_it = move || confine(user);
     // SAFETY: between fork and exec the closure makes system calls only and allocates nothing.
     unsafe { command.pre_exec(become_it) };
-}
-
-/// Returns what programs should have and do not, as lines for the log.
-pub fn program_shortcomings() -> &'static [String] {
-    &plan().shortcomings
 }
 
 /// Under whose name programs run.
@@ -50,51 +45,79 @@ struct Ids {
     uid: libc::uid_t,
 }
 
-/// How programs are run, and what is wrong with that.
-#[derive(Debug)]
-struct Plan {
-    user: RunsAs,
+/// Under whose name programs of one kind run, and what is wrong with that.
+#[derive(Clone, Debug)]
+pub struct ProgramUser {
+    runs_as: RunsAs,
     shortcomings: Vec<String>,
 }
 
-fn plan() -> &'static Plan {
-    static PLAN: OnceLock<Plan> = OnceLock::new();
-    PLAN.get_or_init(|| {
+/// A kind of programs, as it is called, and the user that should be theirs.
+#[derive(Clone, Copy, Debug)]
+struct Kind<'a> {
+    called: &'a str,
+    user: &'a str,
+}
+
+impl ProgramUser {
+    /// Looks the user of notify programs up.
+    pub fn of_notify_programs() -> Self {
+        Self::look_up(Kind {
+            called: "notify programs",
+            user: users::NOTIFY,
+        })
+    }
+
+    /// Looks the user of this name up, for track scripts.
+    pub fn of_track_scripts(user: &str) -> Self {
+        let called = "track scripts";
+        Self::look_up(Kind { called, user })
+    }
+
+    /// Returns what programs should have and do not, as lines for the log.
+    pub fn shortcomings(&self) -> &[String] {
+        &self.shortcomings
+    }
+
+    fn look_up(kind: Kind<'_>) -> Self {
         let may_change = [Capability::CAP_SETUID, Capability::CAP_SETGID]
             .into_iter()
             .all(holds)
             && std::fs::read_to_string("/proc/self/setgroups")
                 .is_ok_and(|text| text.trim() == "allow");
-        let found = |names| {
+        let found = |names: &[&str]| {
             let user = users::first(names)?;
             let (gid, uid) = (user.gid.as_raw(), user.uid.as_raw());
             Some((user.name, Ids { gid, uid }))
         };
         if may_change {
-            Plan::new(found(users::PROGRAMS), found(users::PROXY))
+            Self::new(
+                kind,
+                found(&[kind.user, users::NOBODY]),
+                found(users::PROXY),
+            )
         } else {
-            Plan {
-                user: RunsAs::Unchanged,
-                shortcomings: vec![format!("{UNCHANGED}: it may not change its user id")],
+            let why = "it may not change its user id";
+            Self {
+                runs_as: RunsAs::Unchanged,
+                shortcomings: vec![format!("{}: {why}", kind.unchanged())],
             }
         }
-    })
-}
+    }
 
-impl Plan {
-    /// Returns the plan where user ids can be changed.
-    fn new(programs: Option<(String, Ids)>, proxy: Option<(String, Ids)>) -> Self {
-        let own = users::PROGRAMS[0];
+    /// Returns the user where user ids can be changed.
+    fn new(kind: Kind<'_>, programs: Option<(String, Ids)>, proxy: Option<(String, Ids)>) -> Self {
+        let Kind { called, user: own } = kind;
         let Some((name, ids)) = programs else {
-            let why = format!("none of the users {} exists", users::PROGRAMS.join(", "));
+            let why = format!("none of the users {own}, {} exists", users::NOBODY);
             return Self {
-                user: RunsAs::Unchanged,
-                shortcomings: vec![format!("{UNCHANGED}: {why}; {REMEDY}")],
+                runs_as: RunsAs::Unchanged,
+                shortcomings: vec![format!("{}: {why}; {}", kind.unchanged(), kind.remedy())],
             };
         };
         let mut shortcomings = Vec::new();
         let shared = proxy.is_some_and(|(_, proxy)| proxy.uid == ids.uid);
-        let user = if name == own && !shared {
+        let runs_as = if name == own && !shared {
             RunsAs::TheirOwn(ids)
         } else {
             RunsAs::Shared(ids)
@@ -102,15 +125,33 @@ impl Plan {
         if name != own {
             let too = if shared { ", as the proxy does" } else { "" };
             shortcomings.push(format!(
-                "notify programs run as {name}{too}: there is no user {own}; {REMEDY}"
+                "{called} run as {name}{too}: there is no user {own}; {}",
+                kind.remedy()
             ));
         } else if shared {
             shortcomings.push(format!(
-                "notify programs and the proxy have the same user id {}: give {own} another",
+                "{called} and the proxy have the same user id {}: give {own} another",
                 ids.uid
             ));
         }
-        Self { user, shortcomings }
+        Self {
+            runs_as,
+            shortcomings,
+        }
+    }
+}
+
+impl Kind<'_> {
+    fn unchanged(self) -> String {
+        format!("{} run as the user of the daemon", self.called)
+    }
+
+    fn remedy(self) -> String {
+        let Self { called, user } = self;
+        format!(
+            "write `u {user} - \"Evenkeel {called}\" /` into /usr/lib/sysusers.d/evenkeel.conf and \
+             run `systemd-sysusers`"
+        )
     }
 }
 
@@ -195,13 +236,15 @@ const UMASK: libc::mode_t = 0o022;
 const CAPABILITIES_MAX: libc::c_ulong = 63;
 /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
 const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-const UNCHANGED: &str = "notify programs run as the user of the daemon";
-const REMEDY: &str = "write `u evenkeel-notify - \"Evenkeel notify programs\" /` into \
-    /usr/lib/sysusers.d/evenkeel.conf and run `systemd-sysusers`";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOTIFY: Kind<'static> = Kind {
+        called: "notify programs",
+        user: "evenkeel-notify",
+    };
 
     fn user(name: &str, id: u32) -> Option<(String, Ids)> {
         Some((name.to_owned(), Ids { gid: id, uid: id }))
@@ -209,16 +252,20 @@ mod tests {
 
     #[test]
     fn programs_have_a_user_of_their_own_and_nothing_is_said() {
-        let plan = Plan::new(user("evenkeel-notify", 990), user("evenkeel-proxy", 991));
-        assert_eq!(plan.user, RunsAs::TheirOwn(Ids { gid: 990, uid: 990 }));
+        let plan = ProgramUser::new(
+            NOTIFY,
+            user("evenkeel-notify", 990),
+            user("evenkeel-proxy", 991),
+        );
+        assert_eq!(plan.runs_as, RunsAs::TheirOwn(Ids { gid: 990, uid: 990 }));
         assert_eq!(plan.shortcomings, Vec::<String>::new());
     }
 
     #[test]
     fn a_missing_user_is_said_with_its_remedy() {
-        let plan = Plan::new(user("nobody", 65_534), user("nobody", 65_534));
+        let plan = ProgramUser::new(NOTIFY, user("nobody", 65_534), user("nobody", 65_534));
         assert_eq!(
-            plan.user,
+            plan.runs_as,
             RunsAs::Shared(Ids {
                 gid: 65_534,
                 uid: 65_534
@@ -230,30 +277,44 @@ mod tests {
         assert!(line.contains("run as nobody, as the proxy does"), "{line}");
         assert!(line.contains("u evenkeel-notify - "), "{line}");
 
-        let plan = Plan::new(None, None);
-        assert_eq!(plan.user, RunsAs::Unchanged);
-        assert!(plan.shortcomings[0].contains(UNCHANGED), "{plan:?}");
+        let plan = ProgramUser::new(NOTIFY, None, None);
+        assert_eq!(plan.runs_as, RunsAs::Unchanged);
+        assert!(
+            plan.shortcomings[0].contains(&NOTIFY.unchanged()),
+            "{plan:?}"
+        );
     }
 
     #[test]
     fn the_users_of_programs_and_of_the_proxy_differ_or_it_is_said() {
-        let plan = Plan::new(user("evenkeel-notify", 990), user("evenkeel-proxy", 990));
-        assert_eq!(plan.user, RunsAs::Shared(Ids { gid: 990, uid: 990 }));
+        let plan = ProgramUser::new(
+            NOTIFY,
+            user("evenkeel-notify", 990),
+            user("evenkeel-proxy", 990),
+        );
+        assert_eq!(plan.runs_as, RunsAs::Shared(Ids { gid: 990, uid: 990 }));
         assert!(
             plan.shortcomings[0].contains("same user id 990"),
             "{plan:?}"
         );
     }
 
-    /// The remedy is the line that the package installs.
+    /// The remedy is a line that the package installs.
     #[test]
-    fn the_remedy_is_a_line_of_the_sysusers_file() {
+    fn the_remedies_are_lines_of_the_sysusers_file() {
         let file = include_str!("../../../config/systemd/evenkeel.sysusers.conf");
-        let wanted = REMEDY.split('`').nth(1).unwrap_or_default();
         let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(
-            file.lines().any(|line| squeezed(line) == wanted),
-            "{wanted}"
-        );
+        let scripts = Kind {
+            called: "track scripts",
+            user: "evenkeel-script",
+        };
+        for kind in [NOTIFY, scripts] {
+            let remedy = kind.remedy();
+            let wanted = remedy.split('`').nth(1).unwrap_or_default();
+            assert!(
+                file.lines().any(|line| squeezed(line) == wanted),
+                "{wanted}"
+            );
+        }
     }
 }

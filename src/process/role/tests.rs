@@ -42,11 +42,11 @@ fn proxy_has_no_capability() {
 
 #[test]
 fn the_proxy_and_programs_have_different_users() {
-    assert_ne!(users::PROXY[0], users::PROGRAMS[0]);
+    assert_ne!(users::PROXY[0], users::NOTIFY);
     assert_eq!(
         users::PROXY[1],
-        users::PROGRAMS[1],
-        "both know where to fall back to"
+        users::NOBODY,
+        "where programs fall back to"
     );
 }
 
@@ -267,7 +267,7 @@ fn program_has_no_capability_no_right_and_no_way_to_one() {
         "/proc/self/limits",
         "/proc/self/oom_score_adj",
     ]);
-    run_unprivileged(&mut command);
+    run_unprivileged(&mut command, &ProgramUser::of_notify_programs());
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let has = |line: &str| {

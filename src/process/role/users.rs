@@ -9,8 +9,8 @@ use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
 /// Users for the proxy.
 pub(super) const PROXY: &[&str] = &["evenkeel-proxy", NOBODY];
-/// Users for notify programs.
-pub(super) const PROGRAMS: &[&str] = &["evenkeel-notify", NOBODY];
+/// The user of notify programs.
+pub(super) const NOTIFY: &str = "evenkeel-notify";
 
 /// Returns the first of the users that exists.
 pub(super) fn first(names: &[&str]) -> Option<User> {

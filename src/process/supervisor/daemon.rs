@@ -30,10 +30,11 @@ use super::child::{Child, Heard, TICK};
 use super::control::event_log::EventLog;
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
-use super::hooks::Hooks;
 use super::notify::Notifier;
 use super::passed::access_log::AccessLog;
 use super::passed::listeners::{self, BoundListener};
+use super::scripts::notify::NotifyPrograms;
+use super::scripts::track::Observation;
 use super::tracking::tracked;
 use crate::config::{self, Config};
 use crate::ipc;
@@ -41,7 +42,7 @@ use crate::ipc::log::Printer;
 use crate::ipc::message::{ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey};
 use crate::logic::lifecycle::{Lifecycle, Phase, Plan};
 use crate::logic::track::Tracker;
-use crate::process::role::{self, Role};
+use crate::process::role::Role;
 
 /// What the daemon starts with.
 #[derive(Debug)]
@@ -125,7 +126,11 @@ struct Daemon {
     /// What the processes that run now should have and work without.
     lacking: Vec<(Role, String)>,
     event_log: EventLog,
-    hooks: Hooks,
+    notify_programs: NotifyPrograms,
+    /// Of scripts, files and processes.
+    observations: mpsc::Receiver<Observation>,
+    /// Their end of it, until they are started.
+    observer: Option<mpsc::Sender<Observation>>,
     asked: Vec<Asked>,
     next_id: u64,
 }
@@ -135,15 +140,15 @@ impl Daemon {
         let now = Instant::now();
         let threads = listeners::threads(&setup.config);
         let tracker = Tracker::new(now, tracked(&setup.config));
-        let hooks = Hooks::new(&setup.config);
         let belief = Belief::new(&setup.config);
+        let notify_programs = NotifyPrograms::new(&setup.config);
+        let (observer, observations) = mpsc::channel(OBSERVATIONS_MAX);
         let (vrrp, proxy) = (belief.vrrp_bounds(), belief.proxy_bounds());
         let wanted = |role, bounds, empty: bool| (!empty).then(|| Child::new(role, bounds, now));
         Self {
             vrrp: wanted(Role::Vrrp, vrrp, setup.config.virtual_routers.is_empty()),
             proxy: wanted(Role::Proxy, proxy, setup.config.listeners.is_empty()),
             lifecycle: Lifecycle::new(stop_plan(&setup.config)),
-            setup,
             belief,
             shortages: Shortages::default(),
             meters: LogMeters::new(now, printer.is_talkative()),
@@ -159,7 +164,10 @@ impl Daemon {
             health: BTreeMap::new(),
             lacking: Vec::new(),
             event_log: EventLog::new(SystemTime::now()),
-            hooks,
+            notify_programs,
+            observer: Some(observer),
+            observations,
+            setup,
             asked: Vec::new(),
             next_id: 0,
         }
@@ -179,15 +187,6 @@ impl Daemon {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
-        if !self
-            .setup
-            .config
-            .virtual_routers
-            .iter()
-            .all(|router| router.notify.is_empty())
-        {
-            self.note_lacking(Role::Supervisor, role::program_shortcomings().to_vec());
-        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What cannot be had now is an error that an operator sees; later it is a shortage that
@@ -205,7 +204,8 @@ impl Daemon {
                 heard = receive::<FromVrrp>(&self.vrrp) => self.hear_vrrp(heard).await,
                 heard = receive::<FromProxy>(&self.proxy) => self.hear_proxy(heard).await,
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
-                () = self.hooks.next_finished() => {}
+                () = self.notify_programs.next_finished() => {}
+                Some((source, observed)) = self.observations.recv() => self.tracker.observe(Instant::now(), source, observed),
                 Some(question) = questions.recv() => self.handle_question(question),
                 // Before what is due: nothing that stays due can keep it from beating and watching.
                 _ = tick.tick() => self.handle_tick(),
@@ -215,7 +215,7 @@ impl Daemon {
             self.spread_verdicts();
             self.announce_ready();
         }
-        self.hooks.finish(HOOKS_TIMEOUT).await;
+        self.notify_programs.finish(NOTIFY_TIMEOUT).await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -287,7 +287,9 @@ async fn reopened(log: &mut Option<AccessLog>) -> Option<OwnedFd> {
     }
 }
 
+/// Observations that wait for the loop; the threads that make more of them wait.
+const OBSERVATIONS_MAX: usize = 256;
 /// Questions that wait for the loop; the tasks that ask more of them wait.
 const QUESTIONS_MAX: usize = 16;
 /// How long the last notify programs may take when the daemon stops.
-const HOOKS_TIMEOUT: Duration = Duration::from_secs(5);
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -34,6 +34,16 @@ pub enum SupervisorError {
         /// What is wrong with it.
         why: String,
     },
+    /// A track script cannot be trusted, or run.
+    #[error("track script {name}: {} cannot be used: {why}\nhelp: it must be an executable file of root, and every directory above it and symbolic link to it must be root's and writable by nobody else", program.display())]
+    Script {
+        /// The entry of `track_scripts`.
+        name: String,
+        /// Which program.
+        program: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The directory cannot be used.
     #[error("failed to use the runtime directory {}\nhelp: name another with --runtime-dir", path.display())]
     RuntimeDir {
@@ -105,7 +115,7 @@ impl SupervisorError {
     /// Returns whether the configuration is to blame, rather than the machine.
     pub const fn is_bad_config(&self) -> bool {
         match self {
-            Self::Config(_) | Self::NotText(_) | Self::Notify { .. } => true,
+            Self::Config(_) | Self::NotText(_) | Self::Notify { .. } | Self::Script { .. } => true,
             Self::ReadConfig { .. }
             | Self::RuntimeDir { .. }
             | Self::StrangeDir { .. }

@@ -14,11 +14,12 @@ mod child;
 mod daemon;
 mod descriptors;
 mod error;
-mod hooks;
 mod notify;
 mod runtime_dir;
+mod scripts;
 mod threads;
 mod tracking;
+mod watch;
 
 use std::fs::File;
 use std::io::Read;
@@ -108,7 +109,7 @@ pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), 
     let config = config::parse(&path.display().to_string(), &yaml, name)?;
     for router in &config.virtual_routers {
         for program in &router.notify {
-            if let Some(why) = hooks::objection(program) {
+            if let Some(why) = scripts::objection(program) {
                 let (entry, program) = (router.name.entry.clone(), program.clone());
                 return Err(SupervisorError::Notify {
                     entry,
@@ -116,6 +117,12 @@ pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), 
                     why,
                 });
             }
+        }
+    }
+    for script in &config.track_scripts {
+        if let Some(why) = scripts::objection(&script.program) {
+            let (name, program) = (script.name.clone(), script.program.clone());
+            return Err(SupervisorError::Script { name, program, why });
         }
     }
     Ok((yaml, config))

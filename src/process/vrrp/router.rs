@@ -521,6 +521,7 @@ mod tests {
             vrid: Vrid::new(51).unwrap(),
             version: Version::V3,
             notify: Vec::new(),
+            track: crate::config::TrackConfig::default(),
             peers: Vec::new(),
             checksum: ChecksumForm::Rfc5798,
             authentication: crate::config::Authentication::None,

@@ -45,7 +45,7 @@ impl Daemon {
                 let priority = self.priority_of(&report.router);
                 let ago = age(report.at_ns);
                 let event = self.event_log.note(SystemTime::now(), ago, report);
-                self.hooks.handle_event(&event, priority);
+                self.notify_programs.handle_event(&event, priority);
             }
             FromVrrp::Status {
                 id,
@@ -152,8 +152,11 @@ impl Daemon {
             Phase::Running => {
                 tracing::error!(child, pid, %ended, "process died, restarting it");
                 // To reap it may have taken longer than a restart may.
-                self.tracker
-                    .observe(Instant::now(), Source::Proxy, Observed::Failed);
+                self.tracker.observe(
+                    Instant::now(),
+                    Source::Proxy,
+                    Observed::Failed(ended.to_owned()),
+                );
             }
             Phase::HandingOver { .. } => {
                 tracing::error!(child, pid, %ended, "process died while stopping");

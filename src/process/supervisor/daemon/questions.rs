@@ -65,9 +65,9 @@ impl Daemon {
         });
         for router in &mut virtual_routers {
             // Tracking knows why; the router itself knows only that it was told.
-            let verdict = self.tracker.verdict(&router.name.entry);
-            if let Some(verdict) = verdict.filter(|verdict| !verdict.reason.is_empty()) {
-                router.priority_reason.clone_from(&verdict.reason);
+            let reason = self.tracker.explain(Instant::now(), &router.name.entry);
+            if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+                router.priority_reason = reason;
             }
         }
         let proxy = asked.proxy.unwrap_or_else(|| {

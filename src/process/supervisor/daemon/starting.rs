@@ -11,14 +11,30 @@ use crate::model::Chain;
 use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
-use crate::process::supervisor::tracking::entries;
+use crate::process::supervisor::tracking::{self, entries};
 
 impl Daemon {
     /// Starts every child for the first time, or says why that cannot be.
     pub(super) fn start_first(&mut self) -> Result<(), SupervisorError> {
         let now = Instant::now();
+        self.start_observers()?;
         self.start_vrrp(now)?;
         self.start_proxy(now)
+    }
+
+    /// Starts what observes for the tracker beside the children.
+    fn start_observers(&mut self) -> Result<(), SupervisorError> {
+        let mut lacking = self.notify_programs.shortcomings().to_vec();
+        if let Some(observer) = self.observer.take() {
+            let config = &self.setup.config;
+            let started = tracking::start_observers(config, &mut lacking, observer);
+            started.map_err(|source| SupervisorError::System {
+                what: "start a thread",
+                source,
+            })?;
+        }
+        self.note_lacking(Role::Supervisor, lacking);
+        Ok(())
     }
 
     /// Starts the children that are due again; one that cannot be started now is put off.

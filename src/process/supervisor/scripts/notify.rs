@@ -1,36 +1,30 @@
 //! Notify programs: told of every change of state, in order, one at a time for each virtual router.
 //!
-//! A program runs as a user that owns nothing, without a capability or a descriptor of ours,
-//! beneath a keeper that kills all it has started when it ends or its time is over (`keeper`), and
-//! only if root alone can change it (`trust`). While one runs, only the latest change waits: what
-//! is outdated is not told. Its arguments are NAME STATE PRIORITY EPOCH; an epoch only grows, so
-//! that a program that acts on something slow can see that it is late.
-
-mod keeper;
-mod trust;
+//! While one runs, only the latest change waits: what is outdated is not told. Its arguments are
+//! NAME STATE PRIORITY EPOCH; an epoch only grows, so that a program that acts on something slow
+//! can see that it is late.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::signal::Signal;
-use tokio::process::Command;
 use tokio::sync::mpsc;
 
-use super::aside::Aside;
+use super::run::{Ended, Job, execute};
+use super::trust;
 use crate::config::Config;
 use crate::ipc::control::Event;
 use crate::model::RouterName;
-use crate::process::role;
+use crate::process::role::ProgramUser;
+use crate::process::supervisor::aside::Aside;
 
 /// The notify programs of all virtual routers.
 #[derive(Debug)]
-pub(super) struct Hooks {
+pub(crate) struct NotifyPrograms {
     lines: BTreeMap<RouterName, Line>,
+    /// `None` where there is no program.
+    user: Option<Arc<ProgramUser>>,
     done: mpsc::Sender<RouterName>,
     finished: mpsc::Receiver<RouterName>,
 }
@@ -52,9 +46,9 @@ enum Progress {
     },
 }
 
-impl Hooks {
+impl NotifyPrograms {
     /// Returns the programs that the configuration names.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let with_some = config
             .virtual_routers
             .iter()
@@ -66,18 +60,25 @@ impl Hooks {
         let lines: BTreeMap<_, _> = with_some
             .map(|router| (router.name.clone(), line(&router.notify)))
             .collect();
+        let user = (!lines.is_empty()).then(ProgramUser::of_notify_programs);
         // At most one message a virtual router is on its way.
         let (done, finished) = mpsc::channel(lines.len().max(1));
         Self {
             lines,
+            user: user.map(Arc::new),
             done,
             finished,
         }
     }
 
+    /// Returns what they should have and do not, as lines for the log.
+    pub(crate) fn shortcomings(&self) -> &[String] {
+        self.user.as_deref().map_or(&[], ProgramUser::shortcomings)
+    }
+
     /// Tells of an event, now or as soon as the programs that run have ended.
-    pub(super) fn handle_event(&mut self, event: &Event, priority: u8) {
-        let Some(line) = self.lines.get_mut(&event.router) else {
+    pub(crate) fn handle_event(&mut self, event: &Event, priority: u8) {
+        let (Some(line), Some(user)) = (self.lines.get_mut(&event.router), &self.user) else {
             return;
         };
         let arguments = [
@@ -88,27 +89,27 @@ impl Hooks {
         ];
         match &mut line.progress {
             Progress::Running { next } => *next = Some(arguments),
-            Progress::Idle => line.start(&event.router, arguments, &self.done),
+            Progress::Idle => line.start(&event.router, arguments, user, &self.done),
         }
     }
 
     /// Waits until the programs of a virtual router have ended, and starts them again if something
     /// newer waits. Cancel safe; waits for ever while none runs.
-    pub(super) async fn next_finished(&mut self) {
+    pub(crate) async fn next_finished(&mut self) {
         let Some(router) = self.finished.recv().await else {
             return std::future::pending().await;
         };
-        let Some(line) = self.lines.get_mut(&router) else {
+        let (Some(line), Some(user)) = (self.lines.get_mut(&router), &self.user) else {
             return;
         };
         match std::mem::replace(&mut line.progress, Progress::Idle) {
-            Progress::Running { next: Some(next) } => line.start(&router, next, &self.done),
+            Progress::Running { next: Some(next) } => line.start(&router, next, user, &self.done),
             Progress::Running { next: None } | Progress::Idle => {}
         }
     }
 
     /// Waits until everything has been told, but not longer than `within`.
-    pub(super) async fn finish(&mut self, within: Duration) {
+    pub(crate) async fn finish(&mut self, within: Duration) {
         let all = async {
             while self
                 .lines
@@ -129,13 +130,15 @@ impl Line {
         &mut self,
         router: &RouterName,
         arguments: [String; 4],
+        user: &Arc<ProgramUser>,
         done: &mpsc::Sender<RouterName>,
     ) {
         self.progress = Progress::Running { next: None };
         let (programs, router, done) = (self.programs.clone(), router.clone(), done.clone());
+        let user = Arc::clone(user);
         tokio::spawn(async move {
             for program in &programs {
-                if let Err(failure) = run(program, &arguments, TIME_LIMIT).await {
+                if let Err(failure) = run(program, &arguments, &user, TIME_LIMIT).await {
                     let program = program.display();
                     tracing::warn!(%router, %program, error = %failure, "notify program failed");
                 }
@@ -147,89 +150,50 @@ impl Line {
 }
 
 /// Runs one program to its end, or to the end of its time, if it can still be trusted.
-async fn run(program: &Path, arguments: &[String; 4], limit: Duration) -> Result<(), String> {
+async fn run(
+    program: &Path,
+    arguments: &[String; 4],
+    user: &ProgramUser,
+    limit: Duration,
+) -> Result<(), String> {
     let path = program.to_owned();
     let look = Aside::begin("look", move || trust::trusted_path(&path));
     let mut look = look.map_err(|error| error.to_string())?;
     let resolved = look.outcome(LOOK_TIMEOUT).await;
     let resolved = resolved.map_err(|error| error.to_string())??;
-    execute(program, &resolved, arguments, limit).await
+    let job = Job {
+        program,
+        resolved: &resolved,
+        arguments,
+        user,
+        limit,
+    };
+    tell(&job).await
 }
 
-/// Runs what the path of a program leads to.
-async fn execute(
-    program: &Path,
-    resolved: &Path,
-    arguments: &[String; 4],
-    limit: Duration,
-) -> Result<(), String> {
+/// Runs what the path of a program leads to; a shortage of ours is waited for: its news still
+/// matters.
+async fn tell(job: &Job<'_>) -> Result<(), String> {
     let begun_at = Instant::now();
-    let mut child = loop {
-        match command(program, resolved, arguments, limit).spawn() {
-            Ok(child) => break child,
-            // A shortage of ours: the program is not to blame, and its news still matters.
-            Err(error) if is_shortage(&error) && begun_at.elapsed() < limit => {
+    loop {
+        match execute(job).await {
+            Ended::Success => return Ok(()),
+            Ended::Short(_) if begun_at.elapsed() < job.limit => {
                 tokio::time::sleep(FORK_PAUSE).await;
             }
-            Err(error) => return Err(error.to_string()),
-        }
-    };
-    match tokio::time::timeout(limit + KEEPER_SPARE, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) if status.signal() == Some(Signal::SIGALRM as i32) => {
-            Err(format!("killed after {limit:?}"))
-        }
-        Ok(Ok(status)) => Err(status.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => {
-            // Killing what is already dead is no error.
-            let _ = child.start_kill();
-            let _ = tokio::time::timeout(REAP_TIMEOUT, child.wait()).await;
-            Err(format!("killed after {:?}", limit + KEEPER_SPARE))
+            Ended::Short(error) | Ended::Unrunnable(error) => return Err(error.to_string()),
+            Ended::Failure(how) => return Err(how),
+            Ended::TimedOut(limit) => return Err(format!("killed after {limit:?}")),
         }
     }
-}
-
-fn command(program: &Path, resolved: &Path, arguments: &[String; 4], limit: Duration) -> Command {
-    let mut command = std::process::Command::new(resolved);
-    command
-        .arg0(program)
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0);
-    role::run_unprivileged(&mut command);
-    keeper::keep(&mut command, limit);
-    Command::from(command)
-}
-
-/// Returns whether an error says that something has run out here, not that the program is wrong.
-fn is_shortage(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE]
-        .into_iter()
-        .any(|short| errno == Some(short))
-}
-
-/// Says what is wrong with a program that is to be run on every change of state, if anything is.
-pub(super) fn objection(program: &Path) -> Option<String> {
-    trust::trusted_path(program).err()
 }
 
 /// How long a program may run.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How long a disk may take to show the way to a program.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
-/// What the keeper may take longer, to kill what is left.
-const KEEPER_SPARE: Duration = Duration::from_secs(2);
 /// Until a program that could not be started for want of something is tried again.
 const FORK_PAUSE: Duration = Duration::from_millis(200);
-/// How long the end of a killed program is waited for.
-const REAP_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -250,7 +214,15 @@ mod tests {
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(execute(&path, &path, &arguments, limit))
+        let user = ProgramUser::of_notify_programs();
+        let job = Job {
+            program: &path,
+            resolved: &path,
+            arguments: &arguments,
+            user: &user,
+            limit,
+        };
+        runtime.block_on(tell(&job))
     }
 
     /// Waits until the processes whose ids are in these files are gone, or zombies that nobody has
@@ -337,7 +309,12 @@ mod tests {
             .enable_all()
             .build()
             .unwrap();
-        let ended = runtime.block_on(run(&path, &arguments, Duration::from_secs(10)));
+        let ended = runtime.block_on(run(
+            &path,
+            &arguments,
+            &ProgramUser::of_notify_programs(),
+            Duration::from_secs(10),
+        ));
         assert!(ended.unwrap_err().starts_with("the directory "));
         assert!(!ran.exists(), "temporary directories are everybody's");
     }

@@ -1,0 +1,141 @@
+//! Track scripts: each run again and again, on a thread of their own; what their runs mean goes to
+//! the loop.
+//!
+//! A run that could not be started (no process, no memory, a program that cannot be trusted or is
+//! gone) says nothing of what the script checks: it is warned of, and tried again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::run::{Ended, Job, execute};
+use super::trust;
+use crate::config::TrackScriptConfig;
+use crate::logic::track::script::{Run, ScriptState};
+use crate::logic::track::{Observed, Source};
+use crate::process::role::ProgramUser;
+
+/// Something that was observed, for the loop.
+pub(crate) type Observation = (Source, Observed);
+
+/// Starts the thread on which scripts are run; it ends with the daemon.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(crate) fn start(
+    scripts: Vec<TrackScriptConfig>,
+    users: BTreeMap<String, Arc<ProgramUser>>,
+    observations: mpsc::Sender<Observation>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(LOOKS_MAX)
+        .build()?;
+    std::thread::Builder::new()
+        .name("scripts".into())
+        .spawn(move || {
+            let local = LocalSet::new();
+            let users = Rc::new(users);
+            for (number, script) in (0..).zip(scripts) {
+                let (users, observations) = (Rc::clone(&users), observations.clone());
+                local.spawn_local(async move {
+                    // Not all in the same moment.
+                    tokio::time::sleep(BETWEEN_STARTS * number).await;
+                    if let Some(user) = users.get(&script.user) {
+                        run_for_ever(&script, user, &observations).await;
+                    }
+                });
+            }
+            drop(observations);
+            runtime.block_on(local);
+        })?;
+    Ok(())
+}
+
+/// Runs a script at every interval, until nobody wants to know.
+async fn run_for_ever(
+    script: &TrackScriptConfig,
+    user: &ProgramUser,
+    observations: &mpsc::Sender<Observation>,
+) {
+    let mut state = ScriptState::new(script.thresholds);
+    let mut warned = Warned::default();
+    let mut ticks = tokio::time::interval(script.interval);
+    // A run that takes longer than the interval is followed by the next at its next beginning.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let run = match run_once(script, user).await {
+            Ok(run) => run,
+            Err(why) => {
+                warned.warn(&script.name, &why);
+                continue;
+            }
+        };
+        warned = Warned::default();
+        if let Some(observed) = state.handle_run(run) {
+            let source = Source::Script(script.name.clone());
+            if observations.send((source, observed)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs a script once, or says why that was not possible.
+async fn run_once(script: &TrackScriptConfig, user: &ProgramUser) -> Result<Run, String> {
+    let path = script.program.clone();
+    let look = tokio::task::spawn_blocking(move || trust::trusted_path(&path));
+    let resolved = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
+        Ok(Ok(resolved)) => resolved?,
+        Ok(Err(_)) => return Err("the thread that looked at it has ended".into()),
+        Err(_) => return Err("the disk does not answer".into()),
+    };
+    let job = Job {
+        program: &script.program,
+        resolved: &resolved,
+        arguments: &script.arguments,
+        user,
+        limit: script.timeout,
+    };
+    match execute(&job).await {
+        Ended::Success => Ok(Run::Success),
+        Ended::Failure(how) => Ok(Run::Failure(how)),
+        Ended::TimedOut(limit) => Ok(Run::Failure(format!("timed out after {limit:?}"))),
+        Ended::Short(error) | Ended::Unrunnable(error) => Err(error.to_string()),
+    }
+}
+
+/// What was warned of a script that cannot be run, so that it is not said with every run.
+#[derive(Default)]
+struct Warned {
+    last: Option<(String, Instant)>,
+}
+
+impl Warned {
+    fn warn(&mut self, script: &str, why: &str) {
+        let recent = |(what, at): &(String, Instant)| what == why && at.elapsed() < WARN_INTERVAL;
+        if !self.last.as_ref().is_some_and(recent) {
+            tracing::warn!(
+                script,
+                error = why,
+                "track script cannot be run: no verdict, it is tried again"
+            );
+            self.last = Some((why.to_owned(), Instant::now()));
+        }
+    }
+}
+
+/// Paths looked at in the same moment: a dead disk keeps a thread each.
+const LOOKS_MAX: usize = 32;
+/// How long a disk may take to show the way to a program.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between the first runs of two scripts.
+const BETWEEN_STARTS: Duration = Duration::from_millis(1);
+const WARN_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,0 +1,339 @@
+//! Files and processes that virtual routers follow, looked at on a thread of its own: a disk may
+//! keep it.
+//!
+//! Files are read a few times a second, so that it does not matter how they are written. A process
+//! is held by a pidfd, which says at once that it has ended; one that is not there is looked for
+//! in /proc once a second, or wherever its pidfile says.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::sync::mpsc;
+
+use super::scripts::track::Observation;
+use crate::config::{ProcessConfig, ProcessSelector};
+use crate::logic::track::{Observed, Source};
+
+/// What is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) processes: Vec<ProcessConfig>,
+}
+
+/// Starts the thread; it ends with the daemon.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(super) fn start(watched: Watched, observations: mpsc::Sender<Observation>) -> io::Result<()> {
+    let mut watch = Watch {
+        files: watched.files.into_iter().map(WatchedFile::new).collect(),
+        processes: watched.processes.into_iter().map(Process::new).collect(),
+        searched_at: None,
+    };
+    std::thread::Builder::new()
+        .name("watch".into())
+        .spawn(move || while watch.turn(&observations).is_ok() {})
+        .map(drop)
+}
+
+/// Nobody wants to know any more.
+struct Over;
+
+struct Watch {
+    files: Vec<WatchedFile>,
+    processes: Vec<Process>,
+    /// When /proc was last gone through.
+    searched_at: Option<Instant>,
+}
+
+impl Watch {
+    fn turn(&mut self, observations: &mpsc::Sender<Observation>) -> Result<(), Over> {
+        let say = |source, observed| {
+            let sent = observations.blocking_send((source, observed));
+            sent.map_err(|_| Over)
+        };
+        for file in &mut self.files {
+            if let Some(number) = file.look() {
+                say(Source::File(file.path.clone()), Observed::Content(number))?;
+            }
+        }
+        self.find_processes();
+        for process in &mut self.processes {
+            if let Some(observed) = process.look() {
+                say(Source::Process(process.label.clone()), observed)?;
+            }
+        }
+        self.wait();
+        Ok(())
+    }
+
+    /// Holds processes that are named by name and are not held yet.
+    fn find_processes(&mut self) {
+        let now = Instant::now();
+        let missing = |process: &&mut Process| process.held.is_none();
+        let due = self
+            .searched_at
+            .is_none_or(|at| now.duration_since(at) >= SEARCH_INTERVAL);
+        let mut by_name = BTreeMap::new();
+        for process in self.processes.iter_mut().filter(missing) {
+            match &process.selector {
+                ProcessSelector::Pidfile(path) => process.held = read_pid(path).and_then(hold),
+                ProcessSelector::Name(name) if due => {
+                    by_name.insert(name.clone(), process);
+                }
+                ProcessSelector::Name(_) => {}
+            }
+        }
+        if !by_name.is_empty() {
+            self.searched_at = Some(now);
+            search(by_name);
+        }
+    }
+
+    /// Waits for the end of a process, or until it is time to look again.
+    fn wait(&self) {
+        let held = self.processes.iter().filter_map(|it| it.held.as_ref());
+        let mut ends: Vec<PollFd<'_>> = held
+            .map(|end| PollFd::new(end.as_fd(), PollFlags::POLLIN))
+            .collect();
+        // An error is no reason to look more often.
+        if poll(&mut ends, PollTimeout::from(LOOK_MS)).is_err() {
+            std::thread::park_timeout(Duration::from_millis(LOOK_MS.into()));
+        }
+    }
+}
+
+/// A file with a number.
+struct WatchedFile {
+    path: PathBuf,
+    number: Option<i32>,
+    warned: bool,
+}
+
+impl WatchedFile {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            number: None,
+            warned: false,
+        }
+    }
+
+    /// Returns the number where it has changed: the last good one, or 0 where there was none.
+    fn look(&mut self) -> Option<i32> {
+        let number = match read_number(&self.path) {
+            Ok(number) => {
+                self.warned = false;
+                number
+            }
+            Err(why) => {
+                if !self.warned {
+                    self.warned = true;
+                    let (path, kept) = (self.path.display(), self.number.unwrap_or(0));
+                    let cause = format!("{why}; {kept} counts");
+                    tracing::warn!(%path, cause, "tracked file has no number");
+                }
+                self.number.unwrap_or(0)
+            }
+        };
+        let changed = self.number != Some(number);
+        self.number = Some(number);
+        changed.then_some(number)
+    }
+}
+
+/// A process that should be there.
+struct Process {
+    label: String,
+    selector: ProcessSelector,
+    held: Option<OwnedFd>,
+    /// `None` before the first look.
+    there: Option<bool>,
+}
+
+impl Process {
+    fn new(config: ProcessConfig) -> Self {
+        Self {
+            label: config.label,
+            selector: config.selector,
+            held: None,
+            there: None,
+        }
+    }
+
+    /// Lets go of one that has ended; returns what is so where that has changed.
+    fn look(&mut self) -> Option<Observed> {
+        if self.held.as_ref().is_some_and(has_ended) {
+            self.held = None;
+        }
+        let there = self.held.is_some();
+        let changed = self.there != Some(there);
+        self.there = Some(there);
+        changed.then(|| match there {
+            true => Observed::Well,
+            false => Observed::Failed("is not running".into()),
+        })
+    }
+}
+
+fn has_ended(end: &OwnedFd) -> bool {
+    let mut one = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
+    poll(&mut one, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// Goes through /proc once, and holds the first process of each name.
+fn search(mut wanted: BTreeMap<String, &mut Process>) {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let Some(name) = name_of(pid) else { continue };
+        if let Some(process) = wanted.get_mut(&name)
+            && let Some(held) = hold(pid)
+        {
+            process.held = Some(held);
+            wanted.remove(&name);
+            if wanted.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+/// Returns the name of a process's program, which the kernel cuts short.
+fn name_of(pid: i32) -> Option<String> {
+    let short = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let short = short.trim_end();
+    if short.len() < COMM_CHARS {
+        return Some(short.to_owned());
+    }
+    let mut words = Vec::new();
+    let file = File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    file.take(TEXT_BYTES_MAX).read_to_end(&mut words).ok()?;
+    let first = words.split(|byte| *byte == 0).next().unwrap_or_default();
+    let first = Path::new(std::str::from_utf8(first).ok()?).file_name()?;
+    let long = first.to_str().filter(|long| long.starts_with(short));
+    Some(long.unwrap_or(short).to_owned())
+}
+
+/// Returns a descriptor that says when the process ends; `None` where it has.
+fn hold(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: numbers only.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let descriptor = i32::try_from(descriptor).ok().filter(|it| *it >= 0)?;
+    // SAFETY: the kernel has just given it to us alone.
+    let held = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    (!has_ended(&held)).then_some(held)
+}
+
+fn read_pid(path: &Path) -> Option<i32> {
+    let pid = read_number(path).ok()?;
+    (pid > 0).then_some(pid)
+}
+
+/// Reads the number at the beginning of a file.
+fn read_number(path: &Path) -> Result<i32, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let read = file.take(TEXT_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|error| error.to_string())?;
+    let word = text.split_ascii_whitespace().next().unwrap_or_default();
+    let number = word.parse();
+    number.map_err(|_| format!("`{}` is not a number", word.escape_debug()))
+}
+
+/// How often files are read.
+const LOOK_MS: u8 = 50;
+/// How often a process that is not there is looked for by name.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+/// What is read of a file.
+const TEXT_BYTES_MAX: u64 = 256;
+/// The kernel keeps so many bytes of a program's name.
+const COMM_CHARS: usize = 15;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_last_good_number_stays_and_none_ever_is_zero() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weight");
+        let mut file = WatchedFile::new(path.clone());
+        assert_eq!(file.look(), Some(0), "none ever");
+        for (text, hoped) in [
+            ("-20\n", Some(-20)),
+            ("-20 and words", None),
+            ("soon", None),
+            ("", None),
+            ("7", Some(7)),
+            ("99999999999", None),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(file.look(), hoped, "{text:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(file.look(), None, "gone");
+    }
+
+    #[test]
+    fn a_process_is_found_by_name_and_by_pidfile_and_its_end_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("a-long-name-of-a-program");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let pidfile = directory.path().join("pid");
+        let mut child = Command::new(&program).arg("60").spawn().unwrap();
+        fs::write(&pidfile, format!("{}\n", child.id())).unwrap();
+        let process = |selector| {
+            Process::new(ProcessConfig {
+                label: "it".into(),
+                selector,
+            })
+        };
+        let name = ProcessSelector::Name("a-long-name-of-a-program".into());
+        let mut watch = Watch {
+            files: Vec::new(),
+            processes: vec![process(name), process(ProcessSelector::Pidfile(pidfile))],
+            searched_at: None,
+        };
+        // The kernel gives a new process its name a moment after it was started.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while watch.processes.iter().any(|process| process.held.is_none()) {
+            assert!(Instant::now() < deadline, "both are found");
+            watch.searched_at = None;
+            watch.find_processes();
+        }
+        let looked = |watch: &mut Watch| -> Vec<_> {
+            watch.processes.iter_mut().map(Process::look).collect()
+        };
+        assert_eq!(
+            looked(&mut watch),
+            [Some(Observed::Well), Some(Observed::Well)]
+        );
+        assert_eq!(looked(&mut watch), [None, None]);
+        child.kill().unwrap();
+        watch.wait();
+        let gone = Some(Observed::Failed("is not running".into()));
+        assert_eq!(looked(&mut watch), [gone.clone(), gone]);
+        watch.find_processes();
+        assert_eq!(looked(&mut watch), [None, None], "a zombie is not running");
+        child.wait().unwrap();
+    }
+}
