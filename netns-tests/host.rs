@@ -165,7 +165,7 @@ fn the_kernel_ends_a_lease_that_nobody_renews() {
     let pair = Pair::new();
     let host = pair
         .one
-        .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
+        .run(|| Host::start(specs(Leftovers::Remove), Vec::new(), Vec::new()).unwrap());
     for router in 0..2 {
         host.command(command(router, 1, What::Install(LEASE)))
             .unwrap();
@@ -197,7 +197,7 @@ fn a_silent_address_serves_those_who_know_it_and_answers_nobody_else() {
     let pair = Pair::new();
     let mut host = pair
         .one
-        .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
+        .run(|| Host::start(specs(Leftovers::Remove), Vec::new(), Vec::new()).unwrap());
     for (router, address) in [(0, VIRTUAL_V4), (1, VIRTUAL_V6)] {
         host.command(command(router, 1, What::Install(Duration::from_secs(60))))
             .unwrap();
@@ -255,7 +255,7 @@ fn a_leftover_that_differs_is_replaced_and_one_of_ours_is_removed_at_the_start()
     };
     let before = pair
         .one
-        .run(|| Host::start(Routers::first(vec![spec])).unwrap());
+        .run(|| Host::start(Routers::first(vec![spec]), Vec::new(), Vec::new()).unwrap());
     before
         .command(command(0, 1, What::Install(Duration::from_secs(60))))
         .unwrap();
@@ -263,7 +263,7 @@ fn a_leftover_that_differs_is_replaced_and_one_of_ours_is_removed_at_the_start()
     assert!(pair.one.has(former), "it was installed");
     let host = pair
         .one
-        .run(|| Host::start(specs(Leftovers::Remove)).unwrap());
+        .run(|| Host::start(specs(Leftovers::Remove), Vec::new(), Vec::new()).unwrap());
     wait_for_event(&host, |event| matches!(event, Event::Surveyed(_)));
     assert!(!pair.one.has(former), "a former run's address is gone");
     host.command(command(0, 1, What::Install(LEASE))).unwrap();
@@ -297,7 +297,7 @@ fn five_hundred_addresses_are_installed_at_once() {
     };
     let host = pair
         .one
-        .run(|| Host::start(Routers::first(vec![spec])).unwrap());
+        .run(|| Host::start(Routers::first(vec![spec]), Vec::new(), Vec::new()).unwrap());
     wait_for_event(&host, |event| matches!(event, Event::Surveyed(_)));
     let asked_at = Instant::now();
     host.command(command(0, 1, What::Install(LEASE))).unwrap();

@@ -86,12 +86,28 @@ pub enum FromVrrp {
         /// Counters of all of them together.
         statistics: BTreeMap<String, u64>,
     },
+    /// What a virtual router follows was observed for the first time, or has changed.
+    Observed {
+        /// What it is.
+        what: Followed,
+        /// Whether it is as it should be.
+        well: bool,
+    },
     /// A line for the log.
     Log(LogLine),
     /// Whoever wants the addresses has them; nobody else is to be waited for.
     HandedOver,
     /// Everything is given up; the process exits now.
     Stopped,
+}
+
+/// What the vrrp process observes for the tracker.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Followed {
+    /// The carrier of an interface.
+    Interface(String),
+    /// Gateways, as the configuration names them.
+    Gateway(String),
 }
 
 /// A virtual router that is Active.

@@ -17,9 +17,11 @@
 //! leave because of lost pools: without its own address it could not even probe them. What else it
 //! is ill with keeps it from preempting.
 //!
-//! `proxy` says how ill the proxy is, `script` what the runs of a script mean, `model::Rank` has
-//! the numbers. Read `logic::vrrp::router` next: it is told the verdict by `set_fitness`.
+//! `proxy` says how ill the proxy is, `script` what the runs of a script mean, `gateway` whether
+//! gateways are there, `model::Rank` has the numbers. Read `logic::vrrp::router` next: it is told
+//! the verdict by `set_fitness`.
 
+pub mod gateway;
 mod proxy;
 pub mod script;
 

@@ -14,6 +14,12 @@ pub struct Outbox {
 impl Outbox {
     /// Appends a message.
     pub fn push(&mut self, message: FromVrrp) {
+        if let FromVrrp::Observed { what: new, .. } = &message {
+            // Of what is followed only the last word counts.
+            let is_older =
+                |old: &FromVrrp| matches!(old, FromVrrp::Observed { what, .. } if what == new);
+            self.waiting.retain(|old| !is_older(old));
+        }
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.pop_front();
         }

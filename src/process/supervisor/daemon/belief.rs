@@ -14,10 +14,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use socket2::{Domain, Protocol, SockRef, Type};
 
-use crate::config::Config;
+use crate::config::track::Source;
+use crate::config::{Config, TrackConfig};
 use crate::ipc::channel::Bounds;
 use crate::ipc::log_line;
-use crate::ipc::message::{FromProxy, FromVrrp, PoolHealth, SocketKey};
+use crate::ipc::message::{Followed, FromProxy, FromVrrp, PoolHealth, SocketKey};
 use crate::model::{Family, RouterName};
 
 /// What the configuration knows, and so the most that a child can say.
@@ -25,8 +26,25 @@ use crate::model::{Family, RouterName};
 pub(super) struct Belief {
     routers: BTreeSet<RouterName>,
     interfaces: BTreeSet<String>,
+    followed: BTreeSet<Followed>,
     listeners: BTreeMap<String, usize>,
     pools: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Returns what of this the vrrp process observes.
+fn followed(track: &TrackConfig) -> impl Iterator<Item = Followed> {
+    track
+        .conditions
+        .iter()
+        .filter_map(|condition| match &condition.source {
+            Source::Interface(name) => Some(Followed::Interface(name.clone())),
+            Source::Gateway(label) => Some(Followed::Gateway(label.clone())),
+            Source::Proxy
+            | Source::Pool(_)
+            | Source::Script(_)
+            | Source::File(_)
+            | Source::Process(_) => None,
+        })
 }
 
 /// Why a message is not believed, for people.
@@ -43,6 +61,10 @@ impl Belief {
         });
         Self {
             interfaces: (routers.clone().map(|router| router.interface.clone())).collect(),
+            followed: routers
+                .clone()
+                .flat_map(|router| followed(&router.track))
+                .collect(),
             routers: routers.map(|router| router.name.clone()).collect(),
             listeners: listeners
                 .map(|listener| (listener.name.clone(), listener.binds.len()))
@@ -94,6 +116,7 @@ impl Belief {
             | FromVrrp::Ready
             | FromVrrp::Transition(_)
             | FromVrrp::Status { .. }
+            | FromVrrp::Observed { .. }
             | FromVrrp::Log(_)
             | FromVrrp::HandedOver
             | FromVrrp::Stopped => check_none(descriptors)?,
@@ -122,6 +145,10 @@ impl Belief {
                 })
             }
             FromVrrp::Lacking(what) => Ok(FromVrrp::Lacking(few(what))),
+            FromVrrp::Observed { what, well } if self.followed.contains(&what) => {
+                Ok(FromVrrp::Observed { what, well })
+            }
+            FromVrrp::Observed { what, .. } => Err(format!("{what:?} is not followed")),
             FromVrrp::Log(line) => Ok(FromVrrp::Log(line.bounded())),
             message @ (FromVrrp::KeepSockets { .. }
             | FromVrrp::Ready

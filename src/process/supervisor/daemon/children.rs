@@ -8,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::Daemon;
 use super::asked::ProxyPart;
 use super::belief::{LACKING_MAX, keep_sockets};
-use crate::ipc::message::{FromProxy, FromVrrp, StateName, ToVrrp};
+use crate::ipc::message::{Followed, FromProxy, FromVrrp, StateName, ToVrrp};
 use crate::logic::lifecycle::Phase;
 use crate::logic::track::{Observed, Source};
 use crate::model::{Fitness, RouterName};
@@ -52,6 +52,17 @@ impl Daemon {
                 routers,
                 statistics,
             } => self.fill(id, |asked| asked.routers = Some((routers, statistics))),
+            FromVrrp::Observed { what, well } => {
+                let (source, failed) = match what {
+                    Followed::Interface(name) => (Source::Interface(name), "has no carrier"),
+                    Followed::Gateway(label) => (Source::Gateway(label), "does not answer"),
+                };
+                let observed = match well {
+                    true => Observed::Well,
+                    false => Observed::Failed(failed.into()),
+                };
+                self.tracker.observe(Instant::now(), source, observed);
+            }
             FromVrrp::Log(line) => self.print(Role::Vrrp, line),
             FromVrrp::HandedOver | FromVrrp::Stopped => {
                 let running = self.running();

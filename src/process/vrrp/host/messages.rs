@@ -118,6 +118,20 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
+    /// Whether an interface that is followed has carrier, at the start and whenever it changes.
+    Carrier {
+        /// Its name.
+        interface: String,
+        /// It is there, is set up and has carrier.
+        up: bool,
+    },
+    /// Whether enough gateways answer, when it is first known and whenever it changes.
+    Gateway {
+        /// As in the configuration.
+        label: String,
+        /// Enough do.
+        there: bool,
+    },
     /// The kernel does not let us suppress the answers for an address; they are released at once
     /// instead. Said once.
     SuppressionRefused(String),

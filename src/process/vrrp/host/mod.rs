@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod nftables;
 mod attachment;
+mod gateways;
 pub mod neighbor_suppression;
 mod messages;
 mod thread;
@@ -31,6 +32,7 @@ pub use self::messages::{
 };
 use self::messages::{clear, wake};
 use super::routers::Routers;
+use crate::config::GatewayConfig;
 
 /// The protocol thread's end.
 #[derive(Debug)]
@@ -42,17 +44,25 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts the thread.
+    /// Starts the thread, and one that asks gateways where there are any; `interfaces` are those
+    /// whose carrier is to be told of.
     ///
     /// # Errors
     /// When the kernel refuses the thread, or the sockets that wake it.
-    pub fn start(routers: Routers<RouterSpec>) -> io::Result<Self> {
+    pub fn start(
+        routers: Routers<RouterSpec>,
+        interfaces: Vec<String>,
+        gateways: Vec<GatewayConfig>,
+    ) -> io::Result<Self> {
         let (commands, to_do) = sync_channel(COMMANDS_MAX);
         let (report, events) = sync_channel(EVENTS_MAX);
         let (wake_host, host_woken) = UnixStream::pair()?;
         let (wake, woken) = UnixStream::pair()?;
         for end in [&wake_host, &host_woken, &wake, &woken] {
             end.set_nonblocking(true)?;
+        }
+        if !gateways.is_empty() {
+            gateways::start(gateways, report.clone(), wake.try_clone()?)?;
         }
         let line = thread::Line {
             commands: to_do,
@@ -62,7 +72,7 @@ impl Host {
         };
         std::thread::Builder::new()
             .name("evenkeel-host".into())
-            .spawn(move || thread::run(line, routers))?;
+            .spawn(move || thread::run(line, routers, interfaces))?;
         Ok(Self {
             commands,
             events,

@@ -47,8 +47,8 @@ impl Line {
 }
 
 /// Runs until the protocol thread has closed its end.
-pub(super) fn run(line: Line, specs: Routers<RouterSpec>) {
-    let failure = match Worker::new(&line, specs) {
+pub(super) fn run(line: Line, specs: Routers<RouterSpec>, interfaces: Vec<String>) {
+    let failure = match Worker::new(&line, specs, interfaces) {
         Ok(mut worker) => {
             let outcome = worker.work();
             worker.remove_everything();
@@ -62,6 +62,8 @@ pub(super) fn run(line: Line, specs: Routers<RouterSpec>) {
 struct Worker<'a> {
     line: &'a Line,
     routers: Routers<Router>,
+    /// Those that are followed, each with what was last said of its carrier.
+    carriers: Vec<(String, Option<bool>)>,
     virtual_addresses: Vec<IpAddr>,
     netlink: Netlink,
     monitor: Monitor,
@@ -132,7 +134,11 @@ enum Held {
 }
 
 impl<'a> Worker<'a> {
-    fn new(line: &'a Line, specs: Routers<RouterSpec>) -> io::Result<Self> {
+    fn new(
+        line: &'a Line,
+        specs: Routers<RouterSpec>,
+        interfaces: Vec<String>,
+    ) -> io::Result<Self> {
         let mut netlink = Netlink::open()?;
         let monitor = Monitor::open(&mut netlink)?;
         let suppression = match NeighborSuppression::open() {
@@ -153,6 +159,7 @@ impl<'a> Worker<'a> {
             line,
             accept_mode: refuse(&routers),
             routers,
+            carriers: interfaces.into_iter().map(|name| (name, None)).collect(),
             virtual_addresses,
             netlink,
             monitor,
@@ -456,7 +463,20 @@ impl<'a> Worker<'a> {
         attachment::clear(&mut self.netlink, &mut self.monitor, |_, _| false);
     }
 
+    /// Says which of the interfaces that are followed have carrier, where that has changed.
+    fn report_carriers(&mut self) {
+        for (interface, said) in &mut self.carriers {
+            let link = self.monitor.view().named(interface);
+            let up = link.is_some_and(|(_, link)| link.up);
+            if said.replace(up) != Some(up) {
+                let interface = interface.clone();
+                self.line.report(Event::Carrier { interface, up });
+            }
+        }
+    }
+
     fn report_links(&mut self) {
+        self.report_carriers();
         let view = self.monitor.view();
         let local: Arc<[IpAddr]> = view
             .links()

@@ -5,8 +5,9 @@ use std::time::Instant;
 use tracing::{error, warn};
 
 use super::{Error, Phase, Process};
-use crate::config::VirtualRouterConfig;
-use crate::ipc::message::{ActiveRole, FromVrrp};
+use crate::config::track::Source;
+use crate::config::{GatewayConfig, VirtualRouterConfig};
+use crate::ipc::message::{ActiveRole, Followed, FromVrrp};
 use crate::logic::vrrp::router::Failure;
 use crate::model::{Fitness, Priority};
 use crate::process::vrrp::boundary::Supervisor;
@@ -42,7 +43,8 @@ impl<S: Supervisor> Process<S> {
                 },
             )
         });
-        let host = Host::start(specs);
+        let (interfaces, gateways) = followed(&routers);
+        let host = Host::start(specs, interfaces, gateways);
         self.host = Some(host.map_err(|source| Error::System {
             what: "start a thread",
             source,
@@ -111,6 +113,14 @@ impl<S: Supervisor> Process<S> {
                 let router = &runtime.config.name;
                 error!(%router, error = %why, "the virtual MAC cannot be had");
             }
+            Event::Carrier { interface, up } => self.outbox.push(FromVrrp::Observed {
+                what: Followed::Interface(interface),
+                well: up,
+            }),
+            Event::Gateway { label, there } => self.outbox.push(FromVrrp::Observed {
+                what: Followed::Gateway(label),
+                well: there,
+            }),
             Event::SuppressionRefused(why) => warn!(
                 error = %why,
                 "no nftables: addresses that are given up are released at once, not suppressed"
@@ -187,6 +197,26 @@ impl<S: Supervisor> Process<S> {
             self.perform(id, now);
         }
     }
+}
+
+/// Returns what virtual routers follow that is observed here: interfaces, and gateways.
+fn followed(routers: &Routers<VirtualRouterConfig>) -> (Vec<String>, Vec<GatewayConfig>) {
+    let (mut interfaces, mut gateways) = (Vec::new(), Vec::new());
+    for router in routers.values() {
+        for condition in &router.track.conditions {
+            if let Source::Interface(name) = &condition.source
+                && !interfaces.contains(name)
+            {
+                interfaces.push(name.clone());
+            }
+        }
+        for gateway in &router.track.gateways {
+            if !gateways.contains(gateway) {
+                gateways.push(gateway.clone());
+            }
+        }
+    }
+    (interfaces, gateways)
 }
 
 /// Says what the host thread must know of a virtual router.
