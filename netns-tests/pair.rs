@@ -4,4 +4,5 @@ mod endurance;
 mod failover;
 mod hostile;
 mod ranks;
+mod track;
 mod traffic;
