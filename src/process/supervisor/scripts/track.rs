@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::run::{Ended, Job, execute};
+use super::pool::Keepers;
+use super::run::{Ended, Job};
 use super::trust;
 use crate::config::TrackScriptConfig;
 use crate::logic::track::script::{Run, ScriptState};
@@ -41,14 +42,18 @@ pub(crate) fn start(
         .name("scripts".into())
         .spawn(move || {
             let local = LocalSet::new();
+            let users: BTreeMap<_, _> = users
+                .into_iter()
+                .map(|(name, user)| (name, (user, Keepers::default())))
+                .collect();
             let users = Rc::new(users);
             for (number, script) in (0..).zip(scripts) {
                 let (users, observations) = (Rc::clone(&users), observations.clone());
                 local.spawn_local(async move {
                     // Not all in the same moment.
                     tokio::time::sleep(BETWEEN_STARTS * number).await;
-                    if let Some(user) = users.get(&script.user) {
-                        run_for_ever(&script, user, &observations).await;
+                    if let Some((user, keepers)) = users.get(&script.user) {
+                        run_for_ever(&script, user, keepers, &observations).await;
                     }
                 });
             }
@@ -62,6 +67,7 @@ pub(crate) fn start(
 async fn run_for_ever(
     script: &TrackScriptConfig,
     user: &ProgramUser,
+    keepers: &Keepers,
     observations: &mpsc::Sender<Observation>,
 ) {
     let mut state = ScriptState::new(script.thresholds);
@@ -71,7 +77,7 @@ async fn run_for_ever(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let run = match run_once(script, user).await {
+        let run = match run_once(script, user, keepers).await {
             Ok(run) => run,
             Err(why) => {
                 warned.warn(&script.name, &why);
@@ -89,7 +95,11 @@ async fn run_for_ever(
 }
 
 /// Runs a script once, or says why that was not possible.
-async fn run_once(script: &TrackScriptConfig, user: &ProgramUser) -> Result<Run, String> {
+async fn run_once(
+    script: &TrackScriptConfig,
+    user: &ProgramUser,
+    keepers: &Keepers,
+) -> Result<Run, String> {
     let path = script.program.clone();
     let look = tokio::task::spawn_blocking(move || trust::trusted_path(&path));
     let resolved = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
@@ -104,7 +114,7 @@ async fn run_once(script: &TrackScriptConfig, user: &ProgramUser) -> Result<Run,
         user,
         limit: script.timeout,
     };
-    match execute(&job).await {
+    match keepers.execute(&job).await {
         Ended::Success => Ok(Run::Success),
         Ended::Failure(how) => Ok(Run::Failure(how)),
         Ended::TimedOut(limit) => Ok(Run::Failure(format!("timed out after {limit:?}"))),
@@ -133,7 +143,7 @@ impl Warned {
 }
 
 /// Paths looked at in the same moment: a dead disk keeps a thread each.
-const LOOKS_MAX: usize = 32;
+const LOOKS_MAX: usize = 4;
 /// How long a disk may take to show the way to a program.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between the first runs of two scripts.
