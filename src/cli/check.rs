@@ -2,6 +2,8 @@
 //!
 //! Nothing is opened but the file. Where it is wrong, all of what is wrong goes to standard error.
 
+mod track;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
@@ -49,6 +51,7 @@ pub fn describe(config: &Config) -> String {
             config.virtual_routers.iter().map(router_row),
         ));
         text.push_str(&notes(config));
+        text.push_str(&track::describe(config));
     }
     if !config.listeners.is_empty() {
         let head = ["LISTENER", "TIED TO", "POOL", "ADDRESSES"];

@@ -185,6 +185,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     limits.connections_per_client = None;
     with_all.listeners[0].forwarding.trusted_proxies.clear();
     with_all.access_log = None;
+    with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
         && let ProbeKind::Http { host, .. } = &mut probe.kind
     {
@@ -262,10 +263,16 @@ fn defaults_are_those_of_the_manual() {
                 accept: true,
                 virtual_mac: false,
                 notify: [],
+                track: TrackConfig {
+                    conditions: [],
+                    processes: [],
+                    gateways: [],
+                },
                 preempt: Always,
                 lease: 2s,
             },
         ],
+        track_scripts: [],
         listeners: [
             ListenerConfig {
                 name: "http",

@@ -11,6 +11,7 @@ mod listeners;
 mod pools;
 mod properties;
 mod routers;
+mod track;
 mod together;
 mod whole_file;
 

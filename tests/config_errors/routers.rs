@@ -19,14 +19,14 @@ fn an_unknown_key_gets_a_suggestion() {
 
 #[test]
 fn an_unknown_key_far_from_all_lists_the_known_ones() {
-    let text = router("track: []");
+    let text = router("colour: []");
     assert_snapshot!(errors(&text), @r#"
-    error: unknown key `track`
+    error: unknown key `colour`
      --> lb.yaml:6:5
       |
-    6 |     track: []
-      |     ^^^^^
-    help: known keys here: interface, vrid, priority, owner, addresses, version, advertisement_interval, down_multiplier, checksum, authentication, peers, preempt, lease, announcements, accept, virtual_mac, synchronize_with, notify
+    6 |     colour: []
+      |     ^^^^^^
+    help: known keys here: interface, vrid, priority, owner, addresses, version, advertisement_interval, down_multiplier, checksum, authentication, peers, preempt, lease, announcements, accept, virtual_mac, synchronize_with, notify, track
     "#);
 }
 

@@ -22,6 +22,7 @@
 //! the verdict by `set_fitness`.
 
 pub mod gateway;
+pub mod outlook;
 mod proxy;
 pub mod script;
 

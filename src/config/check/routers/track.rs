@@ -264,7 +264,12 @@ fn on_failure(value: Value<'_>, problems: &mut Problems) -> Option<Effect> {
         | Kind::Float(_)
         | Kind::Text(_)
         | Kind::List(_) => {
-            value.wrong_with_help("on_failure cannot be this", ON_FAILURE_HELP, problems);
+            let message = if let Kind::Text(text) = &value.node.kind {
+                format!("on_failure cannot be `{}`", shown(text))
+            } else {
+                "on_failure must be a word or {lower_by: ...}".to_owned()
+            };
+            value.wrong_with_help(message, ON_FAILURE_HELP, problems);
             None
         }
     }
@@ -284,8 +289,13 @@ fn content_effect(
             return None;
         }
     };
-    if fields.get("on_failure").is_some() || value.text("`content`", problems)? != "content" {
-        item.wrong_with_help("a file has a number, and cannot fail", FILE_HELP, problems);
+    if value.node.kind != Kind::Text("content".into()) {
+        let message = format!("{} of a file can only be `content`", value.name);
+        value.wrong_with_help(message, "its number is what counts", problems);
+        return None;
+    }
+    if let Some(on_failure) = fields.get("on_failure") {
+        on_failure.wrong_with_help("a file does not fail", FILE_HELP, problems);
         return None;
     }
     Some(vec![effect])

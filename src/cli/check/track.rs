@@ -1,0 +1,119 @@
+//! With which priorities the nodes can stand, as a table for each entry that follows something, and
+//! what is worth knowing of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::super::status::table;
+use crate::config::{Config, VirtualRouterConfig};
+use crate::logic::track::outlook::{Outlook, outlooks};
+use crate::model::{Priority, Rank};
+
+/// Returns the tables of all entries; empty where nothing is followed.
+pub(super) fn describe(config: &Config) -> String {
+    let mut text = String::new();
+    let mut seen = Vec::new();
+    for router in &config.virtual_routers {
+        let entry = &router.name.entry;
+        if router.track.conditions.is_empty() || seen.contains(&entry) {
+            continue;
+        }
+        seen.push(entry);
+        text.push_str(&entry_table(&config.node, router));
+    }
+    text
+}
+
+/// The columns: what each node stands with, the best first.
+type Columns<'a> = Vec<(&'a str, Vec<Outlook>)>;
+
+fn entry_table(node: &str, router: &VirtualRouterConfig) -> String {
+    let conditions = &router.track.conditions;
+    let mut columns: Columns<'_> = router
+        .priorities
+        .keys()
+        .filter_map(|node| {
+            let rank = Rank::among(node, &router.priorities)?;
+            Some((node.as_str(), outlooks(rank, conditions)))
+        })
+        .collect();
+    if columns.is_empty() {
+        columns.push((node, outlooks(router.rank, conditions)));
+    }
+    columns.sort_by_key(|(_, outlooks)| std::cmp::Reverse(well(outlooks)));
+    let heading = format!("TRACK {}", router.name.entry);
+    let nodes = columns.iter().map(|(node, _)| (*node).to_owned());
+    let mut rows = vec![std::iter::once(heading).chain(nodes).collect::<Vec<_>>()];
+    let cases = columns.first().map_or(0, |(_, outlooks)| outlooks.len());
+    for case in 0..cases {
+        let of_node = |(_, outlooks): &(&str, Vec<Outlook>)| shown(outlooks[case].priority);
+        let what = columns.first().map(|(_, all)| called(&all[case], cases));
+        let row = what.into_iter().chain(columns.iter().map(of_node));
+        rows.push(row.collect());
+    }
+    let mut text = format!("\n{}", table(&rows));
+    let notes = notes(&router.name.entry, &columns);
+    if !notes.is_empty() {
+        // Writing to a text does not fail.
+        let _ = write!(text, "\n{}\n", notes.join("\n"));
+    }
+    text
+}
+
+fn well(outlooks: &[Outlook]) -> Option<Priority> {
+    outlooks.first()?.priority
+}
+
+fn shown(priority: Option<Priority>) -> String {
+    priority.map_or_else(|| "fault".to_owned(), |priority| priority.to_string())
+}
+
+fn called(outlook: &Outlook, cases: usize) -> String {
+    match outlook.failing.as_slice() {
+        [] => "all well".to_owned(),
+        [one] => format!("{one} fails"),
+        several if several.len() + 2 == cases => "all of these fail".to_owned(),
+        several => {
+            let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+            format!("{} fail", names.join(", "))
+        }
+    }
+}
+
+/// Says where the best node stays although something fails there, and where the higher address
+/// decides.
+fn notes(entry: &str, columns: &Columns<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let [(best, outlooks), (next, others), ..] = columns.as_slice() else {
+        return notes;
+    };
+    let Some(next_well) = well(others) else {
+        return notes;
+    };
+    let cases = outlooks.len();
+    let failing = outlooks
+        .iter()
+        .filter(|outlook| !outlook.failing.is_empty());
+    let mut by_priority: BTreeMap<Priority, Vec<String>> = BTreeMap::new();
+    for outlook in failing {
+        if let Some(priority) = outlook.priority {
+            let what = called(outlook, cases);
+            by_priority.entry(priority).or_default().push(what);
+        }
+    }
+    for (priority, cases) in by_priority.range(next_well..).rev() {
+        let cases = cases.join(", or ");
+        notes.push(if *priority == next_well {
+            format!(
+                "note: {entry}: where {cases} on {best} it has {priority}, as {next} has: the higher \
+                 address is Active"
+            )
+        } else {
+            format!(
+                "note: {entry}: {best} stays Active where {cases} there: {priority} is above the \
+                 {next_well} of {next}"
+            )
+        });
+    }
+    notes
+}
