@@ -2,6 +2,7 @@
 
 mod notify;
 mod privileges;
+mod scripts;
 mod shortages;
 mod stop;
 mod supervisor;

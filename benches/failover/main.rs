@@ -169,6 +169,7 @@ fn name(index: usize, event: Event) -> String {
         | Event::KillProxy
         | Event::FreezeProxy
         | Event::LoseBackends
+        | Event::FailScript
         | Event::StopGracefully
         | Event::CutLink
         | Event::KillEverything => event.to_string(),

@@ -131,6 +131,8 @@ impl Peers {
                 }
                 address_gone_ms = self.watch_address()?;
             }
+            // It has no script of this kind, and the event is none of `SCRIPT`.
+            Event::FailScript => {}
             Event::Return => self.bring_back()?,
         }
         self.watch(event);
@@ -163,6 +165,7 @@ impl Peers {
                 (None, self.interval * 5 + Duration::from_secs(3))
             }
             Event::LoseBackends
+            | Event::FailScript
             | Event::StopGracefully
             | Event::CutLink
             | Event::KillEverything => (Some(1), self.interval * 6 + Duration::from_secs(6)),
@@ -189,7 +192,9 @@ impl Peers {
                 }
                 return Ok(());
             }
-            Event::LoseBackends | Event::CutLink | Event::KillEverything => return Ok(()),
+            Event::LoseBackends | Event::FailScript | Event::CutLink | Event::KillEverything => {
+                return Ok(());
+            }
         }
         self.settle()
     }

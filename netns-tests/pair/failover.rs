@@ -71,6 +71,20 @@ fn node_without_backends_gives_the_addresses_to_the_one_that_has_some() {
 }
 
 #[test]
+fn node_whose_track_script_fails_gives_the_addresses_to_the_other() {
+    let mut pair = pair();
+    inject(&mut pair, &[Event::FailScript]);
+    let status = pair.node(0).unwrap().status().unwrap();
+    let router = &status.virtual_routers[0];
+    assert_eq!((router.base_priority, router.effective_priority), (150, 2));
+    assert_eq!(
+        router.priority_reason,
+        "script uplink failing: exit status: 1"
+    );
+    inject(&mut pair, &[Event::Return]);
+}
+
+#[test]
 fn graceful_stop_and_return_lose_nothing() {
     let mut pair = pair();
     inject(&mut pair, &[Event::StopGracefully, Event::Return]);

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use super::status::table;
 use crate::lab::LabError;
-use crate::lab::events::{Outcome, SCRIPT};
+use crate::lab::events::{Outcome, SCRIPT, SCRIPT_OF_TRACKING};
 use crate::lab::interrupt::clean_up_on_signals;
 use crate::lab::namespace::user_namespace::enter_user_namespace_if_needed;
 use crate::lab::pair::{Pair, Settings, own_binary};
@@ -107,7 +107,13 @@ fn play(output: Output, began: Instant, crowd: Crowd) -> Result<(Crowd, Vec<Row>
         who(crowd)
     ));
     let mut rows = Vec::new();
-    for event in SCRIPT {
+    let mut script = SCRIPT.to_vec();
+    if Pair::runs_scripts() {
+        script.extend(SCRIPT_OF_TRACKING);
+    } else {
+        say("not root: the daemon would trust no track script here, none fails");
+    }
+    for event in script {
         say(&format!("{event} ..."));
         let outcome = pair.inject(event)?;
         say(&format!(

@@ -25,6 +25,8 @@ pub enum Event {
     FreezeProxy,
     /// It can reach no backend any more.
     LoseBackends,
+    /// A track script fails there; it could serve on.
+    FailScript,
     /// SIGTERM to the daemon.
     StopGracefully,
     /// Its cable is pulled.
@@ -121,7 +123,9 @@ impl Event {
                 Some(if slow { ms(1_500) } else { ms(900) }),
                 Moves::Always,
             ),
-            Self::StopGracefully | Self::Return => (Some(1), None, Moves::Always),
+            Self::StopGracefully | Self::FailScript | Self::Return => {
+                (Some(1), None, Moves::Always)
+            }
             Self::CutLink | Self::KillEverything => {
                 (None, Some(takeover + ms(50) + NOISE), Moves::Always)
             }
@@ -131,7 +135,9 @@ impl Event {
             Self::FreezeVrrp if slow => Kept::Unharmed,
             // There and back.
             Self::FreezeVrrp => Kept::Cut { times: 2 },
-            Self::KillProxy | Self::StopGracefully | Self::Return => Kept::Cut { times: 1 },
+            Self::KillProxy | Self::StopGracefully | Self::FailScript | Self::Return => {
+                Kept::Cut { times: 1 }
+            }
             Self::FreezeProxy | Self::LoseBackends | Self::CutLink | Self::KillEverything => {
                 Kept::ServedAgain
             }
@@ -152,6 +158,7 @@ impl Event {
             Self::KillProxy => "proxy killed",
             Self::FreezeProxy => "proxy frozen",
             Self::LoseBackends => "its backends unreachable",
+            Self::FailScript => "track script fails",
             Self::StopGracefully => "graceful stop",
             Self::CutLink => "link down",
             Self::KillEverything => "all processes killed",
@@ -274,6 +281,8 @@ pub const SCRIPT: [Event; 12] = [
     Event::KillEverything,
     Event::Return,
 ];
+/// These too, where track scripts can be trusted ([`super::pair::Pair::runs_scripts`]).
+pub const SCRIPT_OF_TRACKING: [Event; 2] = [Event::FailScript, Event::Return];
 /// What two shared, busy cores may add to a takeover: a few time slices on both nodes and in the
 /// client.
 pub const NOISE: Duration = Duration::from_millis(150);

@@ -4,7 +4,9 @@
 //! [`Pair::inject`] makes one event happen on the node that is active, waits until it is over, and
 //! says what the client saw. [`Pair::settle`] waits until everything is as in the beginning.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -20,6 +22,7 @@ use super::namespace::network::Lab;
 use super::node::Node;
 use super::probe::Probe;
 use super::process;
+use super::scratch::ScratchDir;
 use super::visitors::{Crowd, Habits, Visitors};
 use crate::ipc::control::Status;
 
@@ -42,6 +45,8 @@ pub struct Pair {
     probe: Probe,
     nodes: [Option<Node>; 2],
     _backends: Vec<Backend>,
+    /// Where the file lies that the track script looks for.
+    scratch: ScratchDir,
     lab: Lab,
 }
 
@@ -69,8 +74,10 @@ impl Pair {
             probe,
             nodes: [None, None],
             _backends: backends,
+            scratch: ScratchDir::new()?,
             lab,
         };
+        pair.heal_script()?;
         for index in [0, 1] {
             pair.start_node(index)?;
         }
@@ -157,6 +164,11 @@ impl Pair {
                     self.lab.block("lb1", web)?;
                 }
             }
+            Event::FailScript => {
+                let path = self.script_path();
+                fs::remove_file(&path)
+                    .map_err(LabError::system(format!("remove {}", path.display())))?;
+            }
             Event::StopGracefully => self.active_node()?.process().terminate()?,
             Event::CutLink => self.lab.cut("lb1")?,
             Event::KillEverything => {
@@ -195,6 +207,7 @@ impl Pair {
         for web in ["web1", "web2"] {
             self.lab.unblock("lb1", web)?;
         }
+        self.heal_script()?;
         let stopped = match &mut self.nodes[0] {
             None => true,
             Some(node) => node.process().try_wait()?.is_some(),
@@ -207,7 +220,16 @@ impl Pair {
 
     fn start_node(&mut self, index: usize) -> Result<(), LabError> {
         let name = HOSTS[index].0;
-        let yaml = configuration(self.settings.interval);
+        let mut yaml = configuration(self.settings.interval);
+        // Of lb1 alone: what fails on both moves nothing.
+        if Self::runs_scripts() && index == 0 {
+            let path = self.script_path();
+            yaml.push_str(&format!(
+                "track_scripts:\n  uplink: {{command: [{TEST}, -e, {}], interval: 100ms}}\n",
+                path.display()
+            ));
+            yaml = yaml.replace("listeners:", "    track: [{script: uplink}]\nlisteners:");
+        }
         let host = Arc::clone(self.lab.host(name)?);
         self.nodes[index] = Some(Node::start(&host, &yaml, name, &self.settings.binary)?);
         Ok(())
@@ -220,6 +242,23 @@ impl Pair {
     pub fn restart(&mut self, index: usize) -> Result<(), LabError> {
         self.nodes[index] = None;
         self.start_node(index)
+    }
+
+    /// Returns whether the daemon would run a track script here: in a user namespace of one's own
+    /// the programs of the system do not belong to root.
+    pub fn runs_scripts() -> bool {
+        let is_root = |path: &str| fs::metadata(path).is_ok_and(|found| found.uid() == 0);
+        ["/", "/usr", "/usr/bin", TEST].into_iter().all(is_root)
+    }
+
+    /// Returns the path of the file that the track script looks for.
+    fn script_path(&self) -> PathBuf {
+        self.scratch.path().join("uplink")
+    }
+
+    fn heal_script(&self) -> Result<(), LabError> {
+        let path = self.script_path();
+        fs::write(&path, "").map_err(LabError::system(format!("write {}", path.display())))
     }
 
     /// Adds to a wait that was in vain what the nodes said meanwhile.
@@ -276,7 +315,7 @@ impl Pair {
                 thread::sleep(AFTERMATH);
                 Ok(())
             }
-            Event::LoseBackends | Event::CutLink | Event::KillEverything => {
+            Event::LoseBackends | Event::FailScript | Event::CutLink | Event::KillEverything => {
                 self.probe.wait_for_node(node_address(1), within)?;
                 thread::sleep(AFTERMATH);
                 Ok(())
@@ -360,6 +399,8 @@ pub fn own_binary() -> &'static Path {
     Path::new("/proc/self/exe")
 }
 
+/// The program of the track script.
+const TEST: &str = "/usr/bin/test";
 /// The hosts and the last byte of their addresses.
 const HOSTS: [(&str, u8); 5] = [
     ("lb1", 1),
