@@ -41,6 +41,11 @@ fn many_scripts_run_beside_one_that_hangs_and_one_that_flees_and_a_shortage_is_n
     let warning = "track script cannot be run: no verdict";
     assert!(node.log().contains(warning), "{}", node.log());
     drop(crowd);
+    let deadline = Instant::now() + PATIENCE;
+    while fled(directory).len() < 4 {
+        assert!(Instant::now() < deadline, "{}", node.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
     check_what_fled(directory);
     node.stop(PATIENCE).unwrap();
 }
@@ -65,8 +70,8 @@ fn configuration(directory: &Path) -> String {
         scripts.push_str(&format!("  s{number}: {{command: [/usr/bin/true]}}\n"));
     }
     let flee = format!(
-        "cd {}; setsid sh -c 'echo $$ >> fled; exec sleep 600' & \
-         while [ ! -s fled ]; do sleep 0.01; done",
+        "cd {}; rm -f now; setsid sh -c 'echo $$ >> fled; echo > now; exec sleep 600' & \
+         while [ ! -s now ]; do sleep 0.01; done",
         directory.display()
     );
     format!(
@@ -79,11 +84,15 @@ fn configuration(directory: &Path) -> String {
     )
 }
 
+/// Returns the ids of what has fled.
+fn fled(directory: &Path) -> Vec<String> {
+    let fled = fs::read_to_string(directory.join("fled")).unwrap();
+    fled.lines().map(str::to_owned).collect()
+}
+
 /// What has fled is gone, but for what does so now.
 fn check_what_fled(directory: &Path) {
-    let fled = fs::read_to_string(directory.join("fled")).unwrap();
-    let pids: Vec<&str> = fled.lines().collect();
-    assert!(pids.len() > 1, "it has fled again and again");
+    let pids = fled(directory);
     for pid in &pids[..pids.len() - 1] {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         assert!(
