@@ -1,5 +1,5 @@
-//! What the address follows: scripts, interfaces, files, processes and gateways on our side, scripts
-//! on both, with keepalived as the peer.
+//! What the address follows: scripts, interfaces, files, processes and gateways on our side,
+//! scripts on both, with keepalived as the peer.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

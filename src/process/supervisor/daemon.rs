@@ -42,6 +42,7 @@ use crate::ipc::log::Printer;
 use crate::ipc::message::{ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey};
 use crate::logic::lifecycle::{Lifecycle, Phase, Plan};
 use crate::logic::track::Tracker;
+use crate::model::Fitness;
 use crate::process::role::Role;
 
 /// What the daemon starts with.
@@ -116,6 +117,8 @@ struct Daemon {
     vrrp: Option<Child>,
     proxy: Option<Child>,
     tracker: Tracker,
+    /// What the vrrp process was last told of each entry.
+    fitness: BTreeMap<String, Fitness>,
     lifecycle: Lifecycle,
     vrrp_ready: bool,
     proxy_ready: bool,
@@ -156,6 +159,7 @@ impl Daemon {
             notifier: Notifier::from_environment(),
             threads,
             tracker,
+            fitness: BTreeMap::new(),
             vrrp_ready: false,
             proxy_ready: false,
             announced_ready: false,

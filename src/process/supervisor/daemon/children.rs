@@ -218,14 +218,15 @@ impl Daemon {
     /// Tells the vrrp process what has changed in the fitness of its virtual routers.
     pub(super) fn spread_verdicts(&mut self) {
         while let Some((entry, verdict)) = self.tracker.poll_change() {
-            tracing::info!(
-                entry,
-                fitness = %verdict.fitness,
-                cause = verdict.reason,
-                "fitness changed"
-            );
-            if let Some(child) = &mut self.vrrp {
-                let fitness = verdict.fitness;
+            let fitness = verdict.fitness;
+            let before = self.fitness.insert(entry.clone(), fitness.clone());
+            let changed = before.as_ref() != Some(&fitness);
+            // At the start the reason changes with everything that becomes known.
+            if changed || fitness != Fitness::Unready {
+                let (cause, fitness) = (verdict.reason, &fitness);
+                tracing::info!(entry, %fitness, cause, "fitness changed");
+            }
+            if let Some(child) = self.vrrp.as_mut().filter(|_| changed) {
                 child.send(&ToVrrp::Fitness { entry, fitness });
             }
         }

@@ -8,8 +8,8 @@
 //! it is spoken to through, and makes system calls only, because other threads may have held locks.
 //!
 //! There are two kinds: one for a single program ([`keep`]), and one that runs one program after
-//! another as it is asked to ([`serve`]), which costs neither a fork of the supervisor nor a copy of
-//! its page tables for each.
+//! another as it is asked to ([`serve`]), which costs neither a fork of the supervisor nor a copy
+//! of its page tables for each.
 
 use std::io;
 use std::os::unix::process::CommandExt;

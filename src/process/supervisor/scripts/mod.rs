@@ -3,8 +3,8 @@
 //!
 //! A program runs as a user that owns nothing, without a capability or a descriptor of ours,
 //! beneath a keeper that kills all it has started when it ends or its time is over (`keeper`), and
-//! only if root alone can change it (`trust`). `run` has what both kinds share, `pool` what makes many runs cheap; read `notify`, then
-//! `track`.
+//! only if root alone can change it (`trust`). `run` has what both kinds share, `pool` what makes
+//! many runs cheap; read `notify`, then `track`.
 
 mod keeper;
 mod trust;
