@@ -6,9 +6,10 @@
 //! in /proc once a second, or wherever its pidfile says.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -247,7 +248,10 @@ fn read_pid(path: &Path) -> Option<i32> {
 /// Reads the number at the beginning of a file.
 fn read_number(path: &Path) -> Result<i32, String> {
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    // A named pipe that nobody writes to must not keep the thread.
+    let mut open = OpenOptions::new();
+    open.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = open.open(path).map_err(|error| error.to_string())?;
     let read = file.take(TEXT_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|error| error.to_string())?;
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
@@ -291,6 +295,9 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert_eq!(file.look(), None, "gone");
+        let mode = nix::sys::stat::Mode::S_IRUSR;
+        nix::unistd::mkfifo(&path, mode).unwrap();
+        assert_eq!(file.look(), None, "a pipe that nobody writes to");
     }
 
     #[test]
