@@ -240,6 +240,11 @@ fn ipv6_advertisement_that_begins_with_a_global_address_is_told() {
     broken.addresses.reverse();
     assert!(broken.lacks_link_local() && !ipv6().lacks_link_local());
     let mut bench = Bench::backup();
+    let ours = Parameters {
+        addresses: ipv6().addresses,
+        ..bench.router.parameters().clone()
+    };
+    bench.router.update(bench.now, ours);
     bench
         .router
         .handle_advertisement(bench.now, ip("fe80::1"), &broken);

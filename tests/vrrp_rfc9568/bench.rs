@@ -27,7 +27,7 @@ impl Bench {
             version: Version::V3,
             priority,
             ill_max: Priority::LEAVING,
-            addresses: vec![ip("192.0.2.10")],
+            addresses: vec![ip("192.0.2.100")],
             advertisement_interval: interval(100),
             preempt,
             lease: 2 * SECOND,

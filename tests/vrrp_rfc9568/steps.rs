@@ -173,7 +173,7 @@ impl Bench {
                     advertisement_interval: interval(*centiseconds),
                     down_multiplier: *multiplier,
                     addresses: (1..=*multiplier)
-                        .map(|host| IpAddr::from([192, 0, 2, host]))
+                        .map(|host| IpAddr::from([192, 0, 2, 99 + host]))
                         .collect(),
                     lease: SECOND * u32::from(*multiplier),
                     ..router.parameters().clone()

@@ -1,12 +1,13 @@
 //! The addresses of a virtual router: which can move, and how an entry falls into families.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::taken::Taken;
 use crate::config::file::NodeId;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
+use crate::logic::vrrp::packet;
 use crate::model::{Family, VirtualAddress, Vrid};
 
 /// Reads the list; each address may be in one entry only.
@@ -174,11 +175,10 @@ pub(super) fn by_family(
         .collect()
 }
 
-/// Returns fe80::112:VV, VV being the VRID in hexadecimal; 112 is the protocol number of VRRP.
+/// Returns the link-local address of a virtual router that is given none.
 pub(super) fn derived_link_local(vrid: Vrid) -> VirtualAddress {
-    let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x112, vrid.get().into());
     VirtualAddress {
-        address: IpAddr::V6(address),
+        address: IpAddr::V6(packet::derived_link_local(vrid)),
         prefix_len: 64,
     }
 }

@@ -41,6 +41,8 @@ pub struct RouterRuntime {
     pub peers: Vec<HeardPeer>,
     /// What was refused of what bore its VRID.
     pub rejections: Rejections,
+    /// The last that had our VRID and none of our addresses, and when.
+    pub stranger: Option<(Instant, IpAddr)>,
     /// Addresses that somebody else removed and that were put back.
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
@@ -97,6 +99,7 @@ impl RouterRuntime {
             made_at: now,
             peers: Vec::new(),
             rejections: Rejections::default(),
+            stranger: None,
             put_back: 0,
             send_failures: 0,
             sync_group,
@@ -244,14 +247,20 @@ impl RouterRuntime {
         if !peers.is_empty() && !peers.contains(&envelope.source) {
             return Err(Rejection::Peer);
         }
-        match self.config.version {
+        let version = self.config.version;
+        let (advertisement, form) = match version {
             Version::V2 => {
                 let interval = self.config.advertisement_interval;
                 packet_v2::parse(envelope, message, interval, self.config.authentication)
                     .map(|advertisement| (advertisement, ChecksumForm::Rfc3768))
             }
             Version::V3 => packet::parse(envelope, message),
+        }?;
+        let ours = &self.machine.parameters().addresses;
+        if packet::is_of_stranger(version, &advertisement, ours) {
+            return Err(Rejection::Addresses);
         }
+        Ok((advertisement, form))
     }
 
     /// Writes a message in the version it speaks.
@@ -362,6 +371,9 @@ impl RouterRuntime {
     /// Counts a packet that bore its VRID and was refused.
     pub fn reject(&mut self, now: Instant, source: IpAddr, reason: Rejection) {
         self.machine.count_rejection(reason);
+        if reason == Rejection::Addresses {
+            self.stranger = Some((now, source));
+        }
         if self.rejections.count(now, Some(source), reason) {
             let router = &self.config.name;
             warn!(%router, peer = %source, cause = %reason, "advertisements rejected");

@@ -179,6 +179,14 @@ fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -
             "advertisements of {source} are being rejected: {reason}"
         ));
     }
+    let recent = |at: Instant| now.saturating_duration_since(at) < STRANGER_SHOWN;
+    if let Some((_, source)) = runtime.stranger.filter(|(at, _)| recent(*at)) {
+        let (vrid, interface) = (runtime.config.vrid, &runtime.config.interface);
+        notes.push(format!(
+            "{source} uses vrid {vrid} on {interface} for other addresses than ours: it is another \
+             service, give one of the two another vrid"
+        ));
+    }
     if let Some(peer) = runtime.peers.iter().find(|peer| !peer.agrees) {
         let risk = "keepalived 2.2.7 ignores our advertisements then, and both are Active";
         notes.push(format!(
@@ -292,6 +300,9 @@ fn rejections(
 /// What the shell counts beside the virtual router: addresses that somebody else removed and that
 /// were put back, and advertisements that the kernel did not take.
 pub const SHELL_COUNTERS: [&str; 2] = ["addresses_put_back", "advertisement_send_failures"];
+
+/// Longer than three of any interval: a stranger does not come and go in the notes.
+const STRANGER_SHOWN: Duration = Duration::from_secs(180);
 
 fn since_ms(now: Instant, at: Instant) -> u64 {
     ms(now.saturating_duration_since(at))

@@ -9,11 +9,12 @@ use super::{
     Action, Announcements, Cause, LinkState, Peer, Preempt, State, VirtualRouter, interval,
 };
 use crate::logic::vrrp::anomaly::Anomaly;
-use crate::logic::vrrp::packet::{Advertisement, same_addresses};
+use crate::logic::vrrp::packet::{Advertisement, Rejection, is_of_stranger, same_addresses};
 use crate::model::{AdverInterval, Fitness, Priority, Version};
 
 impl VirtualRouter {
-    /// Hears an advertisement that passed every check of `packet::parse` and bears our VRID.
+    /// Hears an advertisement that passed every check of `packet::parse` and bears our VRID. One
+    /// for none of our addresses is counted, and does nothing.
     pub fn handle_advertisement(
         &mut self,
         now: Instant,
@@ -24,6 +25,13 @@ impl VirtualRouter {
         if self.link == (LinkState::Up { primary: source }) {
             self.counters.own_source_received += 1;
             return;
+        }
+        if is_of_stranger(
+            self.parameters.version,
+            advertisement,
+            &self.parameters.addresses,
+        ) {
+            return self.count_rejection(Rejection::Addresses);
         }
         self.count(now, source, advertisement);
         self.note_peer(now, source, advertisement);

@@ -6,6 +6,7 @@
 mod adoption;
 mod anomalies;
 mod stopped;
+mod strangers;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -492,12 +493,8 @@ impl Bench {
 
     /// Hears 192.0.2.`host` with this priority.
     fn hear(&mut self, host: u8, priority: u8) {
-        let advertisement = Advertisement {
-            vrid: self.router.parameters().vrid,
-            priority: Priority::from_wire(priority),
-            interval: AdverInterval::DEFAULT,
-            addresses: self.router.parameters().addresses.clone(),
-        };
+        let addresses = self.router.parameters().addresses.clone();
+        let advertisement = advertisement(priority, addresses);
         let source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, host));
         self.router
             .handle_advertisement(self.now, source, &advertisement);
@@ -602,6 +599,15 @@ impl Bench {
             })
             .collect();
         format!("{state} [{}]", actions.join(", "))
+    }
+}
+
+fn advertisement(priority: u8, addresses: Vec<IpAddr>) -> Advertisement {
+    Advertisement {
+        vrid: parameters().vrid,
+        priority: Priority::from_wire(priority),
+        interval: AdverInterval::DEFAULT,
+        addresses,
     }
 }
 
