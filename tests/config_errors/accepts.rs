@@ -689,3 +689,40 @@ fn check_says_by_its_exit_code_whether_a_file_is_right() {
     std::fs::write(&path, b"node: \xff\n").expect("a file");
     assert_eq!(check::run(&path, None), 78, "it is no text");
 }
+
+/// S9: the summary says what would keep this node out.
+#[test]
+fn address_of_the_interface_itself_is_noted() {
+    let config = |lines: &str| {
+        let yaml = format!(
+            "virtual_routers:\n  web: {{interface: eth0, vrid: 51, addresses: [192.0.2.1/24, \
+             '2001:db8::1/64']{lines}}}\n"
+        );
+        let node = evenkeel::config::check::NodeName::Given("lb1");
+        evenkeel::config::parse("evenkeel.yaml", &yaml, node).expect("it is right")
+    };
+    let own = |interface: &str, address: &str, prefix_len| {
+        let address = address.parse().expect("an address");
+        (interface.to_owned(), address, prefix_len)
+    };
+    let conflicting = [own("eth0", "192.0.2.1", 24), own("eth0", "2001:db8::1", 64)];
+    let said = check::conflicts(&config(""), &conflicting);
+    assert_eq!(
+        said.matches("is an address of eth0 itself").count(),
+        2,
+        "{said}"
+    );
+    let owner = check::conflicts(&config(", owner: true"), &conflicting);
+    assert_eq!(owner, "", "an owner's are where they should be");
+    let fine = [
+        own("eth1", "192.0.2.1", 24),
+        own("eth0", "192.0.2.2", 24),
+        own("eth0", "192.0.2.1", 32),
+        own("eth0", "2001:db8::1", 128),
+    ];
+    assert_eq!(
+        check::conflicts(&config(""), &fine),
+        "",
+        "elsewhere, another, or a lease"
+    );
+}

@@ -92,6 +92,7 @@ impl RouterRuntime {
                 ifindex: None,
                 outlet: None,
                 state: LinkState::Down,
+                why: None,
                 local: Arc::default(),
             },
             config,

@@ -219,7 +219,8 @@ fn priority_reason(runtime: &RouterRuntime) -> String {
     match (machine.fitness(), machine.link()) {
         (Fitness::Fault(cause), _) => format!("fault: {cause}"),
         (Fitness::Unready | Fitness::Ready(_), LinkState::Down) => {
-            "the interface is not usable".to_owned()
+            let why = runtime.link.why.as_deref();
+            why.unwrap_or("the interface is not usable").to_owned()
         }
         (Fitness::Unready, LinkState::Up { .. }) => "not yet ready to serve".to_owned(),
         (Fitness::Ready(_), LinkState::Up { .. }) => {

@@ -1,12 +1,13 @@
 //! The loop of the host thread: commands first, then what the kernel says, then what follows from
 //! it.
 
-use std::collections::BTreeSet;
+mod links;
+mod router;
+
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
 
@@ -14,19 +15,18 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
+use self::links::Moving;
+use self::router::{Held, Router};
 use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
 use super::addresses::{self, Refusal};
 use super::attachment;
-use super::macvlan::VirtualMac;
 use super::messages::{
-    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec, What,
-    clear, wake,
+    Acceptance, Answer, Command, Event, Leftovers, Ownership, RouterSpec, What, clear, wake,
 };
-use super::monitor::{Link, Monitor, View};
+use super::monitor::{Link, Monitor};
 use super::neighbor_suppression::NeighborSuppression;
 use super::netlink::Netlink;
-use crate::logic::vrrp::LinkState;
 use crate::model::Chain;
 
 /// The host thread's end of the queues.
@@ -62,7 +62,6 @@ pub(super) fn run(line: Line, specs: Routers<RouterSpec>) {
 struct Worker<'a> {
     line: &'a Line,
     routers: Routers<Router>,
-    virtual_addresses: Vec<IpAddr>,
     netlink: Netlink,
     monitor: Monitor,
     /// `None` where the kernel does not let us.
@@ -70,65 +69,6 @@ struct Worker<'a> {
     /// What is sent to these is dropped, or why that cannot be done; `None` where nobody asks for
     /// it.
     accept_mode: Option<Result<AcceptMode, String>>,
-}
-
-/// A virtual router as the host has it.
-struct Router {
-    interface: String,
-    virtual_mac: Option<VirtualMac>,
-    addresses: Vec<IpAddr>,
-    ownership: Ownership,
-    acceptance: Acceptance,
-    held: Held,
-    /// The last that was reported.
-    link: Option<RouterLink>,
-    /// Why it has no place, as last reported.
-    no_attachment: Option<String>,
-}
-
-impl Router {
-    fn new(spec: &RouterSpec) -> Self {
-        Self {
-            addresses: spec
-                .addresses
-                .iter()
-                .map(|virtual_| virtual_.address)
-                .collect(),
-            interface: spec.interface.clone(),
-            virtual_mac: spec.virtual_mac,
-            ownership: spec.ownership,
-            acceptance: spec.acceptance,
-            held: Held::Absent,
-            link: None,
-            no_attachment: None,
-        }
-    }
-
-    /// Returns where its addresses belong, if that is there.
-    fn place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
-        attachment::find(view, &self.interface, self.virtual_mac)
-    }
-
-    /// Returns those of its addresses that the host has from somebody else, and that stay: it is
-    /// their owner.
-    fn own_of_host(&self, view: &View) -> Vec<IpAddr> {
-        let place = match self.ownership {
-            Ownership::Lease => None,
-            Ownership::Owner => self.place(view),
-        };
-        let addresses = self.addresses.iter().copied();
-        let kept =
-            |address: &IpAddr| place.is_some_and(|(_, link)| addresses::is_of_host(link, *address));
-        addresses.filter(kept).collect()
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Held {
-    Absent,
-    Present,
-    /// Present, but lost to somebody else; reported, and not again until the next installation.
-    Lost,
 }
 
 impl<'a> Worker<'a> {
@@ -144,16 +84,10 @@ impl<'a> Worker<'a> {
         };
         let keep = specs.map(|(_, spec)| spec.leftovers);
         let routers = specs.map(|(_, spec)| Router::new(spec));
-        let virtual_addresses: BTreeSet<IpAddr> = routers
-            .values()
-            .flat_map(|router| router.addresses.iter().copied())
-            .collect();
-        let virtual_addresses = virtual_addresses.into_iter().collect();
         let mut worker = Self {
             line,
             accept_mode: refuse(&routers),
             routers,
-            virtual_addresses,
             netlink,
             monitor,
             suppression,
@@ -346,18 +280,8 @@ impl<'a> Worker<'a> {
                 "accept: false needs nftables, which refuses: {why}"
             ));
         }
-        if let (Some(_), Some((_, parent))) = (
-            router.virtual_mac,
-            self.monitor.view().named(&router.interface),
-        ) {
-            let own = |address: &&IpAddr| addresses::is_of_host(parent, **address);
-            if let Some(address) = router.addresses.iter().find(own) {
-                let interface = &router.interface;
-                return Err(format!(
-                    "{address} is an address of {interface} itself, which answers for it with its own \
-                     hardware address: take it away there, or leave out virtual_mac"
-                ));
-            }
+        if let Some(hindrance) = links::conflict_with_host(router, self.monitor.view()) {
+            return Err(hindrance.explain(&router.interface));
         }
         let outcome = addresses::install(
             &mut self.netlink,
@@ -456,42 +380,12 @@ impl<'a> Worker<'a> {
         attachment::clear(&mut self.netlink, &mut self.monitor, |_, _| false);
     }
 
+    /// Reports the links that are not as they were last reported.
     fn report_links(&mut self) {
         let view = self.monitor.view();
-        let local: Arc<[IpAddr]> = view
-            .links()
-            .flat_map(|(_, link)| link.addresses.iter())
-            .filter(|found| {
-                found.protocol != addresses::TAG && !self.virtual_addresses.contains(&found.address)
-            })
-            .map(|found| found.address)
-            .collect();
+        let moving = Moving::of(self.routers.values());
         for (id, router) in self.routers.iter_mut() {
-            let interface = view.named(&router.interface);
-            let place = router.place(view).filter(|(_, link)| link.up);
-            let primary = interface.filter(|(_, link)| link.up).and_then(|(_, link)| {
-                let in_use = router.link.as_ref().and_then(RouterLink::primary);
-                addresses::primary(
-                    link,
-                    &self.virtual_addresses,
-                    &router.addresses,
-                    router.ownership,
-                    in_use,
-                )
-            });
-            let primary = primary.filter(|_| place.is_some() && router.no_attachment.is_none());
-            let link = RouterLink {
-                ifindex: interface.map(|(ifindex, _)| ifindex),
-                outlet: router.place(view).and_then(|(ifindex, link)| {
-                    Some(Outlet {
-                        interface: link.name.clone(),
-                        ifindex,
-                        mac: link.mac?,
-                    })
-                }),
-                state: primary.map_or(LinkState::Down, |primary| LinkState::Up { primary }),
-                local: Arc::clone(&local),
-            };
+            let link = links::describe(router, view, &moving);
             if router.link.as_ref() != Some(&link) {
                 router.link = Some(link.clone());
                 self.line.report(Event::Link { router: id, link });
@@ -543,6 +437,12 @@ fn explain(refusal: &Refusal) -> String {
         } if source.raw_os_error() == Some(libc::EACCES) => {
             format!("{text}; is IPv6 disabled on the interface (net.ipv6.conf.*.disable_ipv6)?")
         }
+        Refusal::OfHost {
+            address,
+            prefix_len,
+        } => format!(
+            "{text}: `ip address del {address}/{prefix_len}` where it is left over, or `owner: true`"
+        ),
         Refusal::Address { .. } | Refusal::Suppression(_) => text,
     }
 }

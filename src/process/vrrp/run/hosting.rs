@@ -199,6 +199,7 @@ fn host_spec(router: &VirtualRouterConfig, leftovers: Leftovers) -> RouterSpec {
         interface: router.interface.clone(),
         virtual_mac: router.virtual_mac.then_some(virtual_mac),
         addresses: router.addresses.clone().into(),
+        peers: router.peers.clone().into(),
         ownership: if router.priority == Priority::OWNER {
             Ownership::Owner
         } else {

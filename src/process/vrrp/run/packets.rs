@@ -94,7 +94,14 @@ impl<S: Supervisor> Process<S> {
         link: RouterLink,
         now: Instant,
     ) {
-        let before = std::mem::replace(&mut self.runtimes[id].link, link).outlet;
+        let runtime = &mut self.runtimes[id];
+        let before = std::mem::replace(&mut runtime.link, link);
+        if let Some(why) = runtime.link.why.as_ref()
+            && before.why.as_ref() != Some(why)
+        {
+            warn!(router = %runtime.config.name, cause = %why, "the interface cannot be used");
+        }
+        let before = before.outlet;
         if let Some(outlet) = before
             && !self
                 .runtimes
@@ -138,6 +145,7 @@ impl<S: Supervisor> Process<S> {
             let router = &runtime.config.name;
             warn!(%router, %error, "the VRRP socket cannot be opened");
             state = LinkState::Down;
+            runtime.link.why = Some(format!("the VRRP socket cannot be opened: {error}"));
             self.open_at = Some(now + OPEN_AGAIN);
         }
         self.runtimes[id].machine.handle_link(now, state);
