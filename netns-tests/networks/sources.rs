@@ -1,6 +1,10 @@
 //! From where advertisements come, and whose they are.
 
-use super::{Site, ip, router, wait, wait_for_state};
+use std::process::Command;
+
+use evenkeel::lab::namespace::host::Host;
+
+use super::{Site, has, ip, router, wait, wait_for_state};
 
 /// A8: an own address among the peers is the source, as `unicast_src_ip` is elsewhere.
 #[test]
@@ -50,4 +54,39 @@ fn a_link_local_address_of_another_link_is_not_our_own() {
     let router = router(&first, "web/ipv6");
     assert_eq!(router.counters["active_transitions"], 0, "one Active");
     assert_eq!(router.counters["own_source_received"], 0, "nor its own");
+}
+
+/// S11: a firewall drops what the Active says; once both were Active without a word.
+#[test]
+fn an_active_that_may_not_advertise_makes_room_and_says_why() {
+    let site = Site::new(&["lb1", "lb2"]);
+    let lines = "priority: {lb1: 150, lb2: 100}, addresses: [192.0.2.100/24]";
+    let mut first = site.start("lb1", lines);
+    wait_for_state(&mut first, "web/ipv4", "Active");
+    let mut second = site.start("lb2", lines);
+    wait_for_state(&mut second, "web/ipv4", "Backup");
+    let host = site.host("lb1");
+    let table = "add table ip t; add chain ip t o { type filter hook output priority 0; }; add rule \
+                 ip t o ip protocol 112 drop";
+    nft(host, table);
+    wait_for_state(&mut second, "web/ipv4", "Active");
+    wait(&mut first, "web/ipv4", "the reason", |router| {
+        router.state == "Backup" && router.cause == "the kernel refuses its advertisements"
+    });
+    assert!(!has(host, "192.0.2.100"), "it lets go");
+    let log = first.log();
+    assert_eq!(
+        log.matches("the kernel refuses advertisements").count(),
+        1,
+        "{log}"
+    );
+    nft(host, "delete table ip t");
+    wait_for_state(&mut first, "web/ipv4", "Active");
+    wait_for_state(&mut second, "web/ipv4", "Backup");
+}
+
+fn nft(host: &Host, rules: &str) {
+    let rules = rules.to_owned();
+    let done = host.run(move || Command::new("nft").arg(rules).status().unwrap());
+    assert!(done.unwrap().success(), "nft is there");
 }

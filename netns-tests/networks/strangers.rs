@@ -92,3 +92,43 @@ fn the_addresses_of_the_node_itself_stay_whatever_the_file_says() {
     assert!(left.contains("192.0.2.7/24"), "it is still there: {left}");
     assert!(!left.contains("192.0.2.7/32"), "and ours is not: {left}");
 }
+
+/// S10, A10: a second daemon on the host, with another directory, interface, VRID and address.
+#[test]
+fn a_second_daemon_is_refused_and_the_first_does_not_notice() {
+    for lines in ["virtual_mac: true", "priority: 100"] {
+        let site = Site::new(&["lb1"]);
+        let host = site.host("lb1");
+        ip(host, "link add eth1 type veth peer name eth1-peer");
+        ip(host, "addr add 198.51.100.1/24 dev eth1");
+        ip(host, "link set eth1 up");
+        ip(host, "link set eth1-peer up");
+        let mut first = site.start("lb1", &format!("addresses: [192.0.2.100/24], {lines}"));
+        wait_for_state(&mut first, "web/ipv4", "Active");
+        let other = "virtual_routers:\n  lan: {interface: eth1, vrid: 52, addresses: \
+                     [198.51.100.100/24]}\n";
+        let mut second = site.start_with("lb1", other);
+        let end = second.process().wait(super::PATIENCE).unwrap();
+        assert_eq!(end.code(), Some(1), "{}", second.log());
+        let log = second.log();
+        assert!(
+            log.contains("already has virtual routers in this network"),
+            "{log}"
+        );
+        assert!(log.contains("help: put its virtual routers"), "{log}");
+        let router = router(&first, "web/ipv4");
+        let counters = &router.counters;
+        assert_eq!(counters["active_transitions"], 1, "the first stays Active");
+        assert_eq!(counters["addresses_put_back"], 0, "with all it has");
+        assert!(has(host, "192.0.2.100"), "{lines}");
+        // Without virtual routers there is nothing to be in the way of.
+        let proxy = "listeners:\n  http: {bind: ['127.0.0.1:8080'], pool: web}\npools:\n  \
+                     web: {backends: {a: '127.0.0.1:1'}, health_check: none}\n";
+        let mut third = site.start_with("lb1", proxy);
+        third
+            .wait_for("an answer", super::PATIENCE, |status| {
+                !status.listeners.is_empty()
+            })
+            .unwrap();
+    }
+}

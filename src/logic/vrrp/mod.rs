@@ -23,10 +23,13 @@
 //!   again with the lower priority (a re-election), at most once in 10 s and never by an owner.
 //! - §6.4.3: an Active that yields sends one last advertisement with its own priority, so that the
 //!   winner learns of the moment with two Actives and announces the addresses again.
-//! - §6.4.3: the immediate answer to a lower priority is limited to one in a tenth of the interval;
-//!   a limited answer is sent at the end of that time instead.
+//! - §6.4.3: the immediate answer to a lower priority, and to priority 0, is limited to one in a
+//!   tenth of the interval; a limited answer is sent at the end of that time instead.
 //! - §6.4.3: an Active that wakes later than its own Active_Down_Interval is a Backup before all
 //!   else.
+//! - §6.4.3: an Active whose advertisements the kernel has refused for three intervals leaves: its
+//!   peers count as much of it as of one that is dead.
+//! - §7.1: an advertisement that lists none of our addresses is another service's and discarded.
 //! - §6.4.2: a virtual router of a sync group becomes Active when all of them would, and leaves
 //!   when one of them does; the RFC knows no groups.
 //! - §8.3.1: an advertisement from our own address is ignored, also in a tie.

@@ -97,6 +97,8 @@ pub struct VirtualRouter {
     /// Failures to install since the last success; they lengthen the wait.
     failures: u32,
     last_failure: Option<Failure>,
+    /// Since when the kernel has refused every advertisement.
+    unsent_since: Option<Instant>,
     /// Since when a lower-priority Active is heard (`Preempt::After`).
     lower_active_since: Option<Instant>,
     /// Who was heard first after we began to give the addresses up.
@@ -128,6 +130,7 @@ impl VirtualRouter {
             stand_not_before: None,
             failures: 0,
             last_failure: None,
+            unsent_since: None,
             lower_active_since: None,
             successor: None,
             interrupted_announcements: None,
@@ -249,6 +252,22 @@ impl VirtualRouter {
         self.counters.apply_failures += 1;
         self.last_failure = Some(failure);
         self.abandon(now, Cause::ApplyFailed);
+    }
+
+    /// Notes whether the kernel took an advertisement. An Active that has not been heard by anybody
+    /// for three intervals is none: its peers stand already.
+    pub fn handle_sent(&mut self, now: Instant, outcome: Result<(), Failure>) {
+        let failure = match outcome {
+            Ok(()) => return self.unsent_since = None,
+            Err(failure) => failure,
+        };
+        let since = *self.unsent_since.get_or_insert(now);
+        let own_interval = self.parameters.advertisement_interval.duration();
+        let patience = own_interval * u32::from(self.parameters.down_multiplier);
+        if self.state.is_active() && now.saturating_duration_since(since) >= patience {
+            self.last_failure = Some(failure);
+            self.abandon(now, Cause::SendFailed);
+        }
     }
 
     /// Obeys tracking: takes part or not, and with which effective priority.
@@ -593,6 +612,8 @@ impl VirtualRouter {
     fn advertise_on_time(&mut self, now: Instant, due_at: Instant) {
         let own_interval = self.parameters.advertisement_interval.duration();
         self.send(self.effective_priority);
+        // It may have been an answer that was put off: the next is as far away.
+        self.answered_at = self.answered_at.map(|_| now);
         let next_at = due_at + own_interval;
         self.set_adver_at(if next_at > now {
             next_at

@@ -161,6 +161,8 @@ pub enum Cause {
     ApplyFailed,
     /// The host did not say whether it installed the addresses.
     ApplyTimedOut,
+    /// The kernel refused every advertisement for three intervals.
+    SendFailed,
     /// Another virtual router of its group left Active, or cannot take part.
     SyncGroup,
     /// Every virtual router of its group can take part again.
@@ -184,6 +186,7 @@ impl Cause {
             | Self::Stalled
             | Self::ApplyFailed
             | Self::ApplyTimedOut
+            | Self::SendFailed
             | Self::SyncGroup
             | Self::SyncGroupBack => "none",
         }
@@ -210,6 +213,7 @@ impl Cause {
             | Self::Stalled
             | Self::ApplyFailed
             | Self::ApplyTimedOut
+            | Self::SendFailed
             | Self::SyncGroup
             | Self::SyncGroupBack => "priority",
         }
@@ -237,6 +241,7 @@ impl fmt::Display for Cause {
             Self::Stalled => "slept longer than the active down interval",
             Self::ApplyFailed => "the addresses could not be installed",
             Self::ApplyTimedOut => "the addresses were not installed in time",
+            Self::SendFailed => "the kernel refuses its advertisements",
             Self::SyncGroup => "it moves with another virtual router",
             Self::SyncGroupBack => "every virtual router of its group takes part again",
         };

@@ -20,8 +20,8 @@ use super::routers::RouterId;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{
-    Advertisement, ChecksumForm, Envelope, LinkState, Parameters, Rejection, State, VirtualRouter,
-    packet, packet_v2,
+    Advertisement, ChecksumForm, Envelope, Failure, LinkState, Parameters, Rejection, State,
+    VirtualRouter, packet, packet_v2,
 };
 use crate::model::{AdverInterval, Family, Priority, Version};
 
@@ -47,6 +47,7 @@ pub struct RouterRuntime {
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
     pub send_failures: u64,
+    refusal_logged_at: Option<Instant>,
     /// The other virtual routers of its group.
     pub sync_group: Vec<RouterId>,
     /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
@@ -103,6 +104,7 @@ impl RouterRuntime {
             stranger: None,
             put_back: 0,
             send_failures: 0,
+            refusal_logged_at: None,
             sync_group,
             outlet: None,
             announcing: None,
@@ -367,6 +369,23 @@ impl RouterRuntime {
         );
         self.peers.truncate(PEERS_MAX - 1);
         self.peers.insert(0, peer);
+    }
+
+    /// Tells the machine whether the kernel took an advertisement, and people once a minute.
+    pub fn note_sent(&mut self, now: Instant, outcome: io::Result<()>) {
+        let outcome = outcome.map_err(|error| {
+            let due = self
+                .refusal_logged_at
+                .is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
+            if due {
+                self.refusal_logged_at = Some(now);
+                let router = &self.config.name;
+                warn!(%router, %error, "the kernel refuses advertisements: is there a firewall?");
+            }
+            let what = format!("send advertisements: {error}");
+            Failure { what }
+        });
+        self.machine.handle_sent(now, outcome);
     }
 
     /// Counts a packet that bore its VRID and was refused.

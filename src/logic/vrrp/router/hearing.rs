@@ -51,8 +51,7 @@ impl VirtualRouter {
             }
             State::Active { adver_at, .. } => {
                 if advertisement.priority == Priority::LEAVING {
-                    self.send(self.effective_priority);
-                    self.set_adver_at(now + self.parameters.advertisement_interval.duration());
+                    self.answer_leaving(now, adver_at);
                 } else if let Some(cause) = self.must_yield_to(source, advertisement.priority) {
                     self.yield_to(now, source, advertisement.interval, cause);
                 } else {
@@ -141,6 +140,18 @@ impl VirtualRouter {
         }
     }
 
+    /// RFC 9568 §6.4.3: a peer that leaves is answered at once, so that nobody else stands; at most
+    /// once in a tenth of the interval, because anybody on the link can say it. What is limited is
+    /// answered at its end.
+    fn answer_leaving(&mut self, now: Instant, adver_at: Instant) {
+        if self.may_answer(now) {
+            self.send(self.effective_priority);
+            return self.set_adver_at(now + self.parameters.advertisement_interval.duration());
+        }
+        let answer_at = self.next_answer_at(now);
+        self.set_adver_at(adver_at.min(answer_at));
+    }
+
     /// RFC 9568 §6.4.3: a higher priority, or an equal one and a greater address. Ours must be
     /// known.
     fn must_yield_to(&self, source: IpAddr, priority: Priority) -> Option<Cause> {
@@ -188,9 +199,7 @@ impl VirtualRouter {
             self.announce_again(now);
             return;
         }
-        let answer_at = self
-            .answered_at
-            .map_or(now, |at| at + self.answer_interval());
+        let answer_at = self.next_answer_at(now);
         match self.parameters.version {
             Version::V2 => {}
             Version::V3 => self.set_adver_at(adver_at.min(answer_at)),
@@ -221,6 +230,12 @@ impl VirtualRouter {
             self.answered_at = Some(now);
         }
         !limited
+    }
+
+    /// Returns when the next answer is allowed.
+    fn next_answer_at(&self, now: Instant) -> Instant {
+        self.answered_at
+            .map_or(now, |at| at + self.answer_interval())
     }
 
     fn answer_interval(&self) -> Duration {

@@ -7,6 +7,7 @@ mod adoption;
 mod anomalies;
 mod stopped;
 mod strangers;
+mod unsent;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;

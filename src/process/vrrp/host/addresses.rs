@@ -4,7 +4,8 @@
 //! IFA_PROTO, and valid for the lease. Where a leftover of ours stands under the same address, it
 //! is deleted first and never changed, because the kernel keeps parts of the old entry. What the
 //! host has from somebody else is never deleted and never changed: deleting its own address would
-//! take its routes, and all that hangs on them. This file writes the requests; `netlink` executes them.
+//! take its routes, and all that hangs on them. This file writes the requests; `netlink` executes
+//! them.
 
 use std::io;
 use std::net::IpAddr;

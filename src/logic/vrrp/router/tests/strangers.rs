@@ -67,3 +67,32 @@ fn only_a_list_that_has_nothing_of_ours_is_a_strangers() {
         );
     }
 }
+
+/// S19: everybody on the link can say priority 0.
+#[test]
+fn floods_of_priority_0_are_answered_ten_times_an_interval() {
+    let mut bench = Bench::active();
+    let mut sent = 0;
+    for _ in 0..1000 {
+        bench.hear(200, 0);
+        bench.pass(Duration::from_millis(1));
+        bench.router.handle_timeout(bench.now);
+        sent += bench
+            .take()
+            .iter()
+            .filter(|action| **action == SENDS_100)
+            .count();
+    }
+    assert!((10..=12).contains(&sent), "{sent} answers in an interval");
+}
+
+#[test]
+fn priority_0_that_was_not_answered_at_once_is_answered_soon() {
+    let mut bench = Bench::active();
+    bench.hear(200, 0);
+    assert_eq!(bench.take(), [SENDS_100], "at once");
+    bench.pass(Duration::from_millis(1));
+    bench.hear(201, 0);
+    assert_eq!(bench.take(), [], "not again");
+    assert_eq!(bench.until_timeout(), Duration::from_millis(99), "but soon");
+}
