@@ -27,7 +27,7 @@ use self::belief::Belief;
 use self::meter::LogMeters;
 use self::shortage::Shortages;
 use super::child::{Child, Heard, TICK};
-use super::control::event_log::EventLog;
+use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
 use super::hooks::Hooks;
@@ -136,6 +136,7 @@ impl Daemon {
         let threads = listeners::threads(&setup.config);
         let tracker = Tracker::new(now, tracked(&setup.config));
         let hooks = Hooks::new(&setup.config);
+        let epoch_file = event_log::epoch_file(&setup.runtime_dir);
         let belief = Belief::new(&setup.config);
         let (vrrp, proxy) = (belief.vrrp_bounds(), belief.proxy_bounds());
         let wanted = |role, bounds, empty: bool| (!empty).then(|| Child::new(role, bounds, now));
@@ -158,7 +159,7 @@ impl Daemon {
             active: Vec::new(),
             health: BTreeMap::new(),
             lacking: Vec::new(),
-            event_log: EventLog::new(SystemTime::now()),
+            event_log: EventLog::open(SystemTime::now(), epoch_file),
             hooks,
             asked: Vec::new(),
             next_id: 0,
