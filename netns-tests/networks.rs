@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod reach;
 mod sources;
 mod strangers;
 
@@ -31,6 +32,15 @@ impl Site {
             ];
             lab.add_host(name, &addresses.each_ref().map(String::as_str))
                 .unwrap();
+        }
+        Self { lab }
+    }
+
+    /// Makes hosts with these addresses.
+    fn with(hosts: &[(&str, &[&str])]) -> Self {
+        let mut lab = Lab::new().unwrap();
+        for (name, addresses) in hosts {
+            lab.add_host(name, addresses).unwrap();
         }
         Self { lab }
     }
@@ -89,6 +99,14 @@ fn wait(node: &mut Node, name: &str, what: &str, hoped: impl Fn(&RouterStatus) -
 
 fn wait_for_state(node: &mut Node, name: &str, state: &str) {
     wait(node, name, state, |router| router.state == state);
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}: not in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Watches for a while that something stays so.

@@ -229,7 +229,7 @@ fn bare(ifindex: u32, address: IpAddr, prefix_len: u8) -> AddressMessage {
 
 /// The kernel counts in seconds: rounded up, so that a renewal every quarter of the lease is in
 /// time.
-fn lease_seconds(lease: Duration) -> u32 {
+pub(super) fn lease_seconds(lease: Duration) -> u32 {
     let whole = lease.as_secs() + u64::from(lease.subsec_nanos() > 0);
     u32::try_from(whole).unwrap_or(u32::MAX - 1).max(1)
 }

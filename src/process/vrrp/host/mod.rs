@@ -5,7 +5,7 @@
 //! addresses, and nothing of VRRP. It never decides by itself that an address belongs here: one
 //! that was removed by somebody else is reported, and put back by command.
 //!
-//! Read `monitor` (what the host has), `addresses` (what we install), `attachment` and `macvlan`
+//! Read `monitor` (what the host has), `addresses` and `routes` (what we install), `attachment` and `macvlan`
 //! (where), `suppression` and `accept_mode` (nftables), then `netlink`.
 
 pub mod accept_mode;
@@ -14,6 +14,7 @@ pub mod macvlan;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;
+pub mod routes;
 mod attachment;
 pub mod neighbor_suppression;
 mod messages;

@@ -27,6 +27,7 @@ use super::messages::{
 use super::monitor::{Link, Monitor};
 use super::neighbor_suppression::NeighborSuppression;
 use super::netlink::Netlink;
+use super::routes;
 use crate::model::Chain;
 
 /// The host thread's end of the queues.
@@ -290,7 +291,42 @@ impl<'a> Worker<'a> {
             router.ownership,
             lease,
         );
-        outcome.map_err(|refusal| explain(&refusal))
+        outcome.map_err(|refusal| explain(&refusal))?;
+        self.connect_networks(command.router, ifindex, lease);
+        Ok(())
+    }
+
+    /// Without these routes the addresses answer those who need none: that is better than nothing.
+    fn connect_networks(&mut self, id: RouterId, ifindex: u32, lease: std::time::Duration) {
+        let routes = self.routers[id].routes(self.monitor.view());
+        let outcome = routes::install(&mut self.netlink, ifindex, &routes, lease);
+        let router = &mut self.routers[id];
+        let why = outcome.err().map(|error| error.to_string());
+        if let (Some(error), true) = (&why, router.no_route != why) {
+            let interface = &router.interface;
+            warn!(%interface, %error, "no route to the network of a virtual address");
+        }
+        router.no_route = why;
+    }
+
+    /// Takes the routes away that no other virtual router on the same link needs.
+    fn disconnect_networks(&mut self, id: RouterId, ifindex: u32) {
+        let view = self.monitor.view();
+        let on_link = |router: &Router| {
+            router
+                .place(view)
+                .is_some_and(|(place, _)| place == ifindex)
+        };
+        let others = self.routers.iter().filter(|(other, router)| {
+            *other != id && router.held != Held::Absent && on_link(router)
+        });
+        let needed: Vec<_> = others.flat_map(|(_, router)| router.routes(view)).collect();
+        let mut routes = self.routers[id].routes(view);
+        routes.retain(|route| !needed.iter().any(|other| other.is_of_same_network(route)));
+        if let Err(error) = routes::remove(&mut self.netlink, ifindex, &routes) {
+            let interface = &self.routers[id].interface;
+            warn!(%interface, %error, "routes end with their lease only");
+        }
     }
 
     fn begin_suppression(&mut self, id: RouterId) -> io::Result<()> {
@@ -339,6 +375,7 @@ impl<'a> Worker<'a> {
             if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased) {
                 warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
             }
+            self.disconnect_networks(id, ifindex);
         }
         self.end_suppression(id);
         self.suppress_own(id);

@@ -4,17 +4,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::model::VirtualAddress;
 use crate::process::vrrp::host::addresses;
 use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::macvlan::VirtualMac;
 use crate::process::vrrp::host::messages::{Acceptance, Ownership, RouterLink, RouterSpec};
 use crate::process::vrrp::host::monitor::{Link, View};
+use crate::process::vrrp::host::routes::{self, Connected};
 
 /// A virtual router as the host has it.
 pub(super) struct Router {
     pub(super) interface: String,
     pub(super) virtual_mac: Option<VirtualMac>,
     pub(super) addresses: Vec<IpAddr>,
+    /// The same, with their networks.
+    networks: Arc<[VirtualAddress]>,
+    /// Why the routes of its addresses cannot be had, as last reported.
+    pub(super) no_route: Option<String>,
     pub(super) peers: Arc<[IpAddr]>,
     pub(super) ownership: Ownership,
     pub(super) acceptance: Acceptance,
@@ -33,6 +39,8 @@ impl Router {
                 .iter()
                 .map(|virtual_| virtual_.address)
                 .collect(),
+            networks: Arc::clone(&spec.addresses),
+            no_route: None,
             peers: Arc::clone(&spec.peers),
             interface: spec.interface.clone(),
             virtual_mac: spec.virtual_mac,
@@ -47,6 +55,12 @@ impl Router {
     /// Returns where its addresses belong, if that is there.
     pub(super) fn place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
         attachment::find(view, &self.interface, self.virtual_mac)
+    }
+
+    /// Returns the routes without which its addresses cannot be reached from their networks.
+    pub(super) fn routes(&self, view: &View) -> Vec<Connected> {
+        let interface = view.named(&self.interface);
+        interface.map_or_else(Vec::new, |(_, link)| routes::missing(link, &self.networks))
     }
 
     /// Returns those of its addresses that the host has from somebody else, and that stay: it is
