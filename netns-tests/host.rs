@@ -443,6 +443,7 @@ fn routers(priority: u8) -> Vec<VirtualRouterConfig> {
             advertisement_interval: AdverInterval::from_centiseconds(10).unwrap(),
             preempt: Preempt::Always,
             lease: LEASE,
+            link: evenkeel::config::LinkRules::default(),
             sync_group: "web".into(),
             down_multiplier: 3,
             announcements: evenkeel::config::AnnouncementPlan::default(),

@@ -23,7 +23,7 @@ use crate::model::{
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
-pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Preempt};
+pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 
 /// A configuration that has passed every check.
@@ -94,6 +94,8 @@ pub struct VirtualRouterConfig {
     pub preempt: Preempt,
     /// Kernel lifetime of the addresses, renewed every quarter of it while Active; at least 1 s.
     pub lease: Duration,
+    /// What a link that is down means, and one that has come up.
+    pub link: LinkRules,
 }
 
 /// A position where clients connect.

@@ -264,6 +264,10 @@ fn defaults_are_those_of_the_manual() {
                 notify: [],
                 preempt: Always,
                 lease: 2s,
+                link: LinkRules {
+                    required: true,
+                    up_delay: 0ns,
+                },
             },
         ],
         listeners: [
@@ -342,13 +346,16 @@ fn defaults_are_those_of_the_manual() {
 #[test]
 fn everything_can_be_said() {
     let router = accepted(&router(
-        "priority: 7\n    advertisement_interval: 40.95s\n    preempt: {delay: 30s}\n    lease: 3s",
+        "priority: 7\n    advertisement_interval: 40.95s\n    preempt: {delay: 30s}\n    lease: 3s\n    \
+         link: {required: false, up_delay: 30s}",
     ));
     let router = &router.virtual_routers[0];
     assert_eq!(router.priority.get(), 7);
     assert_eq!(router.advertisement_interval.centiseconds(), 4095);
     assert_eq!(router.preempt, Preempt::After(Duration::from_secs(30)));
     assert_eq!(router.lease, Duration::from_secs(3));
+    assert!(!router.link.required);
+    assert_eq!(router.link.up_delay, Duration::from_secs(30));
 
     let probe = "{http: {path: /up, host: \"[::1]:80\", expect: [204, \"300-399\", \"200\"]}, \
                  interval: 200ms, timeout: 1.5s, rise: 1, fall: 100}";

@@ -26,7 +26,7 @@ fn an_unknown_key_far_from_all_lists_the_known_ones() {
       |
     6 |     track: []
       |     ^^^^^
-    help: known keys here: interface, vrid, priority, owner, addresses, version, advertisement_interval, down_multiplier, checksum, authentication, peers, preempt, lease, announcements, accept, virtual_mac, synchronize_with, notify
+    help: known keys here: interface, vrid, priority, owner, addresses, version, advertisement_interval, down_multiplier, checksum, authentication, peers, preempt, lease, link, announcements, accept, virtual_mac, synchronize_with, notify
     "#);
 }
 
@@ -449,6 +449,31 @@ fn a_lease_is_whole_seconds() {
       |
     6 |     lease: 1.5s
       |            ^^^^
+    "#);
+}
+
+#[test]
+fn a_link_has_two_keys() {
+    let text = router("link: {required: 1, up_delay: 2h, down_delay: 1s}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `required` must be true or false, not a number
+     --> lb.yaml:6:22
+      |
+    6 |     link: {required: 1, up_delay: 2h, down_delay: 1s}
+      |                      ^
+
+    error: up_delay must be between 0s and 1h
+     --> lb.yaml:6:35
+      |
+    6 |     link: {required: 1, up_delay: 2h, down_delay: 1s}
+      |                                   ^^
+
+    error: unknown key `down_delay`
+     --> lb.yaml:6:39
+      |
+    6 |     link: {required: 1, up_delay: 2h, down_delay: 1s}
+      |                                       ^^^^^^^^^^
+    help: known keys here: required, up_delay
     "#);
 }
 

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel::logic::vrrp::{
-    Action, Advertisement, AnnouncementPlan, Envelope, LinkState, Parameters, Preempt, State,
-    VirtualRouter,
+    Action, Advertisement, AnnouncementPlan, Envelope, LinkRules, LinkState, Parameters, Preempt,
+    State, VirtualRouter,
 };
 use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
@@ -33,6 +33,8 @@ impl Bench {
             lease: 2 * SECOND,
             down_multiplier: 3,
             announcements: AnnouncementPlan::default(),
+            impaired: Priority::from_wire(1),
+            link: LinkRules::default(),
             in_sync_group: false,
         });
         let now = Instant::now() + 1000 * SECOND;

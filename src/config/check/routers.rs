@@ -225,6 +225,7 @@ impl Common<'_> {
             virtual_mac: self.host.virtual_mac,
             notify: self.notify.clone(),
             lease: election.lease,
+            link: election.link,
         }
     }
 }
@@ -329,6 +330,7 @@ const KEYS: &[&str] = &[
     "peers",
     "preempt",
     "lease",
+    "link",
     "announcements",
     "accept",
     "virtual_mac",

@@ -51,6 +51,6 @@ pub use packet::{Advertisement, ChecksumForm, Envelope, Rejection};
 pub use packet_v2::Authentication;
 pub use router::VirtualRouter;
 pub use state::{
-    Action, Cause, Failure, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt, State,
-    Transition,
+    Action, Cause, Failure, LinkRules, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt,
+    State, Transition,
 };

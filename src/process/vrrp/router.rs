@@ -85,6 +85,8 @@ impl RouterRuntime {
             lease: config.lease,
             down_multiplier: config.down_multiplier,
             announcements: config.announcements,
+            impaired: config.rank.ill().unwrap_or(Priority::OWNER),
+            link: config.link,
             in_sync_group: !sync_group.is_empty(),
         };
         Self {
@@ -125,7 +127,7 @@ impl RouterRuntime {
     pub const fn primary(&self) -> Option<IpAddr> {
         match self.machine.link() {
             LinkState::Up { primary } => Some(primary),
-            LinkState::Down => None,
+            LinkState::Down | LinkState::NoSource => None,
         }
     }
 
@@ -566,6 +568,7 @@ mod tests {
             advertisement_interval: AdverInterval::DEFAULT,
             preempt: Preempt::Always,
             lease: LEASE,
+            link: crate::logic::vrrp::LinkRules::default(),
         };
         let id = crate::process::vrrp::routers::Routers::first(vec![()]).ids()[0];
         RouterRuntime::new(id, config, Vec::new(), now)

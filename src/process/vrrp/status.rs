@@ -10,15 +10,16 @@ use crate::ipc::control::{
     ActiveStatus, PeerStatus, RejectedStatus, RouterSettings, RouterStatus, TimerStatus,
 };
 use crate::logic::vrrp::{
-    Authentication, ChecksumForm, Counters, LinkState, Preempt, Rejection, State,
+    Authentication, ChecksumForm, Counters, LinkState, Obstacle, Preempt, Rejection, State,
 };
 use crate::model::{Fitness, Priority, Version};
 
 /// Describes a runtime; `unclaimed` are the refusals of its socket that no virtual router was meant
-/// by.
+/// by, `group` is what is in the way of another of its group.
 pub fn describe(
     runtime: &RouterRuntime,
     unclaimed: Option<&Rejections>,
+    group: Option<&str>,
     now: Instant,
 ) -> RouterStatus {
     let machine = &runtime.machine;
@@ -58,7 +59,7 @@ pub fn describe(
         cause,
         base_priority: config.priority.get(),
         effective_priority,
-        priority_reason: priority_reason(runtime),
+        priority_reason: priority_reason(runtime, group),
         addresses: machine.parameters().addresses.clone(),
         holds_addresses: machine.holds_addresses(),
         advertisement_interval_ms: ms(config.advertisement_interval.duration()),
@@ -214,21 +215,38 @@ fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -
     notes
 }
 
-fn priority_reason(runtime: &RouterRuntime) -> String {
+/// Says what is in the way of a virtual router itself.
+pub fn hindrance(runtime: &RouterRuntime) -> Option<String> {
     let machine = &runtime.machine;
     match (machine.fitness(), machine.link()) {
-        (Fitness::Fault(cause), _) => format!("fault: {cause}"),
-        (Fitness::Unready | Fitness::Ready(_), LinkState::Down) => {
+        (Fitness::Fault(cause), _) => Some(format!("fault: {cause}")),
+        (Fitness::Unready | Fitness::Ready(_), LinkState::Down | LinkState::NoSource) => {
             let why = runtime.link.why.as_deref();
-            why.unwrap_or("the interface is not usable").to_owned()
+            Some(why.unwrap_or("the interface is not usable").to_owned())
         }
-        (Fitness::Unready, LinkState::Up { .. }) => "not yet ready to serve".to_owned(),
-        (Fitness::Ready(_), LinkState::Up { .. }) => {
+        (Fitness::Unready | Fitness::Ready(_), LinkState::Up { .. }) => None,
+    }
+}
+
+fn priority_reason(runtime: &RouterRuntime, group: Option<&str>) -> String {
+    let machine = &runtime.machine;
+    if let Some(why) = hindrance(runtime) {
+        return why;
+    }
+    if let (Some(Obstacle::SyncGroup), Some(why)) = (machine.obstacle(), group) {
+        return format!("it moves with {why}");
+    }
+    match machine.fitness() {
+        Fitness::Fault(_) | Fitness::Unready => "not yet ready to serve".to_owned(),
+        Fitness::Ready(_) => {
             if let Some(failure) = machine
                 .last_failure()
                 .filter(|_| !machine.holds_addresses())
             {
                 format!("the host failed: {}", failure.what)
+            } else if machine.is_impaired() {
+                let why = group.unwrap_or("another of its group has no source");
+                format!("a node that has all of its group goes before: {why}")
             } else {
                 let (effective, base) = (machine.effective_priority(), runtime.config.priority);
                 match effective.cmp(&base) {

@@ -112,7 +112,9 @@ impl VirtualRouter {
         match &self.fitness {
             Fitness::Unready | Fitness::Fault(_) => Preempt::Never,
             Fitness::Ready(_) if self.is_owner() => Preempt::Always,
-            Fitness::Ready(own) if heard <= ill_max && *own > ill_max => Preempt::Always,
+            Fitness::Ready(_) if heard <= ill_max && self.effective_priority > ill_max => {
+                Preempt::Always
+            }
             Fitness::Ready(_) => self.parameters.preempt,
         }
     }
@@ -121,6 +123,7 @@ impl VirtualRouter {
     pub(super) fn wait(&mut self, at: Instant, learned: AdverInterval, cause: Cause) {
         self.stand_cause = cause;
         self.is_candidate = false;
+        self.is_returning = false;
         let at = self.not_too_early(at);
         let hold = learned.duration() + super::RELEASE_MARGIN;
         let awaits_successor = self.successor.is_none();
@@ -157,7 +160,7 @@ impl VirtualRouter {
     fn must_yield_to(&self, source: IpAddr, priority: Priority) -> Option<Cause> {
         let higher_address = match self.link {
             LinkState::Up { primary } => source > primary,
-            LinkState::Down => true,
+            LinkState::Down | LinkState::NoSource => true,
         };
         if priority > self.effective_priority {
             Some(Cause::HigherPriority)

@@ -5,6 +5,7 @@
 
 mod adoption;
 mod anomalies;
+mod link;
 mod stopped;
 mod strangers;
 mod unsent;
@@ -483,6 +484,14 @@ impl Bench {
         bench
     }
 
+    fn active_with(parameters: Parameters) -> Self {
+        let mut bench = Self::started(parameters);
+        bench.run_until_active();
+        bench.router.handle_applied(bench.now);
+        bench.take();
+        bench
+    }
+
     fn link_up(&mut self) {
         let primary = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
         self.router.handle_link(self.now, LinkState::Up { primary });
@@ -624,6 +633,8 @@ fn parameters() -> Parameters {
         lease: Duration::from_secs(2),
         down_multiplier: 3,
         announcements: AnnouncementPlan::default(),
+        impaired: Priority::from_wire(1),
+        link: LinkRules::default(),
         in_sync_group: false,
     }
 }
@@ -702,6 +713,9 @@ fn inputs() -> Vec<(&'static str, Input)> {
         }),
         ("link down", |bench| {
             bench.router.handle_link(bench.now, LinkState::Down)
+        }),
+        ("link without a source", |bench| {
+            bench.router.handle_link(bench.now, LinkState::NoSource)
         }),
         ("link up", Bench::link_up),
         ("link changes its address", |bench| {

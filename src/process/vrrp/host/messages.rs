@@ -158,7 +158,7 @@ impl RouterLink {
     pub const fn primary(&self) -> Option<IpAddr> {
         match self.state {
             LinkState::Up { primary } => Some(primary),
-            LinkState::Down => None,
+            LinkState::Down | LinkState::NoSource => None,
         }
     }
 }

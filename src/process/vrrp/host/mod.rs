@@ -5,8 +5,8 @@
 //! addresses, and nothing of VRRP. It never decides by itself that an address belongs here: one
 //! that was removed by somebody else is reported, and put back by command.
 //!
-//! Read `monitor` (what the host has), `addresses` and `routes` (what we install), `attachment` and `macvlan`
-//! (where), `suppression` and `accept_mode` (nftables), then `netlink`.
+//! Read `monitor` (what the host has), `addresses` and `routes` (what we install), `attachment` and
+//! `macvlan` (where), `suppression` and `accept_mode` (nftables), then `netlink`.
 
 pub mod accept_mode;
 pub mod addresses;

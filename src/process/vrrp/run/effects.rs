@@ -32,6 +32,14 @@ impl<S: Supervisor> Process<S> {
         let mut members = self.runtimes[id].sync_group.clone();
         members.push(id);
         members.sort_unstable();
+        let states = members
+            .iter()
+            .map(|member| self.runtimes[*member].machine.member_state());
+        let wholeness = sync_group::wholeness(states);
+        for member in &members {
+            wholeness.apply(&mut self.runtimes[*member].machine, now);
+            self.perform_alone(*member, now);
+        }
         for _ in 0..sync_group::COMMANDS_MAX {
             let states = members
                 .iter()
@@ -76,7 +84,7 @@ impl<S: Supervisor> Process<S> {
             interval: parameters.advertisement_interval,
             addresses: parameters.addresses.clone(),
         };
-        let (Some(link_socket), Some(source)) = (link_socket, runtime.primary()) else {
+        let (Some(link_socket), Some(source)) = (link_socket, runtime.machine.source()) else {
             runtime.send_failures += 1;
             return runtime.note_sent(now, Err(io::ErrorKind::NotConnected.into()));
         };

@@ -29,9 +29,9 @@ pub(super) fn describe(router: &Router, view: &View, moving: &Moving) -> RouterL
                 mac: link.mac?,
             })
         }),
-        state: match source {
-            Ok(primary) => LinkState::Up { primary },
-            Err(_) => LinkState::Down,
+        state: match &source {
+            Ok(primary) => LinkState::Up { primary: *primary },
+            Err(hindrance) => hindrance.state(),
         },
         why: source
             .err()
@@ -103,6 +103,21 @@ pub(super) enum Hindrance {
 }
 
 impl Hindrance {
+    /// Returns what it means for the virtual router and its group.
+    const fn state(&self) -> LinkState {
+        match self {
+            Self::Missing | Self::SetDown | Self::NoCarrier | Self::NoAttachment(_) => {
+                LinkState::Down
+            }
+            Self::OfHost(_)
+            | Self::OfInterface(_)
+            | Self::NoSource(_)
+            | Self::Tentative
+            | Self::Duplicate(_)
+            | Self::Ipv6Off => LinkState::NoSource,
+        }
+    }
+
     /// Says what it is and how to mend it.
     pub(super) fn explain(&self, interface: &str) -> String {
         match self {
