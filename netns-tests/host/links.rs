@@ -5,9 +5,9 @@ use std::fs;
 use std::net::IpAddr;
 
 use evenkeel::model::Family;
-use evenkeel::process::vrrp::host::Outlet;
 use evenkeel::process::vrrp::host::monitor::Monitor;
 use evenkeel::process::vrrp::host::netlink::Netlink;
+use evenkeel::process::vrrp::host::{Node, Outlet};
 use evenkeel::process::vrrp::link::frames::Announcers;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -200,6 +200,7 @@ fn announcements_leave_on_many_links_and_beside_many_descriptors() {
                     interface: "lo".to_owned(),
                     ifindex: 1,
                     mac: [2, 0, 0, 0, 0, number],
+                    node: Node::Host,
                 };
                 announcers
                     .of(&outlet)

@@ -172,6 +172,17 @@ pub struct Outlet {
     pub ifindex: u32,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// What neighbors are told of it.
+    pub node: Node,
+}
+
+/// Whether a machine forwards on a link, for IPv6 (RFC 4861 §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// It does: the router flag is set.
+    Router,
+    /// It does not.
+    Host,
 }
 
 /// Writes a byte; a full buffer wakes as well.

@@ -28,7 +28,8 @@ use std::time::{Duration, Instant};
 
 pub use self::macvlan::VirtualMac;
 pub use self::messages::{
-    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec, What,
+    Acceptance, Answer, Command, Event, Leftovers, Node, Outlet, Ownership, RouterLink, RouterSpec,
+    What,
 };
 use self::messages::{clear, wake};
 use super::routers::Routers;

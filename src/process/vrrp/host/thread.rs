@@ -1,6 +1,7 @@
 //! The loop of the host thread: commands first, then what the kernel says, then what follows from
 //! it.
 
+mod forwarding;
 mod links;
 mod router;
 
@@ -9,12 +10,13 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
+use self::forwarding::Forwarding;
 use self::links::Moving;
 use self::router::{Held, Router};
 use super::super::routers::{RouterId, Routers};
@@ -70,6 +72,9 @@ struct Worker<'a> {
     /// What is sent to these is dropped, or why that cannot be done; `None` where nobody asks for
     /// it.
     accept_mode: Option<Result<AcceptMode, String>>,
+    forwarding: Forwarding,
+    /// What nobody tells us of is looked at again then.
+    look_at: Instant,
 }
 
 impl<'a> Worker<'a> {
@@ -88,6 +93,8 @@ impl<'a> Worker<'a> {
         let mut worker = Self {
             line,
             accept_mode: refuse(&routers),
+            forwarding: Forwarding::open(routers.values()),
+            look_at: Instant::now(),
             routers,
             netlink,
             monitor,
@@ -205,7 +212,7 @@ impl<'a> Worker<'a> {
             if !open {
                 return Ok(());
             }
-            let changed = self.monitor.catch_up(&mut self.netlink)?;
+            let changed = self.monitor.catch_up(&mut self.netlink)? | self.look_again();
             if changed
                 || self
                     .routers
@@ -220,6 +227,19 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Settings of the kernel change without a word.
+    fn look_again(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.look_at {
+            return false;
+        }
+        self.look_at = now + LOOK_INTERVAL;
+        for router in self.routers.values() {
+            self.forwarding.settle(router, self.monitor.view());
+        }
+        true
+    }
+
     fn execute(&mut self, command: Command) -> io::Result<()> {
         let answer = Answer {
             router: command.router,
@@ -231,7 +251,6 @@ impl<'a> Worker<'a> {
                 self.monitor.catch_up(&mut self.netlink)?;
                 match self.apply(command, lease) {
                     Ok(()) => {
-                        self.routers[command.router].held = Held::Present;
                         self.end_suppression(command.router);
                         Event::Applied(answer)
                     }
@@ -247,10 +266,7 @@ impl<'a> Worker<'a> {
                 Event::Renewed(answer)
             }
             What::Renew(lease) => match self.apply(command, lease) {
-                Ok(()) => {
-                    self.routers[command.router].held = Held::Present;
-                    Event::Renewed(answer)
-                }
+                Ok(()) => Event::Renewed(answer),
                 Err(what) => Event::ApplyFailed(answer, what),
             },
             What::Suppress => return self.begin_suppression(command.router),
@@ -264,7 +280,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Installs or renews.
-    fn apply(&mut self, command: Command, lease: std::time::Duration) -> Result<(), String> {
+    fn apply(&mut self, command: Command, lease: Duration) -> Result<(), String> {
         if Instant::now() > command.not_after {
             return Err("the host thread was late".into());
         }
@@ -293,11 +309,14 @@ impl<'a> Worker<'a> {
         );
         outcome.map_err(|refusal| explain(&refusal))?;
         self.connect_networks(command.router, ifindex, lease);
+        self.routers[command.router].held = Held::Present;
+        self.forwarding
+            .settle(&self.routers[command.router], self.monitor.view());
         Ok(())
     }
 
     /// Without these routes the addresses answer those who need none: that is better than nothing.
-    fn connect_networks(&mut self, id: RouterId, ifindex: u32, lease: std::time::Duration) {
+    fn connect_networks(&mut self, id: RouterId, ifindex: u32, lease: Duration) {
         let routes = self.routers[id].routes(self.monitor.view());
         let outcome = routes::install(&mut self.netlink, ifindex, &routes, lease);
         let router = &mut self.routers[id];
@@ -366,6 +385,8 @@ impl<'a> Worker<'a> {
 
     fn remove(&mut self, id: RouterId) {
         self.routers[id].held = Held::Absent;
+        self.forwarding
+            .settle(&self.routers[id], self.monitor.view());
         let router = &self.routers[id];
         let view = self.monitor.view();
         let own = router.own_of_host(view);
@@ -484,5 +505,7 @@ fn explain(refusal: &Refusal) -> String {
     }
 }
 
+/// How late a changed setting of the kernel is noticed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Nothing needs the thread that often; but no wait is without an end.
 const TURN_MAX_MS: u16 = 1000;

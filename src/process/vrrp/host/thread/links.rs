@@ -13,7 +13,8 @@ use super::router::{Held, Router};
 use crate::logic::vrrp::LinkState;
 use crate::model::Family;
 use crate::process::vrrp::host::addresses::{self, Wanted};
-use crate::process::vrrp::host::messages::{Outlet, Ownership, RouterLink};
+use crate::process::vrrp::host::attachment;
+use crate::process::vrrp::host::messages::{Node, Outlet, Ownership, RouterLink};
 use crate::process::vrrp::host::monitor::{Address, Link, View};
 
 /// Describes the link of a virtual router.
@@ -27,6 +28,7 @@ pub(super) fn describe(router: &Router, view: &View, moving: &Moving) -> RouterL
                 interface: link.name.clone(),
                 ifindex,
                 mac: link.mac?,
+                node: node(router),
             })
         }),
         state: match &source {
@@ -81,6 +83,14 @@ fn local(interface: &str, view: &View, moving: &Moving) -> Arc<[IpAddr]> {
         .filter(|found| found.protocol != addresses::TAG && !moving.contains(&found.address))
         .map(|found| found.address)
         .collect()
+}
+
+fn node(router: &Router) -> Node {
+    let is_ipv6 = router.addresses.first().is_some_and(IpAddr::is_ipv6);
+    match is_ipv6 && attachment::is_ipv6_router(&router.interface) {
+        true => Node::Router,
+        false => Node::Host,
+    }
 }
 
 /// Why a virtual router cannot advertise.
