@@ -621,3 +621,26 @@ fn rejected_packets_never_move_a_timer() {
     assert_eq!((bench.router.state(), bench.router.poll_timeout()), before);
     assert_eq!(bench.actions(), []);
 }
+
+/// A departure for unicast peers, which the RFC does not know: as many routers as are configured
+/// may lie between them, and not one more.
+#[test]
+fn ttl_has_room_for_the_routers_that_are_configured_and_no_more() {
+    let heard = |hop_limit, routers| {
+        let envelope = Envelope {
+            hop_limit,
+            ..envelope()
+        };
+        envelope.beyond_routers(routers).hop_limit == 255
+    };
+    for routers in 0..=254 {
+        for hop_limit in 0..=255 {
+            let crossed = 255 - hop_limit;
+            assert_eq!(
+                heard(hop_limit, routers),
+                crossed <= routers,
+                "{hop_limit}, {routers}"
+            );
+        }
+    }
+}

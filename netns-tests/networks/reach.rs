@@ -208,7 +208,7 @@ fn reach(client: &Host, what: &str) {
 }
 
 /// A refusal is an answer as well.
-fn answers(client: &Host, address: &str) -> bool {
+pub(super) fn answers(client: &Host, address: &str) -> bool {
     let to = SocketAddr::new(address.parse().unwrap(), 9);
     let attempt = move || TcpStream::connect_timeout(&to, Duration::from_millis(500));
     let refused = std::io::ErrorKind::ConnectionRefused;

@@ -49,7 +49,9 @@ pub fn conflicts(config: &Config, own: &[OwnAddress]) -> String {
         let leases = router.priority != Priority::OWNER || router.virtual_mac;
         let on_link = own.iter().filter(|(interface, address, prefix_len)| {
             let all_bits = if address.is_ipv4() { 32 } else { 128 };
-            *interface == router.interface && wanted.contains(address) && *prefix_len < all_bits
+            *interface == router.address_interface
+                && wanted.contains(address)
+                && *prefix_len < all_bits
         });
         for (interface, address, prefix_len) in on_link.filter(|_| leases) {
             let entry = &router.name.entry;

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod file;
+mod keepalived;
 mod position;
 mod reader;
 mod report;
@@ -51,7 +52,7 @@ pub struct VirtualRouterConfig {
     /// Virtual routers of the same group move together: the families of an entry, and what
     /// `synchronize_with` names.
     pub sync_group: String,
-    /// The interface whose link the addresses belong to.
+    /// The interface on whose link it advertises.
     pub interface: String,
     /// The identifier on that link.
     pub vrid: Vrid,
@@ -60,6 +61,11 @@ pub struct VirtualRouterConfig {
     /// To whom advertisements go instead of the group, and from whom alone they are taken; empty:
     /// multicast. One's own address may be among them.
     pub peers: Vec<IpAddr>,
+    /// How many routers may lie between two peers: their advertisements have a TTL of 255 less so
+    /// many at least.
+    pub peer_hops: u8,
+    /// The interface that has the addresses; that of the link as a rule.
+    pub address_interface: String,
     /// The form of the checksum that is sent with version 3 and IPv4; both are accepted.
     pub checksum: ChecksumForm,
     /// What is in the authentication data of version 2.

@@ -140,11 +140,12 @@ const UNORDERED_NAMES: [&str; 2] = ["HashMap", "HashSet"];
 
 /// Functions that make checked types from raw numbers, and who may call them (`model` itself
 /// aside).
-const MAKERS: [(&str, &str); 4] = [
+const MAKERS: [(&str, &str); 5] = [
     ("Vrid", "new"),
     ("Priority", "new"),
     ("Priority", "from_wire"),
     ("AdverInterval", "from_centiseconds"),
+    ("AdverInterval", "from_seconds"),
 ];
 const MAKER_HOMES: [&str; 3] = ["src/model/", "src/config/check", "src/logic/vrrp/packet"];
 

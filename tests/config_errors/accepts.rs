@@ -228,6 +228,8 @@ fn defaults_are_those_of_the_manual() {
                 ),
                 version: V3,
                 peers: [],
+                peer_hops: 0,
+                address_interface: "eth0",
                 checksum: Rfc5798,
                 authentication: None,
                 priority: Priority(
@@ -732,4 +734,25 @@ fn address_of_the_interface_itself_is_noted() {
         "",
         "elsewhere, another, or a lease"
     );
+}
+
+/// What is said with keepalived's `unicast_src_ip` and `dev`, and RFC 3768 §5.3.7.
+#[test]
+fn peers_beyond_routers_addresses_elsewhere_and_slow_intervals_can_be_said() {
+    let config = accepted(&router(
+        "interface: eth0\n    peers: [192.0.2.1, \"2001:db8::1\"]\n    peer_hops: 254\n    \
+         address_interface: eth1",
+    ));
+    let router_ = &config.virtual_routers[0];
+    assert_eq!(router_.peer_hops, 254);
+    assert_eq!(
+        (
+            router_.interface.as_str(),
+            router_.address_interface.as_str()
+        ),
+        ("eth0", "eth1")
+    );
+    let config = accepted(&router("version: 2\n    advertisement_interval: 255s"));
+    let interval = config.virtual_routers[0].advertisement_interval;
+    assert_eq!(interval.duration(), Duration::from_secs(255));
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::values::{duration, duration_or, flag, flag_by_node, number_or};
+use super::wire;
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
@@ -150,8 +151,21 @@ fn check_advertisement_interval(
     let Some(value) = fields.get("advertisement_interval") else {
         return Some(AdverInterval::DEFAULT);
     };
-    let range = AdverInterval::MIN.duration()..=AdverInterval::MAX.duration();
+    let version = fields.get("version").map(|version| &version.node.kind);
+    let max = match version {
+        Some(Kind::Int(2)) => AdverInterval::MAX_V2,
+        Some(_) | None => AdverInterval::MAX,
+    };
+    let range = AdverInterval::MIN.duration()..=max.duration();
     let interval = duration(value, range, problems)?;
+    if interval > AdverInterval::MAX.duration() {
+        // Whether version 2 has whole seconds is asked where the version is checked.
+        let seconds = interval.as_secs() + u64::from(interval.subsec_nanos() > 0);
+        if interval.subsec_nanos() > 0 {
+            wire::not_whole_seconds(value, problems);
+        }
+        return AdverInterval::from_seconds(u8::try_from(seconds).ok()?);
+    }
     if !interval.as_nanos().is_multiple_of(10_000_000) {
         value.wrong(
             "advertisement_interval must be a multiple of 10ms",

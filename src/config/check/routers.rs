@@ -58,6 +58,7 @@ pub(super) fn check(
 struct Link<'a> {
     entry: &'a str,
     interface: &'a str,
+    address_interface: &'a str,
     vrid: Vrid,
 }
 
@@ -74,6 +75,7 @@ impl<'a> Link<'a> {
             entry,
             interface,
             vrid,
+            ..
         } = self;
         let mut free = true;
         for (family, _) in families {
@@ -105,7 +107,7 @@ impl<'a> Link<'a> {
         }
         let other = taken
             .addresses
-            .insert((derived.address, Some(self.interface)), self.entry);
+            .insert((derived.address, Some(self.address_interface)), self.entry);
         if let (Some(other), Some(at)) = (other.filter(|other| *other != self.entry), at) {
             let message = format!(
                 "{}, which vrid {} gets by itself, already belongs to `{other}`",
@@ -141,15 +143,19 @@ fn check_entry<'a>(
     let wire = check_wire(&fields, interval, problems);
     let host = check_host(&fields, node, problems);
     let notify = check_notify(&fields, problems);
-    let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
+    let address_interface = check_address_interface(interface, &fields, problems);
+    let addresses = check_addresses(entry.name, address_interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
     if !fits_families(wire.as_ref(), families.as_deref(), &fields, problems) {
         return broken;
     }
-    if let (Some(interface), Some(vrid), Some(families)) = (interface, vrid, &families) {
+    if let (Some(interface), Some(address_interface), Some(vrid), Some(families)) =
+        (interface, address_interface, vrid, &families)
+    {
         let link = Link {
             entry: entry.name,
             interface,
+            address_interface,
             vrid,
         };
         if link.take_vrid(vrid_value, families, taken, problems) {
@@ -166,6 +172,7 @@ fn check_entry<'a>(
     let routers = (|| {
         let common = Common {
             interface: interface?,
+            address_interface: address_interface?,
             vrid: vrid?,
             election: election?,
             wire: wire?,
@@ -185,6 +192,7 @@ fn check_entry<'a>(
 /// What both virtual routers of an entry have.
 struct Common<'a> {
     interface: &'a str,
+    address_interface: &'a str,
     vrid: Vrid,
     election: Election,
     wire: Wire,
@@ -207,9 +215,11 @@ impl Common<'_> {
             },
             sync_group: entry.to_owned(),
             interface: self.interface.to_owned(),
+            address_interface: self.address_interface.to_owned(),
             vrid: self.vrid,
             version: wire.version,
             peers: of_family(&wire.peers, family),
+            peer_hops: wire.peer_hops,
             checksum: wire.checksum,
             authentication: wire.authentication,
             priority: election.rank.base(),
@@ -265,14 +275,35 @@ fn check_host(fields: &Fields<'_>, node: Option<&str>, problems: &mut Problems) 
 
 /// The kernel's own rule for names of interfaces.
 fn check_interface<'a>(fields: &Fields<'a>, problems: &mut Problems) -> Option<&'a str> {
-    let value = fields.need("interface", "eth0", problems)?;
+    name_of_interface(fields.need("interface", "eth0", problems)?, problems)
+}
+
+/// Where the addresses go, if not to the interface of the link.
+fn check_address_interface<'a>(
+    interface: Option<&'a str>,
+    fields: &Fields<'a>,
+    problems: &mut Problems,
+) -> Option<&'a str> {
+    let Some(value) = fields.get("address_interface") else {
+        return interface;
+    };
+    if let Some(Kind::Bool(true)) = fields.get("virtual_mac").map(|mac| &mac.node.kind) {
+        let message = "address_interface and `virtual_mac` exclude each other";
+        let help = "a virtual MAC is learned from the advertisements on the link of the addresses";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    name_of_interface(value, problems)
+}
+
+fn name_of_interface<'a>(value: Value<'a>, problems: &mut Problems) -> Option<&'a str> {
     let name = value.text("the name of an interface", problems)?;
     let good = (1..=15).contains(&name.len())
         && name != "."
         && name != ".."
         && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
     if !good {
-        let message = format!("interface cannot be `{}`", shown(name));
+        let message = format!("{} cannot be `{}`", value.name, shown(name));
         let help = "names of interfaces are 1 to 15 bytes without `/`, `:` and spaces";
         value.wrong_with_help(message, help, problems);
     }
@@ -322,12 +353,14 @@ const KEYS: &[&str] = &[
     "priority",
     "owner",
     "addresses",
+    "address_interface",
     "version",
     "advertisement_interval",
     "down_multiplier",
     "checksum",
     "authentication",
     "peers",
+    "peer_hops",
     "preempt",
     "lease",
     "link",

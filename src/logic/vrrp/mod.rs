@@ -6,6 +6,8 @@
 //!
 //! - §5.2.8: for IPv4 we send the checksum with a pseudo-header, as RFC 5798 was read by keepalived
 //!   and FRR, because they drop the other form; both forms are accepted.
+//! - §5.1.1.3, §5.1.2.1, §5.1.2.3: between unicast peers, which the RFC does not know, an IPv6
+//!   source may be global, and a TTL less than 255 by as many routers as are configured.
 //! - §5.2.9, erratum 8300: an IPv6 advertisement that does not begin with a link-local address is
 //!   counted and accepted, because those same peers send it. Ours begin with one.
 //! - §6.4.1: an owner that is not ready to serve starts as Backup; readiness comes before

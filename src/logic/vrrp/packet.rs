@@ -61,6 +61,21 @@ pub struct Envelope {
     pub hop_limit: u8,
 }
 
+impl Envelope {
+    /// Returns what it is for a receiver that allows so many routers on the way: as if there were
+    /// none, unless there were more.
+    #[must_use]
+    pub const fn beyond_routers(self, routers: u8) -> Self {
+        if self.hop_limit < HOP_LIMIT - routers {
+            return self;
+        }
+        Self {
+            hop_limit: HOP_LIMIT,
+            ..self
+        }
+    }
+}
+
 /// Why a received packet is not an advertisement for us; each is a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rejection {
@@ -146,7 +161,10 @@ impl Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::HopLimit => "the hop limit is not 255",
+            Self::HopLimit => {
+                "the hop limit is not 255: it comes from beyond the link, for which unicast has \
+                 peer_hops"
+            }
             Self::Version => "the version is not ours",
             Self::Type => "the type is not advertisement",
             Self::Length => "the length does not fit the address count",

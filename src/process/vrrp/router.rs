@@ -253,6 +253,10 @@ impl RouterRuntime {
             return Err(Rejection::Peer);
         }
         let version = self.config.version;
+        let envelope = &match envelope.destination.is_multicast() {
+            true => *envelope,
+            false => envelope.beyond_routers(self.config.peer_hops),
+        };
         let (advertisement, form) = match version {
             Version::V2 => {
                 let interval = self.config.advertisement_interval;
@@ -556,6 +560,8 @@ mod tests {
             version: Version::V3,
             notify: Vec::new(),
             peers: Vec::new(),
+            peer_hops: 0,
+            address_interface: "eth0".into(),
             checksum: ChecksumForm::Rfc5798,
             authentication: crate::config::Authentication::None,
             priority: Priority::DEFAULT,

@@ -16,6 +16,8 @@ use crate::model::VirtualAddress;
 pub struct RouterSpec {
     /// The interface of its link.
     pub interface: String,
+    /// The interface that has the addresses.
+    pub address_interface: String,
     /// Its addresses are on a macvlan with this hardware address.
     pub virtual_mac: Option<VirtualMac>,
     /// All of one family, at least one.

@@ -286,7 +286,7 @@ impl<'a> Worker<'a> {
         }
         let router = &self.routers[command.router];
         let Some((ifindex, link)) = router.place(self.monitor.view()) else {
-            return Err(format!("no interface {}", router.interface));
+            return Err(format!("no interface {}", router.address_interface));
         };
         if let (Acceptance::Refuse, Some(Err(_))) = (router.acceptance, &self.accept_mode) {
             // What was in the way may be gone.
@@ -298,7 +298,7 @@ impl<'a> Worker<'a> {
             ));
         }
         if let Some(hindrance) = links::conflict_with_host(router, self.monitor.view()) {
-            return Err(hindrance.explain(&router.interface));
+            return Err(hindrance.explain(&router.address_interface));
         }
         let outcome = addresses::install(
             &mut self.netlink,

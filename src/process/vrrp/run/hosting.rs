@@ -197,6 +197,7 @@ fn host_spec(router: &VirtualRouterConfig, leftovers: Leftovers) -> RouterSpec {
     };
     RouterSpec {
         interface: router.interface.clone(),
+        address_interface: router.address_interface.clone(),
         virtual_mac: router.virtual_mac.then_some(virtual_mac),
         addresses: router.addresses.clone().into(),
         peers: router.peers.clone().into(),

@@ -33,11 +33,9 @@ pub(super) fn describe(router: &Router, view: &View, moving: &Moving) -> RouterL
         }),
         state: match &source {
             Ok(primary) => LinkState::Up { primary: *primary },
-            Err(hindrance) => hindrance.state(),
+            Err((hindrance, _)) => hindrance.state(),
         },
-        why: source
-            .err()
-            .map(|hindrance| hindrance.explain(&router.interface)),
+        why: source.err().map(|(hindrance, on)| hindrance.explain(on)),
         local: local(&router.interface, view, moving),
     }
 }
@@ -48,7 +46,7 @@ pub(super) struct Moving(Vec<(String, IpAddr)>);
 impl Moving {
     pub(super) fn of<'r>(routers: impl Iterator<Item = &'r Router>) -> Self {
         let each = |router: &'r Router| {
-            let interface = &router.interface;
+            let interface = &router.address_interface;
             let addresses = router.addresses.iter();
             addresses.map(move |address| (interface.clone(), *address))
         };
@@ -87,7 +85,7 @@ fn local(interface: &str, view: &View, moving: &Moving) -> Arc<[IpAddr]> {
 
 fn node(router: &Router) -> Node {
     let is_ipv6 = router.addresses.first().is_some_and(IpAddr::is_ipv6);
-    match is_ipv6 && attachment::is_ipv6_router(&router.interface) {
+    match is_ipv6 && attachment::is_ipv6_router(&router.address_interface) {
         true => Node::Router,
         false => Node::Host,
     }
@@ -175,20 +173,23 @@ impl Hindrance {
 }
 
 /// Returns the source of advertisements, or what is in the way of a virtual router.
-fn source(router: &Router, view: &View, moving: &Moving) -> Result<IpAddr, Hindrance> {
-    let (_, link) = view.named(&router.interface).ok_or(Hindrance::Missing)?;
-    if !link.set_up {
-        return Err(Hindrance::SetDown);
-    }
-    if !link.up {
-        return Err(Hindrance::NoCarrier);
-    }
+fn source<'r>(
+    router: &'r Router,
+    view: &View,
+    moving: &Moving,
+) -> Result<IpAddr, (Hindrance, &'r str)> {
+    let interface = router.interface.as_str();
+    let address_interface = router.address_interface.as_str();
+    let of_addresses = usable(&router.address_interface, view);
+    let link = usable(&router.interface, view).map_err(|hindrance| (hindrance, interface))?;
+    of_addresses.map_err(|hindrance| (hindrance, address_interface))?;
     let attached = router.place(view).is_some_and(|(_, link)| link.up);
     if !attached || router.no_attachment.is_some() {
-        return Err(Hindrance::NoAttachment(router.no_attachment.clone()));
+        let hindrance = Hindrance::NoAttachment(router.no_attachment.clone());
+        return Err((hindrance, address_interface));
     }
     if let (Held::Absent, Some(hindrance)) = (router.held, conflict_with_host(router, view)) {
-        return Err(hindrance);
+        return Err((hindrance, address_interface));
     }
     let in_use = router.link.as_ref().and_then(RouterLink::primary);
     let primary = addresses::primary(
@@ -201,7 +202,19 @@ fn source(router: &Router, view: &View, moving: &Moving) -> Result<IpAddr, Hindr
             in_use,
         },
     );
-    primary.ok_or_else(|| no_source(router, link))
+    primary.ok_or_else(|| (no_source(router, link), interface))
+}
+
+/// Returns an interface that is up.
+fn usable<'v>(interface: &str, view: &'v View) -> Result<&'v Link, Hindrance> {
+    let (_, link) = view.named(interface).ok_or(Hindrance::Missing)?;
+    if !link.set_up {
+        return Err(Hindrance::SetDown);
+    }
+    if !link.up {
+        return Err(Hindrance::NoCarrier);
+    }
+    Ok(link)
 }
 
 /// Returns the first of the addresses that the host itself has where they belong, and that is not

@@ -15,6 +15,8 @@ use crate::process::vrrp::host::routes::{self, Connected};
 /// A virtual router as the host has it.
 pub(super) struct Router {
     pub(super) interface: String,
+    /// The interface that has its addresses.
+    pub(super) address_interface: String,
     pub(super) virtual_mac: Option<VirtualMac>,
     pub(super) addresses: Vec<IpAddr>,
     /// The same, with their networks.
@@ -43,6 +45,7 @@ impl Router {
             no_route: None,
             peers: Arc::clone(&spec.peers),
             interface: spec.interface.clone(),
+            address_interface: spec.address_interface.clone(),
             virtual_mac: spec.virtual_mac,
             ownership: spec.ownership,
             acceptance: spec.acceptance,
@@ -54,12 +57,12 @@ impl Router {
 
     /// Returns where its addresses belong, if that is there.
     pub(super) fn place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
-        attachment::find(view, &self.interface, self.virtual_mac)
+        attachment::find(view, &self.address_interface, self.virtual_mac)
     }
 
     /// Returns the routes without which its addresses cannot be reached from their networks.
     pub(super) fn routes(&self, view: &View) -> Vec<Connected> {
-        let interface = view.named(&self.interface);
+        let interface = view.named(&self.address_interface);
         interface.map_or_else(Vec::new, |(_, link)| routes::missing(link, &self.networks))
     }
 
