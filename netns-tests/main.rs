@@ -10,6 +10,7 @@ mod demo;
 mod host;
 mod interop;
 mod lab;
+mod networks;
 mod pair;
 mod tutorial;
 mod virtual_mac;

@@ -678,10 +678,12 @@ fn manual_explains_every_cause_of_a_transition() {
         FaultOver,
         LinkUp,
         LinkDown,
+        SourceLost,
         Shutdown,
         Stalled,
         ApplyFailed,
         ApplyTimedOut,
+        SendFailed,
         SyncGroup,
         SyncGroupBack,
     ];

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use evenkeel::logic::vrrp::sync_group::{self, COMMANDS_MAX, GroupCommand};
 use evenkeel::logic::vrrp::{
-    Action, Advertisement, AnnouncementPlan, LinkState, Parameters, Preempt, VirtualRouter,
+    Action, Advertisement, AnnouncementPlan, LinkRules, LinkState, Parameters, Preempt,
+    VirtualRouter,
 };
 use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
@@ -129,6 +130,119 @@ fn ill_node_gives_both_up_and_where_all_are_ill_one_keeps_both() {
         world.set_priority(other, [200, 150][other]);
         world.live(MS * 1000, false);
         assert_eq!(world.holder(), other, "seed {seed}: one that can serve");
+    }
+}
+
+/// A4: a cable that is only there to hear the peer; it ends with the other machine.
+#[test]
+fn link_that_is_not_required_keeps_nothing_and_moves_nothing() {
+    let mut world = World::of(&[200, 150], 1);
+    world.set_link_rules(
+        1,
+        LinkRules {
+            required: false,
+            ..LinkRules::default()
+        },
+    );
+    world.live(MS * 2000, false);
+    assert_eq!(world.active(), [[true; 2], [false; 2]]);
+    let before = world.transitions(0);
+    for _ in 0..3 {
+        for node in 0..2 {
+            world.set_link(node, 1, false);
+        }
+        world.live(MS * 2000, false);
+        let active = world.active();
+        assert_eq!(active, [[true, false], [false; 2]], "the cable is pulled");
+        for node in 0..2 {
+            world.set_link(node, 1, true);
+            world.live(MS * 5, false);
+        }
+        world.live(MS * 2000, false);
+        assert_eq!(world.active(), [[true; 2], [false; 2]], "it is back");
+    }
+    assert_eq!(world.transitions(0), before, "the other never moved");
+    // The power of the Active goes, and the cable with it.
+    world.nodes[0].frozen_until = world.now + MS * 60_000;
+    world.set_link(1, 1, false);
+    world.live(MS * 450, false);
+    assert_eq!(world.active()[1], [true, false], "the survivor serves");
+}
+
+/// A11: one family is off everywhere.
+#[test]
+fn what_has_a_source_serves_where_the_rest_has_none() {
+    for seed in seeds(20) {
+        let mut world = World::of(&[200, 150], seed);
+        for node in 0..2 {
+            world.lose_source(node, 1);
+        }
+        world.live(MS * 3000, false);
+        let active = world.active();
+        let serving = active.iter().filter(|pair| **pair == [true, false]);
+        let story = world.story.join("\n");
+        assert_eq!(serving.count(), 1, "seed {seed}: {active:?}\n{story}");
+        let before = world.transitions(0);
+        for node in 0..2 {
+            world.set_link(node, 1, true);
+        }
+        world.live(MS * 3000, false);
+        let moved: u64 = world.transitions(0).iter().sum::<u64>() - before.iter().sum::<u64>();
+        let story = world.story.join("\n");
+        assert!(
+            moved <= 1,
+            "seed {seed}: at most to the better node\n{story}"
+        );
+        world.holder();
+    }
+}
+
+/// A node that lacks one family does not keep both from a node that has both.
+#[test]
+fn node_that_has_all_goes_before_one_that_lacks_a_source() {
+    for seed in seeds(20) {
+        let mut world = World::of(&[200, 150], seed);
+        world.live(MS * 3000, false);
+        let first = world.holder();
+        world.lose_source(first, 1);
+        world.live(MS * 90, false);
+        let active = world.active()[first];
+        assert_eq!(active, [true; 2], "seed {seed}: it may come back at once");
+        world.live(MS * 910, false);
+        let story = world.story.join("\n");
+        let active = world.active();
+        assert_eq!(
+            active[1 - first],
+            [true; 2],
+            "seed {seed}: {active:?}\n{story}"
+        );
+        assert_eq!(
+            active[first], [false; 2],
+            "seed {seed}: {active:?}\n{story}"
+        );
+        world.set_link(first, 1, true);
+        world.live(MS * 3000, false);
+        world.holder();
+    }
+}
+
+/// A17: a network manager takes the addresses away and puts them back.
+#[test]
+fn source_that_is_back_within_an_interval_was_never_away() {
+    for seed in seeds(20) {
+        let mut world = World::of(&[200, 150], seed);
+        world.live(MS * 3000, false);
+        let (first, before) = (world.holder(), world.transitions(0));
+        for segment in 0..2 {
+            world.lose_source(first, segment);
+        }
+        world.live(MS * 90, false);
+        for segment in 0..2 {
+            world.set_link(first, segment, true);
+        }
+        world.live(MS * 1000, false);
+        assert_eq!(world.holder(), first, "seed {seed}");
+        assert_eq!(world.transitions(0), before, "seed {seed}: nothing moved");
     }
 }
 
@@ -271,6 +385,16 @@ impl World {
     /// As the shell does it: the router's actions, then its group's commands.
     fn settle(&mut self, node: usize) {
         self.perform(node);
+        let states = self.nodes[node]
+            .routers
+            .each_ref()
+            .map(VirtualRouter::member_state);
+        let wholeness = sync_group::wholeness(states.into_iter());
+        for segment in 0..2 {
+            let now = self.now;
+            wholeness.apply(&mut self.nodes[node].routers[segment], now);
+        }
+        self.perform(node);
         for _ in 0..COMMANDS_MAX {
             let routers = &self.nodes[node].routers;
             let command = sync_group::decide(routers.iter().map(VirtualRouter::member_state));
@@ -320,7 +444,7 @@ impl World {
 
     fn send(&mut self, from: usize, segment: usize, priority: Priority) {
         let router = &self.nodes[from].routers[segment];
-        let LinkState::Up { primary } = router.link() else {
+        let Some(primary) = router.source() else {
             return;
         };
         if self.silent_segment == Some(segment) {
@@ -352,8 +476,9 @@ impl World {
     fn trouble(&mut self) {
         let node = self.below(self.nodes.len() as u64) as usize;
         let segment = self.below(2) as usize;
-        match self.below(6) {
+        match self.below(7) {
             0 => self.set_link(node, segment, false),
+            6 => self.lose_source(node, segment),
             1 => self.set_link(node, segment, true),
             2 => self.silent_segment = Some(segment),
             3 => self.silent_segment = None,
@@ -392,6 +517,33 @@ impl World {
         let now = self.now;
         self.nodes[node].routers[segment].handle_link(now, link);
         self.settle(node);
+    }
+
+    fn lose_source(&mut self, node: usize, segment: usize) {
+        if self.nodes[node].frozen_until > self.now {
+            return;
+        }
+        self.apply(format!("node {node} segment {segment}: no source"));
+        let now = self.now;
+        self.nodes[node].routers[segment].handle_link(now, LinkState::NoSource);
+        self.settle(node);
+    }
+
+    /// Says on every node what the link of a segment means.
+    fn set_link_rules(&mut self, segment: usize, link: LinkRules) {
+        for node in &mut self.nodes {
+            let router = &mut node.routers[segment];
+            let parameters = Parameters {
+                link,
+                ..router.parameters().clone()
+            };
+            router.update(self.now, parameters);
+        }
+    }
+
+    fn transitions(&self, segment: usize) -> Vec<u64> {
+        let count = |node: &Node| node.routers[segment].counters().active_transitions;
+        self.nodes.iter().map(count).collect()
     }
 
     fn set_priority(&mut self, node: usize, priority: u8) {
@@ -453,6 +605,8 @@ fn parameters(priority: u8, segment: usize, preempt: Preempt) -> Parameters {
         lease: Duration::from_secs(2),
         down_multiplier: 3,
         announcements: AnnouncementPlan::default(),
+        impaired: Priority::from_wire([1, 2][usize::from(priority >= 200)]),
+        link: LinkRules::default(),
         in_sync_group: true,
     }
 }

@@ -240,6 +240,11 @@ fn ipv6_advertisement_that_begins_with_a_global_address_is_told() {
     broken.addresses.reverse();
     assert!(broken.lacks_link_local() && !ipv6().lacks_link_local());
     let mut bench = Bench::backup();
+    let ours = Parameters {
+        addresses: ipv6().addresses,
+        ..bench.router.parameters().clone()
+    };
+    bench.router.update(bench.now, ours);
     bench
         .router
         .handle_advertisement(bench.now, ip("fe80::1"), &broken);
@@ -615,4 +620,27 @@ fn rejected_packets_never_move_a_timer() {
     }
     assert_eq!((bench.router.state(), bench.router.poll_timeout()), before);
     assert_eq!(bench.actions(), []);
+}
+
+/// A departure for unicast peers, which the RFC does not know: as many routers as are configured
+/// may lie between them, and not one more.
+#[test]
+fn ttl_has_room_for_the_routers_that_are_configured_and_no_more() {
+    let heard = |hop_limit, routers| {
+        let envelope = Envelope {
+            hop_limit,
+            ..envelope()
+        };
+        envelope.beyond_routers(routers).hop_limit == 255
+    };
+    for routers in 0..=254 {
+        for hop_limit in 0..=255 {
+            let crossed = 255 - hop_limit;
+            assert_eq!(
+                heard(hop_limit, routers),
+                crossed <= routers,
+                "{hop_limit}, {routers}"
+            );
+        }
+    }
 }

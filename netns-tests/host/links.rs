@@ -5,9 +5,9 @@ use std::fs;
 use std::net::IpAddr;
 
 use evenkeel::model::Family;
-use evenkeel::process::vrrp::host::Outlet;
 use evenkeel::process::vrrp::host::monitor::Monitor;
 use evenkeel::process::vrrp::host::netlink::Netlink;
+use evenkeel::process::vrrp::host::{Node, Outlet};
 use evenkeel::process::vrrp::link::frames::Announcers;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -29,16 +29,30 @@ fn a_daemon_that_is_there_before_its_interface_and_its_address_takes_part_when_t
     ]);
     two.ip(&["link", "set", "eth0", "up"]);
     one.ip(&["link", "set", "eth0", "up"]);
-    // Without an address there is no source for IPv4. IPv6 has its link-local one by itself, but
-    // waits for IPv4.
-    wait("a source of IPv6", || {
-        daemon.status()[1].primary_address.is_some()
-    });
-    for router in daemon.status() {
-        assert_eq!(router.state, "Initialize", "{} is not alone", router.name);
-    }
+    // Without an address there is no source for IPv4. IPv6 has its link-local one by itself, and
+    // serves alone.
+    daemon.wait_for(Family::Ipv6, "Active");
+    let router = &daemon.status()[0];
+    assert_eq!(router.state, "Initialize", "it has no source");
+    let reason = "eth0 has no IPv4 address to advertise from";
+    assert!(
+        router.priority_reason.contains(reason),
+        "{}",
+        router.priority_reason
+    );
+    assert_eq!(
+        daemon.status()[1].effective_priority,
+        1,
+        "a whole group goes before"
+    );
     one.ip(&["addr", "add", "192.0.2.1/24", "dev", "eth0"]);
     daemon.wait_for(Family::Ipv4, "Active");
+    let router = &daemon.status()[1];
+    assert_eq!(
+        router.counters["active_transitions"], 1,
+        "the other joins it"
+    );
+    assert_eq!(router.effective_priority, 150, "both are there");
     one.wait_for_address(VIRTUAL_V4, true);
     one.wait_for_address(VIRTUAL_V6, true);
 }
@@ -186,6 +200,7 @@ fn announcements_leave_on_many_links_and_beside_many_descriptors() {
                     interface: "lo".to_owned(),
                     ifindex: 1,
                     mac: [2, 0, 0, 0, 0, number],
+                    node: Node::Host,
                 };
                 announcers
                     .of(&outlet)

@@ -1,12 +1,17 @@
 //! `evenkeel check`: says whether a configuration is right, and what this node would do with it.
 //!
-//! Nothing is opened but the file. Where it is wrong, all of what is wrong goes to standard error.
+//! Nothing is opened but the file, and the kernel is asked for the addresses of this machine.
+//! Where the file is wrong, all that is wrong goes to standard error.
 
 mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
+
+use nix::ifaddrs::InterfaceAddress;
+use nix::sys::socket::SockaddrStorage;
 
 use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
 use super::status::table;
@@ -22,12 +27,70 @@ use crate::process::supervisor::read_config;
 pub fn run(path: &Path, node: Option<&str>) -> i32 {
     match read_config(path, node) {
         // Whoever reads may have gone away.
-        Ok((_, config)) => match std::io::stdout().write_all(describe(&config).as_bytes()) {
-            Ok(()) => EXIT_DONE,
-            Err(_) => EXIT_FAILED,
-        },
+        Ok((_, config)) => {
+            let text = describe(&config) + &conflicts(&config, &own_addresses());
+            match std::io::stdout().write_all(text.as_bytes()) {
+                Ok(()) => EXIT_DONE,
+                Err(_) => EXIT_FAILED,
+            }
+        }
         Err(error) => refuse(&error),
     }
+}
+
+/// An address of this machine: its interface, itself, and the length of its prefix.
+pub type OwnAddress = (String, IpAddr, u8);
+
+/// Returns a line for each virtual address that the interface has itself, after an empty one. A
+/// bare address, a prefix of all bits, may be there because it is Active.
+pub fn conflicts(config: &Config, own: &[OwnAddress]) -> String {
+    let mut text = String::new();
+    for router in &config.virtual_routers {
+        let addresses = router.addresses.iter().map(|virtual_| virtual_.address);
+        let wanted: Vec<IpAddr> = addresses.collect();
+        let leases = router.priority != Priority::OWNER || router.virtual_mac;
+        let on_link = own.iter().filter(|(interface, address, prefix_len)| {
+            let all_bits = if address.is_ipv4() { 32 } else { 128 };
+            *interface == router.address_interface
+                && wanted.contains(address)
+                && *prefix_len < all_bits
+        });
+        for (interface, address, prefix_len) in on_link.filter(|_| leases) {
+            let entry = &router.name.entry;
+            text.push_str(&format!(
+                "\nnote: {entry}: {address}/{prefix_len} is an address of {interface} itself: this \
+                 node takes no part as long as it is there\n"
+            ));
+        }
+    }
+    text
+}
+
+/// Where the kernel does not say it, nothing is in conflict.
+fn own_addresses() -> Vec<OwnAddress> {
+    let interfaces = nix::ifaddrs::getifaddrs();
+    let read = |found: InterfaceAddress| {
+        let (address, mask) = (ip(&found.address?)?, ip(&found.netmask?)?);
+        let prefix_len = match mask {
+            IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+            IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+        };
+        Some((
+            found.interface_name,
+            address,
+            u8::try_from(prefix_len).ok()?,
+        ))
+    };
+    interfaces.into_iter().flatten().filter_map(read).collect()
+}
+
+fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|found| IpAddr::V4(found.ip()));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|found| IpAddr::V6(found.ip()))
+    })
 }
 
 /// Returns what a node would run: a table of virtual routers, one of listeners, one of pools.

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod file;
+mod keepalived;
 mod position;
 mod reader;
 mod report;
@@ -24,7 +25,7 @@ use crate::model::{
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
-pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Preempt};
+pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 pub use track::{GatewayConfig, ProcessConfig, ProcessSelector, TrackConfig, TrackScriptConfig};
 
@@ -55,7 +56,7 @@ pub struct VirtualRouterConfig {
     /// Virtual routers of the same group move together: the families of an entry, and what
     /// `synchronize_with` names.
     pub sync_group: String,
-    /// The interface whose link the addresses belong to.
+    /// The interface on whose link it advertises.
     pub interface: String,
     /// The identifier on that link.
     pub vrid: Vrid,
@@ -64,6 +65,11 @@ pub struct VirtualRouterConfig {
     /// To whom advertisements go instead of the group, and from whom alone they are taken; empty:
     /// multicast. One's own address may be among them.
     pub peers: Vec<IpAddr>,
+    /// How many routers may lie between two peers: their advertisements have a TTL of 255 less so
+    /// many at least.
+    pub peer_hops: u8,
+    /// The interface that has the addresses; that of the link as a rule.
+    pub address_interface: String,
     /// The form of the checksum that is sent with version 3 and IPv4; both are accepted.
     pub checksum: ChecksumForm,
     /// What is in the authentication data of version 2.
@@ -100,6 +106,8 @@ pub struct VirtualRouterConfig {
     pub preempt: Preempt,
     /// Kernel lifetime of the addresses, renewed every quarter of it while Active; at least 1 s.
     pub lease: Duration,
+    /// What a link that is down means, and one that has come up.
+    pub link: LinkRules,
 }
 
 /// A position where clients connect.

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::file::{Key, Kind, Node, NodeId};
+use super::keepalived::translation;
 use super::report::{Problems, shown};
 
 /// A value with the name it is known by in messages.
@@ -195,10 +196,11 @@ impl<'a> Fields<'a> {
         for (key, node) in entries {
             if !known.contains(&key.text.as_str()) {
                 let message = format!("unknown key `{}`", shown(&key.text));
-                let help = match nearest(&key.text, known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if known.is_empty() => "nothing can stand here".to_owned(),
-                    None => format!("known keys here: {}", known.join(", ")),
+                let help = match (translation(&key.text), nearest(&key.text, known)) {
+                    (Some(ours), _) => format!("that is keepalived's word: {ours}"),
+                    (None, Some(near)) => format!("did you mean `{near}`?"),
+                    (None, None) if known.is_empty() => "nothing can stand here".to_owned(),
+                    (None, None) => format!("known keys here: {}", known.join(", ")),
                 };
                 problems.add_with_help(key.id, message, help);
             } else if values.iter().any(|value| value.name == key.text) {

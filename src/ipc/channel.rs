@@ -536,7 +536,7 @@ const LENDING: u8 = 2;
 /// The longest JSON that is sent in the packet itself.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 /// The most descriptors a message carries; the kernel's own limit (SCM_MAX_FD).
-const DESCRIPTORS_MAX: usize = 253;
+pub const DESCRIPTORS_MAX: usize = 253;
 /// Descriptors that each end keeps for messages that need one: a memory file, and one that is lent.
 const RESERVE: usize = 2;
 /// The bound of the queue. When it is full, `send` says so: a child drops log lines and repeats

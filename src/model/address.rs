@@ -36,7 +36,8 @@ impl fmt::Display for Family {
 
 /// An address that moves between the machines, with the prefix length of the network it belongs to.
 ///
-/// The prefix is for checking; the address is installed as /32 or /128.
+/// The address is installed as /32 or /128; where the interface has nothing in that network, the
+/// route of the prefix comes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VirtualAddress {
     /// The address itself.

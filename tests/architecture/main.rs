@@ -35,7 +35,7 @@ const APART: [&str; 2] = ["logic", "process"];
 const SHARED: [&str; 1] = ["process/role"];
 
 /// Where system calls are made, so where `unsafe` may stand; a name that ends in `/` is a folder.
-const SYSTEM_CALL_FILES: [&str; 10] = [
+const SYSTEM_CALL_FILES: [&str; 11] = [
     "src/ipc/channel.rs",
     "src/process/proxy/allocator.rs",
     "src/process/proxy/io/stream.rs",
@@ -43,6 +43,7 @@ const SYSTEM_CALL_FILES: [&str; 10] = [
     "src/process/supervisor/scripts/keeper.rs",
     "src/process/supervisor/watch.rs",
     "src/process/vrrp/link/socket.rs",
+    "src/process/vrrp/gateways.rs",
     "src/process/vrrp/host/",
     "src/process/vrrp/realtime.rs",
     "src/lab/",
@@ -141,11 +142,12 @@ const UNORDERED_NAMES: [&str; 2] = ["HashMap", "HashSet"];
 
 /// Functions that make checked types from raw numbers, and who may call them (`model` itself
 /// aside).
-const MAKERS: [(&str, &str); 4] = [
+const MAKERS: [(&str, &str); 5] = [
     ("Vrid", "new"),
     ("Priority", "new"),
     ("Priority", "from_wire"),
     ("AdverInterval", "from_centiseconds"),
+    ("AdverInterval", "from_seconds"),
 ];
 const MAKER_HOMES: [&str; 3] = ["src/model/", "src/config/check", "src/logic/vrrp/packet"];
 

@@ -229,6 +229,8 @@ fn defaults_are_those_of_the_manual() {
                 ),
                 version: V3,
                 peers: [],
+                peer_hops: 0,
+                address_interface: "eth0",
                 checksum: Rfc5798,
                 authentication: None,
                 priority: Priority(
@@ -270,6 +272,10 @@ fn defaults_are_those_of_the_manual() {
                 },
                 preempt: Always,
                 lease: 2s,
+                link: LinkRules {
+                    required: true,
+                    up_delay: 0ns,
+                },
             },
         ],
         track_scripts: [],
@@ -349,13 +355,16 @@ fn defaults_are_those_of_the_manual() {
 #[test]
 fn everything_can_be_said() {
     let router = accepted(&router(
-        "priority: 7\n    advertisement_interval: 40.95s\n    preempt: {delay: 30s}\n    lease: 3s",
+        "priority: 7\n    advertisement_interval: 40.95s\n    preempt: {delay: 30s}\n    lease: 3s\n    \
+         link: {required: false, up_delay: 30s}",
     ));
     let router = &router.virtual_routers[0];
     assert_eq!(router.priority.get(), 7);
     assert_eq!(router.advertisement_interval.centiseconds(), 4095);
     assert_eq!(router.preempt, Preempt::After(Duration::from_secs(30)));
     assert_eq!(router.lease, Duration::from_secs(3));
+    assert!(!router.link.required);
+    assert_eq!(router.link.up_delay, Duration::from_secs(30));
 
     let probe = "{http: {path: /up, host: \"[::1]:80\", expect: [204, \"300-399\", \"200\"]}, \
                  interval: 200ms, timeout: 1.5s, rise: 1, fall: 100}";
@@ -695,4 +704,62 @@ fn check_says_by_its_exit_code_whether_a_file_is_right() {
     assert_eq!(check::run(&path, Some("lb9")), 78, "lb9 is not in it");
     std::fs::write(&path, b"node: \xff\n").expect("a file");
     assert_eq!(check::run(&path, None), 78, "it is no text");
+}
+
+/// S9: the summary says what would keep this node out.
+#[test]
+fn address_of_the_interface_itself_is_noted() {
+    let config = |lines: &str| {
+        let yaml = format!(
+            "virtual_routers:\n  web: {{interface: eth0, vrid: 51, addresses: [192.0.2.1/24, \
+             '2001:db8::1/64']{lines}}}\n"
+        );
+        let node = evenkeel::config::check::NodeName::Given("lb1");
+        evenkeel::config::parse("evenkeel.yaml", &yaml, node).expect("it is right")
+    };
+    let own = |interface: &str, address: &str, prefix_len| {
+        let address = address.parse().expect("an address");
+        (interface.to_owned(), address, prefix_len)
+    };
+    let conflicting = [own("eth0", "192.0.2.1", 24), own("eth0", "2001:db8::1", 64)];
+    let said = check::conflicts(&config(""), &conflicting);
+    assert_eq!(
+        said.matches("is an address of eth0 itself").count(),
+        2,
+        "{said}"
+    );
+    let owner = check::conflicts(&config(", owner: true"), &conflicting);
+    assert_eq!(owner, "", "an owner's are where they should be");
+    let fine = [
+        own("eth1", "192.0.2.1", 24),
+        own("eth0", "192.0.2.2", 24),
+        own("eth0", "192.0.2.1", 32),
+        own("eth0", "2001:db8::1", 128),
+    ];
+    assert_eq!(
+        check::conflicts(&config(""), &fine),
+        "",
+        "elsewhere, another, or a lease"
+    );
+}
+
+/// What is said with keepalived's `unicast_src_ip` and `dev`, and RFC 3768 §5.3.7.
+#[test]
+fn peers_beyond_routers_addresses_elsewhere_and_slow_intervals_can_be_said() {
+    let config = accepted(&router(
+        "interface: eth0\n    peers: [192.0.2.1, \"2001:db8::1\"]\n    peer_hops: 254\n    \
+         address_interface: eth1",
+    ));
+    let router_ = &config.virtual_routers[0];
+    assert_eq!(router_.peer_hops, 254);
+    assert_eq!(
+        (
+            router_.interface.as_str(),
+            router_.address_interface.as_str()
+        ),
+        ("eth0", "eth1")
+    );
+    let config = accepted(&router("version: 2\n    advertisement_interval: 255s"));
+    let interval = config.virtual_routers[0].advertisement_interval;
+    assert_eq!(interval.duration(), Duration::from_secs(255));
 }

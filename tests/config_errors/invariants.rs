@@ -73,7 +73,7 @@ fn check_config(config: &Config) {
     }
     config.pools.iter().for_each(check_pool);
     if let Some(threads) = config.proxy.threads {
-        assert!((1..=256).contains(&threads));
+        assert!((1..=250).contains(&threads));
     }
 }
 

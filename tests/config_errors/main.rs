@@ -8,6 +8,7 @@ mod accepts;
 mod access_log;
 mod invariants;
 mod listeners;
+mod networks;
 mod pools;
 mod properties;
 mod routers;

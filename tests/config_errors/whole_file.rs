@@ -244,7 +244,7 @@ fn proxy_threads_have_a_range() {
 proxy: {threads: 0}
 "#;
     assert_snapshot!(errors(text), @r#"
-    error: threads must be between 1 and 256
+    error: threads must be between 1 and 250
      --> lb.yaml:3:18
       |
     3 | proxy: {threads: 0}

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel::logic::vrrp::{
-    Action, Advertisement, AnnouncementPlan, Envelope, LinkState, Parameters, Preempt, State,
-    VirtualRouter,
+    Action, Advertisement, AnnouncementPlan, Envelope, LinkRules, LinkState, Parameters, Preempt,
+    State, VirtualRouter,
 };
 use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
@@ -27,12 +27,14 @@ impl Bench {
             version: Version::V3,
             priority,
             ill_max: Priority::LEAVING,
-            addresses: vec![ip("192.0.2.10")],
+            addresses: vec![ip("192.0.2.100")],
             advertisement_interval: interval(100),
             preempt,
             lease: 2 * SECOND,
             down_multiplier: 3,
             announcements: AnnouncementPlan::default(),
+            impaired: Priority::from_wire(1),
+            link: LinkRules::default(),
             in_sync_group: false,
         });
         let now = Instant::now() + 1000 * SECOND;

@@ -66,6 +66,7 @@ enum Step {
     Link {
         host: Option<u8>,
     },
+    NoSource,
     Applied,
     ApplyFailed,
     Fitness(Fitness),
@@ -101,6 +102,7 @@ impl Step {
                 ago: Duration::from_micros(number),
             },
             20 => Self::Shutdown,
+            21 if a & 3 == 3 => Self::NoSource,
             21 => Self::Link {
                 host: (a & 1 == 0).then_some(b.max(1)),
             },
@@ -152,6 +154,7 @@ impl Bench {
             Step::Startup => router.handle_startup(now),
             Step::Adoption { ago } => router.handle_adoption(now, now - *ago),
             Step::Shutdown => router.handle_shutdown(now),
+            Step::NoSource => router.handle_link(now, LinkState::NoSource),
             Step::Link { host: None } => router.handle_link(now, LinkState::Down),
             Step::Link { host: Some(host) } => {
                 let primary = IpAddr::from([192, 0, 2, *host]);
@@ -173,7 +176,7 @@ impl Bench {
                     advertisement_interval: interval(*centiseconds),
                     down_multiplier: *multiplier,
                     addresses: (1..=*multiplier)
-                        .map(|host| IpAddr::from([192, 0, 2, host]))
+                        .map(|host| IpAddr::from([192, 0, 2, 99 + host]))
                         .collect(),
                     lease: SECOND * u32::from(*multiplier),
                     ..router.parameters().clone()

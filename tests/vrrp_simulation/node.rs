@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel::logic::vrrp::{
-    Advertisement, AnnouncementPlan, Parameters, Preempt, Rejection, State, VirtualRouter,
+    Advertisement, AnnouncementPlan, LinkRules, Parameters, Preempt, Rejection, State,
+    VirtualRouter,
 };
 use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 
@@ -82,11 +83,14 @@ impl Setting {
             lease: LEASE,
             down_multiplier: self.down_multiplier,
             announcements: AnnouncementPlan::default(),
+            impaired: Priority::from_wire(1),
+            link: LinkRules::default(),
             in_sync_group: false,
         }
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them")]
 pub(crate) enum Program {
     Evenkeel(Box<VirtualRouter>),
     Keepalived(Keepalived),

@@ -1,12 +1,13 @@
 //! The addresses of a virtual router: which can move, and how an entry falls into families.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::taken::Taken;
-use crate::config::file::NodeId;
+use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
+use crate::logic::vrrp::packet;
 use crate::model::{Family, VirtualAddress, Vrid};
 
 /// Reads the list; each address may be in one entry only.
@@ -64,7 +65,7 @@ fn check_number_of_addresses(at: NodeId, addresses: &[VirtualAddress], problems:
 }
 
 fn check_address(item: Value<'_>, problems: &mut Problems) -> Option<VirtualAddress> {
-    let text = item.text("an address with its prefix length", problems)?;
+    let text = in_words(item, problems)?;
     let Some((address, prefix_len)) = text.split_once('/') else {
         match text.parse::<IpAddr>() {
             Ok(ip) => {
@@ -104,6 +105,40 @@ fn check_address(item: Value<'_>, problems: &mut Problems) -> Option<VirtualAddr
         return None;
     }
     Some(address)
+}
+
+/// Returns an address as written; what stands beside it in keepalived's manner has its own place.
+fn in_words<'a>(item: Value<'a>, problems: &mut Problems) -> Option<&'a str> {
+    if let Kind::Map(entries) = &item.node.kind {
+        let first = entries.first().map_or("", |(key, _)| key.text.as_str());
+        let message = format!("an address is text, and `{}` begins a map", shown(first));
+        let help = "write `192.0.2.100/24`; where it does not go to `interface`, write \
+                    `address_interface: eth1` in the entry";
+        item.wrong_with_help(message, help, problems);
+        return None;
+    }
+    let text = item.text("an address with its prefix length", problems)?;
+    let Some((address, rest)) = text.trim().split_once(char::is_whitespace) else {
+        return Some(text);
+    };
+    let device = rest
+        .split_whitespace()
+        .skip_while(|word| *word != "dev")
+        .nth(1);
+    let message = format!(
+        "`{}` stands behind the address {}",
+        shown(rest),
+        shown(address)
+    );
+    let help = match device {
+        Some(device) => format!(
+            "write only the address, and `address_interface: {}` in the entry",
+            shown(device)
+        ),
+        None => "write only the address: labels, scopes and sources are not needed".to_owned(),
+    };
+    item.wrong_with_help(message, help, problems);
+    None
 }
 
 fn not_an_address(item: Value<'_>, text: &str, problems: &mut Problems) {
@@ -174,11 +209,10 @@ pub(super) fn by_family(
         .collect()
 }
 
-/// Returns fe80::112:VV, VV being the VRID in hexadecimal; 112 is the protocol number of VRRP.
+/// Returns the link-local address of a virtual router that is given none.
 pub(super) fn derived_link_local(vrid: Vrid) -> VirtualAddress {
-    let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x112, vrid.get().into());
     VirtualAddress {
-        address: IpAddr::V6(address),
+        address: IpAddr::V6(packet::derived_link_local(vrid)),
         prefix_len: 64,
     }
 }

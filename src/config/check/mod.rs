@@ -221,8 +221,8 @@ const SECTIONS_HELP: &str =
 /// The longest name a host can have (RFC 1035 §2.3.4).
 const HOST_NAME_CHARS_MAX: usize = 253;
 
-/// More workers than this are a mistake.
-const THREADS_MAX: u32 = 256;
+/// Each has a socket of every listener, and all of a listener are passed in one message.
+pub const THREADS_MAX: u32 = 250;
 
 /// The unit's time to stop must be longer.
 const DRAIN_MAX: Duration = Duration::from_secs(30);

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::values::{duration, duration_or, flag_by_node, number_or};
+use super::values::{duration, duration_or, flag, flag_by_node, number_or};
+use super::wire;
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
-use crate::logic::vrrp::{AnnouncementPlan, Preempt};
+use crate::logic::vrrp::{AnnouncementPlan, LinkRules, Preempt};
 use crate::model::{AdverInterval, Priority, Rank};
 
 /// What the state machine is told.
@@ -22,6 +23,7 @@ pub(super) struct Election {
     pub(super) lease: Duration,
     pub(super) announcements: AnnouncementPlan,
     pub(super) announcement_pace: Duration,
+    pub(super) link: LinkRules,
 }
 
 /// Checks all that concerns the election.
@@ -37,6 +39,7 @@ pub(super) fn check_election(
     let preempt = check_preempt(fields, problems);
     let lease = check_lease(fields, problems);
     let announcements = check_announcements(fields, problems);
+    let link = check_link(fields, problems);
     let (announcements, announcement_pace) = announcements?;
     let (rank, priorities) = ranked?;
     Some(Election {
@@ -48,6 +51,7 @@ pub(super) fn check_election(
         lease: lease?,
         announcements,
         announcement_pace,
+        link: link?,
     })
 }
 
@@ -147,8 +151,21 @@ fn check_advertisement_interval(
     let Some(value) = fields.get("advertisement_interval") else {
         return Some(AdverInterval::DEFAULT);
     };
-    let range = AdverInterval::MIN.duration()..=AdverInterval::MAX.duration();
+    let version = fields.get("version").map(|version| &version.node.kind);
+    let max = match version {
+        Some(Kind::Int(2)) => AdverInterval::MAX_V2,
+        Some(_) | None => AdverInterval::MAX,
+    };
+    let range = AdverInterval::MIN.duration()..=max.duration();
     let interval = duration(value, range, problems)?;
+    if interval > AdverInterval::MAX.duration() {
+        // Whether version 2 has whole seconds is asked where the version is checked.
+        let seconds = interval.as_secs() + u64::from(interval.subsec_nanos() > 0);
+        if interval.subsec_nanos() > 0 {
+            wire::not_whole_seconds(value, problems);
+        }
+        return AdverInterval::from_seconds(u8::try_from(seconds).ok()?);
+    }
     if !interval.as_nanos().is_multiple_of(10_000_000) {
         value.wrong(
             "advertisement_interval must be a multiple of 10ms",
@@ -176,6 +193,22 @@ fn check_preempt(fields: &Fields<'_>, problems: &mut Problems) -> Option<Preempt
             None
         }
     }
+}
+
+/// What becomes of an entry whose link goes down, and when one that has come up is trusted.
+fn check_link(fields: &Fields<'_>, problems: &mut Problems) -> Option<LinkRules> {
+    let default = LinkRules::default();
+    let Some(value) = fields.get("link") else {
+        return Some(default);
+    };
+    let fields = value.fields(&["required", "up_delay"], problems)?;
+    let required = flag(&fields, "required", default.required, problems);
+    let range = Duration::ZERO..=HOUR;
+    let up_delay = duration_or(&fields, "up_delay", default.up_delay, range, problems);
+    Some(LinkRules {
+        required: required?,
+        up_delay: up_delay?,
+    })
 }
 
 /// How often, when and how fast it is said where the addresses are.

@@ -65,6 +65,7 @@ pub(super) fn check(
 struct Link<'a> {
     entry: &'a str,
     interface: &'a str,
+    address_interface: &'a str,
     vrid: Vrid,
 }
 
@@ -81,6 +82,7 @@ impl<'a> Link<'a> {
             entry,
             interface,
             vrid,
+            ..
         } = self;
         let mut free = true;
         for (family, _) in families {
@@ -112,7 +114,7 @@ impl<'a> Link<'a> {
         }
         let other = taken
             .addresses
-            .insert((derived.address, Some(self.interface)), self.entry);
+            .insert((derived.address, Some(self.address_interface)), self.entry);
         if let (Some(other), Some(at)) = (other.filter(|other| *other != self.entry), at) {
             let message = format!(
                 "{}, which vrid {} gets by itself, already belongs to `{other}`",
@@ -150,15 +152,19 @@ fn check_entry<'a>(
     let host = check_host(&fields, node, problems);
     let notify = check_notify(&fields, problems);
     let track = track::check(&fields, interface, known, problems);
-    let addresses = check_addresses(entry.name, interface, &fields, taken, problems);
+    let address_interface = check_address_interface(interface, &fields, problems);
+    let addresses = check_addresses(entry.name, address_interface, &fields, taken, problems);
     let families = addresses.map(|addresses| by_family(addresses, vrid));
     if !fits_families(wire.as_ref(), families.as_deref(), &fields, problems) {
         return broken;
     }
-    if let (Some(interface), Some(vrid), Some(families)) = (interface, vrid, &families) {
+    if let (Some(interface), Some(address_interface), Some(vrid), Some(families)) =
+        (interface, address_interface, vrid, &families)
+    {
         let link = Link {
             entry: entry.name,
             interface,
+            address_interface,
             vrid,
         };
         if link.take_vrid(vrid_value, families, taken, problems) {
@@ -175,6 +181,7 @@ fn check_entry<'a>(
     let routers = (|| {
         let common = Common {
             interface: interface?,
+            address_interface: address_interface?,
             vrid: vrid?,
             election: election?,
             wire: wire?,
@@ -195,6 +202,7 @@ fn check_entry<'a>(
 /// What both virtual routers of an entry have.
 struct Common<'a> {
     interface: &'a str,
+    address_interface: &'a str,
     vrid: Vrid,
     election: Election,
     wire: Wire,
@@ -218,9 +226,11 @@ impl Common<'_> {
             },
             sync_group: entry.to_owned(),
             interface: self.interface.to_owned(),
+            address_interface: self.address_interface.to_owned(),
             vrid: self.vrid,
             version: wire.version,
             peers: of_family(&wire.peers, family),
+            peer_hops: wire.peer_hops,
             checksum: wire.checksum,
             authentication: wire.authentication,
             priority: election.rank.base(),
@@ -237,6 +247,7 @@ impl Common<'_> {
             notify: self.notify.clone(),
             track: self.track.clone(),
             lease: election.lease,
+            link: election.link,
         }
     }
 }
@@ -276,6 +287,24 @@ fn check_host(fields: &Fields<'_>, node: Option<&str>, problems: &mut Problems) 
 
 fn check_interface<'a>(fields: &Fields<'a>, problems: &mut Problems) -> Option<&'a str> {
     interface_name(fields.need("interface", "eth0", problems)?, problems)
+}
+
+/// Where the addresses go, if not to the interface of the link.
+fn check_address_interface<'a>(
+    interface: Option<&'a str>,
+    fields: &Fields<'a>,
+    problems: &mut Problems,
+) -> Option<&'a str> {
+    let Some(value) = fields.get("address_interface") else {
+        return interface;
+    };
+    if let Some(Kind::Bool(true)) = fields.get("virtual_mac").map(|mac| &mac.node.kind) {
+        let message = "address_interface and `virtual_mac` exclude each other";
+        let help = "a virtual MAC is learned from the advertisements on the link of the addresses";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    interface_name(value, problems)
 }
 
 fn check_vrid(value: Value<'_>, problems: &mut Problems) -> Option<Vrid> {
@@ -321,14 +350,17 @@ const KEYS: &[&str] = &[
     "priority",
     "owner",
     "addresses",
+    "address_interface",
     "version",
     "advertisement_interval",
     "down_multiplier",
     "checksum",
     "authentication",
     "peers",
+    "peer_hops",
     "preempt",
     "lease",
+    "link",
     "announcements",
     "accept",
     "virtual_mac",

@@ -265,7 +265,7 @@ pub(super) fn interface_name<'a>(value: Value<'a>, problems: &mut Problems) -> O
         && name != ".."
         && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
     if !good {
-        let message = format!("interface cannot be `{}`", shown(name));
+        let message = format!("{} cannot be `{}`", value.name, shown(name));
         let help = "names of interfaces are 1 to 15 bytes without `/`, `:` and spaces";
         value.wrong_with_help(message, help, problems);
     }

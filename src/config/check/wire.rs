@@ -17,6 +17,7 @@ pub(super) struct Wire {
     pub(super) authentication: Authentication,
     /// Of both families.
     pub(super) peers: Vec<IpAddr>,
+    pub(super) peer_hops: u8,
 }
 
 /// The version and what belongs to it, and the peers.
@@ -35,6 +36,7 @@ pub(super) fn check_wire(
     };
     let checksum = check_checksum(fields, problems);
     let peers = check_peers(fields, problems);
+    let peer_hops = check_peer_hops(fields, problems);
     let version = version?;
     let authentication = match fields.get("authentication") {
         None => Some(Authentication::None),
@@ -50,8 +52,7 @@ pub(super) fn check_wire(
     if let (Version::V2, true, Some(value)) =
         (version, fraction, fields.get("advertisement_interval"))
     {
-        let message = "advertisement_interval is in whole seconds with version 2";
-        value.wrong_with_help(message, "write 1s, or use version 3", problems);
+        not_whole_seconds(value, problems);
         return None;
     }
     Some(Wire {
@@ -59,7 +60,14 @@ pub(super) fn check_wire(
         checksum: checksum?,
         authentication: authentication?,
         peers: peers?,
+        peer_hops: peer_hops?,
     })
+}
+
+/// The interval of version 2 has no fraction.
+pub(super) fn not_whole_seconds(value: Value<'_>, problems: &mut Problems) {
+    let message = "advertisement_interval is in whole seconds with version 2";
+    value.wrong_with_help(message, "write 1s, or use version 3", problems);
 }
 
 pub(super) fn of_family(peers: &[IpAddr], family: Family) -> Vec<IpAddr> {
@@ -87,7 +95,31 @@ fn check_peers(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<IpAdd
         }
         peers.push(peer);
     }
+    let ipv6 = || peers.iter().copied().filter(IpAddr::is_ipv6);
+    if let (Some(local), Some(global)) = (
+        ipv6().find(|peer| is_link_local(*peer)),
+        ipv6().find(|peer| !is_link_local(*peer)),
+    ) {
+        let message = format!("{local} is link-local, and {global} is not");
+        let help = "advertisements have one source: name all peers by the one or by the other";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
     (peers.len() == count).then_some(peers)
+}
+
+/// How many routers lie between two peers.
+fn check_peer_hops(fields: &Fields<'_>, problems: &mut Problems) -> Option<u8> {
+    let Some(value) = fields.get("peer_hops") else {
+        return Some(0);
+    };
+    if fields.get("peers").is_none() {
+        let message = "peer_hops is for `peers` alone";
+        let help = "multicast never crosses a router (RFC 9568 section 5.1.1.3)";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    u8::try_from(value.number(0, HOPS_MAX, problems)?).ok()
 }
 
 fn check_peer(item: Value<'_>, problems: &mut Problems) -> Option<IpAddr> {
@@ -102,11 +134,6 @@ fn check_peer(item: Value<'_>, problems: &mut Problems) -> Option<IpAddr> {
             format!("{peer} cannot be the address of a router"),
             problems,
         );
-        return None;
-    }
-    if peer.is_ipv6() && !is_link_local(peer) {
-        let help = "advertisements are sent from link-local addresses (RFC 9568); write the peer's, fe80::...";
-        item.wrong_with_help(format!("{peer} is not link-local"), help, problems);
         return None;
     }
     Some(peer)
@@ -169,3 +196,6 @@ fn check_authentication(value: Value<'_>, problems: &mut Problems) -> Option<Aut
     }
     authentication
 }
+
+/// What a TTL has room for.
+const HOPS_MAX: u32 = 254;

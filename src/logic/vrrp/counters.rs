@@ -37,8 +37,8 @@ counters! {
     /// Received with an interval of zero, rejected, or another than ours, accepted
     /// (`interval-errors`).
     interval_errors,
-    /// Received with an empty address list, rejected, or another than ours, accepted
-    /// (`address-list-errors`).
+    /// Received with an empty address list or none of our addresses, rejected, or another list than
+    /// ours, accepted (`address-list-errors`).
     address_list_errors,
     /// Rejected: not an advertisement (`invalid-type-pkts-rcvd`).
     invalid_type_received,
@@ -92,7 +92,7 @@ impl Counters {
             Rejection::Length => &mut self.packet_length_errors,
             Rejection::Checksum => &mut self.checksum_errors,
             Rejection::Vrid => &mut self.vrid_errors,
-            Rejection::CountZero => &mut self.address_list_errors,
+            Rejection::CountZero | Rejection::Addresses => &mut self.address_list_errors,
             Rejection::IntervalZero | Rejection::IntervalMismatch => &mut self.interval_errors,
             Rejection::OwnSource => &mut self.own_source_received,
             Rejection::Carp => &mut self.carp_received,

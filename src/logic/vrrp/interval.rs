@@ -2,7 +2,7 @@
 //!
 //! Integer microseconds: multiply first, divide by 256 last, no floats. The priority in a formula
 //! is always the local one; the interval is the one learned from the Active, or the local one. The
-//! largest product is 256 × 40,950,000 µs, far inside a `u64`. Read `router` next.
+//! largest product is 256 × 255,000,000 µs, far inside a `u64`. Read `router` next.
 
 use std::time::Duration;
 
@@ -114,9 +114,10 @@ mod tests {
             (1, 1, 996_093, 3_996_093),
             (100, 3, 609_375, 9_609_375),
             (200, 10, 218_750, 30_218_750),
+            (100, 255, 609_375, 765_609_375),
         ] {
             let priority = Priority::from_wire(priority);
-            let interval = AdverInterval::from_centiseconds(seconds * 100).expect("in range");
+            let interval = AdverInterval::from_seconds(seconds).expect("in range");
             let micros = |span: Duration| span.as_micros();
             assert_eq!(micros(skew_time(Version::V2, priority, interval)), skew);
             assert_eq!(

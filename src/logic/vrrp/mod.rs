@@ -6,6 +6,8 @@
 //!
 //! - §5.2.8: for IPv4 we send the checksum with a pseudo-header, as RFC 5798 was read by keepalived
 //!   and FRR, because they drop the other form; both forms are accepted.
+//! - §5.1.1.3, §5.1.2.1, §5.1.2.3: between unicast peers, which the RFC does not know, an IPv6
+//!   source may be global, and a TTL less than 255 by as many routers as are configured.
 //! - §5.2.9, erratum 8300: an IPv6 advertisement that does not begin with a link-local address is
 //!   counted and accepted, because those same peers send it. Ours begin with one.
 //! - §6.4.1: an owner that is not ready to serve starts as Backup; readiness comes before
@@ -23,10 +25,13 @@
 //!   again with the lower priority (a re-election), at most once in 10 s and never by an owner.
 //! - §6.4.3: an Active that yields sends one last advertisement with its own priority, so that the
 //!   winner learns of the moment with two Actives and announces the addresses again.
-//! - §6.4.3: the immediate answer to a lower priority is limited to one in a tenth of the interval;
-//!   a limited answer is sent at the end of that time instead.
+//! - §6.4.3: the immediate answer to a lower priority, and to priority 0, is limited to one in a
+//!   tenth of the interval; a limited answer is sent at the end of that time instead.
 //! - §6.4.3: an Active that wakes later than its own Active_Down_Interval is a Backup before all
 //!   else.
+//! - §6.4.3: an Active whose advertisements the kernel has refused for three intervals leaves: its
+//!   peers count as much of it as of one that is dead.
+//! - §7.1: an advertisement that lists none of our addresses is another service's and discarded.
 //! - §6.4.2: a virtual router of a sync group becomes Active when all of them would, and leaves
 //!   when one of them does; the RFC knows no groups.
 //! - §8.3.1: an advertisement from our own address is ignored, also in a tie.
@@ -48,6 +53,6 @@ pub use packet::{Advertisement, ChecksumForm, Envelope, Rejection};
 pub use packet_v2::Authentication;
 pub use router::VirtualRouter;
 pub use state::{
-    Action, Cause, Failure, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt, State,
-    Transition,
+    Action, Cause, Failure, LinkRules, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt,
+    State, Transition,
 };

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::checksum::Sum16BitWords;
 
-use crate::model::{AdverInterval, Family, Priority, Vrid};
+use crate::model::{AdverInterval, Family, Priority, Version, Vrid};
 
 /// One advertisement, version 3 (RFC 9568 §5.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,21 @@ pub struct Envelope {
     pub hop_limit: u8,
 }
 
+impl Envelope {
+    /// Returns what it is for a receiver that allows so many routers on the way: as if there were
+    /// none, unless there were more.
+    #[must_use]
+    pub const fn beyond_routers(self, routers: u8) -> Self {
+        if self.hop_limit < HOP_LIMIT - routers {
+            return self;
+        }
+        Self {
+            hop_limit: HOP_LIMIT,
+            ..self
+        }
+    }
+}
+
 /// Why a received packet is not an advertisement for us; each is a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rejection {
@@ -95,11 +110,13 @@ pub enum Rejection {
     Peer,
     /// CARP, another protocol with the same number and group; found by the caller with [`is_carp`].
     Carp,
+    /// Of another service that has our VRID; found by the caller with [`is_of_stranger`].
+    Addresses,
 }
 
 impl Rejection {
     /// Every reason, in the order of the checks.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::HopLimit,
         Self::Version,
         Self::Type,
@@ -115,6 +132,7 @@ impl Rejection {
         Self::Destination,
         Self::Peer,
         Self::Carp,
+        Self::Addresses,
     ];
 
     /// Returns the stable name used in status and metrics.
@@ -135,6 +153,7 @@ impl Rejection {
             Self::Destination => "destination",
             Self::Peer => "peer",
             Self::Carp => "carp",
+            Self::Addresses => "addresses",
         }
     }
 }
@@ -142,7 +161,10 @@ impl Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::HopLimit => "the hop limit is not 255",
+            Self::HopLimit => {
+                "the hop limit is not 255: it comes from beyond the link, for which unicast has \
+                 peer_hops"
+            }
             Self::Version => "the version is not ours",
             Self::Type => "the type is not advertisement",
             Self::Length => "the length does not fit the address count",
@@ -157,6 +179,10 @@ impl fmt::Display for Rejection {
             Self::Destination => "it is multicast where we are unicast, or the other way round",
             Self::Peer => "its sender is not one of our peers",
             Self::Carp => "it is CARP, which shares VRRP's protocol number and hardware addresses",
+            Self::Addresses => {
+                "it lists none of our addresses: another service has this vrid on the link, give \
+                 one of the two another"
+            }
         })
     }
 }
@@ -280,6 +306,33 @@ pub fn peek_vrid(message: &[u8]) -> Option<u8> {
 pub fn same_addresses(theirs: &[IpAddr], ours: &[IpAddr]) -> bool {
     theirs == ours
         || theirs.len() == ours.len() && theirs.iter().all(|address| ours.contains(address))
+}
+
+/// Returns whether an advertisement with our VRID is for another service: its list is not empty and
+/// has no address in common with ours.
+///
+/// RFC 3768 §7.1 has it dropped unless its priority is the owner's; RFC 9568 §7.1 leaves it open,
+/// and there an owner is no exception. The link-local address that every Evenkeel derives from the
+/// VRID is in the lists of both services, and says nothing unless there is no other. A list that is
+/// empty says nothing either: keepalived leaves out what it has excluded.
+pub fn is_of_stranger(version: Version, theirs: &Advertisement, ours: &[IpAddr]) -> bool {
+    match version {
+        Version::V2 if theirs.priority == Priority::OWNER => return false,
+        Version::V2 | Version::V3 => {}
+    }
+    let derived = IpAddr::V6(derived_link_local(theirs.vrid));
+    let speaks = |address: &&IpAddr| **address != derived;
+    let says_something = |list: &[IpAddr]| list.iter().any(|address| speaks(&address));
+    let ignores_derived = says_something(&theirs.addresses) && says_something(ours);
+    let counts = |address: &&IpAddr| !ignores_derived || speaks(address);
+    let mut counted = theirs.addresses.iter().filter(counts).peekable();
+    counted.peek().is_some() && !counted.any(|address| ours.contains(address))
+}
+
+/// Returns fe80::112:VV, VV being the VRID in hexadecimal: the link-local address that every node
+/// derives alike where none is configured. 112 is the protocol number of VRRP.
+pub const fn derived_link_local(vrid: Vrid) -> Ipv6Addr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x112, vrid.get() as u16)
 }
 
 /// Returns whether a message is an advertisement of CARP (OpenBSD, UCarp), which has protocol 112

@@ -219,6 +219,24 @@ mod tests {
         );
     }
 
+    /// RFC 3768 §5.3.7: a byte of seconds.
+    #[test]
+    fn every_interval_of_a_byte_crosses_the_wire() {
+        let mut out = Vec::new();
+        for seconds in 1..=u8::MAX {
+            let interval = AdverInterval::from_seconds(seconds).unwrap();
+            let sent = Advertisement {
+                interval,
+                ..advertisement()
+            };
+            build(&sent, Authentication::None, &mut out);
+            assert_eq!(out[5], seconds, "as it is written");
+            let heard = parse(&envelope(), &out, interval, Authentication::None);
+            assert_eq!(heard, Ok(sent), "and read");
+        }
+        assert_eq!(AdverInterval::from_seconds(0), None);
+    }
+
     /// RFC 2338 §5.3.6.1, RFC 3768 §7.1.
     #[test]
     fn password_must_be_ours_and_so_must_be_its_absence() {

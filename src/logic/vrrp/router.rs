@@ -19,11 +19,12 @@
 //! Two machines run side by side: the RFC's state, and `Holding`, what the host has of our
 //! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
 //!
-//! `hearing` has what advertisements do, `leaving` all ways of giving the addresses up,
-//! `sync_group` what moving with other virtual routers adds.
+//! `hearing` has what advertisements do, `link` what happens to the interface, `leaving` all ways
+//! of giving the addresses up, `sync_group` what moving with other virtual routers adds.
 
 mod hearing;
 mod leaving;
+mod link;
 mod sync_group;
 #[cfg(test)]
 mod tests;
@@ -34,8 +35,8 @@ use std::time::{Duration, Instant};
 
 pub use super::counters::Counters;
 pub use super::state::{
-    Action, Cause, Failure, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt, State,
-    Transition,
+    Action, Cause, Failure, LinkRules, LinkState, MemberState, Obstacle, Parameters, Peer, Preempt,
+    State, Transition,
 };
 
 use super::announce::Announcements;
@@ -49,7 +50,9 @@ use crate::model::{AdverInterval, Fitness, Priority};
 /// ```
 /// use std::time::{Duration, Instant};
 ///
-/// use evenkeel::logic::vrrp::{Action, AnnouncementPlan, LinkState, Parameters, Preempt, VirtualRouter};
+/// use evenkeel::logic::vrrp::{
+///     Action, AnnouncementPlan, LinkRules, LinkState, Parameters, Preempt, VirtualRouter,
+/// };
 /// use evenkeel::model::{AdverInterval, Fitness, Priority, Version, Vrid};
 ///
 /// let mut router = VirtualRouter::new(Parameters {
@@ -63,6 +66,8 @@ use crate::model::{AdverInterval, Fitness, Priority};
 ///     lease: Duration::from_secs(2),
 ///     down_multiplier: 3,
 ///     announcements: AnnouncementPlan::default(),
+///     impaired: Priority::LEAVING,
+///     link: LinkRules::default(),
 ///     in_sync_group: false,
 /// });
 /// let mut now = Instant::now();
@@ -82,7 +87,16 @@ pub struct VirtualRouter {
     parameters: Parameters,
     fitness: Fitness,
     effective_priority: Priority,
+    /// What tracking grants it; the effective priority is lower while it is impaired.
+    granted_priority: Priority,
+    is_impaired: bool,
     link: LinkState,
+    /// The last primary address of the link.
+    source: Option<IpAddr>,
+    /// An Active has lost its source, and leaves then.
+    sourceless_at: Option<Instant>,
+    /// A link that has come up is trusted from then on (`LinkRules::up_delay`).
+    settled_at: Option<Instant>,
     lifecycle: Lifecycle,
     state: State,
     holding: Holding,
@@ -90,6 +104,8 @@ pub struct VirtualRouter {
     stand_cause: Cause,
     /// The timer of a Backup has expired, but its group does not yet let it become Active.
     is_candidate: bool,
+    /// It is a Backup since its link or its source is back, and its group went on without it.
+    is_returning: bool,
     /// Another virtual router of the group cannot take part.
     held_back: bool,
     /// A Backup does not stand before: the host failed us a moment ago.
@@ -97,6 +113,8 @@ pub struct VirtualRouter {
     /// Failures to install since the last success; they lengthen the wait.
     failures: u32,
     last_failure: Option<Failure>,
+    /// Since when the kernel has refused every advertisement.
+    unsent_since: Option<Instant>,
     /// Since when a lower-priority Active is heard (`Preempt::After`).
     lower_active_since: Option<Instant>,
     /// Who was heard first after we began to give the addresses up.
@@ -117,6 +135,12 @@ impl VirtualRouter {
     pub fn new(parameters: Parameters) -> Self {
         Self {
             effective_priority: parameters.priority,
+            granted_priority: parameters.priority,
+            is_impaired: false,
+            source: None,
+            sourceless_at: None,
+            settled_at: None,
+            is_returning: false,
             fitness: Fitness::Unready,
             link: LinkState::Down,
             lifecycle: Lifecycle::New,
@@ -128,6 +152,7 @@ impl VirtualRouter {
             stand_not_before: None,
             failures: 0,
             last_failure: None,
+            unsent_since: None,
             lower_active_since: None,
             successor: None,
             interrupted_announcements: None,
@@ -187,6 +212,7 @@ impl VirtualRouter {
     /// Acts on every timer that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.notice_stall(now);
+        self.watch_link(now);
         match self.state {
             State::Initialize { release_at } => self.release_if_due(now, release_at),
             State::Backup {
@@ -215,18 +241,6 @@ impl VirtualRouter {
         self.renew_if_due(now);
     }
 
-    /// Notes what the interface can do; a change of the primary address does not disturb an Active.
-    pub fn handle_link(&mut self, now: Instant, link: LinkState) {
-        self.notice_stall(now);
-        let before = self.link;
-        self.link = link;
-        match (before, link) {
-            (LinkState::Down, LinkState::Up { .. }) => self.start(now, Cause::LinkUp),
-            (LinkState::Up { .. }, LinkState::Down) => self.lose_link(now),
-            (LinkState::Up { .. }, LinkState::Up { .. }) | (LinkState::Down, LinkState::Down) => {}
-        }
-    }
-
     /// The host has installed the addresses: announcements may begin.
     pub fn handle_applied(&mut self, now: Instant) {
         self.notice_stall(now);
@@ -249,6 +263,22 @@ impl VirtualRouter {
         self.counters.apply_failures += 1;
         self.last_failure = Some(failure);
         self.abandon(now, Cause::ApplyFailed);
+    }
+
+    /// Notes whether the kernel took an advertisement. An Active that has not been heard by anybody
+    /// for three intervals is none: its peers stand already.
+    pub fn handle_sent(&mut self, now: Instant, outcome: Result<(), Failure>) {
+        let failure = match outcome {
+            Ok(()) => return self.unsent_since = None,
+            Err(failure) => failure,
+        };
+        let since = *self.unsent_since.get_or_insert(now);
+        let own_interval = self.parameters.advertisement_interval.duration();
+        let patience = own_interval * u32::from(self.parameters.down_multiplier);
+        if self.state.is_active() && now.saturating_duration_since(since) >= patience {
+            self.last_failure = Some(failure);
+            self.abandon(now, Cause::SendFailed);
+        }
     }
 
     /// Obeys tracking: takes part or not, and with which effective priority.
@@ -337,7 +367,8 @@ impl VirtualRouter {
                 Some(announce_at.map_or(adver_at, |at| at.min(adver_at)))
             }
         };
-        state_at.into_iter().chain(renew_at).min()
+        let link_at = self.sourceless_at.into_iter().chain(self.settled_at);
+        state_at.into_iter().chain(renew_at).chain(link_at).min()
     }
 
     /// Returns the state with its timers.
@@ -358,11 +389,6 @@ impl VirtualRouter {
     /// Returns what tracking last said.
     pub const fn fitness(&self) -> &Fitness {
         &self.fitness
-    }
-
-    /// Returns the link as last told.
-    pub const fn link(&self) -> LinkState {
-        self.link
     }
 
     /// Returns the priority it advertises and compares with; an owner's is always 255.
@@ -455,7 +481,7 @@ impl VirtualRouter {
     pub fn active_source(&self) -> Option<IpAddr> {
         match (self.state, self.link) {
             (State::Active { .. }, LinkState::Up { primary }) => Some(primary),
-            (State::Active { .. }, LinkState::Down) => None,
+            (State::Active { .. }, LinkState::Down | LinkState::NoSource) => None,
             (State::Initialize { .. } | State::Backup { .. }, _) => {
                 self.peer.map(|peer| peer.source)
             }
@@ -466,11 +492,13 @@ impl VirtualRouter {
     fn transition(&mut self, now: Instant, to: State, cause: Cause) {
         let from = std::mem::replace(&mut self.state, to);
         self.is_candidate = false;
+        self.is_returning = false;
         match (from, to) {
             (State::Initialize { .. } | State::Backup { .. }, State::Active { .. }) => {
                 self.counters.active_transitions += 1;
                 self.successor = None;
                 self.stand_not_before = None;
+                self.settled_at = None;
                 self.lower_active_since = None;
                 self.holding = Holding::Answering {
                     renew_at: self.renewal_after(now),
@@ -515,7 +543,7 @@ impl VirtualRouter {
         match self.obstacle() {
             Some(Obstacle::Fault(_) | Obstacle::SyncGroup) => return self.drop_adoption(),
             // An adoption waits for the link, but not for the end of a fault.
-            Some(Obstacle::LinkDown) => return,
+            Some(Obstacle::LinkDown | Obstacle::NoSource) => return,
             None => {}
         }
         match self.lifecycle {
@@ -593,6 +621,8 @@ impl VirtualRouter {
     fn advertise_on_time(&mut self, now: Instant, due_at: Instant) {
         let own_interval = self.parameters.advertisement_interval.duration();
         self.send(self.effective_priority);
+        // It may have been an answer that was put off: the next is as far away.
+        self.answered_at = self.answered_at.map(|_| now);
         let next_at = due_at + own_interval;
         self.set_adver_at(if next_at > now {
             next_at
@@ -653,8 +683,11 @@ impl VirtualRouter {
 
     /// Takes a new effective priority; an owner keeps 255.
     fn set_priority(&mut self, now: Instant, priority: Priority) {
+        self.granted_priority = priority;
         let priority = if self.is_owner() {
             Priority::OWNER
+        } else if self.is_impaired {
+            priority.min(self.parameters.impaired)
         } else {
             priority
         };
@@ -670,8 +703,8 @@ impl VirtualRouter {
 
     /// A Backup does not stand while it waits after a failure of the host.
     fn not_too_early(&self, at: Instant) -> Instant {
-        self.stand_not_before
-            .map_or(at, |earliest| earliest.max(at))
+        let waits = self.stand_not_before.into_iter().chain(self.settled_at);
+        waits.fold(at, Instant::max)
     }
 
     fn own_down_interval(&self) -> Duration {

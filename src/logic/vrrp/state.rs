@@ -46,9 +46,33 @@ pub struct Parameters {
     pub down_multiplier: u8,
     /// When it is announced where the addresses are.
     pub announcements: AnnouncementPlan,
+    /// What it stands with while a member of its sync group has no source: below every node that
+    /// has all of it.
+    pub impaired: Priority,
+    /// What a link that is down means, and one that has come up.
+    pub link: LinkRules,
     /// It is in a sync group: it becomes Active when the group calls `promote`; `member_state` says
     /// when it would.
     pub in_sync_group: bool,
+}
+
+/// The key `link` of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkRules {
+    /// Its sync group takes no part while its link is down; else the group goes on without it.
+    pub required: bool,
+    /// It does not become Active before its link has been up for so long: a switch port may block
+    /// at first.
+    pub up_delay: Duration,
+}
+
+impl Default for LinkRules {
+    fn default() -> Self {
+        Self {
+            required: true,
+            up_delay: Duration::ZERO,
+        }
+    }
 }
 
 /// The state of a virtual router as a member of its sync group; see `sync_group`.
@@ -56,8 +80,14 @@ pub struct Parameters {
 pub enum MemberState {
     /// It was not started, or was stopped: the group is told on its own.
     NotStarted,
-    /// It cannot take part.
+    /// It cannot take part, and without it nobody shall.
     Blocked,
+    /// It has no source, and the others go on without it.
+    Absent,
+    /// Its link is not there, which is not required.
+    Spared,
+    /// Its link or its source is back: it joins the others if they are Active.
+    Returning,
     /// It could take part, but the group holds it back.
     HeldBack,
     /// It is Backup, and hears or still waits for an Active.
@@ -76,7 +106,9 @@ pub enum LinkState {
         /// The source of our advertisements, which decides between equal priorities.
         primary: IpAddr,
     },
-    /// No interface, no carrier, or no usable address.
+    /// The interface has carrier and no usable primary address.
+    NoSource,
+    /// No interface, or no carrier.
     Down,
 }
 
@@ -153,6 +185,8 @@ pub enum Cause {
     LinkUp,
     /// The interface is not usable.
     LinkDown,
+    /// The interface has had no address to send from for an interval.
+    SourceLost,
     /// It was told to stop.
     Shutdown,
     /// It slept longer than its peers wait.
@@ -161,6 +195,8 @@ pub enum Cause {
     ApplyFailed,
     /// The host did not say whether it installed the addresses.
     ApplyTimedOut,
+    /// The kernel refused every advertisement for three intervals.
+    SendFailed,
     /// Another virtual router of its group left Active, or cannot take part.
     SyncGroup,
     /// Every virtual router of its group can take part again.
@@ -176,7 +212,7 @@ impl Cause {
             Self::Preempting => "lower-priority-master",
             Self::HigherPriority | Self::HigherAddress => "higher-priority-backup",
             Self::LinkUp => "interface-up",
-            Self::LinkDown => "interface-down",
+            Self::LinkDown | Self::SourceLost => "interface-down",
             Self::Shutdown => "shutdown",
             Self::Demoted
             | Self::Fault(_)
@@ -184,6 +220,7 @@ impl Cause {
             | Self::Stalled
             | Self::ApplyFailed
             | Self::ApplyTimedOut
+            | Self::SendFailed
             | Self::SyncGroup
             | Self::SyncGroupBack => "none",
         }
@@ -206,10 +243,12 @@ impl Cause {
             | Self::FaultOver
             | Self::LinkUp
             | Self::LinkDown
+            | Self::SourceLost
             | Self::Shutdown
             | Self::Stalled
             | Self::ApplyFailed
             | Self::ApplyTimedOut
+            | Self::SendFailed
             | Self::SyncGroup
             | Self::SyncGroupBack => "priority",
         }
@@ -233,10 +272,12 @@ impl fmt::Display for Cause {
             Self::FaultOver => "the fault is over",
             Self::LinkUp => "the interface is usable",
             Self::LinkDown => "the interface is not usable",
+            Self::SourceLost => "the interface has no address to send from",
             Self::Shutdown => "shutdown",
             Self::Stalled => "slept longer than the active down interval",
             Self::ApplyFailed => "the addresses could not be installed",
             Self::ApplyTimedOut => "the addresses were not installed in time",
+            Self::SendFailed => "the kernel refuses its advertisements",
             Self::SyncGroup => "it moves with another virtual router",
             Self::SyncGroupBack => "every virtual router of its group takes part again",
         };
@@ -317,6 +358,8 @@ pub enum Obstacle {
     Fault(FaultCause),
     /// No usable interface.
     LinkDown,
+    /// An interface without a usable address.
+    NoSource,
     /// Another virtual router of its group cannot take part.
     SyncGroup,
 }

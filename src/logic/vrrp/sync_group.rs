@@ -4,8 +4,14 @@
 //! Each member holds its own election; the group decides whether the outcome takes effect. Either
 //! all members are Active or none is. A member becomes Active only when every member is a
 //! candidate: a Backup that still hears an Active keeps the whole group where it is. A member that
-//! leaves Active takes the others with it, and none takes part while one cannot. After every event
-//! the shell calls `decide` and applies its commands until it returns [`GroupCommand::Nothing`].
+//! leaves Active takes the others with it, and none takes part while one cannot.
+//!
+//! A member that has no source (its family is switched off, for one), or whose link is down and not
+//! required, is left out: the rest serves. One without a source lowers the rest below every node
+//! that has all. When it is back it joins the others where they are.
+//!
+//! After every event the shell applies `wholeness`, then calls `decide` and applies its commands
+//! until it returns [`GroupCommand::Nothing`].
 
 use std::time::Instant;
 
@@ -23,8 +29,12 @@ pub enum GroupCommand {
     Admit,
     /// A member has left Active: those that are Active stand for election again.
     Reelect,
-    /// Every member is a candidate: all become Active.
+    /// Every member is a candidate, or joins Active ones: all become Active.
     Promote,
+    /// A member has no source: the others stand below every node that has all.
+    Impair,
+    /// Every member has its source.
+    Restore,
 }
 
 impl GroupCommand {
@@ -36,6 +46,8 @@ impl GroupCommand {
             Self::Admit => member.admit(now),
             Self::Reelect => member.reelect(now),
             Self::Promote => member.promote(now),
+            Self::Impair => member.impair(now),
+            Self::Restore => member.restore(now),
         }
     }
 }
@@ -47,9 +59,13 @@ pub fn decide(states: impl Iterator<Item = MemberState> + Clone) -> GroupCommand
         // The daemon starts or stops: every router is told on its own.
         GroupCommand::Nothing
     } else if any(MemberState::Blocked) {
-        let others =
-            any(MemberState::Backup) || any(MemberState::Candidate) || any(MemberState::Active);
-        if others {
+        let others = [
+            MemberState::Returning,
+            MemberState::Backup,
+            MemberState::Candidate,
+            MemberState::Active,
+        ];
+        if others.into_iter().any(any) {
             GroupCommand::HoldBack
         } else {
             GroupCommand::Nothing
@@ -62,10 +78,23 @@ pub fn decide(states: impl Iterator<Item = MemberState> + Clone) -> GroupCommand
         } else {
             GroupCommand::Nothing
         }
-    } else if any(MemberState::Candidate) {
+    } else if any(MemberState::Returning) && !any(MemberState::Active) {
+        // Nobody to join: it waits for its own election.
+        GroupCommand::Nothing
+    } else if any(MemberState::Candidate) || any(MemberState::Returning) {
         GroupCommand::Promote
     } else {
         GroupCommand::Nothing
+    }
+}
+
+/// Says whether the members stand as a whole group, from their states.
+pub fn wholeness(states: impl Iterator<Item = MemberState>) -> GroupCommand {
+    let mut states = states;
+    if states.any(|member| member == MemberState::Absent) {
+        GroupCommand::Impair
+    } else {
+        GroupCommand::Restore
     }
 }
 
@@ -76,66 +105,63 @@ pub const COMMANDS_MAX: usize = 4;
 mod tests {
     use super::*;
 
-    const ALL: [MemberState; 6] = [
+    use GroupCommand::{Admit, HoldBack, Nothing, Promote, Reelect};
+
+    const ALL: [MemberState; 9] = [
         MemberState::NotStarted,
         MemberState::Blocked,
+        MemberState::Absent,
+        MemberState::Spared,
         MemberState::HeldBack,
+        MemberState::Returning,
         MemberState::Backup,
         MemberState::Candidate,
         MemberState::Active,
     ];
 
+    /// What a group does of two, in the order of `ALL`.
+    #[rustfmt::skip]
+    const TABLE: [[GroupCommand; 9]; 9] = [
+        [Nothing; 9],
+        // One that is blocked lets nobody take part; whoever is held back already stays so.
+        [Nothing, Nothing, Nothing, Nothing, Nothing, HoldBack, HoldBack, HoldBack, HoldBack],
+        // One that is left out has no say.
+        [Nothing, Nothing, Nothing, Nothing, Admit, Nothing, Nothing, Promote, Nothing],
+        [Nothing, Nothing, Nothing, Nothing, Admit, Nothing, Nothing, Promote, Nothing],
+        [Nothing, Nothing, Admit, Admit, Admit, Admit, Admit, Admit, Admit],
+        // One that returns joins those that are Active, and waits with the others.
+        [Nothing, HoldBack, Nothing, Nothing, Admit, Nothing, Nothing, Nothing, Promote],
+        [Nothing, HoldBack, Nothing, Nothing, Admit, Nothing, Nothing, Nothing, Reelect],
+        [Nothing, HoldBack, Promote, Promote, Admit, Nothing, Nothing, Promote, Promote],
+        [Nothing, HoldBack, Nothing, Nothing, Admit, Promote, Reelect, Promote, Nothing],
+    ];
+
     #[test]
     fn every_pair_of_wishes_has_its_order() {
-        let expected = [
-            [GroupCommand::Nothing; 6],
-            // One that is blocked lets nobody take part; whoever is held back already stays so.
-            [
-                GroupCommand::Nothing,
-                GroupCommand::Nothing,
-                GroupCommand::Nothing,
-                GroupCommand::HoldBack,
-                GroupCommand::HoldBack,
-                GroupCommand::HoldBack,
-            ],
-            [
-                GroupCommand::Nothing,
-                GroupCommand::Nothing,
-                GroupCommand::Admit,
-                GroupCommand::Admit,
-                GroupCommand::Admit,
-                GroupCommand::Admit,
-            ],
-            [
-                GroupCommand::Nothing,
-                GroupCommand::HoldBack,
-                GroupCommand::Admit,
-                GroupCommand::Nothing,
-                GroupCommand::Nothing,
-                GroupCommand::Reelect,
-            ],
-            [
-                GroupCommand::Nothing,
-                GroupCommand::HoldBack,
-                GroupCommand::Admit,
-                GroupCommand::Nothing,
-                GroupCommand::Promote,
-                GroupCommand::Promote,
-            ],
-            [
-                GroupCommand::Nothing,
-                GroupCommand::HoldBack,
-                GroupCommand::Admit,
-                GroupCommand::Reelect,
-                GroupCommand::Promote,
-                GroupCommand::Nothing,
-            ],
-        ];
-        for (one, row) in ALL.iter().zip(expected) {
+        for (one, row) in ALL.iter().zip(TABLE) {
             for (other, command) in ALL.iter().zip(row) {
                 let decided = decide([*one, *other].into_iter());
                 assert_eq!(decided, command, "{one:?} and {other:?}");
             }
+        }
+    }
+
+    #[test]
+    fn only_a_member_without_a_source_makes_the_others_less() {
+        for member in ALL {
+            let expected = match member {
+                MemberState::Absent => GroupCommand::Impair,
+                MemberState::NotStarted
+                | MemberState::Blocked
+                | MemberState::Spared
+                | MemberState::HeldBack
+                | MemberState::Returning
+                | MemberState::Backup
+                | MemberState::Candidate
+                | MemberState::Active => GroupCommand::Restore,
+            };
+            let states = [MemberState::Active, member];
+            assert_eq!(wholeness(states.into_iter()), expected, "{member:?}");
         }
     }
 }

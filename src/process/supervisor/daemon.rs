@@ -27,7 +27,7 @@ use self::belief::Belief;
 use self::meter::LogMeters;
 use self::shortage::Shortages;
 use super::child::{Child, Heard, TICK};
-use super::control::event_log::EventLog;
+use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
 use super::notify::Notifier;
@@ -143,6 +143,7 @@ impl Daemon {
         let now = Instant::now();
         let threads = listeners::threads(&setup.config);
         let tracker = Tracker::new(now, tracked(&setup.config));
+        let epoch_file = event_log::epoch_file(&setup.runtime_dir);
         let belief = Belief::new(&setup.config);
         let notify_programs = NotifyPrograms::new(&setup.config);
         let (observer, observations) = mpsc::channel(OBSERVATIONS_MAX);
@@ -167,7 +168,7 @@ impl Daemon {
             active: Vec::new(),
             health: BTreeMap::new(),
             lacking: Vec::new(),
-            event_log: EventLog::new(SystemTime::now()),
+            event_log: EventLog::open(SystemTime::now(), epoch_file),
             notify_programs,
             observer: Some(observer),
             observations,

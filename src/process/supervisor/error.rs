@@ -65,6 +65,9 @@ pub enum SupervisorError {
     /// Another daemon holds the lock.
     #[error("another evenkeel already runs with the runtime directory {}\nhelp: stop it, or name another directory with --runtime-dir", .0.display())]
     AlreadyRunning(PathBuf),
+    /// Another daemon with virtual routers is in this network namespace.
+    #[error("another evenkeel{} already has virtual routers in this network\nhelp: put its virtual routers and these into one configuration, or give one of the two a network namespace of its own", shown(*.0))]
+    AnotherHere(Option<i32>),
     /// A listener cannot listen.
     #[error("listener {listener}: failed to listen on {bind}\nhelp: {help}")]
     Listen {
@@ -111,6 +114,10 @@ pub enum SupervisorError {
     },
 }
 
+fn shown(pid: Option<i32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
 impl SupervisorError {
     /// Returns whether the configuration is to blame, rather than the machine.
     pub const fn is_bad_config(&self) -> bool {
@@ -120,6 +127,7 @@ impl SupervisorError {
             | Self::RuntimeDir { .. }
             | Self::StrangeDir { .. }
             | Self::AlreadyRunning(_)
+            | Self::AnotherHere(_)
             | Self::Listen { .. }
             | Self::AccessLog { .. }
             | Self::Start { .. }

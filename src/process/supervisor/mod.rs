@@ -62,6 +62,10 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
+    let _network_lock = match config.virtual_routers.is_empty() {
+        true => None,
+        false => runtime_dir::lock_network()?,
+    };
     let sockets = passed::listeners::open(&config)?;
     let access_log = AccessLog::open(&config)?;
     let printer = log::to_standard_error();

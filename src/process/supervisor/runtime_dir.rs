@@ -1,5 +1,6 @@
-//! The runtime directory: made for this user alone, trusted only where nobody else could have
-//! prepared it, and locked.
+//! What a daemon must have for itself: its runtime directory, made for this user alone, trusted
+//! only where nobody else could have prepared it, and locked; and the virtual routers of its
+//! network.
 //!
 //! Whoever may write there could put another program's file in the place of the lock or the control
 //! socket; whoever may open the lock could hold it. A service manager's directory (mode 0750, own
@@ -7,10 +8,13 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Uid;
 
 use super::error::SupervisorError;
@@ -32,6 +36,44 @@ pub(super) fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
     let file = open_lock(&directory.join(LOCK)).map_err(failed)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock)
         .map_err(|_| SupervisorError::AlreadyRunning(directory.to_owned()))
+}
+
+/// Takes the lock of the network that this process is in: of two daemons with virtual routers each
+/// would take what it does not know for leftovers of a former run. `None` where a user who may not
+/// run such a daemon has the name of the lock.
+///
+/// The lock is an abstract socket: every network namespace has its own, and it dies with us.
+pub(super) fn lock_network() -> Result<Option<UnixListener>, SupervisorError> {
+    lock_name(NETWORK_LOCK)
+}
+
+fn lock_name(name: &[u8]) -> Result<Option<UnixListener>, SupervisorError> {
+    let failed = |source| SupervisorError::System {
+        what: "take the lock of this network",
+        source,
+    };
+    let address = SocketAddr::from_abstract_name(name).map_err(failed)?;
+    match UnixListener::bind_addr(&address) {
+        Ok(lock) => return Ok(Some(lock)),
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(failed(error)),
+        Err(_) => {}
+    }
+    // The credentials are those of whoever listens.
+    let holder = UnixStream::connect_addr(&address)
+        .ok()
+        .and_then(|stream| getsockopt(&stream, sockopt::PeerCredentials).ok());
+    match holder {
+        Some(holder) if holder.uid() != 0 && holder.uid() != Uid::effective().as_raw() => {
+            tracing::warn!(
+                user = holder.uid(),
+                "somebody who may not run a daemon holds the lock of this network; going on \
+                 without it"
+            );
+            Ok(None)
+        }
+        Some(holder) => Err(SupervisorError::AnotherHere(Some(holder.pid()))),
+        None => Err(SupervisorError::AnotherHere(None)),
+    }
 }
 
 /// Refuses a directory that somebody else owns or may write to.
@@ -91,6 +133,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+const NETWORK_LOCK: &[u8] = b"evenkeel";
 const LOCK: &str = "lock";
 const DIRECTORY_MODE: u32 = 0o700;
 const LOCK_MODE: u32 = 0o600;
@@ -121,6 +164,19 @@ mod tests {
             lock(&directory),
             Err(SupervisorError::AlreadyRunning(_))
         ));
+    }
+
+    #[test]
+    fn network_has_one_daemon_with_virtual_routers_at_a_time() {
+        let name = format!("evenkeel-test-{}", std::process::id());
+        let lock = || lock_name(name.as_bytes());
+        let first = lock().unwrap();
+        let refused = lock().unwrap_err().to_string();
+        let own = std::process::id().to_string();
+        assert!(refused.contains(&own), "the other one is named: {refused}");
+        assert!(refused.contains("help: "), "with a hint: {refused}");
+        drop(first);
+        assert!(lock().unwrap().is_some(), "it dies with its holder");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! surroundings), `socket`, `frames`, then `host`.
 
 pub mod routers;
+mod gateways;
 pub mod link;
 pub mod boundary;
 pub mod clock;

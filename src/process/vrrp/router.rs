@@ -20,8 +20,8 @@ use super::routers::RouterId;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{
-    Advertisement, ChecksumForm, Envelope, LinkState, Parameters, Rejection, State, VirtualRouter,
-    packet, packet_v2,
+    Advertisement, ChecksumForm, Envelope, Failure, LinkState, Parameters, Rejection, State,
+    VirtualRouter, packet, packet_v2,
 };
 use crate::model::{AdverInterval, Family, Priority, Version};
 
@@ -41,10 +41,13 @@ pub struct RouterRuntime {
     pub peers: Vec<HeardPeer>,
     /// What was refused of what bore its VRID.
     pub rejections: Rejections,
+    /// The last that had our VRID and none of our addresses, and when.
+    pub stranger: Option<(Instant, IpAddr)>,
     /// Addresses that somebody else removed and that were put back.
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
     pub send_failures: u64,
+    refusal_logged_at: Option<Instant>,
     /// The other virtual routers of its group.
     pub sync_group: Vec<RouterId>,
     /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
@@ -82,6 +85,8 @@ impl RouterRuntime {
             lease: config.lease,
             down_multiplier: config.down_multiplier,
             announcements: config.announcements,
+            impaired: config.rank.ill().unwrap_or(Priority::OWNER),
+            link: config.link,
             in_sync_group: !sync_group.is_empty(),
         };
         Self {
@@ -90,6 +95,7 @@ impl RouterRuntime {
                 ifindex: None,
                 outlet: None,
                 state: LinkState::Down,
+                why: None,
                 local: Arc::default(),
             },
             config,
@@ -97,8 +103,10 @@ impl RouterRuntime {
             made_at: now,
             peers: Vec::new(),
             rejections: Rejections::default(),
+            stranger: None,
             put_back: 0,
             send_failures: 0,
+            refusal_logged_at: None,
             sync_group,
             outlet: None,
             announcing: None,
@@ -119,7 +127,7 @@ impl RouterRuntime {
     pub const fn primary(&self) -> Option<IpAddr> {
         match self.machine.link() {
             LinkState::Up { primary } => Some(primary),
-            LinkState::Down => None,
+            LinkState::Down | LinkState::NoSource => None,
         }
     }
 
@@ -244,14 +252,24 @@ impl RouterRuntime {
         if !peers.is_empty() && !peers.contains(&envelope.source) {
             return Err(Rejection::Peer);
         }
-        match self.config.version {
+        let version = self.config.version;
+        let envelope = &match envelope.destination.is_multicast() {
+            true => *envelope,
+            false => envelope.beyond_routers(self.config.peer_hops),
+        };
+        let (advertisement, form) = match version {
             Version::V2 => {
                 let interval = self.config.advertisement_interval;
                 packet_v2::parse(envelope, message, interval, self.config.authentication)
                     .map(|advertisement| (advertisement, ChecksumForm::Rfc3768))
             }
             Version::V3 => packet::parse(envelope, message),
+        }?;
+        let ours = &self.machine.parameters().addresses;
+        if packet::is_of_stranger(version, &advertisement, ours) {
+            return Err(Rejection::Addresses);
         }
+        Ok((advertisement, form))
     }
 
     /// Writes a message in the version it speaks.
@@ -359,9 +377,29 @@ impl RouterRuntime {
         self.peers.insert(0, peer);
     }
 
+    /// Tells the machine whether the kernel took an advertisement, and people once a minute.
+    pub fn note_sent(&mut self, now: Instant, outcome: io::Result<()>) {
+        let outcome = outcome.map_err(|error| {
+            let due = self
+                .refusal_logged_at
+                .is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
+            if due {
+                self.refusal_logged_at = Some(now);
+                let router = &self.config.name;
+                warn!(%router, %error, "the kernel refuses advertisements: is there a firewall?");
+            }
+            let what = format!("send advertisements: {error}");
+            Failure { what }
+        });
+        self.machine.handle_sent(now, outcome);
+    }
+
     /// Counts a packet that bore its VRID and was refused.
     pub fn reject(&mut self, now: Instant, source: IpAddr, reason: Rejection) {
         self.machine.count_rejection(reason);
+        if reason == Rejection::Addresses {
+            self.stranger = Some((now, source));
+        }
         if self.rejections.count(now, Some(source), reason) {
             let router = &self.config.name;
             warn!(%router, peer = %source, cause = %reason, "advertisements rejected");
@@ -523,6 +561,8 @@ mod tests {
             notify: Vec::new(),
             track: crate::config::TrackConfig::default(),
             peers: Vec::new(),
+            peer_hops: 0,
+            address_interface: "eth0".into(),
             checksum: ChecksumForm::Rfc5798,
             authentication: crate::config::Authentication::None,
             priority: Priority::DEFAULT,
@@ -535,6 +575,7 @@ mod tests {
             advertisement_interval: AdverInterval::DEFAULT,
             preempt: Preempt::Always,
             lease: LEASE,
+            link: crate::logic::vrrp::LinkRules::default(),
         };
         let id = crate::process::vrrp::routers::Routers::first(vec![()]).ids()[0];
         RouterRuntime::new(id, config, Vec::new(), now)

@@ -10,15 +10,16 @@ use crate::ipc::control::{
     ActiveStatus, PeerStatus, RejectedStatus, RouterSettings, RouterStatus, TimerStatus,
 };
 use crate::logic::vrrp::{
-    Authentication, ChecksumForm, Counters, LinkState, Preempt, Rejection, State,
+    Authentication, ChecksumForm, Counters, LinkState, Obstacle, Preempt, Rejection, State,
 };
 use crate::model::{Fitness, Priority, Version};
 
 /// Describes a runtime; `unclaimed` are the refusals of its socket that no virtual router was meant
-/// by.
+/// by, `group` is what is in the way of another of its group.
 pub fn describe(
     runtime: &RouterRuntime,
     unclaimed: Option<&Rejections>,
+    group: Option<&str>,
     now: Instant,
 ) -> RouterStatus {
     let machine = &runtime.machine;
@@ -58,7 +59,7 @@ pub fn describe(
         cause,
         base_priority: config.priority.get(),
         effective_priority,
-        priority_reason: priority_reason(runtime),
+        priority_reason: priority_reason(runtime, group),
         addresses: machine.parameters().addresses.clone(),
         holds_addresses: machine.holds_addresses(),
         advertisement_interval_ms: ms(config.advertisement_interval.duration()),
@@ -179,6 +180,14 @@ fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -
             "advertisements of {source} are being rejected: {reason}"
         ));
     }
+    let recent = |at: Instant| now.saturating_duration_since(at) < STRANGER_SHOWN;
+    if let Some((_, source)) = runtime.stranger.filter(|(at, _)| recent(*at)) {
+        let (vrid, interface) = (runtime.config.vrid, &runtime.config.interface);
+        notes.push(format!(
+            "{source} uses vrid {vrid} on {interface} for other addresses than ours: it is another \
+             service, give one of the two another vrid"
+        ));
+    }
     if let Some(peer) = runtime.peers.iter().find(|peer| !peer.agrees) {
         let risk = "keepalived 2.2.7 ignores our advertisements then, and both are Active";
         notes.push(format!(
@@ -206,20 +215,38 @@ fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -
     notes
 }
 
-fn priority_reason(runtime: &RouterRuntime) -> String {
+/// Says what is in the way of a virtual router itself.
+pub fn hindrance(runtime: &RouterRuntime) -> Option<String> {
     let machine = &runtime.machine;
     match (machine.fitness(), machine.link()) {
-        (Fitness::Fault(cause), _) => format!("fault: {cause}"),
-        (Fitness::Unready | Fitness::Ready(_), LinkState::Down) => {
-            "the interface is not usable".to_owned()
+        (Fitness::Fault(cause), _) => Some(format!("fault: {cause}")),
+        (Fitness::Unready | Fitness::Ready(_), LinkState::Down | LinkState::NoSource) => {
+            let why = runtime.link.why.as_deref();
+            Some(why.unwrap_or("the interface is not usable").to_owned())
         }
-        (Fitness::Unready, LinkState::Up { .. }) => "not yet ready to serve".to_owned(),
-        (Fitness::Ready(_), LinkState::Up { .. }) => {
+        (Fitness::Unready | Fitness::Ready(_), LinkState::Up { .. }) => None,
+    }
+}
+
+fn priority_reason(runtime: &RouterRuntime, group: Option<&str>) -> String {
+    let machine = &runtime.machine;
+    if let Some(why) = hindrance(runtime) {
+        return why;
+    }
+    if let (Some(Obstacle::SyncGroup), Some(why)) = (machine.obstacle(), group) {
+        return format!("it moves with {why}");
+    }
+    match machine.fitness() {
+        Fitness::Fault(_) | Fitness::Unready => "not yet ready to serve".to_owned(),
+        Fitness::Ready(_) => {
             if let Some(failure) = machine
                 .last_failure()
                 .filter(|_| !machine.holds_addresses())
             {
                 format!("the host failed: {}", failure.what)
+            } else if machine.is_impaired() {
+                let why = group.unwrap_or("another of its group has no source");
+                format!("a node that has all of its group goes before: {why}")
             } else {
                 let (effective, base) = (machine.effective_priority(), runtime.config.priority);
                 match effective.cmp(&base) {
@@ -292,6 +319,9 @@ fn rejections(
 /// What the shell counts beside the virtual router: addresses that somebody else removed and that
 /// were put back, and advertisements that the kernel did not take.
 pub const SHELL_COUNTERS: [&str; 2] = ["addresses_put_back", "advertisement_send_failures"];
+
+/// Longer than three of any interval: a stranger does not come and go in the notes.
+const STRANGER_SHOWN: Duration = Duration::from_secs(180);
 
 fn since_ms(now: Instant, at: Instant) -> u64 {
     ms(now.saturating_duration_since(at))

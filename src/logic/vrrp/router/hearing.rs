@@ -9,11 +9,12 @@ use super::{
     Action, Announcements, Cause, LinkState, Peer, Preempt, State, VirtualRouter, interval,
 };
 use crate::logic::vrrp::anomaly::Anomaly;
-use crate::logic::vrrp::packet::{Advertisement, same_addresses};
+use crate::logic::vrrp::packet::{Advertisement, Rejection, is_of_stranger, same_addresses};
 use crate::model::{AdverInterval, Fitness, Priority, Version};
 
 impl VirtualRouter {
-    /// Hears an advertisement that passed every check of `packet::parse` and bears our VRID.
+    /// Hears an advertisement that passed every check of `packet::parse` and bears our VRID. One
+    /// for none of our addresses is counted, and does nothing.
     pub fn handle_advertisement(
         &mut self,
         now: Instant,
@@ -24,6 +25,13 @@ impl VirtualRouter {
         if self.link == (LinkState::Up { primary: source }) {
             self.counters.own_source_received += 1;
             return;
+        }
+        if is_of_stranger(
+            self.parameters.version,
+            advertisement,
+            &self.parameters.addresses,
+        ) {
+            return self.count_rejection(Rejection::Addresses);
         }
         self.count(now, source, advertisement);
         self.note_peer(now, source, advertisement);
@@ -43,8 +51,7 @@ impl VirtualRouter {
             }
             State::Active { adver_at, .. } => {
                 if advertisement.priority == Priority::LEAVING {
-                    self.send(self.effective_priority);
-                    self.set_adver_at(now + self.parameters.advertisement_interval.duration());
+                    self.answer_leaving(now, adver_at);
                 } else if let Some(cause) = self.must_yield_to(source, advertisement.priority) {
                     self.yield_to(now, source, advertisement.interval, cause);
                 } else {
@@ -105,7 +112,9 @@ impl VirtualRouter {
         match &self.fitness {
             Fitness::Unready | Fitness::Fault(_) => Preempt::Never,
             Fitness::Ready(_) if self.is_owner() => Preempt::Always,
-            Fitness::Ready(own) if heard <= ill_max && *own > ill_max => Preempt::Always,
+            Fitness::Ready(_) if heard <= ill_max && self.effective_priority > ill_max => {
+                Preempt::Always
+            }
             Fitness::Ready(_) => self.parameters.preempt,
         }
     }
@@ -114,6 +123,7 @@ impl VirtualRouter {
     pub(super) fn wait(&mut self, at: Instant, learned: AdverInterval, cause: Cause) {
         self.stand_cause = cause;
         self.is_candidate = false;
+        self.is_returning = false;
         let at = self.not_too_early(at);
         let hold = learned.duration() + super::RELEASE_MARGIN;
         let awaits_successor = self.successor.is_none();
@@ -133,12 +143,24 @@ impl VirtualRouter {
         }
     }
 
+    /// RFC 9568 §6.4.3: a peer that leaves is answered at once, so that nobody else stands; at most
+    /// once in a tenth of the interval, because anybody on the link can say it. What is limited is
+    /// answered at its end.
+    fn answer_leaving(&mut self, now: Instant, adver_at: Instant) {
+        if self.may_answer(now) {
+            self.send(self.effective_priority);
+            return self.set_adver_at(now + self.parameters.advertisement_interval.duration());
+        }
+        let answer_at = self.next_answer_at(now);
+        self.set_adver_at(adver_at.min(answer_at));
+    }
+
     /// RFC 9568 §6.4.3: a higher priority, or an equal one and a greater address. Ours must be
     /// known.
     fn must_yield_to(&self, source: IpAddr, priority: Priority) -> Option<Cause> {
         let higher_address = match self.link {
             LinkState::Up { primary } => source > primary,
-            LinkState::Down => true,
+            LinkState::Down | LinkState::NoSource => true,
         };
         if priority > self.effective_priority {
             Some(Cause::HigherPriority)
@@ -180,9 +202,7 @@ impl VirtualRouter {
             self.announce_again(now);
             return;
         }
-        let answer_at = self
-            .answered_at
-            .map_or(now, |at| at + self.answer_interval());
+        let answer_at = self.next_answer_at(now);
         match self.parameters.version {
             Version::V2 => {}
             Version::V3 => self.set_adver_at(adver_at.min(answer_at)),
@@ -213,6 +233,12 @@ impl VirtualRouter {
             self.answered_at = Some(now);
         }
         !limited
+    }
+
+    /// Returns when the next answer is allowed.
+    fn next_answer_at(&self, now: Instant) -> Instant {
+        self.answered_at
+            .map_or(now, |at| at + self.answer_interval())
     }
 
     fn answer_interval(&self) -> Duration {

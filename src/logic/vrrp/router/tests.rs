@@ -5,7 +5,10 @@
 
 mod adoption;
 mod anomalies;
+mod link;
 mod stopped;
+mod strangers;
+mod unsent;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -481,6 +484,14 @@ impl Bench {
         bench
     }
 
+    fn active_with(parameters: Parameters) -> Self {
+        let mut bench = Self::started(parameters);
+        bench.run_until_active();
+        bench.router.handle_applied(bench.now);
+        bench.take();
+        bench
+    }
+
     fn link_up(&mut self) {
         let primary = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
         self.router.handle_link(self.now, LinkState::Up { primary });
@@ -492,12 +503,8 @@ impl Bench {
 
     /// Hears 192.0.2.`host` with this priority.
     fn hear(&mut self, host: u8, priority: u8) {
-        let advertisement = Advertisement {
-            vrid: self.router.parameters().vrid,
-            priority: Priority::from_wire(priority),
-            interval: AdverInterval::DEFAULT,
-            addresses: self.router.parameters().addresses.clone(),
-        };
+        let addresses = self.router.parameters().addresses.clone();
+        let advertisement = advertisement(priority, addresses);
         let source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, host));
         self.router
             .handle_advertisement(self.now, source, &advertisement);
@@ -605,6 +612,15 @@ impl Bench {
     }
 }
 
+fn advertisement(priority: u8, addresses: Vec<IpAddr>) -> Advertisement {
+    Advertisement {
+        vrid: parameters().vrid,
+        priority: Priority::from_wire(priority),
+        interval: AdverInterval::DEFAULT,
+        addresses,
+    }
+}
+
 fn parameters() -> Parameters {
     Parameters {
         vrid: Vrid::new(51).expect("not 0"),
@@ -617,6 +633,8 @@ fn parameters() -> Parameters {
         lease: Duration::from_secs(2),
         down_multiplier: 3,
         announcements: AnnouncementPlan::default(),
+        impaired: Priority::from_wire(1),
+        link: LinkRules::default(),
         in_sync_group: false,
     }
 }
@@ -695,6 +713,9 @@ fn inputs() -> Vec<(&'static str, Input)> {
         }),
         ("link down", |bench| {
             bench.router.handle_link(bench.now, LinkState::Down)
+        }),
+        ("link without a source", |bench| {
+            bench.router.handle_link(bench.now, LinkState::NoSource)
         }),
         ("link up", Bench::link_up),
         ("link changes its address", |bench| {

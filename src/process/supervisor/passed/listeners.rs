@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::Config;
+use crate::config::{Config, check};
+use crate::ipc::channel;
 use crate::process::supervisor::error::SupervisorError;
 
 /// The sockets of one bind address of one listener.
@@ -87,9 +88,11 @@ fn help(error: &io::Error) -> &'static str {
 /// Connections the kernel keeps for a thread that has not accepted them yet; more are refused by
 /// the kernel, which also caps this at net.core.somaxconn.
 const BACKLOG: i32 = 4_096;
-/// As many threads as descriptors fit into one message, and more than any machine of this kind
-/// needs.
+/// By itself; more than any machine of this kind needs.
 const THREADS_MAX: u16 = 128;
+/// The sockets of a listener fit into one message, however many threads are configured.
+const _: () = assert!(check::THREADS_MAX as usize <= channel::DESCRIPTORS_MAX);
+const _: () = assert!((THREADS_MAX as u32) < check::THREADS_MAX);
 
 #[cfg(test)]
 mod tests {

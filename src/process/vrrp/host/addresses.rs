@@ -1,12 +1,14 @@
 //! Virtual addresses on the host: leases that the kernel itself ends (behaviour 2 of the house).
 //!
 //! A virtual address is installed as /32 or /128 without a prefix route, tagged as ours by
-//! IFA_PROTO, and valid for the lease. Where something else stands under the same address, it is
-//! deleted first and never changed, because the kernel keeps parts of the old entry. This file
-//! writes the requests; `netlink` executes them.
+//! IFA_PROTO, and valid for the lease. Where a leftover of ours stands under the same address, it
+//! is deleted first and never changed, because the kernel keeps parts of the old entry. What the
+//! host has from somebody else is never deleted and never changed: deleting its own address would
+//! take its routes, and all that hangs on them. This file writes the requests; `netlink` executes
+//! them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
@@ -19,6 +21,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::messages::Ownership;
 use super::monitor::{Address, Link};
 use super::netlink::{Netlink, Request};
+use crate::model::{Family, Network};
 
 /// IFA_PROTO of every address we install. The kernel's own are 1 to 3; any other number is free.
 pub const TAG: u8 = 0x45;
@@ -27,7 +30,8 @@ pub const TAG: u8 = 0x45;
 /// are left alone.
 ///
 /// # Errors
-/// The first refusal; what was installed until then stays, and ends with its lease.
+/// The first refusal; what was installed until then stays, and ends with its lease. Nothing is done
+/// where an address is the host's own.
 pub fn install(
     netlink: &mut Netlink,
     (ifindex, link): (u32, &Link),
@@ -41,15 +45,18 @@ pub fn install(
         if ownership == Ownership::Owner && is_of_host(link, address) {
             continue;
         }
-        for found in link
-            .addresses
-            .iter()
-            .filter(|found| found.address == address)
-        {
-            if !is_ours(found) {
-                requests.push(deletion(ifindex, found.address, found.prefix_len));
-                subjects.push((Verb::Delete, address));
-            }
+        if let Some(found) = in_the_way(link, address) {
+            let prefix_len = found.prefix_len;
+            return Err(Refusal::OfHost {
+                address,
+                prefix_len,
+            });
+        }
+        let leftover =
+            |found: &&Address| found.address == address && found.protocol == TAG && !is_ours(found);
+        for found in link.addresses.iter().filter(leftover) {
+            requests.push(deletion(ifindex, found.address, found.prefix_len));
+            subjects.push((Verb::Delete, address));
         }
         requests.push(installation(ifindex, address, lease));
         subjects.push((Verb::Install, address));
@@ -81,6 +88,23 @@ pub fn is_ours(found: &Address) -> bool {
         && found.flags.contains(AddressFlags::Noprefixroute)
 }
 
+/// Returns whether a link has an address as we install it.
+pub fn is_installed(link: &Link, address: IpAddr) -> bool {
+    let ours = |found: &Address| found.address == address && is_ours(found);
+    link.addresses.iter().any(ours)
+}
+
+/// Returns the entry of the host that an installation would change: an IPv6 address has one entry,
+/// an IPv4 address one for each prefix length.
+fn in_the_way(link: &Link, address: IpAddr) -> Option<&Address> {
+    let replaced = match address {
+        IpAddr::V4(_) => !is_installed(link, address),
+        IpAddr::V6(_) => true,
+    };
+    let foreign = |found: &&Address| found.address == address && found.protocol != TAG;
+    link.addresses.iter().find(foreign).filter(|_| replaced)
+}
+
 /// Returns whether a link has an address from somebody else.
 pub fn is_of_host(link: &Link, address: IpAddr) -> bool {
     let foreign = |found: &&Address| found.address == address && found.protocol != TAG;
@@ -90,9 +114,7 @@ pub fn is_of_host(link: &Link, address: IpAddr) -> bool {
 /// Returns whether a link has every one of these addresses as ours; an owner's may be the host's.
 pub fn all_installed(link: &Link, addresses: &[IpAddr], ownership: Ownership) -> bool {
     addresses.iter().all(|address| {
-        let ours = |found: &Address| found.address == *address && is_ours(found);
-        link.addresses.iter().any(ours)
-            || ownership == Ownership::Owner && is_of_host(link, *address)
+        is_installed(link, *address) || ownership == Ownership::Owner && is_of_host(link, *address)
     })
 }
 
@@ -108,6 +130,14 @@ pub enum Refusal {
         address: IpAddr,
         /// Why.
         source: io::Error,
+    },
+    /// The host has the address from somebody else.
+    #[error("{address}/{prefix_len} is an address of the host itself")]
+    OfHost {
+        /// Which address.
+        address: IpAddr,
+        /// The length of its prefix.
+        prefix_len: u8,
     },
     /// The kernel did not answer.
     #[error("no answer from netlink")]
@@ -199,7 +229,7 @@ fn bare(ifindex: u32, address: IpAddr, prefix_len: u8) -> AddressMessage {
 
 /// The kernel counts in seconds: rounded up, so that a renewal every quarter of the lease is in
 /// time.
-fn lease_seconds(lease: Duration) -> u32 {
+pub(super) fn lease_seconds(lease: Duration) -> u32 {
     let whole = lease.as_secs() + u64::from(lease.subsec_nanos() > 0);
     u32::try_from(whole).unwrap_or(u32::MAX - 1).max(1)
 }
@@ -211,36 +241,59 @@ fn full_len(address: IpAddr) -> u8 {
     }
 }
 
+/// What a virtual router asks of the source of its advertisements.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its addresses, of one family.
+    pub addresses: &'a [IpAddr],
+    /// To whom they go one by one; empty: to the group.
+    pub peers: &'a [IpAddr],
+    /// An owner may use its own `addresses` when the link has no other.
+    pub ownership: Ownership,
+    /// The source as it is now.
+    pub in_use: Option<IpAddr>,
+}
+
 /// Chooses the source of advertisements among the addresses of a link, leaving out every virtual
-/// address, but for an owner's own `addresses` when the link has no other.
+/// address, but for an owner's own when the link has no other.
 ///
-/// IPv4: an address in whose network the first of `addresses` lies, or else any. IPv6: a link-local
-/// address that has passed duplicate detection. Among several the one in use stays, because peers
-/// know us by it; or else it is the first.
-pub fn primary(
-    link: &Link,
-    virtual_addresses: &[IpAddr],
-    addresses: &[IpAddr],
-    ownership: Ownership,
-    in_use: Option<IpAddr>,
-) -> Option<IpAddr> {
-    let kin = *addresses.first()?;
+/// An address that the peers know as one of theirs comes first. IPv4: one in whose network a peer
+/// lies, or without peers the first virtual address, or else any. IPv6: one that has passed
+/// duplicate detection, link-local unless the peers are not. Among several the one in use stays,
+/// because peers know us by it; or else it is the first.
+pub fn primary(link: &Link, virtual_addresses: &[IpAddr], wanted: Wanted<'_>) -> Option<IpAddr> {
+    let first = wanted.addresses.first()?;
+    let kin = match wanted.peers {
+        [] => std::slice::from_ref(first),
+        peers => peers,
+    };
     let moves = |found: &Address| virtual_addresses.contains(&found.address);
     let rank = |found: &&Address| {
-        let related = match (found.address, kin) {
-            (IpAddr::V4(address), IpAddr::V4(kin)) => in_network(kin, address, found.prefix_len),
-            (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
+        let network = Network {
+            address: found.address,
+            prefix_len: found.prefix_len,
         };
-        (!moves(found), related, Some(found.address) == in_use)
+        (
+            !moves(found),
+            wanted.peers.contains(&found.address),
+            kin.iter().any(|kin| network.contains(*kin)),
+            Some(found.address) == wanted.in_use,
+        )
     };
-    let is_owned =
-        |found: &Address| ownership == Ownership::Owner && addresses.contains(&found.address);
+    let is_owned = |found: &Address| {
+        wanted.ownership == Ownership::Owner && wanted.addresses.contains(&found.address)
+    };
     let usable = |found: &&Address| {
         found.protocol != TAG
             && (!moves(found) || is_owned(found))
-            && match kin {
-                IpAddr::V4(_) => found.address.is_ipv4(),
-                IpAddr::V6(_) => is_usable_link_local(found),
+            && Family::of(found.address) == Family::of(*first)
+            && is_usable(found)
+            && match first {
+                IpAddr::V4(_) => true,
+                IpAddr::V6(_) => {
+                    is_link_local(found.address)
+                        == wanted.peers.iter().all(|peer| is_link_local(*peer))
+                }
             }
     };
     // Of equals `max_by_key` takes the last.
@@ -248,22 +301,18 @@ pub fn primary(
     best.map(|found| found.address)
 }
 
-fn in_network(one: Ipv4Addr, other: Ipv4Addr, prefix_len: u8) -> bool {
-    let mask = u32::MAX
-        .checked_shl(32 - u32::from(prefix_len.min(32)))
-        .unwrap_or(0);
-    one.to_bits() & mask == other.to_bits() & mask
+/// Returns whether an address is only unique on its link.
+pub const fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
 }
 
-fn is_usable_link_local(found: &Address) -> bool {
-    let link_local = match found.address {
-        IpAddr::V6(address) => Ipv6Addr::is_unicast_link_local(&address),
-        IpAddr::V4(_) => false,
-    };
+fn is_usable(found: &Address) -> bool {
     let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed;
     // An optimistic address may be used although it is still tentative.
-    link_local
-        && (!found.flags.intersects(unusable) || found.flags.contains(AddressFlags::Optimistic))
+    !found.flags.intersects(unusable) || found.flags.contains(AddressFlags::Optimistic)
 }
 
 #[cfg(test)]
@@ -295,7 +344,16 @@ mod tests {
             .iter()
             .map(|text| text.parse().unwrap())
             .collect();
-        primary(link, &all, &all, Ownership::Lease, None)
+        primary(link, &all, lease(&all, &[]))
+    }
+
+    fn lease<'a>(addresses: &'a [IpAddr], peers: &'a [IpAddr]) -> Wanted<'a> {
+        Wanted {
+            addresses,
+            peers,
+            ownership: Ownership::Lease,
+            in_use: None,
+        }
     }
 
     const NONE: AddressFlags = AddressFlags::empty();
@@ -349,7 +407,11 @@ mod tests {
         let two = address("fe80::2", 64, NONE, 3);
         let kin = ["fe80::112:33".parse().unwrap()];
         let in_use = Some(one.address);
-        let choose = |link: &Link| primary(link, &kin, &kin, Ownership::Lease, in_use);
+        let wanted = Wanted {
+            in_use,
+            ..lease(&kin, &[])
+        };
+        let choose = |link: &Link| primary(link, &kin, wanted);
         assert_eq!(choose(&link(vec![two, one])), in_use, "peers know us by it");
         let choice = choose(&link(vec![two]));
         assert_eq!(choice, Some(two.address), "unless it is gone");
@@ -361,13 +423,11 @@ mod tests {
         let other = address("192.0.2.7", 24, NONE, 0);
         let choose = |addresses, ownership| {
             let virtual_addresses = [own.address];
-            primary(
-                &link(addresses),
-                &virtual_addresses,
-                &virtual_addresses,
+            let wanted = Wanted {
                 ownership,
-                None,
-            )
+                ..lease(&virtual_addresses, &[])
+            };
+            primary(&link(addresses), &virtual_addresses, wanted)
         };
         assert_eq!(
             choose(vec![own], Ownership::Lease),
@@ -385,6 +445,87 @@ mod tests {
             Some(other.address),
             "peers tell two owners apart by it"
         );
+    }
+
+    /// What keepalived calls `unicast_src_ip`.
+    #[test]
+    fn own_address_among_the_peers_is_the_source() {
+        let virtual_addresses = ["192.0.2.100".parse().unwrap()];
+        let choose = |peers: &[&str], addresses| {
+            let peers: Vec<IpAddr> = peers.iter().map(|text| text.parse().unwrap()).collect();
+            let wanted = Wanted {
+                in_use: Some([192, 0, 2, 1].into()),
+                ..lease(&virtual_addresses, &peers)
+            };
+            primary(&link(addresses), &virtual_addresses, wanted)
+        };
+        let own = || {
+            vec![
+                address("192.0.2.1", 24, NONE, 0),
+                address("192.0.2.11", 24, NONE, 0),
+                address("198.51.100.7", 24, NONE, 0),
+            ]
+        };
+        let known = choose(&["192.0.2.11", "192.0.2.12"], own());
+        assert_eq!(
+            known,
+            Some([192, 0, 2, 11].into()),
+            "not the first, nor the one in use"
+        );
+        let near = choose(&["198.51.100.8"], own());
+        assert_eq!(
+            near,
+            Some([198, 51, 100, 7].into()),
+            "else in the network of a peer"
+        );
+        let far = choose(&["203.0.113.8"], own());
+        assert_eq!(far, Some([192, 0, 2, 1].into()), "else the one in use");
+    }
+
+    #[test]
+    fn source_for_peers_that_are_not_link_local_is_not_either() {
+        let link = link(vec![
+            address("fe80::3", 64, NONE, 3),
+            address("2001:db8::9", 64, AddressFlags::Tentative, 0),
+            address("2001:db8::1", 64, NONE, 0),
+            address("2001:db8::100", 128, NONE, TAG),
+        ]);
+        let addresses = [
+            "fe80::112:33".parse().unwrap(),
+            "2001:db8::100".parse().unwrap(),
+        ];
+        let choose = |peer: &str| {
+            let peers = [peer.parse().unwrap()];
+            primary(&link, &addresses, lease(&addresses, &peers))
+        };
+        assert_eq!(choose("2001:db8::2"), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(choose("fe80::2"), Some("fe80::3".parse().unwrap()));
+    }
+
+    #[test]
+    fn entry_of_the_host_is_in_the_way_unless_ours_stands_beside_it() {
+        let (host, ours) = (
+            "192.0.2.100",
+            address("192.0.2.100", 32, AddressFlags::Noprefixroute, TAG),
+        );
+        let address_of = |text: &str| text.parse::<IpAddr>().unwrap();
+        for prefix_len in [24, 32] {
+            let own = address(host, prefix_len, NONE, 0);
+            let found = in_the_way(&link(vec![own]), address_of(host)).copied();
+            assert_eq!(
+                found,
+                Some(own),
+                "also a bare one: nobody knows whose it is"
+            );
+        }
+        let both = link(vec![address(host, 24, NONE, 0), ours]);
+        assert_eq!(
+            in_the_way(&both, address_of(host)),
+            None,
+            "of IPv4 there may be two"
+        );
+        let leftover = link(vec![address(host, 24, NONE, TAG)]);
+        assert_eq!(in_the_way(&leftover, address_of(host)), None, "ours may go");
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! | the interface | `arp_announce` 2 | it would ask with a virtual address as the sender, and its own hardware address |
 //! | the macvlan | `arp_ignore` 1 | a macvlan would answer for the addresses of the interface and of its siblings |
 //! | the macvlan | `rp_filter` 2 | replies leave by the interface; loose wins over a strict `all.rp_filter` |
-//! | the macvlan | `forwarding` 0, `accept_ra` 0, ... | it serves an address, it is not a second way into the network |
+//! | the macvlan | `forwarding` as the interface while Active, else 0 | others may have a virtual address as their gateway |
+//! | the macvlan | `accept_ra` 0, ... | it serves an address, it is not a second way into the network |
 //!
 //! The interface's settings are put back when its last macvlan goes; a crash cannot lose them, see
 //! `macvlan`.
@@ -144,12 +145,41 @@ fn settle(interface: &str, macvlan: &str, family: Family) -> Result<(), String> 
             }
         }
         Family::Ipv6 => {
+            // Nothing of IPv4 is there to be a gateway.
+            write("ipv4", macvlan, "forwarding", 0)?;
             for (setting, value) in MACVLAN_IPV6 {
                 write("ipv6", macvlan, setting, value)?;
             }
         }
     }
     Ok(())
+}
+
+/// Has a macvlan forward as an interface does, or not at all.
+///
+/// The kernel sets all interfaces when the setting of the whole machine changes, ours as well.
+pub(super) fn set_forwarding(
+    macvlan: &str,
+    family: Family,
+    like: Option<&str>,
+) -> Result<(), String> {
+    let family = match family {
+        Family::Ipv4 => "ipv4",
+        Family::Ipv6 => "ipv6",
+    };
+    let wanted = match like {
+        Some(interface) => read(family, interface, "forwarding")?,
+        None => 0,
+    };
+    if read(family, macvlan, "forwarding")? != wanted {
+        write(family, macvlan, "forwarding", wanted)?;
+    }
+    Ok(())
+}
+
+/// Returns whether the machine is a router on the link of an interface, for IPv6.
+pub(super) fn is_ipv6_router(interface: &str) -> bool {
+    read("ipv6", interface, "forwarding").is_ok_and(|forwarding| forwarding > 0)
 }
 
 /// What an interface had before us.
@@ -239,19 +269,13 @@ const ALIAS: &str = "evenkeel ";
 /// Of the interface, in the order of [`Originals`].
 const INTERFACE: [(&str, u8); 2] = [("arp_ignore", 1), ("arp_announce", 2)];
 /// Of every macvlan: one with IPv6 addresses would answer ARP as well.
-const MACVLAN_IPV4: [(&str, u8); 4] = [
-    ("arp_ignore", 1),
-    ("arp_announce", 2),
-    ("rp_filter", 2),
-    ("forwarding", 0),
-];
+const MACVLAN_IPV4: [(&str, u8); 3] = [("arp_ignore", 1), ("arp_announce", 2), ("rp_filter", 2)];
 /// `addr_gen_mode` 1 is none: no address is ever made from a virtual MAC (RFC 9568 §7.4).
-const MACVLAN_IPV6: [(&str, u8); 5] = [
+const MACVLAN_IPV6: [(&str, u8); 4] = [
     ("addr_gen_mode", 1),
     ("accept_ra", 0),
     ("accept_dad", 0),
     ("router_solicitations", 0),
-    ("forwarding", 0),
 ];
 
 #[cfg(test)]

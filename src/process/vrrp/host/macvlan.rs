@@ -114,7 +114,8 @@ pub fn delete(netlink: &mut Netlink, ifindex: u32) -> io::Result<()> {
 }
 
 const PREFIX_V4: &str = "ek4.";
-const PREFIX_V6: &str = "ek6.";
+/// How the names of macvlans with IPv6 addresses begin.
+pub(super) const PREFIX_V6: &str = "ek6.";
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail by panicking")]

@@ -16,10 +16,15 @@ use crate::model::VirtualAddress;
 pub struct RouterSpec {
     /// The interface of its link.
     pub interface: String,
+    /// The interface that has the addresses.
+    pub address_interface: String,
     /// Its addresses are on a macvlan with this hardware address.
     pub virtual_mac: Option<VirtualMac>,
     /// All of one family, at least one.
     pub addresses: Arc<[VirtualAddress]>,
+    /// To whom its advertisements go one by one; empty: to the group. An address of the host's own
+    /// among them is their source.
+    pub peers: Arc<[IpAddr]>,
     /// Its addresses may be the host's own: those are left where they are.
     pub ownership: Ownership,
     /// What is sent to its addresses is dropped.
@@ -31,7 +36,7 @@ pub struct RouterSpec {
 /// Whether addresses that somebody else has given the host are in our way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// We install every address, as a lease; another entry of the same address is replaced.
+    /// We install every address, as a lease; one that the host itself has keeps us from it.
     Lease,
     /// The virtual router owns its addresses (RFC 9568 §1.7): what the host has is neither replaced
     /// nor removed, but suppressed while it is not Active.
@@ -157,7 +162,10 @@ pub struct RouterLink {
     pub outlet: Option<Outlet>,
     /// Whether advertisements can be sent, and from where.
     pub state: LinkState,
-    /// Every address of this host but virtual ones: packets from there are our own.
+    /// Why they cannot, for people, with what can be done; `None` where they can.
+    pub why: Option<String>,
+    /// Every address of this host but virtual ones: packets from there are our own. Link-local ones
+    /// are those of its own link alone: on another they say nothing (RFC 4007 §6).
     pub local: Arc<[IpAddr]>,
 }
 
@@ -166,7 +174,7 @@ impl RouterLink {
     pub const fn primary(&self) -> Option<IpAddr> {
         match self.state {
             LinkState::Up { primary } => Some(primary),
-            LinkState::Down => None,
+            LinkState::Down | LinkState::NoSource => None,
         }
     }
 }
@@ -180,6 +188,17 @@ pub struct Outlet {
     pub ifindex: u32,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// What neighbors are told of it.
+    pub node: Node,
+}
+
+/// Whether a machine forwards on a link, for IPv6 (RFC 4861 §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// It does: the router flag is set.
+    Router,
+    /// It does not.
+    Host,
 }
 
 /// Writes a byte; a full buffer wakes as well.

@@ -5,8 +5,8 @@
 //! addresses, and nothing of VRRP. It never decides by itself that an address belongs here: one
 //! that was removed by somebody else is reported, and put back by command.
 //!
-//! Read `monitor` (what the host has), `addresses` (what we install), `attachment` and `macvlan`
-//! (where), `suppression` and `accept_mode` (nftables), then `netlink`.
+//! Read `monitor` (what the host has), `addresses` and `routes` (what we install), `attachment` and
+//! `macvlan` (where), `suppression` and `accept_mode` (nftables), then `netlink`.
 
 pub mod accept_mode;
 pub mod addresses;
@@ -14,8 +14,8 @@ pub mod macvlan;
 pub mod monitor;
 pub mod netlink;
 pub mod nftables;
+pub mod routes;
 mod attachment;
-mod gateways;
 pub mod neighbor_suppression;
 mod messages;
 mod thread;
@@ -28,9 +28,11 @@ use std::time::{Duration, Instant};
 
 pub use self::macvlan::VirtualMac;
 pub use self::messages::{
-    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec, What,
+    Acceptance, Answer, Command, Event, Leftovers, Node, Outlet, Ownership, RouterLink, RouterSpec,
+    What,
 };
 use self::messages::{clear, wake};
+use super::gateways;
 use super::routers::Routers;
 use crate::config::GatewayConfig;
 
@@ -62,7 +64,12 @@ impl Host {
             end.set_nonblocking(true)?;
         }
         if !gateways.is_empty() {
-            gateways::start(gateways, report.clone(), wake.try_clone()?)?;
+            let (report, wake) = (report.clone(), wake.try_clone()?);
+            gateways::start(gateways, move |label, there| {
+                let heard = report.send(Event::Gateway { label, there }).is_ok();
+                messages::wake(&wake);
+                heard
+            })?;
         }
         let line = thread::Line {
             commands: to_do,

@@ -50,16 +50,30 @@ impl Tables {
         (family, table, set): (u8, &str, &str),
         addresses: &[IpAddr],
     ) -> io::Result<()> {
-        if addresses.is_empty() {
+        let keys: Vec<Vec<u8>> = addresses.iter().map(|address| octets(*address)).collect();
+        self.change_keys(change, (family, table, set), &keys)
+    }
+
+    /// Adds keys of any kind to a set, or takes them out; none at all is no transaction.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or does not answer.
+    pub fn change_keys(
+        &mut self,
+        change: Change,
+        (family, table, set): (u8, &str, &str),
+        keys: &[Vec<u8>],
+    ) -> io::Result<()> {
+        if keys.is_empty() {
             return Ok(());
         }
         let mut body = Attributes::default();
         body.text(1, table);
         body.text(2, set);
         body.nest(3, |elements| {
-            for address in addresses {
+            for key in keys {
                 elements.nest(LIST_ELEM, |element| {
-                    element.nest(1, |key| key.bytes(1, &octets(*address)))
+                    element.nest(1, |value| value.bytes(1, key))
                 });
             }
         });
@@ -156,7 +170,8 @@ pub struct Set {
     pub name: &'static str,
     /// Its number within the transaction, from 1.
     pub id: u32,
-    /// The type that nft(8) shows for its keys: 7 for IPv4 addresses, 8 for IPv6.
+    /// The type that nft(8) shows for its keys: 7 for IPv4 addresses, 8 for IPv6, 41 for names of
+    /// interfaces.
     pub key_type: u32,
     /// The length of a key in bytes.
     pub key_len: u32,

@@ -1,32 +1,35 @@
 //! The loop of the host thread: commands first, then what the kernel says, then what follows from
 //! it.
 
-use std::collections::BTreeSet;
+mod forwarding;
+mod links;
+mod router;
+
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
+use self::forwarding::Forwarding;
+use self::links::Moving;
+use self::router::{Held, Router};
 use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
 use super::addresses::{self, Refusal};
 use super::attachment;
-use super::macvlan::VirtualMac;
 use super::messages::{
-    Acceptance, Answer, Command, Event, Leftovers, Outlet, Ownership, RouterLink, RouterSpec, What,
-    clear, wake,
+    Acceptance, Answer, Command, Event, Leftovers, Ownership, RouterSpec, What, clear, wake,
 };
-use super::monitor::{Link, Monitor, View};
+use super::monitor::{Link, Monitor};
 use super::neighbor_suppression::NeighborSuppression;
 use super::netlink::Netlink;
-use crate::logic::vrrp::LinkState;
+use super::routes;
 use crate::model::Chain;
 
 /// The host thread's end of the queues.
@@ -64,7 +67,6 @@ struct Worker<'a> {
     routers: Routers<Router>,
     /// Those that are followed, each with what was last said of its carrier.
     carriers: Vec<(String, Option<bool>)>,
-    virtual_addresses: Vec<IpAddr>,
     netlink: Netlink,
     monitor: Monitor,
     /// `None` where the kernel does not let us.
@@ -72,65 +74,9 @@ struct Worker<'a> {
     /// What is sent to these is dropped, or why that cannot be done; `None` where nobody asks for
     /// it.
     accept_mode: Option<Result<AcceptMode, String>>,
-}
-
-/// A virtual router as the host has it.
-struct Router {
-    interface: String,
-    virtual_mac: Option<VirtualMac>,
-    addresses: Vec<IpAddr>,
-    ownership: Ownership,
-    acceptance: Acceptance,
-    held: Held,
-    /// The last that was reported.
-    link: Option<RouterLink>,
-    /// Why it has no place, as last reported.
-    no_attachment: Option<String>,
-}
-
-impl Router {
-    fn new(spec: &RouterSpec) -> Self {
-        Self {
-            addresses: spec
-                .addresses
-                .iter()
-                .map(|virtual_| virtual_.address)
-                .collect(),
-            interface: spec.interface.clone(),
-            virtual_mac: spec.virtual_mac,
-            ownership: spec.ownership,
-            acceptance: spec.acceptance,
-            held: Held::Absent,
-            link: None,
-            no_attachment: None,
-        }
-    }
-
-    /// Returns where its addresses belong, if that is there.
-    fn place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
-        attachment::find(view, &self.interface, self.virtual_mac)
-    }
-
-    /// Returns those of its addresses that the host has from somebody else, and that stay: it is
-    /// their owner.
-    fn own_of_host(&self, view: &View) -> Vec<IpAddr> {
-        let place = match self.ownership {
-            Ownership::Lease => None,
-            Ownership::Owner => self.place(view),
-        };
-        let addresses = self.addresses.iter().copied();
-        let kept =
-            |address: &IpAddr| place.is_some_and(|(_, link)| addresses::is_of_host(link, *address));
-        addresses.filter(kept).collect()
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Held {
-    Absent,
-    Present,
-    /// Present, but lost to somebody else; reported, and not again until the next installation.
-    Lost,
+    forwarding: Forwarding,
+    /// What nobody tells us of is looked at again then.
+    look_at: Instant,
 }
 
 impl<'a> Worker<'a> {
@@ -150,17 +96,13 @@ impl<'a> Worker<'a> {
         };
         let keep = specs.map(|(_, spec)| spec.leftovers);
         let routers = specs.map(|(_, spec)| Router::new(spec));
-        let virtual_addresses: BTreeSet<IpAddr> = routers
-            .values()
-            .flat_map(|router| router.addresses.iter().copied())
-            .collect();
-        let virtual_addresses = virtual_addresses.into_iter().collect();
         let mut worker = Self {
             line,
             accept_mode: refuse(&routers),
+            forwarding: Forwarding::open(routers.values()),
+            look_at: Instant::now(),
             routers,
             carriers: interfaces.into_iter().map(|name| (name, None)).collect(),
-            virtual_addresses,
             netlink,
             monitor,
             suppression,
@@ -277,7 +219,7 @@ impl<'a> Worker<'a> {
             if !open {
                 return Ok(());
             }
-            let changed = self.monitor.catch_up(&mut self.netlink)?;
+            let changed = self.monitor.catch_up(&mut self.netlink)? | self.look_again();
             if changed
                 || self
                     .routers
@@ -292,6 +234,19 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Settings of the kernel change without a word.
+    fn look_again(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.look_at {
+            return false;
+        }
+        self.look_at = now + LOOK_INTERVAL;
+        for router in self.routers.values() {
+            self.forwarding.settle(router, self.monitor.view());
+        }
+        true
+    }
+
     fn execute(&mut self, command: Command) -> io::Result<()> {
         let answer = Answer {
             router: command.router,
@@ -303,7 +258,6 @@ impl<'a> Worker<'a> {
                 self.monitor.catch_up(&mut self.netlink)?;
                 match self.apply(command, lease) {
                     Ok(()) => {
-                        self.routers[command.router].held = Held::Present;
                         self.end_suppression(command.router);
                         Event::Applied(answer)
                     }
@@ -319,10 +273,7 @@ impl<'a> Worker<'a> {
                 Event::Renewed(answer)
             }
             What::Renew(lease) => match self.apply(command, lease) {
-                Ok(()) => {
-                    self.routers[command.router].held = Held::Present;
-                    Event::Renewed(answer)
-                }
+                Ok(()) => Event::Renewed(answer),
                 Err(what) => Event::ApplyFailed(answer, what),
             },
             What::Suppress => return self.begin_suppression(command.router),
@@ -336,13 +287,13 @@ impl<'a> Worker<'a> {
     }
 
     /// Installs or renews.
-    fn apply(&mut self, command: Command, lease: std::time::Duration) -> Result<(), String> {
+    fn apply(&mut self, command: Command, lease: Duration) -> Result<(), String> {
         if Instant::now() > command.not_after {
             return Err("the host thread was late".into());
         }
         let router = &self.routers[command.router];
         let Some((ifindex, link)) = router.place(self.monitor.view()) else {
-            return Err(format!("no interface {}", router.interface));
+            return Err(format!("no interface {}", router.address_interface));
         };
         if let (Acceptance::Refuse, Some(Err(_))) = (router.acceptance, &self.accept_mode) {
             // What was in the way may be gone.
@@ -353,18 +304,8 @@ impl<'a> Worker<'a> {
                 "accept: false needs nftables, which refuses: {why}"
             ));
         }
-        if let (Some(_), Some((_, parent))) = (
-            router.virtual_mac,
-            self.monitor.view().named(&router.interface),
-        ) {
-            let own = |address: &&IpAddr| addresses::is_of_host(parent, **address);
-            if let Some(address) = router.addresses.iter().find(own) {
-                let interface = &router.interface;
-                return Err(format!(
-                    "{address} is an address of {interface} itself, which answers for it with its own \
-                     hardware address: take it away there, or leave out virtual_mac"
-                ));
-            }
+        if let Some(hindrance) = links::conflict_with_host(router, self.monitor.view()) {
+            return Err(hindrance.explain(&router.address_interface));
         }
         let outcome = addresses::install(
             &mut self.netlink,
@@ -373,7 +314,45 @@ impl<'a> Worker<'a> {
             router.ownership,
             lease,
         );
-        outcome.map_err(|refusal| explain(&refusal))
+        outcome.map_err(|refusal| explain(&refusal))?;
+        self.connect_networks(command.router, ifindex, lease);
+        self.routers[command.router].held = Held::Present;
+        self.forwarding
+            .settle(&self.routers[command.router], self.monitor.view());
+        Ok(())
+    }
+
+    /// Without these routes the addresses answer those who need none: that is better than nothing.
+    fn connect_networks(&mut self, id: RouterId, ifindex: u32, lease: Duration) {
+        let routes = self.routers[id].routes(self.monitor.view());
+        let outcome = routes::install(&mut self.netlink, ifindex, &routes, lease);
+        let router = &mut self.routers[id];
+        let why = outcome.err().map(|error| error.to_string());
+        if let (Some(error), true) = (&why, router.no_route != why) {
+            let interface = &router.interface;
+            warn!(%interface, %error, "no route to the network of a virtual address");
+        }
+        router.no_route = why;
+    }
+
+    /// Takes the routes away that no other virtual router on the same link needs.
+    fn disconnect_networks(&mut self, id: RouterId, ifindex: u32) {
+        let view = self.monitor.view();
+        let on_link = |router: &Router| {
+            router
+                .place(view)
+                .is_some_and(|(place, _)| place == ifindex)
+        };
+        let others = self.routers.iter().filter(|(other, router)| {
+            *other != id && router.held != Held::Absent && on_link(router)
+        });
+        let needed: Vec<_> = others.flat_map(|(_, router)| router.routes(view)).collect();
+        let mut routes = self.routers[id].routes(view);
+        routes.retain(|route| !needed.iter().any(|other| other.is_of_same_network(route)));
+        if let Err(error) = routes::remove(&mut self.netlink, ifindex, &routes) {
+            let interface = &self.routers[id].interface;
+            warn!(%interface, %error, "routes end with their lease only");
+        }
     }
 
     fn begin_suppression(&mut self, id: RouterId) -> io::Result<()> {
@@ -413,6 +392,8 @@ impl<'a> Worker<'a> {
 
     fn remove(&mut self, id: RouterId) {
         self.routers[id].held = Held::Absent;
+        self.forwarding
+            .settle(&self.routers[id], self.monitor.view());
         let router = &self.routers[id];
         let view = self.monitor.view();
         let own = router.own_of_host(view);
@@ -422,6 +403,7 @@ impl<'a> Worker<'a> {
             if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased) {
                 warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
             }
+            self.disconnect_networks(id, ifindex);
         }
         self.end_suppression(id);
         self.suppress_own(id);
@@ -475,43 +457,13 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Reports the links that are not as they were last reported.
     fn report_links(&mut self) {
         self.report_carriers();
         let view = self.monitor.view();
-        let local: Arc<[IpAddr]> = view
-            .links()
-            .flat_map(|(_, link)| link.addresses.iter())
-            .filter(|found| {
-                found.protocol != addresses::TAG && !self.virtual_addresses.contains(&found.address)
-            })
-            .map(|found| found.address)
-            .collect();
+        let moving = Moving::of(self.routers.values());
         for (id, router) in self.routers.iter_mut() {
-            let interface = view.named(&router.interface);
-            let place = router.place(view).filter(|(_, link)| link.up);
-            let primary = interface.filter(|(_, link)| link.up).and_then(|(_, link)| {
-                let in_use = router.link.as_ref().and_then(RouterLink::primary);
-                addresses::primary(
-                    link,
-                    &self.virtual_addresses,
-                    &router.addresses,
-                    router.ownership,
-                    in_use,
-                )
-            });
-            let primary = primary.filter(|_| place.is_some() && router.no_attachment.is_none());
-            let link = RouterLink {
-                ifindex: interface.map(|(ifindex, _)| ifindex),
-                outlet: router.place(view).and_then(|(ifindex, link)| {
-                    Some(Outlet {
-                        interface: link.name.clone(),
-                        ifindex,
-                        mac: link.mac?,
-                    })
-                }),
-                state: primary.map_or(LinkState::Down, |primary| LinkState::Up { primary }),
-                local: Arc::clone(&local),
-            };
+            let link = links::describe(router, view, &moving);
             if router.link.as_ref() != Some(&link) {
                 router.link = Some(link.clone());
                 self.line.report(Event::Link { router: id, link });
@@ -563,9 +515,17 @@ fn explain(refusal: &Refusal) -> String {
         } if source.raw_os_error() == Some(libc::EACCES) => {
             format!("{text}; is IPv6 disabled on the interface (net.ipv6.conf.*.disable_ipv6)?")
         }
+        Refusal::OfHost {
+            address,
+            prefix_len,
+        } => format!(
+            "{text}: `ip address del {address}/{prefix_len}` where it is left over, or `owner: true`"
+        ),
         Refusal::Address { .. } | Refusal::Suppression(_) => text,
     }
 }
 
+/// How late a changed setting of the kernel is noticed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Nothing needs the thread that often; but no wait is without an end.
 const TURN_MAX_MS: u16 = 1000;

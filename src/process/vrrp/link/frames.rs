@@ -21,7 +21,7 @@ use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv6::MutableIpv6Packet;
 use socket2::{Domain, Socket, Type};
 
-use crate::process::vrrp::host::Outlet;
+use crate::process::vrrp::host::{Node, Outlet};
 
 /// A hardware address of Ethernet.
 pub type Mac = [u8; 6];
@@ -117,6 +117,7 @@ impl Announcers {
 /// Sends announcements on one interface.
 pub struct Announcer {
     mac: Mac,
+    node: Node,
     sender: Box<dyn DataLinkSender>,
 }
 
@@ -146,7 +147,11 @@ impl Announcer {
             ..datalink::Config::default()
         };
         match datalink::channel(&place, config)? {
-            datalink::Channel::Ethernet(sender, _receiver) => Ok(Self { mac, sender }),
+            datalink::Channel::Ethernet(sender, _receiver) => Ok(Self {
+                mac,
+                node: outlet.node,
+                sender,
+            }),
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
     }
@@ -158,7 +163,9 @@ impl Announcer {
     pub fn announce(&mut self, address: IpAddr) -> io::Result<()> {
         match address {
             IpAddr::V4(address) => self.send(&gratuitous_arp(self.mac, address)),
-            IpAddr::V6(address) => self.send(&unsolicited_advertisement(self.mac, address)),
+            IpAddr::V6(address) => {
+                self.send(&unsolicited_advertisement(self.mac, self.node, address))
+            }
         }
     }
 
@@ -193,13 +200,13 @@ pub fn gratuitous_arp(mac: Mac, address: Ipv4Addr) -> [u8; ARP_FRAME_LEN] {
 }
 
 /// Builds an unsolicited neighbor advertisement to all nodes, from the address itself, with
-/// Override and the target's link-layer address (RFC 9568 §6.4.1, RFC 4861 §7.2.6). Not from a
-/// router: the daemon does not route.
+/// Override and the target's link-layer address (RFC 9568 §6.4.1, RFC 4861 §7.2.6), and as from a
+/// router where the interface forwards: without the flag, hosts would drop it as their gateway.
 ///
 /// ```text
 /// Ethernet 14 | IPv6 40, hop limit 255 | neighbor advertisement 24 | option 2: link-layer address 8 | 86 bytes
 /// ```
-pub fn unsolicited_advertisement(mac: Mac, address: Ipv6Addr) -> [u8; NA_FRAME_LEN] {
+pub fn unsolicited_advertisement(mac: Mac, node: Node, address: Ipv6Addr) -> [u8; NA_FRAME_LEN] {
     let mut frame = [0; NA_FRAME_LEN];
     let (head, message) = frame.split_at_mut(ETHERNET_LEN + IPV6_LEN);
     ethernet(
@@ -221,7 +228,10 @@ pub fn unsolicited_advertisement(mac: Mac, address: Ipv6Addr) -> [u8; NA_FRAME_L
     let mut na = MutableNeighborAdvertPacket::new(message).expect("the frame has room for ICMPv6");
     na.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
     na.set_icmpv6_code(Icmpv6Code(0));
-    na.set_flags(NeighborAdvertFlags::Override);
+    na.set_flags(match node {
+        Node::Router => NeighborAdvertFlags::Router | NeighborAdvertFlags::Override,
+        Node::Host => NeighborAdvertFlags::Override,
+    });
     na.set_target_addr(address);
     na.set_options(&[NdpOption {
         option_type: NdpOptionTypes::TargetLLAddr,
@@ -288,7 +298,7 @@ mod tests {
     #[test]
     fn neighbor_advertisement_overrides_with_a_right_checksum() {
         let address = "2001:db8::100".parse::<Ipv6Addr>().unwrap();
-        let frame = unsolicited_advertisement(MAC, address);
+        let frame = unsolicited_advertisement(MAC, Node::Host, address);
         let parsed = SlicedPacket::from_ethernet(&frame).unwrap();
         let Some(NetSlice::Ipv6(ip)) = parsed.net else {
             panic!("etherparse reads it as IPv6")
@@ -330,5 +340,15 @@ mod tests {
             expected,
             "Override alone, the target, and its link-layer address"
         );
+    }
+
+    /// RFC 9568 §6.4.1 (150): the router flag says whether the machine forwards.
+    #[test]
+    fn neighbor_advertisement_of_a_router_has_the_flag() {
+        let address = "2001:db8::100".parse::<Ipv6Addr>().unwrap();
+        let flags =
+            |node| unsolicited_advertisement(MAC, node, address)[ETHERNET_LEN + IPV6_LEN + 4];
+        assert_eq!(flags(Node::Router), 0xa0, "Router and Override");
+        assert_eq!(flags(Node::Host), 0x20, "Override");
     }
 }

@@ -60,12 +60,8 @@ impl VrrpSocket {
     pub fn open_for_sending(key: SocketKey) -> io::Result<Self> {
         let socket = match key.family {
             Family::Ipv4 => raw_v4(&key)?,
-            Family::Ipv6 => {
-                let socket = raw_v6(&key)?;
-                // The source is a link-local address of the interface below.
-                socket.set_freebind_v6(true)?;
-                socket
-            }
+            // The source is a link-local address of the interface below.
+            Family::Ipv6 => raw_v6(&key)?,
         };
         socket.attach_filter(&[SockFilter::new(BPF_RET, 0, 0, 0)])?;
         Ok(Self {
@@ -297,6 +293,8 @@ fn raw_v6(key: &SocketKey) -> io::Result<Socket> {
     let socket = open_raw(Domain::IPV6, key)?;
     setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
     setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    // An Active whose source has just been taken away says so from there.
+    socket.set_freebind_v6(true)?;
     socket.set_multicast_all_v6(false)?;
     socket.set_multicast_loop_v6(false)?;
     socket.set_multicast_hops_v6(HOP_LIMIT.into())?;

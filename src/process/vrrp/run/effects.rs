@@ -2,9 +2,10 @@
 //!
 //! A virtual router that moves with others is not at rest before its group is.
 
+use std::io;
 use std::time::Instant;
 
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::Process;
 use crate::logic::vrrp::sync_group::{self, GroupCommand};
@@ -31,6 +32,14 @@ impl<S: Supervisor> Process<S> {
         let mut members = self.runtimes[id].sync_group.clone();
         members.push(id);
         members.sort_unstable();
+        let states = members
+            .iter()
+            .map(|member| self.runtimes[*member].machine.member_state());
+        let wholeness = sync_group::wholeness(states);
+        for member in &members {
+            wholeness.apply(&mut self.runtimes[*member].machine, now);
+            self.perform_alone(*member, now);
+        }
         for _ in 0..sync_group::COMMANDS_MAX {
             let states = members
                 .iter()
@@ -75,9 +84,9 @@ impl<S: Supervisor> Process<S> {
             interval: parameters.advertisement_interval,
             addresses: parameters.addresses.clone(),
         };
-        let (Some(link_socket), Some(source)) = (link_socket, runtime.primary()) else {
+        let (Some(link_socket), Some(source)) = (link_socket, runtime.machine.source()) else {
             runtime.send_failures += 1;
-            return;
+            return runtime.note_sent(now, Err(io::ErrorKind::NotConnected.into()));
         };
         let mut outlet = runtime.outlet.take();
         // A macvlan has no neighbors to ask for the hardware address of a peer: unicast leaves by
@@ -94,18 +103,26 @@ impl<S: Supervisor> Process<S> {
             .copied()
             .filter(|peer| *peer != source);
         let group = runtime.config.peers.is_empty().then(|| socket.group());
+        let mut outcome = Ok(());
+        let mut taken = false;
         for destination in group.into_iter().chain(peers) {
             runtime.build(&advertisement, source, destination, &mut self.message);
             match socket.send(source, destination, &self.message) {
-                Ok(()) if priority == Priority::LEAVING => {}
-                Ok(()) => runtime.advertised_at = Some(now),
+                Ok(()) => {
+                    taken = true;
+                    if priority != Priority::LEAVING {
+                        runtime.advertised_at = Some(now);
+                    }
+                }
                 Err(error) => {
                     runtime.send_failures += 1;
-                    debug!(router = %runtime.config.name, %error, "advertisement not sent");
+                    outcome = Err(error);
                 }
             }
         }
         runtime.outlet = outlet;
+        // One peer that cannot be reached says nothing about the others.
+        runtime.note_sent(now, if taken { Ok(()) } else { outcome });
     }
 
     /// Sends announcements that are due, of every virtual router in turn, and no more than fit in

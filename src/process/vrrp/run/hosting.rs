@@ -227,8 +227,10 @@ fn host_spec(router: &VirtualRouterConfig, leftovers: Leftovers) -> RouterSpec {
     };
     RouterSpec {
         interface: router.interface.clone(),
+        address_interface: router.address_interface.clone(),
         virtual_mac: router.virtual_mac.then_some(virtual_mac),
         addresses: router.addresses.clone().into(),
+        peers: router.peers.clone().into(),
         ownership: if router.priority == Priority::OWNER {
             Ownership::Owner
         } else {

@@ -161,11 +161,20 @@ impl<S: Supervisor> Process<S> {
 
     pub(in crate::process::vrrp::run) fn describe(&self) -> Vec<crate::ipc::control::RouterStatus> {
         let now = Instant::now();
-        let describe = |(id, runtime)| {
+        let describe = |(id, runtime): (RouterId, &RouterRuntime)| {
             let unclaimed = self
                 .link_socket_of(id)
                 .map(|link_socket| &self.link_sockets[link_socket].rejections);
-            status::describe(runtime, unclaimed, now)
+            let others = runtime
+                .sync_group
+                .iter()
+                .map(|other| &self.runtimes[*other]);
+            let in_the_way = |other: &RouterRuntime| {
+                let why = status::hindrance(other)?;
+                Some(format!("{}: {why}", other.config.name))
+            };
+            let group = others.filter_map(in_the_way).next();
+            status::describe(runtime, unclaimed, group.as_deref(), now)
         };
         self.runtimes.iter().map(describe).collect()
     }

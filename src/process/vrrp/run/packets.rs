@@ -94,7 +94,14 @@ impl<S: Supervisor> Process<S> {
         link: RouterLink,
         now: Instant,
     ) {
-        let before = std::mem::replace(&mut self.runtimes[id].link, link).outlet;
+        let runtime = &mut self.runtimes[id];
+        let before = std::mem::replace(&mut runtime.link, link);
+        if let Some(why) = runtime.link.why.as_ref()
+            && before.why.as_ref() != Some(why)
+        {
+            warn!(router = %runtime.config.name, cause = %why, "the interface cannot be used");
+        }
+        let before = before.outlet;
         if let Some(outlet) = before
             && !self
                 .runtimes
@@ -135,9 +142,16 @@ impl<S: Supervisor> Process<S> {
         trouble = trouble.or(runtime.open_outlet().err());
         let mut state = runtime.link.state;
         if let Some(error) = trouble {
-            let router = &runtime.config.name;
-            warn!(%router, %error, "the VRRP socket cannot be opened");
-            state = LinkState::Down;
+            // Where the host has not the family, the rest of the group goes on without it.
+            state = match state {
+                LinkState::Up { .. } | LinkState::NoSource => LinkState::NoSource,
+                LinkState::Down => LinkState::Down,
+            };
+            let why = format!("the VRRP socket cannot be opened: {error}");
+            if runtime.link.why.is_none() {
+                warn!(router = %runtime.config.name, %error, "the VRRP socket cannot be opened");
+                runtime.link.why = Some(why);
+            }
             self.open_at = Some(now + OPEN_AGAIN);
         }
         self.runtimes[id].machine.handle_link(now, state);

@@ -31,7 +31,10 @@ fn each_kind_is_warned_of_with_its_source_and_counted_every_time() {
         vrid: bench.router.parameters().vrid,
         priority: Priority::OWNER,
         interval: AdverInterval::MAX,
-        addresses: vec!["2001:db8::1".parse().expect("an address")],
+        addresses: vec![
+            "2001:db8::1".parse().expect("an address"),
+            bench.router.parameters().addresses[0],
+        ],
     };
     let hear = |bench: &mut Bench| {
         bench.router.handle_advertisement(bench.now, source, &odd);

@@ -8,8 +8,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use nix::ifaddrs::getifaddrs;
@@ -21,28 +19,23 @@ use pnet_packet::icmp::{self, IcmpPacket};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tracing::debug;
 
-use super::messages::{Event, wake};
 use crate::config::GatewayConfig;
 use crate::logic::track::gateway::GatewayState;
 
-/// Starts the thread; it ends when nobody listens any more.
+/// Starts the thread. It reports the label of gateways and whether they are there, and ends when
+/// nobody listens any more: then `report` says false.
 ///
 /// # Errors
 /// When the system gives no thread.
 pub(super) fn start(
     gateways: Vec<GatewayConfig>,
-    events: SyncSender<Event>,
-    wake_protocol: UnixStream,
+    report: impl Fn(String, bool) -> bool + Send + 'static,
 ) -> io::Result<()> {
     std::thread::Builder::new()
         .name("evenkeel-gateways".into())
         .spawn(move || {
             let mut asker = Asker::new(gateways);
-            while asker.turn(|event| {
-                let heard = events.send(event).is_ok();
-                wake(&wake_protocol);
-                heard
-            }) {}
+            while asker.turn(&report) {}
         })
         .map(drop)
 }
@@ -93,7 +86,7 @@ impl Asker {
     }
 
     /// Asks those that are due and hears answers; returns whether anybody wants to know.
-    fn turn(&mut self, mut report: impl FnMut(Event) -> bool) -> bool {
+    fn turn(&mut self, report: impl Fn(String, bool) -> bool) -> bool {
         let now = Instant::now();
         for asked in &mut self.gateways {
             if asked.ask_at <= now {
@@ -106,7 +99,7 @@ impl Asker {
         for asked in &mut self.gateways {
             if let Some(there) = asked.state.poll_change() {
                 let label = asked.config.label.clone();
-                if !report(Event::Gateway { label, there }) {
+                if !report(label, there) {
                     return false;
                 }
             }

@@ -1,0 +1,134 @@
+//! What belongs to somebody else: another service with our VRID, the node's own addresses, another
+//! daemon on the host.
+
+use std::time::Duration;
+
+use super::{Site, has, ip, router, stays, wait, wait_for_state};
+
+/// A1: two services that know nothing of each other use one VRID on one link.
+#[test]
+fn a_service_with_our_vrid_takes_nothing_away_and_is_named_with_the_cure() {
+    for version in [2, 3] {
+        let site = Site::new(&["lb1", "other"]);
+        let interval = ["1s", "100ms"][version - 2];
+        let yaml = |priority: u8, address: &str| {
+            format!(
+                "virtual_routers:\n  web: {{interface: eth0, vrid: 51, version: {version}, \
+                 priority: {priority}, addresses: [{address}], advertisement_interval: {interval}}}\n"
+            )
+        };
+        let mut ours = site.start_with("lb1", &yaml(100, "192.0.2.100/24"));
+        wait_for_state(&mut ours, "web/ipv4", "Active");
+        let mut theirs = site.start_with("other", &yaml(150, "192.0.2.200/24"));
+        wait_for_state(&mut theirs, "web/ipv4", "Active");
+        for node in [&mut ours, &mut theirs] {
+            wait(node, "web/ipv4", "a note", |router| {
+                let cure = "uses vrid 51 on eth0 for other addresses than ours: it is another \
+                            service, give one of the two another vrid";
+                router.notes.iter().any(|note| note.contains(cure))
+            });
+        }
+        for (node, name, address) in [
+            (&ours, "lb1", "192.0.2.100"),
+            (&theirs, "other", "192.0.2.200"),
+        ] {
+            assert!(
+                has(site.host(name), address),
+                "version {version}: {name} serves"
+            );
+            let router = router(node, "web/ipv4");
+            let moves = router.counters["active_transitions"];
+            assert_eq!(moves, 1, "version {version}: {name} never stopped");
+        }
+    }
+}
+
+/// S9: the address of the entry is the node's own; once that took all its addresses away.
+#[test]
+fn the_addresses_of_the_node_itself_stay_whatever_the_file_says() {
+    let site = Site::new(&["lb1"]);
+    let host = site.host("lb1");
+    ip(host, "addr add 192.0.2.7/24 dev eth0");
+    let shown = || {
+        let shown = ip(host, "-o addr show dev eth0");
+        let own = shown.lines().filter(|line| !line.contains("proto 0x45"));
+        own.map(|line| {
+            line.split("valid_lft")
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect::<Vec<_>>()
+    };
+    let routes = || ip(host, "route show table all") + &ip(host, "-6 route show table all");
+    let before = (shown(), routes());
+    for (address, family) in [("192.0.2.1/24", "ipv4"), ("'2001:db8::1/64'", "ipv6")] {
+        let mut node = site.start("lb1", &format!("addresses: [{address}]"));
+        let name = format!("web/{family}");
+        wait(&mut node, &name, "a reason", |router| {
+            router
+                .priority_reason
+                .contains("is an address of eth0 itself")
+                && router.priority_reason.contains("owner: true")
+        });
+        stays("it takes no part", Duration::from_secs(1), || {
+            router(&node, &name).state == "Initialize"
+        });
+        node.stop(super::PATIENCE).unwrap();
+        assert_eq!((shown(), routes()), before, "as it was, with its routes");
+    }
+    // It is taken away by whoever gave it, and the virtual router takes part.
+    let mut node = site.start("lb1", "addresses: [192.0.2.7/24]");
+    wait_for_state(&mut node, "web/ipv4", "Initialize");
+    ip(host, "addr del 192.0.2.7/24 dev eth0");
+    wait_for_state(&mut node, "web/ipv4", "Active");
+    // What the host is given later is its own as well, and the Active goes on.
+    ip(host, "addr add 192.0.2.7/24 dev eth0");
+    stays("it stays Active", Duration::from_secs(3), || {
+        router(&node, "web/ipv4").state == "Active"
+    });
+    node.stop(super::PATIENCE).unwrap();
+    let left = ip(host, "-o addr show dev eth0");
+    assert!(left.contains("192.0.2.7/24"), "it is still there: {left}");
+    assert!(!left.contains("192.0.2.7/32"), "and ours is not: {left}");
+}
+
+/// S10, A10: a second daemon on the host, with another directory, interface, VRID and address.
+#[test]
+fn a_second_daemon_is_refused_and_the_first_does_not_notice() {
+    for lines in ["virtual_mac: true", "priority: 100"] {
+        let site = Site::new(&["lb1"]);
+        let host = site.host("lb1");
+        ip(host, "link add eth1 type veth peer name eth1-peer");
+        ip(host, "addr add 198.51.100.1/24 dev eth1");
+        ip(host, "link set eth1 up");
+        ip(host, "link set eth1-peer up");
+        let mut first = site.start("lb1", &format!("addresses: [192.0.2.100/24], {lines}"));
+        wait_for_state(&mut first, "web/ipv4", "Active");
+        let other = "virtual_routers:\n  lan: {interface: eth1, vrid: 52, addresses: \
+                     [198.51.100.100/24]}\n";
+        let mut second = site.start_with("lb1", other);
+        let end = second.process().wait(super::PATIENCE).unwrap();
+        assert_eq!(end.code(), Some(1), "{}", second.log());
+        let log = second.log();
+        assert!(
+            log.contains("already has virtual routers in this network"),
+            "{log}"
+        );
+        assert!(log.contains("help: put its virtual routers"), "{log}");
+        let router = router(&first, "web/ipv4");
+        let counters = &router.counters;
+        assert_eq!(counters["active_transitions"], 1, "the first stays Active");
+        assert_eq!(counters["addresses_put_back"], 0, "with all it has");
+        assert!(has(host, "192.0.2.100"), "{lines}");
+        // Without virtual routers there is nothing to be in the way of.
+        let proxy = "listeners:\n  http: {bind: ['127.0.0.1:8080'], pool: web}\npools:\n  \
+                     web: {backends: {a: '127.0.0.1:1'}, health_check: none}\n";
+        let mut third = site.start_with("lb1", proxy);
+        third
+            .wait_for("an answer", super::PATIENCE, |status| {
+                !status.listeners.is_empty()
+            })
+            .unwrap();
+    }
+}
