@@ -131,6 +131,8 @@ pub struct ListenerTimeouts {
     pub idle: Duration,
     /// The same on an upgraded connection.
     pub tunnel: Duration,
+    /// How long, in all, a client that still sends is read after its last answer.
+    pub linger: Duration,
 }
 
 impl Default for ListenerTimeouts {
@@ -141,6 +143,7 @@ impl Default for ListenerTimeouts {
             request_body: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(3600),
+            linger: Duration::from_secs(30),
         }
     }
 }

@@ -75,6 +75,7 @@ pub(crate) const KEYS: &[&str] = &[
     "request_body",
     "idle",
     "tunnel",
+    "linger",
     "limits",
     "head_bytes",
     "fields",
@@ -282,6 +283,7 @@ fn defaults_are_those_of_the_manual() {
                     request_body: 30s,
                     idle: 60s,
                     tunnel: 3600s,
+                    linger: 30s,
                 },
                 limits: ListenerLimits {
                     head_bytes: 32768,

@@ -71,9 +71,9 @@ const FIXED: [(&str, &str, &str); 22] = [
         "client after its last answer, silent Ta 1s",
     ),
     (
-        "src/process/proxy/downstream/connection.rs",
-        "LINGER_MAX: Duration = Duration::from_secs(5)",
-        "client after its last answer Ta 5s",
+        "src/process/proxy/transfer/exchange.rs",
+        "TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10)",
+        "tunnel that one side has ended Ta 10s",
     ),
     (
         "src/process/proxy/upstream/connections.rs",
@@ -336,6 +336,7 @@ fn defaults() -> BTreeMap<String, String> {
         request_body,
         idle,
         tunnel,
+        linger,
     } = config.listeners[0].timeouts;
     let ListenerLimits {
         head_bytes,
@@ -364,6 +365,7 @@ fn defaults() -> BTreeMap<String, String> {
         ("listener request_body", shown(request_body)),
         ("listener idle", shown(idle)),
         ("listener tunnel", shown(tunnel)),
+        ("listener linger", shown(linger)),
         ("listener head_bytes", head_bytes.to_string()),
         ("listener fields", fields.to_string()),
         ("listener target_bytes", target_bytes.to_string()),

@@ -89,6 +89,7 @@ fn timeouts(request_head_ms: u64, idle_ms: u64) -> ListenerTimeouts {
         request_body: idle,
         idle,
         tunnel: idle,
+        linger: Duration::from_secs(30),
     }
 }
 

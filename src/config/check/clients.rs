@@ -25,6 +25,7 @@ pub(super) fn check_timeouts(
         "request_body",
         "idle",
         "tunnel",
+        "linger",
     ];
     let fields = value.fields(keys, problems)?;
     let mut read = |key: &str, default: Duration, max: Duration| {
@@ -35,12 +36,14 @@ pub(super) fn check_timeouts(
     let request_body = read("request_body", default.request_body, HOUR);
     let idle = read("idle", default.idle, DAY);
     let tunnel = read("tunnel", default.tunnel, DAY);
+    let linger = read("linger", default.linger, HOUR);
     Some(ListenerTimeouts {
         request_head: request_head?,
         keep_alive: keep_alive?,
         request_body: request_body?,
         idle: idle?,
         tunnel: tunnel?,
+        linger: linger?,
     })
 }
 

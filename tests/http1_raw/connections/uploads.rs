@@ -110,6 +110,7 @@ fn early() -> Vec<Case> {
             .reaches_at_most(part)
             .answers([OK])
             .when(When::Head)
+            .sees("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
             .client(ClientAfter::Closed)
             .upstream(UpstreamAfter::Closed),
     ]

@@ -70,7 +70,14 @@ const TABLE: &[(&str, Tried)] = &[
     ),
     ("client that has ended its direction", Tried::Cases),
     ("client after its last answer, silent", Tried::Cases),
-    ("client after its last answer", Tried::Cases),
+    ("listener linger", Tried::Cases),
+    (
+        "tunnel that one side has ended",
+        Tried::Tests(
+            "tests/proxy_http/messages/leaving.rs",
+            &["tunnels_that_one_side_has_ended_end_within_seconds"],
+        ),
+    ),
     (
         "kept connection to a backend",
         Tried::Tests(

@@ -409,7 +409,9 @@ const REFUSED: &str = "GET / HTTP/1.1\r\n\r\n";
 
 /// What a client sends behind an answer that closes its connection.
 fn last_bytes() -> Vec<Case> {
-    let tune = |_: &mut ListenerConfig, _: &mut PoolConfig| {};
+    let tune = |listener: &mut ListenerConfig, _: &mut PoolConfig| {
+        listener.timeouts.linger = Duration::from_secs(5);
+    };
     let (pause, whole) = (Duration::from_secs(1), Duration::from_secs(5));
     let lingering =
         move |sides: (&'static str, Side), name: &str, count: u32, within: Option<Duration>| {
@@ -437,10 +439,7 @@ fn last_bytes() -> Vec<Case> {
                 }
             })
         };
-    let (short, long) = (
-        "client after its last answer, silent",
-        "client after its last answer",
-    );
+    let (short, long) = ("client after its last answer, silent", "listener linger");
     vec![
         lingering((short, Outside), "it is silent", 0, Some(pause)),
         lingering((short, Inside), "it sends now and then", 5, None),

@@ -367,13 +367,15 @@ impl Client {
         self.stream.shut();
         self.ahead.clear(&self.context.buffers);
         self.deadline.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
+        let linger = self.listener.timeouts.linger;
+        self.deadline.hurry(linger);
         let began_ms = self.context.clock.get();
         poll_fn(|cx| {
             if self.deadline.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(());
             }
             let lasted_ms = self.context.clock.get().saturating_sub(began_ms);
-            let left = LINGER_MAX.saturating_sub(Duration::from_millis(lasted_ms));
+            let left = linger.saturating_sub(Duration::from_millis(lasted_ms));
             let WorkerContext {
                 buffers, budget, ..
             } = &*self.context;
@@ -409,5 +411,3 @@ const UNKNOWN: AskedFor = AskedFor {
 };
 /// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a client's last bytes are read after it, in all.
-const LINGER_MAX: Duration = Duration::from_secs(5);

@@ -347,6 +347,9 @@ impl Attempts<'_> {
             | (Relayed::ClientGone, _) => return After::Close,
         }
         if !exchange.has_uploaded() {
+            if answered.status < 300 && exchange.is_uploading() {
+                self.upload_rest(&mut upstream).await;
+            }
             return After::Linger;
         }
         if answered.upstream == Persistence::Close {
@@ -370,6 +373,17 @@ impl Attempts<'_> {
             }
             (Persistence::Close, _) => After::Linger,
         }
+    }
+
+    /// Sends on the rest of a request that was answered early: a backend that has said yes may want
+    /// it.
+    async fn upload_rest(&mut self, upstream: &mut Stream) {
+        let RequestContext {
+            listener, deadline, ..
+        } = self.context;
+        deadline.enter(Phase::Uploading, listener.timeouts.request_body);
+        let (exchange, mut sides) = self.sides(upstream);
+        poll_fn(|cx| exchange.poll_rest(cx, &mut sides)).await;
     }
 
     /// Relays bytes both ways to their end.

@@ -231,6 +231,11 @@ impl Exchange {
         self.uploading == Uploading::Done
     }
 
+    /// Returns whether the client sends on a body that the backend still takes.
+    pub(in crate::process::proxy) fn is_uploading(&self) -> bool {
+        self.uploading == Uploading::Going && self.expectation == Expectation::None
+    }
+
     /// Returns whether bytes came behind the response.
     pub(in crate::process::proxy) fn has_surplus(&self) -> bool {
         !self.download.input.is_empty()
@@ -433,8 +438,13 @@ impl Exchange {
 
     fn handle_final(&mut self, head: &ResponseHead<'_, '_>, context: &WorkerContext) -> Answered {
         let (carry, mut persistence) = head.departure(self.asked);
-        let early_refusal = self.uploading != Uploading::Done && head.status >= 300;
-        if context.draining.get() || early_refusal {
+        let mut upstream = head.persistence;
+        // The rest of the request may not be read, or be taken for a request of its own.
+        let is_early = self.uploading != Uploading::Done;
+        if is_early {
+            upstream = Persistence::Close;
+        }
+        if context.draining.get() || is_early {
             persistence = Persistence::Close;
         }
         let departure = ResponseRewrite {
@@ -456,7 +466,7 @@ impl Exchange {
         };
         Answered {
             status: head.status,
-            upstream: head.persistence,
+            upstream,
             client: persistence,
             ends: if until_close {
                 Ending::Close
@@ -556,14 +566,18 @@ impl Exchange {
         sides: &mut Sides<'_>,
     ) -> Poll<Relayed> {
         if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
-            return Poll::Ready(Relayed::of(interrupt));
+            return Poll::Ready(self.relay_interrupted(interrupt));
         }
         if self.uploading == Uploading::Going {
             match self.upload.poll(cx, &mut sides.up()) {
                 Poll::Ready(Ok(())) => self.uploading = Uploading::Done,
                 Poll::Ready(Err(FlowError::Sink)) => self.uploading = Uploading::Refused,
-                Poll::Ready(Err(FlowError::Body(_) | FlowError::Source)) => {
+                Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(Relayed::ClientGone),
+                Poll::Ready(Err(FlowError::Body(error))) => {
                     self.uploading = Uploading::Broken;
+                    if error == BodyError::Truncated {
+                        self.client = ClientSide::HalfClosed(Hurried::AsBefore);
+                    }
                 }
                 Poll::Pending => {}
             }
@@ -576,9 +590,50 @@ impl Exchange {
             Poll::Ready(Err(FlowError::Sink)) => Poll::Ready(Relayed::ClientGone),
             Poll::Pending => {
                 self.upload.input.shrink(&sides.context.buffers);
-                Poll::Pending
+                self.poll_leaving(cx, sides)
             }
         }
+    }
+
+    fn relay_interrupted(&self, interrupt: Interrupt) -> Relayed {
+        let hurried = self.client == ClientSide::HalfClosed(Hurried::Sooner);
+        match interrupt {
+            Interrupt::Overdue if hurried && !self.download.awaits_sink() => Relayed::ClientGone,
+            Interrupt::Overdue | Interrupt::Drain | Interrupt::Cut => Relayed::of(interrupt),
+        }
+    }
+
+    /// Notices that the client has gone while its answer stands still. One that has ended its
+    /// direction gets what comes, for as long as something comes.
+    fn poll_leaving(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Relayed> {
+        if self.poll_client(cx, sides).is_ready() {
+            return Poll::Ready(Relayed::ClientGone);
+        }
+        if self.has_half_closed() && !self.download.awaits_sink() {
+            let hurried = sides.deadline.hurry(HALF_CLOSED_TIMEOUT);
+            if hurried == Hurried::Sooner {
+                self.client = ClientSide::HalfClosed(hurried);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Sends on what is left of a request whose answer is whole, ready when nothing more can be.
+    pub(in crate::process::proxy) fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+    ) -> Poll<()> {
+        if sides.deadline.poll_interrupt(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let ended = ready!(self.upload.poll(cx, &mut sides.up()));
+        self.uploading = match ended {
+            Ok(()) => Uploading::Done,
+            Err(FlowError::Sink) => Uploading::Refused,
+            Err(FlowError::Body(_) | FlowError::Source) => Uploading::Broken,
+        };
+        Poll::Ready(())
     }
 
     fn poll_download(
@@ -628,7 +683,13 @@ impl Exchange {
         }
         match (self.uploading, *down) {
             (Uploading::Done, Direction::Ended) => Poll::Ready(Relayed::Whole),
-            (_, Direction::Open | Direction::Ended) => Poll::Pending,
+            (Uploading::Done, Direction::Open) | (_, Direction::Ended) => {
+                sides.deadline.hurry(TUNNEL_ENDED_TIMEOUT);
+                Poll::Pending
+            }
+            (Uploading::Going | Uploading::Refused | Uploading::Broken, Direction::Open) => {
+                Poll::Pending
+            }
         }
     }
 }
@@ -653,5 +714,7 @@ const AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long a client that has ended its direction is still believed to wait for its answer: nobody
 /// can tell it from one that has left.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a tunnel that one side has ended may be silent in the other direction.
+const TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10);
 /// Held for each direction of a tunnel.
 const TUNNEL_READ_BYTES: usize = 16 * 1024;
