@@ -23,6 +23,7 @@ use crate::model::{
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
+pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 
@@ -215,6 +216,8 @@ pub struct PoolConfig {
     pub health_check: HealthCheckConfig,
     /// How long backends may take.
     pub timeouts: PoolTimeouts,
+    /// Which connections to backends are used again.
+    pub keep_alive: KeepAliveConfig,
 }
 
 /// One backend.
@@ -279,6 +282,28 @@ pub struct PoolTimeouts {
     pub response_head: Duration,
     /// How long a request waits for a backend that has room.
     pub queue: Duration,
+}
+
+/// Which connections to backends are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAliveConfig {
+    /// How long one is kept without a request.
+    pub timeout: Duration,
+    /// Kept to one backend by one data thread.
+    pub connections: u32,
+    /// For which requests one is used again.
+    pub reuse: Reuse,
+}
+
+impl Default for KeepAliveConfig {
+    fn default() -> Self {
+        Self {
+            // Below the 5 s that common servers keep theirs.
+            timeout: Duration::from_secs(4),
+            connections: 128,
+            reuse: Reuse::Safe,
+        }
+    }
 }
 
 /// The proxy as a whole.

@@ -19,7 +19,7 @@ const RELAY: &str = "src/process/proxy/request/attempts.rs";
 const ANSWER: &str = "src/process/proxy/request/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 22] = [
+const FIXED: [(&str, &str, &str); 23] = [
     (
         "src/process/proxy/worker.rs",
         "EVICTION_WAITS_MAX: u32 = 4",
@@ -76,14 +76,24 @@ const FIXED: [(&str, &str, &str); 22] = [
         "tunnel that one side has ended Ta 10s",
     ),
     (
-        "src/process/proxy/upstream/connections.rs",
-        "IDLE_MAX: usize = 128",
+        "src/process/proxy/request/attempts.rs",
+        "REST_TIMEOUT: Duration = Duration::from_secs(5)",
+        "rest of a request that is answered Ta 5s",
+    ),
+    (
+        "src/config/mod.rs",
+        "connections: 128",
+        "keep_alive connections Ta 128",
+    ),
+    (
+        "src/config/mod.rs",
+        "connections: 128",
         "at most 128 connections to a backend",
     ),
     (
-        "src/process/proxy/upstream/connections.rs",
-        "IDLE_MS_MAX: u64 = 30_000",
-        "kept connection to a backend Ta 30s",
+        "src/config/mod.rs",
+        "timeout: Duration::from_secs(4)",
+        "keep_alive timeout Ta 4s",
     ),
     (
         "src/logic/http1/chunked.rs",
@@ -109,11 +119,6 @@ const FIXED: [(&str, &str, &str); 22] = [
         "src/process/proxy/transfer/exchange.rs",
         "INTERIM_MAX: u8 = 16",
         "interim answers Ta 16",
-    ),
-    (
-        "src/process/proxy/upstream/connections.rs",
-        "IDLE_MAX: usize = 128",
-        "kept connections to a backend Ta 128",
     ),
     (
         "src/logic/http1/chunked.rs",

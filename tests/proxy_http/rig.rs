@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::common::{Backend, Message, Wire};
 use evenkeel::config::{
-    BackendConfig, Balance, Config, ForwardingConfig, HealthCheckConfig, ListenerConfig,
-    ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
-    ProxyConfig,
+    BackendConfig, Balance, Config, ForwardingConfig, HealthCheckConfig, KeepAliveConfig,
+    ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts, ProbeConfig,
+    ProbeKind, ProxyConfig,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -51,6 +51,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             response_head: Duration::from_secs(5),
             queue: Duration::from_secs(5),
         },
+        keep_alive: KeepAliveConfig::default(),
     };
     let listener = ListenerConfig {
         name: "http".to_owned(),

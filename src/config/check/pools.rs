@@ -8,7 +8,8 @@ use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
-    BackendConfig, HealthCheckConfig, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
+    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
+    ProbeKind, Reuse,
 };
 use crate::logic::balance::Balance;
 
@@ -53,20 +54,67 @@ fn check_pool(
     problems: &mut Problems,
 ) -> Option<PoolConfig> {
     let fields = entry.fields(
-        &["backends", "balance", "health_check", "timeouts"],
+        &[
+            "backends",
+            "balance",
+            "health_check",
+            "timeouts",
+            "keep_alive",
+        ],
         problems,
     )?;
     let backends = check_backends(entry.name, &fields, endpoints, problems);
     let balance = check_balance(&fields, problems);
     let health_check = check_health_check(&fields, problems);
     let timeouts = check_timeouts(&fields, problems);
+    let keep_alive = check_keep_alive(&fields, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
         backends: backends?,
         balance: balance?,
         health_check: health_check?,
         timeouts: timeouts?,
+        keep_alive: keep_alive?,
     })
+}
+
+fn check_keep_alive(fields: &Fields<'_>, problems: &mut Problems) -> Option<KeepAliveConfig> {
+    let default = KeepAliveConfig::default();
+    let Some(value) = fields.get("keep_alive") else {
+        return Some(default);
+    };
+    let fields = value.fields(&["timeout", "connections", "reuse"], problems)?;
+    let range = TIMEOUT_MIN..=HOUR;
+    let timeout = duration_or(&fields, "timeout", default.timeout, range, problems);
+    let range = 1..=KEPT_MAX;
+    let connections = number_or(&fields, "connections", default.connections, range, problems);
+    let reuse = match fields.get("reuse") {
+        None => Some(default.reuse),
+        Some(value) => check_reuse(value, problems),
+    };
+    Some(KeepAliveConfig {
+        timeout: timeout?,
+        connections: connections?,
+        reuse: reuse?,
+    })
+}
+
+fn check_reuse(value: Value<'_>, problems: &mut Problems) -> Option<Reuse> {
+    let text = value.text("never, safe or always", problems)?;
+    match text {
+        "never" => Some(Reuse::Never),
+        "safe" => Some(Reuse::Safe),
+        "always" => Some(Reuse::Always),
+        other => {
+            let message = format!("reuse cannot be `{}`", shown(other));
+            let help = nearest(other, &["never", "safe", "always"]).map_or_else(
+                || "write `never`, `safe` or `always`".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            value.wrong_with_help(message, help, problems);
+            None
+        }
+    }
 }
 
 fn check_backends(
@@ -352,5 +400,7 @@ const COUNT_MAX: u32 = 100;
 const WEIGHT_MAX: u32 = 256;
 /// As many as there can be client connections.
 const REQUESTS_MAX: u32 = 10_000_000;
+/// No worker keeps more, of all backends together.
+const KEPT_MAX: u32 = 10_000;
 const PATH_BYTES_MAX: usize = 2048;
 const HOST_BYTES_MAX: usize = 255;

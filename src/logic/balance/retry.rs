@@ -75,6 +75,45 @@ pub enum Repeat {
     Risky,
 }
 
+/// For which requests a kept connection is used, whose end may be on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// For none.
+    Never,
+    /// For those that can be sent again: by the proxy, where that does no harm; by the client,
+    /// which knows what to do where its own kept connection ends without an answer.
+    Safe,
+    /// For all.
+    Always,
+}
+
+/// Whether the client's connection has carried a request before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// It has not.
+    First,
+    /// It has.
+    Later,
+}
+
+/// Returns which connection a request is given first.
+pub fn connection(reuse: Reuse, repeat: Repeat, order: Order) -> Connection {
+    match (reuse, repeat, order) {
+        (Reuse::Never, _, _) | (Reuse::Safe, Repeat::Risky, Order::First) => Connection::Fresh,
+        (Reuse::Safe, Repeat::Harmless, _)
+        | (Reuse::Safe, Repeat::Risky, Order::Later)
+        | (Reuse::Always, _, _) => Connection::Reused,
+    }
+}
+
+/// Returns whether the client is to find its connection ended, without an answer: it then sends
+/// its request again if that may be done, as browsers do.
+pub fn ends_unanswered(error: AttemptError, reuse: Reuse, order: Order) -> bool {
+    let lost = error.side == Side::Upstream && error.cause == Cause::Lost;
+    lost && error.reached == Reached::Sent(Connection::Reused)
+        && (reuse, order) == (Reuse::Safe, Order::Later)
+}
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -272,6 +311,60 @@ mod tests {
             }
             let allowed = u64::from(requests) * 200 + now_ms * 3;
             prop_assert!(u64::from(retries) * 1000 <= allowed, "{retries} of {requests} in {now_ms} ms");
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_sent_again_is_given_a_kept_connection() {
+        use Connection::{Fresh, Reused};
+        use Order::{First, Later};
+        use Repeat::{Harmless, Risky};
+        for (reuse, hoped) in [
+            (Reuse::Never, [Fresh; 4]),
+            (Reuse::Safe, [Reused, Reused, Fresh, Reused]),
+            (Reuse::Always, [Reused; 4]),
+        ] {
+            let asked = [
+                (Harmless, First),
+                (Harmless, Later),
+                (Risky, First),
+                (Risky, Later),
+            ];
+            let got = asked.map(|(repeat, order)| connection(reuse, repeat, order));
+            assert_eq!(got, hoped, "{reuse:?}");
+        }
+    }
+
+    #[test]
+    fn clients_are_left_unanswered_only_where_a_kept_connection_was_lost_behind_their_own() {
+        let lost = |reached| AttemptError {
+            side: Side::Upstream,
+            reached,
+            cause: Cause::Lost,
+        };
+        let (reused, fresh) = (Connection::Reused, Connection::Fresh);
+        for (error, reuse, order, hoped) in [
+            (lost(Reached::Sent(reused)), Reuse::Safe, Order::Later, true),
+            (
+                lost(Reached::Sent(reused)),
+                Reuse::Safe,
+                Order::First,
+                false,
+            ),
+            (lost(Reached::Sent(fresh)), Reuse::Safe, Order::Later, false),
+            (
+                lost(Reached::Sent(reused)),
+                Reuse::Always,
+                Order::Later,
+                false,
+            ),
+            (lost(Reached::Nothing), Reuse::Safe, Order::Later, false),
+        ] {
+            assert_eq!(
+                ends_unanswered(error, reuse, order),
+                hoped,
+                "{error:?} {order:?}"
+            );
         }
     }
 

@@ -131,6 +131,25 @@ fn early_success_says_that_it_closes_and_the_upload_goes_on() {
     assert_eq!(backend.accepted(), 1, "nothing else was sent on it");
 }
 
+#[test]
+fn the_rest_of_a_request_that_was_answered_is_waited_for_no_longer_than_it_may() {
+    let came: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let seen = Arc::clone(&came);
+    let backend = Backend::scripted(move |mut visit| answers_early(&mut visit, OK, &seen));
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    client.send("POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nx");
+    assert_eq!(client.response().status(), 200);
+    let since = Instant::now();
+    std::thread::sleep(Duration::from_millis(3500));
+    client.send("x");
+    assert!(client.is_ended());
+    let lasted = since.elapsed();
+    let hoped = Duration::from_millis(8500)..Duration::from_millis(9900);
+    assert!(hoped.contains(&lasted), "after {lasted:?}");
+    wait_until("the backend hears of it", || *came.lock().unwrap() == [2]);
+}
+
 /// A backend that takes the body for a request of its own answers that, too: to nobody.
 #[test]
 fn connections_on_which_a_backend_has_answered_early_are_not_used_again() {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::ProbeKind;
+use evenkeel::config::{ProbeKind, Reuse};
 
 use crate::common::{Backend, refusing_address, wait_until};
 use crate::rig::{GET, OK, rig, setup};
@@ -44,6 +44,52 @@ fn what_comes_between_requests_is_nobodys_answer_and_is_counted() {
         });
     }
     assert_eq!(backend.accepted(), 3);
+}
+
+/// Answers the first request of a connection, reads the second and closes without a byte.
+fn ends_at_the_second() -> Backend {
+    Backend::scripted(|mut visit| {
+        visit.request();
+        visit.wire.send(OK);
+        visit.request();
+    })
+}
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+
+#[test]
+fn first_requests_that_may_not_be_repeated_are_not_sent_on_a_kept_connection() {
+    for (reuse, hoped) in [
+        (Reuse::Safe, 200),
+        (Reuse::Always, 502),
+        (Reuse::Never, 200),
+    ] {
+        let backend = ends_at_the_second();
+        let rig = setup(&[backend.address])
+            .pool(|pool| pool.keep_alive.reuse = reuse)
+            .start();
+        assert_eq!(rig.ask(GET).status(), 200);
+        assert_eq!(rig.ask(POST).status(), hoped, "{reuse:?}");
+    }
+}
+
+#[test]
+fn later_requests_that_may_not_be_repeated_are_left_to_the_client_where_they_are_lost() {
+    for (reuse, hoped) in [
+        (Reuse::Safe, None),
+        (Reuse::Always, Some(502)),
+        (Reuse::Never, Some(200)),
+    ] {
+        let backend = ends_at_the_second();
+        let rig = setup(&[backend.address])
+            .pool(|pool| pool.keep_alive.reuse = reuse)
+            .start();
+        let mut client = rig.client();
+        assert_eq!(client.ask(GET).status(), 200);
+        client.send(POST);
+        let answer = client.try_response("POST");
+        assert_eq!(answer.map(|answer| answer.status()), hoped, "{reuse:?}");
+    }
 }
 
 #[test]

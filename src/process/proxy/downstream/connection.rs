@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::logic::balance::retry::Repeat;
+use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, origin};
 use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
 use crate::logic::http1::local_reply::LocalReply;
@@ -320,6 +320,10 @@ impl Client {
                 Repeat::Harmless
             } else {
                 Repeat::Risky
+            },
+            order: match self.age {
+                Age::New => Order::First,
+                Age::Kept => Order::Later,
             },
             moments: Moments {
                 head_at: self.context.moment(),

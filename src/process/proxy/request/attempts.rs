@@ -6,10 +6,12 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{
-    self, AttemptError, Cause, Connection, Next, Reached, Repeat, Side, Spending, Tried,
+    self, AttemptError, Cause, Connection, Next, Order, Reached, Repeat, Reuse, Side, Spending,
+    Tried,
 };
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::local_reply::LocalReply;
@@ -47,6 +49,7 @@ pub(in crate::process::proxy) async fn answer(
         expectation,
         asked,
         repeat,
+        order,
         moments,
     } = request;
     let mut record = Record::new(origin);
@@ -65,6 +68,7 @@ pub(in crate::process::proxy) async fn answer(
         asked,
         framing,
         repeat,
+        order,
         tried: Tried::default(),
         record,
     };
@@ -95,6 +99,7 @@ struct Attempts<'c> {
     asked: AskedFor,
     framing: Framing,
     repeat: Repeat,
+    order: Order,
     tried: Tried,
     record: Record,
 }
@@ -103,7 +108,8 @@ impl Attempts<'_> {
     async fn run(&mut self) -> Result<After, Unserved> {
         self.pool.count_request();
         let mut slot = self.first_slot().await?;
-        let mut on = Connection::Reused;
+        let first_on = retry::connection(self.pool.keep_alive.reuse, self.repeat, self.order);
+        let mut on = first_on;
         loop {
             slot.backend().counters.requests.count();
             self.record.backend = Some(slot.index());
@@ -140,7 +146,7 @@ impl Attempts<'_> {
                 Next::OtherBackend => {
                     let unserved = self.unserved(slot.backend(), error, detail);
                     drop(slot);
-                    (self.slot_elsewhere(unserved).await?, Connection::Reused)
+                    (self.slot_elsewhere(unserved).await?, first_on)
                 }
                 Next::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
             };
@@ -352,7 +358,8 @@ impl Attempts<'_> {
             }
             return After::Linger;
         }
-        if answered.upstream == Persistence::Close {
+        let never = self.pool.keep_alive.reuse == Reuse::Never;
+        if never || answered.upstream == Persistence::Close {
             // Ended in order and first, it would occupy its port; but a backend may still read a
             // body.
             if is_bodyless(self.framing) {
@@ -381,7 +388,8 @@ impl Attempts<'_> {
         let RequestContext {
             listener, deadline, ..
         } = self.context;
-        deadline.enter(Phase::Uploading, listener.timeouts.request_body);
+        let within = listener.timeouts.request_body.min(REST_TIMEOUT);
+        deadline.enter(Phase::Uploading, within);
         let (exchange, mut sides) = self.sides(upstream);
         poll_fn(|cx| exchange.poll_rest(cx, &mut sides)).await;
     }
@@ -402,6 +410,9 @@ impl Attempts<'_> {
 
     /// Returns what ends the request if an attempt that has failed was its last.
     fn unserved(&self, backend: &WorkerBackend, error: AttemptError, detail: Detail) -> Unserved {
+        if retry::ends_unanswered(error, self.pool.keep_alive.reuse, self.order) {
+            return Unserved::NoReply(Termination::ConnectionLost);
+        }
         let BackendRuntime { name, address, .. } = &*backend.runtime;
         let named = format!("backend {name} ({address}) of pool {}", self.pool.name);
         answer::unserved(error, &named, detail)
@@ -527,6 +538,9 @@ impl Attempts<'_> {
         exchange.end(context.worker)
     }
 }
+
+/// How long the rest of a request whose answer is whole may be silent: the client may send no more.
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn is_bodyless(framing: Framing) -> bool {
     matches!(framing, Framing::None | Framing::Length(0))

@@ -50,7 +50,7 @@ impl WorkerPool {
         let backends = pool.backends.all().iter().map(|backend| WorkerBackend {
             runtime: Arc::clone(&backend.runtime),
             counters: backend.runtime.counters.of(worker),
-            kept: Kept::new(&backend.runtime, count),
+            kept: Kept::new(&backend.runtime, pool.keep_alive, count),
         });
         Self {
             shared: Arc::clone(shared),
