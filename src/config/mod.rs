@@ -117,6 +117,8 @@ pub struct ListenerConfig {
     pub forwarding: ForwardingConfig,
     /// Whether its requests are in the access log, where there is one.
     pub access_log: bool,
+    /// Whether TRACE goes on to backends.
+    pub trace: bool,
 }
 
 /// How long a client may take.
@@ -184,6 +186,8 @@ impl Default for ListenerLimits {
 pub struct ForwardingConfig {
     /// Whose word about the way before them is believed.
     pub trusted_proxies: Vec<Network>,
+    /// What only they may say, besides the fields that are known for it.
+    pub proxy_fields: Vec<String>,
     /// Whether the field of RFC 7239 is written besides X-Forwarded-*.
     pub forwarded: OptionalField,
     /// Whether the proxy writes itself into the field Via (RFC 9110 §7.6.3).
@@ -196,6 +200,7 @@ impl Default for ForwardingConfig {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            proxy_fields: Vec::new(),
             forwarded: OptionalField::Omit,
             via: OptionalField::Omit,
             request_id: OptionalField::Send,

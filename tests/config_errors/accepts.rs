@@ -83,7 +83,9 @@ pub(crate) const KEYS: &[&str] = &[
     "body_bytes",
     "connections",
     "connections_per_client",
+    "trace",
     "trusted_proxies",
+    "proxy_fields",
     "forwarded",
     "via",
     "request_id",
@@ -186,6 +188,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     limits.connections = None;
     limits.connections_per_client = None;
     with_all.listeners[0].forwarding.trusted_proxies.clear();
+    with_all.listeners[0].forwarding.proxy_fields.clear();
     with_all.access_log = None;
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
         && let ProbeKind::Http { host, .. } = &mut probe.kind
@@ -296,11 +299,13 @@ fn defaults_are_those_of_the_manual() {
                 },
                 forwarding: ForwardingConfig {
                     trusted_proxies: [],
+                    proxy_fields: [],
                     forwarded: Omit,
                     via: Omit,
                     request_id: Send,
                 },
                 access_log: true,
+                trace: false,
             },
         ],
         pools: [

@@ -375,3 +375,50 @@ fn limits_and_proxies_can_be_said() {
         ]
     );
 }
+
+#[test]
+fn proxy_fields_are_names_of_fields_that_are_not_the_proxys_own() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    proxy_fields: [X-User, \"X User\", Host, \"\"]\n    trace: maybe",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: `X User` is not the name of a field
+     --> lb.yaml:9:28
+      |
+    9 |     proxy_fields: [X-User, "X User", Host, ""]
+      |                            ^^^^^^^^
+    help: write letters, digits and `-`: `X-User`
+
+    error: Host is the proxy's own business already
+     --> lb.yaml:9:38
+      |
+    9 |     proxy_fields: [X-User, "X User", Host, ""]
+      |                                      ^^^^
+    help: leave it out
+
+    error: `` is not the name of a field
+     --> lb.yaml:9:44
+      |
+    9 |     proxy_fields: [X-User, "X User", Host, ""]
+      |                                            ^^
+    help: write letters, digits and `-`: `X-User`
+
+    error: `trace` must be true or false, not text
+      --> lb.yaml:10:12
+       |
+    10 |     trace: maybe
+       |            ^^^^^
+    "#);
+}
+
+#[test]
+fn the_time_to_read_a_last_answer_has_bounds() {
+    let text = listener("bind: [\"192.0.2.1:80\"]\n    pool: farm\n    timeouts: {linger: 2h}");
+    assert_snapshot!(errors(&text), @r#"
+    error: linger must be between 1ms and 1h
+     --> lb.yaml:9:24
+      |
+    9 |     timeouts: {linger: 2h}
+      |                        ^^
+    "#);
+}

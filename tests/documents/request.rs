@@ -58,7 +58,7 @@ const FIXED: [(&str, &str, &str); 23] = [
     (
         "src/process/proxy/transfer/exchange.rs",
         "fields: 128",
-        "bytes or 128 fields",
+        "more than 128 fields",
     ),
     (
         "src/process/proxy/transfer/exchange.rs",

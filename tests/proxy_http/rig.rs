@@ -62,6 +62,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         limits: ListenerLimits::default(),
         forwarding: ForwardingConfig::default(),
         access_log: true,
+        trace: true,
     };
     let config = Config {
         node: "lb1".to_owned(),

@@ -9,6 +9,7 @@ use crate::config::report::{Problems, shown};
 use crate::config::{ForwardingConfig, ListenerLimits, ListenerTimeouts};
 use crate::logic::http1::forwarding::OptionalField;
 use crate::logic::http1::head::FIELDS_MAX;
+use crate::logic::http1::names::{Name, is_odd};
 use crate::model::Network;
 
 pub(super) fn check_timeouts(
@@ -101,6 +102,7 @@ pub(super) fn check_forwarding(
             });
         }
     }
+    let proxy_fields = check_proxy_fields(fields, problems);
     let writes = |writes: bool| {
         if writes {
             OptionalField::Send
@@ -113,10 +115,42 @@ pub(super) fn check_forwarding(
     let request_id = flag(fields, "request_id", true, problems).map(writes);
     Some(ForwardingConfig {
         trusted_proxies: trusted?,
+        proxy_fields: proxy_fields?,
         forwarded: forwarded?,
         via: via?,
         request_id: request_id?,
     })
+}
+
+fn check_proxy_fields(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+    let Some(value) = fields.get("proxy_fields") else {
+        return Some(Vec::new());
+    };
+    let mut names = Some(Vec::new());
+    for item in value.items("field names", problems)? {
+        let name = check_field_name(item, problems);
+        names = names.zip(name).map(|(mut names, name)| {
+            names.push(name);
+            names
+        });
+    }
+    names
+}
+
+/// The name of a field that the proxy has no use for itself.
+fn check_field_name(item: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let name = item.text("the name of a field", problems)?;
+    if name.is_empty() || name.len() > FIELD_NAME_BYTES_MAX || is_odd(name.as_bytes()) {
+        let message = format!("`{}` is not the name of a field", shown(name));
+        item.wrong_with_help(message, "write letters, digits and `-`: `X-User`", problems);
+        return None;
+    }
+    if Name::of(name.as_bytes()) != Name::Other {
+        let message = format!("{name} is the proxy's own business already");
+        item.wrong_with_help(message, "leave it out", problems);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// An address, or a network with its prefix length.
@@ -151,5 +185,6 @@ fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const FIELD_NAME_BYTES_MAX: usize = 64;
 /// Larger heads are an attack.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;

@@ -117,6 +117,19 @@ impl<'s, 'b> Fields<'s, 'b> {
         self.dropped |= 1 << index;
     }
 
+    pub(super) fn drop_set(&mut self, set: u128) {
+        self.dropped |= set;
+    }
+
+    /// Drops the fields of this name.
+    pub(super) fn drop_named(&mut self, name: &str) {
+        for (index, field) in self.all.iter().enumerate() {
+            if field.name.eq_ignore_ascii_case(name) {
+                self.dropped |= 1 << index;
+            }
+        }
+    }
+
     /// Drops the fields that the Connection fields name (RFC 9110 §7.6.1): at most
     /// [`NOMINATIONS_MAX`], each compared with each field, so that the work is bounded.
     pub(super) fn drop_nominated(&mut self) {

@@ -99,9 +99,8 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         let len = match parsing {
             Ok(Status::Complete(len)) if len <= limits.head_bytes => len,
             Ok(Status::Partial) if bytes.len() < limits.head_bytes => return Ok(None),
-            Ok(Status::Partial | Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => {
-                return Err(ResponseRefusal::HeadTooLarge);
-            }
+            Ok(Status::Partial | Status::Complete(_)) => return Err(ResponseRefusal::HeadTooLarge),
+            Err(httparse::Error::TooManyHeaders) => return Err(ResponseRefusal::TooManyFields),
             Err(httparse::Error::Version) => return Err(ResponseRefusal::Version),
             Err(error) => return Err(ResponseRefusal::Syntax(syntax(error))),
         };

@@ -251,6 +251,9 @@ impl Client {
             }
             Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
+        if head.method == "TRACE" && !self.listener.trace {
+            return Some(Read::Refused(RequestRefusal::Trace, reading.moments()));
+        }
         let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
         if self.listener.limits.body_bytes.is_some_and(too_long) {
             return Some(Read::Refused(
@@ -288,6 +291,7 @@ impl Client {
             scheme: "http",
             port: self.port,
             fallback_host: &local,
+            proxy_fields: &listener.forwarding.proxy_fields,
             forwarded: listener.forwarding.forwarded,
             via: listener.forwarding.via,
             request_id: match listener.forwarding.request_id {

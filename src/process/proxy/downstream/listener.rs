@@ -28,6 +28,8 @@ pub(in crate::process::proxy) struct Listener {
     pub(in crate::process::proxy) forwarding: ForwardingConfig,
     /// Whether its requests are in the access log, where there is one.
     pub(in crate::process::proxy) logged: bool,
+    /// Whether TRACE goes on to backends.
+    pub(in crate::process::proxy) trace: bool,
     pub(in crate::process::proxy) runtime: Arc<ListenerRuntime>,
 }
 
@@ -84,6 +86,7 @@ impl Listener {
             connection_bytes: bytes(connection_bytes),
             forwarding: config.forwarding.clone(),
             logged: config.access_log,
+            trace: config.trace,
             runtime: before.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
         }
     }

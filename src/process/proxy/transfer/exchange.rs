@@ -422,7 +422,7 @@ impl Exchange {
     ) -> Result<(), ResponseRefusal> {
         self.interim_count += 1;
         if self.interim_count > INTERIM_MAX {
-            return Err(ResponseRefusal::HeadTooLarge);
+            return Err(ResponseRefusal::TooManyInterim);
         }
         if head.status == 100 || self.asked.version == Version::Http10 {
             return Ok(());
