@@ -267,8 +267,10 @@ pub struct ProbeConfig {
 pub enum ProbeKind {
     /// Opens a connection and closes it.
     Tcp,
-    /// Sends `GET path`; any status from 200 to 399 is a success unless `expect` names others.
+    /// Asks for `path`; any status from 200 to 399 is a success unless `expect` names others.
     Http {
+        /// How it asks.
+        method: ProbeMethod,
         /// The target of the request, beginning with `/`.
         path: String,
         /// The Host field; default: the backend's address.
@@ -276,6 +278,15 @@ pub enum ProbeKind {
         /// Inclusive ranges of statuses that count as success.
         expect: Vec<(u16, u16)>,
     },
+}
+
+/// The method of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeMethod {
+    /// The answer has a body, which is read.
+    Get,
+    /// It has none.
+    Head,
 }
 
 /// How long a backend, and the wait for one, may take.

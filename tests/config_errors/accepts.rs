@@ -5,7 +5,7 @@ use std::time::Duration;
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
     AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
-    VirtualRouterConfig, parse,
+    ProbeMethod, VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
 
@@ -100,6 +100,7 @@ pub(crate) const KEYS: &[&str] = &[
     "health_check",
     "http",
     "tcp",
+    "method",
     "path",
     "host",
     "expect",
@@ -387,6 +388,7 @@ fn everything_can_be_said() {
     assert_eq!(
         probe.kind,
         ProbeKind::Http {
+            method: ProbeMethod::Get,
             path: "/up".to_owned(),
             host,
             expect

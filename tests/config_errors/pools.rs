@@ -434,3 +434,25 @@ fn kept_connections_have_bounds_and_are_used_in_three_ways() {
     help: known keys here: timeout, connections, reuse
     "#);
 }
+
+#[test]
+fn probes_ask_for_what_can_be_asked() {
+    let text = pool(
+        "backends: {a: \"192.0.2.10:80\"}\n    health_check: {http: {method: POST, host: \"a:b:c\"}}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: method cannot be `POST`
+     --> lb.yaml:6:35
+      |
+    6 |     health_check: {http: {method: POST, host: "a:b:c"}}
+      |                                   ^^^^
+    help: write `GET` or `HEAD`
+
+    error: host cannot be `a:b:c`
+     --> lb.yaml:6:47
+      |
+    6 |     health_check: {http: {method: POST, host: "a:b:c"}}
+      |                                               ^^^^^^^
+    help: write a host name or an address, and a port where needed: `www.example.org`
+    "#);
+}

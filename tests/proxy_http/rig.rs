@@ -11,7 +11,7 @@ use crate::common::{Backend, Message, Wire};
 use evenkeel::config::{
     BackendConfig, Balance, Config, ForwardingConfig, HealthCheckConfig, KeepAliveConfig,
     ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts, ProbeConfig,
-    ProbeKind, ProxyConfig,
+    ProbeKind, ProbeMethod, ProxyConfig,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -173,6 +173,7 @@ pub(crate) fn sockets(count: u16) -> Vec<TcpListener> {
 /// Asks for `/health`, and takes what is common for healthy.
 pub(crate) fn http_check() -> ProbeKind {
     ProbeKind::Http {
+        method: ProbeMethod::Get,
         path: "/health".to_owned(),
         host: None,
         expect: Vec::new(),

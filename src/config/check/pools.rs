@@ -9,9 +9,10 @@ use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
     BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
-    ProbeKind, Reuse,
+    ProbeKind, ProbeMethod, Reuse,
 };
 use crate::logic::balance::Balance;
+use crate::logic::http1::host::is_host;
 
 /// The section, as far as it is right.
 #[derive(Debug)]
@@ -272,7 +273,11 @@ fn check_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeConfig>
 }
 
 fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
-    let fields = value.fields(&["path", "host", "expect"], problems)?;
+    let fields = value.fields(&["method", "path", "host", "expect"], problems)?;
+    let method = match fields.get("method") {
+        None => Some(ProbeMethod::Get),
+        Some(value) => check_method(value, problems),
+    };
     let path = match fields.get("path") {
         None => Some("/".to_owned()),
         Some(value) => check_path(value, problems),
@@ -286,10 +291,24 @@ fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKi
         Some(value) => check_expect(value, problems),
     };
     Some(ProbeKind::Http {
+        method: method?,
         path: path?,
         host: host?,
         expect: expect?,
     })
+}
+
+fn check_method(value: Value<'_>, problems: &mut Problems) -> Option<ProbeMethod> {
+    let text = value.text("GET or HEAD", problems)?;
+    match text {
+        "GET" => Some(ProbeMethod::Get),
+        "HEAD" => Some(ProbeMethod::Head),
+        other => {
+            let message = format!("method cannot be `{}`", shown(other));
+            value.wrong_with_help(message, "write `GET` or `HEAD`", problems);
+            None
+        }
+    }
 }
 
 /// A target in origin form (RFC 9112 §3.2.1); escapes are the user's.
@@ -308,9 +327,8 @@ fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
 
 fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
     let host = value.text("a host", problems)?;
-    let good =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    if host.is_empty() || host.len() > HOST_BYTES_MAX || !host.bytes().all(good) {
+    // As strict as with clients.
+    if host.len() > HOST_BYTES_MAX || !is_host(host.as_bytes()) {
         let message = format!("host cannot be `{}`", shown(host));
         let help = "write a host name or an address, and a port where needed: `www.example.org`";
         value.wrong_with_help(message, help, problems);

@@ -121,6 +121,28 @@ impl<'s, 'b> Fields<'s, 'b> {
         self.dropped |= set;
     }
 
+    /// Returns those of a set that travel.
+    pub(super) fn kept_of(&self, set: u128) -> u128 {
+        set & !self.dropped
+    }
+
+    /// Returns whether something stands between a field's name and its colon.
+    pub(super) fn is_spaced(&self, field: &Header<'_>) -> bool {
+        self.head.get(self.offset(field) + field.name.len()) != Some(&b':')
+    }
+
+    /// Appends the lines of a set of fields, without what is around names and values.
+    pub(super) fn write_anew(&self, set: u128, out: &mut Vec<u8>) {
+        for (index, field) in self.all.iter().enumerate() {
+            if set & (1 << index) != 0 {
+                out.extend_from_slice(field.name.as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(field.value);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
     /// Drops the fields of this name.
     pub(super) fn drop_named(&mut self, name: &str) {
         for (index, field) in self.all.iter().enumerate() {

@@ -49,9 +49,14 @@ pub struct ResponseHead<'s, 'b> {
     pub fields: Fields<'s, 'b>,
     /// Bytes of the head, with the empty line that ends it.
     pub len: usize,
-    reason: &'b str,
+    /// What stands behind the status.
+    pub reason: &'b str,
     writes_length: Option<u64>,
     has_date: bool,
+    /// The fields with space before their colon, by index, that travel.
+    spaced: u128,
+    /// The protocols that 426 tells the client to ask for.
+    offers: Option<&'b [u8]>,
 }
 
 /// How a body is carried from the backend to the client.
@@ -91,7 +96,10 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             return Err(ResponseRefusal::Syntax("an empty line precedes it"));
         }
         let mut parsed = httparse::Response::new(&mut []);
-        let parsing = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        let mut config = httparse::ParserConfig::default();
+        // RFC 9112 §5.1: of a response it is taken away.
+        config.allow_spaces_after_header_name_in_responses(true);
+        let parsing = config.parse_response_with_uninit_headers(
             &mut parsed,
             bytes,
             slots.first(limits.fields),
@@ -125,6 +133,8 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             reason: parsed.reason.unwrap_or_default(),
             writes_length: None,
             has_date: false,
+            spaced: 0,
+            offers: None,
         };
         response.judge(version, asked)?;
         Ok(Some(response))
@@ -135,6 +145,9 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         let (mut length, mut chunked, mut websocket) = (None, false, false);
         for (index, field) in self.fields.all().iter().enumerate() {
             let value = field.value;
+            if self.fields.is_spaced(field) {
+                self.spaced |= 1 << index;
+            }
             match Name::of(field.name.as_bytes()) {
                 Name::ContentLength => {
                     add_length(&mut length, value)?;
@@ -154,6 +167,9 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
                 }
                 Name::Upgrade => {
                     websocket = value.eq_ignore_ascii_case(b"websocket");
+                    if self.status == 426 && self.offers.is_none() {
+                        self.offers = Some(value);
+                    }
                     self.fields.drop_field(index);
                 }
                 Name::KeepAlive | Name::ProxyAuthenticate | Name::ProxyConnection | Name::Te => {
@@ -178,6 +194,8 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         if nominates.map_err(|_| ResponseRefusal::ConnectionOptions)? {
             self.fields.drop_nominated();
         }
+        self.spaced = self.fields.kept_of(self.spaced);
+        self.fields.drop_set(self.spaced);
         let switches = websocket && connection.upgrade;
         if self.status == 101 && !(switches && asked.upgrade == Upgrade::WebSocket) {
             return Err(ResponseRefusal::UnsolicitedUpgrade);
@@ -232,6 +250,9 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
     pub fn write(&self, asked: AskedFor, departure: &ResponseRewrite<'_>, out: &mut Vec<u8>) {
         write_status_line(out, self.status, self.reason);
         self.fields.write_kept(out);
+        if self.spaced != 0 {
+            self.fields.write_anew(self.spaced, out);
+        }
         if let Some(length) = self.writes_length {
             out.extend_from_slice(b"Content-Length: ");
             write_number(out, length);
@@ -257,6 +278,12 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             out.extend_from_slice(b"Date: ");
             out.extend_from_slice(departure.date);
             out.extend_from_slice(b"\r\n");
+        }
+        if let Some(protocols) = self.offers {
+            // RFC 9110 §15.5.22.
+            out.extend_from_slice(b"Upgrade: ");
+            out.extend_from_slice(protocols);
+            out.extend_from_slice(b"\r\nConnection: upgrade\r\n");
         }
         write_persistence(out, asked.version, departure.persistence);
         out.extend_from_slice(b"\r\n");

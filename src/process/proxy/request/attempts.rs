@@ -490,7 +490,7 @@ impl Attempts<'_> {
         let reply = match unserved {
             Unserved::Reply(reply, termination) => {
                 self.record.termination = termination;
-                reply
+                self.disclosed(reply)
             }
             Unserved::NoReply(termination) => {
                 self.record.termination = termination;
@@ -511,6 +511,24 @@ impl Attempts<'_> {
         self.exchange.settle(self.context.worker);
         let (context, asked, record) = (self.context, self.asked, &mut self.record);
         send_local_reply(context, self.client, &reply, asked, persistence, record).await
+    }
+
+    /// Returns the reply as this client may read it: what is behind the proxy is nothing for
+    /// strangers, but stands in the log.
+    fn disclosed(&mut self, reply: LocalReply) -> LocalReply {
+        let trusted = &self.context.listener.forwarding.trusted_proxies;
+        let peer = self.context.peer.ip();
+        if reply.status < 500 || trusted.iter().any(|network| network.contains(peer)) {
+            return reply;
+        }
+        tracing::debug!(error = %reply.why, "request not served");
+        let head = match self.message.as_text() {
+            [] => self.exchange.head(),
+            text => text,
+        };
+        let why = answer::for_strangers(head);
+        self.record.error = Some(reply.why.into());
+        LocalReply { why, ..reply }
     }
 
     /// Writes the request down for the log, and lets go of all but what the client has sent ahead.

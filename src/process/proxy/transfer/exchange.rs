@@ -702,13 +702,13 @@ pub(in crate::process::proxy) enum Direction {
 }
 
 /// What a response's head may hold.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+pub(in crate::process::proxy) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
     head_bytes: RESPONSE_HEAD_BYTES,
     fields: 128,
     target_bytes: 0,
 };
 /// Interim responses to one request; with more it is a bad answer.
-const INTERIM_MAX: u8 = 16;
+pub(in crate::process::proxy) const INTERIM_MAX: u8 = 16;
 /// Read of what a client sends before it has its answer; then it waits.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long a client that has ended its direction is still believed to wait for its answer: nobody
