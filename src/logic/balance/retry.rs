@@ -127,12 +127,15 @@ pub enum Next {
 
 /// Backends one request may be tried on.
 pub const BACKENDS_TRIED_MAX: usize = 3;
+/// Connections, in all, that one request may be lost on: what ends two of them may be the request.
+pub const LOST_MAX: u8 = 2;
 
 /// The backends one request has been tried on, by index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
     backends: [usize; BACKENDS_TRIED_MAX],
     count: usize,
+    lost: u8,
 }
 
 impl Tried {
@@ -141,6 +144,17 @@ impl Tried {
         if let Some(free) = self.backends.get_mut(self.count) {
             *free = backend;
             self.count += 1;
+        }
+    }
+
+    /// Notes an attempt that has failed, as far as it counts: a kept connection that had ended
+    /// before anything was written to it has cost its backend nothing.
+    pub fn handle_error(&mut self, error: AttemptError) {
+        match error.reached {
+            Reached::Sent(_) | Reached::Connected(Connection::Fresh) => {
+                self.lost = self.lost.saturating_add(1);
+            }
+            Reached::Nothing | Reached::Connected(Connection::Reused) => {}
         }
     }
 
@@ -155,9 +169,9 @@ impl Tried {
     }
 }
 
-/// Returns what follows an error, after `tried` backends, this one among them.
-pub fn next(error: AttemptError, repeat: Repeat, tried: usize) -> Next {
-    let elsewhere = if tried < BACKENDS_TRIED_MAX {
+/// Returns what follows an error, after what was `tried`, this attempt among them.
+pub fn next(error: AttemptError, repeat: Repeat, tried: &Tried) -> Next {
+    let elsewhere = if tried.count() < BACKENDS_TRIED_MAX {
         Next::OtherBackend
     } else {
         Next::GiveUp
@@ -179,6 +193,9 @@ pub fn next(error: AttemptError, repeat: Repeat, tried: usize) -> Next {
         // Ports are short towards one backend, and may be there towards another.
         (Reached::Nothing, _) => elsewhere,
         (Reached::Connected(_) | Reached::Sent(_), _) if is_answer => Next::GiveUp,
+        (Reached::Connected(Connection::Fresh) | Reached::Sent(_), _) if tried.lost >= LOST_MAX => {
+            Next::GiveUp
+        }
         (Reached::Connected(Connection::Reused), _) => Next::SameBackend,
         (Reached::Connected(Connection::Fresh), _) => elsewhere,
         (Reached::Sent(Connection::Reused), Repeat::Harmless) => Next::SameBackend,
@@ -386,7 +403,13 @@ mod tests {
             reached: Reached::Nothing,
             cause,
         };
-        for (error, repeat, tried, hoped) in [
+        let after = |backends: usize, lost: u8| {
+            let mut tried = Tried::default();
+            (0..backends).for_each(|backend| tried.insert(backend));
+            tried.lost = lost;
+            tried
+        };
+        for (error, repeat, backends, hoped) in [
             (connect, Risky, 1, Next::OtherBackend),
             (connect, Harmless, 2, Next::OtherBackend),
             (connect, Harmless, 3, Next::GiveUp),
@@ -420,10 +443,18 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                next(error, repeat, tried),
+                next(error, repeat, &after(backends, 1)),
                 hoped,
-                "{error:?} {repeat:?} {tried}"
+                "{error:?} {repeat:?} {backends}"
             );
+            // Whatever it is, two connections are lost and no third.
+            let lost = matches!(error.reached, Reached::Sent(_) | Reached::Connected(Fresh));
+            if lost {
+                assert_eq!(next(error, repeat, &after(backends, 2)), Next::GiveUp);
+            }
+            let mut noted = after(backends, 0);
+            noted.handle_error(error);
+            assert_eq!(noted.lost, u8::from(lost), "{error:?}");
         }
     }
 }

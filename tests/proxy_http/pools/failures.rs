@@ -137,6 +137,51 @@ fn each_backend_is_tried_once_and_three_at_most() {
 }
 
 #[test]
+fn a_request_is_lost_on_two_connections_at_most() {
+    let closes = || {
+        Backend::scripted(|mut visit| {
+            let request = visit.request();
+            if request.is_some_and(|request| request.line().contains("/first")) {
+                visit.wire.send(OK);
+                visit.request();
+            }
+        })
+    };
+    let backends: Vec<_> = (0..4).map(|_| closes()).collect();
+    let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+    let rig = setup(&addresses).start();
+    let lost = || {
+        let requests = backends.iter().flat_map(Backend::requests);
+        requests
+            .filter(|request| !request.line().contains("/first"))
+            .count()
+    };
+    assert_eq!(rig.ask(GET).status(), 502);
+    assert_eq!(lost(), 2, "on fresh connections");
+    for _ in 0..4 {
+        assert_eq!(rig.ask(&GET.replacen('/', "/first", 1)).status(), 200);
+    }
+    assert_eq!(rig.ask(GET).status(), 502);
+    assert_eq!(lost(), 4, "on a kept connection and a fresh one");
+}
+
+#[test]
+fn backends_that_stay_away_cost_fewer_and_fewer_requests_a_try() {
+    let (_held, refusing) = refusing_address();
+    let backend = Backend::saying(OK);
+    let rig = setup(&[refusing, backend.address]).start();
+    let mut client = rig.client();
+    let began_at = Instant::now();
+    while began_at.elapsed() < Duration::from_millis(4500) {
+        assert_eq!(client.ask(GET).status(), 200);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // At the beginning, after one second, and two seconds later.
+    let tries = rig.pool().backends[0].failures_total;
+    assert!((2..=3).contains(&tries), "{tries} tries");
+}
+
+#[test]
 fn what_is_behind_the_proxy_is_told_to_trusted_proxies_alone() {
     let (_held, refusing) = refusing_address();
     let closes = Backend::scripted(|mut visit| drop(visit.request()));

@@ -127,13 +127,12 @@ impl Attempts<'_> {
                 }
                 Err(error) => self.no_connection(error),
             };
-            let next = retry::next(error, self.repeat, self.tried.count());
+            self.tried.handle_error(error);
+            let next = retry::next(error, self.repeat, &self.tried);
             if next != Next::SameBackend && error.side == Side::Upstream {
                 slot.backend().counters.failures.count();
             }
-            if error.side == Side::Upstream && error.reached == Reached::Nothing {
-                self.pool.eject(slot.index());
-            }
+            self.pool.note(slot.index(), error);
             (slot, on) = match next {
                 Next::SameBackend => {
                     // A dead connection that was kept costs its backend nothing.
@@ -286,6 +285,7 @@ impl Attempts<'_> {
         } = self.context;
         deadline.enter(Phase::Connecting, self.pool.timeouts.connect);
         let stream = connect::open(worker, runtime.address, deadline).await?;
+        runtime.handle_connected();
         Ok((stream, Connection::Fresh))
     }
 

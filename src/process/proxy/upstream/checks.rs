@@ -146,6 +146,9 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
             (result, _) => result.unwrap_or_else(|error| Chain(&error).to_string()),
         };
         backend.set_last_check(text.clone());
+        if outcome == Some(Outcome::Success) {
+            backend.handle_probed(shared.now_ms());
+        }
         let changed = outcome.and_then(|outcome| health.handle_probe(outcome));
         if let Some(availability) = changed {
             pool.set_availability(index, availability, shared.now_ms());
