@@ -162,6 +162,8 @@ pub struct ListenerLimits {
     pub target_bytes: u32,
     /// Of a request's body; `None`: any.
     pub body_bytes: Option<u32>,
+    /// Of a request's body, a second, on the whole; 0: any.
+    pub body_rate: u32,
     /// Open at once; `None`: as many as the whole proxy may have.
     pub connections: Option<u32>,
     /// Open at once from one address; `None`: any.
@@ -175,6 +177,7 @@ impl Default for ListenerLimits {
             fields: 100,
             target_bytes: 8 * 1024,
             body_bytes: None,
+            body_rate: 100,
             connections: None,
             connections_per_client: None,
         }

@@ -413,12 +413,20 @@ fn proxy_fields_are_names_of_fields_that_are_not_the_proxys_own() {
 
 #[test]
 fn the_time_to_read_a_last_answer_has_bounds() {
-    let text = listener("bind: [\"192.0.2.1:80\"]\n    pool: farm\n    timeouts: {linger: 2h}");
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    timeouts: {linger: 2h}\n    limits: {body_rate: -1}",
+    );
     assert_snapshot!(errors(&text), @r#"
     error: linger must be between 1ms and 1h
      --> lb.yaml:9:24
       |
     9 |     timeouts: {linger: 2h}
       |                        ^^
+
+    error: body_rate must be between 0 and 4294967295
+      --> lb.yaml:10:25
+       |
+    10 |     limits: {body_rate: -1}
+       |                         ^^
     "#);
 }

@@ -348,6 +348,7 @@ fn defaults() -> BTreeMap<String, String> {
         fields,
         target_bytes,
         body_bytes,
+        body_rate,
         connections,
         connections_per_client,
     } = config.listeners[0].limits;
@@ -375,6 +376,7 @@ fn defaults() -> BTreeMap<String, String> {
         ("listener fields", fields.to_string()),
         ("listener target_bytes", target_bytes.to_string()),
         ("listener body_bytes", maybe(body_bytes)),
+        ("listener body_rate", body_rate.to_string()),
         ("listener connections", maybe(connections)),
         (
             "listener connections_per_client",

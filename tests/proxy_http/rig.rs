@@ -59,7 +59,10 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         binds: Vec::new(),
         pool: "web".to_owned(),
         timeouts: timeouts(30_000, 30_000),
-        limits: ListenerLimits::default(),
+        limits: ListenerLimits {
+            body_rate: 0,
+            ..ListenerLimits::default()
+        },
         forwarding: ForwardingConfig::default(),
         access_log: true,
         trace: true,

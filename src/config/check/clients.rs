@@ -58,6 +58,7 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         "fields",
         "target_bytes",
         "body_bytes",
+        "body_rate",
         "connections",
         "connections_per_client",
     ];
@@ -71,6 +72,13 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         u32::try_from(FIELDS_MAX).unwrap_or(1),
     );
     let target_bytes = read("target_bytes", default.target_bytes, HEAD_BYTES_MAX);
+    let body_rate = number_or(
+        &fields,
+        "body_rate",
+        default.body_rate,
+        0..=u32::MAX,
+        problems,
+    );
     let mut read = |key: &str| match fields.get(key) {
         None => Some(None),
         Some(value) => value.number(1, u32::MAX, problems).map(Some),
@@ -83,6 +91,7 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         fields: field_count?,
         target_bytes: target_bytes?,
         body_bytes: body_bytes?,
+        body_rate: body_rate?,
         connections: connections?,
         connections_per_client: connections_per_client?,
     })

@@ -99,6 +99,7 @@ const TABLE: &[(&str, Tried)] = &[
     ("listener fields", Tried::Messages),
     ("listener target_bytes", Tried::Messages),
     ("listener body_bytes", Tried::Messages),
+    ("listener body_rate", Tried::Cases),
     (
         "listener connections",
         Tried::Tests("tests/proxy_http/connections/limits.rs", CONNECTIONS),

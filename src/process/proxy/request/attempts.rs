@@ -26,6 +26,7 @@ use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::transfer::exchange::{
     Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
 };
+use crate::process::proxy::transfer::pace::Pace;
 use crate::process::proxy::upstream::backend::BackendRuntime;
 use crate::process::proxy::upstream::connect::{self, OpenError};
 use crate::process::proxy::upstream::connections::Liveness;
@@ -58,7 +59,8 @@ pub(in crate::process::proxy) async fn answer(
     let mut exchange = Exchange::new(ahead, framing, asked, expectation);
     let listener = context.listener;
     let body_bytes = listener.limits.body_bytes.map_or(u64::MAX, u64::from);
-    exchange.limit(listener.connection_bytes, body_bytes);
+    let pace = Pace::new(listener.timeouts.request_body, listener.limits.body_rate);
+    exchange.limit(listener.connection_bytes, body_bytes, pace);
     let mut attempts = Attempts {
         context,
         client,

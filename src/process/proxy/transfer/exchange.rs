@@ -22,6 +22,7 @@ use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase, R
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
+use crate::process::proxy::transfer::pace::Pace;
 
 /// A request on its way and its response on the way back.
 pub(in crate::process::proxy) struct Exchange {
@@ -29,6 +30,7 @@ pub(in crate::process::proxy) struct Exchange {
     expectation: Expectation,
     upload: Flow,
     uploading: Uploading,
+    pace: Pace,
     download: Flow,
     client: ClientSide,
     /// How far the response's head was searched for its end.
@@ -179,6 +181,7 @@ impl Exchange {
             expectation,
             upload,
             uploading: Uploading::Going,
+            pace: Pace::new(Duration::ZERO, 0),
             download: Flow::new(Held::default(), Keeps::Nothing),
             client: ClientSide::Watched,
             searched: None,
@@ -186,8 +189,14 @@ impl Exchange {
         }
     }
 
-    /// Bounds what is held for each direction, and the request's body.
-    pub(in crate::process::proxy) fn limit(&mut self, connection_bytes: usize, body_bytes: u64) {
+    /// Bounds what is held for each direction, and the request's body and how slow it may be.
+    pub(in crate::process::proxy) fn limit(
+        &mut self,
+        connection_bytes: usize,
+        body_bytes: u64,
+        pace: Pace,
+    ) {
+        self.pace = pace;
         self.upload.limit_reads(connection_bytes);
         self.download.limit_reads(connection_bytes);
         self.upload.limit_body(body_bytes);
@@ -320,9 +329,21 @@ impl Exchange {
                     self.expectation = Expectation::None;
                 }
             }
-            Poll::Pending => {}
+            Poll::Pending => self.keep_pace(sides),
         }
         Poll::Pending
+    }
+
+    /// Lets the client's time end sooner than without a byte, where its body comes too slowly.
+    fn keep_pace(&mut self, sides: &Sides<'_>) {
+        if self.upload.awaits_sink() {
+            self.pace.restart();
+            return;
+        }
+        let now_ms = sides.context.clock.get();
+        if let Some(left) = self.pace.left(now_ms, self.upload.content_bytes()) {
+            sides.deadline.hurry(left);
+        }
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
@@ -627,7 +648,10 @@ impl Exchange {
         if sides.deadline.poll_interrupt(cx).is_ready() {
             return Poll::Ready(());
         }
-        let ended = ready!(self.upload.poll(cx, &mut sides.up()));
+        let Poll::Ready(ended) = self.upload.poll(cx, &mut sides.up()) else {
+            self.keep_pace(sides);
+            return Poll::Pending;
+        };
         self.uploading = match ended {
             Ok(()) => Uploading::Done,
             Err(FlowError::Sink) => Uploading::Refused,
