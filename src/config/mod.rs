@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::logic::http1::forwarding::OptionalField;
+use crate::logic::http1::head::Protocol;
 use crate::model::{
     AdverInterval, Network, Priority, Rank, RouterName, Version, VirtualAddress, Vrid,
 };
@@ -117,6 +118,8 @@ pub struct ListenerConfig {
     pub forwarding: ForwardingConfig,
     /// Whether its requests are in the access log, where there is one.
     pub access_log: bool,
+    /// Protocols that requests may change to (RFC 9110 §7.8).
+    pub upgrades: Vec<Protocol>,
     /// Whether TRACE goes on to backends.
     pub trace: bool,
 }

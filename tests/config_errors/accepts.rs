@@ -84,6 +84,7 @@ pub(crate) const KEYS: &[&str] = &[
     "body_rate",
     "connections",
     "connections_per_client",
+    "upgrades",
     "trace",
     "trusted_proxies",
     "proxy_fields",
@@ -308,6 +309,11 @@ fn defaults_are_those_of_the_manual() {
                     request_id: Send,
                 },
                 access_log: true,
+                upgrades: [
+                    Protocol(
+                        "websocket",
+                    ),
+                ],
                 trace: false,
             },
         ],

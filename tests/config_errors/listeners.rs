@@ -430,3 +430,32 @@ fn the_time_to_read_a_last_answer_has_bounds() {
        |                         ^^
     "#);
 }
+
+#[test]
+fn upgrades_are_names_of_protocols_that_end_http() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    upgrades: [websocket, h2c, TLS/1.0, \"a b\"]",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: an upgrade to h2c cannot be relayed
+     --> lb.yaml:9:27
+      |
+    9 |     upgrades: [websocket, h2c, TLS/1.0, "a b"]
+      |                           ^^^
+    help: what follows would be requests that nobody has looked at; leave it out
+
+    error: an upgrade to TLS/1.0 cannot be relayed
+     --> lb.yaml:9:32
+      |
+    9 |     upgrades: [websocket, h2c, TLS/1.0, "a b"]
+      |                                ^^^^^^^
+    help: what follows would be requests that nobody has looked at; leave it out
+
+    error: `a b` is not the name of a protocol
+     --> lb.yaml:9:41
+      |
+    9 |     upgrades: [websocket, h2c, TLS/1.0, "a b"]
+      |                                         ^^^^^
+    help: write it as clients do: `websocket`, `tcp`
+    "#);
+}

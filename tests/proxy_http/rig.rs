@@ -15,6 +15,7 @@ use evenkeel::config::{
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
+use evenkeel::logic::http1::head::Protocol;
 use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
 
 /// A proxy in this process, and what it has said.
@@ -65,6 +66,9 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         },
         forwarding: ForwardingConfig::default(),
         access_log: true,
+        upgrades: ["websocket", "tcp"]
+            .map(|name| Protocol::new(name.as_bytes()).unwrap())
+            .into(),
         trace: true,
     };
     let config = Config {

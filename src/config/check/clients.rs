@@ -8,7 +8,7 @@ use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
 use crate::config::{ForwardingConfig, ListenerLimits, ListenerTimeouts};
 use crate::logic::http1::forwarding::OptionalField;
-use crate::logic::http1::head::FIELDS_MAX;
+use crate::logic::http1::head::{FIELDS_MAX, Protocol};
 use crate::logic::http1::names::{Name, is_odd};
 use crate::model::Network;
 
@@ -129,6 +129,45 @@ pub(super) fn check_forwarding(
         via: via?,
         request_id: request_id?,
     })
+}
+
+/// The protocols that requests may change to.
+pub(super) fn check_upgrades(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<Protocol>> {
+    let Some(value) = fields.get("upgrades") else {
+        return Some(Protocol::new(b"websocket").into_iter().collect());
+    };
+    let mut protocols = Some(Vec::new());
+    for item in value.items("protocols", problems)? {
+        let protocol = check_protocol(item, problems);
+        protocols = protocols.zip(protocol).map(|(mut protocols, protocol)| {
+            protocols.push(protocol);
+            protocols
+        });
+    }
+    protocols
+}
+
+fn check_protocol(item: Value<'_>, problems: &mut Problems) -> Option<Protocol> {
+    let name = item.text("the name of a protocol", problems)?;
+    if name.eq_ignore_ascii_case("h2c") || name.to_ascii_lowercase().starts_with("tls/") {
+        let message = format!("an upgrade to {name} cannot be relayed");
+        let help = "what follows would be requests that nobody has looked at; leave it out";
+        item.wrong_with_help(message, help, problems);
+        return None;
+    }
+    let protocol = Protocol::new(name.as_bytes());
+    if protocol.is_none() {
+        let message = format!("`{}` is not the name of a protocol", shown(name));
+        item.wrong_with_help(
+            message,
+            "write it as clients do: `websocket`, `tcp`",
+            problems,
+        );
+    }
+    protocol
 }
 
 fn check_proxy_fields(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {

@@ -172,6 +172,9 @@ pub enum ResponseRefusal {
     /// RFC 9110 §7.8: 101 without a request for it, or to another protocol.
     #[error("it switched protocols without being asked")]
     UnsolicitedUpgrade,
+    /// RFC 9110 §7.8: 101 before the client has sent its whole request.
+    #[error("it switched protocols before the request had ended")]
+    EarlyUpgrade,
     /// RFC 9112 §6.3: the sign of a split response.
     #[error("it carried both Content-Length and Transfer-Encoding")]
     BothFramings,

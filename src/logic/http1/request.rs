@@ -10,7 +10,7 @@ use httparse::Status;
 
 use super::forwarding::{ForwardingContext, OptionalField, Trust};
 use super::head::{
-    ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
+    ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Protocol, Slots, Upgrade, Version,
     lines_end_in_crlf, syntax,
 };
 use super::host::is_host;
@@ -43,8 +43,10 @@ pub struct RequestHead<'s, 'b> {
     pub framing: Framing,
     /// Whether the client wants its connection kept.
     pub persistence: Persistence,
-    /// The protocol it asks for.
+    /// The protocol it asks for, as far as it is relayed.
     pub upgrade: Upgrade,
+    /// The protocol it asks for, whichever it is: one alone, in HTTP/1.1.
+    pub asks_for: Option<Protocol>,
     /// Whether it waits for leave to send the body.
     pub expectation: Expectation,
     /// How often it may be forwarded, at least once; for OPTIONS and TRACE alone, which count it.
@@ -185,11 +187,16 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         }
         let (framing, writes_length) = seen.framing(version)?;
         let max_forwards = max_forwards(method, &mut fields)?;
-        let websocket = seen.upgrade == Asked::WebSocket
-            && seen.connection.upgrade
-            && method == "GET"
-            && version == Version::Http11
-            && matches!(framing, Framing::None | Framing::Length(0));
+        let asks_for = match seen.upgrade {
+            Asked::One(name) if seen.connection.upgrade && version == Version::Http11 => {
+                Protocol::new(name)
+            }
+            Asked::One(_) | Asked::Nothing | Asked::Several => None,
+        };
+        // RFC 6455 §4.1.
+        let websocket = method == "GET"
+            && matches!(framing, Framing::None | Framing::Length(0))
+            && asks_for.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(b"websocket"));
         Ok(RequestHead {
             method,
             target,
@@ -201,6 +208,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             } else {
                 Upgrade::None
             },
+            asks_for,
             expectation: match (seen.expectation, version) {
                 // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
                 (Expectation::Continue, Version::Http11) => Expectation::Continue,
@@ -256,14 +264,12 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             write_number(out, max_forwards.saturating_sub(1));
             out.extend_from_slice(b"\r\n");
         }
-        match self.upgrade {
-            Upgrade::WebSocket => {
-                out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
-            }
-            Upgrade::None if self.takes_trailers => {
+        match self.upgrade.protocol() {
+            Some(protocol) => write_field(out, b"Connection: upgrade\r\nUpgrade: ", protocol),
+            None if self.takes_trailers => {
                 out.extend_from_slice(b"Connection: te\r\nTE: trailers\r\n");
             }
-            Upgrade::None => {}
+            None => {}
         }
         if arrival.via == OptionalField::Send {
             // Behind those of the proxies before (RFC 9110 §7.6.3).
@@ -284,6 +290,17 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             fields.drop_named(name);
         }
         fields
+    }
+
+    /// Relays the upgrade that it asks for only if it is one of these; a WebSocket only of a GET.
+    pub fn allow_upgrades(&mut self, allowed: &[Protocol]) {
+        let Some(asked) = self.asks_for.filter(|asked| allowed.contains(asked)) else {
+            self.upgrade = Upgrade::None;
+            return;
+        };
+        if !asked.as_bytes().eq_ignore_ascii_case(b"websocket") {
+            self.upgrade = Upgrade::Other(asked);
+        }
     }
 
     /// Returns whether doing it twice is as good as once (RFC 9110 §9.2.2).
@@ -355,7 +372,7 @@ struct Seen<'b> {
     length: Option<(u64, &'b [u8])>,
     chunked: bool,
     connection: ConnectionOptions,
-    upgrade: Asked,
+    upgrade: Asked<'b>,
     expectation: Expectation,
     takes_trailers: bool,
 }
@@ -376,10 +393,10 @@ impl Default for Seen<'_> {
 
 /// What the Upgrade fields ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum Asked<'b> {
     Nothing,
-    WebSocket,
-    Other,
+    One(&'b [u8]),
+    Several,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -428,11 +445,9 @@ impl<'b> Seen<'b> {
                 return Ok(Forward::Omit);
             }
             Name::Upgrade => {
-                let alone = self.upgrade == Asked::Nothing;
-                self.upgrade = if alone && value.eq_ignore_ascii_case(b"websocket") {
-                    Asked::WebSocket
-                } else {
-                    Asked::Other
+                self.upgrade = match self.upgrade {
+                    Asked::Nothing => Asked::One(value),
+                    Asked::One(_) | Asked::Several => Asked::Several,
                 };
                 return Ok(Forward::Omit);
             }

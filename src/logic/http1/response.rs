@@ -142,7 +142,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
 
     fn judge(&mut self, version: Version, asked: AskedFor) -> Result<(), ResponseRefusal> {
         let mut connection = ConnectionOptions::default();
-        let (mut length, mut chunked, mut websocket) = (None, false, false);
+        let (mut length, mut chunked, mut switches_to) = (None, false, None);
         for (index, field) in self.fields.all().iter().enumerate() {
             let value = field.value;
             if self.fields.is_spaced(field) {
@@ -166,7 +166,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
                     self.fields.drop_field(index);
                 }
                 Name::Upgrade => {
-                    websocket = value.eq_ignore_ascii_case(b"websocket");
+                    switches_to = Some(value);
                     if self.status == 426 && self.offers.is_none() {
                         self.offers = Some(value);
                     }
@@ -196,8 +196,9 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         }
         self.spaced = self.fields.kept_of(self.spaced);
         self.fields.drop_set(self.spaced);
-        let switches = websocket && connection.upgrade;
-        if self.status == 101 && !(switches && asked.upgrade == Upgrade::WebSocket) {
+        let asked_for = asked.upgrade.protocol().zip(switches_to);
+        let as_asked = asked_for.is_some_and(|(asked, to)| to.eq_ignore_ascii_case(asked));
+        if self.status == 101 && !(as_asked && connection.upgrade) {
             return Err(ResponseRefusal::UnsolicitedUpgrade);
         }
         if chunked && length.is_some() {
@@ -259,7 +260,9 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             out.extend_from_slice(b"\r\n");
         }
         if self.status == 101 {
-            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: ");
+            out.extend_from_slice(asked.upgrade.protocol().unwrap_or_default());
+            out.extend_from_slice(b"\r\n\r\n");
             return;
         }
         if self.is_interim() {

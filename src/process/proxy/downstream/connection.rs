@@ -242,7 +242,7 @@ impl Client {
             }
         }
         let mut slots = Slots::new();
-        let head = match RequestHead::parse(bytes, &mut slots, &limits) {
+        let mut head = match RequestHead::parse(bytes, &mut slots, &limits) {
             Ok(Some(head)) => head,
             Ok(None) => {
                 self.context.budget.charge(bytes.len() * PARSED);
@@ -253,6 +253,9 @@ impl Client {
         };
         if head.method == "TRACE" && !self.listener.trace {
             return Some(Read::Refused(RequestRefusal::Trace, reading.moments()));
+        }
+        if head.asks_for.is_some() {
+            head.allow_upgrades(&self.listener.upgrades);
         }
         let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
         if self.listener.limits.body_bytes.is_some_and(too_long) {

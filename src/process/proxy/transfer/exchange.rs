@@ -419,6 +419,9 @@ impl Exchange {
                 self.handle_interim(&head, sides.context)?;
                 (Parsed::Interim, head.len)
             }
+            Some(head) if head.status == 101 && self.uploading != Uploading::Done => {
+                return Err(ResponseRefusal::EarlyUpgrade);
+            }
             Some(head) => (
                 Parsed::Final(self.handle_final(&head, sides.context)),
                 head.len,
@@ -671,6 +674,7 @@ impl Exchange {
     /// Bounds what is held for a tunnel, and lets both directions flow.
     pub(in crate::process::proxy) fn begin_tunnel(&mut self) {
         self.uploading = Uploading::Going;
+        self.upload.limit_body(u64::MAX);
         self.upload.limit_reads(TUNNEL_READ_BYTES);
         self.download.limit_reads(TUNNEL_READ_BYTES);
     }
