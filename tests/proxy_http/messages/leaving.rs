@@ -81,6 +81,50 @@ fn backends_hear_of_clients_that_leave_a_silent_answer() {
     }
 }
 
+/// Of a client that has sent more than is read, nothing is read that would say that it has gone.
+#[test]
+fn backends_hear_of_clients_that_reset_while_they_are_not_read() {
+    let body = 30_000_000;
+    let stuck = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {body}\r\n\r\n");
+    let ahead = GET.repeat(3000);
+    for (request, more) in [(stuck.as_str(), body), (ahead.as_str(), 0)] {
+        for answer in ["", SILENT[2]] {
+            let backend = Backend::scripted(move |mut visit| {
+                visit.wire.head();
+                visit.wire.send(answer);
+                std::thread::sleep(Duration::from_secs(20));
+            });
+            let rig = setup(&[backend.address])
+                .pool(|pool| pool.timeouts.response_head = Duration::from_secs(60))
+                .start();
+            let client = rig.client();
+            client.stream.set_nonblocking(true).unwrap();
+            let _ = (&client.stream).write(request.as_bytes());
+            let piece = vec![b'x'; 1_000_000];
+            let mut written_at = Instant::now();
+            while more > 0 && written_at.elapsed() < Duration::from_millis(300) {
+                match (&client.stream).write(&piece) {
+                    Ok(1..) => written_at = Instant::now(),
+                    Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(10)),
+                }
+            }
+            wait_until("the request is there", || {
+                rig.pool().backends[0].active_requests == 1
+            });
+            let left_at = Instant::now();
+            leave(client, Leaves::Resets);
+            wait_until("its room is free", || {
+                rig.pool().backends[0].active_requests == 0
+            });
+            let after = left_at.elapsed();
+            assert!(
+                after < Duration::from_millis(1500),
+                "{more}, {answer:?}: after {after:?}"
+            );
+        }
+    }
+}
+
 /// RFC 9112 §9.6: the end of one direction is not the end of the other.
 #[test]
 fn half_closed_clients_get_all_of_an_answer_that_goes_on() {

@@ -5,7 +5,7 @@
 //! destroyed: a reset would do that, where the client still sends.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -277,7 +277,7 @@ impl Client {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
                 let local = self.stream.local_addr();
-                local.map_or_else(|| "localhost".to_owned(), |local| local.to_string())
+                local.map_or_else(|| "localhost".to_owned(), host_of)
             }
         };
         let listener = &self.listener;
@@ -413,6 +413,15 @@ impl Client {
     }
 }
 
+/// Returns the Host that means this address (RFC 9110 §4.2.1: port 80 need not be said).
+fn host_of(local: SocketAddr) -> String {
+    match (local.ip(), local.port()) {
+        (IpAddr::V4(address), 80) => address.to_string(),
+        (IpAddr::V6(address), 80) => format!("[{address}]"),
+        (IpAddr::V4(_) | IpAddr::V6(_), _) => local.to_string(),
+    }
+}
+
 /// What is assumed of a request that could not be read.
 const UNKNOWN: AskedFor = AskedFor {
     method: AskedMethod::Other,
@@ -422,3 +431,21 @@ const UNKNOWN: AskedFor = AskedFor {
 };
 /// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9112 §3.2: of HTTP/1.0 without a Host.
+    #[test]
+    fn hosts_of_addresses_leave_the_port_out_that_goes_without_saying() {
+        for (local, hoped) in [
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("192.0.2.1:8080", "192.0.2.1:8080"),
+            ("[2001:db8::1]:80", "[2001:db8::1]"),
+            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
+        ] {
+            assert_eq!(host_of(local.parse().expect("an address")), hoped);
+        }
+    }
+}

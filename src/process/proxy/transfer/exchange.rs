@@ -513,8 +513,8 @@ impl Exchange {
 
     /// Notices that the client has gone, or what it sends next.
     fn poll_client(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        if self.has_half_closed() || self.uploading != Uploading::Done {
-            return Poll::Pending;
+        if !self.watches_client() {
+            return self.poll_failed(sides).map(|()| Waited::ClientGone);
         }
         if !sides.client.is_registered() && sides.deadline.reminder() != Reminder::Due {
             // Most answers come before it is worth its calls to hear that the client leaves.
@@ -529,6 +529,27 @@ impl Exchange {
             }
             Err(_) => Poll::Ready(Waited::ClientGone),
         }
+    }
+
+    /// Returns whether what the client sends is read beyond its request, and its end with it.
+    fn watches_client(&self) -> bool {
+        !self.has_half_closed()
+            && self.uploading == Uploading::Done
+            && self.upload.input.len() < AHEAD_BYTES_MAX
+    }
+
+    /// Notices that the connection of a client has failed that is not read from: because it has
+    /// sent enough, or more than the backend takes. It is looked at in every sweep.
+    fn poll_failed(&self, sides: &Sides<'_>) -> Poll<()> {
+        let is_read = self.uploading == Uploading::Going && !self.upload.awaits_sink();
+        if is_read {
+            return Poll::Pending;
+        }
+        if sides.deadline.reminder() == Reminder::Due && sides.client.has_failed() {
+            return Poll::Ready(());
+        }
+        sides.deadline.remind();
+        Poll::Pending
     }
 
     fn has_half_closed(&self) -> bool {
