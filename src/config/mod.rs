@@ -19,12 +19,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::logic::http1::forwarding::OptionalField;
+use crate::logic::http1::head::Protocol;
 use crate::model::{
     AdverInterval, Network, Priority, Rank, RouterName, Version, VirtualAddress, Vrid,
 };
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
+pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 pub use track::{GatewayConfig, ProcessConfig, ProcessSelector, TrackConfig, TrackScriptConfig};
@@ -130,6 +132,10 @@ pub struct ListenerConfig {
     pub forwarding: ForwardingConfig,
     /// Whether its requests are in the access log, where there is one.
     pub access_log: bool,
+    /// Protocols that requests may change to (RFC 9110 §7.8).
+    pub upgrades: Vec<Protocol>,
+    /// Whether TRACE goes on to backends.
+    pub trace: bool,
 }
 
 /// How long a client may take.
@@ -145,6 +151,8 @@ pub struct ListenerTimeouts {
     pub idle: Duration,
     /// The same on an upgraded connection.
     pub tunnel: Duration,
+    /// How long, in all, a client that still sends is read after its last answer.
+    pub linger: Duration,
 }
 
 impl Default for ListenerTimeouts {
@@ -155,6 +163,7 @@ impl Default for ListenerTimeouts {
             request_body: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(3600),
+            linger: Duration::from_secs(30),
         }
     }
 }
@@ -170,6 +179,8 @@ pub struct ListenerLimits {
     pub target_bytes: u32,
     /// Of a request's body; `None`: any.
     pub body_bytes: Option<u32>,
+    /// Of a request's body, a second, on the whole; 0: any.
+    pub body_rate: u32,
     /// Open at once; `None`: as many as the whole proxy may have.
     pub connections: Option<u32>,
     /// Open at once from one address; `None`: any.
@@ -183,6 +194,7 @@ impl Default for ListenerLimits {
             fields: 100,
             target_bytes: 8 * 1024,
             body_bytes: None,
+            body_rate: 100,
             connections: None,
             connections_per_client: None,
         }
@@ -194,6 +206,8 @@ impl Default for ListenerLimits {
 pub struct ForwardingConfig {
     /// Whose word about the way before them is believed.
     pub trusted_proxies: Vec<Network>,
+    /// What only they may say, besides the fields that are known for it.
+    pub proxy_fields: Vec<String>,
     /// Whether the field of RFC 7239 is written besides X-Forwarded-*.
     pub forwarded: OptionalField,
     /// Whether the proxy writes itself into the field Via (RFC 9110 §7.6.3).
@@ -206,6 +220,7 @@ impl Default for ForwardingConfig {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            proxy_fields: Vec::new(),
             forwarded: OptionalField::Omit,
             via: OptionalField::Omit,
             request_id: OptionalField::Send,
@@ -226,6 +241,8 @@ pub struct PoolConfig {
     pub health_check: HealthCheckConfig,
     /// How long backends may take.
     pub timeouts: PoolTimeouts,
+    /// Which connections to backends are used again.
+    pub keep_alive: KeepAliveConfig,
 }
 
 /// One backend.
@@ -270,8 +287,10 @@ pub struct ProbeConfig {
 pub enum ProbeKind {
     /// Opens a connection and closes it.
     Tcp,
-    /// Sends `GET path`; any status from 200 to 399 is a success unless `expect` names others.
+    /// Asks for `path`; any status from 200 to 399 is a success unless `expect` names others.
     Http {
+        /// How it asks.
+        method: ProbeMethod,
         /// The target of the request, beginning with `/`.
         path: String,
         /// The Host field; default: the backend's address.
@@ -279,6 +298,15 @@ pub enum ProbeKind {
         /// Inclusive ranges of statuses that count as success.
         expect: Vec<(u16, u16)>,
     },
+}
+
+/// The method of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeMethod {
+    /// The answer has a body, which is read.
+    Get,
+    /// It has none.
+    Head,
 }
 
 /// How long a backend, and the wait for one, may take.
@@ -290,6 +318,28 @@ pub struct PoolTimeouts {
     pub response_head: Duration,
     /// How long a request waits for a backend that has room.
     pub queue: Duration,
+}
+
+/// Which connections to backends are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAliveConfig {
+    /// How long one is kept without a request.
+    pub timeout: Duration,
+    /// Kept to one backend by one data thread.
+    pub connections: u32,
+    /// For which requests one is used again.
+    pub reuse: Reuse,
+}
+
+impl Default for KeepAliveConfig {
+    fn default() -> Self {
+        Self {
+            // Below the 5 s that common servers keep theirs.
+            timeout: Duration::from_secs(4),
+            connections: 128,
+            reuse: Reuse::Safe,
+        }
+    }
 }
 
 /// The proxy as a whole.

@@ -89,6 +89,11 @@ fn backends_that_refuse_are_named_with_the_retries() {
         }),
     );
     assert!(line["backend"].is_string(), "{line}");
+    let error = line["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("backend b") && error.contains(" of pool web cannot be connected to"),
+        "{line}"
+    );
 }
 
 #[test]

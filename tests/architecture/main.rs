@@ -68,14 +68,8 @@ const CRATE_HOMES: [(&str, &[&str]); 10] = [
         &["src/logic/vrrp/", "src/process/vrrp/", "src/lab/"],
     ),
     ("httparse", &["src/logic/http1/"]),
-    (
-        "hyper",
-        &["src/process/proxy/upstream/checks.rs", "src/lab/"],
-    ),
-    (
-        "hyper_util",
-        &["src/process/proxy/upstream/checks.rs", "src/lab/"],
-    ),
+    ("hyper", &["src/lab/"]),
+    ("hyper_util", &["src/lab/"]),
     (
         "tokio",
         &[

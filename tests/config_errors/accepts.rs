@@ -5,7 +5,7 @@ use std::time::Duration;
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
     AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
-    VirtualRouterConfig, parse,
+    ProbeMethod, VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
 
@@ -75,19 +75,25 @@ pub(crate) const KEYS: &[&str] = &[
     "request_body",
     "idle",
     "tunnel",
+    "linger",
     "limits",
     "head_bytes",
     "fields",
     "target_bytes",
     "body_bytes",
+    "body_rate",
     "connections",
     "connections_per_client",
+    "upgrades",
+    "trace",
     "trusted_proxies",
+    "proxy_fields",
     "forwarded",
     "via",
     "request_id",
     "drain",
     "connection_bytes",
+    "reuse",
     "pools",
     "backends",
     "address",
@@ -96,6 +102,7 @@ pub(crate) const KEYS: &[&str] = &[
     "health_check",
     "http",
     "tcp",
+    "method",
     "path",
     "host",
     "expect",
@@ -184,6 +191,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     limits.connections = None;
     limits.connections_per_client = None;
     with_all.listeners[0].forwarding.trusted_proxies.clear();
+    with_all.listeners[0].forwarding.proxy_fields.clear();
     with_all.access_log = None;
     with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
@@ -295,22 +303,31 @@ fn defaults_are_those_of_the_manual() {
                     request_body: 30s,
                     idle: 60s,
                     tunnel: 3600s,
+                    linger: 30s,
                 },
                 limits: ListenerLimits {
                     head_bytes: 32768,
                     fields: 100,
                     target_bytes: 8192,
                     body_bytes: None,
+                    body_rate: 100,
                     connections: None,
                     connections_per_client: None,
                 },
                 forwarding: ForwardingConfig {
                     trusted_proxies: [],
+                    proxy_fields: [],
                     forwarded: Omit,
                     via: Omit,
                     request_id: Send,
                 },
                 access_log: true,
+                upgrades: [
+                    Protocol(
+                        "websocket",
+                    ),
+                ],
+                trace: false,
             },
         ],
         pools: [
@@ -338,6 +355,11 @@ fn defaults_are_those_of_the_manual() {
                     connect: 1s,
                     response_head: 30s,
                     queue: 5s,
+                },
+                keep_alive: KeepAliveConfig {
+                    timeout: 4s,
+                    connections: 128,
+                    reuse: Safe,
                 },
             },
         ],
@@ -390,6 +412,7 @@ fn everything_can_be_said() {
     assert_eq!(
         probe.kind,
         ProbeKind::Http {
+            method: ProbeMethod::Get,
             path: "/up".to_owned(),
             host,
             expect

@@ -375,3 +375,87 @@ fn limits_and_proxies_can_be_said() {
         ]
     );
 }
+
+#[test]
+fn proxy_fields_are_names_of_fields_that_are_not_the_proxys_own() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    proxy_fields: [X-User, \"X User\", Host, \"\"]\n    trace: maybe",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: `X User` is not the name of a field
+     --> lb.yaml:9:28
+      |
+    9 |     proxy_fields: [X-User, "X User", Host, ""]
+      |                            ^^^^^^^^
+    help: write letters, digits and `-`: `X-User`
+
+    error: Host is the proxy's own business already
+     --> lb.yaml:9:38
+      |
+    9 |     proxy_fields: [X-User, "X User", Host, ""]
+      |                                      ^^^^
+    help: leave it out
+
+    error: `` is not the name of a field
+     --> lb.yaml:9:44
+      |
+    9 |     proxy_fields: [X-User, "X User", Host, ""]
+      |                                            ^^
+    help: write letters, digits and `-`: `X-User`
+
+    error: `trace` must be true or false, not text
+      --> lb.yaml:10:12
+       |
+    10 |     trace: maybe
+       |            ^^^^^
+    "#);
+}
+
+#[test]
+fn the_time_to_read_a_last_answer_has_bounds() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    timeouts: {linger: 2h}\n    limits: {body_rate: -1}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: linger must be between 1ms and 1h
+     --> lb.yaml:9:24
+      |
+    9 |     timeouts: {linger: 2h}
+      |                        ^^
+
+    error: body_rate must be between 0 and 4294967295
+      --> lb.yaml:10:25
+       |
+    10 |     limits: {body_rate: -1}
+       |                         ^^
+    "#);
+}
+
+#[test]
+fn upgrades_are_names_of_protocols_that_end_http() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    upgrades: [websocket, h2c, TLS/1.0, \"a b\"]",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: an upgrade to h2c cannot be relayed
+     --> lb.yaml:9:27
+      |
+    9 |     upgrades: [websocket, h2c, TLS/1.0, "a b"]
+      |                           ^^^
+    help: what follows would be requests that nobody has looked at; leave it out
+
+    error: an upgrade to TLS/1.0 cannot be relayed
+     --> lb.yaml:9:32
+      |
+    9 |     upgrades: [websocket, h2c, TLS/1.0, "a b"]
+      |                                ^^^^^^^
+    help: what follows would be requests that nobody has looked at; leave it out
+
+    error: `a b` is not the name of a protocol
+     --> lb.yaml:9:41
+      |
+    9 |     upgrades: [websocket, h2c, TLS/1.0, "a b"]
+      |                                         ^^^^^
+    help: write it as clients do: `websocket`, `tcp`
+    "#);
+}

@@ -177,7 +177,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts
+    help: known keys here: backends, balance, health_check, timeouts, keep_alive
     "#);
 }
 
@@ -388,5 +388,71 @@ fn a_pool_timeout_has_a_range() {
       |
     6 |     timeouts: {connect: 2h}
       |                         ^^
+    "#);
+}
+
+#[test]
+fn kept_connections_have_bounds_and_are_used_in_three_ways() {
+    let text = pool(
+        "backends: {a: \"192.0.2.10:80\"}\n    keep_alive: {timeout: 0s, connections: 0, reuse: save}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: timeout must be between 1ms and 1h
+     --> lb.yaml:6:27
+      |
+    6 |     keep_alive: {timeout: 0s, connections: 0, reuse: save}
+      |                           ^^
+
+    error: connections must be between 1 and 10000
+     --> lb.yaml:6:44
+      |
+    6 |     keep_alive: {timeout: 0s, connections: 0, reuse: save}
+      |                                            ^
+
+    error: reuse cannot be `save`
+     --> lb.yaml:6:54
+      |
+    6 |     keep_alive: {timeout: 0s, connections: 0, reuse: save}
+      |                                                      ^^^^
+    help: did you mean `safe`?
+    "#);
+    let text =
+        pool("backends: {a: \"192.0.2.10:80\"}\n    keep_alive: {reuse: unsafely, idle: 4s}");
+    assert_snapshot!(errors(&text), @r#"
+    error: reuse cannot be `unsafely`
+     --> lb.yaml:6:25
+      |
+    6 |     keep_alive: {reuse: unsafely, idle: 4s}
+      |                         ^^^^^^^^
+    help: write `never`, `safe` or `always`
+
+    error: unknown key `idle`
+     --> lb.yaml:6:35
+      |
+    6 |     keep_alive: {reuse: unsafely, idle: 4s}
+      |                                   ^^^^
+    help: known keys here: timeout, connections, reuse
+    "#);
+}
+
+#[test]
+fn probes_ask_for_what_can_be_asked() {
+    let text = pool(
+        "backends: {a: \"192.0.2.10:80\"}\n    health_check: {http: {method: POST, host: \"a:b:c\"}}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: method cannot be `POST`
+     --> lb.yaml:6:35
+      |
+    6 |     health_check: {http: {method: POST, host: "a:b:c"}}
+      |                                   ^^^^
+    help: write `GET` or `HEAD`
+
+    error: host cannot be `a:b:c`
+     --> lb.yaml:6:47
+      |
+    6 |     health_check: {http: {method: POST, host: "a:b:c"}}
+      |                                               ^^^^^^^
+    help: write a host name or an address, and a port where needed: `www.example.org`
     "#);
 }

@@ -19,7 +19,7 @@ const RELAY: &str = "src/process/proxy/request/attempts.rs";
 const ANSWER: &str = "src/process/proxy/request/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 22] = [
+const FIXED: [(&str, &str, &str); 23] = [
     (
         "src/process/proxy/worker.rs",
         "EVICTION_WAITS_MAX: u32 = 4",
@@ -58,7 +58,7 @@ const FIXED: [(&str, &str, &str); 22] = [
     (
         "src/process/proxy/transfer/exchange.rs",
         "fields: 128",
-        "bytes or 128 fields",
+        "more than 128 fields",
     ),
     (
         "src/process/proxy/transfer/exchange.rs",
@@ -71,19 +71,29 @@ const FIXED: [(&str, &str, &str); 22] = [
         "client after its last answer, silent Ta 1s",
     ),
     (
-        "src/process/proxy/downstream/connection.rs",
-        "LINGER_MAX: Duration = Duration::from_secs(5)",
-        "client after its last answer Ta 5s",
+        "src/process/proxy/transfer/exchange.rs",
+        "TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10)",
+        "tunnel that one side has ended Ta 10s",
     ),
     (
-        "src/process/proxy/upstream/connections.rs",
-        "IDLE_MAX: usize = 128",
+        "src/process/proxy/request/attempts.rs",
+        "REST_TIMEOUT: Duration = Duration::from_secs(5)",
+        "rest of a request that is answered Ta 5s",
+    ),
+    (
+        "src/config/mod.rs",
+        "connections: 128",
+        "keep_alive connections Ta 128",
+    ),
+    (
+        "src/config/mod.rs",
+        "connections: 128",
         "at most 128 connections to a backend",
     ),
     (
-        "src/process/proxy/upstream/connections.rs",
-        "IDLE_MS_MAX: u64 = 30_000",
-        "kept connection to a backend Ta 30s",
+        "src/config/mod.rs",
+        "timeout: Duration::from_secs(4)",
+        "keep_alive timeout Ta 4s",
     ),
     (
         "src/logic/http1/chunked.rs",
@@ -109,11 +119,6 @@ const FIXED: [(&str, &str, &str); 22] = [
         "src/process/proxy/transfer/exchange.rs",
         "INTERIM_MAX: u8 = 16",
         "interim answers Ta 16",
-    ),
-    (
-        "src/process/proxy/upstream/connections.rs",
-        "IDLE_MAX: usize = 128",
-        "kept connections to a backend Ta 128",
     ),
     (
         "src/logic/http1/chunked.rs",
@@ -336,12 +341,14 @@ fn defaults() -> BTreeMap<String, String> {
         request_body,
         idle,
         tunnel,
+        linger,
     } = config.listeners[0].timeouts;
     let ListenerLimits {
         head_bytes,
         fields,
         target_bytes,
         body_bytes,
+        body_rate,
         connections,
         connections_per_client,
     } = config.listeners[0].limits;
@@ -364,10 +371,12 @@ fn defaults() -> BTreeMap<String, String> {
         ("listener request_body", shown(request_body)),
         ("listener idle", shown(idle)),
         ("listener tunnel", shown(tunnel)),
+        ("listener linger", shown(linger)),
         ("listener head_bytes", head_bytes.to_string()),
         ("listener fields", fields.to_string()),
         ("listener target_bytes", target_bytes.to_string()),
         ("listener body_bytes", maybe(body_bytes)),
+        ("listener body_rate", body_rate.to_string()),
         ("listener connections", maybe(connections)),
         (
             "listener connections_per_client",

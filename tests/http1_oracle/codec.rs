@@ -31,6 +31,7 @@ const ARRIVAL: ForwardingContext<'static> = ForwardingContext {
     scheme: "http",
     port: 80,
     fallback_host: "192.0.2.100:80",
+    proxy_fields: &[],
     forwarded: OptionalField::Send,
     via: OptionalField::Send,
     request_id: Some([b'a'; 32]),

@@ -108,6 +108,7 @@ fn asks_the_server(text: &[u8]) -> bool {
 pub(crate) fn read_response(text: &[u8], to_head: bool) -> Option<Meaning> {
     run(async {
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .allow_spaces_after_header_name_in_responses(true)
             .max_headers(FIELDS_MAX)
             .handshake(Wire::from_server(text))
             .await

@@ -1,6 +1,7 @@
 //! What is relayed of a message, what is refused, and how it ends.
 
 mod endings;
+mod leaving;
 mod fields;
 mod piped;
 mod refusals;

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use crate::common::{Backend, Message, Wire};
 use evenkeel::config::{
-    BackendConfig, Balance, Config, ForwardingConfig, HealthCheckConfig, ListenerConfig,
-    ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
-    ProxyConfig,
+    BackendConfig, Balance, Config, ForwardingConfig, HealthCheckConfig, KeepAliveConfig,
+    ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts, ProbeConfig,
+    ProbeKind, ProbeMethod, ProxyConfig,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
+use evenkeel::logic::http1::head::Protocol;
 use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
 
 /// A proxy in this process, and what it has said.
@@ -51,6 +52,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             response_head: Duration::from_secs(5),
             queue: Duration::from_secs(5),
         },
+        keep_alive: KeepAliveConfig::default(),
     };
     let listener = ListenerConfig {
         name: "http".to_owned(),
@@ -58,9 +60,16 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         binds: Vec::new(),
         pool: "web".to_owned(),
         timeouts: timeouts(30_000, 30_000),
-        limits: ListenerLimits::default(),
+        limits: ListenerLimits {
+            body_rate: 0,
+            ..ListenerLimits::default()
+        },
         forwarding: ForwardingConfig::default(),
         access_log: true,
+        upgrades: ["websocket", "tcp"]
+            .map(|name| Protocol::new(name.as_bytes()).unwrap())
+            .into(),
+        trace: true,
     };
     let config = Config {
         node: "lb1".to_owned(),
@@ -90,6 +99,7 @@ fn timeouts(request_head_ms: u64, idle_ms: u64) -> ListenerTimeouts {
         request_body: idle,
         idle,
         tunnel: idle,
+        linger: Duration::from_secs(30),
     }
 }
 
@@ -171,6 +181,7 @@ pub(crate) fn sockets(count: u16) -> Vec<TcpListener> {
 /// Asks for `/health`, and takes what is common for healthy.
 pub(crate) fn http_check() -> ProbeKind {
     ProbeKind::Http {
+        method: ProbeMethod::Get,
         path: "/health".to_owned(),
         host: None,
         expect: Vec::new(),

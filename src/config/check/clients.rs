@@ -8,7 +8,8 @@ use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
 use crate::config::{ForwardingConfig, ListenerLimits, ListenerTimeouts};
 use crate::logic::http1::forwarding::OptionalField;
-use crate::logic::http1::head::FIELDS_MAX;
+use crate::logic::http1::head::{FIELDS_MAX, Protocol};
+use crate::logic::http1::names::{Name, is_odd};
 use crate::model::Network;
 
 pub(super) fn check_timeouts(
@@ -25,6 +26,7 @@ pub(super) fn check_timeouts(
         "request_body",
         "idle",
         "tunnel",
+        "linger",
     ];
     let fields = value.fields(keys, problems)?;
     let mut read = |key: &str, default: Duration, max: Duration| {
@@ -35,12 +37,14 @@ pub(super) fn check_timeouts(
     let request_body = read("request_body", default.request_body, HOUR);
     let idle = read("idle", default.idle, DAY);
     let tunnel = read("tunnel", default.tunnel, DAY);
+    let linger = read("linger", default.linger, HOUR);
     Some(ListenerTimeouts {
         request_head: request_head?,
         keep_alive: keep_alive?,
         request_body: request_body?,
         idle: idle?,
         tunnel: tunnel?,
+        linger: linger?,
     })
 }
 
@@ -54,6 +58,7 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         "fields",
         "target_bytes",
         "body_bytes",
+        "body_rate",
         "connections",
         "connections_per_client",
     ];
@@ -67,6 +72,13 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         u32::try_from(FIELDS_MAX).unwrap_or(1),
     );
     let target_bytes = read("target_bytes", default.target_bytes, HEAD_BYTES_MAX);
+    let body_rate = number_or(
+        &fields,
+        "body_rate",
+        default.body_rate,
+        0..=u32::MAX,
+        problems,
+    );
     let mut read = |key: &str| match fields.get(key) {
         None => Some(None),
         Some(value) => value.number(1, u32::MAX, problems).map(Some),
@@ -79,6 +91,7 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         fields: field_count?,
         target_bytes: target_bytes?,
         body_bytes: body_bytes?,
+        body_rate: body_rate?,
         connections: connections?,
         connections_per_client: connections_per_client?,
     })
@@ -98,6 +111,7 @@ pub(super) fn check_forwarding(
             });
         }
     }
+    let proxy_fields = check_proxy_fields(fields, problems);
     let writes = |writes: bool| {
         if writes {
             OptionalField::Send
@@ -110,10 +124,81 @@ pub(super) fn check_forwarding(
     let request_id = flag(fields, "request_id", true, problems).map(writes);
     Some(ForwardingConfig {
         trusted_proxies: trusted?,
+        proxy_fields: proxy_fields?,
         forwarded: forwarded?,
         via: via?,
         request_id: request_id?,
     })
+}
+
+/// The protocols that requests may change to.
+pub(super) fn check_upgrades(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<Protocol>> {
+    let Some(value) = fields.get("upgrades") else {
+        return Some(Protocol::new(b"websocket").into_iter().collect());
+    };
+    let mut protocols = Some(Vec::new());
+    for item in value.items("protocols", problems)? {
+        let protocol = check_protocol(item, problems);
+        protocols = protocols.zip(protocol).map(|(mut protocols, protocol)| {
+            protocols.push(protocol);
+            protocols
+        });
+    }
+    protocols
+}
+
+fn check_protocol(item: Value<'_>, problems: &mut Problems) -> Option<Protocol> {
+    let name = item.text("the name of a protocol", problems)?;
+    if name.eq_ignore_ascii_case("h2c") || name.to_ascii_lowercase().starts_with("tls/") {
+        let message = format!("an upgrade to {name} cannot be relayed");
+        let help = "what follows would be requests that nobody has looked at; leave it out";
+        item.wrong_with_help(message, help, problems);
+        return None;
+    }
+    let protocol = Protocol::new(name.as_bytes());
+    if protocol.is_none() {
+        let message = format!("`{}` is not the name of a protocol", shown(name));
+        item.wrong_with_help(
+            message,
+            "write it as clients do: `websocket`, `tcp`",
+            problems,
+        );
+    }
+    protocol
+}
+
+fn check_proxy_fields(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+    let Some(value) = fields.get("proxy_fields") else {
+        return Some(Vec::new());
+    };
+    let mut names = Some(Vec::new());
+    for item in value.items("field names", problems)? {
+        let name = check_field_name(item, problems);
+        names = names.zip(name).map(|(mut names, name)| {
+            names.push(name);
+            names
+        });
+    }
+    names
+}
+
+/// The name of a field that the proxy has no use for itself.
+fn check_field_name(item: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let name = item.text("the name of a field", problems)?;
+    if name.is_empty() || name.len() > FIELD_NAME_BYTES_MAX || is_odd(name.as_bytes()) {
+        let message = format!("`{}` is not the name of a field", shown(name));
+        item.wrong_with_help(message, "write letters, digits and `-`: `X-User`", problems);
+        return None;
+    }
+    if Name::of(name.as_bytes()) != Name::Other {
+        let message = format!("{name} is the proxy's own business already");
+        item.wrong_with_help(message, "leave it out", problems);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// An address, or a network with its prefix length.
@@ -148,5 +233,6 @@ fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const FIELD_NAME_BYTES_MAX: usize = 64;
 /// Larger heads are an attack.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;

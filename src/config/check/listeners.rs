@@ -70,6 +70,8 @@ fn check_listener<'a>(
     let limits = clients::check_limits(&fields, problems);
     let forwarding = clients::check_forwarding(&fields, problems);
     let access_log = check_access_log(&fields, log, problems);
+    let upgrades = clients::check_upgrades(&fields, problems);
+    let trace = flag(&fields, "trace", false, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
             check_free(
@@ -96,6 +98,8 @@ fn check_listener<'a>(
         limits: limits?,
         forwarding: forwarding?,
         access_log: access_log?,
+        upgrades: upgrades?,
+        trace: trace?,
     })
 }
 
@@ -328,7 +332,7 @@ fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> O
 /// A longer list of names helps nobody.
 const NAMES_SHOWN_MAX: usize = 10;
 
-/// The last six are read by `clients`.
+/// The last seven and `upgrades` are read by `clients`.
 const KEYS: &[&str] = &[
     "virtual_router",
     "port",
@@ -336,7 +340,10 @@ const KEYS: &[&str] = &[
     "pool",
     "timeouts",
     "limits",
+    "upgrades",
+    "trace",
     "trusted_proxies",
+    "proxy_fields",
     "forwarded",
     "via",
     "request_id",

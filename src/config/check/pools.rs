@@ -8,9 +8,11 @@ use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
-    BackendConfig, HealthCheckConfig, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
+    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
+    ProbeKind, ProbeMethod, Reuse,
 };
 use crate::logic::balance::Balance;
+use crate::logic::http1::host::is_host;
 
 /// The section, as far as it is right.
 #[derive(Debug)]
@@ -53,20 +55,67 @@ fn check_pool(
     problems: &mut Problems,
 ) -> Option<PoolConfig> {
     let fields = entry.fields(
-        &["backends", "balance", "health_check", "timeouts"],
+        &[
+            "backends",
+            "balance",
+            "health_check",
+            "timeouts",
+            "keep_alive",
+        ],
         problems,
     )?;
     let backends = check_backends(entry.name, &fields, endpoints, problems);
     let balance = check_balance(&fields, problems);
     let health_check = check_health_check(&fields, problems);
     let timeouts = check_timeouts(&fields, problems);
+    let keep_alive = check_keep_alive(&fields, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
         backends: backends?,
         balance: balance?,
         health_check: health_check?,
         timeouts: timeouts?,
+        keep_alive: keep_alive?,
     })
+}
+
+fn check_keep_alive(fields: &Fields<'_>, problems: &mut Problems) -> Option<KeepAliveConfig> {
+    let default = KeepAliveConfig::default();
+    let Some(value) = fields.get("keep_alive") else {
+        return Some(default);
+    };
+    let fields = value.fields(&["timeout", "connections", "reuse"], problems)?;
+    let range = TIMEOUT_MIN..=HOUR;
+    let timeout = duration_or(&fields, "timeout", default.timeout, range, problems);
+    let range = 1..=KEPT_MAX;
+    let connections = number_or(&fields, "connections", default.connections, range, problems);
+    let reuse = match fields.get("reuse") {
+        None => Some(default.reuse),
+        Some(value) => check_reuse(value, problems),
+    };
+    Some(KeepAliveConfig {
+        timeout: timeout?,
+        connections: connections?,
+        reuse: reuse?,
+    })
+}
+
+fn check_reuse(value: Value<'_>, problems: &mut Problems) -> Option<Reuse> {
+    let text = value.text("never, safe or always", problems)?;
+    match text {
+        "never" => Some(Reuse::Never),
+        "safe" => Some(Reuse::Safe),
+        "always" => Some(Reuse::Always),
+        other => {
+            let message = format!("reuse cannot be `{}`", shown(other));
+            let help = nearest(other, &["never", "safe", "always"]).map_or_else(
+                || "write `never`, `safe` or `always`".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            value.wrong_with_help(message, help, problems);
+            None
+        }
+    }
 }
 
 fn check_backends(
@@ -224,7 +273,11 @@ fn check_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeConfig>
 }
 
 fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
-    let fields = value.fields(&["path", "host", "expect"], problems)?;
+    let fields = value.fields(&["method", "path", "host", "expect"], problems)?;
+    let method = match fields.get("method") {
+        None => Some(ProbeMethod::Get),
+        Some(value) => check_method(value, problems),
+    };
     let path = match fields.get("path") {
         None => Some("/".to_owned()),
         Some(value) => check_path(value, problems),
@@ -238,10 +291,24 @@ fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKi
         Some(value) => check_expect(value, problems),
     };
     Some(ProbeKind::Http {
+        method: method?,
         path: path?,
         host: host?,
         expect: expect?,
     })
+}
+
+fn check_method(value: Value<'_>, problems: &mut Problems) -> Option<ProbeMethod> {
+    let text = value.text("GET or HEAD", problems)?;
+    match text {
+        "GET" => Some(ProbeMethod::Get),
+        "HEAD" => Some(ProbeMethod::Head),
+        other => {
+            let message = format!("method cannot be `{}`", shown(other));
+            value.wrong_with_help(message, "write `GET` or `HEAD`", problems);
+            None
+        }
+    }
 }
 
 /// A target in origin form (RFC 9112 §3.2.1); escapes are the user's.
@@ -260,9 +327,8 @@ fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
 
 fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
     let host = value.text("a host", problems)?;
-    let good =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    if host.is_empty() || host.len() > HOST_BYTES_MAX || !host.bytes().all(good) {
+    // As strict as with clients.
+    if host.len() > HOST_BYTES_MAX || !is_host(host.as_bytes()) {
         let message = format!("host cannot be `{}`", shown(host));
         let help = "write a host name or an address, and a port where needed: `www.example.org`";
         value.wrong_with_help(message, help, problems);
@@ -352,5 +418,7 @@ const COUNT_MAX: u32 = 100;
 const WEIGHT_MAX: u32 = 256;
 /// As many as there can be client connections.
 const REQUESTS_MAX: u32 = 10_000_000;
+/// No worker keeps more, of all backends together.
+const KEPT_MAX: u32 = 10_000;
 const PATH_BYTES_MAX: usize = 2048;
 const HOST_BYTES_MAX: usize = 255;

@@ -40,6 +40,7 @@ pub enum Field {
     Termination,
     EndedBy,
     Phase,
+    Error,
     RequestId,
     Referer,
     UserAgent,
@@ -60,7 +61,7 @@ enum Value<'a> {
 
 impl Field {
     /// Every field, in the order of a JSON line.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Time,
         Self::Client,
         Self::ClientPort,
@@ -84,6 +85,7 @@ impl Field {
         Self::Termination,
         Self::EndedBy,
         Self::Phase,
+        Self::Error,
         Self::RequestId,
         Self::Referer,
         Self::UserAgent,
@@ -121,6 +123,7 @@ impl Field {
             Self::Termination => ",\"termination\":",
             Self::EndedBy => ",\"ended_by\":",
             Self::Phase => ",\"phase\":",
+            Self::Error => ",\"error\":",
             Self::RequestId => ",\"request_id\":",
             Self::Referer => ",\"referer\":",
             Self::UserAgent => ",\"user_agent\":",
@@ -185,6 +188,7 @@ impl Field {
             Self::Termination => Value::Word(line.termination.as_str()),
             Self::EndedBy => word(line.termination.ended_by(line.awaited).as_str()),
             Self::Phase => Value::Word(line.phase.as_str()),
+            Self::Error => foreign(line.error.map(str::as_bytes), ERROR_BYTES_MAX),
             Self::RequestId => foreign(parts.request_id, REQUEST_ID_BYTES_MAX),
             Self::Referer => foreign(parts.referer, REFERER_BYTES_MAX),
             Self::UserAgent => foreign(parts.user_agent, USER_AGENT_BYTES_MAX),
@@ -238,6 +242,7 @@ const METHOD_BYTES_MAX: usize = 32;
 const HOST_BYTES_MAX: usize = 261;
 /// Longer targets are attacks or accidents; what they begin with says which.
 pub(super) const PATH_BYTES_MAX: usize = 2048;
+const ERROR_BYTES_MAX: usize = 256;
 const REQUEST_ID_BYTES_MAX: usize = 128;
 const REFERER_BYTES_MAX: usize = 1024;
 const USER_AGENT_BYTES_MAX: usize = 512;

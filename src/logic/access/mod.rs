@@ -49,6 +49,8 @@ pub struct Line<'a> {
     pub retries: u16,
     /// How it ended.
     pub termination: Termination,
+    /// What the proxy's own answer says, or would say to a trusted proxy.
+    pub error: Option<&'a str>,
     /// How far it had come by then.
     pub phase: Phase,
     /// Who was waited for when an answer stood still.

@@ -75,6 +75,45 @@ pub enum Repeat {
     Risky,
 }
 
+/// For which requests a kept connection is used, whose end may be on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// For none.
+    Never,
+    /// For those that can be sent again: by the proxy, where that does no harm; by the client,
+    /// which knows what to do where its own kept connection ends without an answer.
+    Safe,
+    /// For all.
+    Always,
+}
+
+/// Whether the client's connection has carried a request before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// It has not.
+    First,
+    /// It has.
+    Later,
+}
+
+/// Returns which connection a request is given first.
+pub fn connection(reuse: Reuse, repeat: Repeat, order: Order) -> Connection {
+    match (reuse, repeat, order) {
+        (Reuse::Never, _, _) | (Reuse::Safe, Repeat::Risky, Order::First) => Connection::Fresh,
+        (Reuse::Safe, Repeat::Harmless, _)
+        | (Reuse::Safe, Repeat::Risky, Order::Later)
+        | (Reuse::Always, _, _) => Connection::Reused,
+    }
+}
+
+/// Returns whether the client is to find its connection ended, without an answer: it then sends
+/// its request again if that may be done, as browsers do.
+pub fn ends_unanswered(error: AttemptError, reuse: Reuse, order: Order) -> bool {
+    let lost = error.side == Side::Upstream && error.cause == Cause::Lost;
+    lost && error.reached == Reached::Sent(Connection::Reused)
+        && (reuse, order) == (Reuse::Safe, Order::Later)
+}
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -88,12 +127,15 @@ pub enum Next {
 
 /// Backends one request may be tried on.
 pub const BACKENDS_TRIED_MAX: usize = 3;
+/// Connections, in all, that one request may be lost on: what ends two of them may be the request.
+pub const LOST_MAX: u8 = 2;
 
 /// The backends one request has been tried on, by index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
     backends: [usize; BACKENDS_TRIED_MAX],
     count: usize,
+    lost: u8,
 }
 
 impl Tried {
@@ -102,6 +144,17 @@ impl Tried {
         if let Some(free) = self.backends.get_mut(self.count) {
             *free = backend;
             self.count += 1;
+        }
+    }
+
+    /// Notes an attempt that has failed, as far as it counts: a kept connection that had ended
+    /// before anything was written to it has cost its backend nothing.
+    pub fn handle_error(&mut self, error: AttemptError) {
+        match error.reached {
+            Reached::Sent(_) | Reached::Connected(Connection::Fresh) => {
+                self.lost = self.lost.saturating_add(1);
+            }
+            Reached::Nothing | Reached::Connected(Connection::Reused) => {}
         }
     }
 
@@ -116,9 +169,9 @@ impl Tried {
     }
 }
 
-/// Returns what follows an error, after `tried` backends, this one among them.
-pub fn next(error: AttemptError, repeat: Repeat, tried: usize) -> Next {
-    let elsewhere = if tried < BACKENDS_TRIED_MAX {
+/// Returns what follows an error, after what was `tried`, this attempt among them.
+pub fn next(error: AttemptError, repeat: Repeat, tried: &Tried) -> Next {
+    let elsewhere = if tried.count() < BACKENDS_TRIED_MAX {
         Next::OtherBackend
     } else {
         Next::GiveUp
@@ -140,6 +193,9 @@ pub fn next(error: AttemptError, repeat: Repeat, tried: usize) -> Next {
         // Ports are short towards one backend, and may be there towards another.
         (Reached::Nothing, _) => elsewhere,
         (Reached::Connected(_) | Reached::Sent(_), _) if is_answer => Next::GiveUp,
+        (Reached::Connected(Connection::Fresh) | Reached::Sent(_), _) if tried.lost >= LOST_MAX => {
+            Next::GiveUp
+        }
         (Reached::Connected(Connection::Reused), _) => Next::SameBackend,
         (Reached::Connected(Connection::Fresh), _) => elsewhere,
         (Reached::Sent(Connection::Reused), Repeat::Harmless) => Next::SameBackend,
@@ -276,6 +332,60 @@ mod tests {
     }
 
     #[test]
+    fn only_what_can_be_sent_again_is_given_a_kept_connection() {
+        use Connection::{Fresh, Reused};
+        use Order::{First, Later};
+        use Repeat::{Harmless, Risky};
+        for (reuse, hoped) in [
+            (Reuse::Never, [Fresh; 4]),
+            (Reuse::Safe, [Reused, Reused, Fresh, Reused]),
+            (Reuse::Always, [Reused; 4]),
+        ] {
+            let asked = [
+                (Harmless, First),
+                (Harmless, Later),
+                (Risky, First),
+                (Risky, Later),
+            ];
+            let got = asked.map(|(repeat, order)| connection(reuse, repeat, order));
+            assert_eq!(got, hoped, "{reuse:?}");
+        }
+    }
+
+    #[test]
+    fn clients_are_left_unanswered_only_where_a_kept_connection_was_lost_behind_their_own() {
+        let lost = |reached| AttemptError {
+            side: Side::Upstream,
+            reached,
+            cause: Cause::Lost,
+        };
+        let (reused, fresh) = (Connection::Reused, Connection::Fresh);
+        for (error, reuse, order, hoped) in [
+            (lost(Reached::Sent(reused)), Reuse::Safe, Order::Later, true),
+            (
+                lost(Reached::Sent(reused)),
+                Reuse::Safe,
+                Order::First,
+                false,
+            ),
+            (lost(Reached::Sent(fresh)), Reuse::Safe, Order::Later, false),
+            (
+                lost(Reached::Sent(reused)),
+                Reuse::Always,
+                Order::Later,
+                false,
+            ),
+            (lost(Reached::Nothing), Reuse::Safe, Order::Later, false),
+        ] {
+            assert_eq!(
+                ends_unanswered(error, reuse, order),
+                hoped,
+                "{error:?} {order:?}"
+            );
+        }
+    }
+
+    #[test]
     fn retry_follows_the_table() {
         use Connection::{Fresh, Reused};
         use Repeat::{Harmless, Risky};
@@ -293,7 +403,13 @@ mod tests {
             reached: Reached::Nothing,
             cause,
         };
-        for (error, repeat, tried, hoped) in [
+        let after = |backends: usize, lost: u8| {
+            let mut tried = Tried::default();
+            (0..backends).for_each(|backend| tried.insert(backend));
+            tried.lost = lost;
+            tried
+        };
+        for (error, repeat, backends, hoped) in [
             (connect, Risky, 1, Next::OtherBackend),
             (connect, Harmless, 2, Next::OtherBackend),
             (connect, Harmless, 3, Next::GiveUp),
@@ -327,10 +443,18 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                next(error, repeat, tried),
+                next(error, repeat, &after(backends, 1)),
                 hoped,
-                "{error:?} {repeat:?} {tried}"
+                "{error:?} {repeat:?} {backends}"
             );
+            // Whatever it is, two connections are lost and no third.
+            let lost = matches!(error.reached, Reached::Sent(_) | Reached::Connected(Fresh));
+            if lost {
+                assert_eq!(next(error, repeat, &after(backends, 2)), Next::GiveUp);
+            }
+            let mut noted = after(backends, 0);
+            noted.handle_error(error);
+            assert_eq!(noted.lost, u8::from(lost), "{error:?}");
         }
     }
 }

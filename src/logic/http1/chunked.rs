@@ -7,7 +7,7 @@
 use httparse::{EMPTY_HEADER, Status};
 
 use super::head::lines_end_in_crlf;
-use super::names::Name;
+use super::names::{Name, is_claim, is_disguise, is_odd};
 use super::refusal::BodyError;
 
 /// What becomes of the chunk framing.
@@ -253,13 +253,14 @@ fn filtered(trailers: &[u8]) -> Result<Vec<u8>, BodyError> {
 /// RFC 9110 §6.5.1: not what frames, routes, authenticates, modifies or describes the message.
 fn may_trail(name: &str) -> bool {
     Name::of(name.as_bytes()) == Name::Other
-        && !name.contains('_')
+        && !is_claim(name.as_bytes())
+        && (!is_odd(name.as_bytes()) || !is_disguise(name.as_bytes()))
         && !NEVER_TRAILS
             .iter()
             .any(|never| name.eq_ignore_ascii_case(never))
 }
 
-const NEVER_TRAILS: [&str; 24] = [
+const NEVER_TRAILS: [&str; 23] = [
     "accept-encoding",
     "age",
     "authorization",
@@ -283,7 +284,6 @@ const NEVER_TRAILS: [&str; 24] = [
     "set-cookie",
     "vary",
     "www-authenticate",
-    "x-real-ip",
 ];
 /// Digits of a chunk's size, leading zeros among them.
 const SIZE_DIGITS_MAX: u8 = 16;

@@ -24,6 +24,8 @@ pub struct ForwardingContext<'a> {
     pub port: u16,
     /// The Host for requests of HTTP/1.0 that have none: the address it has connected to.
     pub fallback_host: &'a str,
+    /// What only a proxy may say, besides what `names` knows.
+    pub proxy_fields: &'a [String],
     /// Whether a Forwarded field is written.
     pub forwarded: OptionalField,
     /// Whether the proxy writes itself into Via.
@@ -121,9 +123,11 @@ impl ForwardingContext<'_> {
         self.write_word(fields, HOST, out, |out| {
             out.extend_from_slice(host);
         });
-        self.write_word(fields, PORT, out, |out| {
-            write_number(out, u64::from(self.port));
-        });
+        if self.knows_port(fields) {
+            self.write_word(fields, PORT, out, |out| {
+                write_number(out, u64::from(self.port));
+            });
+        }
         if self.forwarded == OptionalField::Send {
             out.extend_from_slice(b"\r\nForwarded: ");
             self.write_believed(fields, Name::Forwarded, out);
@@ -159,18 +163,34 @@ impl ForwardingContext<'_> {
         own: impl FnOnce(&mut Vec<u8>),
     ) {
         out.extend_from_slice(line);
-        if self.trust == Trust::Trusted {
-            let mut said = fields
-                .iter()
-                .filter(|field| Name::of(field.name.as_bytes()) == name);
-            if let (Some(field), None) = (said.next(), said.next())
-                && is_word(field.value)
-            {
-                out.extend_from_slice(field.value);
-                return;
-            }
+        match self.said(fields, name) {
+            Some(word) => out.extend_from_slice(word),
+            None => own(out),
         }
-        own(out);
+    }
+
+    /// Returns what a trusted peer says in a field of one word: the first where it says several, as
+    /// proxies do of which each adds its own; that of the first is what the client did.
+    fn said<'f>(&self, fields: &'f [Header<'_>], name: Name) -> Option<&'f [u8]> {
+        if self.trust == Trust::Untrusted {
+            return None;
+        }
+        let of_name = |field: &&Header<'_>| Name::of(field.name.as_bytes()) == name;
+        let mut words = fields
+            .iter()
+            .filter(of_name)
+            .flat_map(|field| list(field.value));
+        words
+            .find(|word| !word.is_empty())
+            .filter(|word| is_word(word))
+    }
+
+    /// Returns whether the port is known that goes with what a trusted peer says: not the one that
+    /// it has connected to, where the client spoke another protocol.
+    fn knows_port(&self, fields: &[Header<'_>]) -> bool {
+        let other = |proto: &[u8]| !proto.eq_ignore_ascii_case(self.scheme.as_bytes());
+        !self.said(fields, Name::XForwardedProto).is_some_and(other)
+            || self.said(fields, Name::XForwardedPort).is_some()
     }
 
     /// RFC 7239 §4, §6.
@@ -196,11 +216,9 @@ const HOST: Word = (Name::XForwardedHost, b"\r\nX-Forwarded-Host: ");
 const PORT: Word = (Name::XForwardedPort, b"\r\nX-Forwarded-Port: ");
 const REQUEST_ID: Word = (Name::XRequestId, b"\r\nX-Request-Id: ");
 
-/// Returns whether a value is one visible word, not a list.
-fn is_word(value: &[u8]) -> bool {
-    (1..=WORD_BYTES_MAX).contains(&value.len())
-        && value.iter().all(u8::is_ascii_graphic)
-        && list(value).nth(1).is_none()
+/// Returns whether an element of a list is one visible word.
+fn is_word(element: &[u8]) -> bool {
+    element.len() <= WORD_BYTES_MAX && element.iter().all(u8::is_ascii_graphic)
 }
 
 /// A longer word of a trusted proxy is replaced.
@@ -259,6 +277,7 @@ mod tests {
             scheme: "http",
             port: 80,
             fallback_host: "",
+            proxy_fields: &[],
             forwarded: OptionalField::Send,
             via: OptionalField::Omit,
             request_id: Some(request_id([0x0123_4567_89ab_cdef, 1])),
@@ -294,11 +313,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_trusted_proxy_says_is_never_turned_into_its_opposite() {
+        for said in [
+            &["https"][..],
+            &["HTTPS"],
+            &["https, https"],
+            &["https", "https"],
+            &["https, http"],
+            &["https", "http"],
+            &[", https"],
+        ] {
+            let fields: Vec<_> = said
+                .iter()
+                .map(|value| header("X-Forwarded-Proto", value))
+                .collect();
+            let text = written(Trust::Trusted, "10.0.0.1", &fields).to_ascii_lowercase();
+            assert!(
+                text.contains("x-forwarded-proto: https\r\n"),
+                "{said:?}: {text}"
+            );
+            assert!(!text.contains("x-forwarded-port"), "{said:?}: {text}");
+        }
+    }
+
+    #[test]
     fn words_that_are_none_are_replaced() {
         let said = [
-            header("X-Forwarded-Proto", "https, http"),
-            header("X-Forwarded-Host", "b"),
-            header("X-Forwarded-Host", "c"),
+            header("X-Forwarded-Proto", "a b"),
+            header("X-Forwarded-Host", ","),
+            header("X-Forwarded-Host", ""),
         ];
         let text = written(Trust::Trusted, "10.0.0.1", &said);
         assert!(text.contains("X-Forwarded-Proto: http\r\n"), "{text}");

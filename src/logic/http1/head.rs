@@ -4,6 +4,7 @@
 //! Fields are views of the head's bytes. Those that do not travel are marked in a set of bits; the
 //! rest is copied line by line, in runs, so that names keep their case and order. Pure.
 
+use std::fmt;
 use std::mem::MaybeUninit;
 
 use httparse::Header;
@@ -89,7 +90,65 @@ pub enum Upgrade {
     None,
     /// RFC 6455.
     WebSocket,
+    /// One that the administrator allows.
+    Other(Protocol),
 }
+
+impl Upgrade {
+    /// Returns the name of the protocol.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::None => None,
+            Self::WebSocket => Some(b"websocket"),
+            Self::Other(protocol) => Some(protocol.as_bytes()),
+        }
+    }
+}
+
+/// The name of a protocol in Upgrade, maybe with a version (RFC 9110 §7.8): at most
+/// [`PROTOCOL_BYTES_MAX`] bytes, held in place.
+#[derive(Clone, Copy)]
+pub struct Protocol {
+    bytes: [u8; PROTOCOL_BYTES_MAX],
+    len: u8,
+}
+
+impl Protocol {
+    /// Returns the protocol of this name; `None` where it is none, or too long.
+    pub fn new(name: &[u8]) -> Option<Self> {
+        let is_good = |&byte: &u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'+' | b'/')
+        };
+        if name.is_empty() || !name.iter().all(is_good) {
+            return None;
+        }
+        let mut bytes = [0; PROTOCOL_BYTES_MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        let len = u8::try_from(name.len()).ok()?;
+        Some(Self { bytes, len })
+    }
+
+    /// Returns the name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl fmt::Debug for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = String::from_utf8_lossy(self.as_bytes());
+        f.debug_tuple("Protocol").field(&name).finish()
+    }
+}
+
+impl PartialEq for Protocol {
+    /// In any case of letters.
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes().eq_ignore_ascii_case(other.as_bytes())
+    }
+}
+
+impl Eq for Protocol {}
 
 /// The fields of a head, and which of them do not travel.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +174,41 @@ impl<'s, 'b> Fields<'s, 'b> {
 
     pub(super) fn drop_field(&mut self, index: usize) {
         self.dropped |= 1 << index;
+    }
+
+    pub(super) fn drop_set(&mut self, set: u128) {
+        self.dropped |= set;
+    }
+
+    /// Returns those of a set that travel.
+    pub(super) fn kept_of(&self, set: u128) -> u128 {
+        set & !self.dropped
+    }
+
+    /// Returns whether something stands between a field's name and its colon.
+    pub(super) fn is_spaced(&self, field: &Header<'_>) -> bool {
+        self.head.get(self.offset(field) + field.name.len()) != Some(&b':')
+    }
+
+    /// Appends the lines of a set of fields, without what is around names and values.
+    pub(super) fn write_anew(&self, set: u128, out: &mut Vec<u8>) {
+        for (index, field) in self.all.iter().enumerate() {
+            if set & (1 << index) != 0 {
+                out.extend_from_slice(field.name.as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(field.value);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Drops the fields of this name.
+    pub(super) fn drop_named(&mut self, name: &str) {
+        for (index, field) in self.all.iter().enumerate() {
+            if field.name.eq_ignore_ascii_case(name) {
+                self.dropped |= 1 << index;
+            }
+        }
     }
 
     /// Drops the fields that the Connection fields name (RFC 9110 §7.6.1): at most
@@ -262,6 +356,8 @@ pub(super) fn is_connection(field: &Header<'_>) -> bool {
 /// The most options of Connection that are neither `close`, `keep-alive` nor `upgrade`. Real
 /// messages have one or two; each costs a comparison with every field.
 const NOMINATIONS_MAX: u32 = 32;
+/// A longer name of a protocol is not relayed.
+pub const PROTOCOL_BYTES_MAX: usize = 32;
 /// The most fields a head can have; bits in the set of those that do not travel.
 pub const FIELDS_MAX: usize = 128;
 

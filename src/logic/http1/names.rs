@@ -114,6 +114,92 @@ impl Name {
     }
 }
 
+/// Returns whether a name has a byte that is neither a letter, a digit nor a hyphen.
+pub fn is_odd(name: &[u8]) -> bool {
+    name.iter().any(|&byte| !PLAIN[usize::from(byte)])
+}
+
+/// Returns whether a backend could take an odd name for another one: it has an underscore, or is a
+/// name that the proxy writes, reads or drops once its odd bytes are hyphens, as CGI and others
+/// read it.
+pub fn is_disguise(name: &[u8]) -> bool {
+    if name.contains(&b'_') {
+        return true;
+    }
+    let mut plain = [0; CLAIM_BYTES_MAX];
+    let Some(plain) = plain.get_mut(..name.len()) else {
+        return false;
+    };
+    for (to, &from) in plain.iter_mut().zip(name) {
+        *to = if PLAIN[usize::from(from)] { from } else { b'-' };
+    }
+    Name::of(plain) != Name::Other || is_claim(plain)
+}
+
+/// Returns whether a field says where a request has come from, or what was asked before it was
+/// rewritten: what proxies tell servers, and nobody else may. Those that the proxy writes itself
+/// are not among them.
+pub fn is_claim(name: &[u8]) -> bool {
+    let Some((first, _)) = name.split_first() else {
+        return false;
+    };
+    if !matches!(first | 0x20, b'x' | b'c' | b'f' | b't' | b'w') {
+        return false;
+    }
+    let begins = |with: &[u8]| {
+        name.get(..with.len())
+            .is_some_and(|beginning| beginning.eq_ignore_ascii_case(with))
+    };
+    begins(b"x-forwarded") || CLAIMS.iter().any(|claim| claim.eq_ignore_ascii_case(name))
+}
+
+/// What may stand in a name that is not odd.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let known = byte as u8;
+        plain[byte] = known.is_ascii_alphanumeric() || known == b'-';
+        byte += 1;
+    }
+    plain
+};
+
+/// Besides `X-Forwarded-*`. All begin with one of the letters in `is_claim`.
+const CLAIMS: [&[u8]; 29] = [
+    b"cf-connecting-ip",
+    b"cf-connecting-ipv6",
+    b"client-ip",
+    b"cluster-client-ip",
+    b"fastly-client-ip",
+    b"forwarded-for",
+    b"forwarded-host",
+    b"forwarded-proto",
+    b"front-end-https",
+    b"true-client-ip",
+    b"wl-proxy-client-ip",
+    b"wl-proxy-ssl",
+    b"x-appengine-user-ip",
+    b"x-azure-clientip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-envoy-external-address",
+    b"x-host",
+    b"x-http-host-override",
+    b"x-original-forwarded-for",
+    b"x-original-host",
+    b"x-original-url",
+    b"x-proxyuser-ip",
+    b"x-real-ip",
+    b"x-remote-addr",
+    b"x-remote-ip",
+    b"x-rewrite-url",
+    b"x-scheme",
+    b"x-url-scheme",
+];
+/// A longer name is no disguise of one that is known.
+const CLAIM_BYTES_MAX: usize = 64;
+
 /// Returns the elements of a comma-separated value, without the space around them.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
@@ -160,6 +246,36 @@ mod tests {
             ("", Name::Other),
         ] {
             assert_eq!(Name::of(name.as_bytes()), hoped, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_only_proxies_may_say_is_known_in_any_case_and_disguise() {
+        for (name, claims, disguised) in [
+            ("X-Real-IP", true, false),
+            ("x-forwarded-prefix", true, false),
+            ("X-Forwarded", true, false),
+            ("X-FORWARDED-SSL", true, false),
+            ("True-Client-Ip", true, false),
+            ("X-Original-URL", true, false),
+            ("X-Requested-With", false, false),
+            ("Content-Type", false, false),
+            ("Cookie", false, false),
+            ("", false, false),
+            ("X_Real_IP", false, true),
+            ("X.Forwarded.For", false, true),
+            ("X-Forwarded.Prefix", true, true),
+            ("x!real~ip", false, true),
+            ("Content.Length", false, true),
+            ("X.Mine", false, false),
+        ] {
+            let bytes = name.as_bytes();
+            assert_eq!(is_claim(bytes), claims, "{name}");
+            assert_eq!(is_odd(bytes) && is_disguise(bytes), disguised, "{name}");
+        }
+        for claim in CLAIMS {
+            assert!(is_claim(claim) && Name::of(claim) == Name::Other);
+            assert!(claim.len() <= CLAIM_BYTES_MAX);
         }
     }
 

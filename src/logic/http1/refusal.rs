@@ -40,6 +40,13 @@ pub enum RequestRefusal {
     /// RFC 9112 §3.2.2: the target's authority rules; another Host field is a trick.
     #[error("the Host field differs from the target's authority")]
     HostMismatch,
+    /// RFC 9110 §10.1.1: anything but `100-continue`, which is how requests are smuggled past some
+    /// servers.
+    #[error("the Expect field is not `100-continue`")]
+    Expectation,
+    /// RFC 9110 §9.3.8: it would show a client what proxies add to its request.
+    #[error("TRACE is not served here")]
+    Trace,
     /// This proxy is not a tunnel for its clients.
     #[error("CONNECT is not served here")]
     Connect,
@@ -84,9 +91,10 @@ impl RequestRefusal {
     pub fn status(self) -> u16 {
         match self {
             Self::OptionsEnd => 200,
-            Self::Connect | Self::TraceEnd => 405,
+            Self::Connect | Self::Trace | Self::TraceEnd => 405,
             Self::BodyTooLarge => 413,
             Self::TargetTooLong => 414,
+            Self::Expectation => 417,
             Self::HeadTooLarge | Self::TooManyFields => 431,
             Self::TransferCoding => 501,
             Self::Version => 505,
@@ -119,6 +127,8 @@ impl RequestRefusal {
             Self::HostRepeated => "host_repeated",
             Self::HostInvalid => "host_invalid",
             Self::HostMismatch => "host_mismatch",
+            Self::Expectation => "expectation",
+            Self::Trace => "trace_refused",
             Self::Connect => "connect_refused",
             Self::Target => "target_invalid",
             Self::TransferCoding => "transfer_coding",
@@ -150,12 +160,21 @@ pub enum ResponseRefusal {
     /// RFC 9110 §15: below 100.
     #[error("its status is none")]
     Status,
-    /// More bytes or fields than are allowed.
+    /// More bytes than are allowed.
     #[error("its head is too large")]
     HeadTooLarge,
+    /// More fields than are allowed.
+    #[error("its head has more than 128 fields")]
+    TooManyFields,
+    /// RFC 9110 §15.2: more than any request needs.
+    #[error("it sent more than 16 interim answers")]
+    TooManyInterim,
     /// RFC 9110 §7.8: 101 without a request for it, or to another protocol.
     #[error("it switched protocols without being asked")]
     UnsolicitedUpgrade,
+    /// RFC 9110 §7.8: 101 before the client has sent its whole request.
+    #[error("it switched protocols before the request had ended")]
+    EarlyUpgrade,
     /// RFC 9112 §6.3: the sign of a split response.
     #[error("it carried both Content-Length and Transfer-Encoding")]
     BothFramings,

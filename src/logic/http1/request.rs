@@ -8,13 +8,13 @@ pub mod message;
 
 use httparse::Status;
 
-use super::forwarding::{ForwardingContext, OptionalField};
+use super::forwarding::{ForwardingContext, OptionalField, Trust};
 use super::head::{
-    ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Slots, Upgrade, Version,
+    ConnectionOptions, Fields, Framing, HeadLimits, Persistence, Protocol, Slots, Upgrade, Version,
     lines_end_in_crlf, syntax,
 };
 use super::host::is_host;
-use super::names::{Name, length, list};
+use super::names::{Name, is_claim, is_disguise, is_odd, length, list};
 use super::refusal::RequestRefusal;
 use crate::model::write_number;
 
@@ -43,8 +43,10 @@ pub struct RequestHead<'s, 'b> {
     pub framing: Framing,
     /// Whether the client wants its connection kept.
     pub persistence: Persistence,
-    /// The protocol it asks for.
+    /// The protocol it asks for, as far as it is relayed.
     pub upgrade: Upgrade,
+    /// The protocol it asks for, whichever it is: one alone, in HTTP/1.1.
+    pub asks_for: Option<Protocol>,
     /// Whether it waits for leave to send the body.
     pub expectation: Expectation,
     /// How often it may be forwarded, at least once; for OPTIONS and TRACE alone, which count it.
@@ -57,6 +59,8 @@ pub struct RequestHead<'s, 'b> {
     pub len: usize,
     takes_trailers: bool,
     writes_length: bool,
+    /// The fields that only a proxy may say, by index.
+    claims: u128,
 }
 
 /// What a request asks for (RFC 9112 §3.2).
@@ -64,10 +68,28 @@ pub struct RequestHead<'s, 'b> {
 pub enum Target<'b> {
     /// A path, maybe with a query.
     Origin(&'b str),
-    /// A URL: its authority, and its path and query, which may be empty, or `*`.
-    Absolute(&'b str, &'b str),
+    /// A URL: its scheme, its authority, and its path and query, which may be empty, or `*`.
+    Absolute(Scheme, &'b str, &'b str),
     /// `*`: the server itself.
     Asterisk,
+}
+
+/// The scheme of a URL, which says the port that need not be written (RFC 9110 §4.2.1, §4.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Port 80.
+    Http,
+    /// Port 443.
+    Https,
+}
+
+impl Scheme {
+    fn default_port(self) -> &'static [u8] {
+        match self {
+            Self::Http => b"80",
+            Self::Https => b"443",
+        }
+    }
 }
 
 /// Whether a client waits before it sends its body (RFC 9110 §10.1.1).
@@ -143,9 +165,12 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         mut fields: Fields<'s, 'b>,
     ) -> Result<Self, RequestRefusal> {
         let mut seen = Seen::default();
+        let mut claims = 0u128;
         for (index, field) in fields.all().iter().enumerate() {
-            if seen.handle(field)? == Forward::Omit {
-                fields.drop_field(index);
+            match seen.handle(field)? {
+                Forward::Send => {}
+                Forward::Omit => fields.drop_field(index),
+                Forward::FromProxies => claims |= 1 << index,
             }
         }
         let nominates = seen.connection.nominates();
@@ -153,13 +178,25 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             fields.drop_nominated();
         }
         check_host(version, target, seen.host)?;
+        if let Target::Absolute(_, authority, _) = target
+            && seen.host.is_some_and(|host| host != authority.as_bytes())
+        {
+            // RFC 9112 §3.2.2: the target's is sent in its place, though both mean the same.
+            fields.drop_named("host");
+            seen.host = None;
+        }
         let (framing, writes_length) = seen.framing(version)?;
         let max_forwards = max_forwards(method, &mut fields)?;
-        let websocket = seen.upgrade == Asked::WebSocket
-            && seen.connection.upgrade
-            && method == "GET"
-            && version == Version::Http11
-            && matches!(framing, Framing::None | Framing::Length(0));
+        let asks_for = match seen.upgrade {
+            Asked::One(name) if seen.connection.upgrade && version == Version::Http11 => {
+                Protocol::new(name)
+            }
+            Asked::One(_) | Asked::Nothing | Asked::Several => None,
+        };
+        // RFC 6455 §4.1.
+        let websocket = method == "GET"
+            && matches!(framing, Framing::None | Framing::Length(0))
+            && asks_for.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(b"websocket"));
         Ok(RequestHead {
             method,
             target,
@@ -171,6 +208,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             } else {
                 Upgrade::None
             },
+            asks_for,
             expectation: match (seen.expectation, version) {
                 // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
                 (Expectation::Continue, Version::Http11) => Expectation::Continue,
@@ -184,6 +222,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             len: 0,
             takes_trailers: seen.takes_trailers,
             writes_length,
+            claims,
         })
     }
 
@@ -191,17 +230,21 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     ///
     /// Hop-by-hop fields go, those named by Connection among them (but never those that frame or
     /// route the message or say where it came from). `Proxy` and names with an underscore go,
-    /// because CGI reads them as something else. Expect is ours: the proxy itself answers `100
-    /// Continue`. What is said of the client is `forwarding`'s.
+    /// because CGI reads them as something else, and names that read like one of ours once every
+    /// odd byte is a hyphen. What only a proxy may say goes unless the peer is trusted. Expect is
+    /// ours: the proxy itself answers `100 Continue`. What is said of the client is `forwarding`'s.
     pub fn write(&self, arrival: &ForwardingContext<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method.as_bytes());
         out.push(b' ');
         self.target.write(out);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        self.fields.write_kept(out);
+        match arrival.trust {
+            Trust::Trusted => self.fields.write_kept(out),
+            Trust::Untrusted => self.untrusted(arrival.proxy_fields).write_kept(out),
+        }
         let host = match (self.host, self.target) {
             (Some(host), _) => host,
-            (None, Target::Absolute(authority, _)) => authority.as_bytes(),
+            (None, Target::Absolute(_, authority, _)) => authority.as_bytes(),
             (None, Target::Origin(_) | Target::Asterisk) => arrival.fallback_host.as_bytes(),
         };
         if self.host.is_none() {
@@ -221,14 +264,12 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             write_number(out, max_forwards.saturating_sub(1));
             out.extend_from_slice(b"\r\n");
         }
-        match self.upgrade {
-            Upgrade::WebSocket => {
-                out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
-            }
-            Upgrade::None if self.takes_trailers => {
+        match self.upgrade.protocol() {
+            Some(protocol) => write_field(out, b"Connection: upgrade\r\nUpgrade: ", protocol),
+            None if self.takes_trailers => {
                 out.extend_from_slice(b"Connection: te\r\nTE: trailers\r\n");
             }
-            Upgrade::None => {}
+            None => {}
         }
         if arrival.via == OptionalField::Send {
             // Behind those of the proxies before (RFC 9110 §7.6.3).
@@ -239,6 +280,27 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         }
         arrival.write(self.fields.all(), host, out);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// Returns the fields without those that only a proxy may say.
+    fn untrusted(&self, more: &[String]) -> Fields<'s, 'b> {
+        let mut fields = self.fields;
+        fields.drop_set(self.claims);
+        for name in more {
+            fields.drop_named(name);
+        }
+        fields
+    }
+
+    /// Relays the upgrade that it asks for only if it is one of these; a WebSocket only of a GET.
+    pub fn allow_upgrades(&mut self, allowed: &[Protocol]) {
+        let Some(asked) = self.asks_for.filter(|asked| allowed.contains(asked)) else {
+            self.upgrade = Upgrade::None;
+            return;
+        };
+        if !asked.as_bytes().eq_ignore_ascii_case(b"websocket") {
+            self.upgrade = Upgrade::Other(asked);
+        }
     }
 
     /// Returns whether doing it twice is as good as once (RFC 9110 §9.2.2).
@@ -262,10 +324,11 @@ impl<'b> Target<'b> {
             [b'/', ..] if is_path(text.as_bytes()) => Ok(Target::Origin(text)),
             [b'h' | b'H', ..] => {
                 let (scheme, rest) = text.split_once("://").ok_or(invalid)?;
-                let known = ["http", "https"];
-                if !known.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-                    return Err(invalid);
-                }
+                let scheme = match scheme {
+                    text if text.eq_ignore_ascii_case("http") => Scheme::Http,
+                    text if text.eq_ignore_ascii_case("https") => Scheme::Https,
+                    _ => return Err(invalid),
+                };
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
                 let (authority, path) = rest.split_at(end);
                 if !is_host(authority.as_bytes()) || !is_path(path.as_bytes()) {
@@ -276,7 +339,7 @@ impl<'b> Target<'b> {
                     ("OPTIONS", "") => "*",
                     (_, path) => path,
                 };
-                Ok(Target::Absolute(authority, path))
+                Ok(Target::Absolute(scheme, authority, path))
             }
             _ => Err(invalid),
         }
@@ -286,14 +349,14 @@ impl<'b> Target<'b> {
     pub fn path(&self) -> &'b str {
         match *self {
             Target::Origin(path) => path,
-            Target::Absolute(_, "") => "/",
-            Target::Absolute(_, path) => path,
+            Target::Absolute(_, _, "") => "/",
+            Target::Absolute(_, _, path) => path,
             Target::Asterisk => "*",
         }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        if let Target::Absolute(_, path) = self
+        if let Target::Absolute(_, _, path) = self
             && path.starts_with('?')
         {
             out.push(b'/');
@@ -309,7 +372,7 @@ struct Seen<'b> {
     length: Option<(u64, &'b [u8])>,
     chunked: bool,
     connection: ConnectionOptions,
-    upgrade: Asked,
+    upgrade: Asked<'b>,
     expectation: Expectation,
     takes_trailers: bool,
 }
@@ -330,23 +393,32 @@ impl Default for Seen<'_> {
 
 /// What the Upgrade fields ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum Asked<'b> {
     Nothing,
-    WebSocket,
-    Other,
+    One(&'b [u8]),
+    Several,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Forward {
     Send,
     Omit,
+    /// Where a proxy says it that is trusted.
+    FromProxies,
 }
 
 impl<'b> Seen<'b> {
     fn handle(&mut self, field: &httparse::Header<'b>) -> Result<Forward, RequestRefusal> {
         let value = field.value;
         match Name::of(field.name.as_bytes()) {
-            Name::Other if field.name.as_bytes().contains(&b'_') => return Ok(Forward::Omit),
+            Name::Other if is_odd(field.name.as_bytes()) => {
+                return Ok(if is_disguise(field.name.as_bytes()) {
+                    Forward::Omit
+                } else {
+                    Forward::Send
+                });
+            }
+            Name::Other if is_claim(field.name.as_bytes()) => return Ok(Forward::FromProxies),
             Name::Other | Name::Date | Name::Trailer | Name::ProxyAuthenticate => {}
             Name::Host => match self.host {
                 None => self.host = Some(value),
@@ -373,11 +445,9 @@ impl<'b> Seen<'b> {
                 return Ok(Forward::Omit);
             }
             Name::Upgrade => {
-                let alone = self.upgrade == Asked::Nothing;
-                self.upgrade = if alone && value.eq_ignore_ascii_case(b"websocket") {
-                    Asked::WebSocket
-                } else {
-                    Asked::Other
+                self.upgrade = match self.upgrade {
+                    Asked::Nothing => Asked::One(value),
+                    Asked::One(_) | Asked::Several => Asked::Several,
                 };
                 return Ok(Forward::Omit);
             }
@@ -385,7 +455,7 @@ impl<'b> Seen<'b> {
                 self.expectation = Expectation::Continue;
                 return Ok(Forward::Omit);
             }
-            Name::Expect => {}
+            Name::Expect => return Err(RequestRefusal::Expectation),
             Name::Te => {
                 self.takes_trailers |= list(value).any(|coding| {
                     let coding = coding.split(|&byte| byte == b';').next().unwrap_or(coding);
@@ -438,10 +508,33 @@ fn check_host(
         return Err(RequestRefusal::HostInvalid);
     }
     match target {
-        Target::Absolute(authority, _) if !authority.as_bytes().eq_ignore_ascii_case(host) => {
+        Target::Absolute(scheme, authority, _)
+            if !is_same_authority(authority.as_bytes(), host, scheme) =>
+        {
             Err(RequestRefusal::HostMismatch)
         }
         Target::Absolute(..) | Target::Origin(_) | Target::Asterisk => Ok(()),
+    }
+}
+
+/// RFC 9110 §4.2.3: the case of letters does not matter, nor whether the port is written that the
+/// scheme says.
+fn is_same_authority(one: &[u8], two: &[u8], scheme: Scheme) -> bool {
+    let (one_host, one_port) = host_and_port(one, scheme);
+    let (two_host, two_port) = host_and_port(two, scheme);
+    one_port == two_port && one_host.eq_ignore_ascii_case(two_host)
+}
+
+fn host_and_port(authority: &[u8], scheme: Scheme) -> (&[u8], &[u8]) {
+    let ends = |&byte: &u8| matches!(byte, b':' | b']');
+    let (host, port) = match authority.iter().rposition(ends) {
+        Some(at) if authority[at] == b':' => (&authority[..at], &authority[at + 1..]),
+        Some(_) | None => (authority, &b""[..]),
+    };
+    let zeros = port.iter().take_while(|&&digit| digit == b'0').count();
+    match &port[zeros..] {
+        [] if port.is_empty() => (host, scheme.default_port()),
+        number => (host, number),
     }
 }
 

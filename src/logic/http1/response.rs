@@ -49,9 +49,14 @@ pub struct ResponseHead<'s, 'b> {
     pub fields: Fields<'s, 'b>,
     /// Bytes of the head, with the empty line that ends it.
     pub len: usize,
-    reason: &'b str,
+    /// What stands behind the status.
+    pub reason: &'b str,
     writes_length: Option<u64>,
     has_date: bool,
+    /// The fields with space before their colon, by index, that travel.
+    spaced: u128,
+    /// The protocols that 426 tells the client to ask for.
+    offers: Option<&'b [u8]>,
 }
 
 /// How a body is carried from the backend to the client.
@@ -91,7 +96,10 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             return Err(ResponseRefusal::Syntax("an empty line precedes it"));
         }
         let mut parsed = httparse::Response::new(&mut []);
-        let parsing = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        let mut config = httparse::ParserConfig::default();
+        // RFC 9112 §5.1: of a response it is taken away.
+        config.allow_spaces_after_header_name_in_responses(true);
+        let parsing = config.parse_response_with_uninit_headers(
             &mut parsed,
             bytes,
             slots.first(limits.fields),
@@ -99,9 +107,8 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         let len = match parsing {
             Ok(Status::Complete(len)) if len <= limits.head_bytes => len,
             Ok(Status::Partial) if bytes.len() < limits.head_bytes => return Ok(None),
-            Ok(Status::Partial | Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => {
-                return Err(ResponseRefusal::HeadTooLarge);
-            }
+            Ok(Status::Partial | Status::Complete(_)) => return Err(ResponseRefusal::HeadTooLarge),
+            Err(httparse::Error::TooManyHeaders) => return Err(ResponseRefusal::TooManyFields),
             Err(httparse::Error::Version) => return Err(ResponseRefusal::Version),
             Err(error) => return Err(ResponseRefusal::Syntax(syntax(error))),
         };
@@ -126,6 +133,8 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             reason: parsed.reason.unwrap_or_default(),
             writes_length: None,
             has_date: false,
+            spaced: 0,
+            offers: None,
         };
         response.judge(version, asked)?;
         Ok(Some(response))
@@ -133,9 +142,12 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
 
     fn judge(&mut self, version: Version, asked: AskedFor) -> Result<(), ResponseRefusal> {
         let mut connection = ConnectionOptions::default();
-        let (mut length, mut chunked, mut websocket) = (None, false, false);
+        let (mut length, mut chunked, mut switches_to) = (None, false, None);
         for (index, field) in self.fields.all().iter().enumerate() {
             let value = field.value;
+            if self.fields.is_spaced(field) {
+                self.spaced |= 1 << index;
+            }
             match Name::of(field.name.as_bytes()) {
                 Name::ContentLength => {
                     add_length(&mut length, value)?;
@@ -154,7 +166,10 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
                     self.fields.drop_field(index);
                 }
                 Name::Upgrade => {
-                    websocket = value.eq_ignore_ascii_case(b"websocket");
+                    switches_to = Some(value);
+                    if self.status == 426 && self.offers.is_none() {
+                        self.offers = Some(value);
+                    }
                     self.fields.drop_field(index);
                 }
                 Name::KeepAlive | Name::ProxyAuthenticate | Name::ProxyConnection | Name::Te => {
@@ -179,8 +194,11 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         if nominates.map_err(|_| ResponseRefusal::ConnectionOptions)? {
             self.fields.drop_nominated();
         }
-        let switches = websocket && connection.upgrade;
-        if self.status == 101 && !(switches && asked.upgrade == Upgrade::WebSocket) {
+        self.spaced = self.fields.kept_of(self.spaced);
+        self.fields.drop_set(self.spaced);
+        let asked_for = asked.upgrade.protocol().zip(switches_to);
+        let as_asked = asked_for.is_some_and(|(asked, to)| to.eq_ignore_ascii_case(asked));
+        if self.status == 101 && !(as_asked && connection.upgrade) {
             return Err(ResponseRefusal::UnsolicitedUpgrade);
         }
         if chunked && length.is_some() {
@@ -233,13 +251,18 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
     pub fn write(&self, asked: AskedFor, departure: &ResponseRewrite<'_>, out: &mut Vec<u8>) {
         write_status_line(out, self.status, self.reason);
         self.fields.write_kept(out);
+        if self.spaced != 0 {
+            self.fields.write_anew(self.spaced, out);
+        }
         if let Some(length) = self.writes_length {
             out.extend_from_slice(b"Content-Length: ");
             write_number(out, length);
             out.extend_from_slice(b"\r\n");
         }
         if self.status == 101 {
-            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: ");
+            out.extend_from_slice(asked.upgrade.protocol().unwrap_or_default());
+            out.extend_from_slice(b"\r\n\r\n");
             return;
         }
         if self.is_interim() {
@@ -258,6 +281,12 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             out.extend_from_slice(b"Date: ");
             out.extend_from_slice(departure.date);
             out.extend_from_slice(b"\r\n");
+        }
+        if let Some(protocols) = self.offers {
+            // RFC 9110 §15.5.22.
+            out.extend_from_slice(b"Upgrade: ");
+            out.extend_from_slice(protocols);
+            out.extend_from_slice(b"\r\nConnection: upgrade\r\n");
         }
         write_persistence(out, asked.version, departure.persistence);
         out.extend_from_slice(b"\r\n");

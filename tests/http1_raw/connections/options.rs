@@ -93,6 +93,15 @@ fn forwarding() -> Vec<Case> {
         .reaches(GET)
         .has("\r\nX-Forwarded-Host: a\r\n")
         .lacks("evil"),
+        request(
+            "what only proxies say goes, in any disguise",
+            "RFC 7239 §8.1",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: evil\r\nX-Forwarded-Prefix: evil\r\n\
+             x-forwarded-ssl: evil\r\nTrue-Client-IP: evil\r\nX-Original-URL: evil\r\n\
+             X.Forwarded.For: evil\r\nX-Forwarded-User: evil\r\nX_Real_IP: evil\r\n\r\n",
+        )
+        .reaches(GET)
+        .lacks("evil"),
     ]
 }
 

@@ -53,6 +53,7 @@ pub(super) fn cases() -> Vec<Case> {
         let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: k\r\n{lines}\r\n");
         cases.push(request(name, section, bytes).reaches(PLAIN));
     }
+    cases.extend(with_a_body());
     let post = "POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nab";
     cases.push(
         request("websocket for POST", "RFC 6455 §4.1", post)
@@ -66,6 +67,37 @@ pub(super) fn cases() -> Vec<Case> {
             .client(ClientAfter::Closed),
     );
     cases
+}
+
+/// Other protocols, of other methods, as `docker exec` asks for them; and `h2c`, as Java does.
+fn with_a_body() -> Vec<Case> {
+    let fields = "Connection: upgrade\r\nUpgrade: tcp\r\n\r\nab";
+    let asks = format!("POST /exec HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n{fields}");
+    let switches = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let switched = "HTTP/1.1 101 UPGRADED\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let other = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let h2c = "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nContent-Length: 2\r\n\r\nab";
+    vec![
+        request("POST to another protocol", "RFC 9110 §7.8", &asks)
+            .step(Step::Await("\r\n\r\n"))
+            .step(Step::Send("ping".into()))
+            .step(Step::Await("pong"))
+            .step(Step::Shut)
+            .reaches(format!("{asks}ping"))
+            .answers([switches])
+            .and_answers(When::Tunnelled(4), "pong")
+            .then(Then::Close)
+            .sees(format!("{switched}pong"))
+            .client(ClientAfter::Closed)
+            .upstream(UpstreamAfter::Closed),
+        request("POST that is not switched", "RFC 9110 §7.8", &asks).reaches(&asks),
+        request("a switch to what was not asked for", "RFC 9110 §7.8", &asks)
+            .reaches(&asks)
+            .answers([other])
+            .bad(),
+        request("h2c of a POST", "RFC 9113 §3.1", h2c)
+            .reaches("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"),
+    ]
 }
 
 /// The client asks, the backend switches and answers `pong` to `ping`.

@@ -57,7 +57,14 @@ fn expecting() -> Vec<Case> {
         .reaches(post)
         .sees("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
         .client(ClientAfter::Closed),
-        request("another expectation", "RFC 9110 §10.1.1", format!("{}abc", expects("Expect: cookies\r\n"))),
+        request("another expectation", "RFC 9110 §10.1.1", format!("{}abc", expects("Expect: cookies\r\n")))
+            .refused(417, "expectation"),
+        request("something before it", "RFC 9110 §10.1.1", format!("{}abc", expects("Expect: y 100-continue\r\n")))
+            .refused(417, "expectation"),
+        request("a list of expectations", "RFC 9110 §10.1.1", format!("{}abc", expects("Expect: 100-continue, x\r\n")))
+            .refused(417, "expectation"),
+        request("an empty expectation", "RFC 9110 §10.1.1", format!("{}abc", expects("Expect:\r\n")))
+            .refused(417, "expectation"),
         request("the backend gives leave too", "RFC 9110 §15.2.1", expects("Expect: 100-continue\r\n"))
             .step(Step::Await(CONTINUE))
             .step(body())
@@ -107,9 +114,12 @@ fn early() -> Vec<Case> {
             .client(ClientAfter::Closed)
             .upstream(UpstreamAfter::Closed),
         request("answered while it comes", "RFC 9112 §9.5", part)
+            .step(Step::Await("ok"))
+            .step(Step::Shut)
             .reaches_at_most(part)
             .answers([OK])
             .when(When::Head)
+            .sees("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
             .client(ClientAfter::Closed)
             .upstream(UpstreamAfter::Closed),
     ]

@@ -19,12 +19,6 @@ pub(super) fn cases() -> Vec<Case> {
     }
     cases.extend([
         request(
-            "as the target in other letters",
-            "RFC 9110 §4.2.3",
-            "GET http://EXAMPLE/ HTTP/1.1\r\nHost: Example\r\n\r\n",
-        )
-        .reaches("GET / HTTP/1.1\r\nHost: Example\r\n\r\n"),
-        request(
             "tab before the value",
             "RFC 9112 §5.1",
             "GET / HTTP/1.1\r\nHost:\ta\r\n\r\n",
@@ -52,7 +46,45 @@ pub(super) fn cases() -> Vec<Case> {
         .sees(CLOSING)
         .client(ClientAfter::Closed),
     ]);
+    cases.extend(beside_a_target());
     cases
+}
+
+/// What says the same as the target, which is sent on.
+fn beside_a_target() -> Vec<Case> {
+    vec![
+        request(
+            "as the target in other letters",
+            "RFC 9110 §4.2.3",
+            "GET http://EXAMPLE/ HTTP/1.1\r\nHost: Example\r\n\r\n",
+        )
+        .reaches("GET / HTTP/1.1\r\nHost: EXAMPLE\r\n\r\n"),
+        request(
+            "without the target's port that the scheme says",
+            "RFC 9112 §3.2.2",
+            "GET http://h.test:80/c HTTP/1.1\r\nHost: h.test\r\n\r\n",
+        )
+        .reaches("GET /c HTTP/1.1\r\nHost: h.test:80\r\n\r\n")
+        .has("\r\nX-Forwarded-Host: h.test:80\r\n"),
+        request(
+            "with the port that the target's scheme says",
+            "RFC 9112 §3.2.2",
+            "GET http://h.test/ HTTP/1.1\r\nHost: h.test:80\r\nX: y\r\n\r\n",
+        )
+        .reaches("GET / HTTP/1.1\r\nX: y\r\nHost: h.test\r\n\r\n"),
+        request(
+            "of IPv6 with the port that the scheme says",
+            "RFC 9110 §4.2.3",
+            "GET https://[2001:db8::1]/ HTTP/1.1\r\nHost: [2001:DB8::1]:443\r\n\r\n",
+        )
+        .reaches("GET / HTTP/1.1\r\nHost: [2001:db8::1]\r\n\r\n"),
+        request(
+            "with an empty port",
+            "RFC 9110 §4.2.3",
+            "GET http://a:/ HTTP/1.1\r\nHost: a:080\r\n\r\n",
+        )
+        .reaches("GET / HTTP/1.1\r\nHost: a:\r\n\r\n"),
+    ]
 }
 
 const GOOD: &[(&str, &str, &str)] = &[
@@ -137,6 +169,12 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "other port than the target",
         "RFC 9112 §3.2.2",
         "GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "host_mismatch",
+    ),
+    (
+        "the port of another scheme",
+        "RFC 9110 §4.2.3",
+        "GET https://a/ HTTP/1.1\r\nHost: a:80\r\n\r\n",
         "host_mismatch",
     ),
     (

@@ -58,7 +58,7 @@ fn changed() -> Vec<Case> {
             "RFC 9110 §4.2.3",
             format!("GET HTTP://A/x {REST}"),
         )
-        .reaches(format!("GET /x {REST}")),
+        .reaches("GET /x HTTP/1.1\r\nHost: A\r\n\r\n"),
         request(
             "asterisk-form",
             "RFC 9112 §3.2.4",

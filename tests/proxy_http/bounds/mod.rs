@@ -70,9 +70,26 @@ const TABLE: &[(&str, Tried)] = &[
     ),
     ("client that has ended its direction", Tried::Cases),
     ("client after its last answer, silent", Tried::Cases),
-    ("client after its last answer", Tried::Cases),
+    ("listener linger", Tried::Cases),
     (
-        "kept connection to a backend",
+        "rest of a request that is answered",
+        Tried::Tests(
+            "tests/proxy_http/messages/leaving.rs",
+            &[
+                "early_success_says_that_it_closes_and_the_upload_goes_on",
+                "the_rest_of_a_request_that_was_answered_is_waited_for_no_longer_than_it_may",
+            ],
+        ),
+    ),
+    (
+        "tunnel that one side has ended",
+        Tried::Tests(
+            "tests/proxy_http/messages/leaving.rs",
+            &["tunnels_that_one_side_has_ended_end_within_seconds"],
+        ),
+    ),
+    (
+        "keep_alive timeout",
         Tried::Tests(
             "src/process/proxy/upstream/connections.rs",
             &["kept_connections_are_used_within_their_time_and_closed_after_it"],
@@ -82,6 +99,7 @@ const TABLE: &[(&str, Tried)] = &[
     ("listener fields", Tried::Messages),
     ("listener target_bytes", Tried::Messages),
     ("listener body_bytes", Tried::Messages),
+    ("listener body_rate", Tried::Cases),
     (
         "listener connections",
         Tried::Tests("tests/proxy_http/connections/limits.rs", CONNECTIONS),
@@ -122,7 +140,7 @@ const TABLE: &[(&str, Tried)] = &[
         ),
     ),
     (
-        "kept connections to a backend",
+        "keep_alive connections",
         Tried::Tests(
             "tests/proxy_http/bounds/backends.rs",
             &["so_many_connections_are_kept_and_no_more"],
@@ -275,6 +293,9 @@ fn keys_of_the_configuration() -> BTreeSet<String> {
             }
             (Some("pool"), _) if rest.contains("requests:") => {
                 keys.insert("backend requests".to_owned());
+            }
+            (Some("pool"), Some("keep_alive")) if ["timeout", "connections"].contains(&key) => {
+                keys.insert(format!("keep_alive {key}"));
             }
             (Some("pool"), Some("health_check")) if ["interval", "timeout"].contains(&key) => {
                 keys.insert(format!("health_check {key}"));

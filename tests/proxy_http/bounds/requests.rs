@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(bodies_that_do_not_end());
     cases.extend(bodies_that_end());
     cases.extend(last_bytes());
+    cases.extend(slow_bodies());
     cases
 }
 
@@ -409,7 +410,9 @@ const REFUSED: &str = "GET / HTTP/1.1\r\n\r\n";
 
 /// What a client sends behind an answer that closes its connection.
 fn last_bytes() -> Vec<Case> {
-    let tune = |_: &mut ListenerConfig, _: &mut PoolConfig| {};
+    let tune = |listener: &mut ListenerConfig, _: &mut PoolConfig| {
+        listener.timeouts.linger = Duration::from_secs(5);
+    };
     let (pause, whole) = (Duration::from_secs(1), Duration::from_secs(5));
     let lingering =
         move |sides: (&'static str, Side), name: &str, count: u32, within: Option<Duration>| {
@@ -437,10 +440,7 @@ fn last_bytes() -> Vec<Case> {
                 }
             })
         };
-    let (short, long) = (
-        "client after its last answer, silent",
-        "client after its last answer",
-    );
+    let (short, long) = ("client after its last answer, silent", "listener linger");
     vec![
         lingering((short, Outside), "it is silent", 0, Some(pause)),
         lingering((short, Inside), "it sends now and then", 5, None),
@@ -448,4 +448,58 @@ fn last_bytes() -> Vec<Case> {
         // Just behind a byte it would have another second.
         lingering((long, Outside), "it goes on", 7, Some(whole)),
     ]
+}
+
+fn rate(listener: &mut ListenerConfig, _: &mut PoolConfig) {
+    listener.timeouts.request_body = T;
+    listener.limits.body_rate = 20;
+}
+
+/// Each piece comes within the time between two bytes. At 20 bytes a second a byte earns 50 ms.
+fn slow_bodies() -> Vec<Case> {
+    let bound = "listener body_rate";
+    let length = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n";
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut cases = Vec::new();
+    for (name, begin, piece, earned_ms) in [
+        ("a byte now and then", length, "x", 150),
+        ("a chunk of a byte now and then", chunked, "1\r\nx\r\n", 150),
+        ("an extension that goes on", chunked, "1;x=y", 0),
+    ] {
+        let pieces = move |first: bool| {
+            if first {
+                piece
+            } else {
+                piece.trim_start_matches("1;")
+            }
+        };
+        let slow = Case::new((bound, Outside), name, rate, echo, move |stage| {
+            stage.each(begin, |client, since| {
+                let some = (0..3).map(|number| pieces(number == 0));
+                drip(&mut client.stream, since, tenths(T, 3), some);
+                let answer = client.response();
+                stage.require_timeout(since, T + Duration::from_millis(earned_ms));
+                assert!(answer.text().starts_with("request_timeout"));
+                let hoped = json!({"status": 408, "termination": "request_body_timeout",
+                    "phase": "request_body", "ended_by": "client"});
+                stage.require_logged(client, &hoped);
+            });
+        });
+        cases.push(slow);
+    }
+    let steady = Case::new(
+        (bound, Inside),
+        "as much as it must be",
+        rate,
+        echo,
+        move |stage| {
+            stage.each(length, |client, since| {
+                let pieces = (0..10).map(|_| "xxxxxxxxxx");
+                drip(&mut client.stream, since, tenths(T, 8), pieces);
+                assert_eq!(client.response().status(), 200);
+            });
+        },
+    );
+    cases.push(steady);
+    cases
 }

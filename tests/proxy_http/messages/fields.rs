@@ -120,6 +120,47 @@ fn claims_of_trusted_proxies_are_believed() {
     }
 }
 
+/// What only proxies say, which names this one knows, and one that it is told.
+#[test]
+fn what_only_proxies_may_say_is_dropped_unless_a_trusted_one_says_it() {
+    let backend = Backend::saying(OK);
+    let asked = "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 1.1.1.1\r\nX-User: root\r\n\
+        X-Forwarded-Prefix: /x\r\nX-Other: o\r\n\r\n";
+    for (prefix_len, hoped) in [(32, None), (8, Some("1.1.1.1"))] {
+        let rig = setup(&[backend.address])
+            .listener(|listener| {
+                listener.forwarding.proxy_fields = vec!["x-user".to_owned()];
+                listener.forwarding.trusted_proxies = vec![Network {
+                    address: "127.0.0.0".parse().unwrap(),
+                    prefix_len,
+                }];
+            })
+            .start();
+        rig.ask(asked);
+        let request = backend.last_request();
+        assert_eq!(request.field("x-real-ip").as_deref(), hoped);
+        assert_eq!(request.field("x-user").as_deref(), hoped.map(|_| "root"));
+        assert_eq!(
+            request.field("x-forwarded-prefix").as_deref(),
+            hoped.map(|_| "/x")
+        );
+        assert_eq!(request.field("x-other").as_deref(), Some("o"));
+    }
+}
+
+#[test]
+fn trace_goes_on_only_where_it_is_allowed() {
+    let backend = Backend::saying(OK);
+    for (trace, hoped) in [(false, 405), (true, 200)] {
+        let rig = setup(&[backend.address])
+            .listener(|listener| listener.trace = trace)
+            .start();
+        let answer = rig.ask("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status(), hoped);
+        assert_eq!(answer.text().starts_with("trace_refused: "), !trace);
+    }
+}
+
 /// RFC 9110 §7.6.3, which is kept where it is asked for.
 #[test]
 fn backends_are_told_of_the_proxy_in_via_where_it_is_asked_for() {

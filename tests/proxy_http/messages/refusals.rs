@@ -1,7 +1,9 @@
 //! Messages that are not relayed, from either side.
 
+use evenkeel::model::Network;
+
 use crate::common::Backend;
-use crate::rig::{GET, OK, rig};
+use crate::rig::{GET, OK, rig, setup};
 
 #[test]
 fn ambiguous_requests_are_refused() {
@@ -150,7 +152,14 @@ fn invalid_responses_become_502() {
         ("HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n", "invalid_response"),
     ] {
         let backend = Backend::saying(answer);
-        let rig = rig(&[&backend]);
+        let rig = setup(&[backend.address])
+            .listener(|listener| {
+                listener.forwarding.trusted_proxies = vec![Network {
+                    address: "127.0.0.0".parse().unwrap(),
+                    prefix_len: 8,
+                }];
+            })
+            .start();
         let mut client = rig.client();
         let response = client.ask(GET);
         assert_eq!(response.status(), 502, "{answer:?}");

@@ -1,5 +1,7 @@
 //! Uploads that are answered early or expectantly, and connections that stop being HTTP.
 
+use evenkeel::logic::http1::head::Protocol;
+
 use crate::common::{Backend, wait_until};
 use crate::rig::{GET, OK, WEBSOCKET, rig, setup};
 
@@ -92,6 +94,56 @@ fn other_upgrades_are_not_forwarded() {
     for gone in ["upgrade", "http2-settings", "connection"] {
         assert_eq!(backend.last_request().field(gone), None);
     }
+}
+
+#[test]
+fn only_what_is_listed_is_tunnelled() {
+    let backend = Backend::saying(OK);
+    let asked = WEBSOCKET.replace("websocket", "tcp");
+    for (name, hoped) in [("tcp", Some("tcp")), ("websocket", None)] {
+        let rig = setup(&[backend.address])
+            .listener(|listener| {
+                listener.upgrades = vec![Protocol::new(name.as_bytes()).unwrap()];
+            })
+            .start();
+        assert_eq!(rig.ask(&asked).status(), 200);
+        assert_eq!(backend.last_request().field("upgrade").as_deref(), hoped);
+    }
+}
+
+#[test]
+fn switches_before_the_request_has_ended_are_not_relayed() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.wire.head();
+        visit
+            .wire
+            .send("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+        visit.wire.rest();
+    });
+    let rig = rig(&[&backend]);
+    let mut client = rig.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 9\r\n\r\nabc");
+    assert_eq!(client.response().status(), 502);
+}
+
+#[test]
+fn limits_of_a_body_are_none_of_a_tunnel() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        visit.wire.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        let bytes = visit.wire.take(1000);
+        visit.wire.send(bytes);
+    });
+    let rig = setup(&[backend.address])
+        .listener(|listener| listener.limits.body_bytes = Some(10))
+        .start();
+    let mut client = rig.client();
+    client.send(WEBSOCKET);
+    assert_eq!(client.try_response("GET").unwrap().status(), 101);
+    client.send([b'x'; 1000]);
+    assert_eq!(client.take(1000).len(), 1000);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Who gets the next request, and how probes decide who can.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use evenkeel::config::{Balance, ProbeKind};
+use evenkeel::config::{Balance, ProbeKind, ProbeMethod};
 use evenkeel::ipc::message::PoolHealth;
 
 use crate::common::{Backend, Wire, poll, refusing_address, wait_until};
@@ -107,6 +109,7 @@ fn health_follows_the_probes() {
 fn expected_statuses_and_hosts_are_used() {
     let backend = Backend::saying("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     let kind = ProbeKind::Http {
+        method: ProbeMethod::Get,
         path: "/".to_owned(),
         host: Some("check.example".to_owned()),
         expect: vec![(404, 404)],
@@ -129,6 +132,113 @@ fn probes_that_take_too_long_have_failed() {
     wait_until("the backend is down", || {
         rig.pool().backends[0].state == "down"
     });
+}
+
+/// What is relayed is healthy, and what is refused is not, whichever rule it breaks.
+#[test]
+fn probes_read_answers_as_traffic_is_read() {
+    let links = |count: usize| {
+        let links = "Link: </a>; rel=preload\r\n".repeat(count);
+        format!("HTTP/1.1 200 OK\r\n{links}Content-Length: 2\r\n\r\nok")
+    };
+    let answers = [
+        OK.to_owned(),
+        "HTTP/1.1 200 OK\nContent-Length: 2\n\nok".to_owned(),
+        "HTTP/1.1 200 OK\r\nX-XSS-Protection : 1\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        "HTTP/1.1 200 OK\r\nBad Name: 1\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok".to_owned(),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 103 Early Hints\r\n\r\n{OK}"),
+        format!("{}{OK}", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(17)),
+        links(120),
+        links(140),
+    ];
+    let (mut ups, mut downs) = (0, 0);
+    for answer in answers {
+        let told = answer.clone();
+        let backend = Backend::scripted(move |mut visit| {
+            while visit.request().is_some() {
+                visit.wire.send(&told);
+            }
+        });
+        let rig = setup(&[backend.address]).start();
+        let mut client = rig.client();
+        client.send(GET);
+        let mut status = 103;
+        while status == 103 {
+            status = client.try_response("GET").unwrap().status();
+        }
+        drop(rig);
+        let hoped = if status == 200 { "up" } else { "down" };
+        let rig = setup(&[backend.address]).check(http_check(), 1, 1).start();
+        let probed = poll("it is probed", || {
+            let state = rig.pool().backends[0].state.clone();
+            (state != "unprobed").then_some(state)
+        });
+        assert_eq!(
+            probed,
+            hoped,
+            "{answer:?}: {}",
+            rig.pool().backends[0].check
+        );
+        ups += usize::from(hoped == "up");
+        downs += usize::from(hoped == "down");
+    }
+    assert_eq!((ups, downs), (5, 6), "both are among them");
+}
+
+/// A backend that is cut in the middle of its answer logs an error for each probe.
+#[test]
+fn probes_read_a_body_that_comes_behind_its_head() {
+    let failed = Arc::new(Mutex::new((0, 0)));
+    let seen = Arc::clone(&failed);
+    let backend = Backend::scripted(move |mut visit| {
+        visit.request();
+        visit
+            .wire
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(100));
+        let mut written = Ok(());
+        for _ in 0..20 {
+            written = written.and_then(|()| visit.wire.stream.write_all(&[b'x'; 10_000]));
+        }
+        let mut counts = seen.lock().unwrap();
+        counts.0 += 1;
+        counts.1 += usize::from(written.is_err());
+    });
+    let rig = setup(&[backend.address]).check(http_check(), 1, 1).start();
+    wait_until("many probes have ended", || failed.lock().unwrap().0 >= 20);
+    assert_eq!(rig.pool().backends[0].state, "up");
+    assert_eq!(failed.lock().unwrap().1, 0, "no write has failed");
+}
+
+#[test]
+fn probes_ask_by_head_where_they_are_told_to() {
+    let backend = Backend::saying("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n");
+    let kind = ProbeKind::Http {
+        method: ProbeMethod::Head,
+        path: "/up".to_owned(),
+        host: None,
+        expect: Vec::new(),
+    };
+    let rig = setup(&[backend.address]).check(kind, 1, 1).start();
+    wait_until("the backend is up", || rig.pool().backends[0].state == "up");
+    assert_eq!(backend.last_request().line(), "HEAD /up HTTP/1.1");
+}
+
+#[test]
+fn probes_that_fail_with_the_default_host_say_so() {
+    let backend = Backend::saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    let rig = setup(&[backend.address]).check(http_check(), 1, 1).start();
+    wait_until("the backend is down", || {
+        rig.pool().backends[0].state == "down"
+    });
+    let hoped = format!(
+        "status 400 Bad Request; the Host was {}, `host` sets another",
+        backend.address
+    );
+    assert_eq!(rig.pool().backends[0].check, hoped);
 }
 
 #[test]

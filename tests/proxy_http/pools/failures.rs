@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::ProbeKind;
+use evenkeel::config::{ProbeKind, Reuse};
+use evenkeel::model::Network;
 
 use crate::common::{Backend, refusing_address, wait_until};
 use crate::rig::{GET, OK, rig, setup};
@@ -46,6 +47,52 @@ fn what_comes_between_requests_is_nobodys_answer_and_is_counted() {
     assert_eq!(backend.accepted(), 3);
 }
 
+/// Answers the first request of a connection, reads the second and closes without a byte.
+fn ends_at_the_second() -> Backend {
+    Backend::scripted(|mut visit| {
+        visit.request();
+        visit.wire.send(OK);
+        visit.request();
+    })
+}
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+
+#[test]
+fn first_requests_that_may_not_be_repeated_are_not_sent_on_a_kept_connection() {
+    for (reuse, hoped) in [
+        (Reuse::Safe, 200),
+        (Reuse::Always, 502),
+        (Reuse::Never, 200),
+    ] {
+        let backend = ends_at_the_second();
+        let rig = setup(&[backend.address])
+            .pool(|pool| pool.keep_alive.reuse = reuse)
+            .start();
+        assert_eq!(rig.ask(GET).status(), 200);
+        assert_eq!(rig.ask(POST).status(), hoped, "{reuse:?}");
+    }
+}
+
+#[test]
+fn later_requests_that_may_not_be_repeated_are_left_to_the_client_where_they_are_lost() {
+    for (reuse, hoped) in [
+        (Reuse::Safe, None),
+        (Reuse::Always, Some(502)),
+        (Reuse::Never, Some(200)),
+    ] {
+        let backend = ends_at_the_second();
+        let rig = setup(&[backend.address])
+            .pool(|pool| pool.keep_alive.reuse = reuse)
+            .start();
+        let mut client = rig.client();
+        assert_eq!(client.ask(GET).status(), 200);
+        client.send(POST);
+        let answer = client.try_response("POST");
+        assert_eq!(answer.map(|answer| answer.status()), hoped, "{reuse:?}");
+    }
+}
+
 #[test]
 fn refused_connections_go_to_another_backend() {
     let (_held, refusing) = refusing_address();
@@ -78,16 +125,7 @@ fn each_backend_is_tried_once_and_three_at_most() {
     let rig = setup(&backends).start();
     let response = rig.ask(GET);
     assert_eq!(response.status(), 502);
-    assert!(
-        response.text().starts_with("connect_failed: backend b"),
-        "{:?}",
-        response.text()
-    );
-    assert!(
-        response.text().contains("pool web"),
-        "{:?}",
-        response.text()
-    );
+    assert!(response.text().starts_with("connect_failed: "));
     let tried: Vec<u64> = rig
         .pool()
         .backends
@@ -96,6 +134,87 @@ fn each_backend_is_tried_once_and_three_at_most() {
         .collect();
     assert_eq!(tried.iter().sum::<u64>(), 3);
     assert!(tried.iter().all(|&times| times <= 1));
+}
+
+#[test]
+fn a_request_is_lost_on_two_connections_at_most() {
+    let closes = || {
+        Backend::scripted(|mut visit| {
+            let request = visit.request();
+            if request.is_some_and(|request| request.line().contains("/first")) {
+                visit.wire.send(OK);
+                visit.request();
+            }
+        })
+    };
+    let backends: Vec<_> = (0..4).map(|_| closes()).collect();
+    let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+    let rig = setup(&addresses).start();
+    let lost = || {
+        let requests = backends.iter().flat_map(Backend::requests);
+        requests
+            .filter(|request| !request.line().contains("/first"))
+            .count()
+    };
+    assert_eq!(rig.ask(GET).status(), 502);
+    assert_eq!(lost(), 2, "on fresh connections");
+    for _ in 0..4 {
+        assert_eq!(rig.ask(&GET.replacen('/', "/first", 1)).status(), 200);
+    }
+    assert_eq!(rig.ask(GET).status(), 502);
+    assert_eq!(lost(), 4, "on a kept connection and a fresh one");
+}
+
+#[test]
+fn backends_that_stay_away_cost_fewer_and_fewer_requests_a_try() {
+    let (_held, refusing) = refusing_address();
+    let backend = Backend::saying(OK);
+    let rig = setup(&[refusing, backend.address]).start();
+    let mut client = rig.client();
+    let began_at = Instant::now();
+    while began_at.elapsed() < Duration::from_millis(4500) {
+        assert_eq!(client.ask(GET).status(), 200);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // At the beginning, after one second, and two seconds later.
+    let tries = rig.pool().backends[0].failures_total;
+    assert!((2..=3).contains(&tries), "{tries} tries");
+}
+
+#[test]
+fn what_is_behind_the_proxy_is_told_to_trusted_proxies_alone() {
+    let (_held, refusing) = refusing_address();
+    let closes = Backend::scripted(|mut visit| drop(visit.request()));
+    let nonsense = Backend::saying("nonsense\r\n\r\n");
+    let silent = Backend::scripted(|mut visit| drop(visit.wire.rest()));
+    for (address, word) in [
+        (refusing, "connect_failed"),
+        (closes.address, "connection_lost"),
+        (nonsense.address, "invalid_response"),
+        (silent.address, "response_timeout"),
+    ] {
+        for prefix_len in [32, 8] {
+            let rig = setup(&[address])
+                .pool(|pool| pool.timeouts.response_head = Duration::from_millis(100))
+                .listener(|listener| {
+                    listener.forwarding.trusted_proxies = vec![Network {
+                        address: "127.0.0.0".parse().unwrap(),
+                        prefix_len,
+                    }];
+                })
+                .start();
+            let text = rig.ask(GET).text();
+            let (told, why) = text.split_once(": ").unwrap();
+            assert_eq!(told, word);
+            if prefix_len == 8 {
+                let named = format!("backend b0 ({address}) of pool web ");
+                assert!(why.starts_with(&named), "{why}");
+            } else {
+                assert!(why.starts_with("request "), "{why}");
+                assert_eq!(why.trim_end().len(), "request ".len() + 32, "{why}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn line(head: &[u8]) -> Line<'_> {
         },
         retries: 1,
         termination: Termination::Complete,
+        error: None,
         phase: Phase::ResponseBody,
         awaited: Awaited::Backend,
     }
@@ -54,7 +55,7 @@ fn json_says_everything_in_one_line() {
             r#""host":"www.example.org","path":"/a?b=\"c","protocol":"HTTP/1.1","status":200,"#,
             r#""request_bytes":120,"response_bytes":5120,"head_ms":0.041,"queue_ms":0.000,"#,
             r#""connect_ms":null,"response_ms":12.000,"total_ms":1012.345,"retries":1,"#,
-            r#""termination":"complete","ended_by":null,"phase":"response_body","request_id":null,"referer":null,"#,
+            r#""termination":"complete","ended_by":null,"phase":"response_body","error":null,"request_id":null,"referer":null,"#,
             r#""user_agent":"probe/1"}"#,
             "\n"
         )

@@ -5,12 +5,12 @@
 //! destroyed: a reset would do that, where the client still sends.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::logic::balance::retry::Repeat;
+use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, origin};
 use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
 use crate::logic::http1::local_reply::LocalReply;
@@ -242,7 +242,7 @@ impl Client {
             }
         }
         let mut slots = Slots::new();
-        let head = match RequestHead::parse(bytes, &mut slots, &limits) {
+        let mut head = match RequestHead::parse(bytes, &mut slots, &limits) {
             Ok(Some(head)) => head,
             Ok(None) => {
                 self.context.budget.charge(bytes.len() * PARSED);
@@ -251,6 +251,12 @@ impl Client {
             }
             Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
+        if head.method == "TRACE" && !self.listener.trace {
+            return Some(Read::Refused(RequestRefusal::Trace, reading.moments()));
+        }
+        if head.asks_for.is_some() {
+            head.allow_upgrades(&self.listener.upgrades);
+        }
         let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
         if self.listener.limits.body_bytes.is_some_and(too_long) {
             return Some(Read::Refused(
@@ -271,7 +277,7 @@ impl Client {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
                 let local = self.stream.local_addr();
-                local.map_or_else(|| "localhost".to_owned(), |local| local.to_string())
+                local.map_or_else(|| "localhost".to_owned(), host_of)
             }
         };
         let listener = &self.listener;
@@ -288,6 +294,7 @@ impl Client {
             scheme: "http",
             port: self.port,
             fallback_host: &local,
+            proxy_fields: &listener.forwarding.proxy_fields,
             forwarded: listener.forwarding.forwarded,
             via: listener.forwarding.via,
             request_id: match listener.forwarding.request_id {
@@ -320,6 +327,10 @@ impl Client {
                 Repeat::Harmless
             } else {
                 Repeat::Risky
+            },
+            order: match self.age {
+                Age::New => Order::First,
+                Age::Kept => Order::Later,
             },
             moments: Moments {
                 head_at: self.context.moment(),
@@ -367,13 +378,15 @@ impl Client {
         self.stream.shut();
         self.ahead.clear(&self.context.buffers);
         self.deadline.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
+        let linger = self.listener.timeouts.linger;
+        self.deadline.hurry(linger);
         let began_ms = self.context.clock.get();
         poll_fn(|cx| {
             if self.deadline.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(());
             }
             let lasted_ms = self.context.clock.get().saturating_sub(began_ms);
-            let left = LINGER_MAX.saturating_sub(Duration::from_millis(lasted_ms));
+            let left = linger.saturating_sub(Duration::from_millis(lasted_ms));
             let WorkerContext {
                 buffers, budget, ..
             } = &*self.context;
@@ -400,6 +413,15 @@ impl Client {
     }
 }
 
+/// Returns the Host that means this address (RFC 9110 §4.2.1: port 80 need not be said).
+fn host_of(local: SocketAddr) -> String {
+    match (local.ip(), local.port()) {
+        (IpAddr::V4(address), 80) => address.to_string(),
+        (IpAddr::V6(address), 80) => format!("[{address}]"),
+        (IpAddr::V4(_) | IpAddr::V6(_), _) => local.to_string(),
+    }
+}
+
 /// What is assumed of a request that could not be read.
 const UNKNOWN: AskedFor = AskedFor {
     method: AskedMethod::Other,
@@ -409,5 +431,21 @@ const UNKNOWN: AskedFor = AskedFor {
 };
 /// How long a client may be silent after an answer that closes the connection.
 const LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a client's last bytes are read after it, in all.
-const LINGER_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9112 §3.2: of HTTP/1.0 without a Host.
+    #[test]
+    fn hosts_of_addresses_leave_the_port_out_that_goes_without_saying() {
+        for (local, hoped) in [
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("192.0.2.1:8080", "192.0.2.1:8080"),
+            ("[2001:db8::1]:80", "[2001:db8::1]"),
+            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
+        ] {
+            assert_eq!(host_of(local.parse().expect("an address")), hoped);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{ForwardingConfig, ListenerConfig, ListenerLimits, ListenerTimeouts};
 use crate::ipc::control::ListenerStatus;
 use crate::logic::balance::limits::client_of;
-use crate::logic::http1::head::HeadLimits;
+use crate::logic::http1::head::{HeadLimits, Protocol};
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::upstream::pool::Pool;
 
@@ -28,6 +28,10 @@ pub(in crate::process::proxy) struct Listener {
     pub(in crate::process::proxy) forwarding: ForwardingConfig,
     /// Whether its requests are in the access log, where there is one.
     pub(in crate::process::proxy) logged: bool,
+    /// Protocols that requests may change to.
+    pub(in crate::process::proxy) upgrades: Vec<Protocol>,
+    /// Whether TRACE goes on to backends.
+    pub(in crate::process::proxy) trace: bool,
     pub(in crate::process::proxy) runtime: Arc<ListenerRuntime>,
 }
 
@@ -84,6 +88,8 @@ impl Listener {
             connection_bytes: bytes(connection_bytes),
             forwarding: config.forwarding.clone(),
             logged: config.access_log,
+            upgrades: config.upgrades.clone(),
+            trace: config.trace,
             runtime: before.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
         }
     }

@@ -214,6 +214,12 @@ impl Stream {
         peeked.map_or(Unread::End, Unread::of)
     }
 
+    /// Returns whether the peer has reset the connection, or it has failed otherwise.
+    pub(in crate::process::proxy) fn has_failed(&self) -> bool {
+        let error = self.socket().map(|socket| socket.take_error());
+        !matches!(error, Some(Ok(None)))
+    }
+
     /// Returns its own address.
     pub(in crate::process::proxy) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket()?.local_addr().ok()?.as_socket()

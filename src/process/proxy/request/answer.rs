@@ -129,6 +129,19 @@ fn reason(error: AttemptError, named: &str, detail: &Detail) -> String {
     }
 }
 
+/// Returns what a stranger is told instead of the reason, which names what is behind the proxy: how
+/// to find it in the log. `head` is the request's, as backends are sent it.
+pub(in crate::process::proxy) fn for_strangers(head: &[u8]) -> String {
+    let lines = head.split(|&byte| byte == b'\n').rev();
+    let id = lines
+        .filter_map(|line| line.strip_prefix(b"X-Request-Id: "))
+        .next();
+    match id.map(|id| String::from_utf8_lossy(id.trim_ascii())) {
+        Some(id) => format!("request {id}"),
+        None => "this request cannot be served now".to_owned(),
+    }
+}
+
 /// Returns the answer to a request that is not relayed.
 pub(in crate::process::proxy) fn refused(refusal: RequestRefusal) -> LocalReply {
     LocalReply {
@@ -169,6 +182,9 @@ pub(in crate::process::proxy) async fn send_local_reply(
     };
     listener.counters.count_response(reply.status);
     record.status = reply.status;
+    if reply.status >= 400 && record.error.is_none() {
+        record.error = Some(reply.why.as_str().into());
+    }
     deadline.enter(Phase::Relaying, listener.timeouts.idle);
     let mut text = worker.buffers.with_room(LOCAL_REPLY_BYTES);
     let date = worker.date.get();
@@ -278,6 +294,14 @@ mod tests {
             };
             assert_eq!((reply.as_str(), termination), (told, said), "{error:?}");
         }
+    }
+
+    #[test]
+    fn strangers_are_told_how_to_find_the_reason_and_not_what_it_is() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: 0af3\r\n\r\n";
+        assert_eq!(for_strangers(head), "request 0af3");
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(for_strangers(head), "this request cannot be served now");
     }
 
     #[test]

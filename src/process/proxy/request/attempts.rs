@@ -6,10 +6,12 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{
-    self, AttemptError, Cause, Connection, Next, Reached, Repeat, Side, Spending, Tried,
+    self, AttemptError, Cause, Connection, Next, Order, Reached, Repeat, Reuse, Side, Spending,
+    Tried,
 };
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::local_reply::LocalReply;
@@ -24,6 +26,7 @@ use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::transfer::exchange::{
     Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
 };
+use crate::process::proxy::transfer::pace::Pace;
 use crate::process::proxy::upstream::backend::BackendRuntime;
 use crate::process::proxy::upstream::connect::{self, OpenError};
 use crate::process::proxy::upstream::connections::Liveness;
@@ -47,6 +50,7 @@ pub(in crate::process::proxy) async fn answer(
         expectation,
         asked,
         repeat,
+        order,
         moments,
     } = request;
     let mut record = Record::new(origin);
@@ -55,7 +59,8 @@ pub(in crate::process::proxy) async fn answer(
     let mut exchange = Exchange::new(ahead, framing, asked, expectation);
     let listener = context.listener;
     let body_bytes = listener.limits.body_bytes.map_or(u64::MAX, u64::from);
-    exchange.limit(listener.connection_bytes, body_bytes);
+    let pace = Pace::new(listener.timeouts.request_body, listener.limits.body_rate);
+    exchange.limit(listener.connection_bytes, body_bytes, pace);
     let mut attempts = Attempts {
         context,
         client,
@@ -65,6 +70,7 @@ pub(in crate::process::proxy) async fn answer(
         asked,
         framing,
         repeat,
+        order,
         tried: Tried::default(),
         record,
     };
@@ -95,6 +101,7 @@ struct Attempts<'c> {
     asked: AskedFor,
     framing: Framing,
     repeat: Repeat,
+    order: Order,
     tried: Tried,
     record: Record,
 }
@@ -103,7 +110,8 @@ impl Attempts<'_> {
     async fn run(&mut self) -> Result<After, Unserved> {
         self.pool.count_request();
         let mut slot = self.first_slot().await?;
-        let mut on = Connection::Reused;
+        let first_on = retry::connection(self.pool.keep_alive.reuse, self.repeat, self.order);
+        let mut on = first_on;
         loop {
             slot.backend().counters.requests.count();
             self.record.backend = Some(slot.index());
@@ -121,13 +129,12 @@ impl Attempts<'_> {
                 }
                 Err(error) => self.no_connection(error),
             };
-            let next = retry::next(error, self.repeat, self.tried.count());
+            self.tried.handle_error(error);
+            let next = retry::next(error, self.repeat, &self.tried);
             if next != Next::SameBackend && error.side == Side::Upstream {
                 slot.backend().counters.failures.count();
             }
-            if error.side == Side::Upstream && error.reached == Reached::Nothing {
-                self.pool.eject(slot.index());
-            }
+            self.pool.note(slot.index(), error);
             (slot, on) = match next {
                 Next::SameBackend => {
                     // A dead connection that was kept costs its backend nothing.
@@ -140,7 +147,7 @@ impl Attempts<'_> {
                 Next::OtherBackend => {
                     let unserved = self.unserved(slot.backend(), error, detail);
                     drop(slot);
-                    (self.slot_elsewhere(unserved).await?, Connection::Reused)
+                    (self.slot_elsewhere(unserved).await?, first_on)
                 }
                 Next::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
             };
@@ -280,6 +287,7 @@ impl Attempts<'_> {
         } = self.context;
         deadline.enter(Phase::Connecting, self.pool.timeouts.connect);
         let stream = connect::open(worker, runtime.address, deadline).await?;
+        runtime.handle_connected();
         Ok((stream, Connection::Fresh))
     }
 
@@ -347,9 +355,13 @@ impl Attempts<'_> {
             | (Relayed::ClientGone, _) => return After::Close,
         }
         if !exchange.has_uploaded() {
+            if answered.status < 300 && exchange.is_uploading() {
+                self.upload_rest(&mut upstream).await;
+            }
             return After::Linger;
         }
-        if answered.upstream == Persistence::Close {
+        let never = self.pool.keep_alive.reuse == Reuse::Never;
+        if never || answered.upstream == Persistence::Close {
             // Ended in order and first, it would occupy its port; but a backend may still read a
             // body.
             if is_bodyless(self.framing) {
@@ -372,6 +384,18 @@ impl Attempts<'_> {
         }
     }
 
+    /// Sends on the rest of a request that was answered early: a backend that has said yes may want
+    /// it.
+    async fn upload_rest(&mut self, upstream: &mut Stream) {
+        let RequestContext {
+            listener, deadline, ..
+        } = self.context;
+        let within = listener.timeouts.request_body.min(REST_TIMEOUT);
+        deadline.enter(Phase::Uploading, within);
+        let (exchange, mut sides) = self.sides(upstream);
+        poll_fn(|cx| exchange.poll_rest(cx, &mut sides)).await;
+    }
+
     /// Relays bytes both ways to their end.
     async fn tunnel(&mut self, upstream: &mut Stream) -> After {
         let (exchange, mut sides) = self.sides(upstream);
@@ -388,6 +412,9 @@ impl Attempts<'_> {
 
     /// Returns what ends the request if an attempt that has failed was its last.
     fn unserved(&self, backend: &WorkerBackend, error: AttemptError, detail: Detail) -> Unserved {
+        if retry::ends_unanswered(error, self.pool.keep_alive.reuse, self.order) {
+            return Unserved::NoReply(Termination::ConnectionLost);
+        }
         let BackendRuntime { name, address, .. } = &*backend.runtime;
         let named = format!("backend {name} ({address}) of pool {}", self.pool.name);
         answer::unserved(error, &named, detail)
@@ -465,7 +492,7 @@ impl Attempts<'_> {
         let reply = match unserved {
             Unserved::Reply(reply, termination) => {
                 self.record.termination = termination;
-                reply
+                self.disclosed(reply)
             }
             Unserved::NoReply(termination) => {
                 self.record.termination = termination;
@@ -486,6 +513,24 @@ impl Attempts<'_> {
         self.exchange.settle(self.context.worker);
         let (context, asked, record) = (self.context, self.asked, &mut self.record);
         send_local_reply(context, self.client, &reply, asked, persistence, record).await
+    }
+
+    /// Returns the reply as this client may read it: what is behind the proxy is nothing for
+    /// strangers, but stands in the log.
+    fn disclosed(&mut self, reply: LocalReply) -> LocalReply {
+        let trusted = &self.context.listener.forwarding.trusted_proxies;
+        let peer = self.context.peer.ip();
+        if reply.status < 500 || trusted.iter().any(|network| network.contains(peer)) {
+            return reply;
+        }
+        tracing::debug!(error = %reply.why, "request not served");
+        let head = match self.message.as_text() {
+            [] => self.exchange.head(),
+            text => text,
+        };
+        let why = answer::for_strangers(head);
+        self.record.error = Some(reply.why.into());
+        LocalReply { why, ..reply }
     }
 
     /// Writes the request down for the log, and lets go of all but what the client has sent ahead.
@@ -513,6 +558,9 @@ impl Attempts<'_> {
         exchange.end(context.worker)
     }
 }
+
+/// How long the rest of a request whose answer is whole may be silent: the client may send no more.
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn is_bodyless(framing: Framing) -> bool {
     matches!(framing, Framing::None | Framing::Length(0))

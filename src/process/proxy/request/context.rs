@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use crate::logic::balance::retry::Repeat;
+use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::request::message::Message;
@@ -27,6 +27,7 @@ pub(in crate::process::proxy) struct Request {
     pub(in crate::process::proxy) expectation: Expectation,
     pub(in crate::process::proxy) asked: AskedFor,
     pub(in crate::process::proxy) repeat: Repeat,
+    pub(in crate::process::proxy) order: Order,
     pub(in crate::process::proxy) moments: Moments,
 }
 

@@ -34,6 +34,8 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) protocol: Option<&'static str>,
     /// How it ended.
     pub(in crate::process::proxy) termination: Termination,
+    /// Why the proxy answered itself.
+    pub(in crate::process::proxy) error: Option<Box<str>>,
     /// How far it had come by then.
     pub(in crate::process::proxy) phase: Phase,
     /// Who was waited for when an answer stood still.
@@ -53,6 +55,7 @@ impl Record {
             moments: Moments::default(),
             protocol: None,
             termination: Termination::Complete,
+            error: None,
             phase: Phase::RequestHead,
             awaited: Awaited::Backend,
         }
@@ -91,6 +94,7 @@ pub(in crate::process::proxy) fn ended(
             timers: moments.timers(),
             retries: record.retries,
             termination: record.termination,
+            error: record.error.as_deref(),
             phase: record.phase,
             awaited: record.awaited,
         });

@@ -22,6 +22,7 @@ use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase, R
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
+use crate::process::proxy::transfer::pace::Pace;
 
 /// A request on its way and its response on the way back.
 pub(in crate::process::proxy) struct Exchange {
@@ -29,6 +30,7 @@ pub(in crate::process::proxy) struct Exchange {
     expectation: Expectation,
     upload: Flow,
     uploading: Uploading,
+    pace: Pace,
     download: Flow,
     client: ClientSide,
     /// How far the response's head was searched for its end.
@@ -179,6 +181,7 @@ impl Exchange {
             expectation,
             upload,
             uploading: Uploading::Going,
+            pace: Pace::new(Duration::ZERO, 0),
             download: Flow::new(Held::default(), Keeps::Nothing),
             client: ClientSide::Watched,
             searched: None,
@@ -186,8 +189,14 @@ impl Exchange {
         }
     }
 
-    /// Bounds what is held for each direction, and the request's body.
-    pub(in crate::process::proxy) fn limit(&mut self, connection_bytes: usize, body_bytes: u64) {
+    /// Bounds what is held for each direction, and the request's body and how slow it may be.
+    pub(in crate::process::proxy) fn limit(
+        &mut self,
+        connection_bytes: usize,
+        body_bytes: u64,
+        pace: Pace,
+    ) {
+        self.pace = pace;
         self.upload.limit_reads(connection_bytes);
         self.download.limit_reads(connection_bytes);
         self.upload.limit_body(body_bytes);
@@ -229,6 +238,11 @@ impl Exchange {
     /// Returns whether the whole request has been taken from the client.
     pub(in crate::process::proxy) fn has_uploaded(&self) -> bool {
         self.uploading == Uploading::Done
+    }
+
+    /// Returns whether the client sends on a body that the backend still takes.
+    pub(in crate::process::proxy) fn is_uploading(&self) -> bool {
+        self.uploading == Uploading::Going && self.expectation == Expectation::None
     }
 
     /// Returns whether bytes came behind the response.
@@ -315,9 +329,21 @@ impl Exchange {
                     self.expectation = Expectation::None;
                 }
             }
-            Poll::Pending => {}
+            Poll::Pending => self.keep_pace(sides),
         }
         Poll::Pending
+    }
+
+    /// Lets the client's time end sooner than without a byte, where its body comes too slowly.
+    fn keep_pace(&mut self, sides: &Sides<'_>) {
+        if self.upload.awaits_sink() {
+            self.pace.restart();
+            return;
+        }
+        let now_ms = sides.context.clock.get();
+        if let Some(left) = self.pace.left(now_ms, self.upload.content_bytes()) {
+            sides.deadline.hurry(left);
+        }
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
@@ -393,6 +419,9 @@ impl Exchange {
                 self.handle_interim(&head, sides.context)?;
                 (Parsed::Interim, head.len)
             }
+            Some(head) if head.status == 101 && self.uploading != Uploading::Done => {
+                return Err(ResponseRefusal::EarlyUpgrade);
+            }
             Some(head) => (
                 Parsed::Final(self.handle_final(&head, sides.context)),
                 head.len,
@@ -417,7 +446,7 @@ impl Exchange {
     ) -> Result<(), ResponseRefusal> {
         self.interim_count += 1;
         if self.interim_count > INTERIM_MAX {
-            return Err(ResponseRefusal::HeadTooLarge);
+            return Err(ResponseRefusal::TooManyInterim);
         }
         if head.status == 100 || self.asked.version == Version::Http10 {
             return Ok(());
@@ -433,8 +462,13 @@ impl Exchange {
 
     fn handle_final(&mut self, head: &ResponseHead<'_, '_>, context: &WorkerContext) -> Answered {
         let (carry, mut persistence) = head.departure(self.asked);
-        let early_refusal = self.uploading != Uploading::Done && head.status >= 300;
-        if context.draining.get() || early_refusal {
+        let mut upstream = head.persistence;
+        // The rest of the request may not be read, or be taken for a request of its own.
+        let is_early = self.uploading != Uploading::Done;
+        if is_early {
+            upstream = Persistence::Close;
+        }
+        if context.draining.get() || is_early {
             persistence = Persistence::Close;
         }
         let departure = ResponseRewrite {
@@ -456,7 +490,7 @@ impl Exchange {
         };
         Answered {
             status: head.status,
-            upstream: head.persistence,
+            upstream,
             client: persistence,
             ends: if until_close {
                 Ending::Close
@@ -479,8 +513,8 @@ impl Exchange {
 
     /// Notices that the client has gone, or what it sends next.
     fn poll_client(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        if self.has_half_closed() || self.uploading != Uploading::Done {
-            return Poll::Pending;
+        if !self.watches_client() {
+            return self.poll_failed(sides).map(|()| Waited::ClientGone);
         }
         if !sides.client.is_registered() && sides.deadline.reminder() != Reminder::Due {
             // Most answers come before it is worth its calls to hear that the client leaves.
@@ -495,6 +529,27 @@ impl Exchange {
             }
             Err(_) => Poll::Ready(Waited::ClientGone),
         }
+    }
+
+    /// Returns whether what the client sends is read beyond its request, and its end with it.
+    fn watches_client(&self) -> bool {
+        !self.has_half_closed()
+            && self.uploading == Uploading::Done
+            && self.upload.input.len() < AHEAD_BYTES_MAX
+    }
+
+    /// Notices that the connection of a client has failed that is not read from: because it has
+    /// sent enough, or more than the backend takes. It is looked at in every sweep.
+    fn poll_failed(&self, sides: &Sides<'_>) -> Poll<()> {
+        let is_read = self.uploading == Uploading::Going && !self.upload.awaits_sink();
+        if is_read {
+            return Poll::Pending;
+        }
+        if sides.deadline.reminder() == Reminder::Due && sides.client.has_failed() {
+            return Poll::Ready(());
+        }
+        sides.deadline.remind();
+        Poll::Pending
     }
 
     fn has_half_closed(&self) -> bool {
@@ -556,14 +611,18 @@ impl Exchange {
         sides: &mut Sides<'_>,
     ) -> Poll<Relayed> {
         if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
-            return Poll::Ready(Relayed::of(interrupt));
+            return Poll::Ready(self.relay_interrupted(interrupt));
         }
         if self.uploading == Uploading::Going {
             match self.upload.poll(cx, &mut sides.up()) {
                 Poll::Ready(Ok(())) => self.uploading = Uploading::Done,
                 Poll::Ready(Err(FlowError::Sink)) => self.uploading = Uploading::Refused,
-                Poll::Ready(Err(FlowError::Body(_) | FlowError::Source)) => {
+                Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(Relayed::ClientGone),
+                Poll::Ready(Err(FlowError::Body(error))) => {
                     self.uploading = Uploading::Broken;
+                    if error == BodyError::Truncated {
+                        self.client = ClientSide::HalfClosed(Hurried::AsBefore);
+                    }
                 }
                 Poll::Pending => {}
             }
@@ -576,9 +635,53 @@ impl Exchange {
             Poll::Ready(Err(FlowError::Sink)) => Poll::Ready(Relayed::ClientGone),
             Poll::Pending => {
                 self.upload.input.shrink(&sides.context.buffers);
-                Poll::Pending
+                self.poll_leaving(cx, sides)
             }
         }
+    }
+
+    fn relay_interrupted(&self, interrupt: Interrupt) -> Relayed {
+        let hurried = self.client == ClientSide::HalfClosed(Hurried::Sooner);
+        match interrupt {
+            Interrupt::Overdue if hurried && !self.download.awaits_sink() => Relayed::ClientGone,
+            Interrupt::Overdue | Interrupt::Drain | Interrupt::Cut => Relayed::of(interrupt),
+        }
+    }
+
+    /// Notices that the client has gone while its answer stands still. One that has ended its
+    /// direction gets what comes, for as long as something comes.
+    fn poll_leaving(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Relayed> {
+        if self.poll_client(cx, sides).is_ready() {
+            return Poll::Ready(Relayed::ClientGone);
+        }
+        if self.has_half_closed() && !self.download.awaits_sink() {
+            let hurried = sides.deadline.hurry(HALF_CLOSED_TIMEOUT);
+            if hurried == Hurried::Sooner {
+                self.client = ClientSide::HalfClosed(hurried);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Sends on what is left of a request whose answer is whole, ready when nothing more can be.
+    pub(in crate::process::proxy) fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+    ) -> Poll<()> {
+        if sides.deadline.poll_interrupt(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Poll::Ready(ended) = self.upload.poll(cx, &mut sides.up()) else {
+            self.keep_pace(sides);
+            return Poll::Pending;
+        };
+        self.uploading = match ended {
+            Ok(()) => Uploading::Done,
+            Err(FlowError::Sink) => Uploading::Refused,
+            Err(FlowError::Body(_) | FlowError::Source) => Uploading::Broken,
+        };
+        Poll::Ready(())
     }
 
     fn poll_download(
@@ -592,6 +695,7 @@ impl Exchange {
     /// Bounds what is held for a tunnel, and lets both directions flow.
     pub(in crate::process::proxy) fn begin_tunnel(&mut self) {
         self.uploading = Uploading::Going;
+        self.upload.limit_body(u64::MAX);
         self.upload.limit_reads(TUNNEL_READ_BYTES);
         self.download.limit_reads(TUNNEL_READ_BYTES);
     }
@@ -628,7 +732,13 @@ impl Exchange {
         }
         match (self.uploading, *down) {
             (Uploading::Done, Direction::Ended) => Poll::Ready(Relayed::Whole),
-            (_, Direction::Open | Direction::Ended) => Poll::Pending,
+            (Uploading::Done, Direction::Open) | (_, Direction::Ended) => {
+                sides.deadline.hurry(TUNNEL_ENDED_TIMEOUT);
+                Poll::Pending
+            }
+            (Uploading::Going | Uploading::Refused | Uploading::Broken, Direction::Open) => {
+                Poll::Pending
+            }
         }
     }
 }
@@ -641,17 +751,19 @@ pub(in crate::process::proxy) enum Direction {
 }
 
 /// What a response's head may hold.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits {
+pub(in crate::process::proxy) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
     head_bytes: RESPONSE_HEAD_BYTES,
     fields: 128,
     target_bytes: 0,
 };
 /// Interim responses to one request; with more it is a bad answer.
-const INTERIM_MAX: u8 = 16;
+pub(in crate::process::proxy) const INTERIM_MAX: u8 = 16;
 /// Read of what a client sends before it has its answer; then it waits.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long a client that has ended its direction is still believed to wait for its answer: nobody
 /// can tell it from one that has left.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a tunnel that one side has ended may be silent in the other direction.
+const TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10);
 /// Held for each direction of a tunnel.
 const TUNNEL_READ_BYTES: usize = 16 * 1024;

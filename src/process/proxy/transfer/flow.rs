@@ -172,6 +172,11 @@ impl Flow {
         &self.prefix
     }
 
+    /// Returns the bytes of the body's content that have come.
+    pub(in crate::process::proxy) fn content_bytes(&self) -> u64 {
+        self.body.content_bytes()
+    }
+
     /// Returns the bytes written since the beginning, or since the last `rewind`.
     pub(in crate::process::proxy) fn written(&self) -> u64 {
         self.written

@@ -3,4 +3,5 @@
 //! Read `exchange`, then `flow`.
 
 pub(super) mod exchange;
+pub(super) mod pace;
 pub(super) mod flow;

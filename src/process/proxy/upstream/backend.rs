@@ -6,7 +6,7 @@
 //! number stands for itself, but for `in_flight`, about which `queue` tells.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{BackendConfig, HealthCheckConfig};
@@ -31,6 +31,8 @@ pub(in crate::process::proxy) struct BackendRuntime {
     last_check: Mutex<String>,
     /// Until then it is used only where no other backend is left.
     ejected_until_ms: AtomicU64,
+    /// Ejections in a row, without a connection between them.
+    ejections: AtomicU32,
     in_flight: AtomicU64,
     unsolicited: AtomicU64,
     pub(in crate::process::proxy) counters: PerWorker<BackendCounters>,
@@ -97,6 +99,7 @@ impl BackendRuntime {
                 HealthCheckConfig::Probe(_) => String::new(),
             }),
             ejected_until_ms: AtomicU64::new(0),
+            ejections: AtomicU32::new(0),
             in_flight: AtomicU64::new(0),
             unsolicited: AtomicU64::new(0),
             counters: PerWorker::new(workers),
@@ -131,9 +134,33 @@ impl BackendRuntime {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    /// Prefers other backends until then: it could not be connected to.
-    pub(in crate::process::proxy) fn eject(&self, until_ms: u64) {
+    /// Prefers other backends for a while: it could not be connected to. Twice as long as the last
+    /// time where it could not in between, so that a backend that is frozen costs fewer and fewer
+    /// requests their time; not longer for many that have met it at once.
+    pub(in crate::process::proxy) fn eject(&self, now_ms: u64) {
+        if self.ejection(now_ms) == Ejection::Ejected {
+            return;
+        }
+        let doublings = self
+            .ejections
+            .fetch_add(1, Relaxed)
+            .min(EJECTION_DOUBLINGS_MAX);
+        let until_ms = now_ms + (EJECTION_MS << doublings);
         self.ejected_until_ms.store(until_ms, Relaxed);
+    }
+
+    /// Notes that it can be connected to, which its next ejection begins anew from.
+    pub(in crate::process::proxy) fn handle_connected(&self) {
+        if self.ejections.load(Relaxed) > 0 {
+            self.ejections.store(0, Relaxed);
+        }
+    }
+
+    /// Notes that a probe has succeeded: what is left of a long ejection is as much as of a first.
+    pub(in crate::process::proxy) fn handle_probed(&self, now_ms: u64) {
+        self.handle_connected();
+        let soon_ms = now_ms + EJECTION_MS;
+        self.ejected_until_ms.fetch_min(soon_ms, Relaxed);
     }
 
     /// Returns whether its ejection has expired since the last call.
@@ -200,6 +227,68 @@ fn encode(availability: Availability) -> u8 {
     }
 }
 
+/// How long a backend that could not be connected to is asked last: about what a health check needs
+/// to notice.
+const EJECTION_MS: u64 = 1000;
+/// So often that doubles: to 32 seconds.
+const EJECTION_DOUBLINGS_MAX: u32 = 5;
+
 const UNPROBED: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend() -> BackendRuntime {
+        let config = BackendConfig {
+            name: "a".to_owned(),
+            address: SocketAddr::from(([127, 0, 0, 1], 80)),
+            weight: 1,
+            requests: None,
+        };
+        BackendRuntime::new(&config, &HealthCheckConfig::None, None, 1)
+    }
+
+    /// Returns how long each of so many ejections in a row lasts.
+    fn lengths_ms(backend: &BackendRuntime, count: usize) -> Vec<u64> {
+        backend.ejected_until_ms.store(0, Relaxed);
+        let mut now_ms = 1_000_000;
+        let eject = |_| {
+            now_ms += 100_000;
+            backend.eject(now_ms);
+            backend.ejected_until_ms.load(Relaxed) - now_ms
+        };
+        (0..count).map(eject).collect()
+    }
+
+    #[test]
+    fn ejections_in_a_row_are_longer_and_longer_and_bounded() {
+        let backend = backend();
+        let hoped = [1000, 2000, 4000, 8000, 16_000, 32_000, 32_000];
+        assert_eq!(lengths_ms(&backend, 7), hoped);
+        backend.handle_connected();
+        assert_eq!(lengths_ms(&backend, 1), [1000]);
+    }
+
+    #[test]
+    fn many_that_meet_it_at_once_eject_it_once() {
+        let backend = backend();
+        for now_ms in [5000, 5001, 5999] {
+            backend.eject(now_ms);
+        }
+        assert_eq!(backend.ejected_until_ms.load(Relaxed), 6000);
+        assert_eq!(backend.ejections.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn successful_probes_shorten_an_ejection_and_never_begin_one() {
+        let backend = backend();
+        backend.handle_probed(1000);
+        assert_eq!(backend.ejection(1000), Ejection::None);
+        lengths_ms(&backend, 4);
+        backend.handle_probed(1_000_000);
+        assert_eq!(backend.ejected_until_ms.load(Relaxed), 1_001_000);
+    }
+}

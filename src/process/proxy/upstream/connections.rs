@@ -9,7 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::process::proxy::io::deadline::CoarseClock;
+use crate::config::KeepAliveConfig;
+use crate::process::proxy::io::deadline::{CoarseClock, millis};
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::upstream::backend::BackendRuntime;
 
@@ -17,6 +18,10 @@ use crate::process::proxy::upstream::backend::BackendRuntime;
 pub(in crate::process::proxy) struct Kept {
     backend: Arc<BackendRuntime>,
     idle: RefCell<Vec<Idle>>,
+    /// How long one is kept unused.
+    idle_ms_max: u64,
+    /// How many there may be; the oldest is closed for one more.
+    idle_max: usize,
     count: Rc<KeptCount>,
 }
 
@@ -46,22 +51,25 @@ impl KeptCount {
     fn fewer(&self, by: usize) {
         self.now.set(self.now.get() - by);
     }
-
-    fn is_old(&self, since_ms: u64) -> bool {
-        self.clock.get().saturating_sub(since_ms) >= IDLE_MS_MAX
-    }
 }
 
 impl Kept {
     pub(in crate::process::proxy) fn new(
         backend: &Arc<BackendRuntime>,
+        keep_alive: KeepAliveConfig,
         count: &Rc<KeptCount>,
     ) -> Self {
         Self {
             backend: Arc::clone(backend),
             idle: RefCell::default(),
+            idle_ms_max: millis(keep_alive.timeout),
+            idle_max: usize::try_from(keep_alive.connections).unwrap_or(usize::MAX),
             count: Rc::clone(count),
         }
+    }
+
+    fn is_old(&self, since_ms: u64) -> bool {
+        self.count.clock.get().saturating_sub(since_ms) >= self.idle_ms_max
     }
 
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.
@@ -80,7 +88,7 @@ impl Kept {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { stream, since_ms }) = idle.pop() {
             self.count.fewer(1);
-            if self.count.is_old(since_ms) {
+            if self.is_old(since_ms) {
                 self.count.fewer(idle.len());
                 idle.clear();
                 return None;
@@ -104,7 +112,7 @@ impl Kept {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= IDLE_MAX {
+        if idle.len() >= self.idle_max {
             idle.remove(0);
         } else {
             self.count.one_more();
@@ -122,7 +130,7 @@ impl Kept {
             if unread == Unread::Bytes {
                 self.backend.count_unsolicited();
             }
-            unread == Unread::Nothing && !self.count.is_old(kept.since_ms)
+            unread == Unread::Nothing && !self.is_old(kept.since_ms)
         });
         self.count.fewer(before - idle.len());
     }
@@ -150,11 +158,6 @@ pub(in crate::process::proxy) enum Liveness {
     Kernel,
 }
 
-/// Connections kept for a backend by one worker; the oldest is closed for one more.
-const IDLE_MAX: usize = 128;
-/// How long a connection is kept unused; below what backends commonly allow.
-const IDLE_MS_MAX: u64 = 30_000;
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
@@ -165,6 +168,9 @@ mod tests {
 
     use super::*;
     use crate::config::{BackendConfig, HealthCheckConfig};
+
+    /// What connections are kept by default.
+    const IDLE_MS_MAX: u64 = 4000;
 
     /// Returns a backend at this address.
     fn backend(address: SocketAddr) -> Arc<BackendRuntime> {
@@ -193,7 +199,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let clock = CoarseClock::default();
         let count = Rc::new(KeptCount::new(Rc::clone(&clock), 10));
-        let kept = Kept::new(&backend(address), &count);
+        let kept = Kept::new(&backend(address), KeepAliveConfig::default(), &count);
         runtime.block_on(async {
             let keep = async || {
                 let stream = TcpStream::connect(address).await.unwrap();

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::logic::balance::retry::{RetryBudget, Spending, Tried};
+use crate::logic::balance::retry::{AttemptError, Reached, RetryBudget, Side, Spending, Tried};
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::backend::{BackendCounters, BackendRuntime};
 use crate::process::proxy::upstream::connections::{Kept, KeptCount};
@@ -50,7 +50,7 @@ impl WorkerPool {
         let backends = pool.backends.all().iter().map(|backend| WorkerBackend {
             runtime: Arc::clone(&backend.runtime),
             counters: backend.runtime.counters.of(worker),
-            kept: Kept::new(&backend.runtime, count),
+            kept: Kept::new(&backend.runtime, pool.keep_alive, count),
         });
         Self {
             shared: Arc::clone(shared),
@@ -93,12 +93,15 @@ impl WorkerPool {
         picker.claim(self.pool.backends.all(), self.now_ms(), tried)
     }
 
-    /// Asks others first for a while: a backend could not be connected to, and its health check has
-    /// not noticed yet. Every request that met it would cost a retry otherwise, more than the
-    /// budget has.
-    pub(in crate::process::proxy) fn eject(&self, backend: usize) {
-        let until_ms = self.now_ms() + EJECTION_MS;
-        self.backends[backend].runtime.eject(until_ms);
+    /// Notes a failed attempt: where a backend could not be connected to, others are asked first
+    /// for a while, as its health check may not have noticed yet. Every request that met it would
+    /// cost a retry otherwise, more than the budget has.
+    pub(in crate::process::proxy) fn note(&self, backend: usize, error: AttemptError) {
+        let runtime = &self.backends[backend].runtime;
+        match (error.side, error.reached) {
+            (Side::Upstream, Reached::Nothing) => runtime.eject(self.now_ms()),
+            (Side::Client | Side::Upstream | Side::Proxy, _) => {}
+        }
     }
 
     /// Returns the coarse clock of all threads.
@@ -106,7 +109,3 @@ impl WorkerPool {
         self.shared.now_ms()
     }
 }
-
-/// How long a backend that could not be connected to is asked last: about what a health check needs
-/// to notice.
-const EJECTION_MS: u64 = 1000;

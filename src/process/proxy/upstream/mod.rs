@@ -11,4 +11,5 @@ pub(super) mod local;
 pub(super) mod slot;
 pub(super) mod connections;
 pub(super) mod connect;
+pub(super) mod probe;
 pub(super) mod checks;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{HealthCheckConfig, PoolConfig, PoolTimeouts};
+use crate::config::{HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts};
 use crate::ipc::control::PoolStatus;
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::Balance;
@@ -20,6 +20,7 @@ pub(in crate::process::proxy) struct Pool {
     pub(in crate::process::proxy) balance: Balance,
     pub(in crate::process::proxy) check: HealthCheckConfig,
     pub(in crate::process::proxy) timeouts: PoolTimeouts,
+    pub(in crate::process::proxy) keep_alive: KeepAliveConfig,
     pub(in crate::process::proxy) runtime: Arc<PoolRuntime>,
 }
 
@@ -75,6 +76,7 @@ impl Pool {
             balance: config.balance,
             check: config.health_check.clone(),
             timeouts: config.timeouts,
+            keep_alive: config.keep_alive,
             runtime,
         }
     }
