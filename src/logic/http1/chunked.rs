@@ -7,7 +7,7 @@
 use httparse::{EMPTY_HEADER, Status};
 
 use super::head::lines_end_in_crlf;
-use super::names::{Name, is_claim, is_disguise, is_odd};
+use super::names::{Name, Standing, standing};
 use super::refusal::BodyError;
 
 /// What becomes of the chunk framing.
@@ -253,8 +253,7 @@ fn filtered(trailers: &[u8]) -> Result<Vec<u8>, BodyError> {
 /// RFC 9110 §6.5.1: not what frames, routes, authenticates, modifies or describes the message.
 fn may_trail(name: &str) -> bool {
     Name::of(name.as_bytes()) == Name::Other
-        && !is_claim(name.as_bytes())
-        && (!is_odd(name.as_bytes()) || !is_disguise(name.as_bytes()))
+        && standing(name.as_bytes()) == Standing::Free
         && !NEVER_TRAILS
             .iter()
             .any(|never| name.eq_ignore_ascii_case(never))

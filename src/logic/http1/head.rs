@@ -12,16 +12,29 @@ use httparse::Header;
 use super::names::{Name, list};
 
 /// Where a head's fields are parsed into; on the caller's stack, and never initialized.
-pub struct Slots<'b>([MaybeUninit<Header<'b>>; FIELDS_MAX]);
+pub struct Slots<'b> {
+    first: [MaybeUninit<Header<'b>>; FIELDS_MAX],
+    /// For a head that is parsed once more.
+    second: [MaybeUninit<Header<'b>>; FIELDS_MAX],
+}
 
 impl<'b> Slots<'b> {
     /// Returns empty slots.
     pub const fn new() -> Self {
-        Slots([const { MaybeUninit::uninit() }; FIELDS_MAX])
+        Slots {
+            first: [const { MaybeUninit::uninit() }; FIELDS_MAX],
+            second: [const { MaybeUninit::uninit() }; FIELDS_MAX],
+        }
     }
 
     pub(super) fn first(&mut self, count: usize) -> &mut [MaybeUninit<Header<'b>>] {
-        &mut self.0[..count.min(FIELDS_MAX)]
+        &mut self.first[..count.min(FIELDS_MAX)]
+    }
+
+    /// Returns slots for two attempts.
+    pub(super) fn both(&mut self, count: usize) -> [&mut [MaybeUninit<Header<'b>>]; 2] {
+        let count = count.min(FIELDS_MAX);
+        [&mut self.first[..count], &mut self.second[..count]]
     }
 }
 
@@ -187,7 +200,8 @@ impl<'s, 'b> Fields<'s, 'b> {
 
     /// Returns whether something stands between a field's name and its colon.
     pub(super) fn is_spaced(&self, field: &Header<'_>) -> bool {
-        self.head.get(self.offset(field) + field.name.len()) != Some(&b':')
+        let end = self.offset(field).wrapping_add(field.name.len());
+        self.head.get(end) != Some(&b':')
     }
 
     /// Appends the lines of a set of fields, without what is around names and values.

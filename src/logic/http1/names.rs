@@ -114,6 +114,51 @@ impl Name {
     }
 }
 
+/// What a name may be taken for that is none of those that the proxy knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// For itself alone.
+    Free,
+    /// For what only proxies say.
+    Claim,
+    /// For another name.
+    Disguise,
+}
+
+/// Returns what this name may be taken for. Most cost a look at two bytes and the length, besides
+/// that for underscores.
+pub fn standing(name: &[u8]) -> Standing {
+    if name.contains(&b'_') {
+        return Standing::Disguise;
+    }
+    if !begins_like_one_known(name) {
+        return Standing::Free;
+    }
+    match is_odd(name) {
+        true if is_disguise(name) => Standing::Disguise,
+        true => Standing::Free,
+        false if is_claim(name) => Standing::Claim,
+        false => Standing::Free,
+    }
+}
+
+/// Returns whether a name begins as one does that has a hyphen and means something, whatever stands
+/// in the hyphen's place.
+fn begins_like_one_known(name: &[u8]) -> bool {
+    let [first, second, ..] = name else {
+        return false;
+    };
+    match (first | 0x20, second | 0x20) {
+        (b'x', second) => !second.is_ascii_alphanumeric(),
+        (b'c', b'o') => name.len() == 14,
+        (b't', b'r') => matches!(name.len(), 14 | 17),
+        (b'p', b'r') => matches!(name.len(), 16 | 18 | 19),
+        (b'k', b'e') => name.len() == 10,
+        (b'c', b'f' | b'l') | (b'f', b'a' | b'o' | b'r') | (b'w', b'l') => true,
+        _ => false,
+    }
+}
+
 /// Returns whether a name has a byte that is neither a letter, a digit nor a hyphen.
 pub fn is_odd(name: &[u8]) -> bool {
     name.iter().any(|&byte| !PLAIN[usize::from(byte)])
@@ -122,7 +167,7 @@ pub fn is_odd(name: &[u8]) -> bool {
 /// Returns whether a backend could take an odd name for another one: it has an underscore, or is a
 /// name that the proxy writes, reads or drops once its odd bytes are hyphens, as CGI and others
 /// read it.
-pub fn is_disguise(name: &[u8]) -> bool {
+fn is_disguise(name: &[u8]) -> bool {
     if name.contains(&b'_') {
         return true;
     }
@@ -139,13 +184,7 @@ pub fn is_disguise(name: &[u8]) -> bool {
 /// Returns whether a field says where a request has come from, or what was asked before it was
 /// rewritten: what proxies tell servers, and nobody else may. Those that the proxy writes itself
 /// are not among them.
-pub fn is_claim(name: &[u8]) -> bool {
-    let Some((first, _)) = name.split_first() else {
-        return false;
-    };
-    if !matches!(first | 0x20, b'x' | b'c' | b'f' | b't' | b'w') {
-        return false;
-    }
+fn is_claim(name: &[u8]) -> bool {
     let begins = |with: &[u8]| {
         name.get(..with.len())
             .is_some_and(|beginning| beginning.eq_ignore_ascii_case(with))
@@ -165,7 +204,7 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// Besides `X-Forwarded-*`. All begin with one of the letters in `is_claim`.
+/// Besides `X-Forwarded-*`. All begin as `begins_like_one_known` knows.
 const CLAIMS: [&[u8]; 29] = [
     b"cf-connecting-ip",
     b"cf-connecting-ipv6",
@@ -272,10 +311,49 @@ mod tests {
             let bytes = name.as_bytes();
             assert_eq!(is_claim(bytes), claims, "{name}");
             assert_eq!(is_odd(bytes) && is_disguise(bytes), disguised, "{name}");
+            let hoped = match (disguised, claims) {
+                (true, _) => Standing::Disguise,
+                (false, true) => Standing::Claim,
+                (false, false) => Standing::Free,
+            };
+            assert_eq!(standing(bytes), hoped, "{name}");
         }
         for claim in CLAIMS {
-            assert!(is_claim(claim) && Name::of(claim) == Name::Other);
+            assert!(standing(claim) == Standing::Claim && Name::of(claim) == Name::Other);
+            let dotted: Vec<u8> = claim
+                .iter()
+                .map(|&b| if b == b'-' { b'.' } else { b })
+                .collect();
+            assert_eq!(standing(&dotted), Standing::Disguise);
             assert!(claim.len() <= CLAIM_BYTES_MAX);
+        }
+    }
+
+    /// The two bytes that are looked at first leave none out.
+    #[test]
+    fn every_known_name_with_a_hyphen_is_known_in_disguise() {
+        for name in [
+            "connection.",
+            "content-length",
+            "keep-alive",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "transfer-encoding",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+            "x-request-id",
+        ] {
+            let dotted = name.replace('-', ".");
+            let is_known = Name::of(name.as_bytes()) != Name::Other;
+            let hoped = if is_known {
+                Standing::Disguise
+            } else {
+                Standing::Free
+            };
+            assert_eq!(standing(dotted.as_bytes()), hoped, "{dotted}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::head::{
     lines_end_in_crlf, syntax,
 };
 use super::host::is_host;
-use super::names::{Name, is_claim, is_disguise, is_odd, length, list};
+use super::names::{Name, Standing, length, list, standing};
 use super::refusal::RequestRefusal;
 use crate::model::write_number;
 
@@ -46,7 +46,7 @@ pub struct RequestHead<'s, 'b> {
     /// The protocol it asks for, as far as it is relayed.
     pub upgrade: Upgrade,
     /// The protocol it asks for, whichever it is: one alone, in HTTP/1.1.
-    pub asks_for: Option<Protocol>,
+    pub asks_for: Option<&'b [u8]>,
     /// Whether it waits for leave to send the body.
     pub expectation: Expectation,
     /// How often it may be forwarded, at least once; for OPTIONS and TRACE alone, which count it.
@@ -188,15 +188,13 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         let (framing, writes_length) = seen.framing(version)?;
         let max_forwards = max_forwards(method, &mut fields)?;
         let asks_for = match seen.upgrade {
-            Asked::One(name) if seen.connection.upgrade && version == Version::Http11 => {
-                Protocol::new(name)
-            }
+            Asked::One(name) if seen.connection.upgrade && version == Version::Http11 => Some(name),
             Asked::One(_) | Asked::Nothing | Asked::Several => None,
         };
         // RFC 6455 §4.1.
         let websocket = method == "GET"
             && matches!(framing, Framing::None | Framing::Length(0))
-            && asks_for.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(b"websocket"));
+            && asks_for.is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket"));
         Ok(RequestHead {
             method,
             target,
@@ -294,7 +292,8 @@ impl<'s, 'b> RequestHead<'s, 'b> {
 
     /// Relays the upgrade that it asks for only if it is one of these; a WebSocket only of a GET.
     pub fn allow_upgrades(&mut self, allowed: &[Protocol]) {
-        let Some(asked) = self.asks_for.filter(|asked| allowed.contains(asked)) else {
+        let asked = self.asks_for.and_then(Protocol::new);
+        let Some(asked) = asked.filter(|asked| allowed.contains(asked)) else {
             self.upgrade = Upgrade::None;
             return;
         };
@@ -411,15 +410,14 @@ impl<'b> Seen<'b> {
     fn handle(&mut self, field: &httparse::Header<'b>) -> Result<Forward, RequestRefusal> {
         let value = field.value;
         match Name::of(field.name.as_bytes()) {
-            Name::Other if is_odd(field.name.as_bytes()) => {
-                return Ok(if is_disguise(field.name.as_bytes()) {
-                    Forward::Omit
-                } else {
-                    Forward::Send
+            Name::Other => {
+                return Ok(match standing(field.name.as_bytes()) {
+                    Standing::Free => Forward::Send,
+                    Standing::Claim => Forward::FromProxies,
+                    Standing::Disguise => Forward::Omit,
                 });
             }
-            Name::Other if is_claim(field.name.as_bytes()) => return Ok(Forward::FromProxies),
-            Name::Other | Name::Date | Name::Trailer | Name::ProxyAuthenticate => {}
+            Name::Date | Name::Trailer | Name::ProxyAuthenticate => {}
             Name::Host => match self.host {
                 None => self.host = Some(value),
                 Some(_) => return Err(RequestRefusal::HostRepeated),

@@ -59,6 +59,13 @@ pub struct ResponseHead<'s, 'b> {
     offers: Option<&'b [u8]>,
 }
 
+/// Whether space may stand before the colon of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spaces {
+    None,
+    Possible,
+}
+
 /// How a body is carried from the backend to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyCoding {
@@ -96,14 +103,17 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             return Err(ResponseRefusal::Syntax("an empty line precedes it"));
         }
         let mut parsed = httparse::Response::new(&mut []);
+        let [first, second] = slots.both(limits.fields);
         let mut config = httparse::ParserConfig::default();
-        // RFC 9112 §5.1: of a response it is taken away.
-        config.allow_spaces_after_header_name_in_responses(true);
-        let parsing = config.parse_response_with_uninit_headers(
-            &mut parsed,
-            bytes,
-            slots.first(limits.fields),
-        );
+        let mut parsing = config.parse_response_with_uninit_headers(&mut parsed, bytes, first);
+        let mut spaces = Spaces::None;
+        if let Err(httparse::Error::HeaderName) = parsing {
+            // RFC 9112 §5.1: of a response the space before a colon is taken away.
+            config.allow_spaces_after_header_name_in_responses(true);
+            parsed = httparse::Response::new(&mut []);
+            parsing = config.parse_response_with_uninit_headers(&mut parsed, bytes, second);
+            spaces = Spaces::Possible;
+        }
         let len = match parsing {
             Ok(Status::Complete(len)) if len <= limits.head_bytes => len,
             Ok(Status::Partial) if bytes.len() < limits.head_bytes => return Ok(None),
@@ -136,16 +146,21 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             spaced: 0,
             offers: None,
         };
-        response.judge(version, asked)?;
+        response.judge(version, asked, spaces)?;
         Ok(Some(response))
     }
 
-    fn judge(&mut self, version: Version, asked: AskedFor) -> Result<(), ResponseRefusal> {
+    fn judge(
+        &mut self,
+        version: Version,
+        asked: AskedFor,
+        spaces: Spaces,
+    ) -> Result<(), ResponseRefusal> {
         let mut connection = ConnectionOptions::default();
         let (mut length, mut chunked, mut switches_to) = (None, false, None);
         for (index, field) in self.fields.all().iter().enumerate() {
             let value = field.value;
-            if self.fields.is_spaced(field) {
+            if spaces == Spaces::Possible && self.fields.is_spaced(field) {
                 self.spaced |= 1 << index;
             }
             match Name::of(field.name.as_bytes()) {
@@ -194,8 +209,10 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
         if nominates.map_err(|_| ResponseRefusal::ConnectionOptions)? {
             self.fields.drop_nominated();
         }
-        self.spaced = self.fields.kept_of(self.spaced);
-        self.fields.drop_set(self.spaced);
+        if spaces == Spaces::Possible {
+            self.spaced = self.fields.kept_of(self.spaced);
+            self.fields.drop_set(self.spaced);
+        }
         let asked_for = asked.upgrade.protocol().zip(switches_to);
         let as_asked = asked_for.is_some_and(|(asked, to)| to.eq_ignore_ascii_case(asked));
         if self.status == 101 && !(as_asked && connection.upgrade) {
