@@ -31,7 +31,7 @@ fn descriptors_that_clients_use_up_cost_no_backend_and_no_process() {
         "virtual_routers:\n  web: {{interface: eth0, vrid: 51, priority: 150, \
          addresses: [192.0.2.100/24], advertisement_interval: 100ms}}\n\
          listeners:\n  http: {{virtual_router: web, port: 80, pool: web}}\n\
-         pools:\n  web: {{backends: {{a: \"{backend}\"}}, health_check: {{http: {{path: /}}, interval: 50ms}}}}\n\
+         pools:\n  web: {{backends: {{a: \"{backend}\"}}, health_check: {{http: {{path: /}}, interval: 50ms, timeout: 1s}}}}\n\
          proxy: {{threads: 2}}\naccess_log: {{to: {}}}\n",
         directory.path().join("access.log").display()
     );
