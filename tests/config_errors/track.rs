@@ -78,7 +78,10 @@ fn every_kind_and_effect_is_read() {
         "{gateway: [192.0.2.1, 192.0.2.2], at_least: 2, fall: 1}",
     ));
     let gateway = &config.virtual_routers[0].track.gateways[0];
-    assert_eq!(gateway.label, "2 of 192.0.2.1, 192.0.2.2 on eth0");
+    assert_eq!(
+        gateway.label,
+        "2 of 192.0.2.1, 192.0.2.2 on eth0 (1 questions every 1s)"
+    );
     assert_eq!((gateway.at_least, gateway.fall), (2, 1));
 }
 
@@ -230,6 +233,16 @@ fn gateways_are_addresses_and_as_many_as_must_answer() {
       |                    ^^
     help: a gateway is asked by its address
     ");
+    for nobody in [
+        "0.0.0.0",
+        "224.0.0.18",
+        "255.255.255.255",
+        "127.0.0.1",
+        "\"::1\"",
+    ] {
+        let said = errors(&item(&format!("{{gateway: [{nobody}]}}")));
+        assert!(said.contains("is no address of a gateway"), "{said}");
+    }
     assert_snapshot!(errors(&item("{gateway: [192.0.2.1, 192.0.2.1]}")), @r"
     error: 192.0.2.1 is here twice
      --> lb.yaml:8:31

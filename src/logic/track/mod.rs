@@ -406,8 +406,8 @@ fn failing(source: &Source, lasts: Option<Duration>, why: &str) -> String {
     let lasts = lasts.map_or_else(String::new, |lasts| format!(" for {} s", lasts.as_secs()));
     match source {
         Source::Script(_) => format!("{source} failing{lasts}: {why}"),
-        Source::Proxy
-        | Source::Pool(_)
+        Source::Proxy => why.to_owned(),
+        Source::Pool(_)
         | Source::Interface(_)
         | Source::File(_)
         | Source::Process(_)

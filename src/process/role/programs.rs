@@ -85,17 +85,15 @@ impl ProgramUser {
             .all(holds)
             && std::fs::read_to_string("/proc/self/setgroups")
                 .is_ok_and(|text| text.trim() == "allow");
+        // No other name of root's either.
         let found = |names: &[&str]| {
-            let user = users::first(names)?;
+            let user = users::first(names).filter(|user| !user.uid.is_root())?;
             let (gid, uid) = (user.gid.as_raw(), user.uid.as_raw());
             Some((user.name, Ids { gid, uid }))
         };
         if may_change {
-            Self::new(
-                kind,
-                found(&[kind.user, users::NOBODY]),
-                found(users::PROXY),
-            )
+            let own = found(&[kind.user]).or_else(|| found(&[users::NOBODY]));
+            Self::new(kind, own, found(users::PROXY))
         } else {
             let why = "it may not change its user id";
             Self {
@@ -168,7 +166,7 @@ fn confine(user: RunsAs) -> io::Result<()> {
     // The daemon's own may be stricter than what a program expects.
     // SAFETY: a number only.
     unsafe { libc::umask(UMASK) };
-    for capability in 0..=CAPABILITIES_MAX {
+    for capability in (0..=CAPABILITIES_MAX).filter(|it| *it != NET_RAW) {
         // Refused without CAP_SETPCAP, and for numbers that the kernel does not know; what follows
         // suffices there. SAFETY: numbers only.
         unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
@@ -234,6 +232,9 @@ const PROCESSES: AtMost = AtMost::both(Resource::RLIMIT_NPROC, 1024);
 const UMASK: libc::mode_t = 0o022;
 /// The kernel's sets have 64 bits.
 const CAPABILITIES_MAX: libc::c_ulong = 63;
+/// CAP_NET_RAW stays in the bounding set, so that ping(8), whose file asks for it, can be executed
+/// at all; PR_SET_NO_NEW_PRIVS keeps it from being had.
+const NET_RAW: libc::c_ulong = 13;
 /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
 const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 

@@ -8,6 +8,7 @@ mod belief;
 mod children;
 mod hearing;
 mod meter;
+mod plan;
 mod questions;
 mod shortage;
 mod starting;
@@ -36,11 +37,11 @@ use super::passed::listeners::{self, BoundListener};
 use super::scripts::notify::NotifyPrograms;
 use super::scripts::track::Observation;
 use super::tracking::tracked;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::ipc;
 use crate::ipc::log::Printer;
 use crate::ipc::message::{ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey};
-use crate::logic::lifecycle::{Lifecycle, Phase, Plan};
+use crate::logic::lifecycle::{Lifecycle, Phase};
 use crate::logic::track::Tracker;
 use crate::model::Fitness;
 use crate::process::role::Role;
@@ -132,6 +133,8 @@ struct Daemon {
     notify_programs: NotifyPrograms,
     /// Of scripts, files and processes.
     observations: mpsc::Receiver<Observation>,
+    /// Scripts that cannot be run, and why.
+    unrunnable: BTreeMap<String, String>,
     /// Their end of it, until they are started.
     observer: Option<mpsc::Sender<Observation>>,
     asked: Vec<Asked>,
@@ -152,7 +155,7 @@ impl Daemon {
         Self {
             vrrp: wanted(Role::Vrrp, vrrp, setup.config.virtual_routers.is_empty()),
             proxy: wanted(Role::Proxy, proxy, setup.config.listeners.is_empty()),
-            lifecycle: Lifecycle::new(stop_plan(&setup.config)),
+            lifecycle: Lifecycle::new(plan::of_stop(&setup.config)),
             belief,
             shortages: Shortages::default(),
             meters: LogMeters::new(now, printer.is_talkative()),
@@ -172,6 +175,7 @@ impl Daemon {
             notify_programs,
             observer: Some(observer),
             observations,
+            unrunnable: BTreeMap::new(),
             setup,
             asked: Vec::new(),
             next_id: 0,
@@ -210,7 +214,7 @@ impl Daemon {
                 heard = receive::<FromProxy>(&self.proxy) => self.hear_proxy(heard).await,
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.notify_programs.next_finished() => {}
-                Some((source, observed)) = self.observations.recv() => self.tracker.observe(Instant::now(), source, observed),
+                Some(observation) = self.observations.recv() => self.take_observation(observation),
                 Some(question) = questions.recv() => self.handle_question(question),
                 // Before what is due: nothing that stays due can keep it from beating and watching.
                 _ = tick.tick() => self.handle_tick(),
@@ -258,20 +262,6 @@ impl Daemon {
         for asked in late {
             self.answer(asked);
         }
-    }
-}
-
-/// Returns what bounds a stop of this configuration.
-fn stop_plan(config: &Config) -> Plan {
-    let intervals = config.virtual_routers.iter();
-    Plan {
-        advertisement_interval: intervals
-            .map(|router| router.advertisement_interval.duration())
-            .max()
-            .unwrap_or_default(),
-        release: config::release_time(&config.virtual_routers),
-        drain: config.proxy.drain,
-        serves: !config.listeners.is_empty(),
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn start_observers(
         }
     }
     if !watched.files.is_empty() || !watched.processes.is_empty() {
-        watch::start(watched, observer)?;
+        watch::start(watched, &observer)?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Files and processes that virtual routers follow, looked at on a thread of its own: a disk may
-//! keep it.
+//! Files and processes that virtual routers follow, each file on a thread of its own: a dead disk
+//! keeps the thread, and nothing else.
 //!
 //! Files are read a few times a second, so that it does not matter how they are written. A process
-//! is held by a pidfd, which says at once that it has ended; one that is not there is looked for
-//! in /proc once a second, or wherever its pidfile says.
+//! is held by a pidfd, which says at once that it has ended; then another of the same name is
+//! looked for in /proc, at once and every second, or its pidfile read again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -27,20 +27,34 @@ pub(super) struct Watched {
     pub(super) processes: Vec<ProcessConfig>,
 }
 
-/// Starts the thread; it ends with the daemon.
+/// Starts the threads; they end with the daemon.
 ///
 /// # Errors
 /// When the system gives no thread.
-pub(super) fn start(watched: Watched, observations: mpsc::Sender<Observation>) -> io::Result<()> {
-    let mut watch = Watch {
-        files: watched.files.into_iter().map(WatchedFile::new).collect(),
-        processes: watched.processes.into_iter().map(Process::new).collect(),
-        searched_at: None,
-    };
-    std::thread::Builder::new()
-        .name("watch".into())
-        .spawn(move || while watch.turn(&observations).is_ok() {})
-        .map(drop)
+pub(super) fn start(watched: Watched, observations: &mpsc::Sender<Observation>) -> io::Result<()> {
+    let (names, pidfiles): (Vec<Process>, Vec<Process>) = watched
+        .processes
+        .into_iter()
+        .map(Process::new)
+        .partition(|process| matches!(process.selector, ProcessSelector::Name(_)));
+    let files = watched.files.into_iter().map(WatchedFile::new);
+    let files = files.map(|file| (vec![file], Vec::new()));
+    let pidfiles = pidfiles.into_iter().map(|one| (Vec::new(), vec![one]));
+    for (files, processes) in files.chain(pidfiles).chain([(Vec::new(), names)]) {
+        let mut watch = Watch {
+            files,
+            processes,
+            searched_at: None,
+        };
+        if watch.files.is_empty() && watch.processes.is_empty() {
+            continue;
+        }
+        let observations = observations.clone();
+        std::thread::Builder::new()
+            .name("watch".into())
+            .spawn(move || while watch.turn(&observations).is_ok() {})?;
+    }
+    Ok(())
 }
 
 /// Nobody wants to know any more.
@@ -56,12 +70,13 @@ struct Watch {
 impl Watch {
     fn turn(&mut self, observations: &mpsc::Sender<Observation>) -> Result<(), Over> {
         let say = |source, observed| {
-            let sent = observations.blocking_send((source, observed));
+            let sent = observations.blocking_send(Observation::Of(source, observed));
             sent.map_err(|_| Over)
         };
         for file in &mut self.files {
             if let Some(number) = file.look() {
-                say(Source::File(file.path.clone()), Observed::Content(number))?;
+                let source = Source::File(file.path.clone());
+                say(source, Observed::Content(number))?;
             }
         }
         self.find_processes();
@@ -74,17 +89,31 @@ impl Watch {
         Ok(())
     }
 
-    /// Holds processes that are named by name and are not held yet.
+    /// Lets go of processes that have ended, and holds those that are not held yet.
     fn find_processes(&mut self) {
         let now = Instant::now();
         let missing = |process: &&mut Process| process.held.is_none();
-        let due = self
+        let mut due = self
             .searched_at
             .is_none_or(|at| now.duration_since(at) >= SEARCH_INTERVAL);
+        for process in &mut self.processes {
+            if let ProcessSelector::Pidfile(path) = &process.selector {
+                // It may name another one by now.
+                let pid = read_pid(path);
+                if process.pid != pid {
+                    process.held = None;
+                }
+                process.pid = pid;
+            }
+            if process.held.as_ref().is_some_and(has_ended) {
+                process.held = None;
+                due = true;
+            }
+        }
         let mut by_name = BTreeMap::new();
         for process in self.processes.iter_mut().filter(missing) {
             match &process.selector {
-                ProcessSelector::Pidfile(path) => process.held = read_pid(path).and_then(hold),
+                ProcessSelector::Pidfile(_) => process.held = process.pid.and_then(hold),
                 ProcessSelector::Name(name) if due => {
                     by_name.insert(name.clone(), process);
                 }
@@ -154,6 +183,8 @@ struct Process {
     label: String,
     selector: ProcessSelector,
     held: Option<OwnedFd>,
+    /// What its pidfile says.
+    pid: Option<i32>,
     /// `None` before the first look.
     there: Option<bool>,
 }
@@ -164,15 +195,13 @@ impl Process {
             label: config.label,
             selector: config.selector,
             held: None,
+            pid: None,
             there: None,
         }
     }
 
-    /// Lets go of one that has ended; returns what is so where that has changed.
+    /// Returns what is so where that has changed.
     fn look(&mut self) -> Option<Observed> {
-        if self.held.as_ref().is_some_and(has_ended) {
-            self.held = None;
-        }
         let there = self.held.is_some();
         let changed = self.there != Some(there);
         self.there = Some(there);
@@ -224,10 +253,13 @@ fn name_of(pid: i32) -> Option<String> {
     let mut words = Vec::new();
     let file = File::open(format!("/proc/{pid}/cmdline")).ok()?;
     file.take(TEXT_BYTES_MAX).read_to_end(&mut words).ok()?;
-    let first = words.split(|byte| *byte == 0).next().unwrap_or_default();
-    let first = Path::new(std::str::from_utf8(first).ok()?).file_name()?;
-    let long = first.to_str().filter(|long| long.starts_with(short));
-    Some(long.unwrap_or(short).to_owned())
+    // A script's own name is the second word, behind its interpreter.
+    let names = words.split(|byte| *byte == 0).take(2).filter_map(|word| {
+        let word = Path::new(std::str::from_utf8(word).ok()?);
+        word.file_name()?.to_str()
+    });
+    let mut long = names.filter(|name| name.starts_with(short));
+    Some(long.next().unwrap_or(short).to_owned())
 }
 
 /// Returns a descriptor that says when the process ends; `None` where it has.
@@ -256,7 +288,8 @@ fn read_number(path: &Path) -> Result<i32, String> {
     read.map_err(|error| error.to_string())?;
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
     let number = word.parse();
-    number.map_err(|_| format!("`{}` is not a number", word.escape_debug()))
+    // It may be anything that root can read: it is not repeated.
+    number.map_err(|_| "it does not begin with a number".to_owned())
 }
 
 /// How often files are read.
@@ -317,7 +350,10 @@ mod tests {
         let name = ProcessSelector::Name("a-long-name-of-a-program".into());
         let mut watch = Watch {
             files: Vec::new(),
-            processes: vec![process(name), process(ProcessSelector::Pidfile(pidfile))],
+            processes: vec![
+                process(name),
+                process(ProcessSelector::Pidfile(pidfile.clone())),
+            ],
             searched_at: None,
         };
         // The kernel gives a new process its name a moment after it was started.
@@ -335,12 +371,32 @@ mod tests {
             [Some(Observed::Well), Some(Observed::Well)]
         );
         assert_eq!(looked(&mut watch), [None, None]);
+        let mut second = Command::new(&program).arg("60").spawn().unwrap();
+        while name_of(second.id().try_into().unwrap()).as_deref()
+            != Some("a-long-name-of-a-program")
+        {
+            assert!(Instant::now() < deadline, "it has its name");
+        }
         child.kill().unwrap();
         watch.wait();
+        watch.find_processes();
+        let by_pidfile = Some(Observed::Failed("is not running".into()));
+        assert_eq!(
+            looked(&mut watch),
+            [None, by_pidfile],
+            "another one is there"
+        );
+        fs::write(&pidfile, format!("{}\n", second.id())).unwrap();
+        watch.find_processes();
+        assert_eq!(looked(&mut watch), [None, Some(Observed::Well)]);
+        second.kill().unwrap();
+        watch.wait();
+        watch.find_processes();
         let gone = Some(Observed::Failed("is not running".into()));
         assert_eq!(looked(&mut watch), [gone.clone(), gone]);
         watch.find_processes();
         assert_eq!(looked(&mut watch), [None, None], "a zombie is not running");
         child.wait().unwrap();
+        second.wait().unwrap();
     }
 }

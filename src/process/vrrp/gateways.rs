@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::ifaddrs::getifaddrs;
@@ -29,12 +30,13 @@ use crate::logic::track::gateway::GatewayState;
 /// When the system gives no thread.
 pub(super) fn start(
     gateways: Vec<GatewayConfig>,
+    virtual_addresses: Arc<[IpAddr]>,
     report: impl Fn(String, bool) -> bool + Send + 'static,
 ) -> io::Result<()> {
     std::thread::Builder::new()
         .name("evenkeel-gateways".into())
         .spawn(move || {
-            let mut asker = Asker::new(gateways);
+            let mut asker = Asker::new(gateways, virtual_addresses);
             while asker.turn(&report) {}
         })
         .map(drop)
@@ -54,6 +56,7 @@ struct Asked {
     config: GatewayConfig,
     state: GatewayState,
     ask_at: Instant,
+    virtual_addresses: Arc<[IpAddr]>,
     link: Option<LinkAround>,
 }
 
@@ -64,17 +67,20 @@ struct LinkAround {
     mac: [u8; 6],
     /// Addresses with the lengths of their prefixes.
     addresses: Vec<(IpAddr, u8)>,
+    /// Those of the virtual routers.
+    virtual_addresses: Arc<[IpAddr]>,
     arp: Option<Socket>,
     icmp_v6: Option<Socket>,
 }
 
 impl Asker {
-    fn new(gateways: Vec<GatewayConfig>) -> Self {
+    fn new(gateways: Vec<GatewayConfig>, virtual_addresses: Arc<[IpAddr]>) -> Self {
         let now = Instant::now();
         let asked = |config: GatewayConfig| Asked {
             state: GatewayState::new(config.addresses.len(), config.at_least, config.fall),
             config,
             ask_at: now,
+            virtual_addresses: Arc::clone(&virtual_addresses),
             link: None,
         };
         Self {
@@ -166,7 +172,8 @@ impl Asked {
         let fresh = |link: &LinkAround| now.duration_since(link.seen_at) < LINK_AGE_MAX;
         if !self.link.as_ref().is_some_and(fresh) {
             let before = self.link.take();
-            self.link = LinkAround::look(&self.config.interface, now, before);
+            self.link =
+                LinkAround::look(&self.config.interface, &self.virtual_addresses, now, before);
         }
         for address in &self.config.addresses {
             let sent = match (address, &self.link) {
@@ -188,15 +195,21 @@ impl Asked {
 
 impl LinkAround {
     /// Looks at an interface; sockets of one that has stayed the same are kept.
-    fn look(interface: &str, now: Instant, before: Option<Self>) -> Option<Self> {
+    fn look(
+        interface: &str,
+        virtual_addresses: &Arc<[IpAddr]>,
+        now: Instant,
+        before: Option<Self>,
+    ) -> Option<Self> {
         let ifindex = if_nametoindex(interface).ok()?;
         let mut link = match before {
-            Some(before) if before.ifindex == ifindex => before,
+            Some(before) if before.ifindex == ifindex && before.arp.is_some() => before,
             Some(_) | None => Self {
                 seen_at: now,
                 ifindex,
                 mac: [0; 6],
                 addresses: Vec::new(),
+                virtual_addresses: Arc::clone(virtual_addresses),
                 arp: arp_socket(ifindex).ok(),
                 icmp_v6: raw_socket(Domain::IPV6, Protocol::ICMPV6, Some(interface)).ok(),
             },
@@ -231,31 +244,25 @@ impl LinkAround {
 
     /// Returns whether an address is on this link.
     fn is_near(&self, address: IpAddr) -> bool {
-        let near = |(own, len): &(IpAddr, u8)| match (own, address) {
-            (IpAddr::V4(own), IpAddr::V4(it)) => {
-                let shift = 32_u32.saturating_sub((*len).into());
-                own.to_bits().checked_shr(shift) == it.to_bits().checked_shr(shift)
-            }
-            (IpAddr::V6(own), IpAddr::V6(it)) => {
-                let shift = 128_u32.saturating_sub((*len).into());
-                own.to_bits().checked_shr(shift) == it.to_bits().checked_shr(shift)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        };
         let link_local = match address {
             IpAddr::V4(_) => false,
             IpAddr::V6(address) => address.is_unicast_link_local(),
         };
-        link_local || self.addresses.iter().any(near)
+        link_local || self.addresses.iter().any(|own| shares(*own, address))
     }
 
     fn ask_arp(&self, to: Ipv4Addr) -> io::Result<()> {
         let Some(socket) = &self.arp else {
             return Ok(());
         };
-        // Who has no address here asks without one (RFC 5227 §2.1.1).
-        let own = self.addresses.iter().find_map(|(own, _)| match own {
-            IpAddr::V4(own) if self.is_near((*own).into()) => Some(*own),
+        // Who has no address of its own there asks without one (RFC 5227 §2.1.1); nobody shall
+        // learn from a question where a virtual address is.
+        let own = self.addresses.iter().find_map(|(own, len)| match own {
+            IpAddr::V4(address)
+                if shares((*own, *len), to.into()) && !self.virtual_addresses.contains(own) =>
+            {
+                Some(*address)
+            }
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         });
         let message = arp_request(self.mac, own.unwrap_or(Ipv4Addr::UNSPECIFIED), to);
@@ -284,6 +291,21 @@ impl LinkAround {
         let scope = if near { self.ifindex } else { 0 };
         let to = SockAddr::from(SocketAddrV6::new(to, 0, 0, scope));
         socket.send_to(&message, &to).map(drop)
+    }
+}
+
+/// Returns whether an address is in the network of one of ours with this length of its prefix.
+fn shares((own, len): (IpAddr, u8), address: IpAddr) -> bool {
+    match (own, address) {
+        (IpAddr::V4(own), IpAddr::V4(it)) => {
+            let shift = 32_u32.saturating_sub(len.into());
+            own.to_bits().checked_shr(shift) == it.to_bits().checked_shr(shift)
+        }
+        (IpAddr::V6(own), IpAddr::V6(it)) => {
+            let shift = 128_u32.saturating_sub(len.into());
+            own.to_bits().checked_shr(shift) == it.to_bits().checked_shr(shift)
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }
 

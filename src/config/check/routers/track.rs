@@ -199,6 +199,10 @@ fn named_gateway(
             item.wrong_with_help(message, "a gateway is asked by its address", problems);
             return None;
         };
+        if cannot_answer(address) {
+            item.wrong(format!("{address} is no address of a gateway"), problems);
+            return None;
+        }
         if addresses.contains(&address) {
             item.wrong(format!("{address} is here twice"), problems);
             return None;
@@ -215,18 +219,33 @@ fn named_gateway(
     let fall = number_or(fields, "fall", FALL, 1..=COUNT_MAX, problems)?;
     let interface = interface?.to_owned();
     let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    let label = match at_least {
+    let mut label = match at_least {
         1 => listed.join(" or "),
         _ => format!("{at_least} of {}", listed.join(", ")),
     };
+    label.push_str(&format!(" on {interface}"));
+    // The same gateways may be followed in two ways.
+    if (interval, fall) != (INTERVAL, FALL) {
+        label.push_str(&format!(" ({fall} questions every {interval:?})"));
+    }
     Some(Named::Gateway(GatewayConfig {
-        label: format!("{label} on {interface}"),
+        label,
         interface,
         addresses,
         at_least: usize::try_from(at_least).ok()?,
         interval,
         fall,
     }))
+}
+
+/// Returns whether no machine, or only this one, answers for an address.
+fn cannot_answer(address: IpAddr) -> bool {
+    let of_nobody = address.is_unspecified() || address.is_multicast() || address.is_loopback();
+    of_nobody
+        || match address {
+            IpAddr::V4(address) => address.is_broadcast(),
+            IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
+        }
 }
 
 /// What follows where anything but a file fails, or is well.

@@ -13,6 +13,7 @@ use crate::logic::lifecycle::Phase;
 use crate::logic::track::{Observed, Source};
 use crate::model::{Fitness, RouterName};
 use crate::process::role::Role;
+use crate::process::supervisor::scripts::track::Observation;
 use crate::process::supervisor::tracking::observed;
 
 impl Daemon {
@@ -212,6 +213,18 @@ impl Daemon {
                 );
                 self.lacking.push((role, what));
             }
+        }
+    }
+
+    pub(super) fn take_observation(&mut self, observation: Observation) {
+        match observation {
+            Observation::Of(source, observed) => {
+                self.tracker.observe(Instant::now(), source, observed);
+            }
+            Observation::Unrunnable(script, Some(why)) => {
+                self.unrunnable.insert(script, why);
+            }
+            Observation::Unrunnable(script, None) => drop(self.unrunnable.remove(&script)),
         }
     }
 

@@ -57,6 +57,11 @@ impl Daemon {
         let mut warnings: Vec<String> = lacking
             .map(|(role, what)| format!("{}: {what}", role.profile().name))
             .chain(self.shortages.warnings(Instant::now()))
+            .chain(self.unrunnable.iter().map(|(script, why)| {
+                format!(
+                    "track script {script} cannot be run: {why}; what was last known of it stands"
+                )
+            }))
             .collect();
         let mut missing = |name| warnings.push(format!("{name} does not answer"));
         let (mut virtual_routers, statistics) = asked.routers.unwrap_or_else(|| {

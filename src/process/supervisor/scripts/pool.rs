@@ -55,7 +55,8 @@ impl Keepers {
             }
             // The keeper goes, and what it runs with it.
             Ok(Err(error)) => Ended::Unrunnable(error),
-            Err(_) => Ended::TimedOut(job.limit + KEEPER_SPARE),
+            // Silence beyond the time of the program is the keeper's own.
+            Err(_) => Ended::Unrunnable(io::Error::other("its keeper does not answer")),
         }
     }
 }

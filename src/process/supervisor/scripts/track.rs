@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::pool::Keepers;
@@ -22,8 +23,14 @@ use crate::logic::track::script::{Run, ScriptState};
 use crate::logic::track::{Observed, Source};
 use crate::process::role::ProgramUser;
 
-/// Something that was observed, for the loop.
-pub(crate) type Observation = (Source, Observed);
+/// Something for the loop.
+#[derive(Debug)]
+pub(crate) enum Observation {
+    /// It was observed.
+    Of(Source, Observed),
+    /// The script of this name cannot be run, and why; `None`: it can again.
+    Unrunnable(String, Option<String>),
+}
 
 /// Starts the thread on which scripts are run; it ends with the daemon.
 ///
@@ -72,22 +79,29 @@ async fn run_for_ever(
 ) {
     let mut state = ScriptState::new(script.thresholds);
     let mut warned = Warned::default();
+    let mut look = None;
+    let mut unrunnable = None;
     let mut ticks = tokio::time::interval(script.interval);
     // A run that takes longer than the interval is followed by the next at its next beginning.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let run = match run_once(script, user, keepers).await {
-            Ok(run) => run,
-            Err(why) => {
-                warned.warn(&script.name, &why);
-                continue;
-            }
-        };
-        warned = Warned::default();
-        if let Some(observed) = state.handle_run(run) {
+        let run = run_once(script, user, keepers, &mut look).await;
+        let why = run.as_ref().err().cloned();
+        if let Some(why) = &why {
+            warned.warn(&script.name, why);
+        }
+        let mut said = Vec::new();
+        if why != unrunnable {
+            unrunnable.clone_from(&why);
+            said.push(Observation::Unrunnable(script.name.clone(), why));
+        }
+        if let Some(observed) = run.ok().and_then(|run| state.handle_run(run)) {
             let source = Source::Script(script.name.clone());
-            if observations.send((source, observed)).await.is_err() {
+            said.push(Observation::Of(source, observed));
+        }
+        for observation in said {
+            if observations.send(observation).await.is_err() {
                 return;
             }
         }
@@ -99,14 +113,18 @@ async fn run_once(
     script: &TrackScriptConfig,
     user: &ProgramUser,
     keepers: &Keepers,
+    look: &mut Option<Look>,
 ) -> Result<Run, String> {
-    let path = script.program.clone();
-    let look = tokio::task::spawn_blocking(move || trust::trusted_path(&path));
-    let resolved = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
-        Ok(Ok(resolved)) => resolved?,
-        Ok(Err(_)) => return Err("the thread that looked at it has ended".into()),
-        Err(_) => return Err("the disk does not answer".into()),
+    // One that hangs is waited for, and keeps no more than its thread.
+    let looking = look.get_or_insert_with(|| {
+        let path = script.program.clone();
+        tokio::task::spawn_blocking(move || trust::trusted_path(&path))
+    });
+    let Ok(looked) = tokio::time::timeout(LOOK_TIMEOUT, looking).await else {
+        return Err("the disk does not answer".into());
     };
+    *look = None;
+    let resolved = looked.map_err(|_| "the thread that looked at it has ended".to_owned())??;
     let job = Job {
         program: &script.program,
         resolved: &resolved,
@@ -121,6 +139,9 @@ async fn run_once(
         Ended::Short(error) | Ended::Unrunnable(error) => Err(error.to_string()),
     }
 }
+
+/// A look at the path of a script, that may hang.
+type Look = JoinHandle<Result<PathBuf, String>>;
 
 /// What was warned of a script that cannot be run, so that it is not said with every run.
 #[derive(Default)]
@@ -143,7 +164,7 @@ impl Warned {
 }
 
 /// Paths looked at in the same moment: a dead disk keeps a thread each.
-const LOOKS_MAX: usize = 4;
+const LOOKS_MAX: usize = 512;
 /// How long a disk may take to show the way to a program.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between the first runs of two scripts.

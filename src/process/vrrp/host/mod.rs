@@ -65,7 +65,9 @@ impl Host {
         }
         if !gateways.is_empty() {
             let (report, wake) = (report.clone(), wake.try_clone()?);
-            gateways::start(gateways, move |label, there| {
+            let addresses = routers.values().flat_map(|router| router.addresses.iter());
+            let addresses = addresses.map(|virtual_| virtual_.address).collect();
+            gateways::start(gateways, addresses, move |label, there| {
                 let heard = report.send(Event::Gateway { label, there }).is_ok();
                 messages::wake(&wake);
                 heard
