@@ -1,7 +1,11 @@
 //! What belongs to somebody else: another service with our VRID, the node's own addresses, another
 //! daemon on the host.
 
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
+
+use evenkeel::ipc::control::Status;
+use evenkeel::lab::namespace::host::Host;
 
 use super::{Site, has, ip, router, stays, wait, wait_for_state};
 
@@ -131,4 +135,54 @@ fn a_second_daemon_is_refused_and_the_first_does_not_notice() {
             })
             .unwrap();
     }
+}
+
+/// S28: all processes are killed, and nothing of ours stays: by `cleanup`, and at the start of a
+/// daemon that has no virtual routers.
+#[test]
+fn what_a_killed_daemon_leaves_is_cleaned_up() {
+    let proxy = "listeners:\n  http: {bind: ['127.0.0.1:8080'], pool: web}\npools:\n  web: \
+                 {backends: {a: '127.0.0.1:1'}, health_check: none}\n";
+    for by_command in [true, false] {
+        let site = Site::new(&["lb1"]);
+        let host = site.host("lb1");
+        let shown = || ip(host, "-o link show") + &settings(host);
+        let before = shown();
+        let lines =
+            "addresses: [192.0.2.100/24, '2001:db8::100/64'], virtual_mac: true, lease: 60s";
+        let mut node = site.start("lb1", lines);
+        wait_for_state(&mut node, "web/ipv4", "Active");
+        let running = cleanup(host);
+        assert_eq!(running.code(), Some(1), "not while it runs");
+        assert!(has(host, "192.0.2.100"), "nor is anything done");
+        node.process().kill_family().unwrap();
+        assert_ne!(shown(), before, "macvlans and settings");
+        if by_command {
+            assert_eq!(cleanup(host).code(), Some(0));
+        } else {
+            let mut node = site.start_with("lb1", proxy);
+            let started = |status: &Status| !status.listeners.is_empty();
+            node.wait_for("an answer", super::PATIENCE, started)
+                .unwrap();
+        }
+        assert_eq!(shown(), before, "as it was found");
+        assert!(!has(host, "192.0.2.100") && !has(host, "2001:db8::100"));
+    }
+}
+
+fn cleanup(host: &Host) -> ExitStatus {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    command.arg("cleanup");
+    host.spawn(command).unwrap().wait(super::PATIENCE).unwrap()
+}
+
+fn settings(host: &Host) -> String {
+    let read = || {
+        let names = ["arp_ignore", "arp_announce", "rp_filter"];
+        names
+            .map(|name| format!("/proc/sys/net/ipv4/conf/eth0/{name}"))
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .concat()
+    };
+    host.run(read).unwrap()
 }

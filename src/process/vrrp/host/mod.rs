@@ -32,6 +32,7 @@ pub use self::messages::{
     What,
 };
 use self::messages::{clear, wake};
+pub use self::thread::leftovers::remove as remove_leftovers;
 use super::routers::Routers;
 
 /// The protocol thread's end.
