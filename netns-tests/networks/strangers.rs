@@ -1,11 +1,15 @@
 //! What belongs to somebody else: another service with our VRID, the node's own addresses, another
 //! daemon on the host.
 
+use std::net::IpAddr;
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenkeel::ipc::control::Status;
 use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::node::Node;
+use evenkeel::process::vrrp::host::Outlet;
+use evenkeel::process::vrrp::link::frames::Announcers;
 
 use super::{Site, has, ip, router, stays, wait, wait_for_state};
 
@@ -186,3 +190,62 @@ fn settings(host: &Host) -> String {
     };
     host.run(read).unwrap()
 }
+
+/// S29: another machine says over and over that the addresses are its own.
+#[test]
+fn an_address_that_another_machine_claims_is_announced_again_and_it_is_named() {
+    let site = Site::new(&["lb1", "client"]);
+    let lines = "addresses: [192.0.2.100/24, '2001:db8::100/64'], announcements: {refresh: never}";
+    let mut node = site.start("lb1", lines);
+    for family in ["ipv4", "ipv6"] {
+        wait_for_state(&mut node, &format!("web/{family}"), "Active");
+    }
+    // What is announced at the start is over.
+    let began_at = Instant::now();
+    super::until("the schedule is over", || began_at.elapsed() > SCHEDULE);
+    let sent = |node: &Node, name: &str| router(node, name).counters["announcements_sent"];
+    for (name, address) in [("web/ipv4", "192.0.2.100"), ("web/ipv6", "2001:db8::100")] {
+        let before = sent(&node, name);
+        let began_at = Instant::now();
+        claim(site.host("client"), address.parse().unwrap());
+        wait(&mut node, name, "a count", |router| {
+            router.counters["address_claims"] >= 100
+        });
+        let rounds = sent(&node, name) - before;
+        let seconds = began_at.elapsed().as_secs() + 1;
+        assert!(
+            (1..=seconds + 1).contains(&rounds),
+            "{name}: {rounds} in {seconds} s"
+        );
+        let notes = router(&node, name).notes;
+        let named = format!("02:00:00:00:00:66 claims {address}");
+        assert!(notes.iter().any(|note| note.contains(&named)), "{notes:?}");
+        let log = node.log();
+        let said = log
+            .lines()
+            .filter(|line| line.contains("another machine claims") && line.contains(address));
+        assert_eq!(said.count(), 1, "once a minute: {log}");
+        assert_eq!(router(&node, name).state, "Active", "nothing else happens");
+    }
+}
+
+/// Claims an address a hundred times.
+fn claim(host: &Host, address: IpAddr) {
+    let say = move || {
+        let outlet = Outlet {
+            interface: "eth0".to_owned(),
+            ifindex: nix::net::if_::if_nametoindex("eth0").unwrap(),
+            mac: [2, 0, 0, 0, 0, 0x66],
+            node: evenkeel::process::vrrp::host::Node::Host,
+        };
+        let mut announcers = Announcers::open().unwrap();
+        let announcer = announcers.of(&outlet).unwrap();
+        for _ in 0..100 {
+            announcer.announce(address).unwrap();
+        }
+    };
+    host.run(say).unwrap();
+}
+
+/// Announcements go on until 5 s after the first.
+const SCHEDULE: Duration = Duration::from_secs(6);

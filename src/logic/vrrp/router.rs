@@ -123,6 +123,8 @@ pub struct VirtualRouter {
     interrupted_announcements: Option<Announcements>,
     demoted_at: Option<Instant>,
     answered_at: Option<Instant>,
+    /// When it last announced because another machine claimed an address.
+    defended_at: Option<Instant>,
     peer: Option<Peer>,
     last_transition: Option<(Instant, Transition)>,
     counters: Counters,
@@ -158,6 +160,7 @@ impl VirtualRouter {
             interrupted_announcements: None,
             demoted_at: None,
             answered_at: None,
+            defended_at: None,
             peer: None,
             last_transition: None,
             counters: Counters::default(),
@@ -770,5 +773,8 @@ pub const RELEASE_MARGIN: Duration = Duration::from_millis(100);
 /// The most actions one event causes; the queue between the router and the shell is empty before
 /// each event.
 pub const ACTIONS_MAX: usize = 12;
+/// Between two rounds of announcements against another machine that claims an address: that one
+/// may do the same.
+pub const DEFENSE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a lease is renewed within its time.
 const RENEWALS_PER_LEASE: u32 = 4;

@@ -212,6 +212,33 @@ impl VirtualRouter {
         }
     }
 
+    /// Another machine, which does not speak VRRP to us, says that one of the addresses is its own:
+    /// an Active says where it is, once a second. Returns whether it was Active, and counted it.
+    pub fn handle_claim(&mut self, now: Instant) -> bool {
+        self.notice_stall(now);
+        match self.state {
+            State::Active {
+                announcements: Announcements::Running { .. },
+                ..
+            } => {}
+            State::Initialize { .. }
+            | State::Backup { .. }
+            | State::Active {
+                announcements: Announcements::AwaitApplied { .. },
+                ..
+            } => return false,
+        }
+        self.counters.address_claims += 1;
+        let due = self
+            .defended_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= super::DEFENSE_INTERVAL);
+        if due {
+            self.defended_at = Some(now);
+            self.announce(1);
+        }
+        true
+    }
+
     fn announce_again(&mut self, now: Instant) {
         if let State::Active { announcements, .. } = &mut self.state {
             match announcements {

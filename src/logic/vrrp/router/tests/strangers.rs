@@ -96,3 +96,27 @@ fn priority_0_that_was_not_answered_at_once_is_answered_soon() {
     assert_eq!(bench.take(), [], "not again");
     assert_eq!(bench.until_timeout(), Duration::from_millis(99), "but soon");
 }
+
+/// S29.
+#[test]
+fn claims_of_others_are_answered_once_a_second_by_an_active_alone() {
+    let mut bench = Bench::backup();
+    assert!(
+        !bench.router.handle_claim(bench.now),
+        "a Backup says nothing"
+    );
+    assert_eq!(bench.take(), []);
+    let mut bench = Bench::active();
+    let mut rounds = 0;
+    for _ in 0..100 {
+        bench.pass(Duration::from_millis(10));
+        assert!(bench.router.handle_claim(bench.now));
+        rounds += bench.take().len();
+    }
+    assert_eq!(rounds, 1, "in a second");
+    assert_eq!(
+        bench.router.counters().address_claims,
+        100,
+        "all are counted"
+    );
+}
