@@ -125,6 +125,8 @@ pub struct VirtualRouter {
     answered_at: Option<Instant>,
     /// When it last announced because another machine claimed an address.
     defended_at: Option<Instant>,
+    /// When it does so next.
+    defense_at: Option<Instant>,
     peer: Option<Peer>,
     last_transition: Option<(Instant, Transition)>,
     counters: Counters,
@@ -161,6 +163,7 @@ impl VirtualRouter {
             demoted_at: None,
             answered_at: None,
             defended_at: None,
+            defense_at: None,
             peer: None,
             last_transition: None,
             counters: Counters::default(),
@@ -216,6 +219,7 @@ impl VirtualRouter {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.notice_stall(now);
         self.watch_link(now);
+        self.defend_if_due(now);
         match self.state {
             State::Initialize { release_at } => self.release_if_due(now, release_at),
             State::Backup {
@@ -371,6 +375,7 @@ impl VirtualRouter {
             }
         };
         let link_at = self.sourceless_at.into_iter().chain(self.settled_at);
+        let link_at = link_at.chain(self.defense_at);
         state_at.into_iter().chain(renew_at).chain(link_at).min()
     }
 
@@ -496,6 +501,7 @@ impl VirtualRouter {
         let from = std::mem::replace(&mut self.state, to);
         self.is_candidate = false;
         self.is_returning = false;
+        self.defense_at = None;
         match (from, to) {
             (State::Initialize { .. } | State::Backup { .. }, State::Active { .. }) => {
                 self.counters.active_transitions += 1;

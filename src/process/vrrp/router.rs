@@ -421,7 +421,7 @@ impl RouterRuntime {
             self.claim_logged_at = Some(now);
             let (router, address) = (&self.config.name, claim.address);
             let mac = show_mac(claim.mac);
-            warn!(%router, %address, %mac, "another machine claims an address of ours; announced again");
+            warn!(%router, %address, %mac, "another machine claims an address of ours; announcing it again");
         }
     }
 

@@ -188,7 +188,11 @@ fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -
              service, give one of the two another vrid"
         ));
     }
-    if let Some((_, claim)) = runtime.claim.filter(|(at, _)| recent(*at)) {
+    // Of one that is Backup by now it was the next Active.
+    let claim = runtime
+        .claim
+        .filter(|(at, _)| recent(*at) && runtime.is_active());
+    if let Some((_, claim)) = claim {
         let (address, mac) = (claim.address, show_mac(claim.mac));
         notes.push(format!(
             "{mac} claims {address} for itself: find that machine and take the address away there"
