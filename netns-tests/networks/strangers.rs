@@ -1,7 +1,15 @@
 //! What belongs to somebody else: another service with our VRID, the node's own addresses, another
 //! daemon on the host.
 
-use std::time::Duration;
+use std::net::IpAddr;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use evenkeel::ipc::control::Status;
+use evenkeel::lab::namespace::host::Host;
+use evenkeel::lab::node::Node;
+use evenkeel::process::vrrp::host::Outlet;
+use evenkeel::process::vrrp::link::frames::Announcers;
 
 use super::{Site, has, ip, router, stays, wait, wait_for_state};
 
@@ -132,3 +140,113 @@ fn a_second_daemon_is_refused_and_the_first_does_not_notice() {
             .unwrap();
     }
 }
+
+/// S28: all processes are killed, and nothing of ours stays: by `cleanup`, and at the start of a
+/// daemon that has no virtual routers.
+#[test]
+fn what_a_killed_daemon_leaves_is_cleaned_up() {
+    let proxy = "listeners:\n  http: {bind: ['127.0.0.1:8080'], pool: web}\npools:\n  web: \
+                 {backends: {a: '127.0.0.1:1'}, health_check: none}\n";
+    for by_command in [true, false] {
+        let site = Site::new(&["lb1"]);
+        let host = site.host("lb1");
+        let shown = || ip(host, "-o link show") + &settings(host);
+        let before = shown();
+        let lines =
+            "addresses: [192.0.2.100/24, '2001:db8::100/64'], virtual_mac: true, lease: 60s";
+        let mut node = site.start("lb1", lines);
+        wait_for_state(&mut node, "web/ipv4", "Active");
+        let running = cleanup(host);
+        assert_eq!(running.code(), Some(1), "not while it runs");
+        assert!(has(host, "192.0.2.100"), "nor is anything done");
+        node.process().kill_family().unwrap();
+        assert_ne!(shown(), before, "macvlans and settings");
+        if by_command {
+            assert_eq!(cleanup(host).code(), Some(0));
+        } else {
+            let mut node = site.start_with("lb1", proxy);
+            let started = |status: &Status| !status.listeners.is_empty();
+            node.wait_for("an answer", super::PATIENCE, started)
+                .unwrap();
+        }
+        assert_eq!(shown(), before, "as it was found");
+        assert!(!has(host, "192.0.2.100") && !has(host, "2001:db8::100"));
+    }
+}
+
+fn cleanup(host: &Host) -> ExitStatus {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    command.arg("cleanup");
+    host.spawn(command).unwrap().wait(super::PATIENCE).unwrap()
+}
+
+fn settings(host: &Host) -> String {
+    let read = || {
+        let names = ["arp_ignore", "arp_announce", "rp_filter"];
+        names
+            .map(|name| format!("/proc/sys/net/ipv4/conf/eth0/{name}"))
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .concat()
+    };
+    host.run(read).unwrap()
+}
+
+/// S29: another machine says over and over that the addresses are its own.
+#[test]
+fn an_address_that_another_machine_claims_is_announced_again_and_it_is_named() {
+    let site = Site::new(&["lb1", "client"]);
+    let lines = "addresses: [192.0.2.100/24, '2001:db8::100/64'], announcements: {refresh: never}";
+    let mut node = site.start("lb1", lines);
+    for family in ["ipv4", "ipv6"] {
+        wait_for_state(&mut node, &format!("web/{family}"), "Active");
+    }
+    // What is announced at the start is over.
+    let began_at = Instant::now();
+    super::until("the schedule is over", || began_at.elapsed() > SCHEDULE);
+    let sent = |node: &Node, name: &str| router(node, name).counters["announcements_sent"];
+    for (name, address) in [("web/ipv4", "192.0.2.100"), ("web/ipv6", "2001:db8::100")] {
+        let before = sent(&node, name);
+        let began_at = Instant::now();
+        claim(site.host("client"), address.parse().unwrap());
+        wait(&mut node, name, "a count", |router| {
+            router.counters["address_claims"] >= 100
+        });
+        super::until("an answer", || sent(&node, name) > before);
+        let rounds = sent(&node, name) - before;
+        let seconds = began_at.elapsed().as_secs() + 1;
+        assert!(
+            (1..=seconds + 1).contains(&rounds),
+            "{name}: {rounds} in {seconds} s"
+        );
+        let notes = router(&node, name).notes;
+        let named = format!("02:00:00:00:00:66 claims {address}");
+        assert!(notes.iter().any(|note| note.contains(&named)), "{notes:?}");
+        let log = node.log();
+        let said = log
+            .lines()
+            .filter(|line| line.contains("another machine claims") && line.contains(address));
+        assert_eq!(said.count(), 1, "once a minute: {log}");
+        assert_eq!(router(&node, name).state, "Active", "nothing else happens");
+    }
+}
+
+/// Claims an address a hundred times.
+fn claim(host: &Host, address: IpAddr) {
+    let say = move || {
+        let outlet = Outlet {
+            interface: "eth0".to_owned(),
+            ifindex: nix::net::if_::if_nametoindex("eth0").unwrap(),
+            mac: [2, 0, 0, 0, 0, 0x66],
+            node: evenkeel::process::vrrp::host::Node::Host,
+        };
+        let mut announcers = Announcers::open().unwrap();
+        let announcer = announcers.of(&outlet).unwrap();
+        for _ in 0..100 {
+            announcer.announce(address).unwrap();
+        }
+    };
+    host.run(say).unwrap();
+}
+
+/// Announcements go on until 5 s after the first.
+const SCHEDULE: Duration = Duration::from_secs(6);

@@ -4,6 +4,7 @@
 //! configuration. The usage text is the list of flags; `tests/documents.rs` holds the manual to it.
 
 pub mod check;
+mod cleanup;
 mod daemon;
 pub mod demo;
 mod events;
@@ -23,6 +24,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
        evenkeel status [--json] [--runtime-dir DIR]
        evenkeel events [--json] [--follow] [--runtime-dir DIR]
        evenkeel demo [--json] [--visitors N]
+       evenkeel cleanup
        evenkeel --version | --help
 
   run     run the daemon in the foreground until SIGTERM
@@ -30,6 +32,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   status  ask the running daemon how everything is
   events  print every change of state, in order, with its cause
   demo    build a failover pair in network namespaces, break it, and measure
+  cleanup take away what a daemon that was killed has left on this machine
 
   --config FILE      the configuration (/etc/evenkeel/evenkeel.yaml)
   --node NAME        who this machine is (the key `node`, else the host name)
@@ -47,6 +50,7 @@ enum Command {
     Status(Flags),
     Events(Flags),
     Demo(Flags),
+    Cleanup,
     Version,
     Help,
 }
@@ -70,6 +74,7 @@ pub fn run(arguments: &[String]) -> i32 {
         Ok(Command::Status(flags)) => status::run(&flags.runtime_dir, flags.output),
         Ok(Command::Events(flags)) => events::run(&flags.runtime_dir, flags.output, flags.until),
         Ok(Command::Demo(flags)) => demo::run(flags.output, flags.visitors),
+        Ok(Command::Cleanup) => cleanup::run(),
         Ok(Command::Version) => {
             println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
             EXIT_DONE
@@ -101,6 +106,7 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         "status" => flags(rest, &["--json", "--runtime-dir"]).map(Command::Status),
         "events" => flags(rest, &["--json", "--follow", "--runtime-dir"]).map(Command::Events),
         "demo" => flags(rest, &["--json", "--visitors"]).map(Command::Demo),
+        "cleanup" => flags(rest, &[]).map(|_| Command::Cleanup),
         "--version" | "-V" => Ok(Command::Version),
         "--help" | "-h" | "help" => Ok(Command::Help),
         other => Err(format!("there is no command {other:?}")),

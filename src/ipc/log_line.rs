@@ -78,7 +78,7 @@ pub struct LogField(&'static str);
 
 impl LogField {
     /// Every name that a field of the log may have.
-    pub const NAMES: [&str; 54] = [
+    pub const NAMES: [&str; 55] = [
         "process",
         "interface",
         "vrid",
@@ -89,6 +89,7 @@ impl LogField {
         "priority",
         "peer",
         "address",
+        "mac",
         "listener",
         "route",
         "pool",

@@ -73,6 +73,9 @@ counters! {
     stalls,
     /// Times the host could not install or renew the addresses.
     apply_failures,
+    /// Times another machine claimed one of the addresses by ARP or neighbor discovery while we
+    /// were Active.
+    address_claims,
     /// Announcements handed to the shell.
     announcements_sent,
 }

@@ -123,6 +123,10 @@ pub struct VirtualRouter {
     interrupted_announcements: Option<Announcements>,
     demoted_at: Option<Instant>,
     answered_at: Option<Instant>,
+    /// When it last announced because another machine claimed an address.
+    defended_at: Option<Instant>,
+    /// When it does so next.
+    defense_at: Option<Instant>,
     peer: Option<Peer>,
     last_transition: Option<(Instant, Transition)>,
     counters: Counters,
@@ -158,6 +162,8 @@ impl VirtualRouter {
             interrupted_announcements: None,
             demoted_at: None,
             answered_at: None,
+            defended_at: None,
+            defense_at: None,
             peer: None,
             last_transition: None,
             counters: Counters::default(),
@@ -213,6 +219,7 @@ impl VirtualRouter {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.notice_stall(now);
         self.watch_link(now);
+        self.defend_if_due(now);
         match self.state {
             State::Initialize { release_at } => self.release_if_due(now, release_at),
             State::Backup {
@@ -368,6 +375,7 @@ impl VirtualRouter {
             }
         };
         let link_at = self.sourceless_at.into_iter().chain(self.settled_at);
+        let link_at = link_at.chain(self.defense_at);
         state_at.into_iter().chain(renew_at).chain(link_at).min()
     }
 
@@ -493,6 +501,7 @@ impl VirtualRouter {
         let from = std::mem::replace(&mut self.state, to);
         self.is_candidate = false;
         self.is_returning = false;
+        self.defense_at = None;
         match (from, to) {
             (State::Initialize { .. } | State::Backup { .. }, State::Active { .. }) => {
                 self.counters.active_transitions += 1;
@@ -770,5 +779,8 @@ pub const RELEASE_MARGIN: Duration = Duration::from_millis(100);
 /// The most actions one event causes; the queue between the router and the shell is empty before
 /// each event.
 pub const ACTIONS_MAX: usize = 12;
+/// Between two rounds of announcements against another machine that claims an address: that one
+/// may do the same.
+pub const DEFENSE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a lease is renewed within its time.
 const RENEWALS_PER_LEASE: u32 = 4;

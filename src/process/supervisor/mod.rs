@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::SigSet;
 
 pub use self::error::SupervisorError;
+pub use self::runtime_dir::lock_network;
 
 use self::passed::access_log::AccessLog;
 use crate::config::{self, Config, check::NodeName};
@@ -43,6 +44,9 @@ pub struct Options {
     pub node: Option<String>,
     /// Where the control socket and the lock live.
     pub runtime_dir: PathBuf,
+    /// Takes away what a former daemon with virtual routers has left; one with virtual routers does
+    /// so itself.
+    pub remove_leftovers: fn() -> std::io::Result<()>,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -64,11 +68,17 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
     let _network_lock = match config.virtual_routers.is_empty() {
         true => None,
-        false => runtime_dir::lock_network()?,
+        false => lock_network()?,
     };
     let sockets = passed::listeners::open(&config)?;
     let access_log = AccessLog::open(&config)?;
     let printer = log::to_standard_error();
+    if config.virtual_routers.is_empty()
+        && let Ok(Some(_lock)) = runtime_dir::try_lock_network()
+        && let Err(error) = (options.remove_leftovers)()
+    {
+        tracing::warn!(%error, "what a former daemon has left is not removed");
+    }
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }

@@ -12,6 +12,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{getsockopt, sockopt};
@@ -42,8 +43,25 @@ pub(super) fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
 /// would take what it does not know for leftovers of a former run. `None` where a user who may not
 /// run such a daemon has the name of the lock.
 ///
-/// The lock is an abstract socket: every network namespace has its own, and it dies with us.
-pub(super) fn lock_network() -> Result<Option<UnixListener>, SupervisorError> {
+/// The lock is an abstract socket: every network namespace has its own, and it dies with us. One
+/// that is held is tried again for a second: whoever cleans up has it for a moment.
+///
+/// # Errors
+/// When another daemon has it, or the kernel refuses the socket.
+pub fn lock_network() -> Result<Option<UnixListener>, SupervisorError> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match try_lock_network() {
+            Err(SupervisorError::AnotherHere(_)) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// As [`lock_network`], at once.
+pub(super) fn try_lock_network() -> Result<Option<UnixListener>, SupervisorError> {
     lock_name(NETWORK_LOCK)
 }
 
@@ -133,6 +151,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const NETWORK_LOCK: &[u8] = b"evenkeel";
 const LOCK: &str = "lock";
 const DIRECTORY_MODE: u32 = 0o700;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use super::host::{Answer, Command, RouterLink, What};
+use super::link::claims::Claim;
 use super::link::frames::Announcers;
 use super::link::socket::VrrpSocket;
 use super::routers::RouterId;
@@ -43,6 +44,9 @@ pub struct RouterRuntime {
     pub rejections: Rejections,
     /// The last that had our VRID and none of our addresses, and when.
     pub stranger: Option<(Instant, IpAddr)>,
+    /// The last that another machine claimed while we were Active, and when.
+    pub claim: Option<(Instant, Claim)>,
+    claim_logged_at: Option<Instant>,
     /// Addresses that somebody else removed and that were put back.
     pub put_back: u64,
     /// Advertisements that the kernel did not take.
@@ -104,6 +108,8 @@ impl RouterRuntime {
             peers: Vec::new(),
             rejections: Rejections::default(),
             stranger: None,
+            claim: None,
+            claim_logged_at: None,
             put_back: 0,
             send_failures: 0,
             refusal_logged_at: None,
@@ -394,6 +400,31 @@ impl RouterRuntime {
         self.machine.handle_sent(now, outcome);
     }
 
+    /// Takes in what another machine says of an address, where it is one of ours at another
+    /// hardware address.
+    pub fn hear_claim(&mut self, now: Instant, claim: Claim) {
+        let Some(outlet) = &self.link.outlet else {
+            return;
+        };
+        let ours = self.machine.parameters().addresses.contains(&claim.address);
+        if !ours || outlet.ifindex != claim.ifindex || outlet.mac == claim.mac {
+            return;
+        }
+        if !self.machine.handle_claim(now) {
+            return;
+        }
+        self.claim = Some((now, claim));
+        let due = self
+            .claim_logged_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
+        if due {
+            self.claim_logged_at = Some(now);
+            let (router, address) = (&self.config.name, claim.address);
+            let mac = show_mac(claim.mac);
+            warn!(%router, %address, %mac, "another machine claims an address of ours; announcing it again");
+        }
+    }
+
     /// Counts a packet that bore its VRID and was refused.
     pub fn reject(&mut self, now: Instant, source: IpAddr, reason: Rejection) {
         self.machine.count_rejection(reason);
@@ -520,6 +551,11 @@ impl Rejections {
         }
         due
     }
+}
+
+/// Returns a hardware address as people write it.
+pub fn show_mac(mac: [u8; 6]) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
 }
 
 /// Before a full queue is tried again.

@@ -25,6 +25,7 @@ use tracing::{error, warn};
 use super::boundary::{Sent, Supervisor};
 use super::clock::Clock;
 use super::host::Host;
+use super::link::claims::Claims;
 use super::link::frames::Announcers;
 use super::link::socket::RECEIVE_BYTES;
 use super::link::sockets::LinkSocket;
@@ -142,6 +143,7 @@ struct Process<S> {
     /// A socket could not be opened; it is tried again then.
     open_at: Option<Instant>,
     announcers: Announcers,
+    claims: Claims,
     /// The virtual router whose announcements come first in the next turn.
     announced_first: usize,
     beat_at: Instant,
@@ -171,6 +173,7 @@ impl<S: Supervisor> Process<S> {
                 error!(%error, "no packet socket: addresses cannot be announced");
                 Announcers::default()
             }),
+            claims: Claims::default(),
             announced_first: 0,
             beat_at: Instant::now(),
             buf: vec![0; RECEIVE_BYTES],
@@ -202,6 +205,7 @@ impl<S: Supervisor> Process<S> {
         let mut waiting: Vec<PollFd<'_>> = sockets
             .chain(host)
             .chain(supervisor)
+            .chain(self.claims.fds())
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
         match ppoll(&mut waiting, Some(timeout), None) {
@@ -214,6 +218,7 @@ impl<S: Supervisor> Process<S> {
         self.drain_sockets();
         self.read_supervisor()?;
         self.read_host()?;
+        self.hear_claims();
         self.act_on_timers();
         self.announce_what_is_due();
         self.retry_deferred();

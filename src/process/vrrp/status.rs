@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::host::VirtualMac;
-use super::router::{HeardPeer, Rejections, RouterRuntime};
+use super::router::{HeardPeer, Rejections, RouterRuntime, show_mac};
 use crate::ipc::control::{
     ActiveStatus, PeerStatus, RejectedStatus, RouterSettings, RouterStatus, TimerStatus,
 };
@@ -186,6 +186,16 @@ fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -
         notes.push(format!(
             "{source} uses vrid {vrid} on {interface} for other addresses than ours: it is another \
              service, give one of the two another vrid"
+        ));
+    }
+    // Of one that is Backup by now it was the next Active.
+    let claim = runtime
+        .claim
+        .filter(|(at, _)| recent(*at) && runtime.is_active());
+    if let Some((_, claim)) = claim {
+        let (address, mac) = (claim.address, show_mac(claim.mac));
+        notes.push(format!(
+            "{mac} claims {address} for itself: find that machine and take the address away there"
         ));
     }
     if let Some(peer) = runtime.peers.iter().find(|peer| !peer.agrees) {

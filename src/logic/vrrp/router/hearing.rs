@@ -212,6 +212,40 @@ impl VirtualRouter {
         }
     }
 
+    /// Another machine says that one of the addresses is its own: an Active says where it is, two
+    /// intervals later, and once a second at most. A router that takes over may announce before it
+    /// advertises, FRR for one, and never again: to contradict it at once would have the last word.
+    /// Returns whether it was Active, and counted it.
+    pub fn handle_claim(&mut self, now: Instant) -> bool {
+        self.notice_stall(now);
+        match self.state {
+            State::Active {
+                announcements: Announcements::Running { .. },
+                ..
+            } => {}
+            State::Initialize { .. }
+            | State::Backup { .. }
+            | State::Active {
+                announcements: Announcements::AwaitApplied { .. },
+                ..
+            } => return false,
+        }
+        self.counters.address_claims += 1;
+        let patience = 2 * self.parameters.advertisement_interval.duration();
+        let before = self.defended_at.map(|at| at + super::DEFENSE_INTERVAL);
+        let at = before.map_or(now + patience, |before| before.max(now + patience));
+        self.defense_at.get_or_insert(at);
+        true
+    }
+
+    pub(super) fn defend_if_due(&mut self, now: Instant) {
+        if self.defense_at.is_some_and(|at| at <= now) {
+            self.defense_at = None;
+            self.defended_at = Some(now);
+            self.announce(1);
+        }
+    }
+
     fn announce_again(&mut self, now: Instant) {
         if let State::Active { announcements, .. } = &mut self.state {
             match announcements {

@@ -32,6 +32,7 @@ pub use self::messages::{
     What,
 };
 use self::messages::{clear, wake};
+pub use self::thread::leftovers::remove as remove_leftovers;
 use super::gateways;
 use super::routers::Routers;
 use crate::config::GatewayConfig;

@@ -2,6 +2,7 @@
 //! it.
 
 mod forwarding;
+pub(super) mod leftovers;
 mod links;
 mod router;
 

@@ -3,4 +3,5 @@
 
 pub mod socket;
 pub mod sockets;
+pub mod claims;
 pub mod frames;

@@ -1,5 +1,6 @@
 //! The configuration, and the host thread: what it has found and done.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use tracing::{error, warn};
@@ -14,6 +15,7 @@ use crate::process::vrrp::boundary::Supervisor;
 use crate::process::vrrp::host::{
     Acceptance, Answer, Event, Host, Leftovers, Ownership, RouterSpec, VirtualMac, What,
 };
+use crate::process::vrrp::link::claims::Claims;
 use crate::process::vrrp::router::RouterRuntime;
 use crate::process::vrrp::routers::{RouterId, Routers};
 
@@ -60,6 +62,15 @@ impl<S: Supervisor> Process<S> {
                 runtime.machine.set_fitness(now, fitness.clone());
             }
         }
+        let addresses: Vec<IpAddr> = self
+            .runtimes
+            .values()
+            .flat_map(|runtime| runtime.machine.parameters().addresses.iter().copied())
+            .collect();
+        self.claims = Claims::open(&addresses).unwrap_or_else(|error| {
+            warn!(%error, "machines that claim virtual addresses are not heard");
+            Claims::default()
+        });
         self.adopt = adopt;
         self.phase = Phase::Surveying;
         Ok(())

@@ -35,6 +35,20 @@ impl<S: Supervisor> Process<S> {
         self.buf = buf;
     }
 
+    /// Takes in what others say about the addresses of virtual routers.
+    pub(in crate::process::vrrp::run) fn hear_claims(&mut self) {
+        let now = Instant::now();
+        for _ in 0..CLAIMS_PER_TURN {
+            let Some(claim) = self.claims.next(&mut self.buf) else {
+                return;
+            };
+            for &id in self.runtimes.ids().iter() {
+                self.runtimes[id].hear_claim(now, claim);
+                self.perform(id, now);
+            }
+        }
+    }
+
     /// Takes in one packet: whose is it, is it our own, is it sound.
     pub(in crate::process::vrrp::run) fn handle_packet(
         &mut self,
@@ -175,6 +189,8 @@ impl<S: Supervisor> Process<S> {
     }
 }
 
+/// In one turn: somebody may say it over and over.
+const CLAIMS_PER_TURN: usize = 16;
 /// From one socket in one turn; what remains is taken in the next, after the timers that are due.
 const PACKETS_PER_TURN: usize = 256;
 /// Until a socket that could not be opened is tried again.

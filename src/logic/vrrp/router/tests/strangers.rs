@@ -96,3 +96,67 @@ fn priority_0_that_was_not_answered_at_once_is_answered_soon() {
     assert_eq!(bench.take(), [], "not again");
     assert_eq!(bench.until_timeout(), Duration::from_millis(99), "but soon");
 }
+
+/// S29.
+#[test]
+fn claims_of_others_are_answered_once_a_second_by_an_active_alone() {
+    let mut bench = Bench::backup();
+    assert!(
+        !bench.router.handle_claim(bench.now),
+        "a Backup says nothing"
+    );
+    assert_eq!(bench.take(), []);
+    let mut bench = Bench::active();
+    // What is announced at the start is over.
+    for _ in 0..100 {
+        bench.run_to_timeout();
+    }
+    bench.take();
+    let mut rounds = 0;
+    for _ in 0..1000 {
+        bench.pass(Duration::from_millis(10));
+        assert!(bench.router.handle_claim(bench.now));
+        bench.router.handle_timeout(bench.now);
+        let actions = bench.take();
+        rounds += actions
+            .iter()
+            .filter(|action| **action == Action::Announce { rounds: 1 })
+            .count();
+    }
+    assert!(
+        (4..=6).contains(&rounds),
+        "{rounds} in ten seconds of two intervals each"
+    );
+    assert_eq!(
+        bench.router.counters().address_claims,
+        1000,
+        "all are counted"
+    );
+}
+
+/// FRR announces before it advertises, and never again.
+#[test]
+fn router_that_takes_over_has_the_last_word() {
+    let mut bench = Bench::active();
+    for _ in 0..100 {
+        bench.run_to_timeout();
+    }
+    bench.take();
+    bench.router.handle_claim(bench.now);
+    bench.pass(Duration::from_millis(990));
+    bench.router.handle_timeout(bench.now);
+    bench.hear(9, 200);
+    assert!(!bench.router.state().is_active(), "it yields");
+    for _ in 0..3 {
+        bench.hear(9, 200);
+        bench.pass(Duration::from_secs(1));
+        bench.router.handle_timeout(bench.now);
+        let said = bench.take();
+        assert!(
+            !said
+                .iter()
+                .any(|action| matches!(action, Action::Announce { .. })),
+            "{said:?}"
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! What others say on the links about the hardware address of a virtual address: ARP and neighbor
+//! advertisements that claim it for themselves.
+//!
+//! Two sockets for all interfaces, filtered in the kernel by the addresses, so that a busy link
+//! costs nothing. They only hear; `frames` answers.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::sys::socket::{
+    ControlMessageOwned, LinkAddr, MsgFlags, SockaddrIn6, recvfrom, recvmsg, setsockopt, sockopt,
+};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+use super::frames::Mac;
+
+/// Somebody says that an address is at a hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The index of the interface on which it was heard.
+    pub ifindex: u32,
+    /// Which address.
+    pub address: IpAddr,
+    /// Where it is said to be.
+    pub mac: Mac,
+}
+
+/// The sockets; what cannot be opened is not heard.
+#[derive(Debug, Default)]
+pub struct Claims {
+    arp: Option<Socket>,
+    neighbor: Option<Socket>,
+}
+
+impl Claims {
+    /// Opens the sockets for these addresses.
+    ///
+    /// # Errors
+    /// When the kernel refuses a socket or a filter.
+    pub fn open(addresses: &[IpAddr]) -> io::Result<Self> {
+        let last_word = |address: &IpAddr| match address {
+            IpAddr::V4(address) => address.to_bits(),
+            IpAddr::V6(address) => address.to_bits() as u32,
+        };
+        let words = |family: fn(&IpAddr) -> bool| -> Vec<u32> {
+            let of_family = addresses.iter().filter(|address| family(address));
+            of_family.map(last_word).collect()
+        };
+        let (ipv4, ipv6) = (words(IpAddr::is_ipv4), words(IpAddr::is_ipv6));
+        let arp = (!ipv4.is_empty()).then(|| open_arp(&ipv4)).transpose()?;
+        let neighbor = (!ipv6.is_empty())
+            .then(|| open_neighbor(&ipv6))
+            .transpose()?;
+        Ok(Self { arp, neighbor })
+    }
+
+    /// Returns what to wait for.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let both = [&self.arp, &self.neighbor];
+        both.into_iter().flatten().map(Socket::as_fd)
+    }
+
+    /// Returns the next claim without waiting.
+    pub fn next(&self, buf: &mut [u8]) -> Option<Claim> {
+        let arp = self.arp.as_ref().and_then(|socket| hear_arp(socket, buf));
+        arp.or_else(|| {
+            let neighbor = self.neighbor.as_ref();
+            neighbor.and_then(|socket| hear_neighbor(socket, buf))
+        })
+    }
+}
+
+fn open_arp(words: &[u32]) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(ETHERTYPE_ARP.to_be()));
+    // Of protocol 0 it hears nothing before its filter is there.
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
+    socket.attach_filter(&filter(ARP_SENDER_AT, words, None))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn open_neighbor(words: &[u32]) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    let last_word = NA_TARGET_AT + 12;
+    socket.attach_filter(&filter(last_word, words, Some(NEIGHBOR_ADVERTISEMENT)))?;
+    setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Lets packets pass whose word at an offset is one of these, and whose first byte is `kind`. With
+/// more words than a jump is long, all of the kind pass.
+fn filter(at: u32, words: &[u32], kind: Option<u8>) -> Vec<SockFilter> {
+    let mut program = Vec::new();
+    if let Some(kind) = kind {
+        program.push(SockFilter::new(BPF_LOAD_BYTE, 0, 0, 0));
+        program.push(SockFilter::new(BPF_JUMP_IF_EQUAL, 1, 0, kind.into()));
+        program.push(SockFilter::new(BPF_RETURN, 0, 0, 0));
+    }
+    if words.len() < usize::from(u8::MAX) {
+        program.push(SockFilter::new(BPF_LOAD_WORD, 0, 0, at));
+        for (index, word) in words.iter().enumerate() {
+            let to_pass = (words.len() - index) as u8;
+            program.push(SockFilter::new(BPF_JUMP_IF_EQUAL, to_pass, 0, *word));
+        }
+        program.push(SockFilter::new(BPF_RETURN, 0, 0, 0));
+    }
+    program.push(SockFilter::new(BPF_RETURN, 0, 0, u32::MAX));
+    program
+}
+
+fn hear_arp(socket: &Socket, buf: &mut [u8]) -> Option<Claim> {
+    let (len, from) = recvfrom::<LinkAddr>(socket.as_raw_fd(), buf).ok()?;
+    let (address, mac) = read_arp(&buf[..len])?;
+    Some(Claim {
+        ifindex: u32::try_from(from?.ifindex()).ok()?,
+        address,
+        mac,
+    })
+}
+
+fn hear_neighbor(socket: &Socket, buf: &mut [u8]) -> Option<Claim> {
+    let mut space = nix::cmsg_space!(libc::in6_pktinfo);
+    let mut parts = [IoSliceMut::new(buf)];
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let received =
+        recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags).ok()?;
+    let mut ifindex = None;
+    for control in received.cmsgs().ok()? {
+        if let ControlMessageOwned::Ipv6PacketInfo(info) = control {
+            ifindex = Some(info.ipi6_ifindex);
+        }
+    }
+    let len = received.bytes;
+    let (address, mac) = read_advertisement(&buf[..len])?;
+    Some(Claim {
+        ifindex: ifindex?,
+        address,
+        mac,
+    })
+}
+
+/// Reads the sender of an ARP packet, request or reply, behind its Ethernet header.
+fn read_arp(frame: &[u8]) -> Option<(IpAddr, Mac)> {
+    let mac = Mac::try_from(frame.get(22..28)?).ok()?;
+    let sender = <[u8; 4]>::try_from(frame.get(28..32)?).ok()?;
+    Some((IpAddr::V4(Ipv4Addr::from(sender)), mac))
+}
+
+/// Reads the target of a neighbor advertisement, and its link-layer address where that is the first
+/// option.
+fn read_advertisement(message: &[u8]) -> Option<(IpAddr, Mac)> {
+    let target = <[u8; 16]>::try_from(message.get(8..24)?).ok()?;
+    let is_link_layer = message.get(24..26)? == [2, 1];
+    let mac = Mac::try_from(message.get(26..32)?).ok()?;
+    is_link_layer.then(|| (IpAddr::V6(Ipv6Addr::from(target)), mac))
+}
+
+const ETHERTYPE_ARP: u16 = 0x0806;
+const ARP_SENDER_AT: u32 = 28;
+const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+const NA_TARGET_AT: u32 = 8;
+/// `ldb`, `ld`, `jeq`, `ret` of classic BPF.
+const BPF_LOAD_BYTE: u16 = 0x30;
+const BPF_LOAD_WORD: u16 = 0x20;
+const BPF_JUMP_IF_EQUAL: u16 = 0x15;
+const BPF_RETURN: u16 = 0x06;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::vrrp::host::Node;
+    use crate::process::vrrp::link::frames::{gratuitous_arp, unsolicited_advertisement};
+
+    const MAC: Mac = [2, 0, 0, 0, 0, 7];
+
+    #[test]
+    fn what_we_announce_is_read_as_a_claim() {
+        let address = Ipv4Addr::new(192, 0, 2, 100);
+        let expected = Some((IpAddr::V4(address), MAC));
+        assert_eq!(read_arp(&gratuitous_arp(MAC, address)), expected);
+        let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
+        let frame = unsolicited_advertisement(MAC, Node::Host, address);
+        let expected = Some((IpAddr::V6(address), MAC));
+        assert_eq!(read_advertisement(&frame[54..]), expected);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_claim() {
+        let frame = gratuitous_arp(MAC, Ipv4Addr::new(192, 0, 2, 100));
+        for len in 0..32 {
+            assert_eq!(read_arp(&frame[..len]), None, "{len} bytes");
+            assert_eq!(read_advertisement(&frame[..len.min(31)]), None);
+        }
+    }
+
+    #[test]
+    fn filters_jump_to_their_end_and_not_beyond() {
+        for count in [1, 2, 254, 255, 1000] {
+            let words: Vec<u32> = (0..count).collect();
+            let program = filter(28, &words, Some(136));
+            assert!(program.len() <= 262, "{count}: short enough for the kernel");
+        }
+    }
+}
