@@ -29,6 +29,34 @@ const WORDS: &[(&str, &str)] = &[
         "virtual_ipaddress_excluded",
         "write them under `addresses` too: one advertisement has room for 255",
     ),
+    (
+        "vrrp_script",
+        "each is an entry of `track_scripts`, by its name",
+    ),
+    (
+        "track_script",
+        "write `track: [{script: NAME, on_failure: {lower_by: 60}}]`",
+    ),
+    (
+        "track_interface",
+        "write `track: [{interface: eth1, on_failure: fault}]`",
+    ),
+    (
+        "track_process",
+        "write `track: [{process: {name: postfix}}]`",
+    ),
+    (
+        "track_file",
+        "write `track: [{file: /run/weight, raise_by: content}]`",
+    ),
+    (
+        "weight",
+        "write `on_failure: {lower_by: 60}`, or `raise_by: 60`",
+    ),
+    (
+        "script_user",
+        "write `user: evenkeel-script`; a script is never root's",
+    ),
     ("dev", "write `address_interface: eth1` in the entry"),
     (
         "auth_type",
