@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use cell::{Better, Cell};
+pub(crate) use nodes::start_keepalived;
 use table::Row;
 
 #[test]

@@ -50,6 +50,21 @@ impl Site {
         self.lab.host(name).unwrap()
     }
 
+    /// Lays a cable of its own between lb1 and lb2, whose ends have .1 and .2 of this /24.
+    fn add_cable(&self, name: &str, network: &str) {
+        let other = self
+            .host("lb2")
+            .run(|| nix::unistd::gettid().as_raw())
+            .unwrap();
+        let line = format!("link add {name} type veth peer name {name} netns {other}");
+        ip(self.host("lb1"), &line);
+        for number in [1, 2] {
+            let host = self.host(&format!("lb{number}"));
+            ip(host, &format!("addr add {network}.{number}/24 dev {name}"));
+            ip(host, &format!("link set {name} up"));
+        }
+    }
+
     /// Starts a node with these lines in its only entry, `web`, of VRID 51 on eth0.
     fn start(&self, name: &str, lines: &str) -> Node {
         let yaml = format!(

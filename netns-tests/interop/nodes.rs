@@ -274,27 +274,7 @@ impl<'a> Link<'a> {
     fn start_keepalived(&self, host: &Host, name: &str, text: &str) -> Process {
         let path = self.scratch.path().join(format!("{name}.conf"));
         fs::write(&path, text).unwrap();
-        let program = KEEPALIVED
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.exists());
-        let program = program.expect("keepalived is missing: install Debian's package keepalived");
-        let mut command = Command::new(program);
-        command.args([
-            "--dont-fork",
-            "--log-console",
-            "--log-detail",
-            "--vrrp",
-            "-f",
-        ]);
-        command.arg(path);
-        for flag in ["-p", "-r"] {
-            let file = self.scratch.path().join(format!("{name}{flag}.pid"));
-            // It takes the one of a dead process for a reason not to start.
-            let _ = fs::remove_file(&file);
-            command.arg(flag).arg(file);
-        }
-        host.spawn(command).unwrap()
+        start_keepalived(host, &path)
     }
 
     /// Makes what FRR's administrator makes: macvlans with the virtual MACs, and settings that let
@@ -395,6 +375,31 @@ impl Rank {
 }
 
 /// As FRR does with the macvlans of a Backup: it keeps its addresses, and answers for none.
+/// Starts a keepalived that reads this file and keeps its pidfiles beside it.
+pub(crate) fn start_keepalived(host: &Host, config: &Path) -> Process {
+    let program = KEEPALIVED
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists());
+    let program = program.expect("keepalived is missing: install Debian's package keepalived");
+    let mut command = Command::new(program);
+    command.args([
+        "--dont-fork",
+        "--log-console",
+        "--log-detail",
+        "--vrrp",
+        "-f",
+    ]);
+    command.arg(config);
+    for flag in ["-p", "-r"] {
+        let file = config.with_extension(format!("{flag}.pid"));
+        // It takes the one of a dead process for a reason not to start.
+        let _ = fs::remove_file(&file);
+        command.arg(flag).arg(file);
+    }
+    host.spawn(command).unwrap()
+}
+
 fn protodown(name: &str) -> String {
     format!("link set dev {name} protodown on")
 }
@@ -404,5 +409,9 @@ const OURS: &str = "ours";
 const THEIRS: &str = "theirs";
 const THIRD: &str = "third";
 const PATIENCE: Duration = Duration::from_secs(20);
-const KEEPALIVED: [&str; 2] = ["/usr/sbin/keepalived", "/sbin/keepalived"];
+const KEEPALIVED: [&str; 3] = [
+    "/usr/sbin/keepalived",
+    "/sbin/keepalived",
+    "/usr/local/sbin/keepalived",
+];
 const VRRPD: &str = "/usr/lib/frr/vrrpd";

@@ -11,20 +11,8 @@ use super::{PATIENCE, Site, has, ip, router, stays, until, wait, wait_for_state}
 #[test]
 fn a_cable_that_ends_with_the_peer_keeps_nobody_from_serving() {
     let site = Site::new(&["lb1", "lb2"]);
-    let other = site
-        .host("lb2")
-        .run(|| nix::unistd::gettid().as_raw())
-        .unwrap();
+    site.add_cable("eth1", "198.51.100");
     let one = site.host("lb1");
-    ip(
-        one,
-        &format!("link add eth1 type veth peer name eth1 netns {other}"),
-    );
-    for number in [1, 2] {
-        let host = site.host(&format!("lb{number}"));
-        ip(host, &format!("addr add 198.51.100.{number}/24 dev eth1"));
-        ip(host, "link set eth1 up");
-    }
     let yaml = "virtual_routers:\n  lan: {interface: eth0, vrid: 51, addresses: [192.0.2.100/24], \
                 priority: {lb1: 150, lb2: 100}, advertisement_interval: 100ms, synchronize_with: \
                 [ha]}\n  ha: {interface: eth1, vrid: 52, addresses: [198.51.100.100/24], priority: \

@@ -180,20 +180,8 @@ fn peers_beyond_a_router_hear_each_other_where_it_is_said() {
 #[test]
 fn addresses_go_to_another_interface_where_it_is_said() {
     let site = Site::new(&["lb1", "lb2", "client"]);
-    let other = site
-        .host("lb2")
-        .run(|| nix::unistd::gettid().as_raw())
-        .unwrap();
+    site.add_cable("mgmt", "10.0.0");
     let one = site.host("lb1");
-    ip(
-        one,
-        &format!("link add mgmt type veth peer name mgmt netns {other}"),
-    );
-    for number in [1, 2] {
-        let host = site.host(&format!("lb{number}"));
-        ip(host, &format!("addr add 10.0.0.{number}/24 dev mgmt"));
-        ip(host, "link set mgmt up");
-    }
     let yaml = "virtual_routers:\n  web: {interface: mgmt, address_interface: eth0, vrid: 51, \
                 priority: {lb1: 150, lb2: 100}, addresses: [192.0.2.100/24, '2001:db8::100/64'], \
                 advertisement_interval: 100ms}\n";

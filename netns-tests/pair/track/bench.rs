@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::probe::{Failure, Mark, Probe};
 use evenkeel::lab::process::Process;
+
+use crate::interop::start_keepalived;
 
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,7 +89,7 @@ impl Bench {
         let their_base = base.and_then(|base| base.parse().ok());
         let config = scratch.path().join("keepalived.conf");
         fs::write(&config, text).unwrap();
-        let keepalived = start_keepalived(lab.host("lb2").unwrap(), &config, scratch.path());
+        let keepalived = start_keepalived(lab.host("lb2").unwrap(), &config);
         let deadline = Instant::now() + PATIENCE;
         while !keepalived.log().contains("Entering BACKUP STATE") {
             assert!(Instant::now() < deadline, "{}", keepalived.log());
@@ -240,27 +242,6 @@ fn keepalived_text(priority: u8, before: &str, inside: &str) -> String {
          priority {priority}\n  advert_int 0.1\n{inside}  \
          virtual_ipaddress {{\n    {ADDRESS}/24\n  }}\n}}\n"
     )
-}
-
-fn start_keepalived(host: &Host, config: &Path, scratch: &Path) -> Process {
-    let known = ["/usr/sbin/keepalived", "/usr/local/sbin/keepalived"];
-    let program = known.iter().map(PathBuf::from).find(|path| path.exists());
-    let program = program.expect("keepalived is missing: install Debian's package keepalived");
-    let mut command = Command::new(program);
-    command.args([
-        "--dont-fork",
-        "--log-console",
-        "--log-detail",
-        "--vrrp",
-        "-f",
-    ]);
-    command.arg(config);
-    for flag in ["-p", "-r"] {
-        command
-            .arg(flag)
-            .arg(scratch.join(format!("keepalived{flag}.pid")));
-    }
-    host.spawn(command).unwrap()
 }
 
 /// Runs `ip` with these words on a host; returns what it said.
