@@ -256,6 +256,15 @@ fn check_name(key: &Key, problems: &mut Problems) {
     }
 }
 
+/// Checks every value, so that each problem is said; returns nothing where one of them is wrong.
+pub(super) fn check_each<'a, T>(
+    values: Vec<Value<'a>>,
+    check: impl FnMut(Value<'a>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let checked: Vec<Option<T>> = values.into_iter().map(check).collect();
+    checked.into_iter().collect()
+}
+
 /// Returns whether a text is 1 to `chars_max` ASCII letters, digits, `.`, `_` and `-`.
 pub(super) fn is_name(text: &str, chars_max: usize) -> bool {
     (1..=chars_max).contains(&text.len())

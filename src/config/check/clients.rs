@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::values::{duration_or, flag, number_or};
-use crate::config::reader::{Fields, Value};
+use crate::config::reader::{Fields, Value, check_each};
 use crate::config::report::{Problems, shown};
 use crate::config::{ForwardingConfig, ListenerLimits, ListenerTimeouts};
 use crate::logic::http1::forwarding::OptionalField;
@@ -101,16 +101,13 @@ pub(super) fn check_forwarding(
     fields: &Fields<'_>,
     problems: &mut Problems,
 ) -> Option<ForwardingConfig> {
-    let mut trusted = Some(Vec::new());
-    if let Some(value) = fields.get("trusted_proxies") {
-        for item in value.items("networks", problems)? {
-            let network = check_network(item, problems);
-            trusted = trusted.zip(network).map(|(mut trusted, network)| {
-                trusted.push(network);
-                trusted
-            });
+    let trusted = match fields.get("trusted_proxies") {
+        Some(value) => {
+            let items = value.items("networks", problems)?;
+            check_each(items, |item| check_network(item, problems))
         }
-    }
+        None => Some(Vec::new()),
+    };
     let proxy_fields = check_proxy_fields(fields, problems);
     let writes = |writes: bool| {
         if writes {
@@ -139,15 +136,8 @@ pub(super) fn check_upgrades(
     let Some(value) = fields.get("upgrades") else {
         return Some(Protocol::new(b"websocket").into_iter().collect());
     };
-    let mut protocols = Some(Vec::new());
-    for item in value.items("protocols", problems)? {
-        let protocol = check_protocol(item, problems);
-        protocols = protocols.zip(protocol).map(|(mut protocols, protocol)| {
-            protocols.push(protocol);
-            protocols
-        });
-    }
-    protocols
+    let items = value.items("protocols", problems)?;
+    check_each(items, |item| check_protocol(item, problems))
 }
 
 fn check_protocol(item: Value<'_>, problems: &mut Problems) -> Option<Protocol> {
@@ -174,15 +164,8 @@ fn check_proxy_fields(fields: &Fields<'_>, problems: &mut Problems) -> Option<Ve
     let Some(value) = fields.get("proxy_fields") else {
         return Some(Vec::new());
     };
-    let mut names = Some(Vec::new());
-    for item in value.items("field names", problems)? {
-        let name = check_field_name(item, problems);
-        names = names.zip(name).map(|(mut names, name)| {
-            names.push(name);
-            names
-        });
-    }
-    names
+    let items = value.items("field names", problems)?;
+    check_each(items, |item| check_field_name(item, problems))
 }
 
 /// The name of a field that the proxy has no use for itself.

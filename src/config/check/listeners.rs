@@ -10,7 +10,7 @@ use super::routers::Entry;
 use super::values::{self, Use, flag};
 use crate::config::ListenerConfig;
 use crate::config::file::{Kind, NodeId};
-use crate::config::reader::{Fields, Value, nearest};
+use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
 
 /// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
@@ -22,15 +22,10 @@ pub(super) fn check(
     problems: &mut Problems,
 ) -> Option<Vec<ListenerConfig>> {
     let mut taken: Vec<Bind<'_>> = Vec::new();
-    let mut listeners = Some(Vec::new());
-    for listener in section.entries("listeners by name", problems)? {
-        let checked = check_listener(listener, entries, pools, log, &mut taken, problems);
-        listeners = listeners.zip(checked).map(|(mut listeners, listener)| {
-            listeners.push(listener);
-            listeners
-        });
-    }
-    listeners
+    let listeners = section.entries("listeners by name", problems)?;
+    check_each(listeners, |listener| {
+        check_listener(listener, entries, pools, log, &mut taken, problems)
+    })
 }
 
 /// Whether the file has an access log.
@@ -194,15 +189,11 @@ fn check_bind_list(bind: Value<'_>, entries: &[Entry], problems: &mut Problems) 
         );
         return None;
     }
-    let mut binds = Some(Vec::new());
-    for item in bind.items("addresses with ports", problems)? {
-        let addr = values::socket_addr(item, Use::Bind, problems);
-        binds = binds.zip(addr).map(|(mut binds, addr)| {
-            binds.push((item.at(), addr));
-            binds
-        });
-    }
-    let binds = binds?;
+    let items = bind.items("addresses with ports", problems)?;
+    let binds = check_each(items, |item| {
+        let addr = values::socket_addr(item, Use::Bind, problems)?;
+        Some((item.at(), addr))
+    })?;
     let holds = |entry: &&Entry| {
         let addresses = entry.addresses.as_deref().unwrap_or_default();
         binds.iter().any(|(_, addr)| addresses.contains(&addr.ip()))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::values::{self, Use, duration_or, number_or};
 use crate::config::file::{Kind, NodeId};
-use crate::config::reader::{Fields, Value, nearest};
+use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
     BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
@@ -126,18 +126,11 @@ fn check_backends(
 ) -> Option<Vec<BackendConfig>> {
     let value = fields.need("backends", "{b1: \"192.0.2.10:80\"}", problems)?;
     let entries = value.entries("addresses by name", problems)?;
-    let mut backends = Some(Vec::new());
-    for entry in entries {
-        let checked = check_backend(entry, problems);
-        if let Some((at, backend)) = &checked {
-            endpoints.push((pool.to_owned(), *at, backend.address));
-        }
-        backends = backends.zip(checked).map(|(mut backends, (_, backend))| {
-            backends.push(backend);
-            backends
-        });
-    }
-    backends
+    check_each(entries, |entry| {
+        let (at, backend) = check_backend(entry, problems)?;
+        endpoints.push((pool.to_owned(), at, backend.address));
+        Some(backend)
+    })
 }
 
 fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, BackendConfig)> {
@@ -342,15 +335,8 @@ fn check_expect(value: Value<'_>, problems: &mut Problems) -> Option<Vec<(u16, u
     if !matches!(value.node.kind, Kind::List(_)) {
         return check_statuses(value, problems).map(|range| vec![range]);
     }
-    let mut ranges = Some(Vec::new());
-    for item in value.items("statuses", problems)? {
-        let range = check_statuses(item, problems);
-        ranges = ranges.zip(range).map(|(mut ranges, range)| {
-            ranges.push(range);
-            ranges
-        });
-    }
-    ranges
+    let items = value.items("statuses", problems)?;
+    check_each(items, |item| check_statuses(item, problems))
 }
 
 fn check_statuses(value: Value<'_>, problems: &mut Problems) -> Option<(u16, u16)> {

@@ -12,12 +12,12 @@ use super::addresses::{by_family, check_addresses, derived_link_local};
 use super::parameters::{Election, check_election};
 use super::synchronize::{self, Wanted};
 use super::taken::Taken;
-use super::values::{flag, flag_by_node, interface_name};
+use super::values::{flag, flag_by_node, interface_name, path};
 use super::wire::{Wire, check_wire, fits_families, of_family};
 use crate::config::VirtualRouterConfig;
 use crate::config::file::Kind;
-use crate::config::reader::{Fields, Value};
-use crate::config::report::{Problems, shown};
+use crate::config::reader::{Fields, Value, check_each};
+use crate::config::report::Problems;
 use crate::config::track::TrackConfig;
 use crate::model::{Family, RouterName, VirtualAddress, Vrid};
 
@@ -317,31 +317,11 @@ fn check_notify(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<Path
     let Some(value) = fields.get("notify") else {
         return Some(Vec::new());
     };
-    let mut programs = Some(Vec::new());
-    for item in value.items("programs", problems)? {
-        let path = item
-            .text("the path of a program", problems)
-            .map(PathBuf::from);
-        match path {
-            Some(path) if path.is_absolute() => {
-                if let Some(programs) = &mut programs {
-                    programs.push(path);
-                }
-            }
-            Some(path) => {
-                let message = format!(
-                    "`{}` is not an absolute path",
-                    shown(&path.to_string_lossy())
-                );
-                let help =
-                    "a program is named by its path, without arguments: /etc/evenkeel/notify.sh";
-                item.wrong_with_help(message, help, problems);
-                programs = None;
-            }
-            None => programs = None,
-        }
-    }
-    programs
+    let items = value.items("programs", problems)?;
+    check_each(items, |item| {
+        let help = "a program is named by its path, without arguments: /etc/evenkeel/notify.sh";
+        path(item, "the path of a program", help, problems)
+    })
 }
 
 const KEYS: &[&str] = &[

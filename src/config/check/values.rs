@@ -272,18 +272,22 @@ pub(super) fn interface_name<'a>(value: Value<'a>, problems: &mut Problems) -> O
     good.then_some(name)
 }
 
+/// What is wrong with a path that is not absolute.
+pub(super) const PATH_HELP: &str = "the daemon runs in no directory of yours";
+
 /// Returns an absolute path.
-pub(super) fn path(value: Value<'_>, what: &str, problems: &mut Problems) -> Option<PathBuf> {
+pub(super) fn path(
+    value: Value<'_>,
+    what: &str,
+    help: &str,
+    problems: &mut Problems,
+) -> Option<PathBuf> {
     let path = PathBuf::from(value.text(what, problems)?);
     if path.is_absolute() {
         return Some(path);
     }
     let shown = shown(&path.to_string_lossy()).to_string();
-    value.wrong_with_help(
-        format!("`{shown}` is not an absolute path"),
-        "the daemon runs in no directory of yours",
-        problems,
-    );
+    value.wrong_with_help(format!("`{shown}` is not an absolute path"), help, problems);
     None
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::scripts::Scripts;
 use crate::config::check::pools::Pools;
-use crate::config::check::values::{duration_or, interface_name, number_or, path};
+use crate::config::check::values::{PATH_HELP, duration_or, interface_name, number_or, path};
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
@@ -99,7 +99,7 @@ fn check_item(
         "pool" => named_pool(value, known, problems),
         "interface" => interface_name(value, problems)
             .map(|name| Named::Source(Source::Interface(name.to_owned()))),
-        "file" => path(value, "the path of a file", problems)
+        "file" => path(value, "the path of a file", PATH_HELP, problems)
             .map(|path| Named::Source(Source::File(path))),
         "process" => named_process(value, problems),
         "gateway" => named_gateway(value, &fields, interface, problems),
@@ -172,7 +172,7 @@ fn named_process(value: Value<'_>, problems: &mut Problems) -> Option<Named> {
             (text.to_owned(), ProcessSelector::Name(text.to_owned()))
         }
         (None, Some(pidfile)) => {
-            let path = path(pidfile, "the path of a file", problems)?;
+            let path = path(pidfile, "the path of a file", PATH_HELP, problems)?;
             let label = path.display().to_string();
             (label, ProcessSelector::Pidfile(path))
         }
