@@ -128,7 +128,7 @@ pub enum Standing {
 /// Returns what this name may be taken for. Most cost a look at two bytes and the length, besides
 /// that for underscores.
 pub fn standing(name: &[u8]) -> Standing {
-    if name.contains(&b'_') {
+    if has_underscore(name) {
         return Standing::Disguise;
     }
     if !begins_like_one_known(name) {
@@ -140,6 +140,24 @@ pub fn standing(name: &[u8]) -> Standing {
         false if is_claim(name) => Standing::Claim,
         false => Standing::Free,
     }
+}
+
+/// Returns whether a name has an underscore, eight bytes at a time: every field of every request is
+/// asked.
+fn has_underscore(name: &[u8]) -> bool {
+    let (chunks, rest) = name.as_chunks::<8>();
+    // A rest that stands behind a chunk is read together with the end of that.
+    let last = match name.last_chunk::<8>() {
+        Some(last) if !rest.is_empty() => last,
+        Some(_) => &[0; 8],
+        None => return rest.contains(&b'_'),
+    };
+    chunks.iter().chain([last]).any(|chunk| {
+        let differing = u64::from_ne_bytes(*chunk) ^ u64::from_ne_bytes([b'_'; 8]);
+        // A byte that is zero is the only one that borrows into a highest bit that is not its own;
+        // above it there may be others, which do not matter.
+        differing.wrapping_sub(ONES) & !differing & (ONES << 7) != 0
+    })
 }
 
 /// Returns whether a name begins as one does that has a hyphen and means something, whatever stands
@@ -168,7 +186,7 @@ pub fn is_odd(name: &[u8]) -> bool {
 /// name that the proxy writes, reads or drops once its odd bytes are hyphens, as CGI and others
 /// read it.
 fn is_disguise(name: &[u8]) -> bool {
-    if name.contains(&b'_') {
+    if has_underscore(name) {
         return true;
     }
     let mut plain = [0; CLAIM_BYTES_MAX];
@@ -192,6 +210,8 @@ fn is_claim(name: &[u8]) -> bool {
     begins(b"x-forwarded") || CLAIMS.iter().any(|claim| claim.eq_ignore_ascii_case(name))
 }
 
+/// A one in each byte.
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
 /// What may stand in a name that is not odd.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
@@ -354,6 +374,22 @@ mod tests {
                 Standing::Free
             };
             assert_eq!(standing(dotted.as_bytes()), hoped, "{dotted}");
+        }
+    }
+
+    #[test]
+    fn an_underscore_is_found_at_every_place_and_nothing_else_is_taken_for_one() {
+        for len in 0..40 {
+            // Bytes that differ from an underscore by one bit, or carry into it.
+            for others in [b'^', b'\x60', b'a', b'-', 0, 0xff, 0xdf] {
+                let mut name = vec![others; len];
+                assert!(!has_underscore(&name), "{name:?}");
+                for at in 0..len {
+                    name[at] = b'_';
+                    assert!(has_underscore(&name), "{name:?}");
+                    name[at] = others;
+                }
+            }
         }
     }
 
