@@ -7,6 +7,7 @@
 pub mod check;
 pub mod file;
 mod keepalived;
+pub mod overrides;
 mod position;
 mod reader;
 mod report;
@@ -17,6 +18,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::logic::http1::forwarding::OptionalField;
 use crate::logic::http1::head::Protocol;
@@ -256,6 +259,21 @@ pub struct BackendConfig {
     pub weight: u16,
     /// Requests in progress on it at once; `None`: any number.
     pub requests: Option<u32>,
+    /// Whether it gets requests and probes.
+    pub mode: BackendMode,
+}
+
+/// Whether a backend gets requests and probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendMode {
+    /// Both.
+    #[default]
+    Up,
+    /// No new requests, but probes; what it has it finishes.
+    Drained,
+    /// Neither.
+    Maintained,
 }
 
 /// How backends are probed.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus};
 pub use super::log_line::LogLine;
+pub use crate::config::overrides::{BackendOverride, Overrides};
 use crate::logic::vrrp::Transition;
 use crate::model::{Family, Fitness, RouterName};
 
@@ -28,6 +29,33 @@ pub enum ToVrrp {
         /// What the process before this one last said of each of its virtual routers that was
         /// Active.
         adopt: Vec<ActiveRole>,
+        /// What operators have changed by command.
+        overrides: Overrides,
+    },
+    /// Another configuration is to follow: read it, and say `Prepared`. Nothing changes before
+    /// `Commit`; one that was prepared before and not committed is forgotten.
+    Prepare {
+        /// Its number, larger than all before.
+        generation: u64,
+        /// The text of the configuration; it has passed `config::parse` in the supervisor.
+        yaml: String,
+        /// The name of this node.
+        node: String,
+        /// What operators have changed by command.
+        overrides: Overrides,
+    },
+    /// Put the configuration of this number, which was prepared, in the place of the one before,
+    /// then say `Committed`.
+    Commit {
+        /// As in `Prepare`.
+        generation: u64,
+        /// What tracking says of every entry of the new configuration.
+        fitness: BTreeMap<String, Fitness>,
+    },
+    /// The configuration of this number will not follow.
+    Forget {
+        /// As in `Prepare`.
+        generation: u64,
     },
     /// What tracking says of all virtual routers of an entry.
     Fitness {
@@ -75,6 +103,18 @@ pub enum FromVrrp {
     Lacking(Vec<String>),
     /// The configuration is applied: sockets open, routers started.
     Ready,
+    /// The answer to `Prepare`.
+    Prepared {
+        /// As asked.
+        generation: u64,
+        /// Why it cannot be applied, for people; `None`: it can, and will be.
+        refused: Option<String>,
+    },
+    /// The answer to `Commit`: nothing of the configuration before decides any more.
+    Committed {
+        /// As asked.
+        generation: u64,
+    },
     /// A virtual router changed state.
     Transition(TransitionReport),
     /// The answer to `ReportStatus`.
@@ -190,9 +230,10 @@ impl StateName {
 /// Supervisor to proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToProxy {
-    /// Listening sockets of one bind address, a descriptor a worker; sent before `Configure`.
+    /// Listening sockets of one bind address, beside those that were passed before; sent before
+    /// `Configure` and `Prepare`. Each is accepted from by one worker, a worker may have several.
     PassListener {
-        /// The key under `listeners`.
+        /// The key under `listeners` that has this address in the configuration to come.
         listener: String,
         /// The address they listen on.
         bind: SocketAddr,
@@ -206,10 +247,39 @@ pub enum ToProxy {
         yaml: String,
         /// The name of this node.
         node: String,
-        /// The number of workers; `PassListener` brought as many descriptors for each address.
+        /// The number of workers that accept; `PassListener` brought at least as many descriptors
+        /// for each address.
         threads: u16,
         /// What the process before this one last said of the backends; they start so, until probed.
         health: Vec<PoolHealth>,
+        /// What operators have changed by command.
+        overrides: Overrides,
+    },
+    /// Another configuration is to follow: read it, make what it needs, and say `Prepared`. Nothing
+    /// changes before `Commit`; one that was prepared before and not committed is forgotten, with
+    /// the sockets that were passed for it.
+    Prepare {
+        /// Its number, larger than all before.
+        generation: u64,
+        /// The text of the configuration; it has passed `config::parse` in the supervisor.
+        yaml: String,
+        /// The name of this node.
+        node: String,
+        /// The number of workers that accept.
+        threads: u16,
+        /// What operators have changed by command.
+        overrides: Overrides,
+    },
+    /// Put the configuration of this number, which was prepared, in the place of the one before,
+    /// then say `Committed`.
+    Commit {
+        /// As in `Prepare`.
+        generation: u64,
+    },
+    /// The configuration of this number will not follow.
+    Forget {
+        /// As in `Prepare`.
+        generation: u64,
     },
     /// Answer with `Status`.
     ReportStatus {
@@ -228,7 +298,7 @@ pub enum ToProxy {
 pub enum FromProxy {
     /// A thread makes progress, or has ended in order; every 50 ms.
     Beat {
-        /// 0 to threads - 1; the health checks come behind them.
+        /// 0: the health checks; the workers come behind them.
         thread: u16,
     },
     /// A thread makes no progress; every 50 ms as long as it does not.
@@ -242,6 +312,18 @@ pub enum FromProxy {
     Lacking(Vec<String>),
     /// Every worker accepts on all its sockets.
     Ready,
+    /// The answer to `Prepare`.
+    Prepared {
+        /// As asked.
+        generation: u64,
+        /// Why it cannot be applied, for people; `None`: it can, and will be.
+        refused: Option<String>,
+    },
+    /// The answer to `Commit`: every worker takes new requests by the new configuration.
+    Committed {
+        /// As asked.
+        generation: u64,
+    },
     /// The health of a pool changed, or was first known.
     Health(PoolHealth),
     /// The answer to `ReportStatus`.

@@ -46,6 +46,15 @@ impl Rank {
         Self::alone(Priority::OWNER)
     }
 
+    /// Returns this rank with another base priority: the place among the nodes, which the others
+    /// know from their file, stays; an owner's base never changes.
+    pub fn with_base(self, base: Priority) -> Self {
+        match self.base {
+            Priority::OWNER => self,
+            _ => Self { base, ..self },
+        }
+    }
+
     /// Returns the base priority, as configured.
     pub const fn base(self) -> Priority {
         self.base

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::common::{Backend, Message, Wire};
 use evenkeel::config::{
-    BackendConfig, Balance, Config, ForwardingConfig, HealthCheckConfig, KeepAliveConfig,
-    ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts, ProbeConfig,
-    ProbeKind, ProbeMethod, ProxyConfig,
+    BackendConfig, BackendMode, Balance, Config, ForwardingConfig, HealthCheckConfig,
+    KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts,
+    ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -41,6 +41,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             address,
             weight: 1,
             requests: None,
+            mode: BackendMode::Up,
         });
     let pool = PoolConfig {
         name: "web".to_owned(),
@@ -214,6 +215,8 @@ impl Rig {
             | FromProxy::Stuck { .. }
             | FromProxy::Lacking(_)
             | FromProxy::Ready
+            | FromProxy::Prepared { .. }
+            | FromProxy::Committed { .. }
             | FromProxy::Status { .. }
             | FromProxy::Log(_)
             | FromProxy::Drained => None,

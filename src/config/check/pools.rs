@@ -8,8 +8,8 @@ use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
-    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
-    ProbeKind, ProbeMethod, Reuse,
+    BackendConfig, BackendMode, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts,
+    ProbeConfig, ProbeKind, ProbeMethod, Reuse,
 };
 use crate::logic::balance::Balance;
 use crate::logic::http1::host::is_host;
@@ -162,6 +162,7 @@ fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, B
             address,
             weight,
             requests: requests?,
+            mode: BackendMode::Up,
         },
     ))
 }

@@ -142,6 +142,7 @@ impl Main {
                 node,
                 threads,
                 health,
+                overrides: _,
             } => {
                 let sockets = std::mem::take(&mut self.passed);
                 let proxy = start(&yaml, &node, threads, sockets, &health, &self.events)?;
@@ -152,6 +153,14 @@ impl Main {
                 self.proxy = Some(Arc::new(proxy));
                 self.lend_sink();
             }
+            ToProxy::Prepare { generation, .. } => {
+                let refused = Some("this process does not reload yet".to_owned());
+                (self.events)(FromProxy::Prepared {
+                    generation,
+                    refused,
+                });
+            }
+            ToProxy::Commit { .. } | ToProxy::Forget { .. } => {}
             ToProxy::ReportStatus { id } => {
                 let proxy = self.proxy.as_ref();
                 let (listeners, pools) = proxy.map(|proxy| proxy.status()).unwrap_or_default();

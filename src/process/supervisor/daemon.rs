@@ -38,6 +38,7 @@ use super::scripts::notify::NotifyPrograms;
 use super::scripts::track::Observation;
 use super::tracking::tracked;
 use crate::config::Config;
+use crate::config::overrides::Overrides;
 use crate::ipc;
 use crate::ipc::log::Printer;
 use crate::ipc::message::{ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey};
@@ -53,6 +54,8 @@ pub(super) struct Setup {
     pub config: Config,
     /// The text it was made from; the children read it for themselves.
     pub yaml: String,
+    /// What operators have changed by command; `config` has it.
+    pub overrides: Overrides,
     /// Open already, so that an error of theirs stops the start.
     pub sockets: Vec<BoundListener>,
     /// Open already, for the same reason.

@@ -93,6 +93,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
         daemon::Setup {
             config,
             yaml,
+            overrides: config::overrides::Overrides::default(),
             sockets,
             access_log,
             runtime_dir: options.runtime_dir.clone(),

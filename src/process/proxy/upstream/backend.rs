@@ -247,6 +247,7 @@ mod tests {
             address: SocketAddr::from(([127, 0, 0, 1], 80)),
             weight: 1,
             requests: None,
+            mode: crate::config::BackendMode::Up,
         };
         BackendRuntime::new(&config, &HealthCheckConfig::None, None, 1)
     }

@@ -180,6 +180,7 @@ mod tests {
             address,
             weight: 1,
             requests: None,
+            mode: crate::config::BackendMode::Up,
         };
         Arc::new(BackendRuntime::new(
             &config,

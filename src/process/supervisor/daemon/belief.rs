@@ -114,6 +114,8 @@ impl Belief {
             FromVrrp::Beat { .. }
             | FromVrrp::Lacking(_)
             | FromVrrp::Ready
+            | FromVrrp::Prepared { .. }
+            | FromVrrp::Committed { .. }
             | FromVrrp::Transition(_)
             | FromVrrp::Status { .. }
             | FromVrrp::Observed { .. }
@@ -150,8 +152,16 @@ impl Belief {
             }
             FromVrrp::Observed { what, .. } => Err(format!("{what:?} is not followed")),
             FromVrrp::Log(line) => Ok(FromVrrp::Log(line.bounded())),
+            FromVrrp::Prepared {
+                generation,
+                refused,
+            } => Ok(FromVrrp::Prepared {
+                generation,
+                refused: refused.as_deref().map(printable),
+            }),
             message @ (FromVrrp::KeepSockets { .. }
             | FromVrrp::Ready
+            | FromVrrp::Committed { .. }
             | FromVrrp::HandedOver
             | FromVrrp::Stopped) => Ok(message),
         }
@@ -203,9 +213,17 @@ impl Belief {
                 thread,
                 doing: printable(&doing),
             }),
-            message @ (FromProxy::Beat { .. } | FromProxy::Ready | FromProxy::Drained) => {
-                Ok(message)
-            }
+            FromProxy::Prepared {
+                generation,
+                refused,
+            } => Ok(FromProxy::Prepared {
+                generation,
+                refused: refused.as_deref().map(printable),
+            }),
+            message @ (FromProxy::Beat { .. }
+            | FromProxy::Ready
+            | FromProxy::Committed { .. }
+            | FromProxy::Drained) => Ok(message),
         }
     }
 

@@ -33,6 +33,7 @@ impl Daemon {
             }
             FromVrrp::Lacking(what) => self.note_lacking(Role::Vrrp, what),
             FromVrrp::Ready => self.vrrp_ready = true,
+            FromVrrp::Prepared { .. } | FromVrrp::Committed { .. } => {}
             FromVrrp::Transition(report) => {
                 if report.to != StateName::Active {
                     // A role that was given up is not adopted by the next process.
@@ -146,6 +147,7 @@ impl Daemon {
                 self.fill(id, |asked| asked.proxy = Some(part));
             }
             FromProxy::Log(line) => self.print(Role::Proxy, line),
+            FromProxy::Prepared { .. } | FromProxy::Committed { .. } => {}
             FromProxy::Drained => {}
         }
     }

@@ -86,6 +86,7 @@ impl Daemon {
             yaml: self.setup.yaml.clone(),
             node: self.setup.config.node.clone(),
             adopt: self.active.clone(),
+            overrides: self.setup.overrides.clone(),
         });
         child.offer(&ToVrrp::Beat);
         for entry in entries(&self.setup.config) {
@@ -125,6 +126,7 @@ impl Daemon {
             node: self.setup.config.node.clone(),
             threads: self.threads,
             health: self.health.values().cloned().collect(),
+            overrides: self.setup.overrides.clone(),
         });
         Ok(())
     }

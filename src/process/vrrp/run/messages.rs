@@ -66,7 +66,20 @@ impl<S: Supervisor> Process<S> {
     ) -> Result<(), Error> {
         match message {
             ToVrrp::KeptSockets(keys) => self.kept.extend(keys.into_iter().zip(descriptors)),
-            ToVrrp::Configure { yaml, node, adopt } => self.configure(&yaml, &node, adopt)?,
+            ToVrrp::Configure {
+                yaml,
+                node,
+                adopt,
+                overrides: _,
+            } => self.configure(&yaml, &node, adopt)?,
+            ToVrrp::Prepare { generation, .. } => {
+                let refused = Some("this process does not reload yet".to_owned());
+                self.outbox.push(FromVrrp::Prepared {
+                    generation,
+                    refused,
+                });
+            }
+            ToVrrp::Commit { .. } | ToVrrp::Forget { .. } => {}
             ToVrrp::Fitness { entry, fitness } => self.set_fitness(entry, &fitness),
             ToVrrp::ReportStatus { id } => {
                 let routers = self.describe();

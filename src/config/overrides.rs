@@ -1,0 +1,85 @@
+//! What operators have changed by command: a layer over the configuration that every process lays
+//! on the same text in the same way.
+//!
+//! What it speaks of may be gone from the text; then it says nothing. Pure.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackendConfig, BackendMode, Config};
+use crate::model::Priority;
+
+/// All changes by command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overrides {
+    /// By pool and backend.
+    #[serde(default)]
+    pub backends: BTreeMap<String, BTreeMap<String, BackendOverride>>,
+    /// The base priority of an entry of `virtual_routers`, 1 to 254.
+    #[serde(default)]
+    pub priorities: BTreeMap<String, u8>,
+}
+
+/// What was changed of one backend; what is `None` is as in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendOverride {
+    /// Whether it gets requests and probes.
+    #[serde(default)]
+    pub mode: Option<BackendMode>,
+    /// Its share of the requests, 1 to 256.
+    #[serde(default)]
+    pub weight: Option<u16>,
+    /// It was added by command, and listens there; a backend of the file by this name goes before.
+    #[serde(default)]
+    pub added: Option<SocketAddr>,
+    /// It was removed by command.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+impl Overrides {
+    /// Lays all changes on a configuration. Those of what it does not have are left out, and so is
+    /// the removal of the last backend of a pool.
+    pub fn apply(&self, config: &mut Config) {
+        for pool in &mut config.pools {
+            let Some(changes) = self.backends.get(&pool.name) else {
+                continue;
+            };
+            for (name, change) in changes {
+                let there = pool.backends.iter().any(|backend| backend.name == *name);
+                if let Some(address) = change.added.filter(|_| !there) {
+                    pool.backends.push(BackendConfig {
+                        name: name.clone(),
+                        address,
+                        weight: 1,
+                        requests: None,
+                        mode: BackendMode::Up,
+                    });
+                }
+            }
+            let removed = |backend: &BackendConfig| {
+                let change = changes.get(&backend.name);
+                change.is_some_and(|change| change.removed)
+            };
+            if !pool.backends.iter().all(removed) {
+                pool.backends.retain(|backend| !removed(backend));
+            }
+            for backend in &mut pool.backends {
+                let change = changes.get(&backend.name).copied().unwrap_or_default();
+                backend.mode = change.mode.unwrap_or(backend.mode);
+                backend.weight = change.weight.unwrap_or(backend.weight);
+            }
+        }
+        for router in &mut config.virtual_routers {
+            let base = self.priorities.get(&router.name.entry);
+            if let Some(base) = base.and_then(|base| Priority::new(*base)) {
+                router.rank = router.rank.with_base(base);
+                router.priority = router.rank.base();
+            }
+        }
+    }
+}
