@@ -5,6 +5,7 @@
 //! complain well. Pure: no file is opened here. Every process parses the same bytes for itself.
 
 pub mod check;
+pub mod diff;
 pub mod file;
 mod keepalived;
 pub mod overrides;
