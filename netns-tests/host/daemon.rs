@@ -64,7 +64,13 @@ impl Daemon {
             daemon.send(ToVrrp::KeptSockets(keys), descriptors);
         }
         let (yaml, node) = (priority.to_string(), String::new());
-        daemon.say(ToVrrp::Configure { yaml, node, adopt });
+        let overrides = Default::default();
+        daemon.say(ToVrrp::Configure {
+            yaml,
+            node,
+            adopt,
+            overrides,
+        });
         let fitness = Fitness::Ready(Priority::new(priority).unwrap());
         daemon.say(ToVrrp::Fitness {
             entry: "web".into(),

@@ -11,24 +11,9 @@ mod proxy;
 mod routers;
 mod words;
 
-use std::fmt;
+pub use words::Step;
 
 use super::Config;
-
-/// One thing that changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// What it concerns, as `router web`.
-    pub subject: String,
-    /// What becomes of it, as `priority 150 to 120`.
-    pub change: String,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.change)
-    }
-}
 
 /// What cannot change while the daemon runs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

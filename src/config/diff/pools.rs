@@ -1,7 +1,6 @@
 //! What changes of pools and their backends.
 
-use super::Step;
-use super::words::{Words, by_name};
+use super::words::{Step, Words, by_name};
 use crate::config::{
     BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
 };

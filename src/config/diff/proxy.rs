@@ -1,7 +1,6 @@
 //! What changes of listeners, of the proxy as a whole and of the access log.
 
-use super::Step;
-use super::words::{Words, by_name};
+use super::words::{Step, Words, by_name};
 use crate::config::{
     AccessLogConfig, ForwardingConfig, ListenerConfig, ListenerLimits, ListenerTimeouts,
     ProxyConfig,

@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Step;
-use super::words::{Words, by_name};
+use super::words::{Step, Words, by_name};
 use crate::config::{
     Config, GatewayConfig, Preempt, ProcessConfig, TrackConfig, TrackScriptConfig,
     VirtualRouterConfig,

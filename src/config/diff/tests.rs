@@ -1,3 +1,5 @@
+//! Every change and its words.
+
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use super::*;
@@ -27,91 +29,97 @@ fn changes(from: &str, to: &str) -> Vec<String> {
     steps.iter().map(ToString::to_string).collect()
 }
 
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
 #[test]
 fn every_change_has_its_words() {
-    let table: &[(&str, &str, &[&str])] = &[
-        ("lb1: 150", "lb1: 120", &["router web: priority 150 to 120"]),
-        (
-            "lb2: 100",
-            "lb2: 90",
-            &["router web: priority of lb2 100 to 90"],
-        ),
-        (
-            "vrid: 51",
-            "vrid: 52",
-            &["router web: added", "router web: removed"],
-        ),
-        (
-            "192.0.2.100/24",
-            "192.0.2.101/24",
-            &[
-                "router web/ipv4: address 192.0.2.101/24 added",
-                "router web/ipv4: address 192.0.2.100/24 removed",
-                "listener http: address 192.0.2.101:80 added",
-                "listener http: address 192.0.2.100:80 removed",
-            ],
-        ),
-        (
-            "    vrid: 51\n",
-            "    vrid: 51\n    advertisement_interval: 100ms\n    lease: 3s\n    preempt: false\n",
-            &[
-                "router web: advertisement_interval 1s to 100ms",
-                "router web: preempt true to false",
-                "router web: lease 2s to 3s",
-            ],
-        ),
-        (
-            "    vrid: 51\n",
-            "    vrid: 51\n    track: [{interface: eth1, on_failure: {lower_by: 60}}]\n",
-            &["router web: tracking of interface eth1 added"],
-        ),
-        (
-            "pool: api}",
-            "pool: api, timeouts: {idle: 5s}, limits: {connections: 7}}",
-            &[
-                "listener http: timeout idle 60s to 5s",
-                "listener http: limit connections any to 7",
-            ],
-        ),
-        (
-            "b2: \"10.0.0.2:80\"",
-            "b2: {address: \"10.0.0.2:80\", weight: 3}, b3: \"10.0.0.3:80\"",
-            &[
-                "pool api: backend b2 weight 1 to 3",
-                "pool api: backend b3 added",
-            ],
-        ),
-        (
-            ", b2: \"10.0.0.2:80\"",
-            "",
-            &["pool api: backend b2 removed"],
-        ),
-        (
-            "b1: \"10.0.0.1:80\", b2: \"10.0.0.2:80\"",
-            "b2: \"10.0.0.2:80\", b1: \"10.0.0.1:80\"",
-            &["pool api: order of backends changed"],
-        ),
-        ("{tcp: {}}", "none", &["pool api: health check removed"]),
-        (
-            "pools:\n",
-            "proxy: {threads: 3, timeouts: {drain: 9s}}\naccess_log: {to: stdout}\npools:\n",
-            &[
-                "proxy: threads one a core to 3",
-                "proxy: timeout drain 5s to 9s",
-                "access log: added",
-            ],
-        ),
-        (
-            "listeners:\n  http: {virtual_router: web, port: 80, pool: api}\n",
-            "listeners:\n  other: {bind: [\"127.0.0.1:81\"], pool: api}\n",
-            &["listener other: added", "listener http: closed"],
-        ),
-        ("listeners:\n", "listeners:\n", &[]),
-    ];
-    for (from, to, hoped) in table {
+    for (from, to, hoped) in ROUTERS.iter().chain(OTHERS) {
         assert_eq!(changes(from, to), *hoped, "{from} to {to}");
     }
 }
+
+const ROUTERS: &[Row] = &[
+    ("lb1: 150", "lb1: 120", &["router web: priority 150 to 120"]),
+    (
+        "lb2: 100",
+        "lb2: 90",
+        &["router web: priority of lb2 100 to 90"],
+    ),
+    (
+        "vrid: 51",
+        "vrid: 52",
+        &["router web: added", "router web: removed"],
+    ),
+    (
+        "192.0.2.100/24",
+        "192.0.2.101/24",
+        &[
+            "router web/ipv4: address 192.0.2.101/24 added",
+            "router web/ipv4: address 192.0.2.100/24 removed",
+            "listener http: address 192.0.2.101:80 added",
+            "listener http: address 192.0.2.100:80 removed",
+        ],
+    ),
+    (
+        "    vrid: 51\n",
+        "    vrid: 51\n    advertisement_interval: 100ms\n    lease: 3s\n    preempt: false\n",
+        &[
+            "router web: advertisement_interval 1s to 100ms",
+            "router web: preempt true to false",
+            "router web: lease 2s to 3s",
+        ],
+    ),
+    (
+        "    vrid: 51\n",
+        "    vrid: 51\n    track: [{interface: eth1, on_failure: {lower_by: 60}}]\n",
+        &["router web: tracking of interface eth1 added"],
+    ),
+];
+
+const OTHERS: &[Row] = &[
+    (
+        "pool: api}",
+        "pool: api, timeouts: {idle: 5s}, limits: {connections: 7}}",
+        &[
+            "listener http: timeout idle 60s to 5s",
+            "listener http: limit connections any to 7",
+        ],
+    ),
+    (
+        "b2: \"10.0.0.2:80\"",
+        "b2: {address: \"10.0.0.2:80\", weight: 3}, b3: \"10.0.0.3:80\"",
+        &[
+            "pool api: backend b2 weight 1 to 3",
+            "pool api: backend b3 added",
+        ],
+    ),
+    (
+        ", b2: \"10.0.0.2:80\"",
+        "",
+        &["pool api: backend b2 removed"],
+    ),
+    (
+        "b1: \"10.0.0.1:80\", b2: \"10.0.0.2:80\"",
+        "b2: \"10.0.0.2:80\", b1: \"10.0.0.1:80\"",
+        &["pool api: order of backends changed"],
+    ),
+    ("{tcp: {}}", "none", &["pool api: health check removed"]),
+    (
+        "pools:\n",
+        "proxy: {threads: 3, timeouts: {drain: 9s}}\naccess_log: {to: stdout}\npools:\n",
+        &[
+            "proxy: threads one a core to 3",
+            "proxy: timeout drain 5s to 9s",
+            "access log: added",
+        ],
+    ),
+    (
+        "listeners:\n  http: {virtual_router: web, port: 80, pool: api}\n",
+        "listeners:\n  other: {bind: [\"127.0.0.1:81\"], pool: api}\n",
+        &["listener other: added", "listener http: closed"],
+    ),
+    ("listeners:\n", "listeners:\n", &[]),
+];
 
 #[test]
 fn a_new_name_is_not_another_virtual_router() {

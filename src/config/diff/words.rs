@@ -1,9 +1,22 @@
 //! The words for what has changed between two values of one kind.
 
-use std::fmt::{Debug, Display};
+use std::fmt::{self, Debug, Display};
 use std::time::Duration;
 
-use super::Step;
+/// One thing that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it concerns, as `router web`.
+    pub subject: String,
+    /// What becomes of it, as `priority 150 to 120`.
+    pub change: String,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.change)
+    }
+}
 
 /// The changes of one subject, as they are found.
 pub(super) struct Words {

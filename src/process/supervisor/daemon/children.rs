@@ -33,7 +33,11 @@ impl Daemon {
             }
             FromVrrp::Lacking(what) => self.note_lacking(Role::Vrrp, what),
             FromVrrp::Ready => self.vrrp_ready = true,
-            FromVrrp::Prepared { .. } | FromVrrp::Committed { .. } => {}
+            FromVrrp::Prepared {
+                generation,
+                refused,
+            } => self.handle_prepared(Role::Vrrp, generation, refused),
+            FromVrrp::Committed { generation } => self.handle_committed(Role::Vrrp, generation),
             FromVrrp::Transition(report) => {
                 if report.to != StateName::Active {
                     // A role that was given up is not adopted by the next process.
@@ -84,6 +88,7 @@ impl Daemon {
 
     fn vrrp_ended(&mut self, pid: Option<u32>, ended: &str) {
         self.vrrp_ready = false;
+        self.handle_end_during_reload(Role::Vrrp);
         if self.lifecycle.phase() == Phase::Running {
             let child = Role::Vrrp.profile().name;
             tracing::error!(child, pid, %ended, "process died, restarting it");
@@ -147,7 +152,11 @@ impl Daemon {
                 self.fill(id, |asked| asked.proxy = Some(part));
             }
             FromProxy::Log(line) => self.print(Role::Proxy, line),
-            FromProxy::Prepared { .. } | FromProxy::Committed { .. } => {}
+            FromProxy::Prepared {
+                generation,
+                refused,
+            } => self.handle_prepared(Role::Proxy, generation, refused),
+            FromProxy::Committed { generation } => self.handle_committed(Role::Proxy, generation),
             FromProxy::Drained => {}
         }
     }
@@ -161,6 +170,7 @@ impl Daemon {
 
     fn proxy_ended(&mut self, pid: Option<u32>, ended: &str) {
         self.proxy_ready = false;
+        self.handle_end_during_reload(Role::Proxy);
         let child = Role::Proxy.profile().name;
         match self.lifecycle.phase() {
             Phase::Running => {
