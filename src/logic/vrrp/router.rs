@@ -300,6 +300,11 @@ impl VirtualRouter {
         self.actions.pop_front()
     }
 
+    /// Returns whether `poll_action` has something.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// Returns when `handle_timeout` is due, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let renew_at = self.holding.renew_at();

@@ -6,6 +6,7 @@
 //! which drives it, next.
 
 mod announcing;
+mod change;
 mod heard;
 
 use std::io;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use self::announcing::Announcing;
+pub use self::change::{Identity, Standing, identity};
 use self::heard::LOG_INTERVAL;
 pub use self::heard::{HeardPeer, Rejections, show_mac};
 use super::host::{Answer, Command, RouterLink, What};
@@ -26,10 +28,10 @@ use super::routers::RouterId;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{
-    Advertisement, ChecksumForm, Envelope, Failure, LinkState, Parameters, Rejection, State,
-    VirtualRouter, packet, packet_v2,
+    Advertisement, ChecksumForm, Envelope, Failure, LinkState, Rejection, State, VirtualRouter,
+    packet, packet_v2,
 };
-use crate::model::{Family, Priority, Version};
+use crate::model::{Family, Version};
 
 /// A virtual router at its place.
 pub struct RouterRuntime {
@@ -57,8 +59,10 @@ pub struct RouterRuntime {
     /// Advertisements that the kernel did not take.
     pub send_failures: u64,
     refusal_logged_at: Option<Instant>,
-    /// The other virtual routers of its group.
-    pub sync_group: Vec<RouterId>,
+    /// All virtual routers of its group; none, where it moves alone.
+    pub sync_group: Arc<[RouterId]>,
+    /// Whether the configuration has it.
+    pub standing: Standing,
     /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
     pub outlet: Option<VrrpSocket>,
     announcing: Option<Announcing>,
@@ -76,30 +80,11 @@ impl RouterRuntime {
     pub fn new(
         id: RouterId,
         config: VirtualRouterConfig,
-        sync_group: Vec<RouterId>,
+        sync_group: Arc<[RouterId]>,
         now: Instant,
     ) -> Self {
-        let parameters = Parameters {
-            vrid: config.vrid,
-            version: config.version,
-            priority: config.rank.well(),
-            ill_max: config.rank.ill_max(),
-            addresses: config
-                .addresses
-                .iter()
-                .map(|virtual_| virtual_.address)
-                .collect(),
-            advertisement_interval: config.advertisement_interval,
-            preempt: config.preempt,
-            lease: config.lease,
-            down_multiplier: config.down_multiplier,
-            announcements: config.announcements,
-            impaired: config.rank.ill().unwrap_or(Priority::OWNER),
-            link: config.link,
-            in_sync_group: !sync_group.is_empty(),
-        };
         Self {
-            machine: VirtualRouter::new(parameters),
+            machine: VirtualRouter::new(change::parameters(&config, !sync_group.is_empty())),
             link: RouterLink {
                 ifindex: None,
                 outlet: None,
@@ -119,6 +104,7 @@ impl RouterRuntime {
             send_failures: 0,
             refusal_logged_at: None,
             sync_group,
+            standing: Standing::Configured,
             outlet: None,
             announcing: None,
             id,

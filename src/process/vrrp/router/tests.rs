@@ -1,8 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::logic::vrrp::Preempt;
-use crate::model::{RouterName, VirtualAddress, Vrid};
+use crate::model::{AdverInterval, Priority, RouterName, VirtualAddress, Vrid};
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -41,7 +43,7 @@ fn runtime(now: Instant) -> RouterRuntime {
         link: crate::logic::vrrp::LinkRules::default(),
     };
     let id = crate::process::vrrp::routers::Routers::first(vec![()]).ids()[0];
-    RouterRuntime::new(id, config, Vec::new(), now)
+    RouterRuntime::new(id, config, Arc::default(), now)
 }
 
 #[test]
