@@ -242,6 +242,16 @@ impl Daemon {
 
     /// Tells the vrrp process what has changed in the fitness of its virtual routers.
     pub(super) fn spread_verdicts(&mut self) {
+        for (entry, fitness) in self.take_verdicts() {
+            if let Some(child) = &mut self.vrrp {
+                child.send(&ToVrrp::Fitness { entry, fitness });
+            }
+        }
+    }
+
+    /// Takes the verdicts of tracking over; returns what has changed in the fitness of entries.
+    pub(super) fn take_verdicts(&mut self) -> Vec<(String, Fitness)> {
+        let mut all = Vec::new();
         while let Some((entry, verdict)) = self.tracker.poll_change() {
             let fitness = verdict.fitness;
             let before = self.fitness.insert(entry.clone(), fitness.clone());
@@ -251,10 +261,11 @@ impl Daemon {
                 let (cause, fitness) = (verdict.reason, &fitness);
                 tracing::info!(entry, %fitness, cause, "fitness changed");
             }
-            if let Some(child) = self.vrrp.as_mut().filter(|_| changed) {
-                child.send(&ToVrrp::Fitness { entry, fitness });
+            if changed {
+                all.push((entry, fitness));
             }
         }
+        all
     }
 
     /// Tells the service manager once that every child serves.

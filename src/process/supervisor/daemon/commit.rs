@@ -169,7 +169,8 @@ impl Daemon {
         if self.proxy.is_none() && !config.listeners.is_empty() {
             self.proxy = Some(Child::new(Role::Proxy, proxy, now));
         }
-        self.spread_verdicts();
+        // Not by themselves: an Active whose priority is lowered by the file is none that is ill.
+        self.take_verdicts();
         let generation = self.reloads.number;
         let fitness = self.fitness.clone();
         if let Some(child) = &mut self.vrrp {
