@@ -50,7 +50,7 @@ fn demo_keeps_its_bounds_and_says_so_in_json() {
     assert!(output.status.success(), "{text}");
     assert_eq!(document["kept"], true);
     let events = document["events"].as_array().unwrap();
-    let hoped = if Pair::runs_scripts() { 14 } else { 12 };
+    let hoped = if Pair::runs_scripts() { 15 } else { 13 };
     assert_eq!(events.len(), hoped, "{text}");
     for event in events {
         let kinds = event["visitors"]["kinds"].as_array().unwrap();

@@ -164,7 +164,8 @@ fn print(interval: Duration, rounds: usize, outcomes: &Outcomes) {
 fn name(index: usize, event: Event) -> String {
     match event {
         Event::Return => format!("  back after {}", SCRIPT[index - 1]),
-        Event::KillVrrp
+        Event::Reload
+        | Event::KillVrrp
         | Event::FreezeVrrp
         | Event::KillProxy
         | Event::FreezeProxy

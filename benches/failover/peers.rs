@@ -108,6 +108,7 @@ impl Peers {
         }
         let mut address_gone_ms = None;
         match event {
+            Event::Reload => self.reload_often()?,
             Event::KillVrrp => self.hit_vrrp(Signal::SIGKILL)?,
             Event::FreezeVrrp => self.hit_vrrp(Signal::SIGSTOP)?,
             Event::KillProxy => process::send(self.haproxy_pid()?, Signal::SIGKILL)?,
@@ -161,9 +162,11 @@ impl Peers {
     /// Watches until the event has had its consequences, or the window is over.
     fn watch(&self, event: Event) {
         let (node, window) = match event {
-            Event::KillVrrp | Event::FreezeVrrp | Event::KillProxy | Event::FreezeProxy => {
-                (None, self.interval * 5 + Duration::from_secs(3))
-            }
+            Event::Reload
+            | Event::KillVrrp
+            | Event::FreezeVrrp
+            | Event::KillProxy
+            | Event::FreezeProxy => (None, self.interval * 5 + Duration::from_secs(3)),
             Event::LoseBackends
             | Event::FailScript
             | Event::StopGracefully
@@ -184,7 +187,7 @@ impl Peers {
         match event {
             Event::FreezeVrrp => self.hit_vrrp(Signal::SIGCONT)?,
             Event::FreezeProxy => process::send(self.haproxy_pid()?, Signal::SIGCONT)?,
-            Event::KillVrrp | Event::KillProxy | Event::Return => {}
+            Event::Reload | Event::KillVrrp | Event::KillProxy | Event::Return => {}
             Event::StopGracefully => {
                 // It lingers for a second after it let go.
                 if let Some(keepalived) = &mut self.nodes[0].keepalived {
@@ -246,10 +249,31 @@ impl Peers {
             .map_or(Ok(()), |vrrp| process::send(*vrrp, signal))
     }
 
-    fn haproxy_pid(&self) -> Result<u32, LabError> {
+    /// Has both programs read their configuration again, as often as ours does.
+    fn reload_often(&mut self) -> Result<(), LabError> {
+        for _ in 0..10 {
+            process::send(self.haproxy_master()?, Signal::SIGUSR2)?;
+            if let Some(keepalived) = &mut self.nodes[0].keepalived {
+                keepalived.signal(Signal::SIGHUP)?;
+            }
+            thread::sleep(Duration::from_millis(300));
+        }
+        Ok(())
+    }
+
+    fn haproxy_master(&self) -> Result<u32, LabError> {
         let path = self.nodes[0].scratch.path().join("haproxy.pid");
         let text = fs::read_to_string(path).map_err(LabError::system("read HAProxy's pid"))?;
         Ok(text.trim().parse().unwrap_or(0))
+    }
+
+    /// Returns the process that serves: the youngest child of the master.
+    fn haproxy_pid(&self) -> Result<u32, LabError> {
+        let master = self.haproxy_master()?;
+        let path = format!("/proc/{master}/task/{master}/children");
+        let text = fs::read_to_string(path).map_err(LabError::system("read HAProxy's children"))?;
+        let youngest = text.split_whitespace().next_back();
+        Ok(youngest.and_then(|pid| pid.parse().ok()).unwrap_or(0))
     }
 
     fn start_haproxy(&mut self, index: usize) -> Result<(), LabError> {
@@ -258,10 +282,12 @@ impl Peers {
         host.set_sysctl("net/ipv4/ip_nonlocal_bind", "1")?;
         let directory = machine.scratch.path();
         let config = directory.join("haproxy.cfg");
-        fs::write(&config, HAPROXY).map_err(LabError::system("write haproxy.cfg"))?;
+        let socket = directory.join("haproxy.sock");
+        let text = HAPROXY.replace("SOCKET", &socket.display().to_string());
+        fs::write(&config, text).map_err(LabError::system("write haproxy.cfg"))?;
         // The service manager: started again 100 ms after its death.
         let script = format!(
-            "while :; do {} -db -f {} & echo $! > {}; wait $!; sleep 0.1; done",
+            "while :; do {} -W -db -f {} & echo $! > {}; wait $!; sleep 0.1; done",
             program("haproxy").display(),
             config.display(),
             directory.join("haproxy.pid").display()
@@ -328,6 +354,7 @@ vrrp_instance web {{
 const HAPROXY: &str = "\
 global
   maxconn 4000
+  stats socket SOCKET mode 600 level admin expose-fd listeners
 defaults
   mode http
   timeout connect 1s

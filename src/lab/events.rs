@@ -15,6 +15,8 @@ use super::visitors::Visits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
+    /// Its configuration changes ten times while it serves; in the end it is what it was.
+    Reload,
     /// SIGKILL to its vrrp process.
     KillVrrp,
     /// SIGSTOP to its vrrp process.
@@ -108,7 +110,7 @@ impl Event {
         let slow = interval >= Duration::from_secs(1);
         let ms = Duration::from_millis;
         let (failed_max, gap_max, moves) = match self {
-            Self::KillVrrp => (Some(0), None, Moves::Never),
+            Self::Reload | Self::KillVrrp => (Some(0), None, Moves::Never),
             // Three short intervals are over before its silence is noticed.
             Self::FreezeVrrp if slow => (Some(0), None, Moves::Never),
             Self::FreezeVrrp => (Some(1), None, Moves::Either),
@@ -131,7 +133,7 @@ impl Event {
             }
         };
         let kept = match self {
-            Self::KillVrrp => Kept::Unharmed,
+            Self::Reload | Self::KillVrrp => Kept::Unharmed,
             Self::FreezeVrrp if slow => Kept::Unharmed,
             // There and back.
             Self::FreezeVrrp => Kept::Cut { times: 2 },
@@ -153,6 +155,7 @@ impl Event {
     /// Returns a name for people.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Reload => "reload with changes",
             Self::KillVrrp => "vrrp process killed",
             Self::FreezeVrrp => "vrrp process frozen",
             Self::KillProxy => "proxy killed",
@@ -267,7 +270,8 @@ impl Kept {
 }
 
 /// Every event, in an order in which each that takes something from lb1 is followed by its return.
-pub const SCRIPT: [Event; 12] = [
+pub const SCRIPT: [Event; 13] = [
+    Event::Reload,
     Event::KillVrrp,
     Event::FreezeVrrp,
     Event::KillProxy,

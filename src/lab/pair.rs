@@ -155,6 +155,7 @@ impl Pair {
         self.visitors()?.begin()?;
         let mut address_gone_ms = None;
         match event {
+            Event::Reload => self.reload_with_changes()?,
             Event::KillVrrp => self.signal(VRRP, Signal::SIGKILL)?,
             Event::FreezeVrrp => self.signal(VRRP, Signal::SIGSTOP)?,
             Event::KillProxy => self.signal(PROXY, Signal::SIGKILL)?,
@@ -218,8 +219,26 @@ impl Pair {
         Ok(())
     }
 
-    fn start_node(&mut self, index: usize) -> Result<(), LabError> {
-        let name = HOSTS[index].0;
+    /// Changes the configuration of the Active node and changes it back, over and over.
+    fn reload_with_changes(&mut self) -> Result<(), LabError> {
+        let own = self.configuration_of(0);
+        let changed = changed(&own);
+        let node = self.active_node()?;
+        for round in 0..RELOADS {
+            let generation = node.status().map(|status| status.configuration.generation);
+            node.reload(if round % 2 == 0 { &changed } else { &own })?;
+            let next = generation.unwrap_or_default() + 1;
+            let what = format!("generation {next} of the configuration");
+            node.wait_for(&what, END_TIMEOUT, |status| {
+                status.configuration.generation == next
+            })?;
+            thread::sleep(BETWEEN_RELOADS);
+        }
+        Ok(())
+    }
+
+    /// Returns the configuration that a node starts with.
+    fn configuration_of(&self, index: usize) -> String {
         let mut yaml = configuration(self.settings.interval);
         // Of lb1 alone: what fails on both moves nothing.
         if Self::runs_scripts() && index == 0 {
@@ -230,6 +249,11 @@ impl Pair {
             ));
             yaml = yaml.replace("listeners:", "    track: [{script: uplink}]\nlisteners:");
         }
+        yaml
+    }
+
+    fn start_node(&mut self, index: usize) -> Result<(), LabError> {
+        let (name, yaml) = (HOSTS[index].0, self.configuration_of(index));
         let host = Arc::clone(self.lab.host(name)?);
         self.nodes[index] = Some(Node::start(&host, &yaml, name, &self.settings.binary)?);
         Ok(())
@@ -303,7 +327,11 @@ impl Pair {
     fn wait_for_end(&mut self, event: Event) -> Result<(), LabError> {
         let within = self.settings.interval * 6 + END_TIMEOUT;
         match event {
-            Event::KillVrrp | Event::FreezeVrrp | Event::KillProxy | Event::FreezeProxy => {
+            Event::Reload
+            | Event::KillVrrp
+            | Event::FreezeVrrp
+            | Event::KillProxy
+            | Event::FreezeProxy => {
                 // Longer than any takeover would take, so that one would be seen.
                 thread::sleep(self.settings.interval * 5 + Duration::from_secs(1));
                 self.settle()
@@ -368,6 +396,30 @@ pools:
     )
 }
 
+/// Returns another configuration than this one of a node: with one more virtual router, virtual
+/// address, listener and pool, other weights, limits and timeouts.
+fn changed(yaml: &str) -> String {
+    yaml.replace(
+        "virtual_routers:\n",
+        "virtual_routers:\n  more:\n    interface: eth0\n    vrid: 52\n    addresses: [10.77.0.102/24]\n",
+    )
+    .replace("\"fd77::100/64\"]", "\"fd77::100/64\", 10.77.0.101/24]")
+    .replace("{lb1: 150, lb2: 100}", "{lb1: 160, lb2: 100}")
+    .replace(
+        "pool: webfarm}\n",
+        "pool: webfarm, timeouts: {keep_alive: 50s}, limits: {connections: 9000}}\n  \
+         more: {virtual_router: more, port: 81, pool: more}\n",
+    )
+    .replace(
+        "web2: \"10.77.0.12:80\"}",
+        "web2: {address: \"10.77.0.12:80\", weight: 3, requests: 5000}}",
+    )
+    .replace(
+        "pools:\n",
+        "pools:\n  more: {backends: {web1: \"10.77.0.11:80\"}}\n",
+    )
+}
+
 /// Returns whether a host has the virtual address, asked by binding to it.
 ///
 /// # Errors
@@ -399,6 +451,10 @@ pub fn own_binary() -> &'static Path {
     Path::new("/proc/self/exe")
 }
 
+/// How often the configuration changes where it does.
+const RELOADS: u32 = 10;
+/// After one change, before the next.
+const BETWEEN_RELOADS: Duration = Duration::from_millis(100);
 /// The program of the track script.
 const TEST: &str = "/usr/bin/test";
 /// The hosts and the last byte of their addresses.
