@@ -6,10 +6,10 @@
 mod adoption;
 mod anomalies;
 mod link;
+mod reload;
 mod stopped;
 mod strangers;
 mod unsent;
-mod update;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
