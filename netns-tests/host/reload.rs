@@ -294,7 +294,7 @@ fn one_change_among_250_routers_is_in_place_at_once_and_delays_nobody() {
         all.iter().all(|router| router.state == "Active")
     });
     std::thread::sleep(Duration::from_secs(1));
-    let listener = Listener::start(&pair.two);
+    let listener = Listener::start(&pair.two, 250);
     let mut took = Vec::new();
     for step in 0..10 {
         std::thread::sleep(Duration::from_millis(150));
@@ -308,6 +308,126 @@ fn one_change_among_250_routers_is_in_place_at_once_and_delays_nobody() {
     assert!(longest < Duration::from_millis(150), "late by {longest:?}");
     let sent: u64 = one.transitions().len() as u64;
     assert_eq!(sent, 500, "each started and became Active, nothing else");
+}
+
+/// Half of many routers go and others come: those that stay are in time.
+#[test]
+fn half_of_250_routers_go_and_others_come_and_nobody_else_is_late() {
+    let pair = Pair::new();
+    let some = |vrids: &mut dyn Iterator<Item = u8>| {
+        let one = |vrid: u8| entry(&format!("r{vrid}"), vrid, &format!("[10.9.0.{vrid}/24]"));
+        "virtual_routers:\n".to_owned() + &vrids.map(one).collect::<String>()
+    };
+    let one = Reloading::start(&pair.one, "lb1", &some(&mut (1..=200)));
+    let all_active = || {
+        let all = one.daemon.status();
+        all.iter().all(|router| router.state == "Active")
+    };
+    wait("all to be Active", all_active);
+    std::thread::sleep(Duration::from_secs(1));
+    let listener = Listener::start(&pair.two, 100);
+    for vrids in [101..=200, 151..=250, 101..=200] {
+        let took = one.reload(&some(&mut (1..=100).chain(vrids)));
+        println!("commit with 50 gone and 50 new: {took:?}");
+        wait("all to be Active", all_active);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let (longest, _) = listener.end();
+    println!("longest gap {longest:?}");
+    assert!(longest < Duration::from_millis(150), "late by {longest:?}");
+}
+
+/// Whatever comes after whatever, the host has in the end what the last file says.
+#[test]
+fn hundred_reloads_at_random_leave_what_the_last_one_says() {
+    let seed = std::env::var("EVENKEEL_SEED").ok();
+    let seed = seed.map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
+    println!("EVENKEEL_SEED={seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let pair = Pair::new();
+    add_lan(&pair.one);
+    let last = web("addresses: [192.0.2.100/24]");
+    let one = Reloading::start(&pair.one, "lb1", &last);
+    let two = Reloading::start(&pair.two, "lb2", &last);
+    one.wait_for("web", "Active");
+    let watched = Watched::new(&pair.one, address(100));
+    for _ in 0..100 {
+        one.reload(&(last.clone() + &at_random(&mut chance)));
+        std::thread::sleep(Duration::from_millis(chance.u64(0..60)));
+    }
+    one.reload(&last);
+    let names = ["192.0.2.100/32 "];
+    wait("the addresses of the last", || {
+        let shown = pair.one.ip(&["-o", "addr", "show"]);
+        let ours = shown
+            .lines()
+            .filter(|line| line.contains("/32 ") || line.contains("/128 "));
+        let ours: Vec<&str> = ours.filter(|line| !line.contains(": lo")).collect();
+        ours.len() == 1 && ours[0].contains(names[0])
+    });
+    wait("no macvlan", || {
+        !pair.one.ip(&["-o", "link", "show"]).contains("ek")
+    });
+    let router = one.router("web");
+    assert_eq!(router.counters["active_transitions"], 1, "untouched");
+    assert_eq!(router.counters["priority_zero_sent"], 0, "untouched");
+    assert_eq!(watched.absences(), 0, "untouched");
+    assert_eq!(two.router("web").counters["active_transitions"], 0);
+    let rules = pair.one.run(|| {
+        let output = std::process::Command::new("nft")
+            .args(["list", "ruleset"])
+            .output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    });
+    assert!(!rules.contains("elements"), "nothing is silent: {rules}");
+}
+
+/// Entries beside `web`, each with what chance gives it.
+fn at_random(chance: &mut fastrand::Rng) -> String {
+    let mut text = String::new();
+    for vrid in 61..=66 {
+        if chance.bool() {
+            continue;
+        }
+        let mut addresses = vec![format!("192.0.2.{}/24", vrid)];
+        if chance.bool() {
+            addresses.push(format!("10.7.{}.{vrid}/24", chance.u8(0..3)));
+        }
+        if chance.bool() {
+            addresses.push(format!("\"2001:db8::{vrid}/64\""));
+        }
+        let (place, group, accept) = (chance.u8(0..5), chance.u8(0..4), chance.u8(0..4));
+        let more = [
+            match place {
+                0 => "virtual_mac: true",
+                1 => "address_interface: lan0",
+                _ => "",
+            },
+            if accept == 0 { "accept: false" } else { "" },
+            if chance.bool() { "lease: 4s" } else { "" },
+            if chance.bool() { "preempt: false" } else { "" },
+            if chance.bool() {
+                "down_multiplier: 5"
+            } else {
+                ""
+            },
+        ];
+        let more: String = more
+            .into_iter()
+            .filter(|line| !line.is_empty())
+            .map(|line| format!("    {line}\n"))
+            .collect();
+        text += &entry(
+            &format!("x{vrid}"),
+            vrid,
+            &format!("[{}]", addresses.join(", ")),
+        );
+        text += &more;
+        if group == 0 && text.contains("  x61:") && vrid != 61 {
+            text += "    synchronize_with: [x61]\n";
+        }
+    }
+    text
 }
 
 /// A loop whose configurations are real ones.
@@ -524,7 +644,8 @@ struct Listener {
 }
 
 impl Listener {
-    fn start(namespace: &Namespace) -> Self {
+    /// Those up to this VRID.
+    fn start(namespace: &Namespace, vrid_max: u8) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
         let thread = namespace.run(move || {
@@ -534,7 +655,7 @@ impl Listener {
                 family: Family::Ipv4,
             };
             let socket = VrrpSocket::open(key).unwrap();
-            std::thread::spawn(move || listen(&socket, &until))
+            std::thread::spawn(move || listen(&socket, vrid_max, &until))
         });
         Self { stop, thread }
     }
@@ -546,7 +667,7 @@ impl Listener {
     }
 }
 
-fn listen(socket: &VrrpSocket, until: &AtomicBool) -> (Duration, Duration) {
+fn listen(socket: &VrrpSocket, vrid_max: u8, until: &AtomicBool) -> (Duration, Duration) {
     let mut buf = vec![0; RECEIVE_BYTES];
     let mut last: BTreeMap<u8, Instant> = BTreeMap::new();
     let (mut longest, mut shortest) = (Duration::ZERO, Duration::MAX);
@@ -554,7 +675,9 @@ fn listen(socket: &VrrpSocket, until: &AtomicBool) -> (Duration, Duration) {
         match socket.receive(&mut buf).unwrap() {
             Some(Packet::Message { message, .. }) => {
                 let now = Instant::now();
-                if let Some(before) = last.insert(message[1], now) {
+                if let Some(before) = last.insert(message[1], now)
+                    && message[1] <= vrid_max
+                {
                     longest = longest.max(now - before);
                     shortest = shortest.min(now - before);
                 }

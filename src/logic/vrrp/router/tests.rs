@@ -631,6 +631,14 @@ fn advertisement(priority: u8, addresses: Vec<IpAddr>) -> Advertisement {
     }
 }
 
+fn priority(number: u8) -> Priority {
+    Priority::from_wire(number)
+}
+
+fn interval(centiseconds: u16) -> AdverInterval {
+    AdverInterval::from_centiseconds(centiseconds).expect("in range")
+}
+
 fn parameters() -> Parameters {
     Parameters {
         vrid: Vrid::new(51).expect("not 0"),

@@ -94,8 +94,8 @@ pub(super) struct Ready {
     pub(super) sockets: Vec<VrrpSocket>,
 }
 
-/// Reads a configuration, and opens the sockets that are not open yet. That an interface is missing,
-/// or has no such family, is no obstacle at a start either; a shortage of ours is one.
+/// Reads a configuration, and opens the sockets that are not open yet. That an interface is missing
+/// or has no such family is no obstacle at a start either; a shortage of ours is one.
 fn make_ready(
     read_config: ReadConfig,
     text: &Text,
