@@ -10,6 +10,7 @@
 mod daemon;
 mod links;
 mod namespace;
+mod reload;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use evenkeel::ipc::control::RouterStatus;
 use evenkeel::ipc::message::{ActiveRole, FromVrrp, Overrides, SocketKey, ToVrrp};
 use evenkeel::model::{Family, Fitness, Priority};
-use evenkeel::process::vrrp::run::{Error, serve};
+use evenkeel::process::vrrp::run::{Error, ReadConfig, serve};
 use evenkeel::process::vrrp::{Received, Sent, Supervisor};
 
 use super::namespace::Namespace;
@@ -37,29 +37,7 @@ impl Daemon {
         kept: Option<(Vec<SocketKey>, Vec<OwnedFd>)>,
         adopt: Vec<ActiveRole>,
     ) -> Self {
-        let (to, inbox) = sync_channel(MESSAGES_MAX);
-        let (outbox, said) = sync_channel(MESSAGES_MAX);
-        let (wake, woken) = UnixStream::pair().unwrap();
-        woken.set_nonblocking(true).unwrap();
-        let (freeze, freezing) = sync_channel(1);
-        let supervisor = Queue {
-            inbox,
-            outbox,
-            woken,
-            freezing,
-        };
-        let thread =
-            namespace.run(move || std::thread::spawn(move || serve(supervisor, read_config)));
-        let heard = std::cell::RefCell::default();
-        let daemon = Self {
-            to,
-            wake,
-            said,
-            heard,
-            freeze,
-            thaw: None,
-            thread,
-        };
+        let daemon = Self::idle(namespace, read_config);
         if let Some((keys, descriptors)) = kept {
             daemon.send(ToVrrp::KeptSockets(keys), descriptors);
         }
@@ -77,6 +55,33 @@ impl Daemon {
             fitness,
         });
         daemon
+    }
+
+    /// Starts the loop, without a configuration.
+    pub(super) fn idle(namespace: &Namespace, read_config: ReadConfig) -> Self {
+        let (to, inbox) = sync_channel(MESSAGES_MAX);
+        let (outbox, said) = sync_channel(MESSAGES_MAX);
+        let (wake, woken) = UnixStream::pair().unwrap();
+        woken.set_nonblocking(true).unwrap();
+        let (freeze, freezing) = sync_channel(1);
+        let supervisor = Queue {
+            inbox,
+            outbox,
+            woken,
+            freezing,
+        };
+        let thread =
+            namespace.run(move || std::thread::spawn(move || serve(supervisor, read_config)));
+        let heard = std::cell::RefCell::default();
+        Self {
+            to,
+            wake,
+            said,
+            heard,
+            freeze,
+            thaw: None,
+            thread,
+        }
     }
 
     pub(super) fn say(&self, message: ToVrrp) {
@@ -122,6 +127,16 @@ impl Daemon {
         wait("a beat", || self.roles().len() == roles);
     }
 
+    /// Every message of a kind, so far.
+    pub(super) fn heard<T>(&self, of_kind: impl Fn(&FromVrrp) -> Option<T>) -> Vec<T> {
+        self.listen();
+        let heard = self.heard.borrow();
+        heard
+            .iter()
+            .filter_map(|(message, _)| of_kind(message))
+            .collect()
+    }
+
     /// The roles of the last beat.
     pub(super) fn roles(&self) -> Vec<ActiveRole> {
         self.listen();
@@ -147,6 +162,14 @@ impl Daemon {
             Some((keys.clone(), std::mem::take(descriptors)))
         });
         kept.next().expect("sockets were sent")
+    }
+
+    /// Closes all descriptors that were given to the supervisor.
+    pub(super) fn let_go(&self) {
+        self.listen();
+        for (_, descriptors) in self.heard.borrow_mut().iter_mut() {
+            descriptors.clear();
+        }
     }
 
     pub(super) fn listen(&self) {

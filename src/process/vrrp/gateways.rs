@@ -23,9 +23,9 @@ use tracing::debug;
 use crate::config::GatewayConfig;
 use crate::logic::track::gateway::GatewayState;
 
-/// Starts the thread, with what is to be asked first. It reports the label of gateways and whether they are
-/// there, and ends when nobody listens any more, then `report` says false, or what is returned is
-/// dropped.
+/// Starts the thread, with what is to be asked first. It reports the label of gateways and whether
+/// they are there, and ends when nobody listens any more, then `report` says false, or what is
+/// returned is dropped.
 ///
 /// # Errors
 /// When the system gives no thread.

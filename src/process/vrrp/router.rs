@@ -8,6 +8,7 @@
 mod announcing;
 mod change;
 mod heard;
+mod settings;
 
 use std::io;
 use std::net::IpAddr;
@@ -17,9 +18,9 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use self::announcing::Announcing;
-pub use self::change::{Identity, Standing, identity};
 use self::heard::LOG_INTERVAL;
 pub use self::heard::{HeardPeer, Rejections, show_mac};
+pub use self::settings::{Standing, identity};
 use super::host::{Answer, Command, RouterLink, What};
 use super::link::claims::Claim;
 use super::link::frames::Announcers;
@@ -84,7 +85,7 @@ impl RouterRuntime {
         now: Instant,
     ) -> Self {
         Self {
-            machine: VirtualRouter::new(change::parameters(&config, !sync_group.is_empty())),
+            machine: VirtualRouter::new(settings::parameters(&config, !sync_group.is_empty())),
             link: RouterLink {
                 ifindex: None,
                 outlet: None,

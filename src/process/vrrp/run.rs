@@ -8,6 +8,7 @@ mod effects;
 mod hosting;
 mod messages;
 mod packets;
+mod preparation;
 mod prepare;
 mod reload;
 mod stopping;
@@ -24,7 +25,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use tracing::{error, warn};
 
-use self::prepare::{Prepared, Preparing};
+pub use self::preparation::ReadConfig;
+use self::preparation::{Preparation, Prepared};
 use super::boundary::{Sent, Supervisor};
 use super::clock::Clock;
 use super::host::{Change, Host};
@@ -37,8 +39,8 @@ use super::realtime;
 use super::router::RouterRuntime;
 use super::routers::Routers;
 use super::watch::Watch;
-use crate::config::{self, ConfigErrors, GatewayConfig, VirtualRouterConfig};
-use crate::ipc::message::{ActiveRole, Followed, FromVrrp, Overrides, SocketKey};
+use crate::config::{self, ConfigErrors, GatewayConfig};
+use crate::ipc::message::{ActiveRole, Followed, FromVrrp, SocketKey};
 use crate::model::{Chain, Fitness};
 use crate::process::role;
 
@@ -89,10 +91,6 @@ pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
         Ok(config.virtual_routers)
     })
 }
-
-/// Reads the virtual routers of a node from the text of a configuration, with what operators have
-/// changed by command.
-pub type ReadConfig = fn(&str, &str, &Overrides) -> Result<Vec<VirtualRouterConfig>, ConfigErrors>;
 
 /// As [`run`], with normal scheduling, and with a reader of one's own for the configuration.
 ///
@@ -146,7 +144,7 @@ struct Process<S> {
     outbox: Outbox,
     /// What the host thread has not been told yet, for want of room; the first first.
     changes: VecDeque<Box<Change>>,
-    preparing: Option<Preparing>,
+    preparing: Option<Preparation>,
     prepared: Option<Prepared>,
     /// What of the host is told to the supervisor, and which gateways are asked for that.
     followed: BTreeSet<Followed>,

@@ -343,8 +343,7 @@ impl VirtualRouter {
         }
     }
 
-    /// After Preempt_Mode was changed in Backup: an Active of a lower priority may now be one to wait
-    /// for.
+    /// After Preempt_Mode was changed in Backup: a lower-priority Active may be waited for now.
     pub(super) fn obey_preempt_mode(&mut self, now: Instant) {
         let Some(peer) = self.peer else {
             return;

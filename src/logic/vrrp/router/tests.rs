@@ -6,10 +6,10 @@
 mod adoption;
 mod anomalies;
 mod link;
+mod reload;
 mod stopped;
 mod strangers;
 mod unsent;
-mod update;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -629,6 +629,14 @@ fn advertisement(priority: u8, addresses: Vec<IpAddr>) -> Advertisement {
         interval: AdverInterval::DEFAULT,
         addresses,
     }
+}
+
+fn priority(number: u8) -> Priority {
+    Priority::from_wire(number)
+}
+
+fn interval(centiseconds: u16) -> AdverInterval {
+    AdverInterval::from_centiseconds(centiseconds).expect("in range")
 }
 
 fn parameters() -> Parameters {

@@ -18,10 +18,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
-use self::change::Awaited;
 use self::forwarding::Forwarding;
 use self::links::Moving;
-use self::router::{Held, Place, Router};
+use self::router::{Awaited, Held, Place, Router};
 use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
 use super::addresses::{self, Refusal};

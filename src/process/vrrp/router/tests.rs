@@ -1,3 +1,5 @@
+//! Commands to the host and their answers, rounds of announcements, and who was heard.
+
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::collections::BTreeMap;

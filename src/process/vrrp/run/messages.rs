@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use nix::errno::Errno;
 
-use super::prepare::Text;
+use super::preparation::Text;
 use super::{BEAT_INTERVAL, Error, Phase, Process, system};
 use crate::ipc::message::{ActiveRole, FromVrrp, ToVrrp, TransitionReport};
 use crate::logic::vrrp::Transition;

@@ -1,60 +1,14 @@
-//! A configuration that is to follow: read, and what it needs opened, on a thread of its own, while
-//! everything goes on under the one before.
-//!
-//! To read a long text and to join a group take longer than an advertisement may be late.
+//! A configuration that is to follow: prepared on request, and what becomes of it said.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::TryRecvError;
 
-use nix::net::if_::if_nametoindex;
-use tracing::warn;
-
-use super::{Phase, Process, ReadConfig};
+use super::preparation::{Preparation, Prepared, Text};
+use super::{Phase, Process};
 use crate::config::VirtualRouterConfig;
-use crate::ipc::message::{FromVrrp, Overrides, SocketKey};
-use crate::model::{Chain, Family};
+use crate::ipc::message::{FromVrrp, SocketKey};
 use crate::process::vrrp::boundary::Supervisor;
 use crate::process::vrrp::host::Change;
-use crate::process::vrrp::link::socket::VrrpSocket;
-use crate::process::vrrp::realtime;
-
-/// A configuration as the supervisor sent it.
-pub(super) struct Text {
-    pub(super) generation: u64,
-    pub(super) yaml: String,
-    pub(super) node: String,
-    pub(super) overrides: Overrides,
-}
-
-/// One that is being read; dropped, it is not wanted any more.
-pub(super) struct Preparing {
-    generation: u64,
-    /// Closed when the thread ends.
-    woken: UnixStream,
-    outcome: Receiver<Result<Ready, String>>,
-}
-
-impl AsFd for Preparing {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.woken.as_fd()
-    }
-}
-
-/// One that can be put in place.
-pub(super) struct Prepared {
-    pub(super) generation: u64,
-    pub(super) ready: Ready,
-}
-
-/// What a configuration needs.
-pub(super) struct Ready {
-    pub(super) routers: Vec<VirtualRouterConfig>,
-    /// Of interfaces that had none.
-    pub(super) sockets: Vec<VrrpSocket>,
-}
 
 impl<S: Supervisor> Process<S> {
     /// Begins to prepare a configuration; another one that was prepared is forgotten.
@@ -62,7 +16,8 @@ impl<S: Supervisor> Process<S> {
         self.forget_prepared();
         let generation = text.generation;
         let refused = match self.phase {
-            Phase::Running => match self.begin_to_prepare(text) {
+            Phase::Running => match Preparation::begin(text, self.read_config, self.open_sockets())
+            {
                 Ok(preparing) => {
                     self.preparing = Some(preparing);
                     return;
@@ -100,7 +55,7 @@ impl<S: Supervisor> Process<S> {
         let Some(preparing) = &self.preparing else {
             return;
         };
-        let outcome = match preparing.outcome.try_recv() {
+        let outcome = match preparing.outcome() {
             Ok(outcome) => outcome,
             Err(TryRecvError::Empty) => return,
             Err(TryRecvError::Disconnected) => Err("the thread that reads it has died".to_owned()),
@@ -121,29 +76,9 @@ impl<S: Supervisor> Process<S> {
         self.answer(generation, refused);
     }
 
-    fn begin_to_prepare(&self, text: Text) -> io::Result<Preparing> {
-        let generation = text.generation;
-        let (report, outcome) = sync_channel(1);
-        let (wake, woken) = UnixStream::pair()?;
-        let read_config = self.read_config;
+    fn open_sockets(&self) -> BTreeSet<SocketKey> {
         let open = self.link_sockets.iter();
-        let open = open.map(|it| it.socket.key().clone()).collect();
-        std::thread::Builder::new()
-            .name("evenkeel-prepare".into())
-            .spawn(move || {
-                // It shall not compete with what must be in time.
-                if let Err(error) = realtime::leave() {
-                    warn!(%error, "a configuration is read with realtime scheduling");
-                }
-                // Nobody listens where it is not wanted any more.
-                let _ = report.send(make_ready(read_config, &text, &open));
-                let _ = (&wake).write(&[1]);
-            })?;
-        Ok(Preparing {
-            generation,
-            woken,
-            outcome,
-        })
+        open.map(|it| it.socket.key().clone()).collect()
     }
 
     fn provide_for_gateways(&mut self, routers: &[VirtualRouterConfig]) -> Result<(), String> {
@@ -162,48 +97,4 @@ impl<S: Supervisor> Process<S> {
             refused,
         });
     }
-}
-
-/// Reads a configuration, and opens the sockets that are not open yet. That an interface is missing,
-/// or has no such family, is no obstacle at a start either; a shortage of ours is one.
-fn make_ready(
-    read_config: ReadConfig,
-    text: &Text,
-    open: &BTreeSet<SocketKey>,
-) -> Result<Ready, String> {
-    let routers = read_config(&text.yaml, &text.node, &text.overrides)
-        .map_err(|error| Chain(&error).to_string())?;
-    let places: BTreeSet<(&str, Family)> = routers
-        .iter()
-        .map(|router| (router.interface.as_str(), router.name.family))
-        .collect();
-    let mut sockets = Vec::new();
-    for (interface, family) in places {
-        let Ok(ifindex) = if_nametoindex(interface) else {
-            continue;
-        };
-        let key = SocketKey {
-            interface: interface.to_owned(),
-            ifindex,
-            family,
-        };
-        if open.contains(&key) {
-            continue;
-        }
-        match VrrpSocket::open(key) {
-            Ok(socket) => sockets.push(socket),
-            Err(error) if is_shortage(&error) => {
-                return Err(format!("no VRRP socket on {interface}: {error}"));
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(Ready { routers, sockets })
-}
-
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::hosting::{followed, groups, host_spec};
-use super::prepare::{Prepared, Ready};
+use super::preparation::{Prepared, Ready};
 use super::{Phase, Process};
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::FromVrrp;
@@ -30,10 +30,7 @@ impl<S: Supervisor> Process<S> {
     pub(super) fn commit(&mut self, generation: u64, fitness: BTreeMap<String, Fitness>) {
         let prepared = self.prepared.take_if(|it| it.generation == generation);
         let (Some(Prepared { ready, .. }), Phase::Running) = (prepared, self.phase) else {
-            warn!(
-                generation,
-                "a configuration that is not prepared was not put in place"
-            );
+            warn!("a configuration that is not prepared was not put in place");
             return;
         };
         let now = Instant::now();

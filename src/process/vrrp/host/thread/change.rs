@@ -12,21 +12,14 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::Worker;
-use super::router::{Former, Held, Place, Router};
+use super::router::{Awaited, Former, Held, Place, Router};
 use crate::model::{Chain, VirtualAddress};
 use crate::process::vrrp::host::addresses;
 use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::messages::{Change, Event, Ownership, RouterSpec};
+use crate::process::vrrp::host::monitor::Link;
 use crate::process::vrrp::host::routes;
 use crate::process::vrrp::routers::RouterId;
-
-/// A virtual router whose place is waited for, not longer than this.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Awaited {
-    router: RouterId,
-    /// From then on it goes on without, and its link says what is missing.
-    pub(super) until: Instant,
-}
 
 /// What a virtual router had before.
 struct Before {
@@ -292,7 +285,7 @@ impl Worker<'_> {
         let Some((place, virtual_mac)) = next.and_then(|it| Some((it, it.virtual_mac?))) else {
             return;
         };
-        let is_up = |(_, link): (u32, &super::Link)| link.set_up;
+        let is_up = |(_, link): (u32, &Link)| link.set_up;
         if place.find(self.monitor.view()).is_some_and(is_up) {
             return;
         }

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::model::VirtualAddress;
 use crate::process::vrrp::host::addresses;
@@ -11,6 +12,7 @@ use crate::process::vrrp::host::macvlan::VirtualMac;
 use crate::process::vrrp::host::messages::{Acceptance, Ownership, RouterLink, RouterSpec};
 use crate::process::vrrp::host::monitor::{Link, View};
 use crate::process::vrrp::host::routes::{self, Connected};
+use crate::process::vrrp::routers::RouterId;
 
 /// A virtual router as the host has it.
 pub(super) struct Router {
@@ -132,6 +134,14 @@ impl Place {
     pub(super) fn find<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
         attachment::find(view, &self.interface, self.virtual_mac)
     }
+}
+
+/// A virtual router whose place is waited for, not longer than this.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    pub(super) router: RouterId,
+    /// From then on it goes on without, and its link says what is missing.
+    pub(super) until: Instant,
 }
 
 /// Addresses that are at another place than they belong by now.

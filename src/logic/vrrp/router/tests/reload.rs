@@ -7,14 +7,14 @@ type Change = fn(&mut Parameters);
 fn changes() -> Vec<(&'static str, Change)> {
     vec![
         ("nothing", |_| {}),
-        ("priority 150", |it| it.priority = Priority::from_wire(150)),
-        ("priority 60", |it| it.priority = Priority::from_wire(60)),
+        ("priority 150", |it| it.priority = priority(150)),
+        ("priority 60", |it| it.priority = priority(60)),
         ("owner", |it| it.priority = Priority::OWNER),
         ("interval 200 ms", |it| {
-            it.advertisement_interval = AdverInterval::from_centiseconds(20).expect("in range");
+            it.advertisement_interval = interval(20);
         }),
         ("interval 10 s", |it| {
-            it.advertisement_interval = AdverInterval::from_centiseconds(1000).expect("in range");
+            it.advertisement_interval = interval(1000);
         }),
         ("an address more", |it| {
             it.addresses.push(IpAddr::from([192, 0, 2, 11]))
@@ -33,7 +33,7 @@ fn changes() -> Vec<(&'static str, Change)> {
                 up_delay: Duration::from_secs(5),
             };
         }),
-        ("ill up to 2", |it| it.ill_max = Priority::from_wire(2)),
+        ("ill up to 2", |it| it.ill_max = priority(2)),
         ("in a group", |it| it.in_sync_group = true),
     ]
 }
@@ -78,11 +78,11 @@ fn no_change_moves_a_router_or_lets_an_address_go() {
 fn lower_priority_of_an_active_is_said_and_no_demotion() {
     let mut bench = Bench::active();
     bench.update(Parameters {
-        priority: Priority::from_wire(60),
+        priority: priority(60),
         ..parameters()
     });
     let said = Action::SendAdvertisement {
-        priority: Priority::from_wire(60),
+        priority: priority(60),
     };
     assert_eq!(bench.take(), [said]);
     assert_eq!(bench.router.counters().demotions, 0);
@@ -92,9 +92,9 @@ fn lower_priority_of_an_active_is_said_and_no_demotion() {
 #[test]
 fn what_tracking_says_decides_and_not_the_base_priority() {
     let mut bench = Bench::active();
-    let lowered = Fitness::Ready(Priority::from_wire(40));
+    let lowered = Fitness::Ready(priority(40));
     let parameters = Parameters {
-        priority: Priority::from_wire(200),
+        priority: priority(200),
         ..parameters()
     };
     bench.router.update(bench.now, parameters, lowered.clone());
@@ -110,11 +110,9 @@ fn fault_of_a_reload_is_a_fault_and_its_end_is_one() {
     bench.router.update(bench.now, parameters(), fault);
     assert_eq!(bench.router.state().name(), "Initialize");
     bench.take();
-    bench.router.update(
-        bench.now,
-        parameters(),
-        Fitness::Ready(Priority::from_wire(120)),
-    );
+    bench
+        .router
+        .update(bench.now, parameters(), Fitness::Ready(priority(120)));
     assert_eq!(bench.router.state().name(), "Backup");
     assert_eq!(bench.router.effective_priority().get(), 120);
 }
@@ -124,13 +122,13 @@ fn fault_of_a_reload_is_a_fault_and_its_end_is_one() {
 fn unready_router_keeps_the_meaning_of_its_last_priority() {
     for (last, hoped) in [(100, 150), (2, 1), (70, 70)] {
         let mut bench = Bench::started(Parameters {
-            ill_max: Priority::from_wire(2),
+            ill_max: priority(2),
             ..parameters()
         });
         bench.set_priority(last);
         bench.router.set_fitness(bench.now, Fitness::Unready);
         let parameters = Parameters {
-            priority: Priority::from_wire(150),
+            priority: priority(150),
             ..parameters()
         };
         bench.router.update(bench.now, parameters, Fitness::Unready);
@@ -158,7 +156,7 @@ fn lower_priority_of_a_backup_defers_to_the_active_it_hears() {
     bench.pass(Duration::from_millis(3000));
     bench.hear(1, 90);
     bench.update(Parameters {
-        priority: Priority::from_wire(80),
+        priority: priority(80),
         ..parameters()
     });
     assert!(bench.until_timeout() > Duration::from_secs(3), "it waits");
@@ -242,7 +240,7 @@ fn stopped_router_that_is_wanted_again_starts_as_any_other_and_holds_on() {
     bench.router.handle_shutdown(bench.now);
     bench.take();
     bench.update(Parameters {
-        priority: Priority::from_wire(120),
+        priority: priority(120),
         ..parameters()
     });
     assert_eq!(bench.router.state().name(), "Initialize", "not by itself");
