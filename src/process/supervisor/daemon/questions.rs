@@ -133,6 +133,7 @@ impl Daemon {
                     failures_total: 0,
                     unsolicited_total: 0,
                     requests_max: backend.requests,
+                    mode: backend.mode,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())
             })
