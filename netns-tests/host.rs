@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel::config::{ConfigErrors, VirtualRouterConfig};
-use evenkeel::ipc::message::{SocketKey, ToVrrp};
+use evenkeel::ipc::message::{Overrides, SocketKey, ToVrrp};
 use evenkeel::logic::vrrp::Preempt;
 use evenkeel::model::{AdverInterval, Family, Priority, RouterName, VirtualAddress, Vrid};
 use evenkeel::process::vrrp::host::{
@@ -479,7 +479,11 @@ fn addresses(family: Family) -> Vec<VirtualAddress> {
 }
 
 /// The text of the "configuration" of these tests is the priority.
-fn read_config(text: &str, _node: &str) -> Result<Vec<VirtualRouterConfig>, ConfigErrors> {
+fn read_config(
+    text: &str,
+    _node: &str,
+    _overrides: &Overrides,
+) -> Result<Vec<VirtualRouterConfig>, ConfigErrors> {
     Ok(routers(text.parse().unwrap()))
 }
 

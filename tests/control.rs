@@ -94,7 +94,10 @@ impl Daemon {
         .ok()?
         {
             Response::Status(status) => Some(*status),
-            Response::Events(_) | Response::Error(_) => None,
+            Response::Events(_)
+            | Response::Changed(_)
+            | Response::Refused(_)
+            | Response::Error(_) => None,
         }
     }
 

@@ -19,8 +19,9 @@ use std::process::{Command, Output};
 use evenkeel::cli::USAGE;
 use evenkeel::config::{self, BackendMode, check::NodeName};
 use evenkeel::ipc::control::{
-    AccessLogStatus, ActiveStatus, BackendStatus, ListenerStatus, PeerStatus, PoolStatus,
-    ProcessStatus, RejectedStatus, RouterSettings, RouterStatus, Status, TimerStatus,
+    AccessLogStatus, ActiveStatus, BackendStatus, ConfigurationStatus, FailureStatus,
+    ListenerStatus, OverrideStatus, PeerStatus, PoolStatus, ProcessStatus, RejectedStatus,
+    RouterSettings, RouterStatus, Status, TimerStatus,
 };
 use evenkeel::logic::access::{Field, Phase, Termination};
 use evenkeel::logic::vrrp::{Counters, Rejection};
@@ -596,6 +597,23 @@ fn sample_status() -> Status {
             queued_requests: 1,
             queued_total: 1,
             queue_timeouts_total: 0,
+        }],
+        configuration: ConfigurationStatus {
+            file: String::from("/etc/evenkeel/evenkeel.yaml"),
+            is_own: true,
+            generation: 2,
+            since_ms: 951_782_400_000,
+            checksum: String::from("cbf29ce484222325"),
+            file_differs: Some(true),
+            last_failure: Some(FailureStatus {
+                at_ms: 951_782_400_000,
+                text: String::from("evenkeel-proxy has died meanwhile"),
+            }),
+        },
+        overrides: vec![OverrideStatus {
+            subject: String::from("backend webfarm/http1"),
+            change: String::from("drained"),
+            at_ms: 951_782_400_000,
         }],
         processes: vec![ProcessStatus {
             name: String::from("evenkeel-proxy"),

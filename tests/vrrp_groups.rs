@@ -537,7 +537,8 @@ impl World {
                 link,
                 ..router.parameters().clone()
             };
-            router.update(self.now, parameters);
+            let fitness = router.fitness().clone();
+            router.update(self.now, parameters, fitness);
         }
     }
 

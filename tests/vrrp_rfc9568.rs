@@ -244,7 +244,8 @@ fn ipv6_advertisement_that_begins_with_a_global_address_is_told() {
         addresses: ipv6().addresses,
         ..bench.router.parameters().clone()
     };
-    bench.router.update(bench.now, ours);
+    let fitness = bench.router.fitness().clone();
+    bench.router.update(bench.now, ours, fitness);
     bench
         .router
         .handle_advertisement(bench.now, ip("fe80::1"), &broken);
@@ -429,7 +430,7 @@ fn active_that_cannot_serve_is_replaced_by_a_backup_that_can_whatever_the_mode()
             ill_max: Priority::from_wire(2),
             ..bench.router.parameters().clone()
         };
-        bench.router.update(bench.now, parameters);
+        bench.router.update(bench.now, parameters, Fitness::Unready);
         let own = Fitness::Ready(Priority::from_wire(own));
         bench.router.set_fitness(bench.now, own);
         bench.router.handle_startup(bench.now);

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread::JoinHandle;
 
 use evenkeel::ipc::control::RouterStatus;
-use evenkeel::ipc::message::{ActiveRole, FromVrrp, SocketKey, ToVrrp};
+use evenkeel::ipc::message::{ActiveRole, FromVrrp, Overrides, SocketKey, ToVrrp};
 use evenkeel::model::{Family, Fitness, Priority};
 use evenkeel::process::vrrp::run::{Error, serve};
 use evenkeel::process::vrrp::{Received, Sent, Supervisor};
@@ -64,7 +64,13 @@ impl Daemon {
             daemon.send(ToVrrp::KeptSockets(keys), descriptors);
         }
         let (yaml, node) = (priority.to_string(), String::new());
-        daemon.say(ToVrrp::Configure { yaml, node, adopt });
+        let overrides = Overrides::default();
+        daemon.say(ToVrrp::Configure {
+            yaml,
+            node,
+            adopt,
+            overrides,
+        });
         let fitness = Fitness::Ready(Priority::new(priority).unwrap());
         daemon.say(ToVrrp::Fitness {
             entry: "web".into(),

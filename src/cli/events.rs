@@ -49,7 +49,9 @@ pub(super) fn run(runtime_dir: &Path, output: Output, until: Until) -> i32 {
 fn ask(runtime_dir: &Path, after: u64) -> Result<Vec<Event>, StatusError> {
     match control::ask(runtime_dir, &Request::Events { after }, ANSWER_TIMEOUT) {
         Ok(Response::Events(events)) => Ok(events),
-        Ok(Response::Status(_)) => Err(StatusError::Refused("it answered something else".into())),
+        Ok(Response::Status(_) | Response::Changed(_) | Response::Refused(_)) => {
+            Err(StatusError::Refused("it answered something else".into()))
+        }
         Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
         Err(source) => Err(StatusError::Ask {
             path: runtime_dir.join(control::SOCKET),

@@ -3,6 +3,7 @@
 //! [`run`] gets the arguments and returns the exit code: 0 done, 1 failed, 2 usage, 78 a bad
 //! configuration. The usage text is the list of flags; `tests/documents.rs` holds the manual to it.
 
+mod change;
 pub mod check;
 mod cleanup;
 mod daemon;
@@ -13,7 +14,10 @@ mod status;
 
 use std::path::PathBuf;
 
+use change::Mode;
 use events::Until;
+
+use crate::ipc::control::BackendChange;
 
 pub use outcome::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Output, print_error};
 
@@ -22,6 +26,11 @@ pub const USAGE: &str = "\
 usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
        evenkeel check [--config FILE] [--node NAME]
        evenkeel status [--json] [--runtime-dir DIR]
+       evenkeel reload [--config FILE] [--dry-run] [--json] [--runtime-dir DIR]
+       evenkeel backend POOL/NAME drain|maintain|up|weight N|remove|reset
+                [--json] [--runtime-dir DIR]
+       evenkeel backend add POOL NAME ADDRESS [--json] [--runtime-dir DIR]
+       evenkeel router NAME priority N|reset [--json] [--runtime-dir DIR]
        evenkeel events [--json] [--follow] [--runtime-dir DIR]
        evenkeel demo [--json] [--visitors N]
        evenkeel cleanup
@@ -30,6 +39,9 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   run     run the daemon in the foreground until SIGTERM
   check   say what a configuration means for this node, or all that is wrong with it
   status  ask the running daemon how everything is
+  reload  have the running daemon follow its configuration as it is now, or another one
+  backend change a backend until `reset`, a reboot, or its end in the configuration
+  router  change the base priority of a virtual router, likewise
   events  print every change of state, in order, with its cause
   demo    build a failover pair in network namespaces, break it, and measure
   cleanup take away what a daemon that was killed has left on this machine
@@ -37,6 +49,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   --config FILE      the configuration (/etc/evenkeel/evenkeel.yaml)
   --node NAME        who this machine is (the key `node`, else the host name)
   --runtime-dir DIR  where the control socket lives (/run/evenkeel)
+  --dry-run          say only what would change
   --json             print JSON
   --follow           go on printing what happens
   --visitors N       how many clients keep connections in the demo (1152)
@@ -49,6 +62,9 @@ enum Command {
     Check(Flags),
     Status(Flags),
     Events(Flags),
+    Reload(Flags),
+    Backend(Flags, (String, String), BackendChange),
+    Router(Flags, String, Option<u8>),
     Demo(Flags),
     Cleanup,
     Version,
@@ -58,21 +74,40 @@ enum Command {
 /// The flags of all commands; each command takes only its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Flags {
-    config: PathBuf,
+    config: Option<PathBuf>,
     node: Option<String>,
     runtime_dir: PathBuf,
     output: Output,
     until: Until,
+    mode: Mode,
     visitors: usize,
+    /// What is no flag.
+    words: Vec<String>,
+}
+
+impl Flags {
+    fn config(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into())
+    }
 }
 
 /// Runs the command that the arguments name (without the program's own) and returns the exit code.
 pub fn run(arguments: &[String]) -> i32 {
     match parse(arguments) {
-        Ok(Command::Run(flags)) => daemon::run(flags.config, flags.node, flags.runtime_dir),
-        Ok(Command::Check(flags)) => check::run(&flags.config, flags.node.as_deref()),
+        Ok(Command::Run(flags)) => daemon::run(flags.config(), flags.node, flags.runtime_dir),
+        Ok(Command::Check(flags)) => check::run(&flags.config(), flags.node.as_deref()),
         Ok(Command::Status(flags)) => status::run(&flags.runtime_dir, flags.output),
         Ok(Command::Events(flags)) => events::run(&flags.runtime_dir, flags.output, flags.until),
+        Ok(Command::Reload(flags)) => {
+            let config = flags.config.as_deref();
+            change::reload(&flags.runtime_dir, config, flags.mode, flags.output)
+        }
+        Ok(Command::Backend(flags, name, change)) => {
+            change::backend(&flags.runtime_dir, name, change, flags.output)
+        }
+        Ok(Command::Router(flags, entry, priority)) => {
+            change::router(&flags.runtime_dir, entry, priority, flags.output)
+        }
         Ok(Command::Demo(flags)) => demo::run(flags.output, flags.visitors),
         Ok(Command::Cleanup) => cleanup::run(),
         Ok(Command::Version) => {
@@ -101,21 +136,46 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         return Ok(Command::Help);
     }
     match name.as_str() {
-        "run" => flags(rest, &["--config", "--node", "--runtime-dir"]).map(Command::Run),
-        "check" => flags(rest, &["--config", "--node"]).map(Command::Check),
-        "status" => flags(rest, &["--json", "--runtime-dir"]).map(Command::Status),
-        "events" => flags(rest, &["--json", "--follow", "--runtime-dir"]).map(Command::Events),
-        "demo" => flags(rest, &["--json", "--visitors"]).map(Command::Demo),
-        "cleanup" => flags(rest, &[]).map(|_| Command::Cleanup),
+        "run" => bare(rest, &["--config", "--node", "--runtime-dir"]).map(Command::Run),
+        "check" => bare(rest, &["--config", "--node"]).map(Command::Check),
+        "status" => bare(rest, &["--json", "--runtime-dir"]).map(Command::Status),
+        "events" => bare(rest, &["--json", "--follow", "--runtime-dir"]).map(Command::Events),
+        "reload" => {
+            let allowed = ["--config", "--dry-run", "--json", "--runtime-dir"];
+            bare(rest, &allowed).map(Command::Reload)
+        }
+        "backend" => {
+            let flags = flags(rest, &["--json", "--runtime-dir"])?;
+            let (name, change) = change::backend_words(&flags.words)?;
+            Ok(Command::Backend(flags, name, change))
+        }
+        "router" => {
+            let flags = flags(rest, &["--json", "--runtime-dir"])?;
+            let (entry, priority) = change::router_words(&flags.words)?;
+            Ok(Command::Router(flags, entry, priority))
+        }
+        "demo" => bare(rest, &["--json", "--visitors"]).map(Command::Demo),
+        "cleanup" => bare(rest, &[]).map(|_| Command::Cleanup),
         "--version" | "-V" => Ok(Command::Version),
         "--help" | "-h" | "help" => Ok(Command::Help),
         other => Err(format!("there is no command {other:?}")),
     }
 }
 
+/// Reads flags alone.
+fn bare(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
+    let flags = flags(arguments, allowed)?;
+    match flags.words.first() {
+        Some(word) => Err(format!("this command does not take {word:?}")),
+        None => Ok(flags),
+    }
+}
+
 fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
     let mut flags = Flags {
-        config: DEFAULT_CONFIG.into(),
+        config: None,
+        mode: Mode::Change,
+        words: Vec::new(),
         node: None,
         runtime_dir: DEFAULT_RUNTIME_DIR.into(),
         output: Output::Text,
@@ -128,15 +188,20 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
             Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
             Some(_) | None => (argument.as_str(), None),
         };
+        if !argument.starts_with('-') {
+            flags.words.push(argument.clone());
+            continue;
+        }
         if !allowed.contains(&name) {
             return Err(format!("this command does not take {argument:?}"));
         }
-        if matches!(name, "--json" | "--follow") {
+        if matches!(name, "--json" | "--follow" | "--dry-run") {
             if attached.is_some() {
                 return Err(format!("{name} takes no value"));
             }
             match name {
                 "--json" => flags.output = Output::Json,
+                "--dry-run" => flags.mode = Mode::DryRun,
                 _ => flags.until = Until::Interrupted,
             }
             continue;
@@ -146,7 +211,7 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
             .filter(|value| !value.is_empty())
             .ok_or_else(|| format!("{name} needs a value"))?;
         match name {
-            "--config" => flags.config = value.into(),
+            "--config" => flags.config = Some(value.into()),
             "--node" => flags.node = Some(value),
             "--visitors" => {
                 flags.visitors = value
@@ -184,13 +249,13 @@ mod tests {
         let Command::Run(flags) = parsed("run").unwrap() else {
             panic!("not run")
         };
-        assert_eq!(flags.config, PathBuf::from("/etc/evenkeel/evenkeel.yaml"));
+        assert_eq!(flags.config(), PathBuf::from("/etc/evenkeel/evenkeel.yaml"));
         assert_eq!(flags.runtime_dir, PathBuf::from("/run/evenkeel"));
         let Command::Run(flags) = parsed("run --config a.yaml --node=lb1").unwrap() else {
             panic!("not run")
         };
         assert_eq!(
-            (flags.config, flags.node),
+            (flags.config(), flags.node),
             (PathBuf::from("a.yaml"), Some("lb1".into()))
         );
     }

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::ipc::control::{
-    self, AccessLogStatus, ListenerStatus, PoolStatus, Request, Response, RouterStatus, Status,
+    self, AccessLogStatus, ConfigurationStatus, FailureStatus, ListenerStatus, OverrideStatus,
+    PoolStatus, Request, Response, RouterStatus, Status,
 };
 
 /// Why there is no status.
@@ -24,6 +25,9 @@ pub(super) enum StatusError {
     /// It answered something else.
     #[error("the daemon refused: {0}")]
     Refused(String),
+    /// It was asked to change something, and why nothing changes.
+    #[error("{0}")]
+    Unchanged(String),
 }
 
 /// Prints the status; returns the exit code.
@@ -50,7 +54,9 @@ pub(super) fn run(runtime_dir: &Path, output: Output) -> i32 {
 pub(super) fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
     match control::ask(runtime_dir, &Request::Status, ANSWER_TIMEOUT) {
         Ok(Response::Status(status)) => Ok(*status),
-        Ok(Response::Events(_)) => Err(StatusError::Refused("it answered something else".into())),
+        Ok(Response::Events(_) | Response::Changed(_) | Response::Refused(_)) => {
+            Err(StatusError::Refused("it answered something else".into()))
+        }
         Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
         Err(source) => Err(StatusError::Ask {
             path: runtime_dir.join(control::SOCKET),
@@ -61,6 +67,16 @@ pub(super) fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
 
 fn render(status: &Status) -> String {
     let mut text = format!("node {}, evenkeel {}\n", status.node, status.version);
+    text.push_str(&configuration(&status.configuration, now_ms()));
+    for change in &status.overrides {
+        let OverrideStatus {
+            subject,
+            change,
+            at_ms,
+        } = change;
+        let since = ago(now_ms().saturating_sub(*at_ms));
+        let _ = writeln!(text, "{subject}: {change} by command {since} ago");
+    }
     for warning in &status.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
@@ -94,6 +110,46 @@ fn render(status: &Status) -> String {
     text.push('\n');
     text.push_str(&table(&rows));
     text
+}
+
+/// Returns a line about the configuration that runs, and others where there is something to be
+/// done.
+fn configuration(running: &ConfigurationStatus, now_ms: u64) -> String {
+    let ConfigurationStatus {
+        file,
+        is_own,
+        generation,
+        since_ms,
+        checksum,
+        file_differs,
+        last_failure,
+    } = running;
+    let since = |at_ms: u64| ago(now_ms.saturating_sub(at_ms));
+    let mut text = format!(
+        "configuration {file}, generation {generation} for {}, checksum {checksum}\n",
+        since(*since_ms)
+    );
+    if !is_own {
+        text.push_str("note: it holds until the next reload or restart\n");
+    } else if *file_differs == Some(true) {
+        text.push_str("note: the file differs from what runs: `evenkeel reload --dry-run`\n");
+    }
+    if let Some(FailureStatus { at_ms, text: why }) = last_failure {
+        let _ = writeln!(
+            text,
+            "note: a change failed {} ago: {}",
+            since(*at_ms),
+            why.trim_end()
+        );
+    }
+    text
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 fn routers(routers: &[RouterStatus]) -> String {

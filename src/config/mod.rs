@@ -5,6 +5,7 @@
 //! complain well. Pure: no file is opened here. Every process parses the same bytes for itself.
 
 pub mod check;
+pub mod diff;
 pub mod file;
 mod keepalived;
 pub mod overrides;
@@ -414,6 +415,15 @@ impl fmt::Display for AccessLogTarget {
     }
 }
 
+/// Returns the checksum of a configuration's text: 64 bits of FNV-1a, as hexadecimal digits. It
+/// tells whether two nodes have the same file; it guards against nobody.
+pub fn checksum(yaml: &str) -> String {
+    let hash = yaml.bytes().fold(FNV_OFFSET, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+    });
+    format!("{hash:016x}")
+}
+
 /// Returns how long the host may take to let everything of these virtual routers go: deleting a
 /// macvlan waits for a grace period of the kernel, 25 ms each where 50 were measured.
 pub fn release_time<'a>(routers: impl IntoIterator<Item = &'a VirtualRouterConfig>) -> Duration {
@@ -422,6 +432,8 @@ pub fn release_time<'a>(routers: impl IntoIterator<Item = &'a VirtualRouterConfi
     RELEASE_TIME_MAX.min(RELEASE_TIME + MACVLAN_RELEASE_TIME.saturating_mul(macvlans))
 }
 
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 const RELEASE_TIME: Duration = Duration::from_secs(1);
 const MACVLAN_RELEASE_TIME: Duration = Duration::from_millis(100);
 /// A service manager does not wait for ever: the unit says 45 s.

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{BackendConfig, BackendMode, Config};
-use crate::model::Priority;
 
 /// All changes by command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +17,19 @@ pub struct Overrides {
     /// By pool and backend.
     #[serde(default)]
     pub backends: BTreeMap<String, BTreeMap<String, BackendOverride>>,
-    /// The base priority of an entry of `virtual_routers`, 1 to 254.
+    /// By entry of `virtual_routers`.
     #[serde(default)]
-    pub priorities: BTreeMap<String, u8>,
+    pub priorities: BTreeMap<String, PriorityOverride>,
+}
+
+/// A base priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorityOverride {
+    /// 1 to 254.
+    pub base: u8,
+    /// When it was said, milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
 }
 
 /// What was changed of one backend; what is `None` is as in the file.
@@ -39,6 +48,9 @@ pub struct BackendOverride {
     /// It was removed by command.
     #[serde(default)]
     pub removed: bool,
+    /// When the last of it was said, milliseconds since 1970-01-01 UTC.
+    #[serde(default)]
+    pub at_ms: u64,
 }
 
 impl Overrides {
@@ -75,9 +87,8 @@ impl Overrides {
             }
         }
         for router in &mut config.virtual_routers {
-            let base = self.priorities.get(&router.name.entry);
-            if let Some(base) = base.and_then(|base| Priority::new(*base)) {
-                router.rank = router.rank.with_base(base);
+            if let Some(changed) = self.priorities.get(&router.name.entry) {
+                router.rank = router.rank.with_base(changed.base);
                 router.priority = router.rank.base();
             }
         }

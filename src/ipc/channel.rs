@@ -186,6 +186,11 @@ impl AsyncChannel {
         Ok(Self { socket, end })
     }
 
+    /// Takes no more than this from the other end from now on.
+    pub const fn set_bounds(&mut self, bounds: Bounds) {
+        self.end.bounds = bounds;
+    }
+
     /// Sends a message and copies of `descriptors`, without ever waiting.
     ///
     /// # Errors
@@ -401,6 +406,20 @@ impl End {
             reserve.push(spare);
         }
     }
+}
+
+/// Takes what has come on a stream, as far as it fits, and at most `room` descriptors, without ever
+/// waiting; nothing, where the other end has gone.
+///
+/// # Errors
+/// When the kernel says so; `EAGAIN` where nothing has come.
+pub fn take_from_stream(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    room: usize,
+) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    let frame = take_frame(socket, buf, room)?;
+    Ok((frame.len, frame.descriptors))
 }
 
 /// Sends the parts of one packet.

@@ -4,12 +4,14 @@
 //! are only added.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BackendMode;
@@ -26,6 +28,50 @@ pub enum Request {
         /// The epoch of the last one that the operator has seen.
         after: u64,
     },
+    /// Read the configuration again, and follow it.
+    Reload {
+        /// The name of the file whose descriptor comes with the question; `None`: that which the
+        /// daemon was started with.
+        file: Option<String>,
+        /// Say only what would change.
+        dry_run: bool,
+    },
+    /// Change a backend, until that is taken back.
+    Backend {
+        /// The key under `pools`.
+        pool: String,
+        /// The key under `backends`.
+        backend: String,
+        /// What is changed.
+        change: BackendChange,
+    },
+    /// Change the base priority of an entry of `virtual_routers`.
+    Router {
+        /// The key under `virtual_routers`.
+        entry: String,
+        /// The base priority, 1 to 254; `None`: as in the file.
+        priority: Option<u8>,
+    },
+}
+
+/// What is changed of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendChange {
+    /// No new requests.
+    Drain,
+    /// No new requests and no probes.
+    Maintain,
+    /// Requests and probes again.
+    Up,
+    /// Its share of the requests, 1 to 256.
+    Weight(u16),
+    /// One more backend, which listens there.
+    Add(SocketAddr),
+    /// It is not used any more.
+    Remove,
+    /// As in the file.
+    Reset,
 }
 
 /// An answer.
@@ -36,8 +82,34 @@ pub enum Response {
     Status(Box<Status>),
     /// To `Events`, in order.
     Events(Vec<Event>),
+    /// To `Reload`, `Backend` and `Router`.
+    Changed(ChangeReport),
+    /// To the same: nothing has changed, and why.
+    Refused(Refusal),
     /// The question could not be answered: why.
     Error(String),
+}
+
+/// What has changed, or would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeReport {
+    /// The number of the configuration that runs now; where it was only asked for, that which runs.
+    pub generation: u64,
+    /// Whether it was only asked what would change.
+    pub dry_run: bool,
+    /// Each as `router web: priority 150 to 120`; empty where nothing changes.
+    pub steps: Vec<String>,
+    /// What is worth knowing beside, for people.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// All that is wrong, for people; several lines where a file is.
+    pub text: String,
+    /// Whether the configuration is wrong, rather than the machine unable.
+    pub bad_config: bool,
 }
 
 /// One change of state of one virtual router.
@@ -81,6 +153,53 @@ pub struct Status {
     /// The access log; `None` where there is none or the proxy does not answer.
     #[serde(default)]
     pub access_log: Option<AccessLogStatus>,
+    /// The configuration that runs.
+    #[serde(default)]
+    pub configuration: ConfigurationStatus,
+    /// What was changed by command.
+    #[serde(default)]
+    pub overrides: Vec<OverrideStatus>,
+}
+
+/// The configuration that runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// The file that it was read from.
+    pub file: String,
+    /// Whether that is the file which the daemon was started with; another one holds until the next
+    /// reload or restart.
+    pub is_own: bool,
+    /// 1 at the start, one more with every change.
+    pub generation: u64,
+    /// When it was taken into use, milliseconds since 1970-01-01 UTC.
+    pub since_ms: u64,
+    /// Of the text: the same on two nodes whose files are the same; FNV-1a, 16 hexadecimal digits.
+    pub checksum: String,
+    /// Whether the file that the daemon was started with differs from what runs; `None` where it
+    /// cannot be read.
+    pub file_differs: Option<bool>,
+    /// The last reload or command that failed after the last that did not.
+    pub last_failure: Option<FailureStatus>,
+}
+
+/// A change that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureStatus {
+    /// When, milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// Why, for people.
+    pub text: String,
+}
+
+/// Something that was changed by command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideStatus {
+    /// `backend api/b1` or `router web`.
+    pub subject: String,
+    /// `drained`, `weight 3`, `priority 90`.
+    pub change: String,
+    /// When, milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
 }
 
 /// How the access log fares.
@@ -339,12 +458,31 @@ pub struct BackendStatus {
 /// # Errors
 /// When no daemon listens there, a step takes longer than `within`, or the answer is not one.
 pub fn ask(runtime_dir: &Path, request: &Request, within: Duration) -> io::Result<Response> {
-    let mut stream = UnixStream::connect(runtime_dir.join(SOCKET))?;
+    ask_with(runtime_dir, request, None, within)
+}
+
+/// As [`ask`], with a descriptor.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_with(
+    runtime_dir: &Path,
+    request: &Request,
+    descriptor: Option<BorrowedFd<'_>>,
+    within: Duration,
+) -> io::Result<Response> {
+    let stream = UnixStream::connect(runtime_dir.join(SOCKET))?;
     stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(within))?;
     let mut question = serde_json::to_vec(request)?;
     question.push(b'\n');
-    stream.write_all(&question)?;
+    let descriptors: Vec<RawFd> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let rights: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
+    let slices = [IoSlice::new(&question)];
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    let sent = sendmsg::<()>(stream.as_raw_fd(), &slices, rights, flags, None)?;
+    (&stream).write_all(&question[sent..])?;
     let mut line = String::new();
     BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)

@@ -78,7 +78,7 @@ pub struct LogField(&'static str);
 
 impl LogField {
     /// Every name that a field of the log may have.
-    pub const NAMES: [&str; 55] = [
+    pub const NAMES: [&str; 56] = [
         "process",
         "interface",
         "vrid",
@@ -102,6 +102,7 @@ impl LogField {
         "check",
         "bytes",
         "duration_ms",
+        "generation",
         "error",
         "router",
         "entry",

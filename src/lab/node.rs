@@ -94,7 +94,13 @@ impl Node {
     pub fn status(&self) -> Option<Status> {
         match control::ask(&self.runtime_dir(), &Request::Status, ANSWER_TIMEOUT) {
             Ok(Response::Status(status)) => Some(*status),
-            Ok(Response::Events(_) | Response::Error(_)) | Err(_) => None,
+            Ok(
+                Response::Events(_)
+                | Response::Changed(_)
+                | Response::Refused(_)
+                | Response::Error(_),
+            )
+            | Err(_) => None,
         }
     }
 

@@ -104,6 +104,13 @@ impl Lifecycle {
         }
     }
 
+    /// Follows another plan; a stop that has begun goes on by its own.
+    pub fn set_plan(&mut self, plan: Plan) {
+        if self.phase == Phase::Running {
+            self.plan = plan;
+        }
+    }
+
     /// Begins to stop. A second signal cuts what is in flight, a third one ends the daemon at once.
     pub fn handle_signal(&mut self, now: Instant, running: Running) {
         match self.phase {

@@ -46,12 +46,16 @@ impl Rank {
         Self::alone(Priority::OWNER)
     }
 
-    /// Returns this rank with another base priority: the place among the nodes, which the others
-    /// know from their file, stays; an owner's base never changes.
-    pub fn with_base(self, base: Priority) -> Self {
-        match self.base {
-            Priority::OWNER => self,
-            _ => Self { base, ..self },
+    /// Returns this rank with another base priority, 1 to 254: the place among the nodes, which the
+    /// others know from their file, stays; an owner's base never changes.
+    pub fn with_base(self, base: u8) -> Self {
+        let base = base.clamp(1, Priority::MAX.get());
+        match self.ill() {
+            Some(_) => Self {
+                base: Priority::from_wire(base),
+                ..self
+            },
+            None => self,
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    AccessLogTarget, BackendMode, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt,
-    ProbeKind, ProbeMethod, VirtualRouterConfig, parse,
+    AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
+    ProbeMethod, VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
 
@@ -339,7 +339,7 @@ fn defaults_are_those_of_the_manual() {
                         address: 192.0.2.10:80,
                         weight: 1,
                         requests: None,
-                        mode: BackendMode::Up,
+                        mode: Up,
                     },
                 ],
                 balance: RandomOfTwo,

@@ -27,7 +27,7 @@ pub(crate) fn live_through(bytes: &[u8]) {
     parameters.version = [Version::V3, Version::V2][usize::from(setup[2] & 1)];
     parameters.in_sync_group = setup[2] & 2 != 0;
     parameters.down_multiplier = multiplier(setup[3]);
-    bench.router.update(bench.now, parameters);
+    bench.router.update(bench.now, parameters, Fitness::Unready);
     let mut host = Host::default();
     host.follow(&mut bench.router, Priority::LEAVING);
     let mut is_new = true;
@@ -181,7 +181,11 @@ impl Bench {
                     lease: SECOND * u32::from(*multiplier),
                     ..router.parameters().clone()
                 };
-                router.update(now, parameters);
+                let fitness = match router.fitness() {
+                    Fitness::Ready(_) => Fitness::Ready(parameters.priority),
+                    said @ (Fitness::Unready | Fitness::Fault(_)) => said.clone(),
+                };
+                router.update(now, parameters, fitness);
             }
             Step::Promote => router.promote(now),
             Step::Reelect => router.reelect(now),

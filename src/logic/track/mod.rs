@@ -152,6 +152,25 @@ impl Tracker {
         }
     }
 
+    /// Follows other entries from now on. What was said of an entry is known under its name, or
+    /// under its old one, where `renamed` has that for the new; what was observed of a source stays
+    /// known where it `exists`.
+    pub fn update(
+        &mut self,
+        entries: Vec<Tracked>,
+        renamed: &BTreeMap<String, String>,
+        exists: impl Fn(&Source) -> bool,
+    ) {
+        let mut told = std::mem::take(&mut self.told);
+        for Tracked { entry, .. } in &entries {
+            let verdict = told.remove(renamed.get(entry).unwrap_or(entry));
+            self.told
+                .extend(verdict.map(|verdict| (entry.clone(), verdict)));
+        }
+        self.entries = entries;
+        self.observed.retain(|source, _| exists(source));
+    }
+
     /// Something was observed.
     pub fn observe(&mut self, now: Instant, source: Source, observed: Observed) {
         if source == Source::Proxy {

@@ -99,6 +99,31 @@ impl Announcements {
         }
     }
 
+    /// Returns the schedule when another plan holds: what is due later than it would have it comes
+    /// sooner, and what has ended goes on.
+    #[must_use]
+    pub fn replanned(self, now: Instant, lease: Duration, plan: AnnouncementPlan) -> Self {
+        let Self::Running {
+            started_at,
+            next_at,
+        } = self
+        else {
+            return self;
+        };
+        let planned = match self.advanced(now, lease, plan) {
+            Self::AwaitApplied { .. } => None,
+            Self::Running { next_at, .. } => next_at,
+        };
+        let next_at = match (next_at, planned) {
+            (Some(due_at), Some(planned)) => Some(due_at.min(planned)),
+            (due_at, planned) => planned.and(due_at).or(planned),
+        };
+        Self::Running {
+            started_at,
+            next_at,
+        }
+    }
+
     /// Returns the schedule of a router that is Active again without having let go: the old one
     /// goes on, but what fell due in between is not caught up at once.
     #[must_use]

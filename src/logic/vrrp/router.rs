@@ -20,12 +20,14 @@
 //! addresses. An Active always holds; another state holds exactly while its `release_at` is set.
 //!
 //! `hearing` has what advertisements do, `link` what happens to the interface, `leaving` all ways
-//! of giving the addresses up, `sync_group` what moving with other virtual routers adds.
+//! of giving the addresses up, `update` what tracking and a reload change, `sync_group` what moving
+//! with other virtual routers adds.
 
 mod hearing;
 mod leaving;
 mod link;
 mod sync_group;
+mod update;
 #[cfg(test)]
 mod tests;
 
@@ -288,61 +290,6 @@ impl VirtualRouter {
         }
     }
 
-    /// Obeys tracking: takes part or not, and with which effective priority.
-    pub fn set_fitness(&mut self, now: Instant, fitness: Fitness) {
-        self.notice_stall(now);
-        let before = std::mem::replace(&mut self.fitness, fitness);
-        match (before, self.fitness.clone()) {
-            (_, Fitness::Fault(cause)) => self.step_down(now, Cause::Fault(cause)),
-            (Fitness::Fault(_), Fitness::Unready) => self.start(now, Cause::FaultOver),
-            (Fitness::Fault(_), Fitness::Ready(priority)) => {
-                self.set_priority(now, priority);
-                self.start(now, Cause::FaultOver);
-            }
-            (Fitness::Unready | Fitness::Ready(_), Fitness::Ready(priority)) => {
-                self.set_priority(now, priority);
-            }
-            // A proxy that restarts is not a failover: the last priority stays.
-            (Fitness::Unready | Fitness::Ready(_), Fitness::Unready) => {}
-        }
-    }
-
-    /// Changes the parameters without losing state. The VRID stays: another one is another router.
-    ///
-    /// An Active says what changed at once, so that nobody waits for an interval that is no longer
-    /// kept.
-    pub fn update(&mut self, now: Instant, parameters: Parameters) {
-        self.notice_stall(now);
-        let before = std::mem::replace(&mut self.parameters, parameters);
-        let own_interval = self.parameters.advertisement_interval;
-        let addresses_changed = before.addresses != self.parameters.addresses;
-        let interval_changed = before.advertisement_interval != own_interval;
-        if let State::Active {
-            adver_at,
-            announcements,
-        } = &mut self.state
-        {
-            if addresses_changed {
-                *announcements = Announcements::awaiting(now);
-                self.actions.push_back(Action::InstallAddresses);
-            }
-            if addresses_changed || interval_changed {
-                *adver_at = now + own_interval.duration();
-                self.send(self.effective_priority);
-            }
-        }
-        if before.lease != self.parameters.lease {
-            self.holding.hasten_renewal(now);
-        }
-        if before.priority != self.parameters.priority {
-            let base = self.parameters.priority;
-            if self.fitness == Fitness::Ready(before.priority) {
-                self.fitness = Fitness::Ready(base);
-            }
-            self.set_priority(now, base);
-        }
-    }
-
     /// Counts a packet that was rejected. Nothing else: a rejected packet never moves a timer.
     pub fn count_rejection(&mut self, rejection: Rejection) {
         self.counters.count_rejection(rejection);
@@ -351,6 +298,11 @@ impl VirtualRouter {
     /// Returns the next thing to do; call it until `None` after every event.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Returns whether `poll_action` has something.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
     }
 
     /// Returns when `handle_timeout` is due, if ever.
@@ -688,26 +640,6 @@ impl VirtualRouter {
 
     fn renewal_after(&self, now: Instant) -> Instant {
         now + self.parameters.lease / RENEWALS_PER_LEASE
-    }
-
-    /// Takes a new effective priority; an owner keeps 255.
-    fn set_priority(&mut self, now: Instant, priority: Priority) {
-        self.granted_priority = priority;
-        let priority = if self.is_owner() {
-            Priority::OWNER
-        } else if self.is_impaired {
-            priority.min(self.parameters.impaired)
-        } else {
-            priority
-        };
-        let before = std::mem::replace(&mut self.effective_priority, priority);
-        if priority < before {
-            match self.state {
-                State::Active { .. } => self.demote(now),
-                State::Backup { .. } => self.defer_to_known_peer(now),
-                State::Initialize { .. } => {}
-            }
-        }
     }
 
     /// A Backup does not stand while it waits after a failure of the host.

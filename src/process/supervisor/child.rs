@@ -72,6 +72,16 @@ struct Source {
     doing: Option<String>,
 }
 
+impl Source {
+    /// Returns one that has not beaten yet.
+    const fn starting() -> Self {
+        Self {
+            silence: Silence::Starting(0),
+            doing: None,
+        }
+    }
+}
+
 /// How long a source has been silent.
 #[derive(Clone, Copy, Debug)]
 enum Silence {
@@ -92,6 +102,25 @@ impl Child {
             short_lives: 0,
             restarts: 0,
             short_of: None,
+        }
+    }
+
+    /// Takes no more than this from it from now on.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        if let Some(running) = &mut self.running {
+            running.channel.set_bounds(bounds);
+        }
+    }
+
+    /// Expects beats of so many sources at least: one that was there stays, one that is new may
+    /// take its time to the first.
+    pub(super) fn expect_sources(&mut self, sources: usize) {
+        if let Some(running) = &mut self.running
+            && running.killed_ticks.is_none()
+            && running.sources.len() < sources
+        {
+            running.sources.resize(sources, Source::starting());
         }
     }
 
@@ -136,11 +165,7 @@ impl Child {
                 })?;
         let channel = AsyncChannel::new(ours, self.bounds)?;
         self.start_at = None;
-        let starting = Source {
-            silence: Silence::Starting(0),
-            doing: None,
-        };
-        let sources = vec![starting; sources];
+        let sources = vec![Source::starting(); sources];
         self.running = Some(Running {
             process,
             channel,

@@ -6,10 +6,12 @@
 mod asked;
 mod belief;
 mod children;
+mod commit;
 mod hearing;
 mod meter;
 mod plan;
 mod questions;
+mod reload;
 mod shortage;
 mod starting;
 mod stopping;
@@ -33,10 +35,14 @@ use super::control::socket::{self, Question};
 use super::error::SupervisorError;
 use super::notify::Notifier;
 use super::passed::access_log::AccessLog;
-use super::passed::listeners::{self, BoundListener};
+use super::passed::listeners::{self, Bound};
+use super::reload::commanded::Store;
+use super::reload::running::Running;
+use super::reload::stages::Reloads;
+use super::runtime_dir::NetworkLock;
 use super::scripts::notify::NotifyPrograms;
 use super::scripts::track::Observation;
-use super::tracking::tracked;
+use super::tracking::{Observers, tracked};
 use crate::config::Config;
 use crate::config::overrides::Overrides;
 use crate::ipc;
@@ -50,14 +56,26 @@ use crate::process::role::Role;
 /// What the daemon starts with.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// Checked.
+    /// The configuration file.
+    pub path: PathBuf,
+    /// `--node`.
+    pub node: Option<String>,
+    /// Checked, and with what was changed by command.
     pub config: Config,
+    /// Checked, as the file has it.
+    pub base: Config,
     /// The text it was made from; the children read it for themselves.
     pub yaml: String,
-    /// What operators have changed by command; `config` has it.
+    /// What operators have changed by command.
     pub overrides: Overrides,
+    /// Where that is kept.
+    pub store: Store,
+    /// What is to be said of all this.
+    pub running: Running,
+    /// Held while there are virtual routers, or once there have been some.
+    pub network_lock: Option<NetworkLock>,
     /// Open already, so that an error of theirs stops the start.
-    pub sockets: Vec<BoundListener>,
+    pub sockets: Bound,
     /// Open already, for the same reason.
     pub access_log: Option<AccessLog>,
     /// Where the control socket goes.
@@ -72,7 +90,7 @@ pub(super) async fn serve(setup: Setup, printer: &Printer) -> Result<(), Supervi
         source,
     })?;
     let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
-    let control = tokio::spawn(socket::serve(listener, sender));
+    let control = tokio::spawn(socket::serve(listener, sender, setup.path.clone()));
     let mut signals = Signals::new()?;
     let result = Daemon::new(setup, printer.clone())
         .run(&mut signals, questions)
@@ -138,8 +156,8 @@ struct Daemon {
     observations: mpsc::Receiver<Observation>,
     /// Scripts that cannot be run, and why.
     unrunnable: BTreeMap<String, String>,
-    /// Their end of it, until they are started.
-    observer: Option<mpsc::Sender<Observation>>,
+    observers: Observers,
+    reloads: Reloads,
     asked: Vec<Asked>,
     next_id: u64,
 }
@@ -151,7 +169,7 @@ impl Daemon {
         let tracker = Tracker::new(now, tracked(&setup.config));
         let epoch_file = event_log::epoch_file(&setup.runtime_dir);
         let belief = Belief::new(&setup.config);
-        let notify_programs = NotifyPrograms::new(&setup.config);
+        let notify_programs = NotifyPrograms::new();
         let (observer, observations) = mpsc::channel(OBSERVATIONS_MAX);
         let (vrrp, proxy) = (belief.vrrp_bounds(), belief.proxy_bounds());
         let wanted = |role, bounds, empty: bool| (!empty).then(|| Child::new(role, bounds, now));
@@ -176,7 +194,8 @@ impl Daemon {
             lacking: Vec::new(),
             event_log: EventLog::open(SystemTime::now(), epoch_file),
             notify_programs,
-            observer: Some(observer),
+            observers: Observers::new(observer),
+            reloads: Reloads::default(),
             observations,
             unrunnable: BTreeMap::new(),
             setup,
@@ -211,13 +230,14 @@ impl Daemon {
                 biased;
                 _ = signals.terminate.recv() => self.handle_stop_signal("SIGTERM"),
                 _ = signals.interrupt.recv() => self.handle_stop_signal("SIGINT"),
-                _ = signals.hang_up.recv() => tracing::warn!("SIGHUP ignored: this version does not reload, restart it"),
+                _ = signals.hang_up.recv() => self.handle_reload_signal(),
                 _ = signals.user_defined_1.recv() => self.reopen_access_log(),
                 heard = receive::<FromVrrp>(&self.vrrp) => self.hear_vrrp(heard).await,
                 heard = receive::<FromProxy>(&self.proxy) => self.hear_proxy(heard).await,
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.notify_programs.next_finished() => {}
                 Some(observation) = self.observations.recv() => self.take_observation(observation),
+                read = self.reloads.next_read() => self.handle_read(read),
                 Some(question) = questions.recv() => self.handle_question(question),
                 // Before what is due: nothing that stays due can keep it from beating and watching.
                 _ = tick.tick() => self.handle_tick(),
@@ -258,6 +278,7 @@ impl Daemon {
         let now = Instant::now();
         self.leave_undead_behind(now);
         self.talk_to_children(now);
+        self.watch_reload(now);
         let (late, waiting) = std::mem::take(&mut self.asked)
             .into_iter()
             .partition::<Vec<_>, _>(|asked| asked.until <= now);

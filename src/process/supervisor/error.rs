@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::ConfigErrors;
+use crate::config::diff::NeedsRestart;
 use crate::ipc::channel::ChannelError;
 use crate::process::role::ConfineError;
 
@@ -11,13 +12,24 @@ use crate::process::role::ConfineError;
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// The file cannot be read.
-    #[error("failed to read {}", path.display())]
+    #[error("failed to read {} as {reader}", path.display())]
     ReadConfig {
         /// Which file.
         path: PathBuf,
+        /// The user who may not, or for whom it is not there.
+        reader: String,
         /// What the kernel said.
         source: io::Error,
     },
+    /// The file is a directory, a pipe, a device.
+    #[error("{} is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// The file is longer than any configuration.
+    #[error("{} is larger than 16 MiB, and a configuration is not", .0.display())]
+    ConfigTooLong(PathBuf),
+    /// Something cannot change while the daemon runs.
+    #[error(transparent)]
+    NeedsRestart(#[from] NeedsRestart),
     /// The file is no text.
     #[error("{} is not UTF-8 text", .0.display())]
     NotText(PathBuf),
@@ -122,8 +134,14 @@ impl SupervisorError {
     /// Returns whether the configuration is to blame, rather than the machine.
     pub const fn is_bad_config(&self) -> bool {
         match self {
-            Self::Config(_) | Self::NotText(_) | Self::Notify { .. } | Self::Script { .. } => true,
+            Self::Config(_)
+            | Self::NotText(_)
+            | Self::Notify { .. }
+            | Self::Script { .. }
+            | Self::NeedsRestart(_) => true,
             Self::ReadConfig { .. }
+            | Self::NotAFile(_)
+            | Self::ConfigTooLong(_)
             | Self::RuntimeDir { .. }
             | Self::StrangeDir { .. }
             | Self::AlreadyRunning(_)

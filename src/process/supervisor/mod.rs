@@ -8,6 +8,7 @@
 //! "silent" means.
 
 mod passed;
+mod reload;
 mod control;
 mod aside;
 mod child;
@@ -21,8 +22,6 @@ mod threads;
 mod tracking;
 mod watch;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::SigSet;
@@ -31,7 +30,11 @@ pub use self::error::SupervisorError;
 pub use self::runtime_dir::lock_network;
 
 use self::passed::access_log::AccessLog;
-use crate::config::{self, Config, check::NodeName};
+use self::passed::listeners::Bound;
+use self::reload::commanded::{self, Store};
+use self::reload::running::Running;
+use self::reload::source::ConfigSource;
+use crate::config::Config;
 use crate::ipc::log;
 use crate::process::role::{self, Role};
 
@@ -63,14 +66,19 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             what: "unblock signals",
             source: errno.into(),
         })?;
-    let (yaml, config) = read_config(&options.config, options.node.as_deref())?;
+    let source = ConfigSource::Path(options.config.clone());
+    let checked = source.check(options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
-    let _network_lock = match config.virtual_routers.is_empty() {
+    let store = Store::of(&options.runtime_dir);
+    let overrides = commanded::pruned(&store.load(), &checked.config);
+    let mut config = checked.config.clone();
+    overrides.apply(&mut config);
+    let network_lock = match config.virtual_routers.is_empty() {
         true => None,
         false => lock_network()?,
     };
-    let sockets = passed::listeners::open(&config)?;
+    let sockets = Bound::open(&config)?;
     let access_log = AccessLog::open(&config)?;
     let printer = log::to_standard_error();
     if config.virtual_routers.is_empty()
@@ -91,9 +99,15 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
         })?;
     let result = runtime.block_on(daemon::serve(
         daemon::Setup {
+            path: options.config.clone(),
+            node: options.node.clone(),
+            running: Running::first(checked.name, &checked.yaml),
             config,
-            yaml,
-            overrides: config::overrides::Overrides::default(),
+            base: checked.config,
+            yaml: checked.yaml,
+            overrides,
+            store,
+            network_lock,
             sockets,
             access_log,
             runtime_dir: options.runtime_dir.clone(),
@@ -109,40 +123,6 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
 /// # Errors
 /// When the file cannot be read or is wrong, or a notify program cannot be trusted.
 pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), SupervisorError> {
-    let failed = |source| SupervisorError::ReadConfig {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(CONFIG_BYTES_MAX).read_to_end(&mut bytes))
-        .map_err(failed)?;
-    let yaml = String::from_utf8(bytes).map_err(|_| SupervisorError::NotText(path.to_owned()))?;
-    let host = nix::unistd::gethostname().unwrap_or_default();
-    let host = host.to_string_lossy();
-    let name = node.map_or(NodeName::HostName(&host), NodeName::Given);
-    let config = config::parse(&path.display().to_string(), &yaml, name)?;
-    for router in &config.virtual_routers {
-        for program in &router.notify {
-            if let Some(why) = scripts::objection(program) {
-                let (entry, program) = (router.name.entry.clone(), program.clone());
-                return Err(SupervisorError::Notify {
-                    entry,
-                    program,
-                    why,
-                });
-            }
-        }
-    }
-    for script in &config.track_scripts {
-        if let Some(why) = scripts::objection(&script.program) {
-            let (name, program) = (script.name.clone(), script.program.clone());
-            return Err(SupervisorError::Script { name, program, why });
-        }
-    }
-    Ok((yaml, config))
+    let checked = ConfigSource::Path(path.to_owned()).check(node)?;
+    Ok((checked.yaml, checked.config))
 }
-
-/// The longest configuration that is read; `config::parse` refuses longer ones with a better
-/// message.
-const CONFIG_BYTES_MAX: u64 = 2 * 1024 * 1024;

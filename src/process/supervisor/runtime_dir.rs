@@ -39,6 +39,9 @@ pub(super) fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
         .map_err(|_| SupervisorError::AlreadyRunning(directory.to_owned()))
 }
 
+/// The lock of a network.
+pub(super) type NetworkLock = UnixListener;
+
 /// Takes the lock of the network that this process is in: of two daemons with virtual routers each
 /// would take what it does not know for leftovers of a former run. `None` where a user who may not
 /// run such a daemon has the name of the lock.
@@ -48,7 +51,7 @@ pub(super) fn lock(directory: &Path) -> Result<Flock<File>, SupervisorError> {
 ///
 /// # Errors
 /// When another daemon has it, or the kernel refuses the socket.
-pub fn lock_network() -> Result<Option<UnixListener>, SupervisorError> {
+pub fn lock_network() -> Result<Option<NetworkLock>, SupervisorError> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         match try_lock_network() {
@@ -61,11 +64,11 @@ pub fn lock_network() -> Result<Option<UnixListener>, SupervisorError> {
 }
 
 /// As [`lock_network`], at once.
-pub(super) fn try_lock_network() -> Result<Option<UnixListener>, SupervisorError> {
+pub(super) fn try_lock_network() -> Result<Option<NetworkLock>, SupervisorError> {
     lock_name(NETWORK_LOCK)
 }
 
-fn lock_name(name: &[u8]) -> Result<Option<UnixListener>, SupervisorError> {
+fn lock_name(name: &[u8]) -> Result<Option<NetworkLock>, SupervisorError> {
     let failed = |source| SupervisorError::System {
         what: "take the lock of this network",
         source,

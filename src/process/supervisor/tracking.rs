@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::scripts::track::{self, Observation};
+use super::scripts::track::{Observation, Runner};
 use super::watch::{self, Watched};
-use crate::config::Config;
+use crate::config::{Config, TrackScriptConfig};
 use crate::ipc::message::PoolHealth;
 use crate::logic::track::{Condition, Effect, Observed, Source, Tracked};
 use crate::process::role::ProgramUser;
@@ -50,53 +50,140 @@ pub(super) fn tracked(config: &Config) -> Vec<Tracked> {
     all
 }
 
-/// Starts the threads that run track scripts and look at files and processes, as far as there are
-/// any; adds what scripts should have and do not.
-///
-/// # Errors
-/// When the system gives no thread.
-pub(super) fn start_observers(
-    config: &Config,
-    lacking: &mut Vec<String>,
+/// Those who observe for the tracker beside the children: track scripts, and threads that look at
+/// files and processes.
+pub(super) struct Observers {
     observer: mpsc::Sender<Observation>,
-) -> io::Result<()> {
-    let used = |source: &Source| {
+    /// Where scripts run, once there was one.
+    runner: Option<Runner>,
+    scripts: Vec<(TrackScriptConfig, Alive)>,
+    watched: Vec<(Watched, Alive)>,
+    users: BTreeMap<String, Arc<ProgramUser>>,
+}
+
+/// What observes as long as this is kept.
+type Alive = Arc<()>;
+
+/// Observers that a configuration needs beside those that there are; they end where it does not
+/// follow.
+#[derive(Debug)]
+pub(super) struct NewObservers {
+    runner: Option<Runner>,
+    watched: Vec<(Watched, Alive)>,
+}
+
+impl Observers {
+    /// Returns none yet, who will tell this.
+    pub(super) const fn new(observer: mpsc::Sender<Observation>) -> Self {
+        Self {
+            observer,
+            runner: None,
+            scripts: Vec::new(),
+            watched: Vec::new(),
+            users: BTreeMap::new(),
+        }
+    }
+
+    /// Starts the threads that a configuration needs beside those that there are.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn prepare(&self, config: &Config) -> io::Result<NewObservers> {
+        let runner = match scripts(config).is_empty() || self.runner.is_some() {
+            true => None,
+            false => Some(Runner::start(self.observer.clone())?),
+        };
+        let mut new: Vec<(Watched, Alive)> = Vec::new();
+        for wanted in watched(config) {
+            let mut all = self.watched.iter().chain(&new);
+            if !all.any(|(known, _)| *known == wanted) {
+                new.push((wanted, Alive::default()));
+            }
+        }
+        watch::start(&new, &self.observer)?;
+        Ok(NewObservers {
+            runner,
+            watched: new,
+        })
+    }
+
+    /// Follows a configuration for which `new` was prepared: what is not in it any more ends, what
+    /// is unchanged goes on, scripts that are new or changed begin.
+    pub(super) fn commit(
+        &mut self,
+        config: &Config,
+        new: NewObservers,
+        users: &BTreeMap<String, Arc<ProgramUser>>,
+    ) {
+        self.runner = self.runner.take().or(new.runner);
+        self.watched.extend(new.watched);
+        let wanted = watched(config);
+        self.watched.retain(|(known, _)| wanted.contains(known));
+        for (name, user) in users {
+            let known = self.users.entry(name.clone());
+            known.or_insert_with(|| Arc::clone(user));
+        }
+        let wanted = scripts(config);
+        self.scripts.retain(|(known, _)| wanted.contains(&known));
+        for script in wanted {
+            let is_known = self.scripts.iter().any(|(known, _)| known == script);
+            let (Some(runner), Some(user)) = (&self.runner, self.users.get(&script.user)) else {
+                continue;
+            };
+            if !is_known {
+                let alive = Alive::default();
+                runner.run(script.clone(), Arc::clone(user), Arc::downgrade(&alive));
+                self.scripts.push((script.clone(), alive));
+            }
+        }
+    }
+
+    /// Returns what programs should have and do not, each once.
+    pub(super) fn shortcomings(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let users = self.scripts.iter().map(|(script, _)| &script.user);
+        for user in users.filter_map(|user| self.users.get(user)) {
+            let new = user.shortcomings().iter();
+            let new: Vec<_> = new.filter(|it| !all.contains(*it)).cloned().collect();
+            all.extend(new);
+        }
+        all
+    }
+}
+
+/// Returns the scripts of a configuration that something follows.
+fn scripts(config: &Config) -> Vec<&TrackScriptConfig> {
+    let used = |script: &&TrackScriptConfig| {
+        let source = Source::Script(script.name.clone());
         let routers = config.virtual_routers.iter();
         let mut conditions = routers.flat_map(|router| &router.track.conditions);
-        conditions.any(|condition| condition.source == *source)
+        conditions.any(|condition| condition.source == source)
     };
-    let mut scripts = config.track_scripts.clone();
-    scripts.retain(|script| used(&Source::Script(script.name.clone())));
-    if !scripts.is_empty() {
-        let mut users = BTreeMap::new();
-        for script in &scripts {
-            let look_up = || Arc::new(ProgramUser::of_track_scripts(&script.user));
-            let user = users.entry(script.user.clone()).or_insert_with(look_up);
-            let new = user.shortcomings().iter();
-            let new: Vec<_> = new.filter(|it| !lacking.contains(it)).cloned().collect();
-            lacking.extend(new);
-        }
-        track::start(scripts, users, observer.clone())?;
-    }
-    let mut watched = Watched::default();
+    config.track_scripts.iter().filter(used).collect()
+}
+
+/// Returns the files and processes that a configuration follows, each once.
+fn watched(config: &Config) -> Vec<Watched> {
+    let mut all = Vec::new();
     for router in &config.virtual_routers {
-        for condition in &router.track.conditions {
-            if let Source::File(path) = &condition.source
-                && !watched.files.contains(path)
-            {
-                watched.files.push(path.clone());
-            }
-        }
-        for process in &router.track.processes {
-            if !watched.processes.contains(process) {
-                watched.processes.push(process.clone());
+        let files = router.track.conditions.iter();
+        let files = files.filter_map(|condition| match &condition.source {
+            Source::File(path) => Some(Watched::File(path.clone())),
+            Source::Proxy
+            | Source::Pool(_)
+            | Source::Script(_)
+            | Source::Interface(_)
+            | Source::Process(_)
+            | Source::Gateway(_) => None,
+        });
+        let processes = router.track.processes.iter().cloned();
+        for watched in files.chain(processes.map(Watched::Process)) {
+            if !all.contains(&watched) {
+                all.push(watched);
             }
         }
     }
-    if !watched.files.is_empty() || !watched.processes.is_empty() {
-        watch::start(watched, &observer)?;
-    }
-    Ok(())
+    all
 }
 
 /// Returns what the health of its backends says of a pool.

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,34 +22,47 @@ use crate::config::{ProcessConfig, ProcessSelector};
 use crate::logic::track::{Observed, Source};
 
 /// What is looked at.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    pub(super) files: Vec<PathBuf>,
-    pub(super) processes: Vec<ProcessConfig>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// The number in a file.
+    File(PathBuf),
+    /// Whether a process is there.
+    Process(ProcessConfig),
 }
 
-/// Starts the threads; they end with the daemon.
+/// Starts the threads; each looks at a thing as long as that is alive, and ends with the last.
 ///
 /// # Errors
 /// When the system gives no thread.
-pub(super) fn start(watched: Watched, observations: &mpsc::Sender<Observation>) -> io::Result<()> {
-    let (names, pidfiles): (Vec<Process>, Vec<Process>) = watched
-        .processes
-        .into_iter()
-        .map(Process::new)
-        .partition(|process| matches!(process.selector, ProcessSelector::Name(_)));
-    let files = watched.files.into_iter().map(WatchedFile::new);
-    let files = files.map(|file| (vec![file], Vec::new()));
-    let pidfiles = pidfiles.into_iter().map(|one| (Vec::new(), vec![one]));
-    for (files, processes) in files.chain(pidfiles).chain([(Vec::new(), names)]) {
-        let mut watch = Watch {
-            files,
-            processes,
-            searched_at: None,
-        };
-        if watch.files.is_empty() && watch.processes.is_empty() {
-            continue;
+pub(super) fn start(
+    watched: &[(Watched, Arc<()>)],
+    observations: &mpsc::Sender<Observation>,
+) -> io::Result<()> {
+    let mut names = Watch::default();
+    let mut watches = Vec::new();
+    for (watched, alive) in watched {
+        let wanted = Arc::downgrade(alive);
+        match watched {
+            Watched::File(path) => watches.push(Watch {
+                files: vec![(WatchedFile::new(path.clone()), wanted)],
+                ..Watch::default()
+            }),
+            Watched::Process(config) => {
+                let process = (Process::new(config.clone()), wanted);
+                match config.selector {
+                    ProcessSelector::Name(_) => names.processes.push(process),
+                    ProcessSelector::Pidfile(_) => watches.push(Watch {
+                        processes: vec![process],
+                        ..Watch::default()
+                    }),
+                }
+            }
         }
+    }
+    if !names.processes.is_empty() {
+        watches.push(names);
+    }
+    for mut watch in watches {
         let observations = observations.clone();
         std::thread::Builder::new()
             .name("watch".into())
@@ -60,27 +74,35 @@ pub(super) fn start(watched: Watched, observations: &mpsc::Sender<Observation>) 
 /// Nobody wants to know any more.
 struct Over;
 
+/// Each is looked at as long as somebody wants it to be.
+#[derive(Default)]
 struct Watch {
-    files: Vec<WatchedFile>,
-    processes: Vec<Process>,
+    files: Vec<(WatchedFile, Weak<()>)>,
+    processes: Vec<(Process, Weak<()>)>,
     /// When /proc was last gone through.
     searched_at: Option<Instant>,
 }
 
 impl Watch {
     fn turn(&mut self, observations: &mpsc::Sender<Observation>) -> Result<(), Over> {
+        self.files.retain(|(_, wanted)| wanted.strong_count() > 0);
+        self.processes
+            .retain(|(_, wanted)| wanted.strong_count() > 0);
+        if self.files.is_empty() && self.processes.is_empty() {
+            return Err(Over);
+        }
         let say = |source, observed| {
             let sent = observations.blocking_send(Observation::Of(source, observed));
             sent.map_err(|_| Over)
         };
-        for file in &mut self.files {
+        for (file, _) in &mut self.files {
             if let Some(number) = file.look() {
                 let source = Source::File(file.path.clone());
                 say(source, Observed::Content(number))?;
             }
         }
         self.find_processes();
-        for process in &mut self.processes {
+        for (process, _) in &mut self.processes {
             if let Some(observed) = process.look() {
                 say(Source::Process(process.label.clone()), observed)?;
             }
@@ -96,7 +118,7 @@ impl Watch {
         let mut due = self
             .searched_at
             .is_none_or(|at| now.duration_since(at) >= SEARCH_INTERVAL);
-        for process in &mut self.processes {
+        for (process, _) in &mut self.processes {
             if let ProcessSelector::Pidfile(path) = &process.selector {
                 // It may name another one by now.
                 let pid = read_pid(path);
@@ -111,7 +133,8 @@ impl Watch {
             }
         }
         let mut by_name = BTreeMap::new();
-        for process in self.processes.iter_mut().filter(missing) {
+        let processes = self.processes.iter_mut().map(|(process, _)| process);
+        for process in processes.filter(missing) {
             match &process.selector {
                 ProcessSelector::Pidfile(_) => process.held = process.pid.and_then(hold),
                 ProcessSelector::Name(name) if due => {
@@ -128,7 +151,8 @@ impl Watch {
 
     /// Waits for the end of a process, or until it is time to look again.
     fn wait(&self) {
-        let held = self.processes.iter().filter_map(|it| it.held.as_ref());
+        let held = self.processes.iter();
+        let held = held.filter_map(|(process, _)| process.held.as_ref());
         let mut ends: Vec<PollFd<'_>> = held
             .map(|end| PollFd::new(end.as_fd(), PollFlags::POLLIN))
             .collect();
@@ -334,6 +358,21 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_wants_to_know_any_more_is_not_looked_at() {
+        let wanted = Arc::default();
+        let file = WatchedFile::new(PathBuf::from("/nonexistent"));
+        let mut watch = Watch {
+            files: vec![(file, Arc::downgrade(&wanted))],
+            ..Watch::default()
+        };
+        let (tell, mut told) = mpsc::channel(1);
+        assert!(watch.turn(&tell).is_ok());
+        assert!(told.try_recv().is_ok(), "none ever is zero");
+        drop(wanted);
+        assert!(watch.turn(&tell).is_err());
+    }
+
+    #[test]
     fn a_process_is_found_by_name_and_by_pidfile_and_its_end_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join("a-long-name-of-a-program");
@@ -341,11 +380,13 @@ mod tests {
         let pidfile = directory.path().join("pid");
         let mut child = Command::new(&program).arg("60").spawn().unwrap();
         fs::write(&pidfile, format!("{}\n", child.id())).unwrap();
+        let wanted = Arc::default();
         let process = |selector| {
-            Process::new(ProcessConfig {
+            let config = ProcessConfig {
                 label: "it".into(),
                 selector,
-            })
+            };
+            (Process::new(config), Arc::downgrade(&wanted))
         };
         let name = ProcessSelector::Name("a-long-name-of-a-program".into());
         let mut watch = Watch {
@@ -358,13 +399,18 @@ mod tests {
         };
         // The kernel gives a new process its name a moment after it was started.
         let deadline = Instant::now() + Duration::from_secs(5);
-        while watch.processes.iter().any(|process| process.held.is_none()) {
+        while watch
+            .processes
+            .iter()
+            .any(|(process, _)| process.held.is_none())
+        {
             assert!(Instant::now() < deadline, "both are found");
             watch.searched_at = None;
             watch.find_processes();
         }
         let looked = |watch: &mut Watch| -> Vec<_> {
-            watch.processes.iter_mut().map(Process::look).collect()
+            let processes = watch.processes.iter_mut();
+            processes.map(|(process, _)| process.look()).collect()
         };
         assert_eq!(
             looked(&mut watch),

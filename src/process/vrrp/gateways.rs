@@ -8,7 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::ifaddrs::getifaddrs;
@@ -23,23 +23,51 @@ use tracing::debug;
 use crate::config::GatewayConfig;
 use crate::logic::track::gateway::GatewayState;
 
-/// Starts the thread. It reports the label of gateways and whether they are there, and ends when
-/// nobody listens any more: then `report` says false.
+/// Starts the thread, with what is to be asked first. It reports the label of gateways and whether they are
+/// there, and ends when nobody listens any more, then `report` says false, or what is returned is
+/// dropped.
 ///
 /// # Errors
 /// When the system gives no thread.
 pub(super) fn start(
-    gateways: Vec<GatewayConfig>,
-    virtual_addresses: Arc<[IpAddr]>,
+    first: Option<Wanted>,
     report: impl Fn(String, bool) -> bool + Send + 'static,
-) -> io::Result<()> {
+) -> io::Result<Gateways> {
+    let wanted = Arc::new(Mutex::new(first));
+    let gateways = Gateways {
+        wanted: Arc::clone(&wanted),
+    };
     std::thread::Builder::new()
         .name("evenkeel-gateways".into())
         .spawn(move || {
-            let mut asker = Asker::new(gateways, virtual_addresses);
-            while asker.turn(&report) {}
-        })
-        .map(drop)
+            let mut asker = Asker::new();
+            loop {
+                let news = wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some((gateways, virtual_addresses)) = news {
+                    asker.follow(gateways, &virtual_addresses);
+                }
+                if Arc::strong_count(&wanted) == 1 || !asker.turn(&report) {
+                    return;
+                }
+            }
+        })?;
+    Ok(gateways)
+}
+
+/// What is to be asked, with the virtual addresses; the last word counts.
+pub(super) type Wanted = (Vec<GatewayConfig>, Arc<[IpAddr]>);
+
+/// The thread, as long as it is wanted.
+#[derive(Debug)]
+pub(super) struct Gateways {
+    wanted: Arc<Mutex<Option<Wanted>>>,
+}
+
+impl Gateways {
+    /// Has these asked, within a second: those that were asked before go on as they are.
+    pub(super) fn follow(&self, wanted: Wanted) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+    }
 }
 
 /// All gateways of the configuration.
@@ -74,21 +102,38 @@ struct LinkAround {
 }
 
 impl Asker {
-    fn new(gateways: Vec<GatewayConfig>, virtual_addresses: Arc<[IpAddr]>) -> Self {
-        let now = Instant::now();
-        let asked = |config: GatewayConfig| Asked {
-            state: GatewayState::new(config.addresses.len(), config.at_least, config.fall),
-            config,
-            ask_at: now,
-            virtual_addresses: Arc::clone(&virtual_addresses),
-            link: None,
-        };
+    fn new() -> Self {
         Self {
-            gateways: gateways.into_iter().map(asked).collect(),
+            gateways: Vec::new(),
             echo_v4: raw_socket(Domain::IPV4, Protocol::ICMPV4, None).ok(),
             // Any number will do that is not often another's.
             identifier: std::process::id() as u16,
         }
+    }
+
+    /// Asks these from now on; those that were asked before go on as they are.
+    fn follow(&mut self, gateways: Vec<GatewayConfig>, virtual_addresses: &Arc<[IpAddr]>) {
+        let now = Instant::now();
+        let mut before = std::mem::take(&mut self.gateways);
+        let asked = |config: GatewayConfig| {
+            let known = before.iter().position(|asked| asked.config == config);
+            let mut asked = match known {
+                Some(at) => before.swap_remove(at),
+                None => Asked {
+                    state: GatewayState::new(config.addresses.len(), config.at_least, config.fall),
+                    config,
+                    ask_at: now,
+                    virtual_addresses: Arc::clone(virtual_addresses),
+                    link: None,
+                },
+            };
+            asked.virtual_addresses = Arc::clone(virtual_addresses);
+            if let Some(link) = &mut asked.link {
+                link.virtual_addresses = Arc::clone(virtual_addresses);
+            }
+            asked
+        };
+        self.gateways = gateways.into_iter().map(asked).collect();
     }
 
     /// Asks those that are due and hears answers; returns whether anybody wants to know.

@@ -22,6 +22,14 @@ pub fn enter() -> Vec<String> {
     lacking
 }
 
+/// Gives the calling thread back to normal scheduling: what it does may wait.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn leave() -> io::Result<()> {
+    schedule(libc::SCHED_OTHER, 0)
+}
+
 fn lock_memory() -> io::Result<()> {
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
     // SAFETY: mlockall takes no pointer.

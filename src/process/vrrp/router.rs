@@ -5,7 +5,10 @@
 //! commands, which source addresses are our own, who was heard and what was rejected. Read `run`,
 //! which drives it, next.
 
-use std::collections::BTreeMap;
+mod announcing;
+mod change;
+mod heard;
+
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +16,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use self::announcing::Announcing;
+pub use self::change::{Identity, Standing, identity};
+use self::heard::LOG_INTERVAL;
+pub use self::heard::{HeardPeer, Rejections, show_mac};
 use super::host::{Answer, Command, RouterLink, What};
 use super::link::claims::Claim;
 use super::link::frames::Announcers;
@@ -21,10 +28,10 @@ use super::routers::RouterId;
 use crate::config::VirtualRouterConfig;
 use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::{
-    Advertisement, ChecksumForm, Envelope, Failure, LinkState, Parameters, Rejection, State,
-    VirtualRouter, packet, packet_v2,
+    Advertisement, ChecksumForm, Envelope, Failure, LinkState, Rejection, State, VirtualRouter,
+    packet, packet_v2,
 };
-use crate::model::{AdverInterval, Family, Priority, Version};
+use crate::model::{Family, Version};
 
 /// A virtual router at its place.
 pub struct RouterRuntime {
@@ -52,8 +59,10 @@ pub struct RouterRuntime {
     /// Advertisements that the kernel did not take.
     pub send_failures: u64,
     refusal_logged_at: Option<Instant>,
-    /// The other virtual routers of its group.
-    pub sync_group: Vec<RouterId>,
+    /// All virtual routers of its group; none, where it moves alone.
+    pub sync_group: Arc<[RouterId]>,
+    /// Whether the configuration has it.
+    pub standing: Standing,
     /// Sends advertisements with the virtual MAC; `None` where the interface's own is used.
     pub outlet: Option<VrrpSocket>,
     announcing: Option<Announcing>,
@@ -71,30 +80,11 @@ impl RouterRuntime {
     pub fn new(
         id: RouterId,
         config: VirtualRouterConfig,
-        sync_group: Vec<RouterId>,
+        sync_group: Arc<[RouterId]>,
         now: Instant,
     ) -> Self {
-        let parameters = Parameters {
-            vrid: config.vrid,
-            version: config.version,
-            priority: config.rank.well(),
-            ill_max: config.rank.ill_max(),
-            addresses: config
-                .addresses
-                .iter()
-                .map(|virtual_| virtual_.address)
-                .collect(),
-            advertisement_interval: config.advertisement_interval,
-            preempt: config.preempt,
-            lease: config.lease,
-            down_multiplier: config.down_multiplier,
-            announcements: config.announcements,
-            impaired: config.rank.ill().unwrap_or(Priority::OWNER),
-            link: config.link,
-            in_sync_group: !sync_group.is_empty(),
-        };
         Self {
-            machine: VirtualRouter::new(parameters),
+            machine: VirtualRouter::new(change::parameters(&config, !sync_group.is_empty())),
             link: RouterLink {
                 ifindex: None,
                 outlet: None,
@@ -114,6 +104,7 @@ impl RouterRuntime {
             send_failures: 0,
             refusal_logged_at: None,
             sync_group,
+            standing: Standing::Configured,
             outlet: None,
             announcing: None,
             id,
@@ -444,341 +435,13 @@ impl RouterRuntime {
     }
 }
 
-/// Rounds of announcements under way.
-#[derive(Clone, Copy, Debug)]
-struct Announcing {
-    /// This one and those that follow it.
-    rounds: u8,
-    /// The place of the next address.
-    next: usize,
-    due_at: Instant,
-}
-
-impl Announcing {
-    const fn begun(rounds: u8, due_at: Instant) -> Self {
-        Self {
-            rounds,
-            next: 0,
-            due_at,
-        }
-    }
-
-    /// What remains after one of `count` addresses was announced.
-    fn after_one(mut self, count: usize, now: Instant, pace: Duration) -> Option<Self> {
-        self.next += 1;
-        if self.next >= count {
-            self.next = 0;
-            self.rounds = self.rounds.saturating_sub(1);
-        }
-        // What is late is caught up, but not more than one turn's worth.
-        self.due_at = (self.due_at + pace).max(now.checked_sub(LATENESS_MIN).unwrap_or(now));
-        (self.rounds > 0).then_some(self)
-    }
-}
-
-/// Somebody who advertises.
-#[derive(Clone, Debug)]
-pub struct HeardPeer {
-    /// Its source address.
-    pub address: IpAddr,
-    /// What it last advertised.
-    pub priority: Priority,
-    /// The interval it last advertised.
-    pub interval: Option<AdverInterval>,
-    /// The first addresses it last listed: strangers do not fill our memory.
-    pub addresses: Vec<IpAddr>,
-    /// Whether it last listed the same addresses as we, in whatever order.
-    pub agrees: bool,
-    /// When.
-    pub heard_at: Instant,
-    /// How it last computed its checksum.
-    pub form: ChecksumForm,
-    /// How many advertisements came in each form.
-    pub forms: BTreeMap<&'static str, u64>,
-}
-
-impl HeardPeer {
-    const fn new(address: IpAddr, now: Instant) -> Self {
-        Self {
-            address,
-            priority: Priority::LEAVING,
-            interval: None,
-            addresses: Vec::new(),
-            agrees: true,
-            heard_at: now,
-            form: ChecksumForm::Rfc5798,
-            forms: BTreeMap::new(),
-        }
-    }
-
-    fn hear(&mut self, now: Instant, advertisement: &Advertisement, form: ChecksumForm) {
-        self.priority = advertisement.priority;
-        self.interval = Some(advertisement.interval);
-        let shown = advertisement.addresses.len().min(ADDRESSES_SHOWN);
-        let shown = &advertisement.addresses[..shown];
-        if self.addresses != shown {
-            self.addresses.clear();
-            self.addresses.extend_from_slice(shown);
-        }
-        self.heard_at = now;
-        self.form = form;
-        *self.forms.entry(form.as_str()).or_default() += 1;
-    }
-}
-
-/// Refused packets by reason.
-#[derive(Clone, Debug, Default)]
-pub struct Rejections {
-    /// How many of each.
-    pub by_reason: BTreeMap<&'static str, u64>,
-    /// The last whose source is known: when, from where, and why.
-    pub last: Option<(Instant, IpAddr, Rejection)>,
-    logged_at: Option<Instant>,
-}
-
-impl Rejections {
-    /// Counts one and returns whether it is time to log again.
-    pub fn count(&mut self, now: Instant, source: Option<IpAddr>, reason: Rejection) -> bool {
-        *self.by_reason.entry(reason.as_str()).or_default() += 1;
-        if let Some(source) = source {
-            self.last = Some((now, source, reason));
-        }
-        let due = self
-            .logged_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
-        if due {
-            self.logged_at = Some(now);
-        }
-        due
-    }
-}
-
-/// Returns a hardware address as people write it.
-pub fn show_mac(mac: [u8; 6]) -> String {
-    mac.map(|octet| format!("{octet:02x}")).join(":")
-}
-
 /// Before a full queue is tried again.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(10);
 /// More are not shown; the least recently heard is forgotten.
 const PEERS_MAX: usize = 16;
-/// Of the addresses that a peer lists.
-const ADDRESSES_SHOWN: usize = 32;
-/// Between two log lines about rejected packets of one kind of source.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// A command that extends a lease may always be so late: the kernel's network lock is held for 100
 /// ms at times.
 const LATENESS_MIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
-mod tests {
-    use super::*;
-    use crate::logic::vrrp::Preempt;
-    use crate::model::{RouterName, VirtualAddress, Vrid};
-
-    const LEASE: Duration = Duration::from_secs(2);
-
-    fn runtime(now: Instant) -> RouterRuntime {
-        let config = VirtualRouterConfig {
-            name: RouterName {
-                entry: "web".into(),
-                family: Family::Ipv4,
-            },
-            sync_group: "web".into(),
-            down_multiplier: 3,
-            announcements: crate::config::AnnouncementPlan::default(),
-            announcement_pace: Duration::ZERO,
-            accept: true,
-            virtual_mac: false,
-            interface: "eth0".into(),
-            vrid: Vrid::new(51).unwrap(),
-            version: Version::V3,
-            notify: Vec::new(),
-            track: crate::config::TrackConfig::default(),
-            peers: Vec::new(),
-            peer_hops: 0,
-            address_interface: "eth0".into(),
-            checksum: ChecksumForm::Rfc5798,
-            authentication: crate::config::Authentication::None,
-            priority: Priority::DEFAULT,
-            rank: crate::model::Rank::alone(Priority::DEFAULT),
-            priorities: BTreeMap::new(),
-            addresses: vec![VirtualAddress {
-                address: [192, 0, 2, 100].into(),
-                prefix_len: 24,
-            }],
-            advertisement_interval: AdverInterval::DEFAULT,
-            preempt: Preempt::Always,
-            lease: LEASE,
-            link: crate::logic::vrrp::LinkRules::default(),
-        };
-        let id = crate::process::vrrp::routers::Routers::first(vec![()]).ids()[0];
-        RouterRuntime::new(id, config, Vec::new(), now)
-    }
-
-    #[test]
-    fn a_renewal_waits_for_the_answer_to_the_one_before() {
-        let now = Instant::now();
-        let mut runtime = runtime(now);
-        let first = runtime.command(What::Renew(LEASE), now).unwrap();
-        assert_eq!(
-            runtime.command(What::Renew(LEASE), now),
-            None,
-            "one is on its way"
-        );
-        assert!(
-            runtime.accept(Answer {
-                router: runtime.id,
-                generation: first.generation
-            }),
-            "it counts"
-        );
-        assert!(
-            runtime.command(What::Renew(LEASE), now).is_some(),
-            "then comes the next"
-        );
-    }
-
-    #[test]
-    fn an_answer_to_an_older_command_does_not_count() {
-        let now = Instant::now();
-        let mut runtime = runtime(now);
-        let install = runtime.command(What::Install(LEASE), now).unwrap();
-        let remove = runtime.command(What::Remove, now).unwrap();
-        assert!(
-            !runtime.accept(Answer {
-                router: runtime.id,
-                generation: install.generation
-            }),
-            "too old"
-        );
-        assert!(!runtime.is_released(), "the removal is not confirmed");
-        assert!(
-            runtime.accept(Answer {
-                router: runtime.id,
-                generation: remove.generation
-            }),
-            "the last"
-        );
-        assert!(runtime.is_released(), "nothing is held");
-    }
-
-    #[test]
-    fn a_command_that_found_no_room_is_deferred_until_another_replaces_it() {
-        let now = Instant::now();
-        let mut runtime = runtime(now);
-        let install = runtime.command(What::Install(LEASE), now).unwrap();
-        runtime.defer(install);
-        assert_eq!(
-            runtime.command(What::Renew(LEASE), now),
-            None,
-            "nothing overtakes it"
-        );
-        let remove = runtime.command(What::Remove, now).unwrap();
-        assert_eq!(runtime.take_deferred(), None, "the removal replaces it");
-        runtime.defer(remove);
-        assert_eq!(
-            runtime.take_deferred(),
-            Some(remove),
-            "and is deferred itself"
-        );
-    }
-
-    #[test]
-    fn a_renewal_without_an_answer_for_a_lease_means_a_silent_host() {
-        let now = Instant::now();
-        let mut runtime = runtime(now);
-        runtime.command(What::Renew(LEASE), now).unwrap();
-        assert!(
-            !runtime.host_is_silent(now + LEASE / 2),
-            "there is still time"
-        );
-        assert!(runtime.host_is_silent(now + LEASE), "the lease is over");
-    }
-
-    fn advertisement() -> Advertisement {
-        Advertisement {
-            vrid: Vrid::new(51).unwrap(),
-            priority: Priority::DEFAULT,
-            interval: AdverInterval::DEFAULT,
-            addresses: vec![[192, 0, 2, 100].into()],
-        }
-    }
-
-    #[test]
-    fn the_forms_of_checksums_are_counted_by_peer() {
-        let now = Instant::now();
-        let mut runtime = runtime(now);
-        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        for (peer, form) in [
-            (one, ChecksumForm::Rfc5798),
-            (other, ChecksumForm::Rfc9568),
-            (one, ChecksumForm::Rfc9568),
-            (one, ChecksumForm::Rfc5798),
-        ] {
-            runtime.note_peer(now, peer, &advertisement(), form);
-        }
-        let forms = |at: usize| runtime.peers[at].forms.clone();
-        assert_eq!(runtime.peers[0].address, one, "the last heard comes first");
-        assert_eq!(forms(0), BTreeMap::from([("rfc5798", 2), ("rfc9568", 1)]));
-        assert_eq!(forms(1), BTreeMap::from([("rfc9568", 1)]));
-    }
-
-    #[test]
-    fn rounds_that_begin_more_often_than_they_end_reach_every_address() {
-        let now = Instant::now();
-        let mut runtime = runtime(now);
-        let pace = Duration::from_millis(10);
-        let mut announced = Vec::new();
-        // 100 addresses take a second; another round is asked for every 250 ms.
-        for step in 0..100 {
-            let at = now + step * pace;
-            if step % 25 == 0 {
-                runtime.begin_announcing(1, at);
-            }
-            let under_way = runtime.announcing.unwrap();
-            announced.push(under_way.next);
-            runtime.announcing = under_way.after_one(100, at, pace);
-        }
-        assert!(announced.into_iter().eq(0..100), "each in its turn");
-        let rounds = runtime.announcing.map(|announcing| announcing.rounds);
-        assert_eq!(
-            rounds,
-            Some(1),
-            "and what was asked for meanwhile once more"
-        );
-    }
-
-    #[test]
-    fn rejections_are_all_counted_and_logged_once_a_minute() {
-        let now = Instant::now();
-        let source = Some(IpAddr::from([192, 0, 2, 9]));
-        let mut rejections = Rejections::default();
-        let mut logged = |seconds| {
-            let at = now + Duration::from_secs(seconds);
-            rejections.count(at, source, Rejection::Carp)
-        };
-        assert_eq!(
-            [0, 1, 59, 60, 61].map(&mut logged),
-            [true, false, false, true, false]
-        );
-        assert_eq!(rejections.by_reason, BTreeMap::from([("carp", 5)]));
-    }
-
-    #[test]
-    fn only_the_last_heard_peers_are_remembered() {
-        let now = Instant::now();
-        let mut runtime = runtime(now);
-        for number in 1..=20 {
-            let peer = IpAddr::from([192, 0, 2, number]);
-            runtime.note_peer(now, peer, &advertisement(), ChecksumForm::Rfc5798);
-        }
-        assert_eq!(runtime.peers.len(), PEERS_MAX, "the list has a bound");
-        assert_eq!(
-            runtime.peers[0].address,
-            IpAddr::from([192, 0, 2, 20]),
-            "the last comes first"
-        );
-    }
-}
+mod tests;

@@ -8,9 +8,11 @@ mod effects;
 mod hosting;
 mod messages;
 mod packets;
+mod prepare;
+mod reload;
 mod stopping;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -22,9 +24,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use tracing::{error, warn};
 
+use self::prepare::{Prepared, Preparing};
 use super::boundary::{Sent, Supervisor};
 use super::clock::Clock;
-use super::host::Host;
+use super::host::{Change, Host};
 use super::link::claims::Claims;
 use super::link::frames::Announcers;
 use super::link::socket::RECEIVE_BYTES;
@@ -34,8 +37,8 @@ use super::realtime;
 use super::router::RouterRuntime;
 use super::routers::Routers;
 use super::watch::Watch;
-use crate::config::{self, ConfigErrors, VirtualRouterConfig};
-use crate::ipc::message::{ActiveRole, FromVrrp, SocketKey};
+use crate::config::{self, ConfigErrors, GatewayConfig, VirtualRouterConfig};
+use crate::ipc::message::{ActiveRole, Followed, FromVrrp, Overrides, SocketKey};
 use crate::model::{Chain, Fitness};
 use crate::process::role;
 
@@ -79,14 +82,17 @@ pub fn run(mut supervisor: impl Supervisor) -> Result<(), Error> {
     if let Err(error) = role::relinquish(Capability::CAP_SYS_NICE) {
         warn!(error = %Chain(&error), "a right that is no longer needed stays");
     }
-    serve(supervisor, |yaml, node| {
+    serve(supervisor, |yaml, node, overrides| {
         let node = config::check::NodeName::Given(node);
-        Ok(config::parse("the running configuration", yaml, node)?.virtual_routers)
+        let mut config = config::parse("the running configuration", yaml, node)?;
+        overrides.apply(&mut config);
+        Ok(config.virtual_routers)
     })
 }
 
-/// Reads the virtual routers of a node from the text of a configuration.
-pub type ReadConfig = fn(&str, &str) -> Result<Vec<VirtualRouterConfig>, ConfigErrors>;
+/// Reads the virtual routers of a node from the text of a configuration, with what operators have
+/// changed by command.
+pub type ReadConfig = fn(&str, &str, &Overrides) -> Result<Vec<VirtualRouterConfig>, ConfigErrors>;
 
 /// As [`run`], with normal scheduling, and with a reader of one's own for the configuration.
 ///
@@ -138,6 +144,13 @@ struct Process<S> {
     link_sockets: Vec<LinkSocket>,
     host: Option<Host>,
     outbox: Outbox,
+    /// What the host thread has not been told yet, for want of room; the first first.
+    changes: VecDeque<Box<Change>>,
+    preparing: Option<Preparing>,
+    prepared: Option<Prepared>,
+    /// What of the host is told to the supervisor, and which gateways are asked for that.
+    followed: BTreeSet<Followed>,
+    gateways: Vec<GatewayConfig>,
     /// The supervisor's duplicates are not those that are in use.
     sockets_changed: bool,
     /// A socket could not be opened; it is tried again then.
@@ -167,6 +180,11 @@ impl<S: Supervisor> Process<S> {
             link_sockets: Vec::new(),
             host: None,
             outbox: Outbox::default(),
+            changes: VecDeque::new(),
+            preparing: None,
+            prepared: None,
+            followed: BTreeSet::new(),
+            gateways: Vec::new(),
             sockets_changed: false,
             open_at: None,
             announcers: Announcers::open().unwrap_or_else(|error| {
@@ -206,6 +224,7 @@ impl<S: Supervisor> Process<S> {
             .chain(host)
             .chain(supervisor)
             .chain(self.claims.fds())
+            .chain(self.preparing.as_ref().map(AsFd::as_fd))
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
         match ppoll(&mut waiting, Some(timeout), None) {
@@ -218,6 +237,7 @@ impl<S: Supervisor> Process<S> {
         self.drain_sockets();
         self.read_supervisor()?;
         self.read_host()?;
+        self.read_preparation();
         self.hear_claims();
         self.act_on_timers();
         self.announce_what_is_due();
@@ -245,6 +265,7 @@ impl<S: Supervisor> Process<S> {
             }
         }
         self.report_when_handed_over(now);
+        self.dismiss_released();
         if let Phase::Stopping { deadline, .. } = self.phase
             && (deadline <= now || self.runtimes.values().all(RouterRuntime::is_released))
         {

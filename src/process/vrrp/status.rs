@@ -148,7 +148,7 @@ fn settings(runtime: &RouterRuntime) -> RouterSettings {
 /// Sums up: RFC 8347 §3 has checksum, version, VRID and TTL errors for all virtual routers
 /// together, and most of what they count is for none of them.
 pub fn statistics<'a>(
-    runtimes: impl ExactSizeIterator<Item = &'a RouterRuntime>,
+    runtimes: impl Iterator<Item = &'a RouterRuntime>,
     elsewhere: impl Iterator<Item = &'a Rejections>,
 ) -> BTreeMap<String, u64> {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
@@ -159,8 +159,11 @@ pub fn statistics<'a>(
             of_nobody.count_rejections(reason, *count);
         }
     }
-    let count = runtimes.len() as u64;
-    let all = runtimes.map(|runtime| runtime.machine.counters());
+    let mut count = 0;
+    let all = runtimes.map(|runtime| {
+        count += 1;
+        runtime.machine.counters()
+    });
     for counters in all.chain([of_nobody]) {
         for (name, value) in counters.iter() {
             *sums.entry(name.to_owned()).or_default() += value;

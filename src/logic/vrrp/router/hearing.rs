@@ -343,6 +343,19 @@ impl VirtualRouter {
         }
     }
 
+    /// After Preempt_Mode was changed in Backup: an Active of a lower priority may now be one to wait
+    /// for.
+    pub(super) fn obey_preempt_mode(&mut self, now: Instant) {
+        let Some(peer) = self.peer else {
+            return;
+        };
+        let patience = self.patience(peer.interval);
+        let alive = now.saturating_duration_since(peer.heard_at) < patience;
+        if alive && self.defers_to(now, peer.priority) {
+            self.wait(peer.heard_at + patience, peer.interval, Cause::ActiveSilent);
+        }
+    }
+
     pub(super) fn suppress_addresses(&mut self) {
         match self.holding {
             super::Holding::Answering { renew_at } => {

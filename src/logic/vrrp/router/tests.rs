@@ -9,6 +9,7 @@ mod link;
 mod stopped;
 mod strangers;
 mod unsent;
+mod update;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -410,14 +411,14 @@ fn update_of_an_active_says_at_once_what_changed() {
     let mut bench = Bench::active();
     let mut parameters = parameters();
     parameters.advertisement_interval = AdverInterval::from_centiseconds(1000).expect("in range");
-    bench.router.update(bench.now, parameters.clone());
+    bench.update(parameters.clone());
     assert_eq!(bench.take(), [SENDS_100], "peers learn the longer interval");
     parameters
         .addresses
         .push(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 101)));
-    bench.router.update(bench.now, parameters.clone());
+    bench.update(parameters.clone());
     assert_eq!(bench.take(), [Action::InstallAddresses, SENDS_100]);
-    bench.router.update(bench.now, parameters);
+    bench.update(parameters);
     assert_eq!(bench.take(), [], "what is the same changes nothing");
 }
 
@@ -522,6 +523,15 @@ impl Bench {
     fn set_priority(&mut self, priority: u8) {
         let fitness = Fitness::Ready(Priority::from_wire(priority));
         self.router.set_fitness(self.now, fitness);
+    }
+
+    /// Other parameters, by which tracking says of it what it last said.
+    fn update(&mut self, parameters: Parameters) {
+        let fitness = match self.router.fitness() {
+            Fitness::Ready(_) => Fitness::Ready(parameters.priority),
+            said @ (Fitness::Unready | Fitness::Fault(_)) => said.clone(),
+        };
+        self.router.update(self.now, parameters, fitness);
     }
 
     fn take(&mut self) -> Vec<Action> {
@@ -739,7 +749,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
             let mut parameters = parameters();
             parameters.advertisement_interval =
                 AdverInterval::from_centiseconds(20).expect("in range");
-            bench.router.update(bench.now, parameters);
+            bench.update(parameters);
         }),
     ]
 }

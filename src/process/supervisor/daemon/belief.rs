@@ -73,6 +73,22 @@ impl Belief {
         }
     }
 
+    /// Returns what children may say that are between two configurations.
+    pub(super) fn of_either(one: &Config, other: &Config) -> Self {
+        let (mut both, other) = (Self::new(one), Self::new(other));
+        both.routers.extend(other.routers);
+        both.interfaces.extend(other.interfaces);
+        both.followed.extend(other.followed);
+        for (name, binds) in other.listeners {
+            let known = both.listeners.entry(name).or_default();
+            *known = binds.max(*known);
+        }
+        for (name, backends) in other.pools {
+            both.pools.entry(name).or_default().extend(backends);
+        }
+        both
+    }
+
     /// Returns what is taken from the vrrp process at most.
     pub(super) fn vrrp_bounds(&self) -> Bounds {
         let router_bytes = ROUTER_BYTES + PEERS_MAX * (PEER_BYTES + ADDRESSES_MAX * ADDRESS_BYTES);

@@ -33,7 +33,11 @@ impl Daemon {
             }
             FromVrrp::Lacking(what) => self.note_lacking(Role::Vrrp, what),
             FromVrrp::Ready => self.vrrp_ready = true,
-            FromVrrp::Prepared { .. } | FromVrrp::Committed { .. } => {}
+            FromVrrp::Prepared {
+                generation,
+                refused,
+            } => self.handle_prepared(Role::Vrrp, generation, refused),
+            FromVrrp::Committed { generation } => self.handle_committed(Role::Vrrp, generation),
             FromVrrp::Transition(report) => {
                 if report.to != StateName::Active {
                     // A role that was given up is not adopted by the next process.
@@ -84,6 +88,7 @@ impl Daemon {
 
     fn vrrp_ended(&mut self, pid: Option<u32>, ended: &str) {
         self.vrrp_ready = false;
+        self.handle_end_during_reload(Role::Vrrp);
         if self.lifecycle.phase() == Phase::Running {
             let child = Role::Vrrp.profile().name;
             tracing::error!(child, pid, %ended, "process died, restarting it");
@@ -147,7 +152,11 @@ impl Daemon {
                 self.fill(id, |asked| asked.proxy = Some(part));
             }
             FromProxy::Log(line) => self.print(Role::Proxy, line),
-            FromProxy::Prepared { .. } | FromProxy::Committed { .. } => {}
+            FromProxy::Prepared {
+                generation,
+                refused,
+            } => self.handle_prepared(Role::Proxy, generation, refused),
+            FromProxy::Committed { generation } => self.handle_committed(Role::Proxy, generation),
             FromProxy::Drained => {}
         }
     }
@@ -161,6 +170,7 @@ impl Daemon {
 
     fn proxy_ended(&mut self, pid: Option<u32>, ended: &str) {
         self.proxy_ready = false;
+        self.handle_end_during_reload(Role::Proxy);
         let child = Role::Proxy.profile().name;
         match self.lifecycle.phase() {
             Phase::Running => {
@@ -232,6 +242,16 @@ impl Daemon {
 
     /// Tells the vrrp process what has changed in the fitness of its virtual routers.
     pub(super) fn spread_verdicts(&mut self) {
+        for (entry, fitness) in self.take_verdicts() {
+            if let Some(child) = &mut self.vrrp {
+                child.send(&ToVrrp::Fitness { entry, fitness });
+            }
+        }
+    }
+
+    /// Takes the verdicts of tracking over; returns what has changed in the fitness of entries.
+    pub(super) fn take_verdicts(&mut self) -> Vec<(String, Fitness)> {
+        let mut all = Vec::new();
         while let Some((entry, verdict)) = self.tracker.poll_change() {
             let fitness = verdict.fitness;
             let before = self.fitness.insert(entry.clone(), fitness.clone());
@@ -241,10 +261,11 @@ impl Daemon {
                 let (cause, fitness) = (verdict.reason, &fitness);
                 tracing::info!(entry, %fitness, cause, "fitness changed");
             }
-            if let Some(child) = self.vrrp.as_mut().filter(|_| changed) {
-                child.send(&ToVrrp::Fitness { entry, fitness });
+            if changed {
+                all.push((entry, fitness));
             }
         }
+        all
     }
 
     /// Tells the service manager once that every child serves.

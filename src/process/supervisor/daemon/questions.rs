@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::Daemon;
 use super::asked::{Asked, ProxyPart};
-use crate::ipc::control::{BackendStatus, PoolStatus, ProcessStatus, Request, Response, Status};
+use crate::ipc::control::{
+    BackendStatus, ConfigurationStatus, PoolStatus, ProcessStatus, Request, Response, Status,
+};
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
 use crate::process::supervisor::control::socket::Question;
+use crate::process::supervisor::reload::commanded;
+use crate::process::supervisor::reload::stages::Order;
 
 impl Daemon {
     pub(super) fn handle_question(&mut self, question: Question) {
@@ -17,6 +21,12 @@ impl Daemon {
                 let _ = question
                     .reply
                     .send(Response::Events(self.event_log.after(after)));
+            }
+            Request::Reload { .. } | Request::Backend { .. } | Request::Router { .. } => {
+                let (own, reply) = (&self.setup.path, question.reply);
+                if let Some(order) = Order::of(question.request, own, question.file, reply) {
+                    self.take_order(order);
+                }
             }
             Request::Status => {
                 self.next_id += 1;
@@ -108,9 +118,27 @@ impl Daemon {
             warnings,
             statistics,
             access_log: proxy.access_log,
+            configuration: self.configuration(),
+            overrides: commanded::describe(&self.setup.overrides),
         };
         // Who asked and left needs no answer.
         let _ = asked.reply.send(Response::Status(Box::new(status)));
+    }
+
+    /// Returns what is to be said of the configuration that runs; the file on disk is looked at by
+    /// who answers.
+    fn configuration(&self) -> ConfigurationStatus {
+        let setup = &self.setup;
+        let running = setup.running.clone();
+        ConfigurationStatus {
+            is_own: running.file == setup.path,
+            file: running.file.display().to_string(),
+            generation: running.generation,
+            since_ms: running.since_ms,
+            checksum: running.checksum,
+            file_differs: None,
+            last_failure: running.last_failure,
+        }
     }
 
     /// Returns what is known of the pools while the proxy itself does not answer.

@@ -11,7 +11,8 @@ use crate::model::Chain;
 use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
-use crate::process::supervisor::tracking::{self, entries};
+use crate::process::supervisor::reload::prepared::Users;
+use crate::process::supervisor::tracking::entries;
 
 impl Daemon {
     /// Starts every child for the first time, or says why that cannot be.
@@ -24,17 +25,24 @@ impl Daemon {
 
     /// Starts what observes for the tracker beside the children.
     fn start_observers(&mut self) -> Result<(), SupervisorError> {
-        let mut lacking = self.notify_programs.shortcomings().to_vec();
-        if let Some(observer) = self.observer.take() {
-            let config = &self.setup.config;
-            let started = tracking::start_observers(config, &mut lacking, observer);
-            started.map_err(|source| SupervisorError::System {
-                what: "start a thread",
-                source,
-            })?;
-        }
-        self.note_lacking(Role::Supervisor, lacking);
+        let config = &self.setup.config;
+        let users = Users::of(config);
+        self.notify_programs.follow(config, users.notify);
+        let new = self.observers.prepare(config);
+        let new = new.map_err(|source| SupervisorError::System {
+            what: "start a thread",
+            source,
+        })?;
+        self.observers.commit(config, new, &users.track_scripts);
+        self.note_lacking_programs();
         Ok(())
+    }
+
+    /// Notes what programs should have and do not.
+    pub(super) fn note_lacking_programs(&mut self) {
+        let mut lacking = self.notify_programs.shortcomings().to_vec();
+        lacking.extend(self.observers.shortcomings());
+        self.note_lacking(Role::Supervisor, lacking);
     }
 
     /// Starts the children that are due again; one that cannot be started now is put off.
@@ -95,6 +103,7 @@ impl Daemon {
                 child.send(&ToVrrp::Fitness { entry, fitness });
             }
         }
+        self.have_prepared(Role::Vrrp);
         Ok(())
     }
 
@@ -104,7 +113,7 @@ impl Daemon {
         };
         // Every worker beats, and the thread that probes backends.
         child.start(now, usize::from(self.threads) + 1)?;
-        for bound in &self.setup.sockets {
+        for bound in self.setup.sockets.all() {
             let sockets: Vec<BorrowedFd<'_>> = bound.sockets.iter().map(AsFd::as_fd).collect();
             let message = ToProxy::PassListener {
                 listener: bound.listener.clone(),
@@ -128,6 +137,7 @@ impl Daemon {
             health: self.health.values().cloned().collect(),
             overrides: self.setup.overrides.clone(),
         });
+        self.have_prepared(Role::Proxy);
         Ok(())
     }
 }

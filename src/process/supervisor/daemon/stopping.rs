@@ -45,7 +45,7 @@ impl Daemon {
                     let hold_ms = millis(hold);
                     send(&mut self.vrrp, &ToVrrp::Stop { hold_ms });
                 }
-                Action::CloseListeners => self.setup.sockets.clear(),
+                Action::CloseListeners => self.setup.sockets.close(),
                 Action::Drain { within } => {
                     let deadline_ms = millis(within);
                     send(&mut self.proxy, &ToProxy::Drain { deadline_ms });

@@ -51,6 +51,16 @@ impl AccessLog {
         }))
     }
 
+    /// Returns where it goes.
+    pub(crate) const fn to(&self) -> &AccessLogTarget {
+        &self.to
+    }
+
+    /// Notes that the proxy does not have it yet.
+    pub(crate) const fn begin_passing(&mut self) {
+        self.pending = true;
+    }
+
     /// Begins to open it anew, beside the loop: a disk that does not answer keeps nobody waiting.
     pub(crate) fn begin_reopening(&mut self) {
         let to = self.to.clone();

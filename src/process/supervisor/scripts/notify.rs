@@ -47,28 +47,32 @@ enum Progress {
 }
 
 impl NotifyPrograms {
-    /// Returns the programs that the configuration names.
-    pub(crate) fn new(config: &Config) -> Self {
-        let with_some = config
-            .virtual_routers
-            .iter()
-            .filter(|router| !router.notify.is_empty());
-        let line = |programs: &Vec<PathBuf>| Line {
-            programs: programs.clone(),
-            progress: Progress::Idle,
-        };
-        let lines: BTreeMap<_, _> = with_some
-            .map(|router| (router.name.clone(), line(&router.notify)))
-            .collect();
-        let user = (!lines.is_empty()).then(ProgramUser::of_notify_programs);
-        // At most one message a virtual router is on its way.
-        let (done, finished) = mpsc::channel(lines.len().max(1));
+    /// Returns none yet.
+    pub(crate) fn new() -> Self {
+        let (done, finished) = mpsc::channel(ENDS_MAX);
         Self {
-            lines,
-            user: user.map(Arc::new),
+            lines: BTreeMap::new(),
+            user: None,
             done,
             finished,
         }
+    }
+
+    /// Follows a configuration: those of a virtual router go on under its name. `user` is under
+    /// whose name they run, where none is known yet.
+    pub(crate) fn follow(&mut self, config: &Config, user: Option<Arc<ProgramUser>>) {
+        let mut before = std::mem::take(&mut self.lines);
+        for router in &config.virtual_routers {
+            let known = before.remove(&router.name).map(|line| line.progress);
+            if !router.notify.is_empty() {
+                let line = Line {
+                    programs: router.notify.clone(),
+                    progress: known.unwrap_or(Progress::Idle),
+                };
+                self.lines.insert(router.name.clone(), line);
+            }
+        }
+        self.user = self.user.take().or(user);
     }
 
     /// Returns what they should have and do not, as lines for the log.
@@ -188,6 +192,8 @@ async fn tell(job: &Job<'_>) -> Result<(), String> {
     }
 }
 
+/// Ends that nobody has taken notice of yet; more wait.
+const ENDS_MAX: usize = 64;
 /// How long a program may run.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How long a disk may take to show the way to a program.

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -32,42 +33,96 @@ pub(crate) enum Observation {
     Unrunnable(String, Option<String>),
 }
 
-/// Starts the thread on which scripts are run; it ends with the daemon.
-///
-/// # Errors
-/// When the system gives no thread.
-pub(crate) fn start(
-    scripts: Vec<TrackScriptConfig>,
-    users: BTreeMap<String, Arc<ProgramUser>>,
-    observations: mpsc::Sender<Observation>,
-) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(LOOKS_MAX)
-        .build()?;
-    std::thread::Builder::new()
-        .name("scripts".into())
-        .spawn(move || {
-            let local = LocalSet::new();
-            let users: BTreeMap<_, _> = users
-                .into_iter()
-                .map(|(name, user)| (name, (user, Keepers::default())))
-                .collect();
-            let users = Rc::new(users);
-            for (number, script) in (0..).zip(scripts) {
-                let (users, observations) = (Rc::clone(&users), observations.clone());
-                local.spawn_local(async move {
-                    // Not all in the same moment.
-                    tokio::time::sleep(BETWEEN_STARTS * number).await;
-                    if let Some((user, keepers)) = users.get(&script.user) {
-                        run_for_ever(&script, user, keepers, &observations).await;
-                    }
-                });
-            }
-            drop(observations);
-            runtime.block_on(local);
-        })?;
-    Ok(())
+/// The thread on which scripts are run; it ends with this, and all that it runs.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    orders: Arc<Orders>,
+}
+
+/// What the thread is told.
+#[derive(Debug, Default)]
+struct Orders {
+    /// Scripts that are to begin; bounded by those of a configuration, each comes once.
+    begin: Mutex<Vec<Begin>>,
+    /// There is one more, or nobody is left who would say so.
+    changed: Notify,
+    over: AtomicBool,
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.orders.over.store(true, Ordering::Relaxed);
+        self.orders.changed.notify_one();
+    }
+}
+
+/// A script that is to be run from now on.
+#[derive(Debug)]
+struct Begin {
+    script: TrackScriptConfig,
+    user: Arc<ProgramUser>,
+    /// As long as somebody wants it to be.
+    wanted: Weak<()>,
+}
+
+impl Runner {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn start(observations: mpsc::Sender<Observation>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(LOOKS_MAX)
+            .build()?;
+        let orders = Arc::<Orders>::default();
+        let heard = Arc::clone(&orders);
+        std::thread::Builder::new()
+            .name("scripts".into())
+            .spawn(move || LocalSet::new().block_on(&runtime, run_all(&heard, observations)))?;
+        Ok(Self { orders })
+    }
+
+    /// Runs a script from now on, as long as somebody wants it to be.
+    pub(crate) fn run(&self, script: TrackScriptConfig, user: Arc<ProgramUser>, wanted: Weak<()>) {
+        self.orders.begin().push(Begin {
+            script,
+            user,
+            wanted,
+        });
+        self.orders.changed.notify_one();
+    }
+}
+
+impl Orders {
+    fn begin(&self) -> MutexGuard<'_, Vec<Begin>> {
+        // A thread that panicked here left the list whole.
+        self.begin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn run_all(orders: &Orders, observations: mpsc::Sender<Observation>) {
+    let mut keepers: BTreeMap<String, Rc<Keepers>> = BTreeMap::new();
+    let mut starts_at = Instant::now();
+    while !orders.over.load(Ordering::Relaxed) {
+        let begun = std::mem::take(&mut *orders.begin());
+        for Begin {
+            script,
+            user,
+            wanted,
+        } in begun
+        {
+            // Not all in the same moment.
+            starts_at = (starts_at + BETWEEN_STARTS).max(Instant::now());
+            let keepers = Rc::clone(keepers.entry(script.user.clone()).or_default());
+            let observations = observations.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep_until(starts_at).await;
+                run_for_ever(&script, &user, &keepers, &observations, &wanted).await;
+            });
+        }
+        orders.changed.notified().await;
+    }
 }
 
 /// Runs a script at every interval, until nobody wants to know.
@@ -76,6 +131,7 @@ async fn run_for_ever(
     user: &ProgramUser,
     keepers: &Keepers,
     observations: &mpsc::Sender<Observation>,
+    wanted: &Weak<()>,
 ) {
     let mut state = ScriptState::new(script.thresholds);
     let mut warned = Warned::default();
@@ -86,6 +142,9 @@ async fn run_for_ever(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        if wanted.strong_count() == 0 {
+            return;
+        }
         let run = run_once(script, user, keepers, &mut look).await;
         let why = run.as_ref().err().cloned();
         if let Some(why) = &why {
@@ -99,6 +158,10 @@ async fn run_for_ever(
         if let Some(observed) = run.ok().and_then(|run| state.handle_run(run)) {
             let source = Source::Script(script.name.clone());
             said.push(Observation::Of(source, observed));
+        }
+        // What ran to its end for nobody is not said: another script may have its name.
+        if wanted.strong_count() == 0 {
+            return;
         }
         for observation in said {
             if observations.send(observation).await.is_err() {

@@ -8,6 +8,7 @@
 //!                                                                              ip6 daddr @refused6 drop } }
 //! ```
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
@@ -16,7 +17,8 @@ use super::nftables::{BASE_NETWORK, Change, META_IIFNAME, META_NFPROTO, Set, Tab
 /// The table, as long as it lives.
 #[derive(Debug)]
 pub struct AcceptMode {
-    _tables: Tables,
+    tables: Tables,
+    refused: BTreeSet<IpAddr>,
 }
 
 impl AcceptMode {
@@ -27,16 +29,32 @@ impl AcceptMode {
     pub fn open(addresses: &[IpAddr]) -> io::Result<Self> {
         let mut tables = Tables::open()?;
         tables.make(&TABLE)?;
-        let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) =
-            addresses.iter().copied().partition(IpAddr::is_ipv4);
-        for (set, addresses) in SETS.iter().zip([ipv4, ipv6]) {
-            tables.change(
-                Change::Add,
-                (TABLE.family, TABLE.name, set.name),
-                &addresses,
-            )?;
+        let mut mode = Self {
+            tables,
+            refused: BTreeSet::new(),
+        };
+        mode.refuse(addresses)?;
+        Ok(mode)
+    }
+
+    /// Refuses what is sent to these addresses, and to no others any more.
+    ///
+    /// # Errors
+    /// When the kernel refuses the change.
+    pub fn refuse(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
+        let wanted: BTreeSet<IpAddr> = addresses.iter().copied().collect();
+        let new: Vec<IpAddr> = wanted.difference(&self.refused).copied().collect();
+        let gone: Vec<IpAddr> = self.refused.difference(&wanted).copied().collect();
+        for (change, addresses) in [(Change::Add, new), (Change::Remove, gone)] {
+            let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) =
+                addresses.into_iter().partition(IpAddr::is_ipv4);
+            for (set, addresses) in SETS.iter().zip([ipv4, ipv6]) {
+                let place = (TABLE.family, TABLE.name, set.name);
+                self.tables.change(change, place, &addresses)?;
+            }
         }
-        Ok(Self { _tables: tables })
+        self.refused = wanted;
+        Ok(())
     }
 }
 

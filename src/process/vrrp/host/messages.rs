@@ -10,9 +10,10 @@ use super::super::routers::{RouterId, Routers};
 use super::macvlan::VirtualMac;
 use crate::logic::vrrp::LinkState;
 use crate::model::VirtualAddress;
+use crate::process::vrrp::link::socket::VrrpSocket;
 
 /// One virtual router as the host thread knows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterSpec {
     /// The interface of its link.
     pub interface: String,
@@ -61,6 +62,40 @@ pub enum Leftovers {
     Remove,
 }
 
+/// What waits in the queue between the threads.
+#[derive(Debug)]
+pub(super) enum Order {
+    Command(Command),
+    Change(Box<Change>),
+}
+
+/// What a reload changes on the host; executed as a whole, in the order of the commands.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// They hold nothing any more, and are forgotten with all that was made for them.
+    pub removed: Vec<RouterId>,
+    /// What each is from now on. Addresses that it does not have any more are taken away, unless
+    /// another holds them; what is new comes by the next installation.
+    pub changed: Vec<(RouterId, RouterSpec)>,
+    /// New ones; each answered by its `Link`, then `Added`.
+    pub added: Vec<(RouterId, RouterSpec)>,
+    /// Whose carrier is to be told of from now on; `None`: as before.
+    pub interfaces: Option<Vec<String>>,
+    /// Closed here: leaving a group waits for the kernel's network lock.
+    pub closing: Vec<VrrpSocket>,
+}
+
+impl Change {
+    /// Returns whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty()
+            && self.changed.is_empty()
+            && self.added.is_empty()
+            && self.interfaces.is_none()
+            && self.closing.is_empty()
+    }
+}
+
 /// What the protocol thread wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -102,6 +137,18 @@ pub enum Event {
     /// Said once, after the first `Link` of every router: whether each still has its addresses from
     /// a former process.
     Surveyed(Routers<bool>),
+    /// A virtual router that was added can start: its link was said, and what a former process left
+    /// is gone.
+    Added {
+        /// Which virtual router.
+        router: RouterId,
+    },
+    /// The addresses of a virtual router belong elsewhere from now on. Where they were they stay
+    /// until the next installation.
+    Moved {
+        /// Which virtual router.
+        router: RouterId,
+    },
     /// All addresses are installed.
     Applied(Answer),
     /// Some are not.

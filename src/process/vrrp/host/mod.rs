@@ -21,29 +21,38 @@ mod messages;
 mod thread;
 
 use std::io::{self};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 pub use self::macvlan::VirtualMac;
 pub use self::messages::{
-    Acceptance, Answer, Command, Event, Leftovers, Node, Outlet, Ownership, RouterLink, RouterSpec,
-    What,
+    Acceptance, Answer, Change, Command, Event, Leftovers, Node, Outlet, Ownership, RouterLink,
+    RouterSpec, What,
 };
-use self::messages::{clear, wake};
+use self::messages::{Order, clear, wake};
 pub use self::thread::leftovers::remove as remove_leftovers;
-use super::gateways;
+use super::gateways::{self, Gateways};
 use super::routers::Routers;
 use crate::config::GatewayConfig;
+
+/// Gateways to ask, and the virtual addresses.
+pub type AskedGateways = (Vec<GatewayConfig>, Arc<[IpAddr]>);
 
 /// The protocol thread's end.
 #[derive(Debug)]
 pub struct Host {
-    commands: SyncSender<Command>,
+    orders: SyncSender<Order>,
     events: Receiver<Event>,
     wake_host: Option<UnixStream>,
     woken: UnixStream,
+    /// For a thread that asks gateways; `None` when all is to end.
+    report: Option<(SyncSender<Event>, UnixStream)>,
+    /// The thread that asks gateways, once there were any.
+    gateways: Option<Gateways>,
 }
 
 impl Host {
@@ -57,25 +66,18 @@ impl Host {
         interfaces: Vec<String>,
         gateways: Vec<GatewayConfig>,
     ) -> io::Result<Self> {
-        let (commands, to_do) = sync_channel(COMMANDS_MAX);
+        let (orders, to_do) = sync_channel(ORDERS_MAX);
         let (report, events) = sync_channel(EVENTS_MAX);
         let (wake_host, host_woken) = UnixStream::pair()?;
         let (wake, woken) = UnixStream::pair()?;
         for end in [&wake_host, &host_woken, &wake, &woken] {
             end.set_nonblocking(true)?;
         }
-        if !gateways.is_empty() {
-            let (report, wake) = (report.clone(), wake.try_clone()?);
-            let addresses = routers.values().flat_map(|router| router.addresses.iter());
-            let addresses = addresses.map(|virtual_| virtual_.address).collect();
-            gateways::start(gateways, addresses, move |label, there| {
-                let heard = report.send(Event::Gateway { label, there }).is_ok();
-                messages::wake(&wake);
-                heard
-            })?;
-        }
+        let addresses = routers.values().flat_map(|router| router.addresses.iter());
+        let addresses = addresses.map(|virtual_| virtual_.address).collect();
+        let for_gateways = (report.clone(), wake.try_clone()?);
         let line = thread::Line {
-            commands: to_do,
+            orders: to_do,
             woken: host_woken,
             events: report,
             wake,
@@ -83,12 +85,44 @@ impl Host {
         std::thread::Builder::new()
             .name("evenkeel-host".into())
             .spawn(move || thread::run(line, routers, interfaces))?;
-        Ok(Self {
-            commands,
+        let mut host = Self {
+            orders,
             events,
             wake_host: Some(wake_host),
             woken,
-        })
+            report: Some(for_gateways),
+            gateways: None,
+        };
+        if !gateways.is_empty() {
+            host.provide_for_gateways(Some((gateways, addresses)))?;
+        }
+        Ok(host)
+    }
+
+    /// Starts the thread that asks gateways, unless it is there, and says what it asks first.
+    ///
+    /// # Errors
+    /// When the kernel refuses the thread.
+    pub fn provide_for_gateways(&mut self, first: Option<AskedGateways>) -> io::Result<()> {
+        let (None, Some((report, wake))) = (&self.gateways, &self.report) else {
+            return Ok(());
+        };
+        let (report, wake) = (report.clone(), wake.try_clone()?);
+        let gateways = gateways::start(first, move |label, there| {
+            let heard = report.send(Event::Gateway { label, there }).is_ok();
+            messages::wake(&wake);
+            heard
+        })?;
+        self.gateways = Some(gateways);
+        Ok(())
+    }
+
+    /// Has these gateways asked from now on; virtual addresses are not to be the source. The thread
+    /// for them is there.
+    pub fn follow_gateways(&self, gateways: AskedGateways) {
+        if let Some(thread) = &self.gateways {
+            thread.follow(gateways);
+        }
     }
 
     /// Hands over a command, without waiting.
@@ -96,12 +130,29 @@ impl Host {
     /// # Errors
     /// The command, when the queue is full or the thread has ended.
     pub fn command(&self, command: Command) -> Result<(), Command> {
-        match self.commands.try_send(command) {
+        match self.orders.try_send(Order::Command(command)) {
             Ok(()) => {
                 self.wake_host.as_ref().map(wake);
                 Ok(())
             }
-            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => Err(command),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(command),
+        }
+    }
+
+    /// Hands over a change, without waiting.
+    ///
+    /// # Errors
+    /// The change, when the queue is full or the thread has ended.
+    pub fn change(&self, change: Box<Change>) -> Result<(), Box<Change>> {
+        match self.orders.try_send(Order::Change(change)) {
+            Ok(()) => {
+                self.wake_host.as_ref().map(wake);
+                Ok(())
+            }
+            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => match order {
+                Order::Change(change) => Err(change),
+                Order::Command(_) => Ok(()),
+            },
         }
     }
 
@@ -118,6 +169,8 @@ impl Host {
     /// Has the thread end, which first takes every address and every macvlan away.
     pub fn close(&mut self) {
         self.wake_host = None;
+        self.report = None;
+        self.gateways = None;
     }
 
     /// Waits for the end of a thread that was closed, so long at most; `None`: it is not over.
@@ -146,6 +199,6 @@ impl AsFd for Host {
 
 /// When it is full the protocol thread keeps the last command of each router and tries again;
 /// renewals are dropped, because a router has at most one that is not answered.
-const COMMANDS_MAX: usize = 1024;
+const ORDERS_MAX: usize = 1024;
 /// When it is full the host thread waits: the protocol thread empties it every turn.
 const EVENTS_MAX: usize = 4096;

@@ -41,6 +41,11 @@ impl NeighborSuppression {
         })
     }
 
+    /// Returns whether any of these addresses is silent.
+    pub fn has_any(&self, addresses: &[IpAddr]) -> bool {
+        addresses.iter().any(|it| self.silent.contains(it))
+    }
+
     /// Ends the answers for these addresses, all of one family.
     ///
     /// # Errors

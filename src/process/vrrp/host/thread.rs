@@ -1,6 +1,7 @@
 //! The loop of the host thread: commands first, then what the kernel says, then what follows from
 //! it.
 
+mod change;
 mod forwarding;
 pub(super) mod leftovers;
 mod links;
@@ -17,15 +18,16 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
+use self::change::Awaited;
 use self::forwarding::Forwarding;
 use self::links::Moving;
-use self::router::{Held, Router};
+use self::router::{Held, Place, Router};
 use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
 use super::addresses::{self, Refusal};
 use super::attachment;
 use super::messages::{
-    Acceptance, Answer, Command, Event, Leftovers, Ownership, RouterSpec, What, clear, wake,
+    Acceptance, Answer, Command, Event, Leftovers, Order, Ownership, RouterSpec, What, clear, wake,
 };
 use super::monitor::{Link, Monitor};
 use super::neighbor_suppression::NeighborSuppression;
@@ -35,7 +37,7 @@ use crate::model::Chain;
 
 /// The host thread's end of the queues.
 pub(super) struct Line {
-    pub(super) commands: Receiver<Command>,
+    pub(super) orders: Receiver<Order>,
     pub(super) woken: UnixStream,
     pub(super) events: SyncSender<Event>,
     pub(super) wake: UnixStream,
@@ -76,6 +78,8 @@ struct Worker<'a> {
     /// it.
     accept_mode: Option<Result<AcceptMode, String>>,
     forwarding: Forwarding,
+    /// Those that move or are new, until their place is there.
+    awaited: Vec<Awaited>,
     /// What nobody tells us of is looked at again then.
     look_at: Instant,
 }
@@ -102,6 +106,7 @@ impl<'a> Worker<'a> {
             accept_mode: refuse(&routers),
             forwarding: Forwarding::open(routers.values()),
             look_at: Instant::now(),
+            awaited: Vec::new(),
             routers,
             carriers: interfaces.into_iter().map(|name| (name, None)).collect(),
             netlink,
@@ -163,10 +168,15 @@ impl<'a> Worker<'a> {
         let routers = &self.routers;
         let view = self.monitor.view().clone();
         let needed = |ifindex: u32, _: &Link| {
-            let place = |router: &Router| router.place(&view).map(|(place, _)| place);
-            routers
-                .values()
-                .any(|router| router.virtual_mac.is_some() && place(router) == Some(ifindex))
+            let is_there = |place: &Place| {
+                let found = place.find(&view);
+                place.virtual_mac.is_some() && found.is_some_and(|(at, _)| at == ifindex)
+            };
+            routers.values().any(|router| {
+                let former = router.former.as_ref().map(|former| &former.place);
+                let places = router.moving_to.iter().chain(former);
+                is_there(&router.belongs()) || places.into_iter().any(is_there)
+            })
         };
         attachment::clear(&mut self.netlink, &mut self.monitor, needed);
     }
@@ -202,20 +212,38 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Has what is sent to addresses refused as it is wanted by now.
+    fn refuse_anew(&mut self) {
+        let addresses = refused(&self.routers);
+        let outcome = match &mut self.accept_mode {
+            Some(Ok(mode)) => mode.refuse(&addresses).map_err(|error| error.to_string()),
+            Some(Err(_)) | None => {
+                self.accept_mode = refuse(&self.routers);
+                Ok(())
+            }
+        };
+        if let Err(why) = outcome {
+            self.accept_mode = Some(Err(why));
+        }
+    }
+
     fn work(&mut self) -> io::Result<()> {
         loop {
             let mut waiting = [
                 PollFd::new(self.line.woken.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.monitor.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut waiting, PollTimeout::from(TURN_MAX_MS)) {
+            match poll(&mut waiting, self.turn_max()) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
             let open = clear(&self.line.woken);
             // Renewals and removals go before events: a flood of those must not cost a lease.
-            while let Ok(command) = self.line.commands.try_recv() {
-                self.execute(command)?;
+            while let Ok(order) = self.line.orders.try_recv() {
+                match order {
+                    Order::Command(command) => self.execute(command)?,
+                    Order::Change(change) => self.change(*change)?,
+                }
             }
             if !open {
                 return Ok(());
@@ -232,7 +260,18 @@ impl<'a> Worker<'a> {
                 self.report_links();
                 self.report_losses()?;
             }
+            self.settle_places();
         }
+    }
+
+    /// How long a turn may wait for an event.
+    fn turn_max(&self) -> PollTimeout {
+        let until = self.awaited.iter().map(|awaited| awaited.until).min();
+        let left = until.map(|at| at.saturating_duration_since(Instant::now()).as_millis() + 1);
+        let left = left.map_or(TURN_MAX_MS, |ms| {
+            u16::try_from(ms).map_or(TURN_MAX_MS, |ms| ms.min(TURN_MAX_MS))
+        });
+        PollTimeout::from(left)
     }
 
     /// Settings of the kernel change without a word.
@@ -249,6 +288,10 @@ impl<'a> Worker<'a> {
     }
 
     fn execute(&mut self, command: Command) -> io::Result<()> {
+        // It was for one that is gone by now.
+        if self.routers.get(command.router).is_none() {
+            return Ok(());
+        }
         let answer = Answer {
             router: command.router,
             generation: command.generation,
@@ -316,8 +359,10 @@ impl<'a> Worker<'a> {
             lease,
         );
         outcome.map_err(|refusal| explain(&refusal))?;
-        self.connect_networks(command.router, ifindex, lease);
         self.routers[command.router].held = Held::Present;
+        // The kernel takes routes with a former address whose source is the same.
+        self.leave_former(command.router);
+        self.connect_networks(command.router, ifindex, lease);
         self.forwarding
             .settle(&self.routers[command.router], self.monitor.view());
         Ok(())
@@ -357,9 +402,17 @@ impl<'a> Worker<'a> {
     }
 
     fn begin_suppression(&mut self, id: RouterId) -> io::Result<()> {
-        let addresses = &self.routers[id].addresses;
+        let router = &self.routers[id];
+        let place = router.place(self.monitor.view()).map(|(place, _)| place);
+        let is_needed = |address: &IpAddr| place.is_some_and(|at| self.is_needed(id, at, address));
+        let addresses: Vec<IpAddr> = router
+            .addresses
+            .iter()
+            .copied()
+            .filter(|address| !is_needed(address))
+            .collect();
         let refused = match &mut self.suppression {
-            Some(suppression) => suppression.begin(addresses).err(),
+            Some(suppression) => suppression.begin(&addresses).err(),
             None => return self.release(id),
         };
         if let Some(error) = refused {
@@ -392,6 +445,7 @@ impl<'a> Worker<'a> {
     }
 
     fn remove(&mut self, id: RouterId) {
+        self.leave_former(id);
         self.routers[id].held = Held::Absent;
         self.forwarding
             .settle(&self.routers[id], self.monitor.view());
@@ -401,7 +455,11 @@ impl<'a> Worker<'a> {
         if let Some((ifindex, _)) = router.place(view) {
             let addresses = router.addresses.iter().copied();
             let leased = addresses.filter(|address| !own.contains(address));
-            if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased) {
+            let leased: Vec<IpAddr> = leased
+                .filter(|address| !self.is_needed(id, ifindex, address))
+                .collect();
+            let removed = addresses::remove(&mut self.netlink, ifindex, leased.into_iter());
+            if let Err(error) = removed {
                 warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
             }
             self.disconnect_networks(id, ifindex);
@@ -496,13 +554,17 @@ impl<'a> Worker<'a> {
 
 /// Begins to refuse what is sent to addresses that are not to be accepted, if there are any.
 fn refuse(routers: &Routers<Router>) -> Option<Result<AcceptMode, String>> {
+    let addresses = refused(routers);
+    (!addresses.is_empty()).then(|| AcceptMode::open(&addresses).map_err(|error| error.to_string()))
+}
+
+fn refused(routers: &Routers<Router>) -> Vec<IpAddr> {
     let refusing = routers
         .values()
         .filter(|router| router.acceptance == Acceptance::Refuse);
-    let addresses: Vec<IpAddr> = refusing
+    refusing
         .flat_map(|router| router.addresses.iter().copied())
-        .collect();
-    (!addresses.is_empty()).then(|| AcceptMode::open(&addresses).map_err(|error| error.to_string()))
+        .collect()
 }
 
 /// Adds what a person can do where the errno alone does not say it.

@@ -34,11 +34,12 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Opens the sockets for these addresses.
+    /// Hears what is said about these addresses from now on, and about no others. A socket that is
+    /// open stays open, with another filter: to close one takes a while.
     ///
     /// # Errors
-    /// When the kernel refuses a socket or a filter.
-    pub fn open(addresses: &[IpAddr]) -> io::Result<Self> {
+    /// When the kernel refuses a socket or a filter; what is heard then is as before.
+    pub fn listen_for(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         let last_word = |address: &IpAddr| match address {
             IpAddr::V4(address) => address.to_bits(),
             IpAddr::V6(address) => address.to_bits() as u32,
@@ -48,11 +49,17 @@ impl Claims {
             of_family.map(last_word).collect()
         };
         let (ipv4, ipv6) = (words(IpAddr::is_ipv4), words(IpAddr::is_ipv6));
-        let arp = (!ipv4.is_empty()).then(|| open_arp(&ipv4)).transpose()?;
-        let neighbor = (!ipv6.is_empty())
-            .then(|| open_neighbor(&ipv6))
-            .transpose()?;
-        Ok(Self { arp, neighbor })
+        match &self.arp {
+            Some(socket) => socket.attach_filter(&filter(ARP_SENDER_AT, &ipv4, None))?,
+            None if ipv4.is_empty() => {}
+            None => self.arp = Some(open_arp(&ipv4)?),
+        }
+        match &self.neighbor {
+            Some(socket) => socket.attach_filter(&neighbor_filter(&ipv6))?,
+            None if ipv6.is_empty() => {}
+            None => self.neighbor = Some(open_neighbor(&ipv6)?),
+        }
+        Ok(())
     }
 
     /// Returns what to wait for.
@@ -82,11 +89,14 @@ fn open_arp(words: &[u32]) -> io::Result<Socket> {
 
 fn open_neighbor(words: &[u32]) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
-    let last_word = NA_TARGET_AT + 12;
-    socket.attach_filter(&filter(last_word, words, Some(NEIGHBOR_ADVERTISEMENT)))?;
+    socket.attach_filter(&neighbor_filter(words))?;
     setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+fn neighbor_filter(words: &[u32]) -> Vec<SockFilter> {
+    filter(NA_TARGET_AT + 12, words, Some(NEIGHBOR_ADVERTISEMENT))
 }
 
 /// Lets packets pass whose word at an offset is one of these, and whose first byte is `kind`. With
@@ -197,7 +207,7 @@ mod tests {
 
     #[test]
     fn filters_jump_to_their_end_and_not_beyond() {
-        for count in [1, 2, 254, 255, 1000] {
+        for count in [0, 1, 2, 254, 255, 1000] {
             let words: Vec<u32> = (0..count).collect();
             let program = filter(28, &words, Some(136));
             assert!(program.len() <= 262, "{count}: short enough for the kernel");

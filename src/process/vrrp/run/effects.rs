@@ -2,7 +2,9 @@
 //!
 //! A virtual router that moves with others is not at rest before its group is.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::warn;
@@ -18,25 +20,41 @@ use crate::process::vrrp::routers::RouterId;
 impl<S: Supervisor> Process<S> {
     /// Does all that every virtual router asks for.
     pub(super) fn perform_all(&mut self, now: Instant) {
-        for &id in self.runtimes.ids().iter() {
-            self.perform(id, now);
+        let ids = self.runtimes.ids();
+        self.perform_each(ids.iter().copied(), now);
+    }
+
+    /// Does all that these virtual routers ask for, and then what follows for each group once.
+    pub(super) fn perform_each(&mut self, ids: impl Iterator<Item = RouterId>, now: Instant) {
+        let mut groups: BTreeMap<RouterId, Arc<[RouterId]>> = BTreeMap::new();
+        for id in ids {
+            self.perform_alone(id, now);
+            let group = &self.runtimes[id].sync_group;
+            if let Some(first) = group.first() {
+                groups.entry(*first).or_insert_with(|| Arc::clone(group));
+            }
+        }
+        for group in groups.values() {
+            self.settle_group(group, now);
         }
     }
 
     /// Does all that a virtual router asks for, and what follows for those that move with it.
     pub(super) fn perform(&mut self, id: RouterId, now: Instant) {
         self.perform_alone(id, now);
-        if self.runtimes[id].sync_group.is_empty() {
-            return;
+        let group = Arc::clone(&self.runtimes[id].sync_group);
+        if !group.is_empty() {
+            self.settle_group(&group, now);
         }
-        let mut members = self.runtimes[id].sync_group.clone();
-        members.push(id);
-        members.sort_unstable();
+    }
+
+    /// Has a group come to rest.
+    fn settle_group(&mut self, members: &[RouterId], now: Instant) {
         let states = members
             .iter()
             .map(|member| self.runtimes[*member].machine.member_state());
         let wholeness = sync_group::wholeness(states);
-        for member in &members {
+        for member in members {
             wholeness.apply(&mut self.runtimes[*member].machine, now);
             self.perform_alone(*member, now);
         }
@@ -48,7 +66,7 @@ impl<S: Supervisor> Process<S> {
             if command == GroupCommand::Nothing {
                 return;
             }
-            for member in &members {
+            for member in members {
                 command.apply(&mut self.runtimes[*member].machine, now);
                 self.perform_alone(*member, now);
             }
@@ -156,6 +174,7 @@ impl<S: Supervisor> Process<S> {
 
     /// Tries again what did not fit in the host's queue.
     pub(super) fn retry_deferred(&mut self) {
+        self.hand_changes_over();
         for &id in self.runtimes.ids().iter() {
             if let Some(command) = self.runtimes[id].take_deferred() {
                 self.submit(id, command);
@@ -164,6 +183,10 @@ impl<S: Supervisor> Process<S> {
     }
 
     fn submit(&mut self, id: RouterId, command: Command) {
+        // No command overtakes what makes its virtual router what it is.
+        if !self.changes.is_empty() {
+            return self.runtimes[id].defer(command);
+        }
         if let Some(Err(command)) = self.host.as_ref().map(|host| host.command(command)) {
             self.runtimes[id].defer(command);
         }

@@ -1,6 +1,7 @@
 //! The configuration, and the host thread: what it has found and done.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{error, warn};
@@ -8,14 +9,13 @@ use tracing::{error, warn};
 use super::{Error, Phase, Process};
 use crate::config::track::Source;
 use crate::config::{GatewayConfig, VirtualRouterConfig};
-use crate::ipc::message::{ActiveRole, Followed, FromVrrp};
+use crate::ipc::message::{ActiveRole, Followed, FromVrrp, Overrides};
 use crate::logic::vrrp::router::Failure;
 use crate::model::{Fitness, Priority};
 use crate::process::vrrp::boundary::Supervisor;
 use crate::process::vrrp::host::{
     Acceptance, Answer, Event, Host, Leftovers, Ownership, RouterSpec, VirtualMac, What,
 };
-use crate::process::vrrp::link::claims::Claims;
 use crate::process::vrrp::router::RouterRuntime;
 use crate::process::vrrp::routers::{RouterId, Routers};
 
@@ -26,12 +26,13 @@ impl<S: Supervisor> Process<S> {
         yaml: &str,
         node: &str,
         adopt: Vec<ActiveRole>,
+        overrides: &Overrides,
     ) -> Result<(), Error> {
         let Phase::Waiting = self.phase else {
             warn!("a second configuration was ignored");
             return Ok(());
         };
-        let routers = (self.read_config)(yaml, node)?;
+        let routers = (self.read_config)(yaml, node, overrides)?;
         let now = Instant::now();
         let routers = Routers::first(routers);
         let specs = routers.map(|(_, router)| {
@@ -45,16 +46,16 @@ impl<S: Supervisor> Process<S> {
                 },
             )
         });
-        let (interfaces, gateways) = followed(&routers);
+        let (interfaces, gateways) = followed(routers.values());
+        self.note_followed(&interfaces, &gateways);
         let host = Host::start(specs, interfaces, gateways);
         self.host = Some(host.map_err(|source| Error::System {
             what: "start a thread",
             source,
         })?);
+        let groups = groups(routers.iter());
         self.runtimes = routers.map(|(id, router)| {
-            let others = routers.iter().filter(|(other, _)| *other != id);
-            let group = others.filter(|(_, other)| other.sync_group == router.sync_group);
-            let group = group.map(|(other, _)| other).collect();
+            let group = Arc::clone(&groups[&router.sync_group]);
             RouterRuntime::new(id, router.clone(), group, now)
         });
         for runtime in self.runtimes.values_mut() {
@@ -62,15 +63,8 @@ impl<S: Supervisor> Process<S> {
                 runtime.machine.set_fitness(now, fitness.clone());
             }
         }
-        let addresses: Vec<IpAddr> = self
-            .runtimes
-            .values()
-            .flat_map(|runtime| runtime.machine.parameters().addresses.iter().copied())
-            .collect();
-        self.claims = Claims::open(&addresses).unwrap_or_else(|error| {
-            warn!(%error, "machines that claim virtual addresses are not heard");
-            Claims::default()
-        });
+        let addresses = self.virtual_addresses();
+        self.listen_for_claims(&addresses);
         self.adopt = adopt;
         self.phase = Phase::Surveying;
         Ok(())
@@ -118,20 +112,17 @@ impl<S: Supervisor> Process<S> {
             Event::Renewed(answer) | Event::Removed(answer) => {
                 self.handle_answer(answer, now, |_| {})
             }
+            Event::Added { router } => self.start_added(router, now),
+            Event::Moved { router } => self.reinstall_moved(router, now),
             Event::AddressesLost { router } => self.reinstall(router, now),
             Event::AttachmentRefused { router, why } => {
-                let runtime = &mut self.runtimes[router];
-                let router = &runtime.config.name;
-                error!(%router, error = %why, "the virtual MAC cannot be had");
+                if let Some(runtime) = self.runtimes.get(router) {
+                    let router = &runtime.config.name;
+                    error!(%router, error = %why, "the virtual MAC cannot be had");
+                }
             }
-            Event::Carrier { interface, up } => self.outbox.push(FromVrrp::Observed {
-                what: Followed::Interface(interface),
-                well: up,
-            }),
-            Event::Gateway { label, there } => self.outbox.push(FromVrrp::Observed {
-                what: Followed::Gateway(label),
-                well: there,
-            }),
+            Event::Carrier { interface, up } => self.observe(Followed::Interface(interface), up),
+            Event::Gateway { label, there } => self.observe(Followed::Gateway(label), there),
             Event::SuppressionRefused(why) => warn!(
                 error = %why,
                 "no nftables: addresses that are given up are released at once, not suppressed"
@@ -139,6 +130,30 @@ impl<S: Supervisor> Process<S> {
             Event::Ended(why) => return Err(Error::Host(why.unwrap_or_default())),
         }
         Ok(())
+    }
+
+    fn observe(&mut self, what: Followed, well: bool) {
+        // What was said before a reload may be followed no more.
+        if self.followed.contains(&what) {
+            self.outbox.push(FromVrrp::Observed { what, well });
+        }
+    }
+
+    /// Notes what is followed from now on; returns whether that is new.
+    pub(super) fn note_followed(
+        &mut self,
+        interfaces: &[String],
+        gateways: &[GatewayConfig],
+    ) -> bool {
+        let names = interfaces.iter().cloned().map(Followed::Interface);
+        let labels = gateways
+            .iter()
+            .map(|it| Followed::Gateway(it.label.clone()));
+        let followed = names.chain(labels).collect();
+        let is_new = followed != self.followed || gateways != self.gateways;
+        self.followed = followed;
+        self.gateways = gateways.to_vec();
+        is_new
     }
 
     pub(in crate::process::vrrp::run) fn handle_answer(
@@ -158,7 +173,10 @@ impl<S: Supervisor> Process<S> {
     /// Installs addresses that somebody else removed, if they should still be here: a router that
     /// has slept notices that first.
     pub(in crate::process::vrrp::run) fn reinstall(&mut self, id: RouterId, now: Instant) {
-        self.runtimes[id].machine.handle_timeout(now);
+        let Some(runtime) = self.runtimes.get_mut(id) else {
+            return;
+        };
+        runtime.machine.handle_timeout(now);
         self.perform(id, now);
         let runtime = &mut self.runtimes[id];
         if runtime.is_active() {
@@ -210,10 +228,31 @@ impl<S: Supervisor> Process<S> {
     }
 }
 
+/// Returns by name the virtual routers that move together, by rising identity; one that moves alone
+/// is with none.
+pub(super) fn groups<'c>(
+    routers: impl Iterator<Item = (RouterId, &'c VirtualRouterConfig)>,
+) -> BTreeMap<String, Arc<[RouterId]>> {
+    let mut groups: BTreeMap<&str, Vec<RouterId>> = BTreeMap::new();
+    for (id, router) in routers {
+        groups.entry(&router.sync_group).or_default().push(id);
+    }
+    let group = |(name, mut ids): (&str, Vec<RouterId>)| {
+        ids.sort_unstable();
+        if ids.len() == 1 {
+            ids.clear();
+        }
+        (name.to_owned(), ids.into())
+    };
+    groups.into_iter().map(group).collect()
+}
+
 /// Returns what virtual routers follow that is observed here: interfaces, and gateways.
-fn followed(routers: &Routers<VirtualRouterConfig>) -> (Vec<String>, Vec<GatewayConfig>) {
+pub(super) fn followed<'c>(
+    routers: impl Iterator<Item = &'c VirtualRouterConfig>,
+) -> (Vec<String>, Vec<GatewayConfig>) {
     let (mut interfaces, mut gateways) = (Vec::new(), Vec::new());
-    for router in routers.values() {
+    for router in routers {
         for condition in &router.track.conditions {
             if let Source::Interface(name) = &condition.source
                 && !interfaces.contains(name)
@@ -231,7 +270,7 @@ fn followed(routers: &Routers<VirtualRouterConfig>) -> (Vec<String>, Vec<Gateway
 }
 
 /// Says what the host thread must know of a virtual router.
-fn host_spec(router: &VirtualRouterConfig, leftovers: Leftovers) -> RouterSpec {
+pub(super) fn host_spec(router: &VirtualRouterConfig, leftovers: Leftovers) -> RouterSpec {
     let virtual_mac = VirtualMac {
         family: router.name.family,
         vrid: router.vrid,

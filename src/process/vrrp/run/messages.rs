@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 
 use nix::errno::Errno;
 
+use super::prepare::Text;
 use super::{BEAT_INTERVAL, Error, Phase, Process, system};
 use crate::ipc::message::{ActiveRole, FromVrrp, ToVrrp, TransitionReport};
 use crate::logic::vrrp::Transition;
@@ -70,16 +71,24 @@ impl<S: Supervisor> Process<S> {
                 yaml,
                 node,
                 adopt,
-                overrides: _,
-            } => self.configure(&yaml, &node, adopt)?,
-            ToVrrp::Prepare { generation, .. } => {
-                let refused = Some("this process does not reload yet".to_owned());
-                self.outbox.push(FromVrrp::Prepared {
-                    generation,
-                    refused,
-                });
-            }
-            ToVrrp::Commit { .. } | ToVrrp::Forget { .. } => {}
+                overrides,
+            } => self.configure(&yaml, &node, adopt, &overrides)?,
+            ToVrrp::Prepare {
+                generation,
+                yaml,
+                node,
+                overrides,
+            } => self.prepare(Text {
+                generation,
+                yaml,
+                node,
+                overrides,
+            }),
+            ToVrrp::Commit {
+                generation,
+                fitness,
+            } => self.commit(generation, fitness),
+            ToVrrp::Forget { generation } => self.forget(generation),
             ToVrrp::Fitness { entry, fitness } => self.set_fitness(entry, &fitness),
             ToVrrp::ReportStatus { id } => {
                 let routers = self.describe();
@@ -87,7 +96,8 @@ impl<S: Supervisor> Process<S> {
                     .link_sockets
                     .iter()
                     .map(|link_socket| &link_socket.rejections);
-                let statistics = status::statistics(self.runtimes.values(), elsewhere);
+                let configured = self.runtimes.values().filter(|it| it.is_configured());
+                let statistics = status::statistics(configured, elsewhere);
                 self.outbox.push(FromVrrp::Status {
                     id,
                     routers,
@@ -178,10 +188,8 @@ impl<S: Supervisor> Process<S> {
             let unclaimed = self
                 .link_socket_of(id)
                 .map(|link_socket| &self.link_sockets[link_socket].rejections);
-            let others = runtime
-                .sync_group
-                .iter()
-                .map(|other| &self.runtimes[*other]);
+            let others = runtime.sync_group.iter().filter(|other| **other != id);
+            let others = others.map(|other| &self.runtimes[*other]);
             let in_the_way = |other: &RouterRuntime| {
                 let why = status::hindrance(other)?;
                 Some(format!("{}: {why}", other.config.name))
@@ -189,7 +197,8 @@ impl<S: Supervisor> Process<S> {
             let group = others.filter_map(in_the_way).next();
             status::describe(runtime, unclaimed, group.as_deref(), now)
         };
-        self.runtimes.iter().map(describe).collect()
+        let configured = self.runtimes.iter().filter(|(_, it)| it.is_configured());
+        configured.map(describe).collect()
     }
 
     pub(in crate::process::vrrp::run) fn report_transition(

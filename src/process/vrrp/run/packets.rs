@@ -10,7 +10,7 @@ use crate::ipc::message::SocketKey;
 use crate::logic::vrrp::packet;
 use crate::logic::vrrp::{Envelope, LinkState, Rejection};
 use crate::process::vrrp::boundary::Supervisor;
-use crate::process::vrrp::host::RouterLink;
+use crate::process::vrrp::host::{Outlet, RouterLink};
 use crate::process::vrrp::link::socket::{Packet, VrrpSocket};
 use crate::process::vrrp::link::sockets::LinkSocket;
 use crate::process::vrrp::routers::RouterId;
@@ -108,23 +108,29 @@ impl<S: Supervisor> Process<S> {
         link: RouterLink,
         now: Instant,
     ) {
-        let runtime = &mut self.runtimes[id];
+        let Some(runtime) = self.runtimes.get_mut(id) else {
+            return;
+        };
         let before = std::mem::replace(&mut runtime.link, link);
         if let Some(why) = runtime.link.why.as_ref()
             && before.why.as_ref() != Some(why)
         {
             warn!(router = %runtime.config.name, cause = %why, "the interface cannot be used");
         }
-        let before = before.outlet;
-        if let Some(outlet) = before
-            && !self
-                .runtimes
-                .values()
-                .any(|other| other.link.outlet.as_ref() == Some(&outlet))
+        if let Some(outlet) = before.outlet
+            && self.runtimes[id].link.outlet.as_ref() != Some(&outlet)
         {
-            self.announcers.close(&outlet);
+            self.close_announcer(&outlet);
         }
         self.connect(id, now);
+    }
+
+    /// Closes the announcer of a link that no virtual router uses any more.
+    pub(in crate::process::vrrp::run) fn close_announcer(&mut self, outlet: &Outlet) {
+        let mut all = self.runtimes.values();
+        if !all.any(|other| other.link.outlet.as_ref() == Some(outlet)) {
+            self.announcers.close(outlet);
+        }
     }
 
     /// Makes the socket of a router fit its link, and tells the router.

@@ -18,6 +18,7 @@ impl<S: Supervisor> Process<S> {
         match self.phase {
             Phase::Waiting => self.phase = Phase::Over,
             Phase::Surveying | Phase::Running => {
+                self.forget_prepared();
                 let now = Instant::now();
                 for runtime in self.runtimes.values_mut() {
                     runtime.machine.handle_shutdown(now);

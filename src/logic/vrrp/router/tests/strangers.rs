@@ -19,7 +19,7 @@ fn no_state_is_moved_by_a_list_that_has_nothing_of_ours() {
                     version,
                     ..parameters()
                 };
-                bench.router.update(bench.now, parameters);
+                bench.update(parameters);
                 bench.take();
                 let before = (bench.router.state(), bench.router.peer());
                 let heard = advertisement(priority, list(&["192.0.2.200"]));

@@ -35,14 +35,21 @@ pub(super) struct Forwarding {
 
 impl Forwarding {
     /// Begins to drop what arrives at virtual MACs of IPv6, if there are any.
-    pub(super) fn open<'r>(mut routers: impl Iterator<Item = &'r Router>) -> Self {
+    pub(super) fn open<'r>(routers: impl Iterator<Item = &'r Router>) -> Self {
+        let mut forwarding = Self::default();
+        forwarding.provide(routers);
+        forwarding
+    }
+
+    /// Begins to drop what arrives at virtual MACs of IPv6, if there are any by now.
+    pub(super) fn provide<'r>(&mut self, mut routers: impl Iterator<Item = &'r Router>) {
         let is_ipv6 = |router: &Router| {
             router
                 .virtual_mac
                 .is_some_and(|virtual_mac| virtual_mac.family == Family::Ipv6)
         };
-        if !routers.any(is_ipv6) {
-            return Self::default();
+        if self.tables.is_some() || !routers.any(is_ipv6) {
+            return;
         }
         let opened = Tables::open().and_then(|mut tables| {
             tables.make(&TABLE)?;
@@ -51,9 +58,13 @@ impl Forwarding {
         if let Err(error) = &opened {
             warn!(%error, "no nftables: a Backup with a virtual MAC forwards what is flooded to it");
         }
-        Self {
-            tables: opened.ok(),
-            ..Self::default()
+        self.tables = opened.ok();
+    }
+
+    /// Forgets a macvlan that is deleted.
+    pub(super) fn forget(&mut self, macvlan: &str) {
+        if let Err(error) = self.deny(macvlan) {
+            warn!(interface = %macvlan, %error, "forwarding from a virtual MAC cannot be set");
         }
     }
 

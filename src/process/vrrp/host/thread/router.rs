@@ -20,7 +20,7 @@ pub(super) struct Router {
     pub(super) virtual_mac: Option<VirtualMac>,
     pub(super) addresses: Vec<IpAddr>,
     /// The same, with their networks.
-    networks: Arc<[VirtualAddress]>,
+    pub(super) networks: Arc<[VirtualAddress]>,
     /// Why the routes of its addresses cannot be had, as last reported.
     pub(super) no_route: Option<String>,
     pub(super) peers: Arc<[IpAddr]>,
@@ -31,6 +31,10 @@ pub(super) struct Router {
     pub(super) link: Option<RouterLink>,
     /// Why it has no place, as last reported.
     pub(super) no_attachment: Option<String>,
+    /// Where its addresses are to be, as soon as that is there.
+    pub(super) moving_to: Option<Place>,
+    /// What is still elsewhere until the next installation.
+    pub(super) former: Option<Former>,
 }
 
 impl Router {
@@ -52,6 +56,36 @@ impl Router {
             held: Held::Absent,
             link: None,
             no_attachment: None,
+            moving_to: None,
+            former: None,
+        }
+    }
+
+    /// Makes it another, which holds what it holds until it is told otherwise.
+    pub(super) fn change(&mut self, spec: &RouterSpec) {
+        let new = Self::new(spec);
+        let next = new.belongs();
+        self.moving_to = (next != self.belongs()).then_some(next);
+        let is_more = new
+            .addresses
+            .iter()
+            .any(|address| !self.addresses.contains(address));
+        if self.held == Held::Present && is_more {
+            // The next installation is on its way: nobody has taken anything away.
+            self.held = Held::Lost;
+        }
+        self.addresses = new.addresses;
+        self.networks = new.networks;
+        self.peers = new.peers;
+        self.ownership = new.ownership;
+        self.acceptance = new.acceptance;
+    }
+
+    /// Returns where its addresses belong.
+    pub(super) fn belongs(&self) -> Place {
+        Place {
+            interface: self.address_interface.clone(),
+            virtual_mac: self.virtual_mac,
         }
     }
 
@@ -69,15 +103,43 @@ impl Router {
     /// Returns those of its addresses that the host has from somebody else, and that stay: it is
     /// their owner.
     pub(super) fn own_of_host(&self, view: &View) -> Vec<IpAddr> {
-        let place = match self.ownership {
-            Ownership::Lease => None,
-            Ownership::Owner => self.place(view),
-        };
-        let addresses = self.addresses.iter().copied();
-        let kept =
-            |address: &IpAddr| place.is_some_and(|(_, link)| addresses::is_of_host(link, *address));
-        addresses.filter(kept).collect()
+        let place = self.place(view);
+        place.map_or_else(Vec::new, |(_, link)| self.own_among(link, &self.addresses))
     }
+
+    /// Returns those of these addresses on a link that the host has from somebody else, and that
+    /// stay.
+    pub(super) fn own_among(&self, link: &Link, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        match self.ownership {
+            Ownership::Lease => Vec::new(),
+            Ownership::Owner => {
+                let of_host = |address: &IpAddr| addresses::is_of_host(link, *address);
+                addresses.iter().copied().filter(of_host).collect()
+            }
+        }
+    }
+}
+
+/// A link for addresses: an interface, or the macvlan on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) interface: String,
+    pub(super) virtual_mac: Option<VirtualMac>,
+}
+
+impl Place {
+    /// Returns it, if it is there.
+    pub(super) fn find<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
+        attachment::find(view, &self.interface, self.virtual_mac)
+    }
+}
+
+/// Addresses that are at another place than they belong by now.
+#[derive(Clone, Debug)]
+pub(super) struct Former {
+    pub(super) place: Place,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) networks: Arc<[VirtualAddress]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,98 @@
+//! What changes of pools and their backends.
+
+use super::words::{Step, Words, by_name};
+use crate::config::{
+    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
+};
+
+/// Compares the pools.
+pub(super) fn pools(old: &[PoolConfig], new: &[PoolConfig]) -> Vec<Step> {
+    by_name(old, new, |one| &one.name, "pool", pool)
+}
+
+fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
+    let PoolConfig {
+        name: _,
+        backends,
+        balance,
+        health_check,
+        timeouts,
+        keep_alive,
+    } = old;
+    let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
+    for Step { subject, change } in &steps {
+        words.say(format!("{subject} {change}"));
+    }
+    let names = |backends: &[BackendConfig]| -> Vec<String> {
+        backends.iter().map(|one| one.name.clone()).collect()
+    };
+    if steps.is_empty() && names(backends) != names(&new.backends) {
+        words.say("order of backends changed");
+    }
+    words.switch("balance", balance, &new.balance);
+    self::health_check(health_check, &new.health_check, words);
+    self::timeouts(timeouts, &new.timeouts, words);
+    self::keep_alive(keep_alive, &new.keep_alive, words);
+}
+
+fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {
+    let BackendConfig {
+        name: _,
+        address,
+        weight,
+        requests,
+        mode,
+    } = old;
+    words.value("address", address, &new.address);
+    words.value("weight", weight, &new.weight);
+    let (before, after) = (requests.as_ref(), new.requests.as_ref());
+    words.optional("requests", "any", before, after);
+    words.switch("mode", mode, &new.mode);
+}
+
+fn health_check(old: &HealthCheckConfig, new: &HealthCheckConfig, words: &mut Words) {
+    let (old, new) = match (old, new) {
+        (HealthCheckConfig::None, HealthCheckConfig::None) => return,
+        (HealthCheckConfig::None, HealthCheckConfig::Probe(_)) => {
+            return words.say("health check added");
+        }
+        (HealthCheckConfig::Probe(_), HealthCheckConfig::None) => {
+            return words.say("health check removed");
+        }
+        (HealthCheckConfig::Probe(old), HealthCheckConfig::Probe(new)) => (old, new),
+    };
+    let ProbeConfig {
+        kind,
+        interval,
+        timeout,
+        rise,
+        fall,
+    } = old;
+    words.other("health check", kind, &new.kind);
+    words.duration("health check interval", *interval, new.interval);
+    words.duration("health check timeout", *timeout, new.timeout);
+    words.value("health check rise", rise, &new.rise);
+    words.value("health check fall", fall, &new.fall);
+}
+
+fn timeouts(old: &PoolTimeouts, new: &PoolTimeouts, words: &mut Words) {
+    let PoolTimeouts {
+        connect,
+        response_head,
+        queue,
+    } = *old;
+    words.duration("timeout connect", connect, new.connect);
+    words.duration("timeout response_head", response_head, new.response_head);
+    words.duration("timeout queue", queue, new.queue);
+}
+
+fn keep_alive(old: &KeepAliveConfig, new: &KeepAliveConfig, words: &mut Words) {
+    let KeepAliveConfig {
+        timeout,
+        connections,
+        reuse,
+    } = old;
+    words.duration("keep_alive timeout", *timeout, new.timeout);
+    words.value("keep_alive connections", connections, &new.connections);
+    words.switch("keep_alive reuse", reuse, &new.reuse);
+}

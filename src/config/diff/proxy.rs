@@ -1,0 +1,161 @@
+//! What changes of listeners, of the proxy as a whole and of the access log.
+
+use super::words::{Step, Words, by_name};
+use crate::config::{
+    AccessLogConfig, ForwardingConfig, ListenerConfig, ListenerLimits, ListenerTimeouts,
+    ProxyConfig,
+};
+
+/// Compares the listeners.
+pub(super) fn listeners(old: &[ListenerConfig], new: &[ListenerConfig]) -> Vec<Step> {
+    let mut steps = by_name(old, new, |one| &one.name, "listener", listener);
+    // What becomes of its connections is worth a word.
+    for step in &mut steps {
+        let is_listener = old
+            .iter()
+            .any(|one| step.subject == format!("listener {}", one.name));
+        if is_listener && step.change == "removed" {
+            "closed".clone_into(&mut step.change);
+        }
+    }
+    steps
+}
+
+fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
+    let ListenerConfig {
+        name: _,
+        virtual_router,
+        binds,
+        pool,
+        timeouts,
+        limits,
+        forwarding,
+        access_log,
+        upgrades,
+        trace,
+    } = old;
+    words.optional(
+        "virtual router",
+        "none",
+        virtual_router.as_ref(),
+        new.virtual_router.as_ref(),
+    );
+    words.list("address", binds, &new.binds, ToString::to_string);
+    words.value("pool", pool, &new.pool);
+    self::timeouts(timeouts, &new.timeouts, words);
+    self::limits(limits, &new.limits, words);
+    self::forwarding(forwarding, &new.forwarding, words);
+    words.switch("access_log", access_log, &new.access_log);
+    words.other("upgrade", upgrades, &new.upgrades);
+    words.switch("trace", trace, &new.trace);
+}
+
+fn timeouts(old: &ListenerTimeouts, new: &ListenerTimeouts, words: &mut Words) {
+    let ListenerTimeouts {
+        request_head,
+        keep_alive,
+        request_body,
+        idle,
+        tunnel,
+        linger,
+    } = *old;
+    words.duration("timeout request_head", request_head, new.request_head);
+    words.duration("timeout keep_alive", keep_alive, new.keep_alive);
+    words.duration("timeout request_body", request_body, new.request_body);
+    words.duration("timeout idle", idle, new.idle);
+    words.duration("timeout tunnel", tunnel, new.tunnel);
+    words.duration("timeout linger", linger, new.linger);
+}
+
+fn limits(old: &ListenerLimits, new: &ListenerLimits, words: &mut Words) {
+    let ListenerLimits {
+        head_bytes,
+        fields,
+        target_bytes,
+        body_bytes,
+        body_rate,
+        connections,
+        connections_per_client,
+    } = old;
+    words.value("limit head", head_bytes, &new.head_bytes);
+    words.value("limit fields", fields, &new.fields);
+    words.value("limit target", target_bytes, &new.target_bytes);
+    let any = "any";
+    words.optional(
+        "limit body",
+        any,
+        body_bytes.as_ref(),
+        new.body_bytes.as_ref(),
+    );
+    words.value("limit body_rate", body_rate, &new.body_rate);
+    let (before, after) = (connections.as_ref(), new.connections.as_ref());
+    words.optional("limit connections", any, before, after);
+    let (before, after) = (
+        connections_per_client.as_ref(),
+        new.connections_per_client.as_ref(),
+    );
+    words.optional("limit connections_per_client", any, before, after);
+}
+
+fn forwarding(old: &ForwardingConfig, new: &ForwardingConfig, words: &mut Words) {
+    let ForwardingConfig {
+        trusted_proxies,
+        proxy_fields,
+        forwarded,
+        via,
+        request_id,
+    } = old;
+    words.list(
+        "trusted proxy",
+        trusted_proxies,
+        &new.trusted_proxies,
+        |network| format!("{}/{}", network.address, network.prefix_len),
+    );
+    words.list("proxy field", proxy_fields, &new.proxy_fields, Clone::clone);
+    words.switch("forwarded", forwarded, &new.forwarded);
+    words.switch("via", via, &new.via);
+    words.switch("request_id", request_id, &new.request_id);
+}
+
+/// Compares what is said of the proxy as a whole.
+pub(super) fn proxy(old: &ProxyConfig, new: &ProxyConfig) -> impl Iterator<Item = Step> {
+    let ProxyConfig {
+        threads,
+        drain,
+        connections,
+        connection_bytes,
+    } = old;
+    let mut words = Words::new();
+    words.optional(
+        "threads",
+        "one a core",
+        threads.as_ref(),
+        new.threads.as_ref(),
+    );
+    words.duration("timeout drain", *drain, new.drain);
+    words.value("limit connections", connections, &new.connections);
+    words.value(
+        "limit connection_buffer",
+        connection_bytes,
+        &new.connection_bytes,
+    );
+    words.into_steps("proxy")
+}
+
+/// Compares what is said of the access log.
+pub(super) fn access_log(
+    old: Option<&AccessLogConfig>,
+    new: Option<&AccessLogConfig>,
+) -> impl Iterator<Item = Step> {
+    let mut words = Words::new();
+    match (old, new) {
+        (None, None) => {}
+        (None, Some(_)) => words.say("added"),
+        (Some(_), None) => words.say("removed"),
+        (Some(AccessLogConfig { to, format }), Some(new)) => {
+            words.value("to", to, &new.to);
+            words.other("format", format, &new.format);
+        }
+    }
+    words.into_steps("access log")
+}

@@ -1,0 +1,148 @@
+//! Every change and its words.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use super::*;
+use crate::config::{NodeName, parse};
+
+const BASE: &str = r#"
+virtual_routers:
+  web:
+    interface: eth0
+    vrid: 51
+    priority: {lb1: 150, lb2: 100}
+    addresses: [192.0.2.100/24, "2001:db8::100/64"]
+listeners:
+  http: {virtual_router: web, port: 80, pool: api}
+pools:
+  api: {backends: {b1: "10.0.0.1:80", b2: "10.0.0.2:80"}, health_check: {tcp: {}}}
+"#;
+
+fn config(yaml: &str) -> Config {
+    parse("test.yaml", yaml, NodeName::Given("lb1")).unwrap()
+}
+
+/// Returns what changes where `from` becomes `to` in the text.
+fn changes(from: &str, to: &str) -> Vec<String> {
+    assert!(BASE.contains(from), "{from}");
+    let steps = diff(&config(BASE), &config(&BASE.replace(from, to))).unwrap();
+    steps.iter().map(ToString::to_string).collect()
+}
+
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
+#[test]
+fn every_change_has_its_words() {
+    for (from, to, hoped) in ROUTERS.iter().chain(OTHERS) {
+        assert_eq!(changes(from, to), *hoped, "{from} to {to}");
+    }
+}
+
+const ROUTERS: &[Row] = &[
+    ("lb1: 150", "lb1: 120", &["router web: priority 150 to 120"]),
+    (
+        "lb2: 100",
+        "lb2: 90",
+        &["router web: priority of lb2 100 to 90"],
+    ),
+    (
+        "vrid: 51",
+        "vrid: 52",
+        &["router web: added", "router web: removed"],
+    ),
+    (
+        "192.0.2.100/24",
+        "192.0.2.101/24",
+        &[
+            "router web/ipv4: address 192.0.2.101/24 added",
+            "router web/ipv4: address 192.0.2.100/24 removed",
+            "listener http: address 192.0.2.101:80 added",
+            "listener http: address 192.0.2.100:80 removed",
+        ],
+    ),
+    (
+        "    vrid: 51\n",
+        "    vrid: 51\n    advertisement_interval: 100ms\n    lease: 3s\n    preempt: false\n",
+        &[
+            "router web: advertisement_interval 1s to 100ms",
+            "router web: preempt true to false",
+            "router web: lease 2s to 3s",
+        ],
+    ),
+    (
+        "    vrid: 51\n",
+        "    vrid: 51\n    track: [{interface: eth1, on_failure: {lower_by: 60}}]\n",
+        &["router web: tracking of interface eth1 added"],
+    ),
+];
+
+const OTHERS: &[Row] = &[
+    (
+        "pool: api}",
+        "pool: api, timeouts: {idle: 5s}, limits: {connections: 7}}",
+        &[
+            "listener http: timeout idle 60s to 5s",
+            "listener http: limit connections any to 7",
+        ],
+    ),
+    (
+        "b2: \"10.0.0.2:80\"",
+        "b2: {address: \"10.0.0.2:80\", weight: 3}, b3: \"10.0.0.3:80\"",
+        &[
+            "pool api: backend b2 weight 1 to 3",
+            "pool api: backend b3 added",
+        ],
+    ),
+    (
+        ", b2: \"10.0.0.2:80\"",
+        "",
+        &["pool api: backend b2 removed"],
+    ),
+    (
+        "b1: \"10.0.0.1:80\", b2: \"10.0.0.2:80\"",
+        "b2: \"10.0.0.2:80\", b1: \"10.0.0.1:80\"",
+        &["pool api: order of backends changed"],
+    ),
+    ("{tcp: {}}", "none", &["pool api: health check removed"]),
+    (
+        "pools:\n",
+        "proxy: {threads: 3, timeouts: {drain: 9s}}\naccess_log: {to: stdout}\npools:\n",
+        &[
+            "proxy: threads one a core to 3",
+            "proxy: timeout drain 5s to 9s",
+            "access log: added",
+        ],
+    ),
+    (
+        "listeners:\n  http: {virtual_router: web, port: 80, pool: api}\n",
+        "listeners:\n  other: {bind: [\"127.0.0.1:81\"], pool: api}\n",
+        &["listener other: added", "listener http: closed"],
+    ),
+    ("listeners:\n", "listeners:\n", &[]),
+];
+
+#[test]
+fn a_new_name_is_not_another_virtual_router() {
+    let renamed = BASE
+        .replace("  web:\n", "  www:\n")
+        .replace("virtual_router: web", "virtual_router: www");
+    let steps = diff(&config(BASE), &config(&renamed)).unwrap();
+    let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        steps,
+        [
+            "router www: has a new name, it was web",
+            "listener http: virtual router web to www"
+        ]
+    );
+}
+
+#[test]
+fn another_node_needs_a_restart() {
+    let other = parse("test.yaml", BASE, NodeName::Given("lb2")).unwrap();
+    let error = diff(&config(BASE), &other).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "node cannot change from lb1 to lb2 while the daemon runs: restart it"
+    );
+}

@@ -1,0 +1,213 @@
+//! The moment when a new configuration is that of the daemon.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::belief::Belief;
+use super::{Daemon, plan};
+use crate::config::{Config, VirtualRouterConfig};
+use crate::ipc::message::{ToProxy, ToVrrp};
+use crate::logic::track::Source;
+use crate::process::role::Role;
+use crate::process::supervisor::SupervisorError;
+use crate::process::supervisor::child::Child;
+use crate::process::supervisor::passed::access_log::AccessLog;
+use crate::process::supervisor::reload::next::Next;
+use crate::process::supervisor::runtime_dir;
+use crate::process::supervisor::tracking::{entries, tracked};
+
+impl Daemon {
+    /// Opens sockets, starts observers, takes the lock of the network: all that can be refused.
+    pub(super) fn open_what_is_needed(&mut self, next: &mut Next) -> Result<(), SupervisorError> {
+        next.sockets = Some(self.setup.sockets.prepare(&next.config)?);
+        let observers = self.observers.prepare(&next.config);
+        next.observers = Some(observers.map_err(|source| SupervisorError::System {
+            what: "start a thread",
+            source,
+        })?);
+        if self.setup.network_lock.is_none() && !next.config.virtual_routers.is_empty() {
+            next.network_lock = runtime_dir::try_lock_network()?;
+        }
+        if next.overrides != self.setup.overrides {
+            let saved = self.setup.store.save(&next.overrides);
+            saved.map_err(|source| SupervisorError::System {
+                what: "keep what was changed by command",
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Until all children have followed, they may speak of what is in either configuration.
+    pub(super) fn widen_bounds(&mut self, next: &Config) {
+        self.believe(Belief::of_either(&self.setup.config, next));
+    }
+
+    /// They have, or will not.
+    pub(super) fn forget_the_old(&mut self) {
+        self.believe(Belief::new(&self.setup.config));
+    }
+
+    /// What was kept for a configuration that does not follow is not to come with the next start.
+    pub(super) fn forget_next(&mut self, next: &Next) {
+        if next.overrides != self.setup.overrides
+            && let Err(error) = self.setup.store.save(&self.setup.overrides)
+        {
+            tracing::error!(%error, "a change by command that failed may come with the next start");
+        }
+        self.forget_the_old();
+    }
+
+    fn believe(&mut self, belief: Belief) {
+        self.belief = belief;
+        let bounds = (self.belief.vrrp_bounds(), self.belief.proxy_bounds());
+        for (child, bounds) in [(&mut self.vrrp, bounds.0), (&mut self.proxy, bounds.1)] {
+            if let Some(child) = child {
+                child.set_bounds(bounds);
+            }
+        }
+    }
+
+    /// From here on the new configuration is that of the daemon. Nothing in it fails.
+    pub(super) fn commit(&mut self, next: Next) {
+        let now = Instant::now();
+        let threads = next.threads();
+        let before = std::mem::replace(&mut self.setup.config, next.config);
+        let changed = before != self.setup.config;
+        self.setup.running = next.running;
+        self.setup.base = next.base;
+        self.setup.yaml = next.yaml;
+        self.setup.overrides = next.overrides;
+        if next.network_lock.is_some() {
+            self.setup.network_lock = next.network_lock;
+        }
+        if !changed {
+            return;
+        }
+        let config = &self.setup.config;
+        if let Some(sockets) = next.sockets {
+            self.setup.sockets.commit(config, sockets);
+        }
+        self.threads = threads;
+        self.lifecycle.set_plan(plan::of_stop(config));
+        self.notify_programs.follow(config, next.users.notify);
+        if let Some(observers) = next.observers {
+            self.observers
+                .commit(config, observers, &next.users.track_scripts);
+        }
+        let scripts = &config.track_scripts;
+        self.unrunnable
+            .retain(|script, _| scripts.iter().any(|known| known.name == *script));
+        self.follow_tracked(&before);
+        self.follow_access_log(next.log);
+        self.tell_children(now);
+        self.note_lacking_programs();
+    }
+
+    /// What is tracked goes on under its name, or a new one.
+    fn follow_tracked(&mut self, before: &Config) {
+        let config = &self.setup.config;
+        let pools = |name: &String| config.pools.iter().any(|pool| pool.name == *name);
+        self.health.retain(|pool, health| {
+            let of_config = config.pools.iter().find(|known| known.name == *pool);
+            if let Some(of_config) = of_config {
+                let known = |name: &String| {
+                    let mut backends = of_config.backends.iter();
+                    backends.any(|backend| backend.name == *name)
+                };
+                health.backends.retain(|name, _| known(name));
+            }
+            of_config.is_some()
+        });
+        let renamed = renamed(before, config);
+        for role in &mut self.active {
+            let of_router = |router: &&VirtualRouterConfig| {
+                let mut olds = before.virtual_routers.iter();
+                let old = olds.find(|old| old.name == role.router);
+                old.is_some_and(|old| is_same(old, router))
+            };
+            if let Some(router) = config.virtual_routers.iter().find(of_router) {
+                role.router = router.name.clone();
+            }
+        }
+        let old_fitness = std::mem::take(&mut self.fitness);
+        for entry in entries(config) {
+            let old = renamed.get(entry).map_or(entry, String::as_str);
+            if let Some(fitness) = old_fitness.get(old) {
+                self.fitness.insert(entry.to_owned(), fitness.clone());
+            }
+        }
+        let exists = |source: &Source| match source {
+            Source::Pool(name) => pools(name),
+            Source::Script(name) => config.track_scripts.iter().any(|one| one.name == *name),
+            Source::Proxy
+            | Source::Interface(_)
+            | Source::File(_)
+            | Source::Process(_)
+            | Source::Gateway(_) => true,
+        };
+        self.tracker.update(tracked(config), &renamed, exists);
+    }
+
+    fn follow_access_log(&mut self, opened: Option<AccessLog>) {
+        match (&self.setup.config.access_log, opened) {
+            (None, _) => self.setup.access_log = None,
+            (Some(_), Some(mut opened)) => {
+                opened.begin_passing();
+                self.setup.access_log = Some(opened);
+            }
+            (Some(_), None) => {}
+        }
+    }
+
+    fn tell_children(&mut self, now: Instant) {
+        let (vrrp, proxy) = (self.belief.vrrp_bounds(), self.belief.proxy_bounds());
+        let config = &self.setup.config;
+        if self.vrrp.is_none() && !config.virtual_routers.is_empty() {
+            self.vrrp = Some(Child::new(Role::Vrrp, vrrp, now));
+        }
+        if self.proxy.is_none() && !config.listeners.is_empty() {
+            self.proxy = Some(Child::new(Role::Proxy, proxy, now));
+        }
+        // Not by themselves: an Active whose priority is lowered by the file is none that is ill.
+        self.take_verdicts();
+        let generation = self.reloads.number;
+        let fitness = self.fitness.clone();
+        if let Some(child) = &mut self.vrrp {
+            child.send(&ToVrrp::Commit {
+                generation,
+                fitness,
+            });
+        }
+        if let Some(child) = &mut self.proxy {
+            child.expect_sources(usize::from(self.threads) + 1);
+            if let Some(log) = self
+                .setup
+                .access_log
+                .as_mut()
+                .filter(|log| log.is_pending())
+            {
+                log.pass(child);
+            }
+            child.send(&ToProxy::Commit { generation });
+        }
+    }
+}
+
+fn is_same(old: &VirtualRouterConfig, new: &VirtualRouterConfig) -> bool {
+    (old.interface == new.interface && old.vrid == new.vrid) && old.name.family == new.name.family
+}
+
+/// Returns the old name of each entry that has a new one.
+fn renamed(old: &Config, new: &Config) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for router in &new.virtual_routers {
+        let mut olds = old.virtual_routers.iter();
+        if let Some(before) = olds.find(|before| is_same(before, router))
+            && before.name.entry != router.name.entry
+        {
+            names.insert(router.name.entry.clone(), before.name.entry.clone());
+        }
+    }
+    names
+}

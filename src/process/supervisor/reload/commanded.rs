@@ -1,0 +1,419 @@
+//! What operators have changed by command: kept in the runtime directory over restarts of the
+//! daemon, gone with a reboot, or with what it speaks of.
+//!
+//! Whole or not at all: the file is written beside and put in the place of the one before.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::overrides::{BackendOverride, Overrides, PriorityOverride};
+use crate::config::{BackendMode, Config};
+use crate::ipc::control::{BackendChange, OverrideStatus};
+
+/// Where changes by command are kept.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: PathBuf,
+}
+
+impl Store {
+    /// Returns that of a runtime directory.
+    pub(crate) fn of(runtime_dir: &Path) -> Self {
+        Self {
+            path: runtime_dir.join(FILE),
+        }
+    }
+
+    /// Returns what a daemon before this one has kept; none where that cannot be read.
+    pub(crate) fn load(&self) -> Overrides {
+        let read = fs::read(&self.path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+        match read {
+            Ok(overrides) => overrides,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Overrides::default(),
+            Err(error) => {
+                let path = self.path.display();
+                tracing::warn!(%path, %error, "what was changed by command is lost");
+                Overrides::default()
+            }
+        }
+    }
+
+    /// Keeps them.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn save(&self, overrides: &Overrides) -> io::Result<()> {
+        let fresh = self.path.with_extension("new");
+        fs::write(&fresh, serde_json::to_vec(overrides)?)?;
+        fs::rename(&fresh, &self.path)
+    }
+}
+
+/// Returns what is left of them in a configuration without them: what they speak of may be gone.
+pub(crate) fn pruned(overrides: &Overrides, config: &Config) -> Overrides {
+    let mut left = overrides.clone();
+    left.backends.retain(|pool, changes| {
+        let Some(pool) = config.pools.iter().find(|known| known.name == *pool) else {
+            return false;
+        };
+        changes.retain(|name, change| {
+            let in_file = pool.backends.iter().any(|backend| backend.name == *name);
+            in_file || change.added.is_some()
+        });
+        !changes.is_empty()
+    });
+    left.priorities.retain(|entry, _| {
+        let mut routers = config.virtual_routers.iter();
+        routers.any(|router| router.name.entry == *entry && router.rank.ill().is_some())
+    });
+    left
+}
+
+/// Returns them with one more change of a backend, or why that cannot be; `config` is without any.
+pub(crate) fn with_backend(
+    overrides: &Overrides,
+    config: &Config,
+    (pool_name, name): (&str, &str),
+    change: BackendChange,
+    at_ms: u64,
+) -> Result<Overrides, String> {
+    let pool = config.pools.iter().find(|pool| pool.name == pool_name);
+    let pool = pool.ok_or_else(|| {
+        let names = config.pools.iter().map(|pool| pool.name.as_str());
+        format!("there is no pool {pool_name}; there are: {}", join(names))
+    })?;
+    let in_file = pool.backends.iter().any(|backend| backend.name == name);
+    let mut all = overrides.clone();
+    let changes = all.backends.entry(pool_name.to_owned()).or_default();
+    let known = changes.get(name).copied();
+    if !in_file && known.is_none() && !matches!(change, BackendChange::Add(_)) {
+        let names = pool.backends.iter().map(|backend| backend.name.as_str());
+        let names = join(names);
+        return Err(format!(
+            "pool {pool_name} has no backend {name}; it has: {names}"
+        ));
+    }
+    let mut changed = changed_by(known.unwrap_or_default(), in_file, change)
+        .map_err(|why| why.replace("POOL", pool_name).replace("NAME", name))?;
+    changed.at_ms = at_ms;
+    let says_nothing = BackendOverride {
+        at_ms,
+        ..BackendOverride::default()
+    };
+    match changed == says_nothing {
+        true => drop(changes.remove(name)),
+        false => drop(changes.insert(name.to_owned(), changed)),
+    }
+    let removed = |name: &str| changes.get(name).is_some_and(|change| change.removed);
+    let added = changes.values().any(|change| change.added.is_some());
+    if !added && pool.backends.iter().all(|backend| removed(&backend.name)) {
+        return Err(format!(
+            "backend {name} is the last of pool {pool_name}: `evenkeel backend {pool_name}/{name} \
+             maintain` takes it out of use"
+        ));
+    }
+    all.backends.retain(|_, changes| !changes.is_empty());
+    Ok(all)
+}
+
+/// Returns what becomes of what was said of one backend, or why that cannot be, with POOL and NAME
+/// in the place of its names.
+fn changed_by(
+    before: BackendOverride,
+    in_file: bool,
+    change: BackendChange,
+) -> Result<BackendOverride, String> {
+    let mut after = before;
+    match change {
+        BackendChange::Add(_) if in_file && before.removed => {
+            return Err(
+                "backend NAME of pool POOL was removed by command: take that back with \
+                        `evenkeel backend POOL/NAME reset`"
+                    .into(),
+            );
+        }
+        BackendChange::Add(_) if in_file || before.added.is_some() => {
+            return Err("pool POOL has a backend NAME already".into());
+        }
+        BackendChange::Add(address) => after.added = Some(address),
+        BackendChange::Drain => after.mode = Some(BackendMode::Drained),
+        BackendChange::Maintain => after.mode = Some(BackendMode::Maintained),
+        BackendChange::Up => after.mode = None,
+        BackendChange::Weight(weight) if (1..=256).contains(&weight) => {
+            after.weight = Some(weight);
+        }
+        BackendChange::Weight(weight) => {
+            return Err(format!("weight must be between 1 and 256, not {weight}"));
+        }
+        BackendChange::Remove if in_file => after.removed = true,
+        // What was added by command leaves nothing behind.
+        BackendChange::Remove | BackendChange::Reset => after = BackendOverride::default(),
+    }
+    Ok(after)
+}
+
+/// Returns them with one more priority, or without that of this entry, or why that cannot be.
+pub(crate) fn with_priority(
+    overrides: &Overrides,
+    config: &Config,
+    entry: &str,
+    priority: Option<u8>,
+    at_ms: u64,
+) -> Result<Overrides, String> {
+    let mut routers = config.virtual_routers.iter();
+    let Some(router) = routers.find(|router| router.name.entry == entry) else {
+        let names = crate::process::supervisor::tracking::entries(config);
+        let names = join(names.into_iter());
+        return Err(format!(
+            "there is no virtual router {entry}; there are: {names}"
+        ));
+    };
+    if router.rank.ill().is_none() {
+        return Err(format!(
+            "{entry} owns its addresses on this node: its priority is always 255"
+        ));
+    }
+    let mut all = overrides.clone();
+    match priority {
+        Some(base) if (1..=254).contains(&base) => {
+            let change = PriorityOverride { base, at_ms };
+            all.priorities.insert(entry.to_owned(), change);
+        }
+        Some(base) => return Err(format!("priority must be between 1 and 254, not {base}")),
+        None => drop(all.priorities.remove(entry)),
+    }
+    Ok(all)
+}
+
+/// Returns them for people.
+pub(crate) fn describe(overrides: &Overrides) -> Vec<OverrideStatus> {
+    let mut all = Vec::new();
+    for (pool, changes) in &overrides.backends {
+        for (name, change) in changes {
+            let BackendOverride {
+                mode,
+                weight,
+                added,
+                removed,
+                at_ms,
+            } = *change;
+            let mode = mode.and_then(|mode| match mode {
+                BackendMode::Up => None,
+                BackendMode::Drained => Some("drained".to_owned()),
+                BackendMode::Maintained => Some("in maintenance".to_owned()),
+            });
+            let added = added.map(|address| format!("added at {address}"));
+            let removed = removed.then(|| "removed".to_owned());
+            let weight = weight.map(|weight| format!("weight {weight}"));
+            for change in [added, removed, mode, weight].into_iter().flatten() {
+                all.push(OverrideStatus {
+                    subject: format!("backend {pool}/{name}"),
+                    change,
+                    at_ms,
+                });
+            }
+        }
+    }
+    for (entry, PriorityOverride { base, at_ms }) in &overrides.priorities {
+        all.push(OverrideStatus {
+            subject: format!("router {entry}"),
+            change: format!("priority {base}"),
+            at_ms: *at_ms,
+        });
+    }
+    all
+}
+
+/// Says where a file changes what a command holds, from one configuration to another, both without
+/// the changes by command.
+pub(crate) fn held(overrides: &Overrides, old: &Config, new: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    for pool in &new.pools {
+        let Some(changes) = overrides.backends.get(&pool.name) else {
+            continue;
+        };
+        let before = old.pools.iter().find(|before| before.name == pool.name);
+        for backend in &pool.backends {
+            let Some(change) = changes.get(&backend.name) else {
+                continue;
+            };
+            let of_name = |pool: &crate::config::PoolConfig| {
+                let mut all = pool.backends.iter();
+                all.find(|before| before.name == backend.name).cloned()
+            };
+            let known = before.and_then(of_name);
+            let weight = known
+                .as_ref()
+                .is_none_or(|old| old.weight != backend.weight);
+            let (pool, name) = (&pool.name, &backend.name);
+            if let Some(held) = change.weight.filter(|_| weight) {
+                notes.push(format!(
+                    "pool {pool}: backend {name}: weight {held} by command holds"
+                ));
+            }
+            if known.is_none() && change.added.is_some() {
+                notes.push(format!(
+                    "pool {pool}: backend {name} is in the file now, which goes before the one that \
+                     was added by command"
+                ));
+            }
+        }
+    }
+    for router in &new.virtual_routers {
+        let Some(held) = overrides.priorities.get(&router.name.entry) else {
+            continue;
+        };
+        let mut before = old.virtual_routers.iter();
+        let before = before.find(|before| before.name == router.name);
+        let note = format!(
+            "router {}: priority {} by command holds",
+            router.name.entry, held.base
+        );
+        if before.is_none_or(|before| before.priority != router.priority) && !notes.contains(&note)
+        {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// In the runtime directory.
+const FILE: &str = "commanded.json";
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use crate::config::{NodeName, parse};
+
+    type Changes<'c> = &'c [(&'c str, BackendChange)];
+
+    fn config(yaml: &str) -> Config {
+        parse("t.yaml", yaml, NodeName::Given("lb1")).unwrap()
+    }
+
+    fn api() -> Config {
+        config(
+            "virtual_routers:\n  web: {interface: eth0, vrid: 1, priority: 150, addresses: \
+             [192.0.2.1/24]}\nlisteners: {http: {bind: [\"127.0.0.1:80\"], pool: api}}\npools: {api: \
+             {backends: {b1: \"10.0.0.1:80\", b2: \"10.0.0.2:80\"}}}\n",
+        )
+    }
+
+    fn after(changes: &[(&str, BackendChange)]) -> Result<Overrides, String> {
+        let mut all = Overrides::default();
+        for (name, change) in changes {
+            all = with_backend(&all, &api(), ("api", name), *change, 7)?;
+        }
+        Ok(all)
+    }
+
+    fn shown(overrides: &Overrides) -> Vec<String> {
+        let all = describe(overrides).into_iter();
+        all.map(|one| format!("{} {}", one.subject, one.change))
+            .collect()
+    }
+
+    #[test]
+    fn changes_add_up_and_are_taken_back() {
+        use BackendChange::{Add, Drain, Maintain, Remove, Reset, Up, Weight};
+        let address = "10.0.0.3:80".parse().unwrap();
+        let table: &[(Changes<'_>, &[&str])] = &[
+            (&[("b1", Drain)], &["backend api/b1 drained"]),
+            (
+                &[("b1", Drain), ("b1", Maintain), ("b1", Weight(3))],
+                &["backend api/b1 in maintenance", "backend api/b1 weight 3"],
+            ),
+            (&[("b1", Drain), ("b1", Up)], &[]),
+            (&[("b1", Drain), ("b1", Weight(3)), ("b1", Reset)], &[]),
+            (
+                &[("b3", Add(address))],
+                &["backend api/b3 added at 10.0.0.3:80"],
+            ),
+            (&[("b3", Add(address)), ("b3", Drain), ("b3", Remove)], &[]),
+            (&[("b1", Remove)], &["backend api/b1 removed"]),
+            (&[("b1", Remove), ("b1", Reset)], &[]),
+        ];
+        for (changes, hoped) in table {
+            assert_eq!(shown(&after(changes).unwrap()), *hoped, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_words() {
+        use BackendChange::{Add, Drain, Remove, Weight};
+        let address = "10.0.0.3:80".parse().unwrap();
+        let table: &[(Changes<'_>, &str)] = &[
+            (
+                &[("b4", Drain)],
+                "pool api has no backend b4; it has: b1, b2",
+            ),
+            (&[("b1", Add(address))], "pool api has a backend b1 already"),
+            (
+                &[("b1", Weight(0))],
+                "weight must be between 1 and 256, not 0",
+            ),
+            (
+                &[("b1", Remove), ("b2", Remove)],
+                "backend b2 is the last of pool api: `evenkeel backend api/b2 maintain` takes it out of use",
+            ),
+        ];
+        for (changes, hoped) in table {
+            assert_eq!(after(changes).unwrap_err(), *hoped);
+        }
+        let error = with_backend(&Overrides::default(), &api(), ("apx", "b1"), Drain, 7);
+        assert_eq!(error.unwrap_err(), "there is no pool apx; there are: api");
+        let error = with_priority(&Overrides::default(), &api(), "wex", Some(90), 7);
+        assert_eq!(
+            error.unwrap_err(),
+            "there is no virtual router wex; there are: web"
+        );
+    }
+
+    #[test]
+    fn they_are_laid_over_the_file_kept_and_gone_with_what_they_speak_of() {
+        use BackendChange::{Add, Drain, Remove, Weight};
+        let address = "10.0.0.3:80".parse().unwrap();
+        let all = after(&[
+            ("b1", Drain),
+            ("b2", Remove),
+            ("b3", Add(address)),
+            ("b3", Weight(9)),
+        ]);
+        let all = with_priority(&all.unwrap(), &api(), "web", Some(90), 7).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::of(directory.path());
+        assert_eq!(store.load(), Overrides::default());
+        store.save(&all).unwrap();
+        assert_eq!(store.load(), all);
+        let mut config = api();
+        all.apply(&mut config);
+        let backends: Vec<_> = (config.pools[0].backends.iter())
+            .map(|one| (one.name.as_str(), one.mode, one.weight))
+            .collect();
+        assert_eq!(
+            backends,
+            [("b1", BackendMode::Drained, 1), ("b3", BackendMode::Up, 9)]
+        );
+        assert_eq!(config.virtual_routers[0].priority.get(), 90);
+        let other = self::config(
+            "listeners: {http: {bind: [\"127.0.0.1:80\"], pool: api}}\npools: {api: {backends: {b2: \
+             \"10.0.0.2:80\"}}}\n",
+        );
+        let left = shown(&pruned(&all, &other));
+        assert_eq!(
+            left,
+            [
+                "backend api/b2 removed",
+                "backend api/b3 added at 10.0.0.3:80",
+                "backend api/b3 weight 9"
+            ]
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! What is done for a new configuration on a thread of its own, because a disk or a name service
+//! may be slow: the file is read and checked, the access log opened, the users of programs looked
+//! up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::source::{Checked, ConfigSource};
+use crate::config::{AccessLogTarget, Config};
+use crate::process::role::ProgramUser;
+use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::passed::access_log::AccessLog;
+
+/// What is to be read, and what is there already.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) source: ConfigSource,
+    /// `--node`.
+    pub(crate) node: Option<String>,
+    /// Where the access log goes now.
+    pub(crate) log: Option<AccessLogTarget>,
+}
+
+/// A configuration with what was slow to find for it.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) checked: Checked,
+    /// The access log where it goes somewhere else than before.
+    pub(crate) log: Option<AccessLog>,
+    pub(crate) users: Users,
+}
+
+/// Under whose names programs run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Users {
+    /// By name.
+    pub(crate) track_scripts: BTreeMap<String, Arc<ProgramUser>>,
+    /// `None` where there is no notify program.
+    pub(crate) notify: Option<Arc<ProgramUser>>,
+}
+
+impl Wanted {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is wrong, or the access log cannot be opened.
+    pub(crate) fn read(self) -> Result<Read, SupervisorError> {
+        let checked = self.source.check(self.node.as_deref())?;
+        let to = checked.config.access_log.as_ref().map(|log| &log.to);
+        let log = match to {
+            Some(to) if self.log.as_ref() != Some(to) => AccessLog::open(&checked.config)?,
+            Some(_) | None => None,
+        };
+        Ok(Read {
+            log,
+            users: Users::of(&checked.config),
+            checked,
+        })
+    }
+}
+
+impl Read {
+    /// Returns the configuration that runs, for a change that is none of its text.
+    pub(crate) fn unchanged(checked: Checked) -> Self {
+        Self {
+            checked,
+            log: None,
+            users: Users::default(),
+        }
+    }
+}
+
+impl Users {
+    /// Looks up those that a configuration needs.
+    pub(crate) fn of(config: &Config) -> Self {
+        let mut track_scripts = BTreeMap::new();
+        for script in &config.track_scripts {
+            let look_up = || Arc::new(ProgramUser::of_track_scripts(&script.user));
+            let user = track_scripts.entry(script.user.clone());
+            user.or_insert_with(look_up);
+        }
+        let mut routers = config.virtual_routers.iter();
+        let notifies = routers.any(|router| !router.notify.is_empty());
+        Self {
+            track_scripts,
+            notify: notifies.then(|| Arc::new(ProgramUser::of_notify_programs())),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! How far a change of the configuration is, what it waits for, and who asks for it;
+//! `daemon::reload` drives it.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::next::Next;
+use super::prepared::Read;
+use super::source::ConfigSource;
+use crate::ipc::control::{BackendChange, ChangeReport, Request, Response};
+use crate::process::role::Role;
+use crate::process::supervisor::aside::Aside;
+use crate::process::supervisor::error::SupervisorError;
+
+/// Changes that are under way, and those that wait for them.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    pub(crate) stage: Stage,
+    /// Bounded by [`WAITING_MAX`]; more are refused.
+    pub(crate) waiting: VecDeque<Order>,
+    /// Of the last that was prepared; a child knows a preparation by it.
+    pub(crate) number: u64,
+}
+
+/// What somebody asks for.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) change: Change,
+    pub(crate) asker: Asker,
+}
+
+/// Who asks for it.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// Say only what would change.
+    pub(crate) dry_run: bool,
+    /// `None`: nobody waits, it came as a signal.
+    pub(crate) reply: Option<oneshot::Sender<Response>>,
+}
+
+/// What is to change.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// Everything, to what a file says.
+    File(ConfigSource),
+    /// One backend.
+    Backend {
+        pool: String,
+        backend: String,
+        change: BackendChange,
+    },
+    /// One base priority.
+    Router { entry: String, priority: Option<u8> },
+}
+
+#[derive(Debug, Default)]
+pub(crate) enum Stage {
+    #[default]
+    Idle,
+    Reading(Asker, Aside<Result<Read, SupervisorError>>),
+    Preparing(Box<Preparing>),
+    Committing(Committing),
+}
+
+#[derive(Debug)]
+pub(crate) struct Preparing {
+    pub(crate) asker: Asker,
+    pub(crate) next: Next,
+    pub(crate) children: Awaited,
+    pub(crate) until: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Committing {
+    pub(crate) reply: Option<oneshot::Sender<Response>>,
+    pub(crate) report: ChangeReport,
+    pub(crate) children: Awaited,
+    pub(crate) until: Instant,
+}
+
+/// Which children have not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    pub(crate) vrrp: bool,
+    pub(crate) proxy: bool,
+}
+
+impl Awaited {
+    pub(crate) fn answered(&mut self, role: Role) {
+        match role {
+            Role::Vrrp => self.vrrp = false,
+            Role::Proxy => self.proxy = false,
+            Role::Supervisor => {}
+        }
+    }
+
+    pub(crate) const fn has(self, role: Role) -> bool {
+        match role {
+            Role::Vrrp => self.vrrp,
+            Role::Proxy => self.proxy,
+            Role::Supervisor => false,
+        }
+    }
+
+    pub(crate) const fn nobody(self) -> bool {
+        !self.vrrp && !self.proxy
+    }
+
+    pub(crate) fn names(self) -> String {
+        let all = [(self.vrrp, Role::Vrrp), (self.proxy, Role::Proxy)];
+        let late = all.into_iter().filter(|(late, _)| *late);
+        let names: Vec<_> = late.map(|(_, role)| role.profile().name).collect();
+        names.join(" and ")
+    }
+}
+
+impl Reloads {
+    /// Waits for a file that is being read; for ever where none is. Cancel safe.
+    pub(crate) async fn next_read(&mut self) -> Result<Read, SupervisorError> {
+        let Stage::Reading(_, reading) = &mut self.stage else {
+            return std::future::pending().await;
+        };
+        let read = reading.outcome(READ_TIMEOUT).await;
+        read.unwrap_or_else(|source| {
+            Err(SupervisorError::System {
+                what: "read the configuration",
+                source,
+            })
+        })
+    }
+}
+
+impl Order {
+    /// Returns what a question orders; `None` where it orders nothing.
+    pub(crate) fn of(
+        request: Request,
+        own: &Path,
+        file: Option<OwnedFd>,
+        reply: oneshot::Sender<Response>,
+    ) -> Option<Self> {
+        let (change, dry_run) = match (request, file) {
+            (Request::Status | Request::Events { .. }, _) => return None,
+            (
+                Request::Reload {
+                    file: None,
+                    dry_run,
+                },
+                _,
+            ) => {
+                let own = ConfigSource::Path(own.to_owned());
+                (Change::File(own), dry_run)
+            }
+            (
+                Request::Reload {
+                    file: Some(name),
+                    dry_run,
+                },
+                Some(file),
+            ) => {
+                let name = name.into();
+                let source = ConfigSource::Descriptor { name, file };
+                (Change::File(source), dry_run)
+            }
+            (Request::Reload { file: Some(_), .. }, None) => {
+                refuse(Some(reply), "no descriptor has come with the question");
+                return None;
+            }
+            (
+                Request::Backend {
+                    pool,
+                    backend,
+                    change,
+                },
+                _,
+            ) => {
+                let change = Change::Backend {
+                    pool,
+                    backend,
+                    change,
+                };
+                (change, false)
+            }
+            (Request::Router { entry, priority }, _) => (Change::Router { entry, priority }, false),
+        };
+        Some(Self {
+            change,
+            asker: Asker {
+                dry_run,
+                reply: Some(reply),
+            },
+        })
+    }
+}
+
+/// Says why nothing was done.
+pub(crate) fn refuse(reply: Option<oneshot::Sender<Response>>, why: &str) {
+    answer(reply, Response::Error(why.to_owned()));
+}
+
+/// Gives the answer to who waits for it.
+pub(crate) fn answer(reply: Option<oneshot::Sender<Response>>, response: Response) {
+    if let Some(reply) = reply {
+        // Who asked and left needs no answer.
+        let _ = reply.send(response);
+    }
+}
+
+/// Changes that wait for the one under way.
+pub(crate) const WAITING_MAX: usize = 32;
+/// How long a disk may take to show a configuration.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
