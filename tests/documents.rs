@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use evenkeel::cli::USAGE;
-use evenkeel::config::{self, check::NodeName};
+use evenkeel::config::{self, BackendMode, check::NodeName};
 use evenkeel::ipc::control::{
     AccessLogStatus, ActiveStatus, BackendStatus, ConfigurationStatus, FailureStatus,
     ListenerStatus, OverrideStatus, PeerStatus, PoolStatus, ProcessStatus, RejectedStatus,
@@ -591,6 +591,7 @@ fn sample_status() -> Status {
                 failures_total: 0,
                 unsolicited_total: 0,
                 requests_max: Some(50),
+                mode: BackendMode::Up,
             }],
             retries_total: 0,
             queued_requests: 1,

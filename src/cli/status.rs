@@ -380,6 +380,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BackendMode;
     use crate::ipc::control::BackendStatus;
 
     #[test]
@@ -406,6 +407,7 @@ mod tests {
                     failures_total: 1,
                     unsolicited_total: 0,
                     requests_max,
+                    mode: BackendMode::Up,
                 }],
             )
         };

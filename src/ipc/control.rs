@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
 
+use crate::config::BackendMode;
 use crate::model::RouterName;
 
 /// A question.
@@ -446,6 +447,9 @@ pub struct BackendStatus {
     /// Requests in flight at once, as configured; `None`: any number.
     #[serde(default)]
     pub requests_max: Option<u32>,
+    /// Whether it gets requests and probes, as configured or by command.
+    #[serde(default)]
+    pub mode: BackendMode,
 }
 
 /// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most

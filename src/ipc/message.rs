@@ -232,6 +232,9 @@ impl StateName {
 pub enum ToProxy {
     /// Listening sockets of one bind address, beside those that were passed before; sent before
     /// `Configure` and `Prepare`. Each is accepted from by one worker, a worker may have several.
+    /// Of an address that is served already, those that listen are accepted from at once; those
+    /// that are only bound when the configuration is committed for which they were passed, before
+    /// which they must listen.
     PassListener {
         /// The key under `listeners` that has this address in the configuration to come.
         listener: String,
@@ -239,7 +242,10 @@ pub enum ToProxy {
         bind: SocketAddr,
     },
     /// What the access log is written to from now on, one descriptor; sent before `Configure`, and
-    /// again when it was opened anew.
+    /// again when it was opened anew. Between `Prepare` and `Commit` or `Forget` it is for the
+    /// configuration that is prepared, otherwise for the running one. A configuration that writes
+    /// to the same target as the one before needs none: it goes on with what that one has, whatever
+    /// the format of its lines.
     AccessLog,
     /// Begin.
     Configure {

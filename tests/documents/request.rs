@@ -21,7 +21,7 @@ const ANSWER: &str = "src/process/proxy/request/answer.rs";
 /// What no key changes, as the code and as the chapter say it.
 const FIXED: [(&str, &str, &str); 23] = [
     (
-        "src/process/proxy/worker.rs",
+        "src/process/proxy/worker/door.rs",
         "EVICTION_WAITS_MAX: u32 = 4",
         "at most 4 times 50 ms",
     ),

@@ -62,13 +62,17 @@ fn all_threads_serve_and_count_together() {
 #[test]
 fn sockets_must_fit_the_threads_and_the_listeners() {
     let backend = Backend::saying(OK);
-    let Setup { config, .. } = setup(&[backend.address]);
+    let Setup { mut config, .. } = setup(&[backend.address]);
     for (listener, threads, hoped) in [
         ("http", 2, "needs 2 sockets, 1 were passed"),
         ("x", 1, "listener x"),
     ] {
         let sockets = crate::rig::sockets(1);
         let bind = sockets[0].local_addr().unwrap();
+        config.listeners[0].binds = vec![bind];
+        if listener == "x" {
+            config.listeners[0].binds.clear();
+        }
         let passed = vec![PassedSocket {
             listener: listener.to_owned(),
             bind,

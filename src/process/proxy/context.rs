@@ -2,40 +2,54 @@
 //! of them all.
 //!
 //! Everything here lives and dies on one thread; only `Shared` and `Progress` are shared. Nothing
-//! here accepts, reads or writes: `worker` and `downstream` do.
+//! here accepts, reads or writes: `worker` and `downstream` do. Listeners, pools and limits follow
+//! the generations (`install`), all in one step between two polls of connections.
+
+mod connections;
+mod draining;
+pub(super) mod parts;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 
+use self::connections::Connections;
+use self::parts::Parts;
 use super::access::Lines;
 use super::allocator::Giver;
 use super::downstream::eviction::{Evictions, Idle};
-use super::downstream::local::WorkerListener;
+use super::downstream::listener::Counted;
+use super::downstream::slot::ListenerSlot;
+use super::generation::Generation;
 use super::io::budget::Budget;
 use super::io::buffers::Buffers;
-use super::io::deadline::{self, CoarseClock, Deadline, Interrupt, Phase};
+use super::io::deadline::{self, CoarseClock, Deadline};
 use super::io::pipes::Pipes;
 use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::progress::Progress;
 use super::shared::{Shared, Stage};
 use super::upstream::connections::{Kept, KeptCount};
 use super::upstream::local::WorkerPool;
+use crate::logic::descriptors::Shares;
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
 
 /// What the connections of one worker share.
 pub(super) struct WorkerContext {
     pub(super) shared: Arc<Shared>,
-    /// In the order of the configuration.
-    pub(super) listeners: Vec<Rc<WorkerListener>>,
-    pools: Vec<Rc<WorkerPool>>,
+    /// Of its thread.
+    pub(super) number: usize,
+    parts: RefCell<Parts>,
+    /// The listeners that are configured, by their number.
+    slots: RefCell<HashMap<usize, Rc<ListenerSlot>>>,
+    kept_count: Rc<KeptCount>,
     pub(super) buffers: Buffers,
     pub(super) pipes: Pipes,
     pub(super) budget: Budget,
@@ -49,7 +63,9 @@ pub(super) struct WorkerContext {
     /// No more requests are expected on a connection.
     pub(super) draining: Cell<bool>,
     /// Its part of the access log, where there is one.
-    pub(super) lines: Option<RefCell<Lines>>,
+    pub(super) lines: RefCell<Option<Lines>>,
+    /// Whether there is.
+    takes_moments: Cell<bool>,
     giver: Giver,
     pub(super) stage: Receiver<Stage>,
     chance: RefCell<fastrand::Rng>,
@@ -59,87 +75,33 @@ pub(super) struct WorkerContext {
     emptied: Notify,
 }
 
-/// The connections of a worker, each in a slot that is used again.
-#[derive(Default)]
-struct Connections {
-    /// Each with its listener.
-    slots: Vec<Option<(Rc<WorkerListener>, Rc<Deadline>)>>,
-    free: Vec<usize>,
-}
-
-impl Connections {
-    fn insert(&mut self, listener: &Rc<WorkerListener>, deadline: &Rc<Deadline>) -> usize {
-        let connection = Some((Rc::clone(listener), Rc::clone(deadline)));
-        match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot] = connection;
-                slot
-            }
-            None => {
-                self.slots.push(connection);
-                self.slots.len() - 1
-            }
-        }
-    }
-
-    fn remove(&mut self, slot: usize) {
-        self.slots[slot] = None;
-        self.free.push(slot);
-    }
-
-    fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Rc<Deadline>> {
-        self.slots.iter().flatten().map(|(_, deadline)| deadline)
-    }
-
-    /// Returns a connection that is idle and one of a listener's, if one is given.
-    fn idle(&self, of: Option<&WorkerListener>, slot: usize) -> Option<Idle> {
-        let (listener, deadline) = self.slots.get(slot)?.as_ref()?;
-        let counts = of.is_none_or(|of| listener.is_same(of));
-        let since_ms = deadline.idle_since_ms().filter(|_| counts)?;
-        Some(Idle { since_ms, slot })
-    }
-}
-
 impl WorkerContext {
+    /// Returns what a worker by number begins with: no listener and no pool.
     pub(super) fn new(
         shared: Arc<Shared>,
         stage: Receiver<Stage>,
         progress: Arc<Progress>,
         number: usize,
-        lines: Option<Lines>,
         giver: Giver,
     ) -> Self {
         let clock = CoarseClock::default();
-        let kept_max = usize::try_from(shared.shares.kept_a_worker).unwrap_or(usize::MAX);
-        let count = Rc::new(KeptCount::new(Rc::clone(&clock), kept_max));
-        let generation = &shared.generation;
-        let pools = generation.pools.iter();
-        let pools = pools.map(|pool| Rc::new(WorkerPool::new(pool, &shared, number, &count)));
-        let pools: Vec<_> = pools.collect();
-        let listeners = generation.listeners.iter().enumerate();
-        // A listener's pool is one of the pools.
-        let listeners = listeners.filter_map(|(index, listener)| {
-            let pool = pools.iter().find(|pool| pool.is(&listener.pool))?;
-            Some(Rc::new(WorkerListener::new(&shared, index, number, pool)))
-        });
         Self {
-            listeners: listeners.collect(),
+            number,
+            parts: RefCell::default(),
+            slots: RefCell::default(),
+            kept_count: Rc::new(KeptCount::new(Rc::clone(&clock), 0)),
             buffers: Buffers::default(),
-            pipes: Pipes::new(shared.shares.pipes_a_worker),
+            pipes: Pipes::new(0),
             budget: Budget::default(),
             progress,
-            pools,
             shared,
             clock,
             began_at: Instant::now(),
             renewed_ms: Cell::new(0),
             date: Cell::new(date_now()),
             draining: Cell::new(false),
-            lines: lines.map(RefCell::new),
+            lines: RefCell::default(),
+            takes_moments: Cell::new(false),
             giver,
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
@@ -149,62 +111,128 @@ impl WorkerContext {
         }
     }
 
+    /// Returns what it needs of a generation, beside what it has.
+    pub(super) fn prepare(&self, generation: &Generation) -> Parts {
+        let before = self.parts.borrow();
+        Parts::new(
+            generation,
+            &before,
+            &self.shared,
+            self.number,
+            &self.kept_count,
+        )
+    }
+
+    /// Has new requests be served by these parts, whose listeners get a slot each; returns the
+    /// slots of those that they do not have.
+    pub(super) fn install(&self, parts: Parts) -> Vec<Rc<ListenerSlot>> {
+        let before = self.parts.replace(parts);
+        let parts = self.parts.borrow();
+        before.retire(&parts);
+        let mut slots = self.slots.borrow_mut();
+        let mut olds = std::mem::take(&mut *slots);
+        for listener in &parts.listeners {
+            let number = listener.runtime.number;
+            let slot = match olds.remove(&number) {
+                Some(slot) => {
+                    slot.renew(listener);
+                    slot
+                }
+                None => Rc::new(ListenerSlot::new(listener)),
+            };
+            slots.insert(number, slot);
+        }
+        let removed: Vec<_> = olds.into_values().collect();
+        removed.iter().for_each(|slot| slot.remove());
+        removed
+    }
+
+    /// Keeps within these bounds from now on.
+    pub(super) fn set_shares(&self, shares: &Shares) {
+        let kept_max = usize::try_from(shares.kept_a_worker).unwrap_or(usize::MAX);
+        self.kept_count.set_max(kept_max);
+        self.pipes.set_open_max(shares.pipes_a_worker);
+    }
+
+    /// Logs the requests that end from now on there, or not at all.
+    pub(super) fn set_lines(&self, lines: Option<Lines>) {
+        self.takes_moments.set(lines.is_some());
+        let old = self.lines.replace(lines);
+        // Hands over what it has.
+        drop(old);
+    }
+
+    /// Returns whether it has neither listener nor pool.
+    pub(super) fn is_new(&self) -> bool {
+        self.parts.borrow().pools.is_empty()
+    }
+
+    /// Returns a listener that is configured, by its number.
+    pub(super) fn slot(&self, number: usize) -> Option<Rc<ListenerSlot>> {
+        self.slots.borrow().get(&number).cloned()
+    }
+
+    /// Returns the pool that has come in the place of one.
+    pub(super) fn successor_of(&self, pool: &Rc<WorkerPool>) -> Option<Rc<WorkerPool>> {
+        let parts = self.parts.borrow();
+        let mut pools = parts.pools.iter();
+        let current = pools.find(|current| Arc::ptr_eq(&current.runtime, &pool.runtime))?;
+        (!Rc::ptr_eq(current, pool)).then(|| Rc::clone(current))
+    }
+
     /// Returns a name for a request.
     pub(super) fn request_id(&self) -> RequestId {
         let mut chance = self.chance.borrow_mut();
         request_id([chance.u64(..), chance.u64(..)])
     }
 
-    /// Returns whether timestamps of requests are logged.
-    fn takes_moments(&self) -> bool {
-        self.lines.is_some()
-    }
-
     /// Returns the time, where timestamps of requests are logged.
     pub(super) fn moment(&self) -> Option<Instant> {
-        self.takes_moments().then(Instant::now)
+        self.takes_moments.get().then(Instant::now)
     }
 
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.
     pub(super) fn close_kept(&self) -> bool {
-        self.kept().any(Kept::close_one)
-    }
-
-    fn kept(&self) -> impl Iterator<Item = &Kept> {
-        let backends = self.pools.iter().flat_map(|pool| pool.worker_backends());
-        backends.map(|backend| &backend.kept)
+        self.parts.borrow().kept().any(Kept::close_one)
     }
 
     /// Watches a connection until the guard is dropped.
     pub(super) fn register(
         self: &Rc<Self>,
-        listener: &Rc<WorkerListener>,
+        slot: &Rc<ListenerSlot>,
         client: IpAddr,
+        counted: Counted,
         deadline: &Rc<Deadline>,
     ) -> Registered {
+        if self.draining.get() || slot.is_removed() {
+            deadline.expect_no_more();
+        }
         Registered {
-            slot: self.connections.borrow_mut().insert(listener, deadline),
+            place: self.connections.borrow_mut().insert(slot, deadline),
             context: Rc::clone(self),
-            listener: Rc::clone(listener),
+            slot: Rc::clone(slot),
             client,
+            counted,
         }
     }
 
     /// Asks the connection for its place that has been idle longest, of a listener or of all.
-    pub(super) fn request_eviction(&self, of: Option<&WorkerListener>) -> Asked {
+    pub(super) fn request_eviction(&self, of: Option<&ListenerSlot>) -> Asked {
         let connections = self.connections.borrow();
-        let oldest = of.map_or(&self.evictions.oldest, |listener| &listener.oldest);
+        let oldest = of.map_or(&self.evictions.oldest, |slot| &slot.oldest);
         let mut oldest = oldest.borrow_mut();
         let is_idle = |idle: Idle| connections.idle(of, idle.slot) == Some(idle);
         let mut found = oldest.take(is_idle);
         if found.is_none() && oldest.may_look(self.clock.get()) {
-            let slots = 0..connections.slots.len();
-            let idle = slots.filter_map(|slot| connections.idle(of, slot));
-            oldest.look(self.clock.get(), connections.slots.len(), idle);
+            let places = 0..connections.places();
+            let idle = places
+                .clone()
+                .filter_map(|place| connections.idle(of, place));
+            oldest.look(self.clock.get(), places.len(), idle);
             found = oldest.take(is_idle);
         }
-        match found.and_then(|idle| connections.slots[idle.slot].as_ref()) {
-            Some((_, deadline)) => {
+        match found.and_then(|idle| connections.at(idle.slot)) {
+            Some(deadline) => {
                 deadline.request_eviction();
                 Asked::One
             }
@@ -214,18 +242,18 @@ impl WorkerContext {
 
     /// Asks for the places that connections of other threads wait for.
     pub(super) fn help_out(&self) {
-        let listeners = self.listeners.iter();
-        let listeners = listeners.map(|listener| {
-            let wanted = &listener.runtime.wanted;
-            (Some(&**listener), wanted)
-        });
-        for (of, wanted) in listeners.chain([(None, &self.shared.wanted)]) {
-            let one_less = |count: u64| count.checked_sub(1);
-            while wanted.load(Relaxed) > 0
-                && self.request_eviction(of) == Asked::One
-                && wanted.fetch_update(Relaxed, Relaxed, one_less).is_ok()
-            {}
+        for slot in self.slots.borrow().values() {
+            self.help(Some(slot), &slot.current().runtime.wanted);
         }
+        self.help(None, &self.shared.wanted);
+    }
+
+    fn help(&self, of: Option<&ListenerSlot>, wanted: &AtomicU64) {
+        let one_less = |count: u64| count.checked_sub(1);
+        while wanted.load(Relaxed) > 0
+            && self.request_eviction(of) == Asked::One
+            && wanted.fetch_update(Relaxed, Relaxed, one_less).is_ok()
+        {}
     }
 
     /// Renews the coarse clock; returns the milliseconds since the thread began.
@@ -242,18 +270,18 @@ impl WorkerContext {
         for deadline in self.connections.borrow().iter() {
             deadline.sweep();
         }
-        self.kept().for_each(Kept::sweep);
+        let parts = self.parts.borrow();
+        parts.kept().for_each(Kept::sweep);
         let now_ms = self.shared.now_ms();
-        self.pools
-            .iter()
-            .for_each(|pool| pool.end_ejections(now_ms));
+        let pools = parts.pools.iter();
+        pools.for_each(|pool| pool.end_ejections(now_ms));
         self.give_back(futures);
     }
 
     /// Lets go what has not been needed for a while, and has memory given back where much has gone.
     fn give_back(&self, futures: usize) {
         let buffers = self.buffers.sweep();
-        let lines = self.lines.as_ref().map(|lines| lines.borrow_mut().sweep());
+        let lines = self.lines.borrow_mut().as_mut().map(Lines::sweep);
         let others = futures * REQUEST_BYTES
             + self.connections.borrow().len() * CONNECTION_BYTES
             + lines.unwrap_or(0);
@@ -262,60 +290,26 @@ impl WorkerContext {
             .handle_sweep(in_use_bytes, buffers.peak_bytes + others);
     }
 
-    pub(super) async fn until_drained(&self) {
-        let mut stage = self.stage.clone();
-        // An error means that the handle is gone, and with it everybody who could ask for more.
-        let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
-        self.draining.set(true);
-        // Accepting ends with what the kernel has already accepted.
-        tokio::task::yield_now().await;
-        tokio::time::sleep(ACCEPT_REST).await;
-        let finish = async {
-            // A request may be on its way on an idle connection.
-            tokio::time::sleep(DRAIN_GRACE).await;
-            for deadline in self.connections.borrow().iter() {
-                if deadline.phase() == Phase::Idle {
-                    deadline.interrupt(Interrupt::Drain);
-                }
-            }
-            self.until_empty().await;
-        };
-        tokio::select! {
-            () = finish => {}
-            _ = stage.wait_for(|stage| *stage == Stage::Cutting) => {}
-        }
-        for deadline in self.connections.borrow().iter() {
-            deadline.interrupt(Interrupt::Cut);
-        }
-        let _ = tokio::time::timeout(CUT_TIMEOUT, self.until_empty()).await;
-        self.kept().for_each(Kept::clear);
-    }
-
     /// Returns how many connections there are.
     pub(super) fn connections(&self) -> usize {
         self.connections.borrow().len()
-    }
-
-    async fn until_empty(&self) {
-        while self.connections.borrow().len() > 0 {
-            self.emptied.notified().await;
-        }
     }
 }
 
 /// A connection that is being watched.
 pub(super) struct Registered {
     context: Rc<WorkerContext>,
-    listener: Rc<WorkerListener>,
+    slot: Rc<ListenerSlot>,
     client: IpAddr,
-    slot: usize,
+    counted: Counted,
+    place: usize,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.listener.release(self.client);
+        self.slot.current().release(self.client, self.counted);
         let mut connections = self.context.connections.borrow_mut();
-        connections.remove(self.slot);
+        connections.remove(self.place);
         self.context.evictions.tell();
         if connections.len() == 0 {
             self.context.emptied.notify_one();
@@ -334,11 +328,3 @@ fn date_now() -> [u8; DATE_BYTES] {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     http_date(since.map_or(0, |since| since.as_secs()))
 }
-
-/// After the drain began, so that accepted connections are registered before the thread is found
-/// empty.
-const ACCEPT_REST: Duration = Duration::from_millis(20);
-/// How long an idle connection is still served when the drain begins.
-const DRAIN_GRACE: Duration = Duration::from_millis(80);
-/// How long cut connections may take to end.
-const CUT_TIMEOUT: Duration = Duration::from_millis(500);

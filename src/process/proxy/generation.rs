@@ -1,9 +1,12 @@
 //! One configuration, compiled: listeners and pools that do not change any more.
 //!
 //! What has become of them, in verdicts, queues and counters, outlives it: the next generation
-//! takes that over by name, and of a backend by name and address. A request keeps the generation it
-//! began with.
+//! takes that over by name, and of a backend by name and address. A listener or pool that a
+//! configuration does not change is the same in both generations, so that nothing is built anew for
+//! it, here and on the workers. A request keeps the generation it began with.
 
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::downstream::listener::Listener;
@@ -16,6 +19,8 @@ pub(super) struct Generation {
     /// In the order of the configuration.
     pub(super) listeners: Vec<Arc<Listener>>,
     pub(super) pools: Vec<Arc<Pool>>,
+    /// How many listeners there have been in all generations.
+    numbered: usize,
 }
 
 /// A listener's pool does not exist.
@@ -26,7 +31,7 @@ pub(super) struct UnknownPool {
 
 impl Generation {
     /// Compiles `config`, which follows the generation `before`; backends that are new begin with
-    /// what is known of their `health`.
+    /// what is known of their `health`. What is unchanged is the same as before, not only equal.
     ///
     /// # Errors
     /// When a listener names a pool that there is not.
@@ -34,31 +39,60 @@ impl Generation {
         config: &Config,
         before: Option<&Self>,
         health: &[PoolHealth],
-        workers: usize,
     ) -> Result<Self, UnknownPool> {
+        let olds = before.iter().flat_map(|before| &before.pools);
+        let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
         let pools = config.pools.iter().map(|pool| {
-            let mut olds = before.iter().flat_map(|before| &before.pools);
-            let old = olds.find(|old| old.name == pool.name);
+            let old = olds.get(pool.name.as_str()).copied();
+            if let Some(same) = old.filter(|old| old.is_of(pool)) {
+                return Arc::clone(same);
+            }
             let known = health.iter().find(|known| known.pool == pool.name);
-            Arc::new(Pool::new(pool, old.map(|old| &**old), known, workers))
+            Arc::new(Pool::new(pool, old.map(|old| &**old), known))
         });
         let pools: Vec<Arc<Pool>> = pools.collect();
+        let by_name: HashMap<_, _> = pools
+            .iter()
+            .map(|pool| (pool.name.as_str(), pool))
+            .collect();
+        let olds = before.iter().flat_map(|before| &before.listeners);
+        let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
+        let mut numbered = before.map_or(0, |before| before.numbered);
+        let connection_bytes = config.proxy.connection_bytes;
         let listeners = config.listeners.iter().map(|listener| {
-            let Some(pool) = pools.iter().find(|pool| pool.name == listener.pool) else {
+            let Some(pool) = by_name.get(listener.pool.as_str()) else {
                 let listener = listener.name.clone();
                 return Err(UnknownPool { listener });
             };
-            let mut olds = before.iter().flat_map(|before| &before.listeners);
-            let old = olds.find(|old| old.name == listener.name);
+            let old = olds.get(listener.name.as_str()).copied();
+            if let Some(same) = old.filter(|old| old.is_of(listener, pool, connection_bytes)) {
+                return Ok(Arc::clone(same));
+            }
             let old = old.map(|old| &**old);
-            let connection_bytes = config.proxy.connection_bytes;
-            let compiled = Listener::new(listener, pool, connection_bytes, old, workers);
+            let compiled = Listener::new(listener, pool, connection_bytes, old, numbered);
+            numbered += 1;
             Ok(Arc::new(compiled))
         });
+        let listeners = listeners.collect::<Result<_, _>>()?;
         Ok(Self {
-            listeners: listeners.collect::<Result<_, _>>()?,
+            listeners,
             pools,
+            numbered,
         })
+    }
+
+    /// Returns the pools that it does not have in common with another generation.
+    pub(super) fn changed_since(&self, before: &Self) -> Vec<Arc<Pool>> {
+        let olds: HashSet<_> = before.pools.iter().map(Arc::as_ptr).collect();
+        let pools = self.pools.iter();
+        let changed = pools.filter(|pool| !olds.contains(&Arc::as_ptr(pool)));
+        changed.cloned().collect()
+    }
+
+    /// Returns the listener that serves a bind address.
+    pub(super) fn listener_of(&self, bind: SocketAddr) -> Option<&Arc<Listener>> {
+        let mut listeners = self.listeners.iter();
+        listeners.find(|listener| listener.binds.contains(&bind))
     }
 
     /// Returns a generation of one worker, for the tests of what works on one.
@@ -68,23 +102,28 @@ impl Generation {
 
         let config = config::parse("test.yaml", yaml, NodeName::Given("lb1"));
         let config = config.expect("it is right");
-        Self::new(&config, before, &[], 1).expect("its pools exist")
+        Self::new(&config, before, &[]).expect("its pools exist")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, BackendMode, NodeName};
     use crate::logic::balance::health::Availability;
     use crate::logic::balance::retry::Tried;
+    use crate::process::proxy::upstream::picker::Claim;
     use crate::process::proxy::upstream::queue::Call;
 
-    fn generation(backends: &str, before: Option<&Generation>) -> Generation {
-        let yaml = format!(
+    fn yaml(backends: &str) -> String {
+        format!(
             "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web}}}}\npools:\n  web:\n    \
              backends: {{{backends}}}\n"
-        );
-        Generation::of_text(&yaml, before)
+        )
+    }
+
+    fn generation(backends: &str, before: Option<&Generation>) -> Generation {
+        Generation::of_text(&yaml(backends), before)
     }
 
     fn availability(generation: &Generation, backend: usize) -> Availability {
@@ -95,7 +134,11 @@ mod tests {
     fn what_became_of_a_backend_is_that_of_its_name_and_address() {
         let old = generation("a: \"10.0.0.1:80\", b: \"10.0.0.2:80\"", None);
         for backend in [0, 1] {
-            old.pools[0].set_availability(backend, Availability::Down, 0);
+            old.pools[0].set_availability(
+                &old.pools[0].backend(backend).runtime,
+                Availability::Down,
+                0,
+            );
             let backend = &old.pools[0].backend(backend).runtime;
             backend.counters.of(0).requests.count();
         }
@@ -119,7 +162,7 @@ mod tests {
         );
         old.pools[0].release_slot(1, 0);
         assert!(kept.has_free_slot(), "and is given back by who has it");
-        new.pools[0].set_availability(1, Availability::Up, 0);
+        new.pools[0].set_availability(&new.pools[0].backend(1).runtime, Availability::Up, 0);
         assert_eq!(availability(&old, 1), Availability::Up, "one verdict");
     }
 
@@ -141,6 +184,63 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unchanged_is_the_same_and_a_changed_pool_changes_its_listeners() {
+        let yaml = |weight: u16| {
+            format!(
+                "listeners:\n  h1: {{bind: [\"127.0.0.1:81\"], pool: one}}\n  \
+                 h2: {{bind: [\"127.0.0.1:82\"], pool: two}}\npools:\n  \
+                 one: {{backends: {{a: {{address: \"10.0.0.1:80\", weight: {weight}}}}}}}\n  \
+                 two: {{backends: {{a: \"10.0.0.1:80\"}}}}\n"
+            )
+        };
+        let old = Generation::of_text(&yaml(1), None);
+        let same = Generation::of_text(&yaml(1), Some(&old));
+        let new = Generation::of_text(&yaml(2), Some(&same));
+        let kept = |new: &Generation| {
+            let pools = old.pools.iter().zip(&new.pools);
+            let pools = pools.map(|(old, new)| Arc::ptr_eq(old, new));
+            let listeners = old.listeners.iter().zip(&new.listeners);
+            let listeners = listeners.map(|(old, new)| Arc::ptr_eq(old, new));
+            pools.chain(listeners).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&same), [true, true, true, true]);
+        assert_eq!(kept(&new), [false, true, false, true]);
+        let numbers = new.listeners.iter().map(|listener| listener.runtime.number);
+        assert_eq!(numbers.collect::<Vec<_>>(), [0, 1], "whatever it becomes");
+    }
+
+    #[test]
+    fn drained_backends_get_no_request_of_any_generation_and_do_not_serve() {
+        let text = yaml("a: \"10.0.0.1:80\", b: \"10.0.0.2:80\"");
+        let old = Generation::of_text(&text, None);
+        let config = config::parse("test.yaml", &text, NodeName::Given("lb1"));
+        let mut config = config.expect("it is right");
+        config.pools[0].backends[0].mode = BackendMode::Drained;
+        let new = Generation::new(&config, Some(&old), &[]).expect("its pool exists");
+        for backend in [0, 1] {
+            old.pools[0].set_availability(
+                &old.pools[0].backend(backend).runtime,
+                Availability::Up,
+                0,
+            );
+        }
+        let claim = |generation: &Generation| {
+            generation.pools[0]
+                .backends
+                .claim_waited(0, &Tried::default())
+        };
+        let both = [claim(&new), claim(&new)];
+        assert!(both.contains(&Claim::Taken(0)), "not yet: {both:?}");
+        new.pools[0].take_effect(0);
+        for generation in [&old, &new] {
+            let both = [claim(generation), claim(generation)];
+            assert_eq!(both, [Claim::Taken(1); 2]);
+        }
+        let health = new.pools[0].health();
+        assert_eq!((health.backends["a"], health.backends["b"]), (false, true));
+    }
+
+    #[test]
     fn who_waits_gets_a_backend_of_its_own_generation() {
         let full = "a: {address: \"10.0.0.1:80\", requests: 1}";
         let old = generation(full, None);
@@ -149,13 +249,13 @@ mod tests {
             let new = generation(&more, Some(&old));
             [old, new].map(|generation| Arc::clone(&generation.pools[0]))
         };
-        new.set_availability(1, Availability::Up, 0);
+        new.set_availability(&new.backend(1).runtime, Availability::Up, 0);
         assert!(old.backend(0).try_acquire());
         let queue = &old.runtime.queue;
         let first = queue.enter(&old.backends, 0, Tried::default());
         let second = new.runtime.queue.enter(&new.backends, 0, Tried::default());
         assert_eq!(queue.waiting(), 2, "one queue");
-        new.set_availability(0, Availability::Up, 0);
+        new.set_availability(&new.backend(0).runtime, Availability::Up, 0);
         let b = queue.leave(second);
         assert!(
             matches!(b, Some(Call::Slot(0))),

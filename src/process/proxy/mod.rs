@@ -21,6 +21,7 @@ mod transfer;
 mod request;
 mod downstream;
 mod access;
+mod deployment;
 mod context;
 mod worker;
 mod serving;

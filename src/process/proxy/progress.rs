@@ -61,7 +61,7 @@ impl Progress {
 }
 
 /// All threads of a proxy, as its main thread sees them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Observer {
     threads: Vec<Observed>,
 }
@@ -83,16 +83,20 @@ pub(super) enum Found {
 }
 
 impl Observer {
-    /// Returns an observer of these threads, which have done nothing that it knows of.
-    pub(super) fn new(threads: Vec<Arc<Progress>>) -> Self {
-        let observed = |progress| Observed {
+    /// Observes the worker of a number, if it is one more; the health checks come before them all.
+    pub(super) fn observe(&mut self, worker: usize, progress: Arc<Progress>) {
+        if self.threads.len() == worker + 1 {
+            self.add(progress);
+        }
+    }
+
+    /// Observes one more thread, whose number is the next one.
+    pub(super) fn add(&mut self, progress: Arc<Progress>) {
+        self.threads.push(Observed {
             progress,
             steps: 0,
             still_looks: 0,
-        };
-        Self {
-            threads: threads.into_iter().map(observed).collect(),
-        }
+        });
     }
 
     /// Looks at all threads; says of each what it has found.
@@ -110,12 +114,11 @@ impl Observer {
         }
     }
 
-    /// Says for people what a thread is doing; `listener` names one by its index, `phase` one by
-    /// its number.
-    pub(super) fn describe<'a>(
+    /// Says for people what a thread is doing; `listener` and `phase` name one by its number.
+    pub(super) fn describe(
         &self,
         number: usize,
-        listener: impl Fn(usize) -> Option<&'a str>,
+        listener: impl Fn(usize) -> Option<String>,
         phase: impl Fn(u8) -> &'static str,
     ) -> String {
         let Some(observed) = self.threads.get(number) else {
@@ -128,7 +131,8 @@ impl Observer {
             Some(index) => {
                 // The lowest byte is the phase.
                 let phase = phase((packed & 0xff) as u8);
-                let name = listener(index - 1).unwrap_or("?");
+                let name = listener(index - 1);
+                let name = name.as_deref().unwrap_or("?");
                 format!("in a step of listener {name}, {phase}")
             }
         };
@@ -156,7 +160,10 @@ mod tests {
         let busy = Progress::new("data-0".to_owned());
         let hung = Progress::new("data-1".to_owned());
         let missing = Progress::new("checks".to_owned());
-        let mut observer = Observer::new(vec![Arc::clone(&busy), Arc::clone(&hung), missing]);
+        let mut observer = Observer::default();
+        for thread in [&busy, &hung, &missing] {
+            observer.add(Arc::clone(thread));
+        }
         busy.end();
         hung.end();
         hung.begin(0, 3);
@@ -184,9 +191,10 @@ mod tests {
     #[test]
     fn what_a_thread_does_is_told() {
         let thread = Progress::new("data-0".to_owned());
-        let observer = Observer::new(vec![Arc::clone(&thread)]);
+        let mut observer = Observer::default();
+        observer.add(Arc::clone(&thread));
         let describe = || {
-            let name = |index| (index == 1).then_some("http");
+            let name = |index| (index == 1).then(|| "http".to_owned());
             observer.describe(0, name, |phase| if phase == 6 { "relaying" } else { "?" })
         };
         thread.set_connections(312);

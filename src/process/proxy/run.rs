@@ -12,12 +12,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
-use crate::config::{self, ConfigErrors, check::NodeName};
+use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
-use crate::ipc::message::{FromProxy, PoolHealth, ToProxy};
+use crate::ipc::message::{FromProxy, Overrides, PoolHealth, ToProxy};
 use crate::model::Chain;
 
 /// Why the process ends by itself.
@@ -71,6 +72,7 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
         passed: Vec::new(),
         sink: None,
         proxy: None,
+        reading: None,
         draining: None,
         supervised: true,
     };
@@ -91,7 +93,8 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
                 }
             },
             _ = beat.tick() => main.beat(),
-            drained = main.drained() => {
+            (asked, read) = read(&mut main.reading) => main.prepare(asked, read),
+            drained = drained(&mut main.draining) => {
                 if drained.cut > 0 {
                     tracing::warn!(cut = drained.cut, "connections cut at the end of the drain");
                 }
@@ -108,6 +111,8 @@ struct Main {
     passed: Vec<PassedSocket>,
     sink: Option<OwnedFd>,
     proxy: Option<Arc<Proxy>>,
+    /// The configuration that is to follow, while its text is read.
+    reading: Option<Reading>,
     draining: Option<Pin<Box<dyn Future<Output = Drained>>>>,
     /// Whether the supervisor is there.
     supervised: bool,
@@ -123,7 +128,7 @@ impl Main {
         match message {
             ToProxy::PassListener { listener, bind } => {
                 let sockets = descriptors.into_iter().map(TcpListener::from).collect();
-                self.passed.push(PassedSocket {
+                self.take(PassedSocket {
                     listener,
                     bind,
                     sockets,
@@ -142,25 +147,39 @@ impl Main {
                 node,
                 threads,
                 health,
-                overrides: _,
+                overrides,
             } => {
-                let sockets = std::mem::take(&mut self.passed);
-                let proxy = start(&yaml, &node, threads, sockets, &health, &self.events)?;
-                let lacking = proxy.lacking();
-                if !lacking.is_empty() {
-                    (self.events)(FromProxy::Lacking(lacking));
-                }
-                self.proxy = Some(Arc::new(proxy));
-                self.lend_sink();
+                let config = parse(&yaml, &node, &overrides)?;
+                self.start(&config, threads, &health)?;
             }
-            ToProxy::Prepare { generation, .. } => {
-                let refused = Some("this process does not reload yet".to_owned());
-                (self.events)(FromProxy::Prepared {
+            ToProxy::Prepare {
+                generation,
+                yaml,
+                node,
+                threads,
+                overrides,
+            } => {
+                let asked = Asked {
                     generation,
-                    refused,
-                });
+                    threads,
+                };
+                // A large text takes longer to read than this thread may be silent.
+                let read = move || parse(&yaml, &node, &overrides);
+                self.reading = Some((asked, tokio::task::spawn_blocking(read)));
             }
-            ToProxy::Commit { .. } | ToProxy::Forget { .. } => {}
+            ToProxy::Commit { generation } => {
+                let proxy = self.proxy.as_ref();
+                if !proxy.is_some_and(|proxy| proxy.commit(generation)) {
+                    tracing::warn!("a configuration was ignored that is not prepared");
+                }
+            }
+            ToProxy::Forget { generation } => {
+                self.reading
+                    .take_if(|(asked, _)| asked.generation == generation);
+                if let Some(proxy) = &self.proxy {
+                    proxy.forget(generation);
+                }
+            }
             ToProxy::ReportStatus { id } => {
                 let proxy = self.proxy.as_ref();
                 let (listeners, pools) = proxy.map(|proxy| proxy.status()).unwrap_or_default();
@@ -178,13 +197,63 @@ impl Main {
         Ok(())
     }
 
-    /// Gives what the access log is written to to a proxy that runs.
+    /// Takes sockets for a proxy that is to begin, or that runs.
+    fn take(&mut self, passed: PassedSocket) {
+        match &self.proxy {
+            Some(proxy) => proxy.pass(passed),
+            None => self.passed.push(passed),
+        }
+    }
+
+    fn start(
+        &mut self,
+        config: &Config,
+        threads: u16,
+        health: &[PoolHealth],
+    ) -> Result<(), ProxyError> {
+        let sockets = std::mem::take(&mut self.passed);
+        let events = Arc::clone(&self.events);
+        let proxy = Proxy::start(config, threads, sockets, health, events)?;
+        let lacking = proxy.lacking();
+        if !lacking.is_empty() {
+            (self.events)(FromProxy::Lacking(lacking));
+        }
+        self.proxy = Some(Arc::new(proxy));
+        self.lend_sink();
+        Ok(())
+    }
+
+    /// Gives what the access log is written to to a proxy that runs; where a configuration is being
+    /// read it may be meant for that one.
     fn lend_sink(&mut self) {
-        if let Some(proxy) = &self.proxy
+        if self.reading.is_none()
+            && let Some(proxy) = &self.proxy
             && let Some(sink) = self.sink.take()
         {
             proxy.set_access_log(sink);
         }
+    }
+
+    /// Prepares the configuration that was read, or says why it cannot be.
+    fn prepare(&mut self, asked: Asked, read: Result<Config, String>) {
+        self.reading = None;
+        let Asked {
+            generation,
+            threads,
+        } = asked;
+        let prepared = read.and_then(|config| {
+            let proxy = self.proxy.as_ref().ok_or("the proxy has not begun")?;
+            let prepared = proxy.prepare(generation, &config, threads);
+            prepared.map_err(|error| Chain(&error).to_string())
+        });
+        if let Err(refused) = prepared {
+            let refused = Some(refused);
+            (self.events)(FromProxy::Prepared {
+                generation,
+                refused,
+            });
+        }
+        self.lend_sink();
     }
 
     fn beat(&self) {
@@ -205,32 +274,43 @@ impl Main {
             })
         });
     }
+}
 
-    /// Waits for the end of the drain; for ever where none has begun.
-    async fn drained(&mut self) -> Drained {
-        match &mut self.draining {
-            Some(draining) => draining.await,
-            None => std::future::pending().await,
-        }
+/// Waits for the end of the drain; for ever where none has begun.
+async fn drained(draining: &mut Option<Pin<Box<dyn Future<Output = Drained>>>>) -> Drained {
+    match draining {
+        Some(draining) => draining.await,
+        None => std::future::pending().await,
     }
 }
 
-fn start(
-    yaml: &str,
-    node: &str,
+/// Waits until the configuration that is to follow is read; for ever where there is none.
+async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Config, String>) {
+    let Some((asked, reading)) = reading else {
+        return std::future::pending().await;
+    };
+    let read = match reading.await {
+        Ok(read) => read.map_err(|errors| Chain(&errors).to_string()),
+        Err(_) => Err("the thread that reads it has failed".to_owned()),
+    };
+    (*asked, read)
+}
+
+/// A text that is being read, and what for.
+type Reading = (Asked, JoinHandle<Result<Config, ConfigErrors>>);
+
+/// What was asked to be prepared.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    generation: u64,
     threads: u16,
-    sockets: Vec<PassedSocket>,
-    health: &[PoolHealth],
-    events: &Events,
-) -> Result<Proxy, RunError> {
-    let config = config::parse("the running configuration", yaml, NodeName::Given(node))?;
-    Ok(Proxy::start(
-        &config,
-        threads,
-        sockets,
-        health,
-        Arc::clone(events),
-    )?)
+}
+
+fn parse(yaml: &str, node: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let config = config::parse("the running configuration", yaml, NodeName::Given(node));
+    let mut config = config?;
+    overrides.apply(&mut config);
+    Ok(config)
 }
 
 /// Sends an answer, if there is room for it; a status that cannot be sent is a part of a status

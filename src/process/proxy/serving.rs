@@ -1,44 +1,48 @@
 //! The proxy as its owner sees it: started with sockets, asked for its status, drained.
 //!
-//! No global state and no exit of the process: the process's `run` and the tests use it alike. Read
-//! `worker` next.
+//! No global state and no exit of the process: the process's `run` and the tests use it alike. Its
+//! configuration is changed in two steps (`reload`). Read `worker` next.
+
+mod reload;
+mod shares;
+mod state;
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use self::state::State;
 use super::access::Log;
 use super::allocator;
+use super::deployment::{Answers, Deployment, Desired, Sockets};
 use super::generation::Generation;
 use super::io::deadline::Phase;
 use super::progress::{Found, Observer, Progress};
 use super::shared::{Events, Shared, Stage};
 use super::upstream::checks::Checks;
 use super::worker::{self, Plan};
-use crate::config::{Config, HealthCheckConfig};
+use crate::config::Config;
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
 use crate::ipc::message::{FromProxy, PoolHealth};
-use crate::logic::descriptors::{Shares, Wanted};
 
-/// The sockets of one bind address, one a worker.
+/// Sockets of one bind address.
 #[derive(Debug)]
 pub struct PassedSocket {
     /// The key under `listeners`.
     pub listener: String,
     /// The address they listen on.
     pub bind: SocketAddr,
-    /// As many as there are workers; listening already.
+    /// Listening already; of each address as many as there are workers, or more.
     pub sockets: Vec<std::net::TcpListener>,
 }
 
-/// Why the proxy cannot start.
+/// Why the proxy cannot start, or cannot take up another configuration.
 #[derive(Debug, Error)]
 pub enum ProxyError {
     /// The configuration names a pool that it does not have.
@@ -47,7 +51,7 @@ pub enum ProxyError {
     /// A passed socket belongs to no listener.
     #[error("a socket was passed for listener {0}, which does not exist")]
     UnknownListener(String),
-    /// There must be a socket a thread.
+    /// There must be a socket a worker at least.
     #[error("{bind} of listener {listener} needs {wanted} sockets, {passed} were passed")]
     SocketCount {
         /// The key under `listeners`.
@@ -62,17 +66,24 @@ pub enum ProxyError {
     /// The system gave no thread, or refused a socket.
     #[error("a thread of the proxy did not start")]
     Thread(#[source] io::Error),
+    /// It stops.
+    #[error("the proxy stops")]
+    Draining,
+    /// The configuration before is not taken up by all threads yet.
+    #[error("the configuration before is still being taken up")]
+    Busy,
 }
 
 /// A running proxy; dropping it cuts everything.
 pub struct Proxy {
     shared: Arc<Shared>,
     stage: watch::Sender<Stage>,
-    running: watch::Receiver<usize>,
-    log: Option<Log>,
+    desired: watch::Sender<Arc<Desired>>,
+    /// How many workers have not ended.
+    running: Arc<watch::Sender<usize>>,
+    state: Mutex<State>,
     observer: Mutex<Observer>,
     events: Events,
-    connections_configured: u64,
 }
 
 /// How a drain ended.
@@ -98,58 +109,50 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Self, ProxyError> {
-        let generation = Generation::new(config, None, initial_health, usize::from(threads));
+        let generation = Generation::new(config, None, initial_health);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
-        let shares = shares(config, threads, &sockets);
-        let shared = Arc::new(Shared::new(generation, shares));
+        let deployment = first(config, generation, threads, sockets)?;
+        let shared = Arc::new(Shared::new(deployment.shares.connections));
         // Before anything is accepted: without checks no backend would ever come up again.
         let checks = Checks::new().map_err(ProxyError::Thread)?;
-        let sockets = deal(&shared.generation, threads, sockets)?;
-        let (log, lines) = match &config.access_log {
-            Some(log) => Log::start(log, threads)
-                .map(|(log, lines)| (Some(log), lines))
-                .map_err(ProxyError::Thread)?,
-            None => (None, Vec::new()),
-        };
-        let mut lines = lines.into_iter();
         let (giver, trimmer) = allocator::channel();
         spawn("memory".to_owned(), move || trimmer.run())?;
-        let (stage, staged) = watch::channel(Stage::Serving);
-        let (running_tx, running) = watch::channel(usize::from(threads));
-        let running_tx = Arc::new(running_tx);
-        let workers = (0..threads).map(|number| Progress::new(format!("data-{number}")));
-        let workers: Vec<_> = workers.collect();
         let checking = Progress::new("checks".to_owned());
-        let all = workers.iter().chain([&checking]).cloned().collect();
-        let proxy = Self {
-            shared: Arc::clone(&shared),
-            stage,
-            running,
-            log,
-            observer: Mutex::new(Observer::new(all)),
-            events: Arc::clone(&events),
-            connections_configured: u64::from(config.proxy.connections),
+        let mut observer = Observer::default();
+        observer.add(Arc::clone(&checking));
+        let desired = Desired {
+            running: Arc::clone(&deployment),
+            next: None,
         };
-        let (started_tx, started) = mpsc::sync_channel(usize::from(threads));
-        for ((number, sockets), progress) in (0..threads).zip(sockets).zip(workers) {
-            let name = progress.name().to_owned();
-            let plan = Plan {
-                number,
-                shared: Arc::clone(&shared),
-                sockets,
-                stage: staged.clone(),
-                progress,
-                lines: lines.next(),
-                giver: giver.clone(),
-            };
-            let (started, ended) = (started_tx.clone(), Ended(Arc::clone(&running_tx)));
-            spawn(name, move || {
-                let _ended = ended;
-                // The receiver is gone only where another worker has failed.
-                worker::run(plan, |result| drop(started.send(result)));
-            })?;
+        let proxy = Self {
+            shared,
+            stage: watch::Sender::new(Stage::Serving),
+            desired: watch::Sender::new(Arc::new(desired)),
+            running: Arc::new(watch::Sender::new(0)),
+            state: Mutex::new(State::new(deployment, giver)),
+            observer: Mutex::new(observer),
+            events,
+        };
+        proxy.start_workers(usize::from(threads))?;
+        (proxy.events)(FromProxy::Ready);
+        let name = checking.name().to_owned();
+        let (shared, events) = (Arc::clone(&proxy.shared), Arc::clone(&proxy.events));
+        let (stage, desired) = (proxy.stage.subscribe(), proxy.desired.subscribe());
+        spawn(name, move || {
+            checks.run(shared, stage, desired, &checking, events);
+        })?;
+        Ok(proxy)
+    }
+
+    /// Starts the first workers, and waits until all serve.
+    fn start_workers(&self, threads: usize) -> Result<(), ProxyError> {
+        let (started_tx, started) = mpsc::sync_channel(threads);
+        let mut state = self.state();
+        for number in 0..threads {
+            let started = started_tx.clone();
+            // The receiver is gone only where another worker has failed.
+            self.hire(&mut state, number, move |result| drop(started.send(result)))?;
         }
-        drop(started_tx);
         for _ in 0..threads {
             let late = || io::Error::from(io::ErrorKind::TimedOut);
             let result = started
@@ -157,23 +160,42 @@ impl Proxy {
                 .unwrap_or_else(|_| Err(late()));
             result.map_err(ProxyError::Thread)?;
         }
-        events(FromProxy::Ready);
-        let name = checking.name().to_owned();
-        spawn(name, move || checks.run(shared, staged, &checking, events))?;
-        Ok(proxy)
+        Ok(())
+    }
+
+    /// Starts the worker of a number, which follows what is desired.
+    fn hire(
+        &self,
+        state: &mut State,
+        number: usize,
+        started: impl FnOnce(io::Result<()>) + Send + 'static,
+    ) -> Result<(), ProxyError> {
+        let progress = state.hire(number);
+        let plan = Plan {
+            number,
+            shared: Arc::clone(&self.shared),
+            desired: self.desired.subscribe(),
+            stage: self.stage.subscribe(),
+            progress: Arc::clone(&progress),
+            giver: state.giver.clone(),
+        };
+        let lost = state.lost(number);
+        let ended = Ended::count_in(&self.running);
+        spawn(progress.name().to_owned(), move || {
+            let _ended = ended;
+            worker::run(plan, |result| {
+                lost.store(result.is_err(), Relaxed);
+                started(result);
+            });
+        })
+        .inspect_err(|_| state.lost(number).store(true, Relaxed))?;
+        self.observer().observe(number, progress);
+        Ok(())
     }
 
     /// Returns what it should have and works without, for people.
     pub fn lacking(&self) -> Vec<String> {
-        let (shares, configured) = (&self.shared.shares, self.connections_configured);
-        let (max, wanted) = (shares.connections, shares.limit_wanted);
-        if max >= configured {
-            return Vec::new();
-        }
-        vec![format!(
-            "the limit of open files allows {max} client connections at once, not the {configured} of \
-             `proxy: limits: connections`: raise it to {wanted} (LimitNOFILE= of the unit, ulimit -Hn)"
-        )]
+        shares::lacking(&self.state().running)
     }
 
     /// Returns what was short of late, for people.
@@ -184,7 +206,7 @@ impl Proxy {
     /// Says of which threads steps of work have ended since the last call, or that they are over,
     /// and what the others do; to be called as often as the supervisor counts silence.
     pub fn beat(&self) {
-        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observer = self.observer();
         let mut stuck = Vec::new();
         observer.look(|found| match found {
             Found::Moving(number) => {
@@ -195,10 +217,7 @@ impl Proxy {
             Found::Still(..) => {}
         });
         for number in stuck {
-            let listener = |index: usize| {
-                let listener = self.shared.generation.listeners.get(index);
-                listener.map(|listener| listener.name.as_str())
-            };
+            let listener = |number: usize| self.listener_name(number);
             (self.events)(FromProxy::Stuck {
                 thread: u16::try_from(number).unwrap_or(u16::MAX),
                 doing: observer.describe(number, listener, Phase::name_of),
@@ -206,41 +225,60 @@ impl Proxy {
         }
     }
 
+    /// Returns the name of a listener by its number, where it is configured.
+    fn listener_name(&self, number: usize) -> Option<String> {
+        let running = Arc::clone(&self.state().running);
+        let mut listeners = running.generation.listeners.iter();
+        let listener = listeners.find(|listener| listener.runtime.number == number);
+        listener.map(|listener| listener.name.clone())
+    }
+
     /// Returns the counters, in the order of the configuration.
     pub fn status(&self) -> (Vec<ListenerStatus>, Vec<PoolStatus>) {
-        let Generation { listeners, pools } = &self.shared.generation;
-        let listeners = listeners.iter().map(|listener| listener.status());
-        let pools = pools.iter().map(|pool| pool.status());
+        let running = Arc::clone(&self.state().running);
+        let listeners = running.generation.listeners.iter();
+        let listeners = listeners.map(|listener| listener.status());
+        let pools = running.generation.pools.iter().map(|pool| pool.status());
         (listeners.collect(), pools.collect())
     }
 
-    /// Writes the access log to `sink` from now on. Until the first call its lines wait, as far as
-    /// there is room.
+    /// Writes the access log to `sink` from now on: that of the configuration that is prepared,
+    /// where one is, otherwise that of the running one. Until the first call its lines wait, as far
+    /// as there is room.
     pub fn set_access_log(&self, sink: OwnedFd) {
-        if let Some(log) = &self.log {
+        if let Some(log) = &self.state().latest().log {
             log.set_sink(sink);
         }
     }
 
     /// Returns how the access log fares, where there is one.
     pub fn access_log(&self) -> Option<AccessLogStatus> {
-        self.log.as_ref().map(Log::status)
+        self.state().running.log.as_ref().map(|log| log.status())
     }
 
     /// Stops accepting, answers with `Connection: close`, lets requests and tunnels end, and cuts
     /// what is left after `within`. Completes when nothing is in flight and the workers have
     /// ended.
     pub async fn drain(&self, within: Duration) -> Drained {
+        let log = self.begin_drain();
         let drained = self.drain_threads(within).await;
-        if let Some(log) = &self.log {
+        if let Some(log) = log {
             log.finish().await;
         }
         drained
     }
 
-    async fn drain_threads(&self, within: Duration) -> Drained {
+    /// Lets go of the sockets, as the workers do theirs; returns the log.
+    fn begin_drain(&self) -> Option<Arc<Log>> {
+        let mut state = self.state();
         self.stage.send_replace(Stage::Draining);
-        let mut running = self.running.clone();
+        self.forget_next(&mut state);
+        drop([state.passed.take(), state.running.sockets.take()]);
+        state.running.log.clone()
+    }
+
+    async fn drain_threads(&self, within: Duration) -> Drained {
+        let mut running = self.running.subscribe();
         // An error means that the last thread has ended.
         if tokio::time::timeout(within, running.wait_for(|threads| *threads == 0))
             .await
@@ -254,6 +292,16 @@ impl Proxy {
         let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
         Drained { cut }
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked here left it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn observer(&self) -> MutexGuard<'_, Observer> {
+        // The same.
+        self.observer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Proxy {
@@ -265,6 +313,13 @@ impl Drop for Proxy {
 /// Counts a worker out, also when it panics.
 struct Ended(Arc<watch::Sender<usize>>);
 
+impl Ended {
+    fn count_in(running: &Arc<watch::Sender<usize>>) -> Self {
+        running.send_modify(|threads| *threads += 1);
+        Self(Arc::clone(running))
+    }
+}
+
 impl Drop for Ended {
     fn drop(&mut self) {
         self.0
@@ -272,60 +327,63 @@ impl Drop for Ended {
     }
 }
 
-type Dealt = Vec<Vec<(usize, std::net::TcpListener)>>;
-
-/// Gives each thread its socket of every bind address.
-fn deal(
-    generation: &Generation,
+/// Returns the deployment of a proxy that begins.
+fn first(
+    config: &Config,
+    generation: Generation,
     threads: u16,
     passed: Vec<PassedSocket>,
-) -> Result<Dealt, ProxyError> {
-    let mut dealt: Dealt = (0..threads).map(|_| Vec::new()).collect();
+) -> Result<Arc<Deployment>, ProxyError> {
+    let sockets = Sockets::default();
     for PassedSocket {
         listener,
         bind,
-        sockets,
+        sockets: some,
     } in passed
     {
-        let mut known = generation.listeners.iter();
-        let Some(index) = known.position(|known| known.name == listener) else {
+        if generation.listener_of(bind).is_none() {
             return Err(ProxyError::UnknownListener(listener));
-        };
-        if sockets.len() != usize::from(threads) {
-            let passed = sockets.len();
-            return Err(ProxyError::SocketCount {
-                listener,
-                bind,
-                wanted: threads,
-                passed,
-            });
         }
-        for (thread, socket) in dealt.iter_mut().zip(sockets) {
-            thread.push((index, socket));
-        }
+        sockets.add(bind, some.into_iter().map(Arc::new));
     }
-    Ok(dealt)
+    require_sockets(&generation, &sockets, threads)?;
+    let threads = usize::from(threads);
+    let log = config.access_log.as_ref();
+    let log = log.map(|log| Log::start(log, threads, None)).transpose();
+    Ok(Arc::new(Deployment {
+        generation: Arc::new(generation),
+        threads,
+        shares: shares::of(config, threads, sockets.len()),
+        sockets,
+        connections: u64::from(config.proxy.connections),
+        drain: config.proxy.drain,
+        log: log.map_err(ProxyError::Thread)?,
+        // Who waits for the first workers is told of each.
+        prepared: Answers::new(0, drop),
+        committed: Answers::new(0, drop),
+    }))
 }
 
-/// Shares out the descriptors that this process may have.
-fn shares(config: &Config, threads: u16, sockets: &[PassedSocket]) -> Shares {
-    // Without an answer there is hardly a limit.
-    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
-    let probed = config.pools.iter().filter(|pool| match pool.health_check {
-        HealthCheckConfig::Probe(_) => true,
-        HealthCheckConfig::None => false,
+/// Requires as many sockets of each address as there are workers, at least.
+fn require_sockets(
+    generation: &Generation,
+    sockets: &Sockets,
+    threads: u16,
+) -> Result<(), ProxyError> {
+    let listeners = generation.listeners.iter();
+    let mut binds = listeners.flat_map(|listener| {
+        let binds = listener.binds.iter();
+        binds.map(|bind| (&listener.name, *bind, sockets.count(*bind)))
     });
-    let probes: usize = probed.map(|pool| pool.backends.len()).sum();
-    let sockets: usize = sockets.iter().map(|passed| passed.sockets.len()).sum();
-    Shares::of(
-        limit,
-        Wanted {
-            connections: u64::from(config.proxy.connections),
-            threads: u64::from(threads),
-            sockets: sockets as u64,
-            probes: probes as u64,
-        },
-    )
+    match binds.find(|(.., passed)| *passed < usize::from(threads)) {
+        None => Ok(()),
+        Some((listener, bind, passed)) => Err(ProxyError::SocketCount {
+            listener: listener.clone(),
+            bind,
+            wanted: threads,
+            passed,
+        }),
+    }
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), ProxyError> {

@@ -1,5 +1,5 @@
-//! What all threads of the proxy share: the generation, the clock, the places for connections, and
-//! how far the proxy's life has come.
+//! What all threads of the proxy share, whatever generation is current: the clock, the places for
+//! connections, and how far the proxy's life has come.
 //!
 //! All orderings are relaxed: each number stands for itself.
 
@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::generation::Generation;
 use super::io::deadline::millis;
 use super::shortage::Shortages;
 use crate::ipc::message::FromProxy;
-use crate::logic::descriptors::Shares;
 
 /// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
 pub type Events = Arc<dyn Fn(FromProxy) + Send + Sync>;
@@ -29,10 +27,9 @@ pub(super) enum Stage {
 
 /// What all threads share.
 pub(super) struct Shared {
-    pub(super) generation: Generation,
     pub(super) shortages: Shortages,
-    /// How the descriptors are shared out.
-    pub(super) shares: Shares,
+    /// As many connections of all clients as there may be.
+    connections_max: AtomicU64,
     /// Open connections of all clients.
     pub(super) connections: AtomicU64,
     /// New connections that wait for a place that another thread may have, where all are taken.
@@ -43,11 +40,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(generation: Generation, shares: Shares) -> Self {
+    pub(super) fn new(connections_max: u64) -> Self {
         Self {
-            generation,
             shortages: Shortages::default(),
-            shares,
+            connections_max: AtomicU64::new(connections_max),
             connections: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             began_at: Instant::now(),
@@ -67,8 +63,13 @@ impl Shared {
         self.now_ms.fetch_max(now_ms, Relaxed);
     }
 
+    /// Sets how many connections there may be; those that are too many then stay.
+    pub(super) fn set_connections_max(&self, max: u64) {
+        self.connections_max.store(max, Relaxed);
+    }
+
     /// Returns whether there are as many connections as there may be.
     pub(super) fn is_full(&self) -> bool {
-        self.connections.load(Relaxed) >= self.shares.connections
+        self.connections.load(Relaxed) >= self.connections_max.load(Relaxed)
     }
 }

@@ -1,24 +1,30 @@
 //! What the workers and the writer of the log share: jobs, and how it fares.
 
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use crate::config::AccessLogTarget;
-use crate::logic::access::Format;
+use crate::config::AccessLogConfig;
 
 /// What the threads of the proxy know of the log.
 pub(super) struct Shared {
-    pub(super) to: AccessLogTarget,
-    pub(super) format: Format,
-    pub(super) written: AtomicU64,
-    pub(super) dropped: AtomicU64,
+    pub(super) config: AccessLogConfig,
+    pub(super) counts: Arc<Counts>,
     /// What is to be written to from now on.
-    pub(super) sink: Mutex<Option<OwnedFd>>,
-    /// The owner does not wait for the writer any more.
-    pub(super) closing: AtomicBool,
+    pub(super) sink: Mutex<Option<Arc<OwnedFd>>>,
+    /// From then on the writer does not wait any more for a sink that takes nothing.
+    pub(super) closes_at: Mutex<Option<Instant>>,
     /// Why the last write failed; empty where it did not.
     pub(super) error: Mutex<String>,
+}
+
+/// What has become of the lines, of this log and of those in whose place it came.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) written: AtomicU64,
+    pub(super) dropped: AtomicU64,
 }
 
 /// What the writer is asked.
@@ -36,6 +42,6 @@ pub(super) struct Filled {
     pub(super) lines: Vec<u8>,
     /// So many.
     pub(super) count: u64,
-    /// Whose it is.
-    pub(super) thread: usize,
+    /// Where the buffer goes back to.
+    pub(super) owner: SyncSender<Vec<u8>>,
 }

@@ -3,19 +3,17 @@
 //! In the steady state nothing is allocated: buffers come back from the writer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Instant, SystemTime};
 
-use super::{BUFFER_BYTES, BUFFERS_A_THREAD, Filled, Job, Shared};
+use super::{BUFFER_BYTES, BUFFERS_A_THREAD, Filled, Job, Log};
 use crate::logic::access::{LINE_BYTES_MAX, Line};
 use crate::process::proxy::io::recycle::Shelf;
 
 /// Where a worker leaves its lines.
 pub(in crate::process::proxy) struct Lines {
-    shared: Arc<Shared>,
-    thread: usize,
-    jobs: SyncSender<Job>,
+    log: Arc<Log>,
+    owner: SyncSender<Vec<u8>>,
     returned: Receiver<Vec<u8>>,
     /// Have come back and are free.
     free: Shelf<Vec<u8>>,
@@ -29,16 +27,12 @@ pub(in crate::process::proxy) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        thread: usize,
-        jobs: SyncSender<Job>,
-        returned: Receiver<Vec<u8>>,
-    ) -> Self {
+    /// Returns a place for the lines of one worker.
+    pub(in crate::process::proxy) fn new(log: &Arc<Log>) -> Self {
+        let (owner, returned) = sync_channel(BUFFERS_A_THREAD);
         Self {
-            shared,
-            thread,
-            jobs,
+            log: Arc::clone(log),
+            owner,
             returned,
             free: Shelf::new(BUFFERS_A_THREAD),
             current: Vec::new(),
@@ -48,13 +42,18 @@ impl Lines {
         }
     }
 
+    /// Returns whether they go to this log.
+    pub(in crate::process::proxy) fn are_of(&self, log: &Arc<Log>) -> bool {
+        Arc::ptr_eq(&self.log, log)
+    }
+
     /// Writes a line, or drops it where no buffer is free.
     pub(in crate::process::proxy) fn write(&mut self, line: &Line<'_>) {
         if self.current.capacity() == 0 && !self.take_buffer() {
-            self.shared.dropped.fetch_add(1, Relaxed);
+            self.log.count_dropped(1);
             return;
         }
-        self.shared.format.render(line, &mut self.current);
+        self.log.format().render(line, &mut self.current);
         self.count += 1;
         if self.current.capacity() - self.current.len() < LINE_BYTES_MAX {
             self.hand_over();
@@ -100,12 +99,13 @@ impl Lines {
         let filled = Filled {
             lines: std::mem::take(&mut self.current),
             count: std::mem::take(&mut self.count),
-            thread: self.thread,
+            owner: self.owner.clone(),
         };
         let count = filled.count;
-        if self.jobs.try_send(Job::Write(filled)).is_err() {
-            // There is room for every buffer, so the writer has ended; and so will this thread.
-            self.shared.dropped.fetch_add(count, Relaxed);
+        if self.log.jobs.try_send(Job::Write(filled)).is_err() {
+            // The writer has ended, and so will this thread; or it is far behind more threads than
+            // the log began with.
+            self.log.count_dropped(count);
             self.made = self.made.saturating_sub(1);
         }
     }

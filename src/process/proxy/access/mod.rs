@@ -4,7 +4,8 @@
 //! beat has passed; the writer (`writer`) gives it back empty. A thread has so many buffers and no
 //! more: when the disk is full or a reader does not read, its lines are dropped and counted, and no
 //! request waits. What is written to is opened by the supervisor, because this process may open
-//! nothing, and replaced while we run.
+//! nothing, and replaced while we run. A log of another target or format is another log: each
+//! worker changes over to it at a time of its own, and the old one ends behind its last line.
 
 mod lines;
 mod job;
@@ -12,76 +13,112 @@ mod writer;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use self::job::{Filled, Job, Shared};
+use self::job::{Counts, Filled, Job, Shared};
 use self::writer::Writer;
 use crate::config::AccessLogConfig;
 use crate::ipc::control::AccessLogStatus;
+use crate::logic::access::Format;
 
 pub(super) use lines::Lines;
 
-/// The log as the proxy's owner has it; dropping it ends the writer.
+/// The log as generations that have it in common and their workers hold it; with the last of them
+/// the writer ends, behind all lines.
 pub(super) struct Log {
     shared: Arc<Shared>,
     jobs: SyncSender<Job>,
     done: watch::Receiver<bool>,
+    /// What was last given to be written to.
+    latest: Mutex<Option<Arc<OwnedFd>>>,
 }
 
 impl Log {
-    /// Starts the writer; returns the log and the place for the lines of each worker.
+    /// Starts the writer. Where a log `before` was written to the same, this one is too.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(config: &AccessLogConfig, threads: u16) -> io::Result<(Self, Vec<Lines>)> {
+    pub(super) fn start(
+        config: &AccessLogConfig,
+        threads: usize,
+        before: Option<&Self>,
+    ) -> io::Result<Arc<Self>> {
+        let same = before.filter(|before| before.shared.config.to == config.to);
+        let sink = same.and_then(|before| before.latest().clone());
+        let counts = before.map(|before| Arc::clone(&before.shared.counts));
         let shared = Arc::new(Shared {
-            to: config.to.clone(),
-            format: config.format.clone(),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            sink: Mutex::new(None),
-            closing: AtomicBool::new(false),
+            config: config.clone(),
+            counts: counts.unwrap_or_default(),
+            sink: Mutex::new(sink.clone()),
+            closes_at: Mutex::default(),
             error: Mutex::default(),
         });
-        // Room for all buffers there can be: one is never lost for want of it.
-        let (jobs, queue) = sync_channel(usize::from(threads) * BUFFERS_A_THREAD + 2);
-        let mut lines = Vec::new();
-        let mut returns = Vec::new();
-        for thread in 0..usize::from(threads) {
-            let (give_back, free) = sync_channel(BUFFERS_A_THREAD);
-            returns.push(give_back);
-            lines.push(Lines::new(Arc::clone(&shared), thread, jobs.clone(), free));
-        }
+        // Room for all buffers there can be: none is lost for want of it, unless there are more
+        // threads one day.
+        let threads = threads.max(THREADS_MIN);
+        let (jobs, queue) = sync_channel(threads * BUFFERS_A_THREAD + 2);
         let (done_tx, done) = watch::channel(false);
-        let mut writer = Writer::new(Arc::clone(&shared), returns);
+        let mut writer = Writer::new(Arc::clone(&shared));
         std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || {
                 writer.run(&queue);
                 done_tx.send_replace(true);
             })?;
-        Ok((Self { shared, jobs, done }, lines))
+        Ok(Arc::new(Self {
+            shared,
+            jobs,
+            done,
+            latest: Mutex::new(sink),
+        }))
+    }
+
+    /// Returns whether it is configured so.
+    pub(super) fn is_of(&self, config: &AccessLogConfig) -> bool {
+        self.shared.config == *config
     }
 
     /// Writes to `sink` from now on; the line that is being written goes there as a whole.
     pub(super) fn set_sink(&self, sink: OwnedFd) {
+        let sink = Arc::new(sink);
+        *self.latest() = Some(Arc::clone(&sink));
         *self.shared.sink() = Some(sink);
         // A writer that is busy looks by itself.
         let _ = self.jobs.try_send(Job::Look);
     }
 
     pub(super) fn status(&self) -> AccessLogStatus {
+        let Counts { written, dropped } = &*self.shared.counts;
         AccessLogStatus {
-            to: self.shared.to.to_string(),
-            lines_written_total: self.shared.written.load(Relaxed),
-            lines_dropped_total: self.shared.dropped.load(Relaxed),
+            to: self.shared.config.to.to_string(),
+            lines_written_total: written.load(Relaxed),
+            lines_dropped_total: dropped.load(Relaxed),
             error: self.shared.error().clone(),
         }
+    }
+
+    /// Lets the writer wait a while, and not for ever, for a sink that takes nothing: another log
+    /// comes in the place of this one, or none.
+    pub(super) fn retire(&self) {
+        self.shared.close_in(RETIRE_TIMEOUT);
+    }
+
+    fn format(&self) -> &Format {
+        &self.shared.config.format
+    }
+
+    fn count_dropped(&self, count: u64) {
+        self.shared.counts.dropped.fetch_add(count, Relaxed);
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+        // What is in it is whole at every moment.
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until all that the workers have handed over is written, but not longer than a
@@ -97,13 +134,20 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.shared.closing.store(true, Relaxed);
+        self.shared.close_in(Duration::ZERO);
         let _ = self.jobs.try_send(Job::End);
     }
 }
 
 impl Shared {
-    fn sink(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+    /// Bounds the wait for a sink that takes nothing, unless it is bounded already.
+    fn close_in(&self, within: Duration) {
+        let closes_at = self.closes_at.lock();
+        let mut closes_at = closes_at.unwrap_or_else(PoisonError::into_inner);
+        closes_at.get_or_insert_with(|| Instant::now() + within);
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
         // What is in it is whole at every moment.
         self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,5 +162,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Buffers of one worker, made when they are needed: 2 MiB, some thousand lines, for as long
 /// as a disk may stall. With all of them full its lines are dropped and counted.
 const BUFFERS_A_THREAD: usize = 32;
+/// A log begins with room for the buffers of so many workers at least.
+const THREADS_MIN: usize = 8;
+/// How long a log that is no longer configured may wait for a reader that does not read.
+const RETIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of the proxy waits for the last lines.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);

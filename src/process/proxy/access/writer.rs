@@ -6,9 +6,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -22,8 +22,6 @@ use crate::config::AccessLogTarget;
 /// The writer.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// Where the buffers of each worker go back to.
-    returns: Vec<SyncSender<Vec<u8>>>,
     sink: Option<Sink>,
     /// The rest of a line is missing at the end of what the sink has.
     torn: bool,
@@ -34,7 +32,7 @@ pub(super) struct Writer {
 
 /// What is written to.
 struct Sink {
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     kind: Kind,
 }
 
@@ -58,10 +56,9 @@ enum Failure {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, returns: Vec<SyncSender<Vec<u8>>>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            returns,
             sink: None,
             torn: false,
             complained_at: None,
@@ -76,10 +73,8 @@ impl Writer {
                 Job::Write(mut filled) => {
                     self.write(&filled);
                     filled.lines.clear();
-                    if let Some(owner) = self.returns.get(filled.thread) {
-                        // It may have ended.
-                        let _ = owner.try_send(filled.lines);
-                    }
+                    // It may have ended.
+                    let _ = filled.owner.try_send(filled.lines);
                 }
                 Job::Look => drop(self.look()),
                 Job::End => break,
@@ -92,7 +87,7 @@ impl Writer {
         let Some(descriptor) = self.shared.sink().take() else {
             return false;
         };
-        let kind = match self.shared.to {
+        let kind = match self.shared.config.to {
             AccessLogTarget::Journald => Kind::Journald,
             AccessLogTarget::File(_) | AccessLogTarget::StandardOutput => kind_of(&descriptor),
         };
@@ -114,8 +109,8 @@ impl Writer {
             }
         };
         let dropped = filled.count.saturating_sub(written);
-        self.shared.written.fetch_add(written, Relaxed);
-        self.shared.dropped.fetch_add(dropped, Relaxed);
+        self.shared.counts.written.fetch_add(written, Relaxed);
+        self.shared.counts.dropped.fetch_add(dropped, Relaxed);
         match result {
             Ok(()) => self.note_success(),
             Err(Failure::Refused(errno)) => {
@@ -140,14 +135,14 @@ impl Writer {
             let result = match sink.kind {
                 Kind::Journald => write_datagram(sink, rest, &mut self.datagram),
                 Kind::File | Kind::Stream if self.torn => {
-                    let result = nix::unistd::write(&sink.descriptor, b"\n");
+                    let result = nix::unistd::write(&*sink.descriptor, b"\n");
                     self.torn = result.is_err();
                     result.map(|_| 0)
                 }
-                Kind::File => nix::unistd::write(&sink.descriptor, rest),
+                Kind::File => nix::unistd::write(&*sink.descriptor, rest),
                 Kind::Stream => {
                     let some = &rest[..rest.len().min(STREAM_BYTES_MAX)];
-                    nix::unistd::write(&sink.descriptor, some)
+                    nix::unistd::write(&*sink.descriptor, some)
                 }
             };
             match result {
@@ -175,10 +170,11 @@ impl Writer {
     }
 
     fn go_on(&self) -> Result<bool, Failure> {
-        if self.shared.closing.load(Relaxed) {
-            Err(Failure::Closing)
-        } else {
-            Ok(false)
+        let closes_at = self.shared.closes_at.lock();
+        let closes_at = *closes_at.unwrap_or_else(PoisonError::into_inner);
+        match closes_at {
+            Some(at) if at <= Instant::now() => Err(Failure::Closing),
+            Some(_) | None => Ok(false),
         }
     }
 
@@ -198,8 +194,8 @@ impl Writer {
             .is_some_and(|at| now.duration_since(at) < COMPLAINT_INTERVAL);
         if !quiet {
             self.complained_at = Some(now);
-            let dropped = self.shared.dropped.load(Relaxed);
-            let path = &self.shared.to;
+            let dropped = self.shared.counts.dropped.load(Relaxed);
+            let path = &self.shared.config.to;
             tracing::warn!(%path, %error, dropped, "access log cannot be written, lines are lost");
         }
     }

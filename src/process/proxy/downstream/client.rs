@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::process::proxy::context::WorkerContext;
-use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::io::stream::Stream;
@@ -12,7 +12,8 @@ use crate::process::proxy::io::stream::Stream;
 /// A client's connection.
 pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) context: Rc<WorkerContext>,
-    pub(in crate::process::proxy) listener: Rc<WorkerListener>,
+    /// Where it has come in: its next request is for the listener that stands there then.
+    pub(in crate::process::proxy) slot: Rc<ListenerSlot>,
     pub(in crate::process::proxy) address: SocketAddr,
     /// The port it has connected to.
     pub(in crate::process::proxy) port: u16,

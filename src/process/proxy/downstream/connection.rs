@@ -20,7 +20,9 @@ use crate::logic::http1::request::{RequestHead, Target};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::downstream::client::{Age, Client};
+use crate::process::proxy::downstream::listener::Counted;
 use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
@@ -34,6 +36,8 @@ use crate::process::proxy::request::{answer, attempts};
 
 /// How far the reading of a head has come.
 struct Reading {
+    /// Whom the request is for, since its first byte.
+    listener: Option<Rc<WorkerListener>>,
     /// So far it was searched for its end.
     searched: Option<usize>,
     began_at: Option<Instant>,
@@ -62,8 +66,11 @@ pub(in crate::process::proxy) enum Read {
     Drained,
 }
 
+/// What was read, by a client, for a listener.
+type Arrived = (Client, Rc<WorkerListener>, Read);
+
 /// The futures in which a worker handles what was read.
-pub(in crate::process::proxy) type Futures = FuturePool<(Client, Read), (Client, After)>;
+pub(in crate::process::proxy) type Futures = FuturePool<Arrived, (Client, After)>;
 
 /// Returns an empty pool of them.
 pub(in crate::process::proxy) fn futures() -> Futures {
@@ -74,16 +81,15 @@ pub(in crate::process::proxy) fn futures() -> Futures {
 pub(in crate::process::proxy) async fn serve(
     context: Rc<WorkerContext>,
     futures: Rc<Futures>,
-    listener: Rc<WorkerListener>,
-    stream: Stream,
-    address: SocketAddr,
-    port: u16,
+    slot: Rc<ListenerSlot>,
+    (stream, address, port): (Stream, SocketAddr, u16),
+    counted: Counted,
     deadline: Rc<Deadline>,
 ) {
-    let _registered = context.register(&listener, address.ip(), &deadline);
+    let _registered = context.register(&slot, address.ip(), counted, &deadline);
     let mut client = Client {
         context,
-        listener,
+        slot,
         address,
         port,
         stream,
@@ -92,9 +98,9 @@ pub(in crate::process::proxy) async fn serve(
         age: Age::New,
     };
     loop {
-        let read = client.read().await;
+        let (listener, read) = client.read().await;
         let mut slot = futures.take();
-        slot.start((client, read));
+        slot.start((client, listener, read));
         let after;
         (client, after) = poll_fn(|cx| slot.poll(cx)).await;
         futures.give_back(slot);
@@ -109,19 +115,20 @@ pub(in crate::process::proxy) async fn serve(
 }
 
 /// Handles what was read, and closes the connection where nothing follows.
-async fn handle((mut client, read): (Client, Read)) -> (Client, After) {
+async fn handle((mut client, listener, read): Arrived) -> (Client, After) {
     let after = match read {
-        Read::Request(request) => client.answer(request).await,
-        Read::Refused(refusal, moments) => client.refuse(refusal, moments).await,
-        Read::Late(moments) => client.say_late(moments).await,
+        Read::Request(request) => client.answer(&listener, request).await,
+        Read::Refused(refusal, moments) => client.refuse(&listener, refusal, moments).await,
+        Read::Late(moments) => client.say_late(&listener, moments).await,
         Read::Over => After::Close,
         Read::Drained => After::Linger,
     };
-    let last = client.context.draining.get() && client.ahead.is_empty();
+    let last = client.deadline.expects_no_more() && client.ahead.is_empty();
+    let within = listener.timeouts.linger;
     match after {
-        After::Keep if last => client.linger().await,
+        After::Keep if last => client.linger(within).await,
         After::Keep => return (client, After::Keep),
-        After::Linger => client.linger().await,
+        After::Linger => client.linger(within).await,
         After::Reset => client.stream.reset_on_close(),
         After::Close => {}
     }
@@ -130,39 +137,52 @@ async fn handle((mut client, read): (Client, Read)) -> (Client, After) {
 
 impl Client {
     /// Returns where its request stands, its stream, and what it has sent ahead.
-    fn split(&mut self) -> (RequestContext<'_>, &mut Stream, &mut Held) {
+    fn split<'c>(
+        &'c mut self,
+        listener: &'c WorkerListener,
+    ) -> (RequestContext<'c>, &'c mut Stream, &'c mut Held) {
         let context = RequestContext {
             worker: &self.context,
-            listener: &self.listener,
+            listener,
             peer: self.address,
             deadline: &self.deadline,
         };
         (context, &mut self.stream, &mut self.ahead)
     }
 
-    async fn answer(&mut self, request: Request) -> After {
-        let (context, stream, ahead) = self.split();
+    async fn answer(&mut self, listener: &WorkerListener, request: Request) -> After {
+        let (context, stream, ahead) = self.split(listener);
         let sent = std::mem::take(ahead);
         let after;
         (after, *ahead) = attempts::answer(context, stream, sent, request).await;
         after
     }
 
-    async fn read(&mut self) -> Read {
-        let timeouts = self.listener.timeouts;
+    /// Reads until there is something to be handled; returns it, and whom it is for.
+    async fn read(&mut self) -> (Rc<WorkerListener>, Read) {
+        let mut reading = Reading {
+            listener: None,
+            searched: None,
+            began_at: None,
+        };
+        self.begin(&mut reading);
+        let read = poll_fn(|cx| self.poll_request(cx, &mut reading)).await;
+        let listener = reading.listener.unwrap_or_else(|| self.slot.current());
+        (listener, read)
+    }
+
+    fn begin(&self, reading: &mut Reading) {
+        let listener = self.slot.current();
+        let timeouts = &listener.timeouts;
         match (self.ahead.is_empty(), self.age) {
             (true, Age::New) => self.deadline.enter(Phase::Idle, timeouts.request_head),
             (true, Age::Kept) => self.deadline.enter(Phase::Idle, timeouts.keep_alive),
             (false, _) => self.deadline.enter(Phase::Head, timeouts.request_head),
         }
-        let mut reading = Reading {
-            searched: None,
-            began_at: None,
-        };
         if !self.ahead.is_empty() {
             reading.began_at = self.context.moment();
+            reading.listener = Some(listener);
         }
-        poll_fn(|cx| self.poll_request(cx, &mut reading)).await
     }
 
     /// Reads until a head has come.
@@ -176,10 +196,12 @@ impl Client {
         }
         loop {
             ready!(self.context.budget.poll());
-            if !self.ahead.is_empty()
-                && let Some(read) = self.parse(reading)
-            {
-                return Poll::Ready(read);
+            if let Some(listener) = reading.listener.take() {
+                let read = self.parse(&listener, reading);
+                reading.listener = Some(listener);
+                if let Some(read) = read {
+                    return Poll::Ready(read);
+                }
             }
             let WorkerContext {
                 buffers, budget, ..
@@ -197,9 +219,11 @@ impl Client {
                         buffers.give_back(buffer);
                     }
                     if self.deadline.phase() == Phase::Idle {
-                        let within = self.listener.timeouts.request_head;
+                        let listener = self.slot.current();
+                        let within = listener.timeouts.request_head;
                         self.deadline.enter(Phase::Head, within);
                         reading.began_at = self.context.moment();
+                        reading.listener = Some(listener);
                     }
                 }
                 Poll::Ready(Ok(_) | Err(_)) => {
@@ -224,7 +248,7 @@ impl Client {
         let leaves = self.deadline.phase() == Phase::Idle
             && self.stream.unread_in_the_kernel() == Unread::Nothing;
         if leaves {
-            self.listener.counters.evicted.count();
+            self.slot.current().counters.evicted.count();
         } else {
             // Another is asked in its stead.
             self.context.evictions.tell();
@@ -232,8 +256,8 @@ impl Client {
         leaves
     }
 
-    fn parse(&mut self, reading: &mut Reading) -> Option<Read> {
-        let limits = self.listener.heads;
+    fn parse(&mut self, listener: &WorkerListener, reading: &mut Reading) -> Option<Read> {
+        let limits = listener.heads;
         let bytes = self.ahead.bytes();
         if let Some(from) = reading.searched {
             reading.searched = head_may_end(bytes, from);
@@ -251,20 +275,20 @@ impl Client {
             }
             Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
-        if head.method == "TRACE" && !self.listener.trace {
+        if head.method == "TRACE" && !listener.trace {
             return Some(Read::Refused(RequestRefusal::Trace, reading.moments()));
         }
         if head.asks_for.is_some() {
-            head.allow_upgrades(&self.listener.upgrades);
+            head.allow_upgrades(&listener.upgrades);
         }
         let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
-        if self.listener.limits.body_bytes.is_some_and(too_long) {
+        if listener.limits.body_bytes.is_some_and(too_long) {
             return Some(Read::Refused(
                 RequestRefusal::BodyTooLarge,
                 reading.moments(),
             ));
         }
-        let mut request = self.request(&head);
+        let mut request = self.request(listener, &head);
         request.moments.began_at = reading.began_at;
         let len = head.len;
         self.context.budget.charge(len * PARSED);
@@ -272,7 +296,7 @@ impl Client {
         Some(Read::Request(request))
     }
 
-    fn request(&self, head: &RequestHead<'_, '_>) -> Request {
+    fn request(&self, listener: &WorkerListener, head: &RequestHead<'_, '_>) -> Request {
         let local = match (head.host, head.target) {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
@@ -280,7 +304,6 @@ impl Client {
                 local.map_or_else(|| "localhost".to_owned(), host_of)
             }
         };
-        let listener = &self.listener;
         let peer = self.address.ip();
         let trusted = &listener.forwarding.trusted_proxies;
         let origin = origin(peer, head.fields.all(), trusted);
@@ -339,20 +362,27 @@ impl Client {
         }
     }
 
-    async fn refuse(&mut self, refusal: RequestRefusal, moments: Moments) -> After {
+    async fn refuse(
+        &mut self,
+        listener: &WorkerListener,
+        refusal: RequestRefusal,
+        moments: Moments,
+    ) -> After {
         let answer = answer::refused(refusal);
-        self.send_local_reply(&answer, Termination::RequestRefused, moments)
+        self.send_local_reply(listener, &answer, Termination::RequestRefused, moments)
             .await
     }
 
-    async fn say_late(&mut self, moments: Moments) -> After {
-        self.send_local_reply(&answer::late(), Termination::RequestHeadTimeout, moments)
+    async fn say_late(&mut self, listener: &WorkerListener, moments: Moments) -> After {
+        let answer = answer::late();
+        self.send_local_reply(listener, &answer, Termination::RequestHeadTimeout, moments)
             .await
     }
 
     /// Answers a request that was not read.
     async fn send_local_reply(
         &mut self,
+        listener: &WorkerListener,
         answer: &LocalReply,
         termination: Termination,
         moments: Moments,
@@ -361,9 +391,9 @@ impl Client {
         record.termination = termination;
         record.moments = moments;
         // What the log may want of it.
-        self.ahead.truncate(self.listener.heads.head_bytes);
+        self.ahead.truncate(listener.heads.head_bytes);
         self.ahead.shrink(&self.context.buffers);
-        let (context, stream, ahead) = self.split();
+        let (context, stream, ahead) = self.split(listener);
         let close = Persistence::Close;
         let after =
             answer::send_local_reply(context, stream, answer, UNKNOWN, close, &mut record).await;
@@ -374,11 +404,10 @@ impl Client {
 
     /// Ends our side, then reads what the client still sends until it ends its own: closing a
     /// socket with unread bytes resets the connection, and the client might never read the answer.
-    async fn linger(&mut self) {
+    async fn linger(&mut self, linger: Duration) {
         self.stream.shut();
         self.ahead.clear(&self.context.buffers);
         self.deadline.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
-        let linger = self.listener.timeouts.linger;
         self.deadline.hurry(linger);
         let began_ms = self.context.clock.get();
         poll_fn(|cx| {

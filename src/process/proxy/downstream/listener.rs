@@ -4,40 +4,41 @@
 //! connection begins and ends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::{ForwardingConfig, ListenerConfig, ListenerLimits, ListenerTimeouts};
+use crate::config::{ListenerConfig, ListenerLimits};
 use crate::ipc::control::ListenerStatus;
 use crate::logic::balance::limits::client_of;
-use crate::logic::http1::head::{HeadLimits, Protocol};
+use crate::logic::http1::head::HeadLimits;
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::upstream::pool::Pool;
 
 /// A listener, in one generation.
 pub(in crate::process::proxy) struct Listener {
-    pub(in crate::process::proxy) name: String,
-    binds: Vec<SocketAddr>,
+    config: ListenerConfig,
     pub(in crate::process::proxy) pool: Arc<Pool>,
-    pub(in crate::process::proxy) timeouts: ListenerTimeouts,
     pub(in crate::process::proxy) heads: HeadLimits,
-    pub(in crate::process::proxy) limits: ListenerLimits,
     /// Held for one direction of a connection.
     pub(in crate::process::proxy) connection_bytes: usize,
-    pub(in crate::process::proxy) forwarding: ForwardingConfig,
-    /// Whether its requests are in the access log, where there is one.
-    pub(in crate::process::proxy) logged: bool,
-    /// Protocols that requests may change to.
-    pub(in crate::process::proxy) upgrades: Vec<Protocol>,
-    /// Whether TRACE goes on to backends.
-    pub(in crate::process::proxy) trace: bool,
     pub(in crate::process::proxy) runtime: Arc<ListenerRuntime>,
+}
+
+impl Deref for Listener {
+    type Target = ListenerConfig;
+
+    fn deref(&self) -> &ListenerConfig {
+        &self.config
+    }
 }
 
 /// What has become of the listener of this name, in all generations.
 pub(in crate::process::proxy) struct ListenerRuntime {
-    /// Open connections by client, of those generations that limit them.
+    /// What it is called where its name would be too long; no other listener ever has it.
+    pub(in crate::process::proxy) number: usize,
+    /// Open connections by client, of those that were admitted while they were limited.
     by_client: Mutex<HashMap<IpAddr, u32>>,
     pub(in crate::process::proxy) connections: AtomicU64,
     /// New connections that wait for a place that another thread may have, where its own limit is
@@ -64,34 +65,41 @@ impl ListenerCounters {
 }
 
 impl Listener {
-    /// Compiles `config`. What `before` was of the same name goes on.
+    /// Compiles `config`. What `before` was of the same name goes on; another listener has this
+    /// `number`.
     pub(in crate::process::proxy) fn new(
         config: &ListenerConfig,
         pool: &Arc<Pool>,
         connection_bytes: u32,
         before: Option<&Self>,
-        workers: usize,
+        number: usize,
     ) -> Self {
         let fresh = || ListenerRuntime {
+            number,
             by_client: Mutex::default(),
             connections: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
-            counters: PerWorker::new(workers),
+            counters: PerWorker::default(),
         };
         Self {
-            name: config.name.clone(),
-            binds: config.binds.clone(),
+            config: config.clone(),
             pool: Arc::clone(pool),
-            timeouts: config.timeouts,
             heads: head_limits(&config.limits),
-            limits: config.limits,
             connection_bytes: bytes(connection_bytes),
-            forwarding: config.forwarding.clone(),
-            logged: config.access_log,
-            upgrades: config.upgrades.clone(),
-            trace: config.trace,
             runtime: before.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
         }
+    }
+
+    /// Returns whether compiling this would give the same.
+    pub(in crate::process::proxy) fn is_of(
+        &self,
+        config: &ListenerConfig,
+        pool: &Arc<Pool>,
+        connection_bytes: u32,
+    ) -> bool {
+        Arc::ptr_eq(&self.pool, pool)
+            && self.connection_bytes == bytes(connection_bytes)
+            && self.config == *config
     }
 
     /// Returns whether it has as many connections as it may.
@@ -100,40 +108,20 @@ impl Listener {
         self.runtime.connections.load(Relaxed) >= max
     }
 
-    /// Counts a connection in, unless it is one too many of its client's; returns whether it was.
-    pub(in crate::process::proxy) fn try_add(&self, client: IpAddr) -> bool {
+    /// Counts a connection in, unless it is one too many of its client's.
+    pub(in crate::process::proxy) fn try_add(&self, client: IpAddr) -> Option<Counted> {
+        let mut counted = Counted::Alone;
         if let Some(max) = self.limits.connections_per_client {
-            // A thread that panicked here left the counts whole.
-            let counts = self.runtime.by_client.lock();
-            let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
+            let mut counts = self.runtime.by_client();
             let count = counts.entry(client_of(client)).or_insert(0);
             if *count >= max {
-                return false;
+                return None;
             }
             *count += 1;
+            counted = Counted::ByClient;
         }
         self.runtime.connections.fetch_add(1, Relaxed);
-        true
-    }
-
-    /// Counts a connection out that was counted in.
-    pub(in crate::process::proxy) fn remove(&self, client: IpAddr) {
-        if self.limits.connections_per_client.is_some() {
-            let counts = self.runtime.by_client.lock();
-            let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
-            let client = client_of(client);
-            if let Some(count) = counts.get_mut(&client) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(&client);
-                }
-            }
-            if counts.capacity() > BY_CLIENT_MIN.max(8 * counts.len()) {
-                let len = counts.len();
-                counts.shrink_to(2 * len);
-            }
-        }
-        self.runtime.connections.fetch_sub(1, Relaxed);
+        Some(counted)
     }
 
     /// Returns its part of a status.
@@ -165,6 +153,47 @@ impl Listener {
     }
 }
 
+impl ListenerRuntime {
+    /// Counts a connection out, as it was counted in, whatever the limits are now.
+    pub(in crate::process::proxy) fn remove(&self, client: IpAddr, counted: Counted) {
+        match counted {
+            Counted::Alone => {}
+            Counted::ByClient => self.remove_client(client_of(client)),
+        }
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    fn remove_client(&self, client: IpAddr) {
+        let mut counts = self.by_client();
+        if let Some(count) = counts.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&client);
+            }
+        }
+        if counts.capacity() > BY_CLIENT_MIN.max(8 * counts.len()) {
+            let len = counts.len();
+            counts.shrink_to(2 * len);
+        }
+    }
+
+    /// A thread that panicked here left the counts whole.
+    fn by_client(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        self.by_client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How an open connection was counted when it was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Counted {
+    /// Among all of the listener.
+    Alone,
+    /// Also among those of its client.
+    ByClient,
+}
+
 fn head_limits(limits: &ListenerLimits) -> HeadLimits {
     HeadLimits {
         head_bytes: bytes(limits.head_bytes),
@@ -179,3 +208,39 @@ fn bytes(number: u32) -> usize {
 
 /// Room for so many clients is kept, whether they are there or not.
 const BY_CLIENT_MIN: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::proxy::generation::Generation;
+
+    fn listener(limits: &str, before: Option<&Generation>) -> Generation {
+        let yaml = format!(
+            "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web, limits: {{{limits}}}}}}}\n\
+             pools: {{web: {{backends: {{a: \"10.0.0.1:80\"}}}}}}\n"
+        );
+        Generation::of_text(&yaml, before)
+    }
+
+    #[test]
+    fn counts_stay_balanced_where_limits_appear_and_go() {
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let free = listener("", None);
+        let limited = listener("connections_per_client: 1", Some(&free));
+        let [free, limited] = [&free, &limited].map(|generation| &generation.listeners[0]);
+        let runtime = &free.runtime;
+        let early = free.try_add(client).expect("nothing limits it");
+        let counted = limited.try_add(client).expect("the first that is counted");
+        assert_eq!((early, counted), (Counted::Alone, Counted::ByClient));
+        assert_eq!(limited.try_add(client), None);
+        runtime.remove(client, early);
+        assert_eq!(
+            limited.try_add(client),
+            None,
+            "it was not among the counted"
+        );
+        runtime.remove(client, counted);
+        assert!(limited.try_add(client).is_some());
+        assert_eq!(runtime.connections.load(Relaxed), 1);
+    }
+}

@@ -5,5 +5,6 @@
 pub(super) mod listener;
 pub(super) mod eviction;
 pub(super) mod local;
+pub(super) mod slot;
 pub(super) mod client;
 pub(super) mod connection;

@@ -84,7 +84,7 @@ const PHASES: [(Phase, &str); 9] = [
 pub(in crate::process::proxy) enum Interrupt {
     /// Its phase has lasted too long.
     Overdue,
-    /// The drain has begun and it is idle.
+    /// The drain of the proxy or of its listener has begun, and it is idle.
     Drain,
     /// The drain's deadline has passed.
     Cut,
@@ -106,6 +106,14 @@ enum Eviction {
     Requested,
 }
 
+/// Whether requests may follow on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlook {
+    More,
+    /// The proxy stops, or its listener was removed.
+    NoMore,
+}
+
 /// The record of one client connection.
 pub(in crate::process::proxy) struct Deadline {
     clock: CoarseClock,
@@ -117,6 +125,7 @@ pub(in crate::process::proxy) struct Deadline {
     eviction: Cell<Eviction>,
     /// Whether it has ever been more than idle.
     has_asked: Cell<bool>,
+    outlook: Cell<Outlook>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -131,12 +140,23 @@ impl Deadline {
             reminder: Cell::new(Reminder::Unset),
             eviction: Cell::new(Eviction::None),
             has_asked: Cell::new(false),
+            outlook: Cell::new(Outlook::More),
             waker: RefCell::new(None),
         }
     }
 
     pub(in crate::process::proxy) fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    /// Notes that no more requests are expected on the connection: its next answer says so.
+    pub(in crate::process::proxy) fn expect_no_more(&self) {
+        self.outlook.set(Outlook::NoMore);
+    }
+
+    /// Returns whether no more requests are expected.
+    pub(in crate::process::proxy) fn expects_no_more(&self) -> bool {
+        self.outlook.get() == Outlook::NoMore
     }
 
     /// Begins a phase that may last `within`, or so long without a `touch`.

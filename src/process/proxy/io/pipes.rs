@@ -23,7 +23,7 @@ use crate::process::proxy::io::stream::Stream;
 pub(in crate::process::proxy) struct Pipes {
     free: RefCell<Vec<Pipe>>,
     open: Rc<Cell<usize>>,
-    open_max: usize,
+    open_max: Cell<usize>,
 }
 
 /// Two ends of the kernel's buffer, and the bytes in it. Dropping it closes them.
@@ -37,17 +37,25 @@ pub(in crate::process::proxy) struct Pipe {
 impl Pipes {
     /// Returns no pipes yet, and later so many at most; further bodies are copied.
     pub(in crate::process::proxy) fn new(open_max: u64) -> Self {
-        Self {
+        let pipes = Self {
             free: RefCell::default(),
             open: Rc::default(),
-            open_max: usize::try_from(open_max).unwrap_or(usize::MAX),
-        }
+            open_max: Cell::default(),
+        };
+        pipes.set_open_max(open_max);
+        pipes
+    }
+
+    /// Sets how many there may be; those that are too many then stay.
+    pub(in crate::process::proxy) fn set_open_max(&self, open_max: u64) {
+        let open_max = usize::try_from(open_max).unwrap_or(usize::MAX);
+        self.open_max.set(open_max);
     }
 
     /// Returns an empty pipe; `None` where there are enough or the system gives none.
     pub(in crate::process::proxy) fn take(&self) -> Option<Pipe> {
         let kept = self.free.borrow_mut().pop();
-        if kept.is_some() || self.open.get() >= self.open_max {
+        if kept.is_some() || self.open.get() >= self.open_max.get() {
             return kept;
         }
         let made = Pipe::new(Rc::clone(&self.open));

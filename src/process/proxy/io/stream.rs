@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,24 +37,31 @@ impl Unread {
     }
 }
 
+/// Returns whether a socket listens, and is not only bound.
+pub(in crate::process::proxy) fn is_listening(socket: &TcpListener) -> bool {
+    SockRef::from(socket).is_listener().unwrap_or(false)
+}
+
 /// A listening socket that the runtime knows.
-pub(in crate::process::proxy) struct Listening(AsyncFd<TcpListener>);
+pub(in crate::process::proxy) struct Listening(AsyncFd<Arc<TcpListener>>);
 
 impl Listening {
-    /// Takes a socket that listens already.
-    pub(in crate::process::proxy) fn new(socket: TcpListener) -> io::Result<Self> {
+    /// Takes a socket that listens already, and that others may have too.
+    ///
+    /// # Errors
+    /// When it does not listen, or the system refuses.
+    pub(in crate::process::proxy) fn new(socket: Arc<TcpListener>) -> io::Result<Self> {
+        // The runtime would take it for one that is always ready.
+        if !is_listening(&socket) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         // Accepted sockets inherit it: one system call less for each.
-        SockRef::from(&socket).set_tcp_nodelay(true)?;
+        SockRef::from(&*socket).set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
-        // SAFETY: a `TcpListener` owns its descriptor, and keeps the same one until it is dropped.
+        // SAFETY: a `TcpListener` owns its descriptor, and keeps the same one until it is dropped,
+        // which is not before all who share it have let it go.
         let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
         Ok(Self(registered?))
-    }
-
-    /// Returns the port it listens on, 0 where that is not known.
-    pub(in crate::process::proxy) fn port(&self) -> u16 {
-        let address = self.0.get_ref().local_addr();
-        address.map_or(0, |address| address.port())
     }
 
     /// Accepts a connection, or has the runtime say when there is one.

@@ -175,7 +175,7 @@ pub(in crate::process::proxy) async fn send_local_reply(
         deadline,
         ..
     } = context;
-    let persistence = if worker.draining.get() {
+    let persistence = if deadline.expects_no_more() {
         Persistence::Close
     } else {
         persistence

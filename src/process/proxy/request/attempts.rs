@@ -164,19 +164,28 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns a slot for a request that is new: it overtakes no request that waits.
+    /// Returns a slot for a request that is new: it overtakes no request that waits. Where there is
+    /// none the pool of the current generation is asked, while that is another one.
     async fn first_slot(&mut self) -> Result<RequestSlot, Unserved> {
-        let claim = if self.pool.runtime.queue.is_busy() {
-            Claim::Full
-        } else {
-            self.pool.claim(&self.tried)
-        };
-        let slot = match claim {
-            Claim::Taken(backend) => Some(self.slot(backend)),
-            Claim::Full => self.queue().await?,
-            Claim::NoBackend => None,
-        };
-        slot.ok_or_else(|| self.nobody_up())
+        loop {
+            let claim = if self.pool.runtime.queue.is_busy() {
+                Claim::Full
+            } else {
+                self.pool.claim(&self.tried)
+            };
+            let slot = match claim {
+                Claim::Taken(backend) => Some(self.slot(backend)),
+                Claim::Full => self.queue().await?,
+                Claim::NoBackend => None,
+            };
+            if let Some(slot) = slot {
+                return Ok(slot);
+            }
+            match self.context.worker.successor_of(&self.pool) {
+                Some(successor) => self.pool = successor,
+                None => return Err(self.nobody_up()),
+            }
+        }
     }
 
     /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there
@@ -210,7 +219,10 @@ impl Attempts<'_> {
         let RequestContext {
             worker, deadline, ..
         } = self.context;
-        deadline.enter(Phase::Queued, self.pool.timeouts.queue);
+        // The time of a request that enters again goes on.
+        if deadline.phase() != Phase::Queued {
+            deadline.enter(Phase::Queued, self.pool.timeouts.queue);
+        }
         let ticket = QueueTicket::take(&self.pool, self.tried);
         let Self {
             exchange, client, ..

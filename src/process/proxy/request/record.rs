@@ -71,10 +71,9 @@ pub(in crate::process::proxy) fn ended(
     record: &Record,
     head: &[u8],
 ) {
-    if let Some(lines) = &context.worker.lines
-        && context.listener.logged
+    if context.listener.access_log
+        && let Some(lines) = &mut *context.worker.lines.borrow_mut()
     {
-        let mut lines = lines.borrow_mut();
         let moments = &record.moments;
         let began_at = moments.began_at.or(moments.ended_at);
         let began_ms = lines.unix_ms(began_at.unwrap_or_else(Instant::now));

@@ -422,10 +422,7 @@ impl Exchange {
             Some(head) if head.status == 101 && self.uploading != Uploading::Done => {
                 return Err(ResponseRefusal::EarlyUpgrade);
             }
-            Some(head) => (
-                Parsed::Final(self.handle_final(&head, sides.context)),
-                head.len,
-            ),
+            Some(head) => (Parsed::Final(self.handle_final(&head, sides)), head.len),
         };
         sides.context.budget.charge(len * PARSED);
         input.consume(len, &sides.context.buffers);
@@ -460,7 +457,10 @@ impl Exchange {
         Ok(())
     }
 
-    fn handle_final(&mut self, head: &ResponseHead<'_, '_>, context: &WorkerContext) -> Answered {
+    fn handle_final(&mut self, head: &ResponseHead<'_, '_>, sides: &Sides<'_>) -> Answered {
+        let Sides {
+            context, deadline, ..
+        } = sides;
         let (carry, mut persistence) = head.departure(self.asked);
         let mut upstream = head.persistence;
         // The rest of the request may not be read, or be taken for a request of its own.
@@ -468,7 +468,7 @@ impl Exchange {
         if is_early {
             upstream = Persistence::Close;
         }
-        if context.draining.get() || is_early {
+        if deadline.expects_no_more() || is_early {
             persistence = Persistence::Close;
         }
         let departure = ResponseRewrite {

@@ -6,10 +6,10 @@
 //! number stands for itself, but for `in_flight`, about which `queue` tells.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{BackendConfig, HealthCheckConfig};
+use crate::config::{BackendConfig, BackendMode, HealthCheckConfig};
 use crate::ipc::control::BackendStatus;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::Ejection;
@@ -20,6 +20,7 @@ pub(in crate::process::proxy) struct Backend {
     pub(in crate::process::proxy) weight: u16,
     /// Requests in flight at once; `None`: any number.
     pub(in crate::process::proxy) requests_max: Option<u32>,
+    pub(in crate::process::proxy) mode: BackendMode,
     pub(in crate::process::proxy) runtime: Arc<BackendRuntime>,
 }
 
@@ -28,6 +29,8 @@ pub(in crate::process::proxy) struct BackendRuntime {
     pub(in crate::process::proxy) name: String,
     pub(in crate::process::proxy) address: SocketAddr,
     availability: AtomicU8,
+    /// Whether the current generation has new requests given to it: also those of older ones.
+    takes_requests: AtomicBool,
     last_check: Mutex<String>,
     /// Until then it is used only where no other backend is left.
     ejected_until_ms: AtomicU64,
@@ -78,6 +81,7 @@ impl Backend {
             failures_total: runtime.counters.sum(|counters| &counters.failures),
             unsolicited_total: runtime.unsolicited.load(Relaxed),
             requests_max: self.requests_max,
+            mode: self.mode,
         }
     }
 }
@@ -88,12 +92,12 @@ impl BackendRuntime {
         config: &BackendConfig,
         check: &HealthCheckConfig,
         known: Option<bool>,
-        workers: usize,
     ) -> Self {
         Self {
             name: config.name.clone(),
             address: config.address,
             availability: AtomicU8::new(encode(initial(check, known))),
+            takes_requests: AtomicBool::new(config.mode == BackendMode::Up),
             last_check: Mutex::new(match check {
                 HealthCheckConfig::None => "not checked".to_owned(),
                 HealthCheckConfig::Probe(_) => String::new(),
@@ -102,13 +106,23 @@ impl BackendRuntime {
             ejections: AtomicU32::new(0),
             in_flight: AtomicU64::new(0),
             unsolicited: AtomicU64::new(0),
-            counters: PerWorker::new(workers),
+            counters: PerWorker::default(),
         }
     }
 
     /// Returns whether it is this backend, and not another of the same name or address.
     pub(in crate::process::proxy) fn is_of(&self, config: &BackendConfig) -> bool {
         self.name == config.name && self.address == config.address
+    }
+
+    /// Has new requests given to it, or not.
+    pub(in crate::process::proxy) fn set_mode(&self, mode: BackendMode) {
+        self.takes_requests.store(mode == BackendMode::Up, Relaxed);
+    }
+
+    /// Returns whether new requests may be given to it, as far as operators are concerned.
+    pub(in crate::process::proxy) fn takes_requests(&self) -> bool {
+        self.takes_requests.load(Relaxed)
     }
 
     /// Notes that it has sent an unsolicited response.
@@ -249,7 +263,7 @@ mod tests {
             requests: None,
             mode: crate::config::BackendMode::Up,
         };
-        BackendRuntime::new(&config, &HealthCheckConfig::None, None, 1)
+        BackendRuntime::new(&config, &HealthCheckConfig::None, None)
     }
 
     /// Returns how long each of so many ejections in a row lasts.

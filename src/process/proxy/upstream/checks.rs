@@ -1,26 +1,33 @@
 //! Health checks: one probe after another for each backend, on a thread of their own.
 //!
 //! What a probe does is `probe`'s. The verdict is `logic::balance::health`'s;
-//! here it is stored for the workers and told to the supervisor. Checks end when the drain
-//! begins; a tick of their runtime, whatever else waits in it, is a step of their progress.
+//! here it is stored for the workers and told to the supervisor. Where generations follow each
+//! other, the check of a backend that is unchanged goes on in its rhythm, and one that is changed
+//! goes on from the last verdict. Checks end when the drain begins; a tick of their runtime,
+//! whatever else waits in it, is a step of their progress.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch::Receiver;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use crate::config::{HealthCheckConfig, ProbeConfig};
+use crate::config::{BackendMode, HealthCheckConfig, ProbeConfig};
 use crate::ipc::message::FromProxy;
-use crate::logic::balance::health::{BackendHealth, Outcome, Thresholds};
+use crate::logic::balance::health::{Availability, BackendHealth, Outcome, Thresholds};
 use crate::model::Chain;
+use crate::process::proxy::deployment::{Deployment, Desired};
 use crate::process::proxy::io::deadline::BEAT_MS;
 use crate::process::proxy::progress::Progress;
 use crate::process::proxy::shared::{Events, Shared, Stage};
 use crate::process::proxy::shortage::{Operation, is_shortage_towards};
+use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
 use crate::process::proxy::upstream::pool::Pool;
 use crate::process::proxy::upstream::probe::{ProbeError, probe};
 
@@ -45,47 +52,36 @@ impl Checks {
         Ok(Self(Some(runtime)))
     }
 
-    /// Probes all backends until the drain; tells first of the pools that need no probe or were
-    /// known before. Where a backend's checks end before, its thread ends too, and makes no
-    /// progress any more.
+    /// Probes the backends of what is desired to run until the drain; tells first of the pools that
+    /// need no probe or were known before. Where a backend's checks end before, its thread ends
+    /// too, and makes no progress any more.
     pub(in crate::process::proxy) fn run(
         mut self,
         shared: Arc<Shared>,
         mut stage: Receiver<Stage>,
+        mut desired: Receiver<Arc<Desired>>,
         progress: &Progress,
         events: Events,
     ) {
-        for pool in &shared.generation.pools {
-            let health = pool.health();
-            if health.probed {
-                events(FromProxy::Health(health));
-            }
-        }
-        let local = tokio::task::LocalSet::new();
-        let mut checks = JoinSet::new();
-        for pool in &shared.generation.pools {
-            let HealthCheckConfig::Probe(config) = &pool.check else {
-                continue;
-            };
-            for backend in 0..pool.backends.all().len() {
-                let target = Target {
-                    shared: Arc::clone(&shared),
-                    pool: Arc::clone(pool),
-                    backend,
-                };
-                let check = check(target, config.clone(), Arc::clone(&events));
-                checks.spawn_local_on(check, &local);
-            }
-        }
         let Some(runtime) = self.0.take() else { return };
+        let local = tokio::task::LocalSet::new();
         let drained = local.block_on(&runtime, async {
+            let mut probing = Probing::new(shared, events);
+            probing.begin(&desired.borrow_and_update().running);
             let mut ticks = tokio::time::interval(Duration::from_millis(BEAT_MS));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     // An error means that the handle is gone.
                     _ = stage.wait_for(|stage| *stage != Stage::Serving) => return true,
-                    Some(_) = checks.join_next() => return false,
+                    Ok(()) = desired.changed() => {
+                        let running = Arc::clone(&desired.borrow_and_update().running);
+                        probing.follow(&running);
+                    }
+                    Some(ended) = probing.checks.join_next() => match ended {
+                        Err(error) if error.is_cancelled() => {}
+                        Ok(()) | Err(_) => return false,
+                    },
                     _ = ticks.tick() => progress.end(),
                 }
             }
@@ -101,20 +97,157 @@ impl Checks {
     }
 }
 
+/// All checks of the generation that runs.
+struct Probing {
+    shared: Arc<Shared>,
+    events: Events,
+    running: Option<Arc<Deployment>>,
+    /// By their runtime: pools, each as the current generation has it.
+    pools: HashMap<usize, Rc<RefCell<Arc<Pool>>>>,
+    /// By its runtime, the check of each backend that is probed.
+    probes: HashMap<usize, Probe>,
+    checks: JoinSet<()>,
+}
+
+struct Probe {
+    config: ProbeConfig,
+    task: AbortHandle,
+}
+
+impl Probing {
+    fn new(shared: Arc<Shared>, events: Events) -> Self {
+        Self {
+            shared,
+            events,
+            running: None,
+            pools: HashMap::new(),
+            probes: HashMap::new(),
+            checks: JoinSet::new(),
+        }
+    }
+
+    /// Takes up the first deployment.
+    fn begin(&mut self, deployment: &Arc<Deployment>) {
+        let pools = self.change_to(deployment);
+        for health in pools.iter().map(|pool| pool.health()) {
+            if health.probed {
+                (self.events)(FromProxy::Health(health));
+            }
+        }
+    }
+
+    /// Takes up a deployment, if it is another one, and tells of the pools that it changes.
+    fn follow(&mut self, deployment: &Arc<Deployment>) {
+        let running = self.running.as_ref();
+        if running.is_some_and(|running| Arc::ptr_eq(running, deployment)) {
+            return;
+        }
+        for pool in self.change_to(deployment) {
+            (self.events)(FromProxy::Health(pool.health()));
+        }
+        deployment.committed.give(Ok(()));
+    }
+
+    /// Begins and ends checks; returns the pools that are new or changed.
+    fn change_to(&mut self, deployment: &Arc<Deployment>) -> Vec<Arc<Pool>> {
+        let mut pools = std::mem::take(&mut self.pools);
+        let mut probes = std::mem::take(&mut self.probes);
+        let mut changed = Vec::new();
+        for pool in &deployment.generation.pools {
+            let key = Arc::as_ptr(&pool.runtime).addr();
+            let known = pools.remove(&key);
+            let is_same = |known: &Rc<RefCell<Arc<Pool>>>| Arc::ptr_eq(&known.borrow(), pool);
+            if let Some(same) = known.as_ref().filter(|known| is_same(known)) {
+                let keys = pool.backends.all().iter().map(key_of);
+                let kept = keys.filter_map(|key| Some((key, probes.remove(&key)?)));
+                self.probes.extend(kept);
+                self.pools.insert(key, Rc::clone(same));
+                continue;
+            }
+            changed.push(Arc::clone(pool));
+            let current = known.unwrap_or_else(|| Rc::new(RefCell::new(Arc::clone(pool))));
+            *current.borrow_mut() = Arc::clone(pool);
+            for backend in pool.backends.all() {
+                self.keep_or_begin(&mut probes, &current, backend);
+            }
+            self.pools.insert(key, current);
+        }
+        for probe in probes.into_values() {
+            probe.task.abort();
+        }
+        self.running = Some(Arc::clone(deployment));
+        changed
+    }
+
+    /// Takes the check of a backend over from `probes`, or begins another one.
+    fn keep_or_begin(
+        &mut self,
+        probes: &mut HashMap<usize, Probe>,
+        pool: &Rc<RefCell<Arc<Pool>>>,
+        backend: &Backend,
+    ) {
+        let key = key_of(backend);
+        let Some(config) = check_of(&pool.borrow(), backend) else {
+            return;
+        };
+        match probes.remove(&key) {
+            Some(same) if same.config == config => {
+                self.probes.insert(key, same);
+                return;
+            }
+            Some(other) => other.task.abort(),
+            None => {}
+        }
+        let target = Target {
+            shared: Arc::clone(&self.shared),
+            pool: Rc::clone(pool),
+            backend: Arc::clone(&backend.runtime),
+        };
+        let check = check(target, config.clone(), Arc::clone(&self.events));
+        let task = self.checks.spawn_local(check);
+        self.probes.insert(key, Probe { config, task });
+    }
+}
+
+/// What a backend is in all generations is its runtime.
+fn key_of(backend: &Backend) -> usize {
+    Arc::as_ptr(&backend.runtime).addr()
+}
+
+/// Returns how a backend is probed; where it is not, its verdict is what goes without saying.
+fn check_of(pool: &Pool, backend: &Backend) -> Option<ProbeConfig> {
+    let runtime = &backend.runtime;
+    match (&pool.health_check, backend.mode) {
+        (HealthCheckConfig::Probe(config), BackendMode::Up | BackendMode::Drained) => {
+            Some(config.clone())
+        }
+        (HealthCheckConfig::Probe(_), BackendMode::Maintained) => {
+            // What it is like afterwards its first probe says.
+            runtime.set_availability(Availability::Unprobed);
+            runtime.set_last_check("not checked in maintenance".to_owned());
+            None
+        }
+        (HealthCheckConfig::None, _) => {
+            runtime.set_availability(Availability::Up);
+            runtime.set_last_check("not checked".to_owned());
+            None
+        }
+    }
+}
+
 struct Target {
     shared: Arc<Shared>,
-    pool: Arc<Pool>,
-    /// By index.
-    backend: usize,
+    /// As the current generation has it.
+    pool: Rc<RefCell<Arc<Pool>>>,
+    backend: Arc<BackendRuntime>,
 }
 
 async fn check(target: Target, config: ProbeConfig, events: Events) {
     let Target {
         shared,
         pool,
-        backend: index,
+        backend,
     } = target;
-    let backend = &pool.backend(index).runtime;
     let thresholds = Thresholds {
         rise: config.rise,
         fall: config.fall,
@@ -151,7 +284,8 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
         }
         let changed = outcome.and_then(|outcome| health.handle_probe(outcome));
         if let Some(availability) = changed {
-            pool.set_availability(index, availability, shared.now_ms());
+            let pool = Arc::clone(&pool.borrow());
+            pool.set_availability(&backend, availability, shared.now_ms());
             tracing::info!(
                 pool = %pool.name, backend = %backend.name, to = availability.as_str(), check = %text,
                 "backend changed state"

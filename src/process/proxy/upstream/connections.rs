@@ -1,6 +1,7 @@
 //! Connections to backends that are kept for the next request, and noticed when dead.
 //!
-//! One set a worker and backend, nothing shared. The runtime hears of the end of a kept connection
+//! One set a worker and backend, nothing shared; generations that keep alike have the same set. The
+//! runtime hears of the end of a kept connection
 //! by itself; it is asked before one is used, and in every sweep. A request that must not be sent
 //! twice also has the kernel asked, and so has every request to a backend that has once sent what
 //! nobody had asked for: the next might be taken for an answer.
@@ -17,12 +18,15 @@ use crate::process::proxy::upstream::backend::BackendRuntime;
 /// The connections that one worker keeps to a backend.
 pub(in crate::process::proxy) struct Kept {
     backend: Arc<BackendRuntime>,
+    keep_alive: KeepAliveConfig,
     idle: RefCell<Vec<Idle>>,
     /// How long one is kept unused.
     idle_ms_max: u64,
     /// How many there may be; the oldest is closed for one more.
     idle_max: usize,
     count: Rc<KeptCount>,
+    /// No generation to come has it.
+    retired: Cell<bool>,
 }
 
 struct Idle {
@@ -34,14 +38,22 @@ struct Idle {
 pub(in crate::process::proxy) struct KeptCount {
     clock: CoarseClock,
     /// How many there may be.
-    max: usize,
+    max: Cell<usize>,
     now: Cell<usize>,
 }
 
 impl KeptCount {
     pub(in crate::process::proxy) fn new(clock: CoarseClock, max: usize) -> Self {
-        let now = Cell::new(0);
-        Self { clock, max, now }
+        Self {
+            clock,
+            max: Cell::new(max),
+            now: Cell::new(0),
+        }
+    }
+
+    /// Sets how many there may be; those that are too many then end with their time.
+    pub(in crate::process::proxy) fn set_max(&self, max: usize) {
+        self.max.set(max);
     }
 
     fn one_more(&self) {
@@ -61,11 +73,29 @@ impl Kept {
     ) -> Self {
         Self {
             backend: Arc::clone(backend),
+            keep_alive,
             idle: RefCell::default(),
             idle_ms_max: millis(keep_alive.timeout),
             idle_max: usize::try_from(keep_alive.connections).unwrap_or(usize::MAX),
             count: Rc::clone(count),
+            retired: Cell::new(false),
         }
+    }
+
+    /// Returns whether these are connections to this backend, kept in this way.
+    pub(in crate::process::proxy) fn is_of(
+        &self,
+        backend: &Arc<BackendRuntime>,
+        keep_alive: KeepAliveConfig,
+    ) -> bool {
+        Arc::ptr_eq(&self.backend, backend) && self.keep_alive == keep_alive
+    }
+
+    /// Closes all that are kept, and keeps none any more: what requests of old generations give
+    /// back is closed.
+    pub(in crate::process::proxy) fn retire(&self) {
+        self.retired.set(true);
+        self.clear();
     }
 
     fn is_old(&self, since_ms: u64) -> bool {
@@ -108,7 +138,7 @@ impl Kept {
 
     /// Keeps a connection on which an exchange has come to its clean end.
     pub(in crate::process::proxy) fn keep(&self, stream: Stream) {
-        if self.count.now.get() >= self.count.max {
+        if self.count.now.get() >= self.count.max.get() || self.retired.get() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -182,12 +212,7 @@ mod tests {
             requests: None,
             mode: crate::config::BackendMode::Up,
         };
-        Arc::new(BackendRuntime::new(
-            &config,
-            &HealthCheckConfig::None,
-            None,
-            1,
-        ))
+        Arc::new(BackendRuntime::new(&config, &HealthCheckConfig::None, None))
     }
 
     #[test]
@@ -222,6 +247,12 @@ mod tests {
             let _peer = keep().await;
             clock.set(3 * IDLE_MS_MAX - 1);
             assert!(take().is_none(), "nor used before it");
+            assert_eq!(count.now.get(), 0);
+            let _peers = [keep().await, {
+                kept.retire();
+                keep().await
+            }];
+            assert!(take().is_none(), "closed, and none is kept again");
             assert_eq!(count.now.get(), 0);
         });
     }

@@ -1,5 +1,6 @@
 //! What one worker has of a pool: its picker, its retry budget, its kept connections and its
-//! counters. Nothing of it is shared with another worker.
+//! counters. Nothing of it is shared with another worker; of generations that follow each other,
+//! budget and connections are the same.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -18,7 +19,7 @@ pub(in crate::process::proxy) struct WorkerPool {
     pool: Arc<Pool>,
     shared: Arc<Shared>,
     picker: RefCell<Picker>,
-    budget: Cell<RetryBudget>,
+    budget: Rc<Cell<RetryBudget>>,
     /// By index.
     backends: Vec<WorkerBackend>,
     pub(in crate::process::proxy) counters: Arc<PoolCounters>,
@@ -28,7 +29,7 @@ pub(in crate::process::proxy) struct WorkerPool {
 pub(in crate::process::proxy) struct WorkerBackend {
     pub(in crate::process::proxy) runtime: Arc<BackendRuntime>,
     pub(in crate::process::proxy) counters: Arc<BackendCounters>,
-    pub(in crate::process::proxy) kept: Kept,
+    pub(in crate::process::proxy) kept: Rc<Kept>,
 }
 
 impl Deref for WorkerPool {
@@ -40,22 +41,32 @@ impl Deref for WorkerPool {
 }
 
 impl WorkerPool {
-    /// Returns what the worker of this number has of a pool that is new to it.
+    /// Returns what the worker of this number has of a pool, of which it may have had `before`.
     pub(in crate::process::proxy) fn new(
         pool: &Arc<Pool>,
         shared: &Arc<Shared>,
         worker: usize,
         count: &Rc<KeptCount>,
+        before: Option<&Self>,
     ) -> Self {
-        let backends = pool.backends.all().iter().map(|backend| WorkerBackend {
-            runtime: Arc::clone(&backend.runtime),
-            counters: backend.runtime.counters.of(worker),
-            kept: Kept::new(&backend.runtime, pool.keep_alive, count),
+        let backends = pool.backends.all().iter().map(|backend| {
+            let runtime = &backend.runtime;
+            let olds = before.iter().flat_map(|before| &before.backends);
+            let mut kept = olds.map(|old| &old.kept);
+            let fresh = || Rc::new(Kept::new(runtime, pool.keep_alive, count));
+            WorkerBackend {
+                runtime: Arc::clone(runtime),
+                counters: runtime.counters.of(worker),
+                kept: kept
+                    .find(|kept| kept.is_of(runtime, pool.keep_alive))
+                    .map_or_else(fresh, Rc::clone),
+            }
         });
+        let budget = before.map(|before| Rc::clone(&before.budget));
         Self {
             shared: Arc::clone(shared),
             picker: RefCell::new(Picker::new(pool.balance, pool.backends.all(), worker)),
-            budget: Cell::new(RetryBudget::new(0)),
+            budget: budget.unwrap_or_else(|| Rc::new(Cell::new(RetryBudget::new(0)))),
             backends: backends.collect(),
             counters: pool.runtime.counters.of(worker),
             pool: Arc::clone(pool),
@@ -65,6 +76,17 @@ impl WorkerPool {
     /// Returns whether it is the worker's part of this pool.
     pub(in crate::process::proxy) fn is(&self, pool: &Arc<Pool>) -> bool {
         Arc::ptr_eq(&self.pool, pool)
+    }
+
+    /// Closes the connections that it keeps and `after` does not: the pool that takes its place, if
+    /// one does.
+    pub(in crate::process::proxy) fn retire(&self, after: Option<&Self>) {
+        for WorkerBackend { kept, .. } in &self.backends {
+            let mut news = after.iter().flat_map(|after| &after.backends);
+            if !news.any(|new| Rc::ptr_eq(&new.kept, kept)) {
+                kept.retire();
+            }
+        }
     }
 
     /// Returns what it has of its backends, by index.

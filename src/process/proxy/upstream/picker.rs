@@ -94,7 +94,7 @@ impl Picker {
                 backend.runtime.availability(),
                 backend.runtime.ejection(now_ms),
             );
-            rank.filter(|_| !tried.contains(index))
+            rank.filter(|_| backend.runtime.takes_requests() && !tried.contains(index))
         });
         self.ranks.clear();
         self.ranks.extend(ranks);

@@ -1,12 +1,12 @@
 //! A pool as all workers see it: what a configuration says of it, and what outlives that.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::config::{HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts};
+use crate::config::{BackendMode, PoolConfig};
 use crate::ipc::control::PoolStatus;
 use crate::ipc::message::PoolHealth;
-use crate::logic::balance::Balance;
 use crate::logic::balance::health::Availability;
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
@@ -15,13 +15,17 @@ use crate::process::proxy::upstream::queue::PoolQueue;
 
 /// A pool, in one generation.
 pub(in crate::process::proxy) struct Pool {
-    pub(in crate::process::proxy) name: String,
+    config: PoolConfig,
     pub(in crate::process::proxy) backends: Arc<Backends>,
-    pub(in crate::process::proxy) balance: Balance,
-    pub(in crate::process::proxy) check: HealthCheckConfig,
-    pub(in crate::process::proxy) timeouts: PoolTimeouts,
-    pub(in crate::process::proxy) keep_alive: KeepAliveConfig,
     pub(in crate::process::proxy) runtime: Arc<PoolRuntime>,
+}
+
+impl Deref for Pool {
+    type Target = PoolConfig;
+
+    fn deref(&self) -> &PoolConfig {
+        &self.config
+    }
 }
 
 /// What has become of the pool of this name, in all generations.
@@ -46,24 +50,23 @@ impl Pool {
         config: &PoolConfig,
         before: Option<&Self>,
         known: Option<&PoolHealth>,
-        workers: usize,
     ) -> Self {
         let backends = config.backends.iter().map(|backend| {
             let mut olds = before.iter().flat_map(|pool| pool.backends.all());
             let old = olds.find(|old| old.runtime.is_of(backend));
             let known = known.and_then(|known| known.backends.get(&backend.name));
-            let fresh =
-                || BackendRuntime::new(backend, &config.health_check, known.copied(), workers);
+            let fresh = || BackendRuntime::new(backend, &config.health_check, known.copied());
             Backend {
                 weight: backend.weight,
                 requests_max: backend.requests,
+                mode: backend.mode,
                 runtime: old.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
             }
         });
         let backends = Arc::new(Backends::new(config.balance, backends.collect()));
         let fresh = || PoolRuntime {
             queue: PoolQueue::default(),
-            counters: PerWorker::new(workers),
+            counters: PerWorker::default(),
         };
         let runtime =
             before.map_or_else(|| Arc::new(fresh()), |before| Arc::clone(&before.runtime));
@@ -71,14 +74,15 @@ impl Pool {
             runtime.queue.open();
         }
         Self {
-            name: config.name.clone(),
+            config: config.clone(),
             backends,
-            balance: config.balance,
-            check: config.health_check.clone(),
-            timeouts: config.timeouts,
-            keep_alive: config.keep_alive,
             runtime,
         }
+    }
+
+    /// Returns whether compiling this would give the same.
+    pub(in crate::process::proxy) fn is_of(&self, config: &PoolConfig) -> bool {
+        self.config == *config
     }
 
     /// Returns a backend by index.
@@ -90,11 +94,21 @@ impl Pool {
     /// wait for.
     pub(in crate::process::proxy) fn set_availability(
         &self,
-        backend: usize,
+        backend: &BackendRuntime,
         availability: Availability,
         now_ms: u64,
     ) {
-        self.backend(backend).runtime.set_availability(availability);
+        backend.set_availability(availability);
+        self.runtime.queue.call(now_ms);
+    }
+
+    /// Has this generation's word on each backend hold, in all generations, and wakes the requests
+    /// that wait for a backend of an older one. To be called when all workers have this one.
+    pub(in crate::process::proxy) fn take_effect(&self, now_ms: u64) {
+        for backend in self.backends.all() {
+            backend.runtime.set_mode(backend.mode);
+        }
+        self.runtime.queue.recall(&self.backends);
         self.runtime.queue.call(now_ms);
     }
 
@@ -115,16 +129,22 @@ impl Pool {
         }
     }
 
-    /// Returns what the supervisor is told of this pool.
+    /// Returns what the supervisor is told of this pool: a backend that is drained or maintained
+    /// serves as little as one that is down.
     pub(in crate::process::proxy) fn health(&self) -> PoolHealth {
         let mut probed = true;
         let mut backends = BTreeMap::new();
-        for Backend { runtime, .. } in self.backends.all() {
-            match runtime.availability() {
-                Availability::Unprobed => probed = false,
-                Availability::Up => drop(backends.insert(runtime.name.clone(), true)),
-                Availability::Down => drop(backends.insert(runtime.name.clone(), false)),
-            }
+        for Backend { runtime, mode, .. } in self.backends.all() {
+            let is_up = match (mode, runtime.availability()) {
+                (BackendMode::Drained | BackendMode::Maintained, _) => false,
+                (BackendMode::Up, Availability::Up) => true,
+                (BackendMode::Up, Availability::Down) => false,
+                (BackendMode::Up, Availability::Unprobed) => {
+                    probed = false;
+                    continue;
+                }
+            };
+            backends.insert(runtime.name.clone(), is_up);
         }
         PoolHealth {
             pool: self.name.clone(),

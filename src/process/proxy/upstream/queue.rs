@@ -55,6 +55,8 @@ pub(in crate::process::proxy) enum Call {
     Slot(usize),
     /// No backend is left to wait for.
     NoBackend,
+    /// The pool is another one now, with other backends.
+    Superseded,
 }
 
 impl PoolQueue {
@@ -90,6 +92,28 @@ impl PoolQueue {
             let Inside { queue, newest } = &mut *inside;
             let called = queue.call_next(|waiter| offer(waiter, *newest, now_ms));
             self.count(queue);
+            drop(inside);
+            match called {
+                Some(Waiter { waker, .. }) => drop(waker.map(Waker::wake)),
+                None => return,
+            }
+        }
+    }
+
+    /// Wakes all that wait for other backends than these, which have come in their place, unless
+    /// they have been tried on some of those.
+    pub(in crate::process::proxy) fn recall(&self, newest: &Arc<Backends>) {
+        let offer = |waiter: &Waiter| {
+            if waiter.tried.count() == 0 && !Arc::ptr_eq(&waiter.backends, newest) {
+                Offer::Call(Call::Superseded)
+            } else {
+                Offer::Pass
+            }
+        };
+        while self.is_busy() {
+            let mut inside = self.lock();
+            let called = inside.queue.call_next(offer);
+            self.count(&inside.queue);
             drop(inside);
             match called {
                 Some(Waiter { waker, .. }) => drop(waker.map(Waker::wake)),
@@ -247,7 +271,7 @@ mod tests {
                     };
                     match call {
                         Some(Call::Slot(backend)) => backend,
-                        Some(Call::NoBackend) => panic!("all are up"),
+                        Some(Call::NoBackend | Call::Superseded) => panic!("all are up"),
                         None => continue,
                     }
                 }
@@ -335,6 +359,23 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_what_is_no_more_is_recalled_unless_it_was_tried() {
+        let pool = &pool([1, 1]);
+        fill(pool);
+        let mut tried = Tried::default();
+        tried.insert(0);
+        let queue = &pool.runtime.queue;
+        let [new, again] =
+            [Tried::default(), tried].map(|tried| queue.enter(&pool.backends, 0, tried));
+        queue.recall(&pool.backends);
+        assert_eq!(queue.waiting(), 2, "nothing has changed");
+        queue.recall(&Arc::new(Backends::new(pool.balance, Vec::new())));
+        assert!(matches!(wait(pool, new), Call::Superseded));
+        assert_eq!(queue.waiting(), 1);
+        assert!(queue.leave(again).is_none());
+    }
+
+    #[test]
     fn all_are_called_when_nobody_is_left_to_wait_for() {
         let pool = &pool([1, 1]);
         fill(pool);
@@ -345,13 +386,13 @@ mod tests {
             .queue
             .enter(&pool.backends, 0, Tried::default());
         let again = pool.runtime.queue.enter(&pool.backends, 0, tried);
-        pool.set_availability(1, Availability::Down, 0);
+        pool.set_availability(&pool.backend(1).runtime, Availability::Down, 0);
         assert!(
             matches!(wait(pool, again), Call::NoBackend),
             "it had that one only"
         );
         assert_eq!(pool.runtime.queue.waiting(), 1);
-        pool.set_availability(0, Availability::Down, 0);
+        pool.set_availability(&pool.backend(0).runtime, Availability::Down, 0);
         assert!(matches!(wait(pool, new), Call::NoBackend));
     }
 

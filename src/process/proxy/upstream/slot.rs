@@ -59,7 +59,8 @@ impl QueueTicket {
         }
     }
 
-    /// Ready with a slot on a backend, or with `None` where no backend is left to wait for.
+    /// Ready with a slot on a backend, or with `None` where no backend is left to wait for, or the
+    /// pool is another one now.
     pub(in crate::process::proxy) fn poll(
         &self,
         cx: &mut Context<'_>,
@@ -67,7 +68,7 @@ impl QueueTicket {
         let poll = self.pool.runtime.queue.poll(self.ticket, cx);
         poll.map(|call| match call {
             Call::Slot(backend) => Some(RequestSlot::new(&self.pool, backend)),
-            Call::NoBackend => None,
+            Call::NoBackend | Call::Superseded => None,
         })
     }
 }

@@ -161,6 +161,7 @@ impl Daemon {
                     failures_total: 0,
                     unsolicited_total: 0,
                     requests_max: backend.requests,
+                    mode: backend.mode,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())
             })
