@@ -19,6 +19,11 @@ macro_rules! counters {
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
+
+            /// Adds what another has counted.
+            pub const fn add(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
         }
     };
 }

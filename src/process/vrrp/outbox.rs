@@ -41,8 +41,8 @@ impl Outbox {
     }
 }
 
-/// Returns whether nobody waits for a message, so that it may be dropped: the state can be asked for
-/// at any time.
+/// Returns whether nobody waits for a message, so that it may be dropped: the state can be asked
+/// for at any time.
 fn may_be_lost(message: &FromVrrp) -> bool {
     match message {
         FromVrrp::Transition(_) | FromVrrp::Log(_) | FromVrrp::Beat { .. } => true,

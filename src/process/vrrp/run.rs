@@ -41,6 +41,7 @@ use super::routers::Routers;
 use super::watch::Watch;
 use crate::config::{self, ConfigErrors, GatewayConfig};
 use crate::ipc::message::{ActiveRole, Followed, FromVrrp, SocketKey};
+use crate::logic::vrrp::Counters;
 use crate::model::{Chain, Fitness};
 use crate::process::role;
 
@@ -149,6 +150,8 @@ struct Process<S> {
     /// What of the host is told to the supervisor, and which gateways are asked for that.
     followed: BTreeSet<Followed>,
     gateways: Vec<GatewayConfig>,
+    /// What those have counted that reloads have taken away.
+    departed: Counters,
     /// The supervisor's duplicates are not those that are in use.
     sockets_changed: bool,
     /// A socket could not be opened; it is tried again then.
@@ -183,6 +186,7 @@ impl<S: Supervisor> Process<S> {
             prepared: None,
             followed: BTreeSet::new(),
             gateways: Vec::new(),
+            departed: Counters::default(),
             sockets_changed: false,
             open_at: None,
             announcers: Announcers::open().unwrap_or_else(|error| {

@@ -146,31 +146,37 @@ fn settings(runtime: &RouterRuntime) -> RouterSettings {
 }
 
 /// Sums up: RFC 8347 §3 has checksum, version, VRID and TTL errors for all virtual routers
-/// together, and most of what they count is for none of them.
+/// together, and most of what they count is for none of them. What those counted that
+/// reloads have taken away counts on.
 pub fn statistics<'a>(
     runtimes: impl Iterator<Item = &'a RouterRuntime>,
     elsewhere: impl Iterator<Item = &'a Rejections>,
+    departed: Counters,
 ) -> BTreeMap<String, u64> {
-    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-    let mut of_nobody = Counters::default();
-    for (reason, count) in elsewhere.flat_map(|rejections| &rejections.by_reason) {
-        let mut known = Rejection::ALL.into_iter();
-        if let Some(reason) = known.find(|known| known.as_str() == *reason) {
-            of_nobody.count_rejections(reason, *count);
-        }
+    let mut sum = departed;
+    for rejections in elsewhere {
+        sum.add(of_nobody(rejections));
     }
     let mut count = 0;
-    let all = runtimes.map(|runtime| {
-        count += 1;
-        runtime.machine.counters()
-    });
-    for counters in all.chain([of_nobody]) {
-        for (name, value) in counters.iter() {
-            *sums.entry(name.to_owned()).or_default() += value;
+    for runtime in runtimes {
+        count += u64::from(runtime.is_configured());
+        sum.add(runtime.machine.counters());
+    }
+    let sums = sum.iter().map(|(name, value)| (name.to_owned(), value));
+    sums.chain([("virtual_routers".to_owned(), count)])
+        .collect()
+}
+
+/// Returns what was refused of what was for no virtual router, as one counts it.
+pub fn of_nobody(rejections: &Rejections) -> Counters {
+    let mut counters = Counters::default();
+    for (reason, count) in &rejections.by_reason {
+        let mut known = Rejection::ALL.into_iter();
+        if let Some(reason) = known.find(|known| known.as_str() == *reason) {
+            counters.count_rejections(reason, *count);
         }
     }
-    sums.insert("virtual_routers".to_owned(), count);
-    sums
+    counters
 }
 
 /// What the numbers mean that administrators ask about most.

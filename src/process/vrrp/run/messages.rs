@@ -96,8 +96,8 @@ impl<S: Supervisor> Process<S> {
                     .link_sockets
                     .iter()
                     .map(|link_socket| &link_socket.rejections);
-                let configured = self.runtimes.values().filter(|it| it.is_configured());
-                let statistics = status::statistics(configured, elsewhere);
+                let all = self.runtimes.values();
+                let statistics = status::statistics(all, elsewhere, self.departed);
                 self.outbox.push(FromVrrp::Status {
                     id,
                     routers,

@@ -137,3 +137,54 @@ fn is_shortage(error: &io::Error) -> bool {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, NodeName};
+
+    fn text(yaml: &str) -> Text {
+        Text {
+            generation: 1,
+            yaml: yaml.to_owned(),
+            node: "lb1".to_owned(),
+            overrides: Overrides::default(),
+        }
+    }
+
+    fn read(
+        yaml: &str,
+        node: &str,
+        _overrides: &Overrides,
+    ) -> Result<Vec<VirtualRouterConfig>, ConfigErrors> {
+        Ok(config::parse("file", yaml, NodeName::Given(node))?.virtual_routers)
+    }
+
+    #[test]
+    fn interface_that_is_missing_is_no_obstacle_and_an_error_of_the_text_is() {
+        let yaml = "virtual_routers:\n  web:\n    interface: absent0\n    vrid: 51\n    \
+                    addresses: [192.0.2.100/24]\n";
+        let ready = make_ready(read, &text(yaml), &BTreeSet::new());
+        let counts = ready.map(|ready| (ready.routers.len(), ready.sockets.len()));
+        assert_eq!(counts, Ok((1, 0)));
+        let broken = make_ready(read, &text("virtual_routers: 5"), &BTreeSet::new());
+        let why = broken.err().unwrap_or_default();
+        assert!(why.contains("virtual_routers"), "{why}");
+    }
+
+    #[test]
+    fn shortage_of_ours_is_told_from_what_a_link_lacks() {
+        for (errno, hoped) in [
+            (libc::EMFILE, true),
+            (libc::ENFILE, true),
+            (libc::ENOBUFS, true),
+            (libc::ENOMEM, true),
+            (libc::ENODEV, false),
+            (libc::EAFNOSUPPORT, false),
+            (libc::EADDRNOTAVAIL, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(is_shortage(&error), hoped, "{error}");
+        }
+    }
+}

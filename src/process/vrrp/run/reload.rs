@@ -24,6 +24,7 @@ use crate::process::vrrp::link::socket::VrrpSocket;
 use crate::process::vrrp::link::sockets::LinkSocket;
 use crate::process::vrrp::router::{RouterRuntime, Standing, identity};
 use crate::process::vrrp::routers::RouterId;
+use crate::process::vrrp::status::of_nobody;
 
 impl<S: Supervisor> Process<S> {
     /// Puts the configuration in place that was prepared under this number.
@@ -137,9 +138,11 @@ impl<S: Supervisor> Process<S> {
             return;
         }
         for id in &gone {
-            if let Some(runtime) = self.runtimes.remove(*id)
-                && let Some(outlet) = &runtime.link.outlet
-            {
+            let Some(runtime) = self.runtimes.remove(*id) else {
+                continue;
+            };
+            self.departed.add(runtime.machine.counters());
+            if let Some(outlet) = &runtime.link.outlet {
                 self.close_announcer(outlet);
             }
         }
@@ -189,6 +192,7 @@ impl<S: Supervisor> Process<S> {
             if used.contains(&(key.interface.clone(), key.family)) {
                 self.link_sockets.push(link_socket);
             } else {
+                self.departed.add(of_nobody(&link_socket.rejections));
                 closing.push(link_socket.socket);
             }
         }
