@@ -136,7 +136,8 @@ pub(super) fn check_upgrades(
     let Some(value) = fields.get("upgrades") else {
         return Some(Protocol::new(b"websocket").into_iter().collect());
     };
-    let items = value.items("protocols", problems)?;
+    // None at all is a wish.
+    let items = value.items_or_none("protocols", problems)?;
     check_each(items, |item| check_protocol(item, problems))
 }
 
