@@ -246,7 +246,7 @@ impl WorkerContext {
         let now_ms = self.shared.now_ms();
         self.pools
             .iter()
-            .for_each(|pool| pool.end_ejections(now_ms));
+            .for_each(|pool| pool.call_for_trials(now_ms));
         self.give_back(futures);
     }
 
