@@ -46,7 +46,7 @@ const FIXED: [(&str, &str, &str); 23] = [
         "client that has ended its direction Ta 2s Ta client_gone",
     ),
     (
-        "src/process/proxy/transfer/exchange.rs",
+        "src/process/proxy/transfer/exchange/waiting.rs",
         "AHEAD_BYTES_MAX: usize = 16 * 1024",
         "bytes read ahead Ta 16384",
     ),
