@@ -34,6 +34,7 @@ pub(in crate::process::proxy) struct Exchange {
     pace: Pace,
     download: Flow,
     client: ClientSide,
+    end: EndMeans,
     /// How far the response's head was searched for its end.
     searched: Option<usize>,
     interim_count: u8,
@@ -59,6 +60,25 @@ enum ClientSide {
     /// It has ended its direction; it may still want its answer. Says whether its time is over
     /// before the backend's.
     HalfClosed(Hurried),
+}
+
+/// What it means that the client ends its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndMeans {
+    /// That its request is whole: it may wait for the answer.
+    Asked,
+    /// That it leaves: it knows how the answer begins.
+    Leaves,
+}
+
+impl EndMeans {
+    /// Returns how long an answer may be silent behind it.
+    const fn timeout(self) -> Duration {
+        match self {
+            Self::Asked => HALF_CLOSED_TIMEOUT,
+            Self::Leaves => LEAVING_TIMEOUT,
+        }
+    }
 }
 
 /// What the exchange works with, at each poll.
@@ -185,6 +205,7 @@ impl Exchange {
             pace: Pace::new(Duration::ZERO, 0),
             download: Flow::new(Held::default(), Keeps::Nothing),
             client: ClientSide::Watched,
+            end: EndMeans::Asked,
             searched: None,
             interim_count: 0,
         }
@@ -535,6 +556,9 @@ impl Exchange {
                 Poll::Pending => {}
             }
         }
+        if self.poll_early_end(cx, sides).is_ready() {
+            return Poll::Ready(Relayed::ClientGone);
+        }
         match self.poll_download(cx, sides) {
             Poll::Ready(Ok(())) => Poll::Ready(Relayed::Whole),
             Poll::Ready(Err(FlowError::Body(_) | FlowError::Source)) => {
@@ -651,9 +675,11 @@ pub(in crate::process::proxy) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
 };
 /// Interim responses to one request; with more it is a bad answer.
 pub(in crate::process::proxy) const INTERIM_MAX: u8 = 16;
-/// How long a client that has ended its direction is still believed to wait for its answer: nobody
-/// can tell it from one that has left.
+/// How long a client that has ended its direction behind its request is still believed to wait for
+/// its answer: nobody can tell it from one that has left.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
+/// Likewise of one that had the beginning of its answer and may have left.
+const LEAVING_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a tunnel that one side has ended may be silent in the other direction.
 const TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10);
 /// Held for each direction of a tunnel.

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::deadline::{Hurried, Reminder};
-use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::transfer::exchange::{
-    ClientSide, Exchange, HALF_CLOSED_TIMEOUT, Relayed, Sides, Uploading, Waited,
+    ClientSide, EndMeans, Exchange, Relayed, Sides, Uploading, Waited,
 };
 
 impl Exchange {
@@ -30,7 +30,7 @@ impl Exchange {
         }
         match ready!(self.poll_ahead(cx, sides.client, sides.context)) {
             Ok(()) => {
-                let hurried = sides.deadline.hurry(HALF_CLOSED_TIMEOUT);
+                let hurried = sides.deadline.hurry(self.end.timeout());
                 self.client = ClientSide::HalfClosed(hurried);
                 Poll::Pending
             }
@@ -122,12 +122,44 @@ impl Exchange {
             return Poll::Ready(Relayed::ClientGone);
         }
         if self.has_half_closed() && !self.download.awaits_sink() {
-            let hurried = sides.deadline.hurry(HALF_CLOSED_TIMEOUT);
+            let hurried = sides.deadline.hurry(self.end.timeout());
             if hurried == Hurried::Sooner {
                 self.client = ClientSide::HalfClosed(hurried);
             }
         }
         Poll::Pending
+    }
+
+    /// Looks whether the client has ended its direction before it knows of its answer, whose head
+    /// is about to be written: afterwards nobody could tell. An answer that is there to its end
+    /// needs no look.
+    pub(super) fn poll_early_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+    ) -> Poll<Relayed> {
+        if self.end == EndMeans::Leaves || !self.watches_client() {
+            return Poll::Pending;
+        }
+        self.end = EndMeans::Leaves;
+        if self.download.has_body() {
+            return Poll::Pending;
+        }
+        if !sides.client.is_registered() {
+            match sides.client.unread_in_the_kernel() {
+                Unread::Nothing => return Poll::Pending,
+                Unread::Bytes | Unread::End => {}
+                Unread::Failure => return Poll::Ready(Relayed::ClientGone),
+            }
+        }
+        match ready!(self.poll_ahead(cx, sides.client, sides.context)) {
+            Ok(()) => {
+                self.end = EndMeans::Asked;
+                self.client = ClientSide::HalfClosed(Hurried::AsBefore);
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Relayed::ClientGone),
+        }
     }
 }
 
