@@ -251,7 +251,8 @@ impl Client {
             }
             Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
-        if head.method == "TRACE" && !self.listener.trace {
+        // Some backends do not look at the case of a method.
+        if head.method.eq_ignore_ascii_case("TRACE") && !self.listener.trace {
             return Some(Read::Refused(RequestRefusal::Trace, reading.moments()));
         }
         if head.asks_for.is_some() {
