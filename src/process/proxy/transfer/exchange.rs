@@ -358,11 +358,11 @@ impl Exchange {
 
     /// Lets the client's time end sooner than without a byte, where its body comes too slowly.
     fn keep_pace(&mut self, sides: &Sides<'_>) {
+        let now_ms = sides.context.clock.get();
         if self.upload.awaits_sink() {
-            self.pace.restart();
+            self.pace.pause(now_ms);
             return;
         }
-        let now_ms = sides.context.clock.get();
         if let Some(left) = self.pace.left(now_ms, self.upload.content_bytes()) {
             sides.deadline.hurry(left);
         }
