@@ -99,10 +99,7 @@ impl<'a> Value<'a> {
 
     /// Returns the items of a list that is not empty.
     pub(super) fn items(self, what: &str, problems: &mut Problems) -> Option<Vec<Self>> {
-        let Kind::List(items) = &self.node.kind else {
-            self.expected(&format!("a list of {what}"), problems);
-            return None;
-        };
+        let items = self.items_or_none(what, problems)?;
         if items.is_empty() {
             self.wrong(
                 format!("`{}` must not be empty", shown(self.name)),
@@ -110,6 +107,15 @@ impl<'a> Value<'a> {
             );
             return None;
         }
+        Some(items)
+    }
+
+    /// Returns the items of a list.
+    pub(super) fn items_or_none(self, what: &str, problems: &mut Problems) -> Option<Vec<Self>> {
+        let Kind::List(items) = &self.node.kind else {
+            self.expected(&format!("a list of {what}"), problems);
+            return None;
+        };
         let item = |node: &'a Node| Value {
             name: self.name,
             key: node.id,

@@ -458,6 +458,14 @@ fn a_listener_can_be_left_out_of_the_access_log() {
 }
 
 #[test]
+fn no_upgrade_at_all_can_be_asked_for() {
+    let config = accepted(&listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    upgrades: []",
+    ));
+    assert_eq!(config.listeners[0].upgrades, []);
+}
+
+#[test]
 fn a_health_check_can_be_none() {
     let config = accepted(&pool("health_check: none"));
     assert_eq!(config.pools[0].health_check, HealthCheckConfig::None);

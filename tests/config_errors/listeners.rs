@@ -432,6 +432,17 @@ fn the_time_to_read_a_last_answer_has_bounds() {
 }
 
 #[test]
+fn no_upgrade_leads_to_more_requests() {
+    for name in [
+        "H2C", "h2", "HTTP/2.0", "http/1.1", "TLS", "tls/1.2", "https",
+    ] {
+        let lines = format!("bind: [\"192.0.2.1:80\"]\n    pool: farm\n    upgrades: [{name}]");
+        let hoped = format!("error: an upgrade to {name} cannot be relayed\n");
+        assert!(errors(&listener(&lines)).starts_with(&hoped), "{name}");
+    }
+}
+
+#[test]
 fn upgrades_are_names_of_protocols_that_end_http() {
     let text = listener(
         "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    upgrades: [websocket, h2c, TLS/1.0, \"a b\"]",

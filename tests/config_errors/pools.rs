@@ -357,7 +357,7 @@ fn a_host_has_no_line_ends() {
 fn expect_is_a_status() {
     let text = pool("health_check: {http: {expect: 99}}");
     assert_snapshot!(errors(&text), @r#"
-    error: expect must be statuses between 100 and 599
+    error: expect must be statuses between 200 and 599
      --> lb.yaml:6:35
       |
     6 |     health_check: {http: {expect: 99}}
@@ -366,11 +366,25 @@ fn expect_is_a_status() {
     "#);
 }
 
+/// What comes before an answer is none (RFC 9110 §15.2).
+#[test]
+fn expect_is_the_status_of_an_answer() {
+    let text = pool("health_check: {http: {expect: \"101-200\"}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: expect must be statuses between 200 and 599
+     --> lb.yaml:6:35
+      |
+    6 |     health_check: {http: {expect: "101-200"}}
+      |                                   ^^^^^^^^^
+    help: write 200, "200-399" or [200, "300-399"]
+    "#);
+}
+
 #[test]
 fn expect_is_a_range_that_goes_up() {
     let text = pool("health_check: {http: {expect: [200, \"399-300\"]}}");
     assert_snapshot!(errors(&text), @r#"
-    error: expect must be statuses between 100 and 599
+    error: expect must be statuses between 200 and 599
      --> lb.yaml:6:41
       |
     6 |     health_check: {http: {expect: [200, "399-300"]}}

@@ -19,7 +19,7 @@ const RELAY: &str = "src/process/proxy/request/attempts.rs";
 const ANSWER: &str = "src/process/proxy/request/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 23] = [
+const FIXED: [(&str, &str, &str); 24] = [
     (
         "src/process/proxy/worker/door.rs",
         "EVICTION_WAITS_MAX: u32 = 4",
@@ -47,6 +47,11 @@ const FIXED: [(&str, &str, &str); 23] = [
     ),
     (
         "src/process/proxy/transfer/exchange.rs",
+        "LEAVING_TIMEOUT: Duration = Duration::from_millis(100)",
+        "the same, within an answer Ta 100ms Ta client_gone",
+    ),
+    (
+        "src/process/proxy/transfer/exchange/waiting.rs",
         "AHEAD_BYTES_MAX: usize = 16 * 1024",
         "bytes read ahead Ta 16384",
     ),

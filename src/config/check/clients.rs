@@ -128,6 +128,9 @@ pub(super) fn check_forwarding(
     })
 }
 
+/// Protocols, without their version, in which requests follow.
+const REQUESTS: [&str; 6] = ["h2", "h2c", "h3", "http", "https", "tls"];
+
 /// The protocols that requests may change to.
 pub(super) fn check_upgrades(
     fields: &Fields<'_>,
@@ -136,13 +139,15 @@ pub(super) fn check_upgrades(
     let Some(value) = fields.get("upgrades") else {
         return Some(Protocol::new(b"websocket").into_iter().collect());
     };
-    let items = value.items("protocols", problems)?;
+    // None at all is a wish.
+    let items = value.items_or_none("protocols", problems)?;
     check_each(items, |item| check_protocol(item, problems))
 }
 
 fn check_protocol(item: Value<'_>, problems: &mut Problems) -> Option<Protocol> {
     let name = item.text("the name of a protocol", problems)?;
-    if name.eq_ignore_ascii_case("h2c") || name.to_ascii_lowercase().starts_with("tls/") {
+    let protocol = name.split_once('/').map_or(name, |(protocol, _)| protocol);
+    if REQUESTS.iter().any(|of| protocol.eq_ignore_ascii_case(of)) {
         let message = format!("an upgrade to {name} cannot be relayed");
         let help = "what follows would be requests that nobody has looked at; leave it out";
         item.wrong_with_help(message, help, problems);

@@ -349,9 +349,9 @@ fn check_statuses(value: Value<'_>, problems: &mut Problems) -> Option<(u16, u16
         }
         Kind::Null | Kind::Bool(_) | Kind::Float(_) | Kind::List(_) | Kind::Map(_) => None,
     };
-    let range = range.filter(|(from, to)| 100 <= *from && from <= to && *to <= 599);
+    let range = range.filter(|(from, to)| 200 <= *from && from <= to && *to <= 599);
     if range.is_none() {
-        let message = "expect must be statuses between 100 and 599";
+        let message = "expect must be statuses between 200 and 599";
         value.wrong_with_help(
             message,
             "write 200, \"200-399\" or [200, \"300-399\"]",

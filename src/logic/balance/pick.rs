@@ -33,15 +33,15 @@ pub struct Candidate {
 pub enum Rank {
     /// It answers its probes.
     Up,
-    /// It could not be connected to a moment ago, which its probes have not noticed.
+    /// It could not be connected to or was silent a moment ago, which its probes have not noticed.
     UpEjected,
     /// Nothing is known of it.
     Unprobed,
-    /// Nothing is known of it but that it could not be connected to a moment ago.
+    /// Nothing is known of it but that it could not be connected to or was silent a moment ago.
     UnprobedEjected,
 }
 
-/// Whether a backend could not be connected to a moment ago.
+/// Whether a backend could not be connected to, or was silent, a moment ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ejection {
     /// It could not.

@@ -118,7 +118,8 @@ impl ForwardingContext<'_> {
         self.write_believed(fields, Name::XForwardedFor, out);
         write_address(out, plain(self.peer));
         self.write_word(fields, PROTO, out, |out| {
-            out.extend_from_slice(self.scheme.as_bytes());
+            let proto = self.proto_otherwise(fields);
+            out.extend_from_slice(proto.unwrap_or(self.scheme.as_bytes()));
         });
         self.write_word(fields, HOST, out, |out| {
             out.extend_from_slice(host);
@@ -131,7 +132,7 @@ impl ForwardingContext<'_> {
         if self.forwarded == OptionalField::Send {
             out.extend_from_slice(b"\r\nForwarded: ");
             self.write_believed(fields, Name::Forwarded, out);
-            self.write_element(host, out);
+            self.write_element(fields, host, out);
         }
         if let Some(id) = &self.request_id {
             self.write_word(fields, REQUEST_ID, out, |out| {
@@ -169,6 +170,13 @@ impl ForwardingContext<'_> {
         }
     }
 
+    /// Returns whether a trusted peer says something in such a field.
+    fn is_said(&self, fields: &[Header<'_>], name: Name) -> bool {
+        let is_of_name =
+            |field: &Header<'_>| Name::of(field.name.as_bytes()) == name && !field.value.is_empty();
+        self.trust == Trust::Trusted && fields.iter().any(is_of_name)
+    }
+
     /// Returns what a trusted peer says in a field of one word: the first where it says several, as
     /// proxies do of which each adds its own; that of the first is what the client did.
     fn said<'f>(&self, fields: &'f [Header<'_>], name: Name) -> Option<&'f [u8]> {
@@ -189,12 +197,38 @@ impl ForwardingContext<'_> {
     /// it has connected to, where the client spoke another protocol.
     fn knows_port(&self, fields: &[Header<'_>]) -> bool {
         let other = |proto: &[u8]| !proto.eq_ignore_ascii_case(self.scheme.as_bytes());
-        !self.said(fields, Name::XForwardedProto).is_some_and(other)
-            || self.said(fields, Name::XForwardedPort).is_some()
+        !self.proto(fields).is_some_and(other) || self.said(fields, Name::XForwardedPort).is_some()
     }
 
-    /// RFC 7239 §4, §6.
-    fn write_element(&self, host: &[u8], out: &mut Vec<u8>) {
+    /// Returns the protocol that the client spoke, as a trusted peer says.
+    fn proto<'f>(&self, fields: &'f [Header<'_>]) -> Option<&'f [u8]> {
+        let proto = self.said(fields, Name::XForwardedProto);
+        proto.or_else(|| self.proto_otherwise(fields))
+    }
+
+    /// Likewise, where it says that in another field than X-Forwarded-Proto.
+    fn proto_otherwise<'f>(&self, fields: &'f [Header<'_>]) -> Option<&'f [u8]> {
+        if self.trust == Trust::Untrusted {
+            return None;
+        }
+        let protos = fields.iter().filter_map(|field| {
+            let first = list(field.value).find(|word| !word.is_empty())?;
+            let is = |name: &&str| field.name.eq_ignore_ascii_case(name);
+            if is(&"Forwarded") {
+                return proto_of(first);
+            }
+            if SCHEMES.iter().any(is) {
+                return Some(first);
+            }
+            let is_on = first.eq_ignore_ascii_case(b"on") || first.eq_ignore_ascii_case(b"true");
+            (is_on && SWITCHES.iter().any(is)).then_some(&b"https"[..])
+        });
+        protos.into_iter().find(|proto| is_word(proto))
+    }
+
+    /// RFC 7239 §4, §6. The first element is taken for what the client did: where a trusted peer
+    /// has written none, it repeats what that says otherwise.
+    fn write_element(&self, fields: &[Header<'_>], host: &[u8], out: &mut Vec<u8>) {
         let peer = plain(self.peer);
         let quoted = peer.is_ipv6();
         out.extend_from_slice(if quoted { b"for=\"[" } else { b"for=" });
@@ -204,7 +238,11 @@ impl ForwardingContext<'_> {
         out.extend_from_slice(b";host=\"");
         out.extend_from_slice(host);
         out.extend_from_slice(b"\";proto=");
-        out.extend_from_slice(self.scheme.as_bytes());
+        let is_first = !self.is_said(fields, Name::Forwarded);
+        let proto = self
+            .proto(fields)
+            .filter(|proto| is_first && is_name(proto));
+        out.extend_from_slice(proto.unwrap_or(self.scheme.as_bytes()));
     }
 }
 
@@ -215,6 +253,33 @@ const PROTO: Word = (Name::XForwardedProto, b"\r\nX-Forwarded-Proto: ");
 const HOST: Word = (Name::XForwardedHost, b"\r\nX-Forwarded-Host: ");
 const PORT: Word = (Name::XForwardedPort, b"\r\nX-Forwarded-Port: ");
 const REQUEST_ID: Word = (Name::XRequestId, b"\r\nX-Request-Id: ");
+
+/// Where proxies say the protocol of the client besides.
+const SCHEMES: [&str; 4] = [
+    "X-Forwarded-Scheme",
+    "X-Scheme",
+    "X-Url-Scheme",
+    "CloudFront-Forwarded-Proto",
+];
+/// Where they say `on` if it was https.
+const SWITCHES: [&str; 3] = ["X-Forwarded-Ssl", "Front-End-Https", "WL-Proxy-SSL"];
+
+/// Returns the protocol that an element of Forwarded names (RFC 7239 §5.4).
+fn proto_of(element: &[u8]) -> Option<&[u8]> {
+    element.split(|&byte| byte == b';').find_map(|pair| {
+        let pair = pair.trim_ascii();
+        let (name, value) = pair.split_at_checked(b"proto=".len())?;
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        let value = value.strip_suffix(b"\"").unwrap_or(value);
+        (name.eq_ignore_ascii_case(b"proto=") && is_name(value)).then_some(value)
+    })
+}
+
+/// Returns whether these bytes are the name of a protocol, which needs no quotes.
+fn is_name(bytes: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(is_of_name)
+}
 
 /// Returns whether an element of a list is one visible word.
 fn is_word(element: &[u8]) -> bool {
@@ -334,6 +399,54 @@ mod tests {
             );
             assert!(!text.contains("x-forwarded-port"), "{said:?}: {text}");
         }
+    }
+
+    /// Proxies have many words for it, and backends read one of them.
+    #[test]
+    fn what_a_trusted_proxy_says_of_the_protocol_in_other_fields_is_believed() {
+        for (name, said) in [
+            (
+                "Forwarded",
+                "for=1.1.1.1;proto=https, for=10.0.0.2;proto=http",
+            ),
+            ("Forwarded", "Proto=\"https\"; for=\"[2001:db9::1]:80\""),
+            ("X-Forwarded-Ssl", "on"),
+            ("front-end-https", "On"),
+            ("WL-Proxy-SSL", "true"),
+            ("X-Forwarded-Scheme", "https"),
+            ("X-Scheme", "https"),
+            ("X-Url-Scheme", "https"),
+            ("CloudFront-Forwarded-Proto", "https"),
+        ] {
+            let fields = [header(name, said)];
+            let text = written(Trust::Trusted, "10.0.0.1", &fields);
+            assert!(
+                text.contains("X-Forwarded-Proto: https\r\n") && !text.contains("-Port"),
+                "{name}: {text}"
+            );
+            let text = written(Trust::Untrusted, "10.0.0.1", &fields);
+            assert!(text.contains("X-Forwarded-Proto: http\r\n"), "{name}");
+        }
+        for (name, said) in [
+            ("X-Forwarded-Ssl", "off"),
+            ("Forwarded", "for=1.1.1.1"),
+            ("Forwarded", "proto=\"a b\""),
+            ("X-Scheme", ""),
+        ] {
+            let text = written(Trust::Trusted, "10.0.0.1", &[header(name, said)]);
+            assert!(text.contains("X-Forwarded-Proto: http\r\n"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_element_of_forwarded_says_what_the_client_spoke() {
+        let said = [header("X-Forwarded-Proto", "https")];
+        let text = written(Trust::Trusted, "10.0.0.1", &said);
+        let hoped = "Forwarded: for=10.0.0.1;host=\"a:80\";proto=https\r\n";
+        assert!(text.contains(hoped), "{text}");
+        let odd = [header("X-Forwarded-Proto", "a;b")];
+        let text = written(Trust::Trusted, "10.0.0.1", &odd);
+        assert!(text.contains(";proto=http\r\n"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
-use super::names::{Name, list};
+use super::names::{Name, list, reads_like};
 
 /// Where a head's fields are parsed into; on the caller's stack, and never initialized.
 pub struct Slots<'b> {
@@ -216,10 +216,10 @@ impl<'s, 'b> Fields<'s, 'b> {
         }
     }
 
-    /// Drops the fields of this name.
+    /// Drops the fields of this name, and of those that read like it.
     pub(super) fn drop_named(&mut self, name: &str) {
         for (index, field) in self.all.iter().enumerate() {
-            if field.name.eq_ignore_ascii_case(name) {
+            if reads_like(field.name.as_bytes(), name.as_bytes()) {
                 self.dropped |= 1 << index;
             }
         }

@@ -172,9 +172,19 @@ fn begins_like_one_known(name: &[u8]) -> bool {
         (b't', b'r') => matches!(name.len(), 14 | 17),
         (b'p', b'r') => matches!(name.len(), 16 | 18 | 19),
         (b'k', b'e') => name.len() == 10,
-        (b'c', b'f' | b'l') | (b'f', b'a' | b'o' | b'r') | (b'w', b'l') => true,
+        (b'c', b'f' | b'l') | (b'd', b'o') | (b'f', b'a' | b'l' | b'o' | b'r') | (b'w', b'l') => {
+            true
+        }
         _ => false,
     }
+}
+
+/// Returns whether this name is `known`, or reads like it once every odd byte is a hyphen.
+pub fn reads_like(name: &[u8], known: &[u8]) -> bool {
+    let is_like = |(&byte, &known): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(&known) || known == b'-' && !PLAIN[usize::from(byte)]
+    };
+    name.len() == known.len() && name.iter().zip(known).all(is_like)
 }
 
 /// Returns whether a name has a byte that is neither a letter, a digit nor a hyphen.
@@ -225,12 +235,18 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Besides `X-Forwarded-*`. All begin as `begins_like_one_known` knows.
-const CLAIMS: [&[u8]; 29] = [
+const CLAIMS: [&[u8]; 38] = [
     b"cf-connecting-ip",
     b"cf-connecting-ipv6",
+    b"cf-pseudo-ipv4",
+    b"cf-visitor",
     b"client-ip",
+    b"cloudfront-forwarded-proto",
+    b"cloudfront-viewer-address",
     b"cluster-client-ip",
+    b"do-connecting-ip",
     b"fastly-client-ip",
+    b"fly-client-ip",
     b"forwarded-for",
     b"forwarded-host",
     b"forwarded-proto",
@@ -239,12 +255,15 @@ const CLAIMS: [&[u8]; 29] = [
     b"wl-proxy-client-ip",
     b"wl-proxy-ssl",
     b"x-appengine-user-ip",
+    b"x-arr-ssl",
     b"x-azure-clientip",
+    b"x-azure-socketip",
     b"x-client-ip",
     b"x-cluster-client-ip",
     b"x-envoy-external-address",
     b"x-host",
     b"x-http-host-override",
+    b"x-nf-client-connection-ip",
     b"x-original-forwarded-for",
     b"x-original-host",
     b"x-original-url",
@@ -305,6 +324,22 @@ mod tests {
             ("", Name::Other),
         ] {
             assert_eq!(Name::of(name.as_bytes()), hoped, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_read_like_others_where_an_odd_byte_is_their_hyphen() {
+        for (name, hoped) in [
+            ("X-User", true),
+            ("x-USER", true),
+            ("X.User", true),
+            ("X!User", true),
+            ("X-User-", false),
+            ("XxUser", false),
+            ("X-Use.", false),
+            ("", false),
+        ] {
+            assert_eq!(reads_like(name.as_bytes(), b"x-user"), hoped, "{name}");
         }
     }
 

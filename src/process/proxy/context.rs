@@ -274,7 +274,7 @@ impl WorkerContext {
         parts.kept().for_each(Kept::sweep);
         let now_ms = self.shared.now_ms();
         let pools = parts.pools.iter();
-        pools.for_each(|pool| pool.end_ejections(now_ms));
+        pools.for_each(|pool| pool.call_for_trials(now_ms));
         self.give_back(futures);
     }
 

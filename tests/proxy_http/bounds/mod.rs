@@ -69,6 +69,16 @@ const TABLE: &[(&str, Tried)] = &[
         ),
     ),
     ("client that has ended its direction", Tried::Cases),
+    (
+        "the same, within an answer",
+        Tried::Tests(
+            "tests/proxy_http/messages/leaving.rs",
+            &[
+                "backends_hear_of_clients_that_leave_a_silent_answer",
+                "clients_that_end_their_direction_in_an_answer_get_all_that_flows",
+            ],
+        ),
+    ),
     ("client after its last answer, silent", Tried::Cases),
     ("listener linger", Tried::Cases),
     (

@@ -259,6 +259,60 @@ fn answers_that_do_not_come_become_504() {
     );
 }
 
+/// The kernel of a frozen backend accepts connections, and nobody reads what comes on them.
+#[test]
+fn frozen_backends_cost_no_second_request_a_second() {
+    let frozen = Backend::scripted(|mut visit| {
+        visit.wire.rest();
+    });
+    let backend = Backend::saying(OK);
+    let rig = setup(&[frozen.address, backend.address])
+        .pool(|pool| pool.timeouts.response_head = Duration::from_millis(100))
+        .start();
+    let mut client = rig.client();
+    let statuses: Vec<u16> = (0..40).map(|_| client.ask(GET).status()).collect();
+    let late = statuses.iter().filter(|&&status| status == 504).count();
+    assert_eq!(late, 1, "{statuses:?}");
+    assert_eq!(rig.pool().backends[0].requests_total, 1);
+}
+
+/// One answer that takes too long says nothing against a backend that gives others.
+#[test]
+fn backends_that_answer_others_meanwhile_are_not_left_out() {
+    let backends = [(); 2].map(|()| {
+        Backend::scripted(|mut visit| {
+            while let Some(request) = visit.request() {
+                if request.line().contains("/slow") {
+                    visit.wire.rest();
+                    return;
+                }
+                visit.wire.send(OK);
+            }
+        })
+    });
+    let rig = setup(&[backends[0].address, backends[1].address])
+        .pool(|pool| pool.timeouts.response_head = Duration::from_millis(500))
+        .start();
+    let mut slow = rig.client();
+    slow.send(GET.replacen('/', "/slow", 1));
+    wait_until("it is there", || {
+        rig.pool().backends[0].active_requests == 1
+    });
+    let mut client = rig.client();
+    let asked_at = Instant::now();
+    let mut asked = 0;
+    while asked_at.elapsed() < Duration::from_millis(300) {
+        assert_eq!(client.ask(GET).status(), 200);
+        asked += 1;
+    }
+    assert_eq!(slow.response().status(), 504);
+    for _ in 0..10 {
+        assert_eq!(client.ask(GET).status(), 200);
+    }
+    let requests = rig.pool().backends[0].requests_total;
+    assert!(requests >= asked / 2 + 5, "{requests} of {asked}");
+}
+
 #[test]
 fn slow_uploads_do_not_use_up_the_response_timeout() {
     let backend = Backend::saying(OK);

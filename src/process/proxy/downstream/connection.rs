@@ -275,7 +275,8 @@ impl Client {
             }
             Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
         };
-        if head.method == "TRACE" && !listener.trace {
+        // Some backends do not look at the case of a method.
+        if head.method.eq_ignore_ascii_case("TRACE") && !listener.trace {
             return Some(Read::Refused(RequestRefusal::Trace, reading.moments()));
         }
         if head.asks_for.is_some() {

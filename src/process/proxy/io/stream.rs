@@ -23,8 +23,10 @@ use tokio::net::TcpStream;
 pub(in crate::process::proxy) enum Unread {
     Nothing,
     Bytes,
-    /// Its end, or that it has failed.
+    /// Its end.
     End,
+    /// That it has failed; it is not said again.
+    Failure,
 }
 
 impl Unread {
@@ -32,7 +34,8 @@ impl Unread {
         match read {
             Ok(1..) => Self::Bytes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Nothing,
-            Ok(_) | Err(_) => Self::End,
+            Ok(_) => Self::End,
+            Err(_) => Self::Failure,
         }
     }
 }
@@ -219,7 +222,7 @@ impl Stream {
             let mut byte = [MaybeUninit::uninit()];
             socket.peek(&mut byte)
         });
-        peeked.map_or(Unread::End, Unread::of)
+        peeked.map_or(Unread::Failure, Unread::of)
     }
 
     /// Returns whether the peer has reset the connection, or it has failed otherwise.

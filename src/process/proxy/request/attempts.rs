@@ -117,12 +117,15 @@ impl Attempts<'_> {
             self.record.backend = Some(slot.index());
             self.record.moments.picked_at = self.context.worker.moment();
             self.record.moments.connected_at = None;
+            let picked_ms = self.pool.now_ms();
             self.prepare();
             let (error, detail) = match self.lease(slot.backend(), on).await {
                 Ok((mut stream, on)) => {
                     self.record.moments.connected_at = self.context.worker.moment();
                     let waited = self.wait(&mut stream).await;
                     if let Waited::Answered(answered) = waited {
+                        let runtime = &slot.backend().runtime;
+                        runtime.handle_answered(self.pool.now_ms());
                         return Ok(self.relay(slot, answered, stream).await);
                     }
                     self.failed(on, waited)
@@ -134,7 +137,7 @@ impl Attempts<'_> {
             if next != Next::SameBackend && error.side == Side::Upstream {
                 slot.backend().counters.failures.count();
             }
-            self.pool.note(slot.index(), error);
+            self.pool.note(slot.index(), picked_ms, error);
             (slot, on) = match next {
                 Next::SameBackend => {
                     // A dead connection that was kept costs its backend nothing.

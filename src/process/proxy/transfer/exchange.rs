@@ -5,7 +5,6 @@
 //! means, and what is tried next, is `attempts`'s to say. All of it is polled by the client
 //! connection's one task; nothing is spawned.
 
-use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,11 +17,13 @@ use crate::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, Response
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
-use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase, Reminder};
+use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
 use crate::process::proxy::transfer::pace::Pace;
+
+mod waiting;
 
 /// A request on its way and its response on the way back.
 pub(in crate::process::proxy) struct Exchange {
@@ -33,6 +34,7 @@ pub(in crate::process::proxy) struct Exchange {
     pace: Pace,
     download: Flow,
     client: ClientSide,
+    end: EndMeans,
     /// How far the response's head was searched for its end.
     searched: Option<usize>,
     interim_count: u8,
@@ -58,6 +60,25 @@ enum ClientSide {
     /// It has ended its direction; it may still want its answer. Says whether its time is over
     /// before the backend's.
     HalfClosed(Hurried),
+}
+
+/// What it means that the client ends its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndMeans {
+    /// That its request is whole: it may wait for the answer.
+    Asked,
+    /// That it leaves: it knows how the answer begins.
+    Leaves,
+}
+
+impl EndMeans {
+    /// Returns how long an answer may be silent behind it.
+    const fn timeout(self) -> Duration {
+        match self {
+            Self::Asked => HALF_CLOSED_TIMEOUT,
+            Self::Leaves => LEAVING_TIMEOUT,
+        }
+    }
 }
 
 /// What the exchange works with, at each poll.
@@ -184,6 +205,7 @@ impl Exchange {
             pace: Pace::new(Duration::ZERO, 0),
             download: Flow::new(Held::default(), Keeps::Nothing),
             client: ClientSide::Watched,
+            end: EndMeans::Asked,
             searched: None,
             interim_count: 0,
         }
@@ -336,11 +358,11 @@ impl Exchange {
 
     /// Lets the client's time end sooner than without a byte, where its body comes too slowly.
     fn keep_pace(&mut self, sides: &Sides<'_>) {
+        let now_ms = sides.context.clock.get();
         if self.upload.awaits_sink() {
-            self.pace.restart();
+            self.pace.pause(now_ms);
             return;
         }
-        let now_ms = sides.context.clock.get();
         if let Some(left) = self.pace.left(now_ms, self.upload.content_bytes()) {
             sides.deadline.hurry(left);
         }
@@ -511,99 +533,6 @@ impl Exchange {
         head.write(self.asked, departure, prefix);
     }
 
-    /// Notices that the client has gone, or what it sends next.
-    fn poll_client(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        if !self.watches_client() {
-            return self.poll_failed(sides).map(|()| Waited::ClientGone);
-        }
-        if !sides.client.is_registered() && sides.deadline.reminder() != Reminder::Due {
-            // Most answers come before it is worth its calls to hear that the client leaves.
-            sides.deadline.remind();
-            return Poll::Pending;
-        }
-        match ready!(self.poll_ahead(cx, sides.client, sides.context)) {
-            Ok(()) => {
-                let hurried = sides.deadline.hurry(HALF_CLOSED_TIMEOUT);
-                self.client = ClientSide::HalfClosed(hurried);
-                Poll::Pending
-            }
-            Err(_) => Poll::Ready(Waited::ClientGone),
-        }
-    }
-
-    /// Returns whether what the client sends is read beyond its request, and its end with it.
-    fn watches_client(&self) -> bool {
-        !self.has_half_closed()
-            && self.uploading == Uploading::Done
-            && self.upload.input.len() < AHEAD_BYTES_MAX
-    }
-
-    /// Notices that the connection of a client has failed that is not read from: because it has
-    /// sent enough, or more than the backend takes. It is looked at in every sweep.
-    fn poll_failed(&self, sides: &Sides<'_>) -> Poll<()> {
-        let is_read = self.uploading == Uploading::Going && !self.upload.awaits_sink();
-        if is_read {
-            return Poll::Pending;
-        }
-        if sides.deadline.reminder() == Reminder::Due && sides.client.has_failed() {
-            return Poll::Ready(());
-        }
-        sides.deadline.remind();
-        Poll::Pending
-    }
-
-    fn has_half_closed(&self) -> bool {
-        match self.client {
-            ClientSide::Watched => false,
-            ClientSide::HalfClosed(Hurried::Sooner | Hurried::AsBefore) => true,
-        }
-    }
-
-    /// Notices that the client has gone while its request waits for a backend, and keeps what it
-    /// sends meanwhile. One that has ended its direction counts as gone: nothing of its answer has
-    /// begun.
-    pub(in crate::process::proxy) fn poll_early_client(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &mut Stream,
-        context: &WorkerContext,
-    ) -> Poll<()> {
-        if self.has_half_closed() {
-            return Poll::Ready(());
-        }
-        let ended = self.poll_ahead(cx, client, context).map(drop);
-        self.upload.input.shrink(&context.buffers);
-        ended
-    }
-
-    /// Reads what the client sends before it has its answer, ready where it has ended its direction
-    /// or failed. Nothing more is read once enough is there, also of what an earlier exchange has
-    /// left.
-    fn poll_ahead(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &mut Stream,
-        context: &WorkerContext,
-    ) -> Poll<io::Result<()>> {
-        let WorkerContext {
-            buffers, budget, ..
-        } = context;
-        while self.upload.input.len() < AHEAD_BYTES_MAX {
-            ready!(budget.poll());
-            let mut buffer = buffers.large();
-            let read = client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]);
-            if let Poll::Ready(Ok(len @ 1..)) = read {
-                budget.charge(len);
-                self.upload.input.append(&buffer[..len], buffers);
-            }
-            buffers.give_back(buffer);
-            if ready!(read)? == 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
-        Poll::Pending
-    }
-
     /// Relays the response, and what is left of the request, until the response has ended.
     pub(in crate::process::proxy) fn poll_relay(
         &mut self,
@@ -627,6 +556,9 @@ impl Exchange {
                 Poll::Pending => {}
             }
         }
+        if self.poll_early_end(cx, sides).is_ready() {
+            return Poll::Ready(Relayed::ClientGone);
+        }
         match self.poll_download(cx, sides) {
             Poll::Ready(Ok(())) => Poll::Ready(Relayed::Whole),
             Poll::Ready(Err(FlowError::Body(_) | FlowError::Source)) => {
@@ -646,21 +578,6 @@ impl Exchange {
             Interrupt::Overdue if hurried && !self.download.awaits_sink() => Relayed::ClientGone,
             Interrupt::Overdue | Interrupt::Drain | Interrupt::Cut => Relayed::of(interrupt),
         }
-    }
-
-    /// Notices that the client has gone while its answer stands still. One that has ended its
-    /// direction gets what comes, for as long as something comes.
-    fn poll_leaving(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Relayed> {
-        if self.poll_client(cx, sides).is_ready() {
-            return Poll::Ready(Relayed::ClientGone);
-        }
-        if self.has_half_closed() && !self.download.awaits_sink() {
-            let hurried = sides.deadline.hurry(HALF_CLOSED_TIMEOUT);
-            if hurried == Hurried::Sooner {
-                self.client = ClientSide::HalfClosed(hurried);
-            }
-        }
-        Poll::Pending
     }
 
     /// Sends on what is left of a request whose answer is whole, ready when nothing more can be.
@@ -758,11 +675,11 @@ pub(in crate::process::proxy) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
 };
 /// Interim responses to one request; with more it is a bad answer.
 pub(in crate::process::proxy) const INTERIM_MAX: u8 = 16;
-/// Read of what a client sends before it has its answer; then it waits.
-const AHEAD_BYTES_MAX: usize = 16 * 1024;
-/// How long a client that has ended its direction is still believed to wait for its answer: nobody
-/// can tell it from one that has left.
+/// How long a client that has ended its direction behind its request is still believed to wait for
+/// its answer: nobody can tell it from one that has left.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
+/// Likewise of one that had the beginning of its answer and may have left.
+const LEAVING_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a tunnel that one side has ended may be silent in the other direction.
 const TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10);
 /// Held for each direction of a tunnel.

@@ -187,6 +187,11 @@ impl Flow {
         self.prefix_from == self.prefix.len() && self.input.is_empty() && !self.body.is_ended()
     }
 
+    /// Returns whether all of the body has come.
+    pub(in crate::process::proxy) fn has_body(&self) -> bool {
+        self.body.is_ended()
+    }
+
     /// Returns whether something waits for the sink.
     pub(in crate::process::proxy) fn awaits_sink(&self) -> bool {
         self.prefix_from < self.prefix.len()

@@ -14,8 +14,10 @@ pub(in crate::process::proxy) struct Pace {
     within_ms: u64,
     /// Bytes of content a second that it may take longer for; 0: it may take any time.
     rate: u64,
-    /// Since when it is waited for, and what had come by then.
-    since: Option<(u64, u64)>,
+    /// Since when it is waited for, where it is.
+    since_ms: Option<u64>,
+    /// How long it was waited for before.
+    spent_ms: u64,
 }
 
 impl Pace {
@@ -23,7 +25,8 @@ impl Pace {
         Self {
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             rate: u64::from(rate),
-            since: None,
+            since_ms: None,
+            spent_ms: 0,
         }
     }
 
@@ -33,17 +36,18 @@ impl Pace {
         if self.rate == 0 {
             return None;
         }
-        let (since_ms, before) = *self.since.get_or_insert((now_ms, bytes));
-        let earned_ms = (bytes - before).saturating_mul(1000) / self.rate;
-        let until_ms = since_ms
-            .saturating_add(self.within_ms)
-            .saturating_add(earned_ms);
-        Some(Duration::from_millis(until_ms.saturating_sub(now_ms)))
+        let since_ms = *self.since_ms.get_or_insert(now_ms);
+        let spent_ms = self.spent_ms + now_ms.saturating_sub(since_ms);
+        let earned_ms = bytes.saturating_mul(1000) / self.rate;
+        let may_ms = self.within_ms.saturating_add(earned_ms);
+        Some(Duration::from_millis(may_ms.saturating_sub(spent_ms)))
     }
 
-    /// Begins anew: it was the backend that was waited for.
-    pub(in crate::process::proxy) fn restart(&mut self) {
-        self.since = None;
+    /// Stops the time: it is the backend that is waited for.
+    pub(in crate::process::proxy) fn pause(&mut self, now_ms: u64) {
+        if let Some(since_ms) = self.since_ms.take() {
+            self.spent_ms += now_ms.saturating_sub(since_ms);
+        }
     }
 }
 
@@ -60,13 +64,23 @@ mod tests {
         assert_eq!(left(&mut pace, 25_000, 100), Some(11_000));
         assert_eq!(left(&mut pace, 36_000, 100), Some(0));
         assert_eq!(left(&mut pace, 90_000, 100), Some(0));
-        pace.restart();
-        assert_eq!(left(&mut pace, 90_000, 100), Some(30_000));
+        assert_eq!(left(&mut pace, 90_000, 9000), Some(35_000));
+        pace.pause(91_000);
+        pace.pause(92_000);
+        assert_eq!(left(&mut pace, 200_000, 9000), Some(34_000));
         assert_eq!(
-            left(&mut pace, 90_000, u64::MAX).map(|ms| ms > 30_000),
+            left(&mut pace, 200_000, u64::MAX).map(|ms| ms > 30_000),
             Some(true)
         );
         let mut any = Pace::new(Duration::from_secs(30), 0);
         assert_eq!(left(&mut any, 5000, 0), None);
+    }
+
+    /// What has come before the first wait is of the body, too.
+    #[test]
+    fn bodies_that_begin_fast_may_go_on_slowly() {
+        let mut pace = Pace::new(Duration::from_secs(2), 100);
+        let left = pace.left(1000, 600).map(|left| left.as_millis());
+        assert_eq!(left, Some(8000));
     }
 }

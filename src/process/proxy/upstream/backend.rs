@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{BackendConfig, BackendMode, HealthCheckConfig};
+use crate::config::{BackendConfig, BackendMode, HealthCheckConfig, ProbeKind};
 use crate::ipc::control::BackendStatus;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::Ejection;
@@ -32,10 +32,15 @@ pub(in crate::process::proxy) struct BackendRuntime {
     /// Whether the current generation has new requests given to it: also those of older ones.
     takes_requests: AtomicBool,
     last_check: Mutex<String>,
-    /// Until then it is used only where no other backend is left.
+    /// Until then it is used only where no other backend is left; 0 where it is trusted.
     ejected_until_ms: AtomicU64,
-    /// Ejections in a row, without a connection between them.
+    /// Ejections in a row, without a sign of life between them.
     ejections: AtomicU32,
+    /// Whether it was ejected for its silence, of which a connection says nothing: the kernel of a
+    /// frozen one accepts.
+    silent: AtomicBool,
+    /// When it has last answered a request, by the coarse clock.
+    answered_ms: AtomicU64,
     in_flight: AtomicU64,
     unsolicited: AtomicU64,
     pub(in crate::process::proxy) counters: PerWorker<BackendCounters>,
@@ -104,6 +109,8 @@ impl BackendRuntime {
             }),
             ejected_until_ms: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
+            silent: AtomicBool::new(false),
+            answered_ms: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             unsolicited: AtomicU64::new(0),
             counters: PerWorker::default(),
@@ -152,37 +159,75 @@ impl BackendRuntime {
     /// time where it could not in between, so that a backend that is frozen costs fewer and fewer
     /// requests their time; not longer for many that have met it at once.
     pub(in crate::process::proxy) fn eject(&self, now_ms: u64) {
-        if self.ejection(now_ms) == Ejection::Ejected {
+        let before_ms = self.ejected_until_ms.load(Relaxed);
+        if before_ms > now_ms {
             return;
         }
-        let doublings = self
-            .ejections
-            .fetch_add(1, Relaxed)
-            .min(EJECTION_DOUBLINGS_MAX);
+        let doublings = self.ejections.load(Relaxed).min(EJECTION_DOUBLINGS_MAX);
         let until_ms = now_ms + (EJECTION_MS << doublings);
-        self.ejected_until_ms.store(until_ms, Relaxed);
+        let until = &self.ejected_until_ms;
+        if (until.compare_exchange(before_ms, until_ms, Relaxed, Relaxed)).is_ok() {
+            self.ejections.fetch_add(1, Relaxed);
+        }
     }
 
-    /// Notes that it can be connected to, which its next ejection begins anew from.
-    pub(in crate::process::proxy) fn handle_connected(&self) {
-        if self.ejections.load(Relaxed) > 0 {
-            self.ejections.store(0, Relaxed);
+    /// Likewise where it has left a request without an answer that it was picked for at
+    /// `picked_ms`, and has answered no other since.
+    pub(in crate::process::proxy) fn eject_silent(&self, picked_ms: u64, now_ms: u64) {
+        if self.answered_ms.load(Relaxed) <= picked_ms {
+            self.silent.store(true, Relaxed);
+            self.eject(now_ms);
         }
+    }
+
+    /// Notes that a request is given to it: where its ejection has expired that is a trial, which
+    /// no other joins until it shows a sign of life.
+    pub(in crate::process::proxy) fn handle_picked(&self, now_ms: u64) {
+        if self.may_be_tried(now_ms) {
+            self.eject(now_ms);
+        }
+    }
+
+    /// Notes that it can be connected to, which ends an ejection for another reason than silence.
+    pub(in crate::process::proxy) fn handle_connected(&self) {
+        if self.ejections.load(Relaxed) > 0 && !self.silent.load(Relaxed) {
+            self.trust();
+        }
+    }
+
+    /// Notes that it has answered a request, which ends any ejection.
+    pub(in crate::process::proxy) fn handle_answered(&self, now_ms: u64) {
+        if self.answered_ms.load(Relaxed) != now_ms {
+            self.answered_ms.store(now_ms, Relaxed);
+        }
+        if self.ejections.load(Relaxed) > 0 {
+            self.trust();
+        }
+    }
+
+    fn trust(&self) {
+        self.silent.store(false, Relaxed);
+        self.ejections.store(0, Relaxed);
+        self.ejected_until_ms.store(0, Relaxed);
     }
 
     /// Notes that a probe has succeeded: what is left of a long ejection is as much as of a first.
-    pub(in crate::process::proxy) fn handle_probed(&self, now_ms: u64) {
-        self.handle_connected();
-        let soon_ms = now_ms + EJECTION_MS;
-        self.ejected_until_ms.fetch_min(soon_ms, Relaxed);
+    /// A connection alone says nothing of one that was silent.
+    pub(in crate::process::proxy) fn handle_probed(&self, kind: &ProbeKind, now_ms: u64) {
+        let says_nothing = match kind {
+            ProbeKind::Tcp => self.silent.load(Relaxed),
+            ProbeKind::Http { .. } => false,
+        };
+        if !says_nothing {
+            self.ejections.store(0, Relaxed);
+            let soon_ms = now_ms + EJECTION_MS;
+            self.ejected_until_ms.fetch_min(soon_ms, Relaxed);
+        }
     }
 
-    /// Returns whether its ejection has expired since the last call.
-    pub(in crate::process::proxy) fn end_ejection(&self, now_ms: u64) -> bool {
-        let over = |until_ms: u64| (1..=now_ms).contains(&until_ms).then_some(0);
-        self.ejected_until_ms
-            .fetch_update(Relaxed, Relaxed, over)
-            .is_ok()
+    /// Returns whether its ejection has expired, and it may be tried.
+    pub(in crate::process::proxy) fn may_be_tried(&self, now_ms: u64) -> bool {
+        (1..=now_ms).contains(&self.ejected_until_ms.load(Relaxed))
     }
 
     pub(in crate::process::proxy) fn ejection(&self, now_ms: u64) -> Ejection {
@@ -241,8 +286,8 @@ fn encode(availability: Availability) -> u8 {
     }
 }
 
-/// How long a backend that could not be connected to is asked last: about what a health check needs
-/// to notice.
+/// How long a backend that could not be connected to, or is silent, is asked last: about what a
+/// health check needs to notice.
 const EJECTION_MS: u64 = 1000;
 /// So often that doubles: to 32 seconds.
 const EJECTION_DOUBLINGS_MAX: u32 = 5;
@@ -300,10 +345,57 @@ mod tests {
     #[test]
     fn successful_probes_shorten_an_ejection_and_never_begin_one() {
         let backend = backend();
-        backend.handle_probed(1000);
+        backend.handle_probed(&ProbeKind::Tcp, 1000);
         assert_eq!(backend.ejection(1000), Ejection::None);
         lengths_ms(&backend, 4);
-        backend.handle_probed(1_000_000);
+        backend.handle_probed(&ProbeKind::Tcp, 1_000_000);
         assert_eq!(backend.ejected_until_ms.load(Relaxed), 1_001_000);
+    }
+
+    /// The kernel of a frozen backend accepts connections.
+    #[test]
+    fn connections_do_not_end_the_ejection_of_a_silent_backend_and_answers_do() {
+        let backend = backend();
+        backend.eject_silent(1000, 2000);
+        backend.handle_connected();
+        backend.handle_probed(&ProbeKind::Tcp, 2000);
+        let lengths = lengths_ms(&backend, 2);
+        assert_eq!(lengths, [2000, 4000], "nothing has begun anew");
+        backend.handle_answered(300_000);
+        assert_eq!(backend.ejection(300_000), Ejection::None);
+        assert_eq!(lengths_ms(&backend, 1), [1000]);
+    }
+
+    /// One answer that takes long is nothing against a backend that gives others.
+    #[test]
+    fn backends_that_answer_others_are_not_silent() {
+        let backend = backend();
+        backend.handle_answered(1500);
+        backend.eject_silent(1000, 2000);
+        assert_eq!(backend.ejection(2000), Ejection::None);
+        backend.eject_silent(1501, 2000);
+        assert_eq!(backend.ejection(2000), Ejection::Ejected);
+    }
+
+    #[test]
+    fn one_request_tries_a_backend_whose_ejection_has_expired() {
+        let backend = backend();
+        backend.handle_picked(500);
+        assert_eq!(backend.ejection(500), Ejection::None, "it was trusted");
+        backend.eject(1000);
+        assert_eq!(backend.ejection(2000), Ejection::None);
+        backend.handle_picked(2000);
+        let others = [2000, 3999, 4000].map(|now_ms| backend.ejection(now_ms));
+        assert_eq!(
+            others,
+            [Ejection::Ejected, Ejection::Ejected, Ejection::None]
+        );
+        backend.handle_connected();
+        backend.handle_picked(5000);
+        assert_eq!(
+            backend.ejection(5000),
+            Ejection::None,
+            "it is trusted again"
+        );
     }
 }

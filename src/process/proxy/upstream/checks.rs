@@ -280,7 +280,7 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
         };
         backend.set_last_check(text.clone());
         if outcome == Some(Outcome::Success) {
-            backend.handle_probed(shared.now_ms());
+            backend.handle_probed(&config.kind, shared.now_ms());
         }
         let changed = outcome.and_then(|outcome| health.handle_probe(outcome));
         if let Some(availability) = changed {

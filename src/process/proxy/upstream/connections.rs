@@ -130,7 +130,7 @@ impl Kept {
             match unread {
                 Unread::Nothing => return Some(stream),
                 Unread::Bytes => self.backend.count_unsolicited(),
-                Unread::End => {}
+                Unread::End | Unread::Failure => {}
             }
         }
         None

@@ -7,7 +7,9 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::logic::balance::retry::{AttemptError, Reached, RetryBudget, Side, Spending, Tried};
+use crate::logic::balance::retry::{
+    AttemptError, Cause, Reached, RetryBudget, Side, Spending, Tried,
+};
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::backend::{BackendCounters, BackendRuntime};
 use crate::process::proxy::upstream::connections::{Kept, KeptCount};
@@ -115,14 +117,23 @@ impl WorkerPool {
         picker.claim(self.pool.backends.all(), self.now_ms(), tried)
     }
 
-    /// Notes a failed attempt: where a backend could not be connected to, others are asked first
-    /// for a while, as its health check may not have noticed yet. Every request that met it would
-    /// cost a retry otherwise, more than the budget has.
-    pub(in crate::process::proxy) fn note(&self, backend: usize, error: AttemptError) {
+    /// Notes a failed attempt on a backend that was picked at `picked_ms`: where it could not be
+    /// connected to, or is silent, others are asked first for a while, as its health check may not
+    /// have noticed yet. Every request that met it would cost a retry otherwise, more than the
+    /// budget has, or all the time that an answer may take.
+    pub(in crate::process::proxy) fn note(
+        &self,
+        backend: usize,
+        picked_ms: u64,
+        error: AttemptError,
+    ) {
         let runtime = &self.backends[backend].runtime;
-        match (error.side, error.reached) {
-            (Side::Upstream, Reached::Nothing) => runtime.eject(self.now_ms()),
-            (Side::Client | Side::Upstream | Side::Proxy, _) => {}
+        match (error.side, error.reached, error.cause) {
+            (Side::Upstream, Reached::Nothing, _) => runtime.eject(self.now_ms()),
+            (Side::Upstream, Reached::Connected(_) | Reached::Sent(_), Cause::TimedOut) => {
+                runtime.eject_silent(picked_ms, self.now_ms());
+            }
+            (Side::Client | Side::Upstream | Side::Proxy, _, _) => {}
         }
     }
 

@@ -104,6 +104,7 @@ impl Picker {
         while let Some(picked) = self.pick(backends, lowest) {
             // If not, another thread was faster.
             if backends[picked].try_acquire() {
+                backends[picked].runtime.handle_picked(now_ms);
                 return Claim::Taken(picked);
             }
         }

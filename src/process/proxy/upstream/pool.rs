@@ -119,12 +119,9 @@ impl Pool {
     }
 
     /// Wakes waiting requests once the ejection of a backend has expired.
-    pub(in crate::process::proxy) fn end_ejections(&self, now_ms: u64) {
-        let mut ended = false;
-        for backend in self.backends.all() {
-            ended |= backend.runtime.end_ejection(now_ms);
-        }
-        if ended {
+    pub(in crate::process::proxy) fn call_for_trials(&self, now_ms: u64) {
+        let mut backends = self.backends.all().iter();
+        if backends.any(|backend| backend.runtime.may_be_tried(now_ms)) {
             self.runtime.queue.call(now_ms);
         }
     }
