@@ -14,4 +14,5 @@ mod connections;
 mod pools;
 mod life;
 mod drain;
+mod reload;
 mod bounds;

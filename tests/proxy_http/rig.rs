@@ -4,10 +4,11 @@
 //! Round robin, no health check and generous timeouts unless a test says otherwise.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Backend, Message, Wire};
+use crate::common::{Backend, Message, Wire, poll};
 use evenkeel::config::{
     BackendConfig, BackendMode, Balance, Config, ForwardingConfig, HealthCheckConfig,
     KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts,
@@ -23,6 +24,10 @@ pub(crate) struct Rig {
     pub proxy: Proxy,
     pub address: SocketAddr,
     pub events: Arc<Mutex<Vec<FromProxy>>>,
+    /// As it was started.
+    pub config: Config,
+    pub threads: u16,
+    generation: AtomicU64,
 }
 
 /// What a proxy is to be.
@@ -158,13 +163,20 @@ impl Setup {
             proxy,
             address,
             events,
+            config,
+            threads,
+            generation: AtomicU64::new(1),
         }
     }
 }
 
 /// Opens one SO_REUSEPORT group, as the supervisor does.
 pub(crate) fn sockets(count: u16) -> Vec<TcpListener> {
-    let mut at: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    sockets_at("127.0.0.1:0".parse().unwrap(), count)
+}
+
+/// Opens more sockets of the group at an address.
+pub(crate) fn sockets_at(mut at: SocketAddr, count: u16) -> Vec<TcpListener> {
     (0..count)
         .map(|_| {
             let socket =
@@ -222,6 +234,60 @@ impl Rig {
             | FromProxy::Drained => None,
         });
         healths.collect()
+    }
+
+    /// Prepares a configuration, and waits until all threads have; returns its number.
+    pub(crate) fn prepare(&self, config: &Config, threads: u16) -> u64 {
+        let generation = self.generation.fetch_add(1, SeqCst);
+        self.proxy.prepare(generation, config, threads).unwrap();
+        let prepared = |event: &FromProxy| {
+            if let FromProxy::Prepared {
+                generation: said,
+                refused,
+            } = event
+                && *said == generation
+            {
+                return Some(refused.clone());
+            }
+            None
+        };
+        let refused = poll("it is prepared", || self.said(prepared));
+        assert_eq!(refused, None);
+        generation
+    }
+
+    /// Commits it, and waits until all threads have taken it up.
+    pub(crate) fn commit(&self, generation: u64) {
+        assert!(self.proxy.commit(generation), "it is prepared");
+        let committed = FromProxy::Committed { generation };
+        let is_said = |event: &FromProxy| (*event == committed).then_some(());
+        poll("it is committed", || self.said(is_said));
+    }
+
+    /// Has it follow another configuration.
+    pub(crate) fn reload_with(&self, config: &Config, threads: u16) {
+        self.commit(self.prepare(config, threads));
+    }
+
+    /// Has it follow its first configuration with a change.
+    pub(crate) fn reload(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.reload_with(&config, self.threads);
+    }
+
+    /// Passes sockets of an address.
+    pub(crate) fn pass(&self, bind: SocketAddr, sockets: Vec<TcpListener>) {
+        self.proxy.pass(PassedSocket {
+            listener: "http".to_owned(),
+            bind,
+            sockets,
+        });
+    }
+
+    /// Returns what `find` finds first among the events.
+    fn said<T>(&self, find: impl Fn(&FromProxy) -> Option<T>) -> Option<T> {
+        self.events.lock().unwrap().iter().find_map(find)
     }
 
     /// Returns how often a thread has said an event so far.

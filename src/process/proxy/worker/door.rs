@@ -309,6 +309,6 @@ fn pause_after(error: &io::Error) -> Duration {
 const EVICTION_WAITS_MAX: u32 = 4;
 /// Connections accepted before others have their turn.
 const ACCEPTS_MAX: usize = 32;
-/// How long the runtime is left alone that did not take a socket.
-const REGISTER_PAUSE: Duration = Duration::from_millis(50);
+/// How long the runtime is left alone that did not take a socket: it may still have it.
+const REGISTER_PAUSE: Duration = Duration::from_millis(2);
 const BEAT_INTERVAL: Duration = Duration::from_millis(BEAT_MS);

@@ -80,6 +80,8 @@ impl Follower {
         match &desired.next {
             Some(next) if self.has_prepared(next) => {}
             Some(next) => {
+                // What was prepared before may be known to the runtime, which takes nothing twice.
+                self.next = None;
                 let made = self.make(next);
                 let (made, answer) = match made {
                     Ok(made) => (Some(made), Ok(())),
@@ -116,9 +118,13 @@ impl Follower {
             let mut open = self.open.iter();
             is_listening(&placed.socket) && !open.any(|open| open.is(&placed.socket))
         });
-        let listening = new.map(|placed| {
-            let listening = Listening::new(Arc::clone(&placed.socket))?;
-            Ok((placed.socket, listening))
+        let listening = new.filter_map(|placed| {
+            match Listening::new(Arc::clone(&placed.socket)) {
+                Ok(listening) => Some(Ok((placed.socket, listening))),
+                // The task that accepted from it is not over yet.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+                Err(error) => Some(Err(error)),
+            }
         });
         let is_logged = |log| {
             let lines = context.lines.borrow();

@@ -1,0 +1,55 @@
+//! Another configuration while requests go on: what is changed changes, and nothing else notices.
+
+mod connections;
+mod listeners;
+mod many;
+mod pools;
+mod threads;
+
+use std::sync::{Arc, Mutex};
+
+use evenkeel::config::{BackendConfig, BackendMode};
+
+use crate::common::{Backend, wait_until};
+
+/// Returns a backend of a configuration.
+fn backend(name: &str, backend: &Backend) -> BackendConfig {
+    BackendConfig {
+        name: name.to_owned(),
+        address: backend.address,
+        weight: 1,
+        requests: None,
+        mode: BackendMode::Up,
+    }
+}
+
+/// A backend that answers with its name when it is told to.
+struct Slow {
+    backend: Backend,
+    go: Arc<Mutex<bool>>,
+}
+
+impl Slow {
+    fn named(name: &'static str) -> Self {
+        let go: Arc<Mutex<bool>> = Arc::default();
+        let may = Arc::clone(&go);
+        let backend = Backend::scripted(move |mut visit| {
+            while visit.request().is_some() {
+                wait_until("the test goes on", || *may.lock().unwrap());
+                visit.wire.send(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}",
+                    name.len()
+                ));
+            }
+        });
+        Self { backend, go }
+    }
+
+    fn has(&self, count: usize) {
+        wait_until("requests arrive", || self.backend.requests().len() == count);
+    }
+
+    fn go(&self) {
+        *self.go.lock().unwrap() = true;
+    }
+}
