@@ -21,7 +21,7 @@ use nix::sys::signal::{Signal, kill};
 fn a_changed_file_is_followed_and_said_in_words() {
     let daemon = Daemon::start();
     let mut kept = Kept::open(daemon.listen);
-    let more = free_address();
+    let more = own_address();
     let before = text(&daemon);
     let changed = before
         .replace(
@@ -224,7 +224,7 @@ fn a_file_that_the_caller_may_not_read_is_not_read_for_them() {
 fn a_proxy_that_is_killed_in_the_middle_leaves_the_old_or_the_new_whole() {
     let daemon = Daemon::start();
     let good = text(&daemon);
-    let more = free_address();
+    let more = own_address();
     let with_more = good.replace(
         "pools:\n",
         &format!("  more: {{bind: [\"{more}\"], pool: webfarm}}\npools:\n"),
@@ -384,6 +384,11 @@ fn a_large_configuration_with_one_change_touches_one_thing_in_little_time() {
     println!("reloads of 100 pools of 50 backends with one change: {took:?}");
     // Without optimization, on a busy machine: what is quadratic takes longer.
     assert!(took[2] < Duration::from_secs(2), "{took:?}");
+}
+
+/// Returns an address on which no other test ever listens.
+fn own_address() -> SocketAddr {
+    SocketAddr::from(([127, 77, 0, 1], free_address().port()))
 }
 
 /// A connection that is kept.
