@@ -225,10 +225,7 @@ fn a_proxy_that_is_killed_in_the_middle_leaves_the_old_or_the_new_whole() {
     let daemon = Daemon::start();
     let good = text(&daemon);
     let more = own_address();
-    let with_more = good.replace(
-        "pools:\n",
-        &format!("  more: {{bind: [\"{more}\"], pool: webfarm}}\npools:\n"),
-    );
+    let with_more = with_listener(&good, more);
     for step in 0..16 {
         let wanted = if step % 2 == 0 { &with_more } else { &good };
         write(&daemon, wanted);
@@ -254,9 +251,16 @@ fn a_proxy_that_is_killed_in_the_middle_leaves_the_old_or_the_new_whole() {
         } else {
             step % 2 != 0
         };
-        daemon.wait("it is one of the two", |daemon| {
-            has_more(daemon) == hoped && TcpStream::connect(more).is_ok() == hoped
-        });
+        let is = |daemon: &Daemon| (has_more(daemon), TcpStream::connect(more).is_ok());
+        let until = Instant::now() + Duration::from_secs(5);
+        while is(&daemon) != (hoped, hoped) {
+            let (seen, step) = (is(&daemon), (step, before, &now));
+            assert!(
+                Instant::now() < until,
+                "hoped for {hoped}: {seen:?} after {step:?}"
+            );
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
         assert_eq!(said(&reload(&daemon, &[])).0, 0, "the next one works");
         daemon.wait("it is what the file says", |daemon| {
             has_more(daemon) == (step % 2 == 0)
@@ -389,6 +393,28 @@ fn a_large_configuration_with_one_change_touches_one_thing_in_little_time() {
 /// Returns an address on which no other test ever listens.
 fn own_address() -> SocketAddr {
     SocketAddr::from(([127, 77, 0, 1], free_address().port()))
+}
+
+/// The proxy knows it from its start: whatever it holds of it is let go.
+#[test]
+fn a_listener_that_was_there_at_the_start_is_closed_by_everybody() {
+    let daemon = Daemon::start();
+    let (more, before) = (own_address(), text(&daemon));
+    write(&daemon, &with_listener(&before, more));
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    let proxy = daemon.pid("evenkeel-proxy").unwrap();
+    kill(proxy, Signal::SIGKILL).unwrap();
+    daemon.wait("another proxy serves", |daemon| {
+        daemon.get().is_some() && daemon.pid("evenkeel-proxy").is_some_and(|pid| pid != proxy)
+    });
+    write(&daemon, &before);
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    daemon.wait("nobody listens", |_| TcpStream::connect(more).is_err());
+}
+
+fn with_listener(text: &str, bind: SocketAddr) -> String {
+    let listener = format!("  more: {{bind: [\"{bind}\"], pool: webfarm}}\npools:\n");
+    text.replace("pools:\n", &listener)
 }
 
 /// A connection that is kept.

@@ -132,9 +132,11 @@ impl Proxy {
         // More may have come since it was prepared.
         let is_wanted = |bind| generation.listener_of(bind).is_some();
         let passed = std::mem::take(&mut state.passed);
-        let prepared = running.sockets.take();
-        let all = [&before.sockets, &prepared, &passed];
-        running.sockets.take_from(all, is_wanted);
+        // Whoever may still know the deployment before keeps no socket open by it.
+        let (former, prepared) = (before.sockets.take(), running.sockets.take());
+        running
+            .sockets
+            .take_from([&former, &prepared, &passed], is_wanted);
         self.shared.set_connections_max(running.shares.connections);
         if let Some(old) = &before.log
             && !running
