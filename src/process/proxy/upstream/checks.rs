@@ -52,9 +52,9 @@ impl Checks {
         Ok(Self(Some(runtime)))
     }
 
-    /// Probes the backends of what runs until the drain: of the `first` deployment, and then of what
-    /// is desired. Tells first of the pools that need no probe or were known before. Where a backend's checks end before, its thread ends
-    /// too, and makes no progress any more.
+    /// Probes the backends of what runs until the drain: of the `first` deployment, and then of
+    /// what is desired. Tells first of the pools that need no probe or were known before. Where a
+    /// backend's checks end before, its thread ends too, and makes no progress any more.
     pub(in crate::process::proxy) fn run(
         mut self,
         shared: Arc<Shared>,
