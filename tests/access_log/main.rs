@@ -17,4 +17,5 @@ mod rig;
 mod lines;
 mod logged;
 mod queue;
+mod reload;
 mod sinks;

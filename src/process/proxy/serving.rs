@@ -137,7 +137,9 @@ impl Proxy {
         (proxy.events)(FromProxy::Ready);
         let name = checking.name().to_owned();
         let (shared, events) = (Arc::clone(&proxy.shared), Arc::clone(&proxy.events));
-        let (stage, desired) = (proxy.stage.subscribe(), proxy.desired.subscribe());
+        let stage = proxy.stage.subscribe();
+        let first = Arc::clone(&proxy.state().running);
+        let desired = (first, proxy.desired.subscribe());
         spawn(name, move || {
             checks.run(shared, stage, desired, &checking, events);
         })?;

@@ -91,8 +91,11 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     let fed = Rc::clone(&context);
     own.spawn_local(async move { fed.budget.feed().await });
     let mut follower = Follower::new(worker);
+    // What is not desired any more must not be held.
     let first = Arc::clone(&desired.borrow_and_update());
-    if let Err(error) = follower.follow(&first, &mut own) {
+    let followed = follower.follow(&first, &mut own);
+    drop(first);
+    if let Err(error) = followed {
         started(Err(error));
         return Ended::Failed;
     }

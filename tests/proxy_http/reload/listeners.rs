@@ -118,6 +118,20 @@ fn a_bind_that_goes_takes_only_its_sockets_along() {
 }
 
 #[test]
+fn the_first_binds_go_like_all_others() {
+    let a = Backend::named("a");
+    let rig = rig(&[&a]);
+    let mut config = rig.config.clone();
+    let more = sockets(1);
+    let bind = more[0].local_addr().unwrap();
+    config.listeners[0].binds = vec![bind];
+    rig.pass(bind, more);
+    rig.reload_with(&config, 1);
+    wait_until("its socket is closed", || is_refused(rig.address));
+    assert_eq!(Wire::connect(bind).ask(GET).text(), "a");
+}
+
+#[test]
 fn what_is_forgotten_leaves_nothing_behind() {
     let a = Backend::named("a");
     let rig = rig(&[&a]);

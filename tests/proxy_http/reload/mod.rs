@@ -4,6 +4,7 @@ mod connections;
 mod listeners;
 mod many;
 mod pools;
+mod size;
 mod threads;
 
 use std::sync::{Arc, Mutex};

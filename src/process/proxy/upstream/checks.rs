@@ -52,14 +52,14 @@ impl Checks {
         Ok(Self(Some(runtime)))
     }
 
-    /// Probes the backends of what is desired to run until the drain; tells first of the pools that
-    /// need no probe or were known before. Where a backend's checks end before, its thread ends
-    /// too, and makes no progress any more.
+    /// Probes the backends of what runs until the drain: of the `first` deployment, and then of
+    /// what is desired. Tells first of the pools that need no probe or were known before. Where a
+    /// backend's checks end before, its thread ends too, and makes no progress any more.
     pub(in crate::process::proxy) fn run(
         mut self,
         shared: Arc<Shared>,
         mut stage: Receiver<Stage>,
-        mut desired: Receiver<Arc<Desired>>,
+        (first, mut desired): (Arc<Deployment>, Receiver<Arc<Desired>>),
         progress: &Progress,
         events: Events,
     ) {
@@ -67,7 +67,7 @@ impl Checks {
         let local = tokio::task::LocalSet::new();
         let drained = local.block_on(&runtime, async {
             let mut probing = Probing::new(shared, events);
-            probing.begin(&desired.borrow_and_update().running);
+            probing.begin(first);
             let mut ticks = tokio::time::interval(Duration::from_millis(BEAT_MS));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -127,8 +127,8 @@ impl Probing {
     }
 
     /// Takes up the first deployment.
-    fn begin(&mut self, deployment: &Arc<Deployment>) {
-        let pools = self.change_to(deployment);
+    fn begin(&mut self, deployment: Arc<Deployment>) {
+        let pools = self.change_to(&deployment);
         for health in pools.iter().map(|pool| pool.health()) {
             if health.probed {
                 (self.events)(FromProxy::Health(health));
