@@ -163,6 +163,44 @@ fn nobody_learns_another_hardware_address_than_the_virtual_one() {
     );
 }
 
+/// RFC 9568 §7.3: a switch learns from every frame where the virtual MAC is.
+#[test]
+fn only_the_active_is_heard_with_the_virtual_mac() {
+    let segment = Segment::new();
+    for host in &segment.hosts {
+        host.set_sysctl("net/ipv6/conf/all/forwarding", "1")
+            .unwrap();
+    }
+    let capture = Capture::start(&segment.client);
+    let mut waiting = segment.start(
+        1,
+        "priority: 100\n    virtual_mac: true\n    link: {up_delay: 1h}",
+    );
+    wait(&mut waiting, "Backup");
+    stays("a Backup is silent", || capture.reporters(None).is_empty());
+    waiting.stop(PATIENCE).unwrap();
+
+    let mut second = segment.start(1, "priority: 100\n    virtual_mac: true");
+    wait(&mut second, "Active");
+    let mut first = segment.start(0, "priority: 150\n    virtual_mac: true");
+    wait(&mut first, "Active");
+    wait(&mut second, "Backup");
+    // Without an address left, the source is none.
+    let unspecified = Some(std::net::Ipv6Addr::UNSPECIFIED);
+    stays("who has given the addresses up is silent", || {
+        capture.reporters(unspecified).is_empty()
+    });
+    assert!(
+        capture.reporters(None).contains(&MAC6),
+        "switches that follow MLD must hear an Active"
+    );
+    first.stop(PATIENCE).unwrap();
+    wait(&mut second, "Active");
+    stays("so is who stops", || {
+        capture.reporters(unspecified).is_empty()
+    });
+}
+
 #[test]
 fn a_stop_after_a_crash_without_virtual_mac_puts_the_settings_back() {
     let segment = Segment::new();
@@ -310,6 +348,16 @@ fn visit(segment: &Segment, active: usize) {
         until(&format!("{address} calls"), || {
             segment.calls_from(active, address)
         });
+    }
+}
+
+/// Watches for as long as the kernel may take to report a change of groups: twice, each within a
+/// second.
+fn stays(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_millis(2200);
+    while Instant::now() < until {
+        assert!(holds(), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

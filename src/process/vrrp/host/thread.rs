@@ -3,7 +3,9 @@
 
 mod forwarding;
 pub(super) mod leftovers;
+mod link_set;
 mod links;
+mod reports;
 mod router;
 
 use std::io;
@@ -19,6 +21,7 @@ use tracing::warn;
 
 use self::forwarding::Forwarding;
 use self::links::Moving;
+use self::reports::Reports;
 use self::router::{Held, Router};
 use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
@@ -76,6 +79,7 @@ struct Worker<'a> {
     /// it.
     accept_mode: Option<Result<AcceptMode, String>>,
     forwarding: Forwarding,
+    reports: Reports,
     /// What nobody tells us of is looked at again then.
     look_at: Instant,
 }
@@ -101,6 +105,7 @@ impl<'a> Worker<'a> {
             line,
             accept_mode: refuse(&routers),
             forwarding: Forwarding::open(routers.values()),
+            reports: Reports::open(routers.values()),
             look_at: Instant::now(),
             routers,
             carriers: interfaces.into_iter().map(|name| (name, None)).collect(),
@@ -125,6 +130,7 @@ impl<'a> Worker<'a> {
         });
         for (id, router) in self.routers.iter_mut() {
             router.held = if kept[id] {
+                self.reports.begin(router, view);
                 Held::Present
             } else {
                 Held::Absent
@@ -257,12 +263,18 @@ impl<'a> Worker<'a> {
             What::Install(lease) => {
                 // What is there now decides whether something is in the way.
                 self.monitor.catch_up(&mut self.netlink)?;
+                let view = self.monitor.view();
+                self.reports.begin(&self.routers[command.router], view);
                 match self.apply(command, lease) {
                     Ok(()) => {
                         self.end_suppression(command.router);
                         Event::Applied(answer)
                     }
-                    Err(what) => Event::ApplyFailed(answer, what),
+                    Err(what) => {
+                        let view = self.monitor.view();
+                        self.reports.end(&self.routers[command.router], view);
+                        Event::ApplyFailed(answer, what)
+                    }
                 }
             }
             // Released instead of suppressed, or too late: then the next renewal decides, or what
@@ -357,6 +369,7 @@ impl<'a> Worker<'a> {
     }
 
     fn begin_suppression(&mut self, id: RouterId) -> io::Result<()> {
+        self.reports.end(&self.routers[id], self.monitor.view());
         let addresses = &self.routers[id].addresses;
         let refused = match &mut self.suppression {
             Some(suppression) => suppression.begin(addresses).err(),
@@ -393,6 +406,7 @@ impl<'a> Worker<'a> {
 
     fn remove(&mut self, id: RouterId) {
         self.routers[id].held = Held::Absent;
+        self.reports.end(&self.routers[id], self.monitor.view());
         self.forwarding
             .settle(&self.routers[id], self.monitor.view());
         let router = &self.routers[id];

@@ -10,25 +10,23 @@
 //!                                                                           iifname "ek6.*" drop } }
 //! ```
 
-use std::collections::BTreeSet;
 use std::io;
 
 use tracing::warn;
 
+use super::link_set::{self, LinkSet};
 use super::router::{Held, Router};
 use crate::model::Family;
 use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::macvlan::PREFIX_V6;
 use crate::process::vrrp::host::monitor::View;
-use crate::process::vrrp::host::nftables::{Change, META_IIFNAME, Set, Table, Tables};
+use crate::process::vrrp::host::nftables::{Change, META_IIFNAME, Set, Table};
 
 /// What is forwarded from virtual MACs.
 #[derive(Debug, Default)]
 pub(super) struct Forwarding {
     /// `None` where nobody has a virtual MAC with IPv6, or the kernel does not let us.
-    tables: Option<Tables>,
-    /// The macvlans in the set.
-    active: BTreeSet<String>,
+    active: Option<LinkSet>,
     /// What went wrong last, as reported.
     trouble: Option<String>,
 }
@@ -36,23 +34,15 @@ pub(super) struct Forwarding {
 impl Forwarding {
     /// Begins to drop what arrives at virtual MACs of IPv6, if there are any.
     pub(super) fn open<'r>(mut routers: impl Iterator<Item = &'r Router>) -> Self {
-        let is_ipv6 = |router: &Router| {
-            router
-                .virtual_mac
-                .is_some_and(|virtual_mac| virtual_mac.family == Family::Ipv6)
-        };
-        if !routers.any(is_ipv6) {
+        if !routers.any(|router| router.has_virtual_mac_of(Family::Ipv6)) {
             return Self::default();
         }
-        let opened = Tables::open().and_then(|mut tables| {
-            tables.make(&TABLE)?;
-            Ok(tables)
-        });
+        let opened = LinkSet::open(&TABLE, &SETS[0]);
         if let Err(error) = &opened {
             warn!(%error, "no nftables: a Backup with a virtual MAC forwards what is flooded to it");
         }
         Self {
-            tables: opened.ok(),
+            active: opened.ok(),
             ..Self::default()
         }
     }
@@ -66,8 +56,8 @@ impl Forwarding {
         let serves = router.held != Held::Absent;
         let allowed = match virtual_mac.family {
             Family::Ipv4 => Ok(()),
-            Family::Ipv6 if serves => self.allow(macvlan),
-            Family::Ipv6 => self.deny(macvlan),
+            Family::Ipv6 if serves => self.change(Change::Add, macvlan),
+            Family::Ipv6 => self.change(Change::Remove, macvlan),
         };
         let like = serves.then_some(router.interface.as_str());
         let set = attachment::set_forwarding(macvlan, virtual_mac.family, like);
@@ -80,36 +70,13 @@ impl Forwarding {
         self.trouble = trouble;
     }
 
-    fn allow(&mut self, macvlan: &str) -> io::Result<()> {
-        if self.active.insert(macvlan.to_owned()) {
-            self.change(Change::Add, macvlan)?;
-        }
-        Ok(())
-    }
-
-    fn deny(&mut self, macvlan: &str) -> io::Result<()> {
-        if self.active.remove(macvlan) {
-            self.change(Change::Remove, macvlan)?;
-        }
-        Ok(())
-    }
-
     fn change(&mut self, change: Change, macvlan: &str) -> io::Result<()> {
-        let Some(tables) = &mut self.tables else {
-            return Ok(());
-        };
-        let mut key = macvlan.as_bytes().to_vec();
-        key.resize(NAME_LEN, 0);
-        tables.change_keys(change, (TABLE.family, TABLE.name, SETS[0].name), &[key])
+        let active = self.active.as_mut();
+        active.map_or(Ok(()), |active| active.change(change, macvlan))
     }
 }
 
-static SETS: [Set; 1] = [Set {
-    name: "active",
-    id: 1,
-    key_type: 41,
-    key_len: NAME_LEN as u32,
-}];
+static SETS: [Set; 1] = [link_set::names("active")];
 /// NFPROTO_IPV6, NF_INET_FORWARD.
 static TABLE: Table = Table {
     family: 10,
@@ -130,5 +97,3 @@ static TABLE: Table = Table {
         },
     ],
 };
-/// IFNAMSIZ.
-const NAME_LEN: usize = 16;

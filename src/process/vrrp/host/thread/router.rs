@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::VirtualAddress;
+use crate::model::{Family, VirtualAddress};
 use crate::process::vrrp::host::addresses;
 use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::macvlan::VirtualMac;
@@ -58,6 +58,12 @@ impl Router {
     /// Returns where its addresses belong, if that is there.
     pub(super) fn place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
         attachment::find(view, &self.address_interface, self.virtual_mac)
+    }
+
+    /// Returns whether it has a virtual MAC with addresses of a family.
+    pub(super) fn has_virtual_mac_of(&self, family: Family) -> bool {
+        self.virtual_mac
+            .is_some_and(|virtual_mac| virtual_mac.family == family)
     }
 
     /// Returns the routes without which its addresses cannot be reached from their networks.
