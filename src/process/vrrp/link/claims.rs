@@ -7,6 +7,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{
     ControlMessageOwned, LinkAddr, MsgFlags, SockaddrIn6, recvfrom, recvmsg, setsockopt, sockopt,
@@ -32,6 +33,37 @@ pub struct Claim {
 pub struct Claims {
     arp: Option<Socket>,
     neighbor: Option<Socket>,
+    portion: Portion,
+}
+
+/// What has been heard since when; beyond [`PORTION_MAX`] nothing is until [`PORTION_INTERVAL`] is
+/// over. What then does not fit into the sockets is lost, which is no loss: a claim that matters is
+/// repeated, and is answered once a second.
+#[derive(Debug, Default)]
+struct Portion {
+    began_at: Option<Instant>,
+    heard: usize,
+}
+
+impl Portion {
+    fn is_over(&self, now: Instant) -> bool {
+        self.began_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= PORTION_INTERVAL)
+    }
+
+    fn is_full(&self, now: Instant) -> bool {
+        self.heard >= PORTION_MAX && !self.is_over(now)
+    }
+
+    fn count(&mut self, now: Instant) {
+        if self.is_over(now) {
+            *self = Self {
+                began_at: Some(now),
+                heard: 0,
+            };
+        }
+        self.heard += 1;
+    }
 }
 
 impl Claims {
@@ -53,22 +85,33 @@ impl Claims {
         let neighbor = (!ipv6.is_empty())
             .then(|| open_neighbor(&ipv6))
             .transpose()?;
-        Ok(Self { arp, neighbor })
+        Ok(Self {
+            arp,
+            neighbor,
+            portion: Portion::default(),
+        })
     }
 
-    /// Returns what to wait for.
-    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    /// Returns what to wait for: nothing while enough has been heard.
+    pub fn fds(&self, now: Instant) -> impl Iterator<Item = BorrowedFd<'_>> {
         let both = [&self.arp, &self.neighbor];
-        both.into_iter().flatten().map(Socket::as_fd)
+        let open = !self.portion.is_full(now);
+        let both = both.into_iter().flatten().filter(move |_| open);
+        both.map(Socket::as_fd)
     }
 
     /// Returns the next claim without waiting.
-    pub fn next(&self, buf: &mut [u8]) -> Option<Claim> {
+    pub fn next(&mut self, now: Instant, buf: &mut [u8]) -> Option<Claim> {
+        if self.portion.is_full(now) {
+            return None;
+        }
         let arp = self.arp.as_ref().and_then(|socket| hear_arp(socket, buf));
-        arp.or_else(|| {
+        let claim = arp.or_else(|| {
             let neighbor = self.neighbor.as_ref();
             neighbor.and_then(|socket| hear_neighbor(socket, buf))
-        })
+        })?;
+        self.portion.count(now);
+        Some(claim)
     }
 }
 
@@ -141,6 +184,10 @@ fn read_advertisement(message: &[u8]) -> Option<(IpAddr, Mac)> {
     is_link_layer.then(|| (IpAddr::V6(Ipv6Addr::from(target)), mac))
 }
 
+/// Heard in one interval: somebody may say it over and over, and this is a thread of real time.
+pub const PORTION_MAX: usize = 16;
+/// The protocol thread looks again that often by itself.
+pub const PORTION_INTERVAL: Duration = Duration::from_millis(50);
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ARP_SENDER_AT: u32 = 28;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
