@@ -130,6 +130,7 @@ impl<'a> Worker<'a> {
         });
         for (id, router) in self.routers.iter_mut() {
             router.held = if kept[id] {
+                router.held_at = router.place(view).map(|(ifindex, _)| ifindex);
                 self.reports.begin(router, view);
                 Held::Present
             } else {
@@ -305,7 +306,7 @@ impl<'a> Worker<'a> {
             return Err("the host thread was late".into());
         }
         let router = &self.routers[command.router];
-        let Some((ifindex, link)) = router.place(self.monitor.view()) else {
+        let Some((ifindex, _)) = router.place(self.monitor.view()) else {
             return Err(format!("no interface {}", router.address_interface));
         };
         if let (Acceptance::Refuse, Some(Err(_))) = (router.acceptance, &self.accept_mode) {
@@ -320,6 +321,13 @@ impl<'a> Worker<'a> {
         if let Some(hindrance) = links::conflict_with_host(router, self.monitor.view()) {
             return Err(hindrance.explain(&router.address_interface));
         }
+        if let Some(former) = router.held_at.filter(|former| *former != ifindex) {
+            // Another link has the name now.
+            self.take_away(command.router, former);
+            self.routers[command.router].held_at = None;
+        }
+        let (router, view) = (&self.routers[command.router], self.monitor.view());
+        let link = view.link(ifindex).ok_or("the interface is gone again")?;
         let outcome = addresses::install(
             &mut self.netlink,
             (ifindex, link),
@@ -329,7 +337,8 @@ impl<'a> Worker<'a> {
         );
         outcome.map_err(|refusal| explain(&refusal))?;
         self.connect_networks(command.router, ifindex, lease);
-        self.routers[command.router].held = Held::Present;
+        let router = &mut self.routers[command.router];
+        (router.held, router.held_at) = (Held::Present, Some(ifindex));
         self.forwarding
             .settle(&self.routers[command.router], self.monitor.view());
         Ok(())
@@ -353,7 +362,7 @@ impl<'a> Worker<'a> {
         let view = self.monitor.view();
         let on_link = |router: &Router| {
             router
-                .place(view)
+                .held_place(view)
                 .is_some_and(|(place, _)| place == ifindex)
         };
         let others = self.routers.iter().filter(|(other, router)| {
@@ -409,19 +418,24 @@ impl<'a> Worker<'a> {
         self.reports.end(&self.routers[id], self.monitor.view());
         self.forwarding
             .settle(&self.routers[id], self.monitor.view());
-        let router = &self.routers[id];
-        let view = self.monitor.view();
-        let own = router.own_of_host(view);
-        if let Some((ifindex, _)) = router.place(view) {
-            let addresses = router.addresses.iter().copied();
-            let leased = addresses.filter(|address| !own.contains(address));
-            if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased) {
-                warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
-            }
-            self.disconnect_networks(id, ifindex);
+        if let Some((ifindex, _)) = self.routers[id].held_place(self.monitor.view()) {
+            self.take_away(id, ifindex);
         }
+        self.routers[id].held_at = None;
         self.end_suppression(id);
         self.suppress_own(id);
+    }
+
+    /// Deletes the addresses of a virtual router from a link, and the routes that it needs there.
+    fn take_away(&mut self, id: RouterId, ifindex: u32) {
+        let router = &self.routers[id];
+        let own = router.own_of_host(self.monitor.view());
+        let addresses = router.addresses.iter().copied();
+        let leased = addresses.filter(|address| !own.contains(address));
+        if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased) {
+            warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
+        }
+        self.disconnect_networks(id, ifindex);
     }
 
     /// An address that its host has got since is not answered for either.
@@ -504,7 +518,8 @@ impl<'a> Worker<'a> {
     fn has_lost(&self, router: &Router) -> bool {
         let installed = |link| addresses::all_installed(link, &router.addresses, router.ownership);
         let place = router.place(self.monitor.view());
-        router.held == Held::Present && !place.is_some_and(|(_, link)| installed(link))
+        let there = |(ifindex, link)| router.held_at == Some(ifindex) && installed(link);
+        router.held == Held::Present && !place.is_some_and(there)
     }
 }
 

@@ -49,7 +49,8 @@ impl Forwarding {
 
     /// Has the macvlan of a virtual router forward, or not.
     pub(super) fn settle(&mut self, router: &Router, view: &View) {
-        let (Some(virtual_mac), Some((_, link))) = (router.virtual_mac, router.place(view)) else {
+        let (Some(virtual_mac), Some((_, link))) = (router.virtual_mac, router.held_place(view))
+        else {
             return;
         };
         let macvlan = &link.name;

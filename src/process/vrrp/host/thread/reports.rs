@@ -56,7 +56,7 @@ impl Reports {
     }
 
     fn change(&mut self, change: Change, router: &Router, view: &View) {
-        let (Some(active), Some((_, link))) = (&mut self.active, router.place(view)) else {
+        let (Some(active), Some((_, link))) = (&mut self.active, router.held_place(view)) else {
             return;
         };
         if !router.has_virtual_mac_of(Family::Ipv6) {

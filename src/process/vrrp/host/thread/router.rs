@@ -27,6 +27,8 @@ pub(super) struct Router {
     pub(super) ownership: Ownership,
     pub(super) acceptance: Acceptance,
     pub(super) held: Held,
+    /// The link that was given its addresses, whatever its name has become since.
+    pub(super) held_at: Option<u32>,
     /// The last that was reported.
     pub(super) link: Option<RouterLink>,
     /// Why it has no place, as last reported.
@@ -50,6 +52,7 @@ impl Router {
             ownership: spec.ownership,
             acceptance: spec.acceptance,
             held: Held::Absent,
+            held_at: None,
             link: None,
             no_attachment: None,
         }
@@ -60,6 +63,14 @@ impl Router {
         attachment::find(view, &self.address_interface, self.virtual_mac)
     }
 
+    /// Returns where its addresses are, or else belong: a link that was renamed has them still.
+    pub(super) fn held_place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
+        let held = self
+            .held_at
+            .and_then(|ifindex| Some((ifindex, view.link(ifindex)?)));
+        held.or_else(|| self.place(view))
+    }
+
     /// Returns whether it has a virtual MAC with addresses of a family.
     pub(super) fn has_virtual_mac_of(&self, family: Family) -> bool {
         self.virtual_mac
@@ -68,8 +79,11 @@ impl Router {
 
     /// Returns the routes without which its addresses cannot be reached from their networks.
     pub(super) fn routes(&self, view: &View) -> Vec<Connected> {
-        let interface = view.named(&self.address_interface);
-        interface.map_or_else(Vec::new, |(_, link)| routes::missing(link, &self.networks))
+        let interface = self.held_place(view).and_then(|(_, link)| {
+            let parent = self.virtual_mac.and(link.parent);
+            parent.map_or(Some(link), |parent| view.link(parent))
+        });
+        interface.map_or_else(Vec::new, |link| routes::missing(link, &self.networks))
     }
 
     /// Returns those of its addresses that the host has from somebody else, and that stay: it is
@@ -77,7 +91,7 @@ impl Router {
     pub(super) fn own_of_host(&self, view: &View) -> Vec<IpAddr> {
         let place = match self.ownership {
             Ownership::Lease => None,
-            Ownership::Owner => self.place(view),
+            Ownership::Owner => self.held_place(view),
         };
         let addresses = self.addresses.iter().copied();
         let kept =
