@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -272,6 +273,44 @@ fn a_macvlan_that_somebody_deletes_is_made_again() {
     node.stop(PATIENCE).unwrap();
 }
 
+/// What somebody else has made stays as it is, whatever its name and its hardware address.
+#[test]
+fn macvlans_of_others_with_names_of_ours_are_left_alone() {
+    let segment = Segment::new();
+    let host = &segment.hosts[0];
+    let ip = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let run = move || Command::new("ip").args(words).output().unwrap();
+        let output = host.run(run).unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let index = host.run(|| nix::net::if_::if_nametoindex("eth0").unwrap());
+    let index = index.unwrap();
+    // As FRR has them, and one where ours would be.
+    let theirs = [
+        (format!("ek4.99.{index:x}"), "00:00:5e:00:01:99"),
+        (format!("ek4.33.{index:x}"), "02:00:00:00:00:66"),
+    ];
+    for (name, mac) in &theirs {
+        ip(&format!(
+            "link add {name} link eth0 address {mac} type macvlan mode bridge"
+        ));
+        ip(&format!("link set {name} up"));
+    }
+    let before = (ip("-o link show"), segment.settings(0));
+    let mut node = segment.start(0, "virtual_mac: true");
+    let cause = format!("{}, as the macvlan on eth0 is to be called", theirs[1].0);
+    node.wait_for("a refusal", PATIENCE, |status| {
+        let mut routers = status.virtual_routers.iter();
+        routers.any(|router| router.priority_reason.contains(&cause))
+    })
+    .unwrap();
+    node.stop(PATIENCE).unwrap();
+    let after = (ip("-o link show"), segment.settings(0));
+    assert_eq!(after, before, "as it was found");
+}
+
 #[test]
 fn a_virtual_mac_of_an_address_that_the_interface_has_is_refused() {
     let segment = Segment::new();
@@ -403,9 +442,7 @@ fn serve(host: &Host) {
 }
 
 fn flush_neighbors() {
-    let flushed = std::process::Command::new("ip")
-        .args(["neigh", "flush", "all"])
-        .status();
+    let flushed = Command::new("ip").args(["neigh", "flush", "all"]).status();
     assert!(flushed.unwrap().success(), "the cache is empty");
 }
 
