@@ -231,6 +231,26 @@ fn an_address_that_another_machine_claims_is_announced_again_and_it_is_named() {
     }
 }
 
+/// The kernel answers ARP on every link for every address that the machine has.
+#[test]
+fn an_address_that_another_interface_has_is_named_with_the_cure() {
+    let site = Site::new(&["lb1"]);
+    let host = site.host("lb1");
+    ip(host, "addr add 192.0.2.100/32 dev lo");
+    let mut node = site.start("lb1", "addresses: [192.0.2.100/24]");
+    let is_note = |note: &String| note.starts_with("lo of this machine has one of the addresses");
+    wait(&mut node, "web/ipv4", "a note", |router| {
+        router.notes.iter().any(is_note)
+    });
+    assert!(node.log().contains("interface=lo another interface of"));
+    host.set_sysctl("net/ipv4/conf/eth0/arp_ignore", "1")
+        .unwrap();
+    wait(&mut node, "web/ipv4", "the cure", |router| {
+        !router.notes.iter().any(is_note)
+    });
+    assert!(has(host, "192.0.2.100"), "it stays, and moves");
+}
+
 /// Without a bound 28000 of them a second cost a core at real-time priority, with 500 virtual
 /// routers.
 #[test]

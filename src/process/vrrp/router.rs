@@ -101,6 +101,7 @@ impl RouterRuntime {
                 state: LinkState::Down,
                 why: None,
                 local: Arc::default(),
+                also_on: None,
             },
             config,
             advertised_at: None,

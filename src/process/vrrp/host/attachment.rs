@@ -197,6 +197,12 @@ pub(super) fn is_ipv6_router(interface: &str) -> bool {
     read("ipv6", interface, "forwarding").is_ok_and(|forwarding| forwarding > 0)
 }
 
+/// Returns whether the kernel answers ARP on an interface for the addresses of all others.
+pub(super) fn answers_for_all(interface: &str) -> bool {
+    let none = |of: &str| read("ipv4", of, "arp_ignore").is_ok_and(|now| now == 0);
+    none("all") && none(interface)
+}
+
 /// What an interface had before us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Originals {

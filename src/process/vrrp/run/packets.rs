@@ -113,6 +113,12 @@ impl<S: Supervisor> Process<S> {
         {
             warn!(router = %runtime.config.name, cause = %why, "the interface cannot be used");
         }
+        if let Some(other) = runtime.link.also_on.as_ref()
+            && before.also_on.as_ref() != Some(other)
+        {
+            let router = &runtime.config.name;
+            warn!(%router, interface = %other, "another interface of this machine has a virtual address");
+        }
         let before = before.outlet;
         if let Some(outlet) = before
             && !self
