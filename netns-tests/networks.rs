@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod gateway;
 mod half;
 mod reach;
 mod sources;

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,44 @@ fn nobody_learns_another_hardware_address_than_the_virtual_one() {
     );
 }
 
+/// RFC 9568 §7.3: a switch learns from every frame where the virtual MAC is.
+#[test]
+fn only_the_active_is_heard_with_the_virtual_mac() {
+    let segment = Segment::new();
+    for host in &segment.hosts {
+        host.set_sysctl("net/ipv6/conf/all/forwarding", "1")
+            .unwrap();
+    }
+    let capture = Capture::start(&segment.client);
+    let mut waiting = segment.start(
+        1,
+        "priority: 100\n    virtual_mac: true\n    link: {up_delay: 1h}",
+    );
+    wait(&mut waiting, "Backup");
+    stays("a Backup is silent", || capture.reporters(None).is_empty());
+    waiting.stop(PATIENCE).unwrap();
+
+    let mut second = segment.start(1, "priority: 100\n    virtual_mac: true");
+    wait(&mut second, "Active");
+    let mut first = segment.start(0, "priority: 150\n    virtual_mac: true");
+    wait(&mut first, "Active");
+    wait(&mut second, "Backup");
+    // Without an address left, the source is none.
+    let unspecified = Some(std::net::Ipv6Addr::UNSPECIFIED);
+    stays("who has given the addresses up is silent", || {
+        capture.reporters(unspecified).is_empty()
+    });
+    assert!(
+        capture.reporters(None).contains(&MAC6),
+        "switches that follow MLD must hear an Active"
+    );
+    first.stop(PATIENCE).unwrap();
+    wait(&mut second, "Active");
+    stays("so is who stops", || {
+        capture.reporters(unspecified).is_empty()
+    });
+}
+
 #[test]
 fn a_stop_after_a_crash_without_virtual_mac_puts_the_settings_back() {
     let segment = Segment::new();
@@ -232,6 +271,44 @@ fn a_macvlan_that_somebody_deletes_is_made_again() {
     segment.hosts[0].run(delete).unwrap();
     until("the address is back", || segment.reaches(V4));
     node.stop(PATIENCE).unwrap();
+}
+
+/// What somebody else has made stays as it is, whatever its name and its hardware address.
+#[test]
+fn macvlans_of_others_with_names_of_ours_are_left_alone() {
+    let segment = Segment::new();
+    let host = &segment.hosts[0];
+    let ip = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let run = move || Command::new("ip").args(words).output().unwrap();
+        let output = host.run(run).unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let index = host.run(|| nix::net::if_::if_nametoindex("eth0").unwrap());
+    let index = index.unwrap();
+    // As FRR has them, and one where ours would be.
+    let theirs = [
+        (format!("ek4.99.{index:x}"), "00:00:5e:00:01:99"),
+        (format!("ek4.33.{index:x}"), "02:00:00:00:00:66"),
+    ];
+    for (name, mac) in &theirs {
+        ip(&format!(
+            "link add {name} link eth0 address {mac} type macvlan mode bridge"
+        ));
+        ip(&format!("link set {name} up"));
+    }
+    let before = (ip("-o link show"), segment.settings(0));
+    let mut node = segment.start(0, "virtual_mac: true");
+    let cause = format!("{}, as the macvlan on eth0 is to be called", theirs[1].0);
+    node.wait_for("a refusal", PATIENCE, |status| {
+        let mut routers = status.virtual_routers.iter();
+        routers.any(|router| router.priority_reason.contains(&cause))
+    })
+    .unwrap();
+    node.stop(PATIENCE).unwrap();
+    let after = (ip("-o link show"), segment.settings(0));
+    assert_eq!(after, before, "as it was found");
 }
 
 #[test]
@@ -313,6 +390,16 @@ fn visit(segment: &Segment, active: usize) {
     }
 }
 
+/// Watches for as long as the kernel may take to report a change of groups: twice, each within a
+/// second.
+fn stays(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_millis(2200);
+    while Instant::now() < until {
+        assert!(holds(), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn only(mac: Mac) -> BTreeSet<Mac> {
     BTreeSet::from([mac])
 }
@@ -355,9 +442,7 @@ fn serve(host: &Host) {
 }
 
 fn flush_neighbors() {
-    let flushed = std::process::Command::new("ip")
-        .args(["neigh", "flush", "all"])
-        .status();
+    let flushed = Command::new("ip").args(["neigh", "flush", "all"]).status();
     assert!(flushed.unwrap().success(), "the cache is empty");
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -78,6 +78,21 @@ impl Capture {
                 || frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&112)
         });
         vrrp.map(|frame| frame[6..12].try_into().unwrap()).collect()
+    }
+
+    /// Returns the Ethernet sources with a virtual MAC of reports of multicast groups (MLD), with
+    /// this source address or any.
+    pub(crate) fn reporters(&self, source: Option<Ipv6Addr>) -> BTreeSet<Mac> {
+        let frames = self.frames();
+        // Behind a hop-by-hop header with the router alert.
+        let reports = frames.iter().filter(|frame| {
+            frame.get(12..14) == Some(&[0x86, 0xdd])
+                && frame.get(20) == Some(&0)
+                && frame.get(62) == Some(&143)
+                && source.is_none_or(|source| frame.get(22..38) == Some(&source.octets()))
+        });
+        let sources = reports.map(|frame| <Mac>::try_from(&frame[6..12]).unwrap());
+        sources.filter(|mac| mac[..4] == [0, 0, 0x5e, 0]).collect()
     }
 }
 

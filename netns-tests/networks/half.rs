@@ -188,3 +188,49 @@ fn flush(host: &Host) {
     });
     assert!(flushed.unwrap(), "ip addr flush");
 }
+
+/// The file names interfaces by name: under another name one is not ours, and has nothing of ours.
+#[test]
+fn an_interface_that_is_renamed_keeps_no_address() {
+    for lines in ["accept: true", "virtual_mac: true"] {
+        let site = Site::new(&["lb1", "lb2"]);
+        site.add_cable("spare", "198.51.100");
+        // Longer than anybody waits here: what is gone was taken away.
+        let lines = format!(
+            "{lines}, lease: 1h, priority: {{lb1: 150, lb2: 100}}, \
+             addresses: [192.0.2.100/24, 203.0.113.5/24, '2001:db8:77::100/64']"
+        );
+        let one = site.host("lb1");
+        let mut first = site.start("lb1", &lines);
+        wait_for_state(&mut first, "web/ipv6", "Active");
+        let mut second = site.start("lb2", &lines);
+        wait_for_state(&mut second, "web/ipv6", "Backup");
+        ip(one, "link set eth0 name lan0");
+        wait_for_state(&mut second, "web/ipv4", "Active");
+        let traces = || ip(one, "addr show") + &ip(one, "route show") + &ip(one, "-6 route show");
+        let gone = || {
+            let traces = traces();
+            let ours = ["192.0.2.100", "203.0.113", "2001:db8:77"];
+            !ours.iter().any(|trace| traces.contains(trace))
+        };
+        until("nothing of ours is left", gone);
+        ip(one, "link set lan0 name eth0");
+        wait_for_state(&mut first, "web/ipv6", "Active");
+        wait_for_state(&mut first, "web/ipv4", "Active");
+
+        // Another interface has the name in the same moment.
+        let swap = "link set eth0 name lan0; ip link set spare name eth0";
+        let swap = move || {
+            Command::new("sh")
+                .args(["-c", &format!("ip {swap}")])
+                .status()
+        };
+        assert!(one.run(swap).unwrap().unwrap().success());
+        until("lan0 has nothing of ours", || {
+            let traces = ip(one, "addr show dev lan0") + &ip(one, "route show dev lan0");
+            !traces.contains("192.0.2.100") && !traces.contains("203.0.113")
+        });
+        wait_for_state(&mut first, "web/ipv4", "Active");
+        until("the other has it", || has(one, "192.0.2.100"));
+    }
+}

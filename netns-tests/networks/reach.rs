@@ -132,7 +132,7 @@ fn who_has_a_virtual_address_as_the_gateway_gets_through_and_knows_a_router() {
 }
 
 /// Two routers between a client, whose gateway they have, and a server.
-fn routed() -> Site {
+pub(super) fn routed() -> Site {
     let site = Site::with(&[
         ("lb1", &["192.0.2.1/24", "2001:db8::1/64"]),
         ("lb2", &["192.0.2.2/24", "2001:db8::2/64"]),

@@ -6,10 +6,50 @@
 mod bench;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use evenkeel::lab::namespace::network::Lab;
+use evenkeel::lab::node::Node;
+use evenkeel::lab::pair::is_all;
+
 use bench::{Bench, INTERVAL, PATIENCE, Side};
+
+/// Every answer arrives at every socket that listens on the link: with one for each of a hundred
+/// gateways, a hundred times.
+#[test]
+fn gateways_on_one_link_share_its_sockets() {
+    let mut sockets = Vec::new();
+    for count in [1, 50] {
+        let mut lab = Lab::new().unwrap();
+        let host = lab.add_host("lb1", &["192.0.2.1/24"]).unwrap();
+        lab.add_host("gw", &["192.0.2.254/24"]).unwrap();
+        let entries = (0..count).map(|number| {
+            let interval = 1000 + number;
+            format!(
+                "{{gateway: [192.0.2.254], interval: {interval}ms, on_failure: {{lower_by: 1}}}}"
+            )
+        });
+        let yaml = format!(
+            "virtual_routers:\n  web: {{interface: eth0, vrid: 51, addresses: [192.0.2.100/24],\n    \
+             advertisement_interval: 100ms, track: [{}]}}\n",
+            entries.collect::<Vec<_>>().join(", ")
+        );
+        let binary = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
+        let mut node = Node::start(&host, &yaml, "lb1", binary).unwrap();
+        node.wait_for("Active", PATIENCE, |status| is_all(status, "Active"))
+            .unwrap();
+        let pid = node.pid_of("evenkeel-vrrp").unwrap();
+        sockets.push(fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count());
+        let router = &node.status().unwrap().virtual_routers[0];
+        assert_eq!(router.effective_priority, 100, "all answer");
+    }
+    assert_eq!(
+        sockets[0], sockets[1],
+        "descriptors with one and with fifty"
+    );
+}
 
 /// Each thing fails on the Active, whose own requests are still answered: the better node is Active
 /// in the time that noticing takes, and comes back when all is well again.

@@ -4,6 +4,7 @@
 //!
 //! What they say is in no way trusted: an answer is a sign of life of an address, and no more.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -22,6 +23,7 @@ use tracing::debug;
 
 use crate::config::GatewayConfig;
 use crate::logic::track::gateway::GatewayState;
+use crate::process::vrrp::link::filter;
 
 /// Starts the thread, with what is to be asked first. It reports the label of gateways and whether
 /// they are there, and ends when nobody listens any more, then `report` says false, or what is
@@ -73,6 +75,11 @@ impl Gateways {
 /// All gateways of the configuration.
 struct Asker {
     gateways: Vec<Asked>,
+    /// Which gateways of which entries have an address.
+    by_address: HashMap<IpAddr, Vec<(usize, usize)>>,
+    /// By name; what a hundred entries ask on one interface arrives there once.
+    links: BTreeMap<String, LinkAround>,
+    virtual_addresses: Arc<[IpAddr]>,
     /// Of protocol 1, for those that are not on a link of ours.
     echo_v4: Option<Socket>,
     /// What marks our echo requests.
@@ -84,8 +91,6 @@ struct Asked {
     config: GatewayConfig,
     state: GatewayState,
     ask_at: Instant,
-    virtual_addresses: Arc<[IpAddr]>,
-    link: Option<LinkAround>,
 }
 
 /// The interface on which gateways are asked, as it was a moment ago.
@@ -105,46 +110,71 @@ impl Asker {
     fn new() -> Self {
         Self {
             gateways: Vec::new(),
-            echo_v4: raw_socket(Domain::IPV4, Protocol::ICMPV4, None).ok(),
+            by_address: HashMap::new(),
+            links: BTreeMap::new(),
+            virtual_addresses: Arc::default(),
+            echo_v4: echo_v4_socket().ok(),
             // Any number will do that is not often another's.
             identifier: std::process::id() as u16,
         }
     }
 
-    /// Asks these from now on; those that were asked before go on as they are.
+    /// Asks these from now on; those that were asked before go on as they are, and so do the links
+    /// on which somebody is still asked.
     fn follow(&mut self, gateways: Vec<GatewayConfig>, virtual_addresses: &Arc<[IpAddr]>) {
         let now = Instant::now();
         let mut before = std::mem::take(&mut self.gateways);
         let asked = |config: GatewayConfig| {
             let known = before.iter().position(|asked| asked.config == config);
-            let mut asked = match known {
-                Some(at) => before.swap_remove(at),
-                None => Asked {
+            known.map_or_else(
+                || Asked {
                     state: GatewayState::new(config.addresses.len(), config.at_least, config.fall),
                     config,
                     ask_at: now,
-                    virtual_addresses: Arc::clone(virtual_addresses),
-                    link: None,
                 },
-            };
-            asked.virtual_addresses = Arc::clone(virtual_addresses);
-            if let Some(link) = &mut asked.link {
-                link.virtual_addresses = Arc::clone(virtual_addresses);
-            }
-            asked
+                |at| before.swap_remove(at),
+            )
         };
         self.gateways = gateways.into_iter().map(asked).collect();
+        self.by_address.clear();
+        for (entry, asked) in self.gateways.iter().enumerate() {
+            for (number, address) in asked.config.addresses.iter().enumerate() {
+                let known = self.by_address.entry(*address).or_default();
+                known.push((entry, number));
+            }
+        }
+        self.virtual_addresses = Arc::clone(virtual_addresses);
+        let used: BTreeSet<&str> = self
+            .gateways
+            .iter()
+            .map(|asked| asked.config.interface.as_str())
+            .collect();
+        self.links
+            .retain(|interface, _| used.contains(interface.as_str()));
+        for link in self.links.values_mut() {
+            link.virtual_addresses = Arc::clone(virtual_addresses);
+        }
     }
 
     /// Asks those that are due and hears answers; returns whether anybody wants to know.
     fn turn(&mut self, report: impl Fn(String, bool) -> bool) -> bool {
         let now = Instant::now();
-        for asked in &mut self.gateways {
-            if asked.ask_at <= now {
-                asked.ask_at = (asked.ask_at + asked.config.interval).max(now);
-                asked.state.handle_question();
-                asked.ask(now, self.echo_v4.as_ref(), self.identifier);
+        let is_due = |asked: &&mut Asked| asked.ask_at <= now;
+        // Answers of more would not fit into a socket that nobody reads meanwhile.
+        let due = self.gateways.iter_mut().filter(is_due);
+        for asked in due.take(ASKED_PER_TURN) {
+            asked.ask_at = (asked.ask_at + asked.config.interval).max(now);
+            asked.state.handle_question();
+            let interface = &asked.config.interface;
+            let fresh = |link: &LinkAround| now.duration_since(link.seen_at) < LINK_AGE_MAX;
+            if !self.links.get(interface).is_some_and(fresh) {
+                let before = self.links.remove(interface);
+                let link = LinkAround::look(interface, &self.virtual_addresses, now, before);
+                self.links
+                    .extend(link.map(|link| (interface.clone(), link)));
             }
+            let link = self.links.get(interface);
+            asked.ask(link, self.echo_v4.as_ref(), self.identifier);
         }
         self.hear();
         for asked in &mut self.gateways {
@@ -159,36 +189,33 @@ impl Asker {
         true
     }
 
+    /// Takes in answers: those of a link count for the gateways on it, those from afar for all.
     fn hear(&mut self) {
-        let Self {
-            gateways,
-            echo_v4,
-            identifier,
-        } = self;
+        let identifier = self.identifier;
         let mut answers: Vec<IpAddr> = Vec::new();
         let mut frame = [MaybeUninit::uninit(); FRAME_BYTES];
-        if let Some(socket) = echo_v4 {
+        if let Some(socket) = &self.echo_v4 {
             drain(socket, &mut frame, |bytes, from| {
-                answers.extend(echo_reply_v4(bytes, *identifier).and(from));
+                answers.extend(echo_reply_v4(bytes, identifier).and(from));
             });
         }
-        for asked in gateways {
-            // Those of a link count for the gateways on it, those from afar for all.
-            let mut own = answers.clone();
-            if let Some(link) = &asked.link {
-                if let Some(socket) = &link.arp {
-                    drain(socket, &mut frame, |bytes, _| own.extend(arp_sender(bytes)));
-                }
-                if let Some(socket) = &link.icmp_v6 {
-                    drain(socket, &mut frame, |bytes, from| {
-                        own.extend(answer_v6(bytes, *identifier, from));
-                    });
-                }
+        for address in answers.drain(..) {
+            take_in(&mut self.gateways, &self.by_address, address, |_| true);
+        }
+        for (interface, link) in &self.links {
+            if let Some(socket) = &link.arp {
+                drain(socket, &mut frame, |bytes, _| {
+                    answers.extend(arp_sender(bytes))
+                });
             }
-            for (number, address) in asked.config.addresses.iter().enumerate() {
-                if own.contains(address) {
-                    asked.state.handle_answer(number);
-                }
+            if let Some(socket) = &link.icmp_v6 {
+                drain(socket, &mut frame, |bytes, from| {
+                    answers.extend(answer_v6(bytes, identifier, from));
+                });
+            }
+            let is_on = |asked: &Asked| asked.config.interface == *interface;
+            for address in answers.drain(..) {
+                take_in(&mut self.gateways, &self.by_address, address, is_on);
             }
         }
     }
@@ -197,7 +224,7 @@ impl Asker {
     fn wait(&self) {
         let due = self.gateways.iter().map(|asked| asked.ask_at).min();
         let left = due.map_or(TURN_MAX, |at| at.saturating_duration_since(Instant::now()));
-        let links = self.gateways.iter().filter_map(|asked| asked.link.as_ref());
+        let links = self.links.values();
         let sockets = links.flat_map(|link| link.arp.iter().chain(&link.icmp_v6));
         let mut waiting: Vec<PollFd<'_>> = sockets
             .chain(&self.echo_v4)
@@ -212,16 +239,24 @@ impl Asker {
     }
 }
 
-impl Asked {
-    fn ask(&mut self, now: Instant, echo_v4: Option<&Socket>, identifier: u16) {
-        let fresh = |link: &LinkAround| now.duration_since(link.seen_at) < LINK_AGE_MAX;
-        if !self.link.as_ref().is_some_and(fresh) {
-            let before = self.link.take();
-            self.link =
-                LinkAround::look(&self.config.interface, &self.virtual_addresses, now, before);
+/// Tells every entry that asks for an address that it has answered, where that counts for it.
+fn take_in(
+    gateways: &mut [Asked],
+    by_address: &HashMap<IpAddr, Vec<(usize, usize)>>,
+    address: IpAddr,
+    counts: impl Fn(&Asked) -> bool,
+) {
+    for &(entry, number) in by_address.get(&address).into_iter().flatten() {
+        if let Some(asked) = gateways.get_mut(entry).filter(|asked| counts(asked)) {
+            asked.state.handle_answer(number);
         }
+    }
+}
+
+impl Asked {
+    fn ask(&self, link: Option<&LinkAround>, echo_v4: Option<&Socket>, identifier: u16) {
         for address in &self.config.addresses {
-            let sent = match (address, &self.link) {
+            let sent = match (address, link) {
                 (IpAddr::V4(to), Some(link)) if link.is_near(*address) => link.ask_arp(*to),
                 (IpAddr::V6(to), Some(link)) => link.ask_v6(*to, identifier),
                 (IpAddr::V4(to), _) => echo_v4.map_or(Ok(()), |socket| {
@@ -256,7 +291,7 @@ impl LinkAround {
                 addresses: Vec::new(),
                 virtual_addresses: Arc::clone(virtual_addresses),
                 arp: arp_socket(ifindex).ok(),
-                icmp_v6: raw_socket(Domain::IPV6, Protocol::ICMPV6, Some(interface)).ok(),
+                icmp_v6: icmp_v6_socket(interface).ok(),
             },
         };
         link.seen_at = now;
@@ -440,17 +475,23 @@ fn answer_v6(message: &[u8], identifier: u16, from: Option<IpAddr>) -> Option<Ip
     }
 }
 
-fn raw_socket(domain: Domain, protocol: Protocol, on: Option<&str>) -> io::Result<Socket> {
-    let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
+/// Opens a socket for echo requests that hears nothing but replies.
+fn echo_v4_socket() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+    socket.attach_filter(&filter::icmp_v4(ECHO_REPLY_V4))?;
     socket.set_nonblocking(true)?;
-    if domain == Domain::IPV6 {
-        // Neighbor discovery is heard with this hop limit alone.
-        socket.set_unicast_hops_v6(255)?;
-        socket.set_multicast_hops_v6(255)?;
-    }
-    if let Some(interface) = on {
-        socket.bind_device(Some(interface.as_bytes()))?;
-    }
+    Ok(socket)
+}
+
+/// Opens a socket for questions on an interface that hears nothing but answers.
+fn icmp_v6_socket(interface: &str) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.attach_filter(&filter::kinds(&[NEIGHBOR_ADVERTISEMENT, ECHO_REPLY_V6]))?;
+    socket.set_nonblocking(true)?;
+    // Neighbor discovery is heard with this hop limit alone.
+    socket.set_unicast_hops_v6(255)?;
+    socket.set_multicast_hops_v6(255)?;
+    socket.bind_device(Some(interface.as_bytes()))?;
     Ok(socket)
 }
 
@@ -507,6 +548,7 @@ const ARP_BYTES: usize = 28;
 const NEIGHBOR_SOLICITATION: u8 = 135;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 const ECHO_REQUEST_V4: u8 = 8;
+const ECHO_REPLY_V4: u8 = 0;
 const ECHO_REQUEST_V6: u8 = 128;
 const ECHO_REPLY_V6: u8 = 129;
 /// ff02::1:ff00:0 (RFC 4291 §2.7.1).
@@ -514,6 +556,8 @@ const SOLICITED_NODE: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
 const FRAME_BYTES: usize = 1500;
 /// Read of one socket in one turn.
 const FRAMES_PER_TURN: usize = 256;
+/// Asked before answers are read.
+const ASKED_PER_TURN: usize = 64;
 /// How long what was seen of an interface counts.
 const LINK_AGE_MAX: Duration = Duration::from_secs(1);
 /// No wait is without an end.

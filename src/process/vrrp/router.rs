@@ -92,6 +92,7 @@ impl RouterRuntime {
                 state: LinkState::Down,
                 why: None,
                 local: Arc::default(),
+                also_on: None,
             },
             config,
             advertised_at: None,
@@ -393,17 +394,17 @@ impl RouterRuntime {
     }
 
     /// Takes in what another machine says of an address, where it is one of ours at another
-    /// hardware address.
-    pub fn hear_claim(&mut self, now: Instant, claim: Claim) {
+    /// hardware address; returns whether it is of this router.
+    pub fn hear_claim(&mut self, now: Instant, claim: Claim) -> bool {
         let Some(outlet) = &self.link.outlet else {
-            return;
+            return false;
         };
         let ours = self.machine.parameters().addresses.contains(&claim.address);
         if !ours || outlet.ifindex != claim.ifindex || outlet.mac == claim.mac {
-            return;
+            return false;
         }
         if !self.machine.handle_claim(now) {
-            return;
+            return true;
         }
         self.claim = Some((now, claim));
         let due = self
@@ -415,6 +416,7 @@ impl RouterRuntime {
             let mac = show_mac(claim.mac);
             warn!(%router, %address, %mac, "another machine claims an address of ours; announcing it again");
         }
+        true
     }
 
     /// Counts a packet that bore its VRID and was refused.

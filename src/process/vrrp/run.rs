@@ -215,7 +215,8 @@ impl<S: Supervisor> Process<S> {
             .chain(self.open_at)
             .chain(self.stop_deadline())
             .fold(self.beat_at, std::cmp::min);
-        let timeout = TimeSpec::from(wake_at.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        let timeout = TimeSpec::from(wake_at.saturating_duration_since(now));
         let sockets = self
             .link_sockets
             .iter()
@@ -225,7 +226,7 @@ impl<S: Supervisor> Process<S> {
         let mut waiting: Vec<PollFd<'_>> = sockets
             .chain(host)
             .chain(supervisor)
-            .chain(self.claims.fds())
+            .chain(self.claims.fds(now))
             .chain(self.preparing.as_ref().map(AsFd::as_fd))
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();

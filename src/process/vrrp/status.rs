@@ -207,6 +207,14 @@ fn notes(runtime: &RouterRuntime, last: Option<&RejectedStatus>, now: Instant) -
             "{mac} claims {address} for itself: find that machine and take the address away there"
         ));
     }
+    if let Some(other) = &runtime.link.also_on {
+        let interface = &runtime.config.address_interface;
+        notes.push(format!(
+            "{other} of this machine has one of the addresses too, so it answers ARP for it on \
+             {interface}, Active or not: take it away there, or set \
+             net.ipv4.conf.{interface}.arp_ignore to 1"
+        ));
+    }
     if let Some(peer) = runtime.peers.iter().find(|peer| !peer.agrees) {
         let risk = "keepalived 2.2.7 ignores our advertisements then, and both are Active";
         notes.push(format!(

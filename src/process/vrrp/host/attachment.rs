@@ -21,7 +21,7 @@ use std::io;
 
 use tracing::warn;
 
-use super::macvlan::{self, VirtualMac};
+use super::macvlan::{self, MARK, VirtualMac};
 use super::monitor::{Link, Monitor, View};
 use super::netlink::Netlink;
 use crate::model::Family;
@@ -37,8 +37,13 @@ pub(super) fn find<'v>(
         None => Some((parent, link)),
         Some(virtual_mac) => view
             .named(&virtual_mac.name(parent))
-            .filter(|(_, link)| link.parent == Some(parent)),
+            .filter(|(_, link)| is_as_made(link, parent, virtual_mac)),
     }
+}
+
+fn is_as_made(link: &Link, parent: u32, virtual_mac: VirtualMac) -> bool {
+    let mac = Some(virtual_mac.octets());
+    macvlan::is_ours(link) && (link.parent, link.mac) == (Some(parent), mac)
 }
 
 /// Makes the macvlan of a virtual MAC on an interface, or puts the one in order that a former
@@ -55,6 +60,16 @@ pub(super) fn make(
     let name = virtual_mac.name(parent);
     let failed = |error: io::Error| format!("no macvlan {name} on {interface}: {error}");
     if find(monitor.view(), interface, Some(virtual_mac)).is_none() {
+        if let Some((ifindex, link)) = monitor.view().named(&name) {
+            if !macvlan::is_ours(link) {
+                return Err(format!(
+                    "{name}, as the macvlan on {interface} is to be called, is an interface of \
+                     somebody else: rename that one, or leave out virtual_mac"
+                ));
+            }
+            // One whose hardware address somebody has changed, or of another interface before.
+            macvlan::delete(netlink, ifindex).map_err(failed)?;
+        }
         macvlan::create(netlink, parent, virtual_mac).map_err(failed)?;
         monitor.read_all(netlink).map_err(failed)?;
     }
@@ -182,6 +197,12 @@ pub(super) fn is_ipv6_router(interface: &str) -> bool {
     read("ipv6", interface, "forwarding").is_ok_and(|forwarding| forwarding > 0)
 }
 
+/// Returns whether the kernel answers ARP on an interface for the addresses of all others.
+pub(super) fn answers_for_all(interface: &str) -> bool {
+    let none = |of: &str| read("ipv4", of, "arp_ignore").is_ok_and(|now| now == 0);
+    none("all") && none(interface)
+}
+
 /// What an interface had before us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Originals {
@@ -202,11 +223,11 @@ impl Originals {
             arp_ignore,
             arp_announce,
         } = self;
-        format!("{ALIAS}arp_ignore={arp_ignore} arp_announce={arp_announce}")
+        format!("{MARK}arp_ignore={arp_ignore} arp_announce={arp_announce}")
     }
 
     fn parse(alias: &str) -> Option<Self> {
-        let (ignore, announce) = alias.strip_prefix(ALIAS)?.split_once(' ')?;
+        let (ignore, announce) = alias.strip_prefix(MARK)?.split_once(' ')?;
         Some(Self {
             arp_ignore: ignore.strip_prefix("arp_ignore=")?.parse().ok()?,
             arp_announce: announce.strip_prefix("arp_announce=")?.parse().ok()?,
@@ -265,7 +286,6 @@ fn path(family: &str, interface: &str, setting: &str) -> String {
     format!("/proc/sys/net/{family}/conf/{interface}/{setting}")
 }
 
-const ALIAS: &str = "evenkeel ";
 /// Of the interface, in the order of [`Originals`].
 const INTERFACE: [(&str, u8); 2] = [("arp_ignore", 1), ("arp_announce", 2)];
 /// Of every macvlan: one with IPv6 addresses would answer ARP as well.

@@ -48,15 +48,28 @@ impl VirtualMac {
             Family::Ipv4 => PREFIX_V4,
             Family::Ipv6 => PREFIX_V6,
         };
-        format!("{prefix}{:02x}.{parent:x}", self.vrid.get())
+        name(prefix, self.vrid.get(), parent)
     }
 }
 
-/// Returns whether a link is a macvlan that we or a process before us have made.
+/// Returns whether a link is a macvlan that we or a process before us have made: it bears our mark,
+/// or is as it is before it gets that. A name alone makes nothing ours.
 pub fn is_ours(link: &Link) -> bool {
+    let Some(parent) = link.parent else {
+        return false;
+    };
     let named = link.name.starts_with(PREFIX_V4) || link.name.starts_with(PREFIX_V6);
-    let virtual_mac = |mac: [u8; 6]| mac[..4] == [0, 0, 0x5e, 0] && (1..=2).contains(&mac[4]);
-    named && link.parent.is_some() && link.mac.is_some_and(virtual_mac)
+    let is_new = link.alias.is_empty() && !link.set_up && link.addresses.is_empty();
+    let as_made = || match link.mac {
+        Some([0, 0, 0x5e, 0, 1, vrid]) => link.name == name(PREFIX_V4, vrid, parent),
+        Some([0, 0, 0x5e, 0, 2, vrid]) => link.name == name(PREFIX_V6, vrid, parent),
+        Some(_) | None => false,
+    };
+    named && (link.alias.starts_with(MARK) || is_new && as_made())
+}
+
+fn name(prefix: &str, vrid: u8, parent: u32) -> String {
+    format!("{prefix}{vrid:02x}.{parent:x}")
 }
 
 /// Makes a macvlan, down and without an address.
@@ -113,6 +126,8 @@ pub fn delete(netlink: &mut Netlink, ifindex: u32) -> io::Result<()> {
     netlink.execute_one((RouteNetlinkMessage::DelLink(link), 0))
 }
 
+/// How the alias of a macvlan of ours begins.
+pub(super) const MARK: &str = "evenkeel ";
 const PREFIX_V4: &str = "ek4.";
 /// How the names of macvlans with IPv6 addresses begin.
 pub(super) const PREFIX_V6: &str = "ek6.";
@@ -128,6 +143,46 @@ mod tests {
             let vrid = Vrid::new(255).unwrap();
             let name = VirtualMac { family, vrid }.name(u32::MAX);
             assert!(name.len() <= 15, "{name} is a name the kernel takes");
+        }
+    }
+
+    #[test]
+    fn what_only_has_a_name_of_ours_is_not_ours() {
+        let vrid = Vrid::new(0x33).unwrap();
+        let family = Family::Ipv4;
+        let made = VirtualMac { family, vrid };
+        let link = |change: fn(&mut Link)| {
+            let mut link = Link {
+                name: made.name(2),
+                mac: Some(made.octets()),
+                parent: Some(2),
+                ..Link::default()
+            };
+            change(&mut link);
+            link
+        };
+        let ours = [
+            link(|_| {}),
+            link(|link| {
+                link.alias = format!("{MARK}arp_ignore=0 arp_announce=0");
+                (link.set_up, link.mac) = (true, Some([2, 0, 0, 0, 0, 1]));
+            }),
+        ];
+        let foreign = [
+            link(|link| (link.name, link.alias) = ("vrrp4".into(), MARK.into())),
+            link(|link| link.mac = Some([2, 0, 0, 0, 0, 1])),
+            // As FRR has one.
+            link(|link| link.set_up = true),
+            link(|link| link.alias = "uplink".into()),
+            link(|link| link.name = "ek4.foo".into()),
+            link(|link| link.parent = Some(3)),
+            link(|link| link.parent = None),
+        ];
+        for link in ours {
+            assert!(is_ours(&link), "new, or marked: {link:?}");
+        }
+        for link in foreign {
+            assert!(!is_ours(&link), "{link:?}");
         }
     }
 

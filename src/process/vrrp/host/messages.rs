@@ -214,6 +214,9 @@ pub struct RouterLink {
     /// Every address of this host but virtual ones: packets from there are our own. Link-local ones
     /// are those of its own link alone: on another they say nothing (RFC 4007 §6).
     pub local: Arc<[IpAddr]>,
+    /// Another interface of this host that has one of the addresses from somebody else, where the
+    /// host answers ARP for it on the link all the same, Active or not.
+    pub also_on: Option<String>,
 }
 
 impl RouterLink {

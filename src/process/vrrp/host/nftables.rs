@@ -372,6 +372,8 @@ pub const BASE_TRANSPORT: u32 = 2;
 const META_L4PROTO: u32 = 16;
 /// The name of the interface on which the packet came.
 pub const META_IIFNAME: u32 = 6;
+/// The name of the interface by which it leaves.
+pub const META_OIFNAME: u32 = 7;
 /// NFPROTO_* of the packet, in a table of both families.
 pub const META_NFPROTO: u32 = 15;
 

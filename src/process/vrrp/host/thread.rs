@@ -4,7 +4,9 @@
 mod change;
 mod forwarding;
 pub(super) mod leftovers;
+mod link_set;
 mod links;
+mod reports;
 mod router;
 
 use std::io;
@@ -20,6 +22,7 @@ use tracing::warn;
 
 use self::forwarding::Forwarding;
 use self::links::Moving;
+use self::reports::Reports;
 use self::router::{Awaited, Held, Place, Router};
 use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
@@ -77,6 +80,7 @@ struct Worker<'a> {
     /// it.
     accept_mode: Option<Result<AcceptMode, String>>,
     forwarding: Forwarding,
+    reports: Reports,
     /// Those that move or are new, until their place is there.
     awaited: Vec<Awaited>,
     /// What nobody tells us of is looked at again then.
@@ -104,6 +108,7 @@ impl<'a> Worker<'a> {
             line,
             accept_mode: refuse(&routers),
             forwarding: Forwarding::open(routers.values()),
+            reports: Reports::open(routers.values()),
             look_at: Instant::now(),
             awaited: Vec::new(),
             routers,
@@ -129,6 +134,8 @@ impl<'a> Worker<'a> {
         });
         for (id, router) in self.routers.iter_mut() {
             router.held = if kept[id] {
+                router.held_at = router.place(view).map(|(ifindex, _)| ifindex);
+                self.reports.begin(router, view);
                 Held::Present
             } else {
                 Held::Absent
@@ -172,9 +179,10 @@ impl<'a> Worker<'a> {
                 place.virtual_mac.is_some() && found.is_some_and(|(at, _)| at == ifindex)
             };
             routers.values().any(|router| {
-                let former = router.former.as_ref().map(|former| &former.place);
-                let places = router.moving_to.iter().chain(former);
-                is_there(&router.belongs()) || places.into_iter().any(is_there)
+                let is_former = router.former.as_ref().is_some_and(|it| it.at == ifindex);
+                is_former
+                    || is_there(&router.belongs())
+                    || router.moving_to.as_ref().is_some_and(is_there)
             })
         };
         attachment::clear(&mut self.netlink, &mut self.monitor, needed);
@@ -299,12 +307,18 @@ impl<'a> Worker<'a> {
             What::Install(lease) => {
                 // What is there now decides whether something is in the way.
                 self.monitor.catch_up(&mut self.netlink)?;
+                let view = self.monitor.view();
+                self.reports.begin(&self.routers[command.router], view);
                 match self.apply(command, lease) {
                     Ok(()) => {
                         self.end_suppression(command.router);
                         Event::Applied(answer)
                     }
-                    Err(what) => Event::ApplyFailed(answer, what),
+                    Err(what) => {
+                        let view = self.monitor.view();
+                        self.reports.end(&self.routers[command.router], view);
+                        Event::ApplyFailed(answer, what)
+                    }
                 }
             }
             // Released instead of suppressed, or too late: then the next renewal decides, or what
@@ -335,7 +349,7 @@ impl<'a> Worker<'a> {
             return Err("the host thread was late".into());
         }
         let router = &self.routers[command.router];
-        let Some((ifindex, link)) = router.place(self.monitor.view()) else {
+        let Some((ifindex, _)) = router.place(self.monitor.view()) else {
             return Err(format!("no interface {}", router.address_interface));
         };
         if let (Acceptance::Refuse, Some(Err(_))) = (router.acceptance, &self.accept_mode) {
@@ -350,6 +364,13 @@ impl<'a> Worker<'a> {
         if let Some(hindrance) = links::conflict_with_host(router, self.monitor.view()) {
             return Err(hindrance.explain(&router.address_interface));
         }
+        if let Some(former) = router.held_at.filter(|former| *former != ifindex) {
+            // Another link has the name now.
+            self.take_away(command.router, former);
+            self.routers[command.router].held_at = None;
+        }
+        let (router, view) = (&self.routers[command.router], self.monitor.view());
+        let link = view.link(ifindex).ok_or("the interface is gone again")?;
         let outcome = addresses::install(
             &mut self.netlink,
             (ifindex, link),
@@ -358,7 +379,8 @@ impl<'a> Worker<'a> {
             lease,
         );
         outcome.map_err(|refusal| explain(&refusal))?;
-        self.routers[command.router].held = Held::Present;
+        let router = &mut self.routers[command.router];
+        (router.held, router.held_at) = (Held::Present, Some(ifindex));
         // The kernel takes routes with a former address whose source is the same.
         self.leave_former(command.router);
         self.connect_networks(command.router, ifindex, lease);
@@ -385,7 +407,7 @@ impl<'a> Worker<'a> {
         let view = self.monitor.view();
         let on_link = |router: &Router| {
             router
-                .place(view)
+                .held_place(view)
                 .is_some_and(|(place, _)| place == ifindex)
         };
         let others = self.routers.iter().filter(|(other, router)| {
@@ -401,8 +423,11 @@ impl<'a> Worker<'a> {
     }
 
     fn begin_suppression(&mut self, id: RouterId) -> io::Result<()> {
+        self.reports.end(&self.routers[id], self.monitor.view());
         let router = &self.routers[id];
-        let place = router.place(self.monitor.view()).map(|(place, _)| place);
+        let place = router
+            .held_place(self.monitor.view())
+            .map(|(place, _)| place);
         let is_needed = |address: &IpAddr| place.is_some_and(|at| self.is_needed(id, at, address));
         let addresses: Vec<IpAddr> = router
             .addresses
@@ -446,25 +471,30 @@ impl<'a> Worker<'a> {
     fn remove(&mut self, id: RouterId) {
         self.leave_former(id);
         self.routers[id].held = Held::Absent;
+        self.reports.end(&self.routers[id], self.monitor.view());
         self.forwarding
             .settle(&self.routers[id], self.monitor.view());
-        let router = &self.routers[id];
-        let view = self.monitor.view();
-        let own = router.own_of_host(view);
-        if let Some((ifindex, _)) = router.place(view) {
-            let addresses = router.addresses.iter().copied();
-            let leased = addresses.filter(|address| !own.contains(address));
-            let leased: Vec<IpAddr> = leased
-                .filter(|address| !self.is_needed(id, ifindex, address))
-                .collect();
-            let removed = addresses::remove(&mut self.netlink, ifindex, leased.into_iter());
-            if let Err(error) = removed {
-                warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
-            }
-            self.disconnect_networks(id, ifindex);
+        if let Some((ifindex, _)) = self.routers[id].held_place(self.monitor.view()) {
+            self.take_away(id, ifindex);
         }
+        self.routers[id].held_at = None;
         self.end_suppression(id);
         self.suppress_own(id);
+    }
+
+    /// Deletes the addresses of a virtual router from a link, and the routes that it needs there.
+    fn take_away(&mut self, id: RouterId, ifindex: u32) {
+        let router = &self.routers[id];
+        let link = self.monitor.view().link(ifindex);
+        let own = link.map_or_else(Vec::new, |link| router.own_among(link, &router.addresses));
+        let addresses = router.addresses.iter().copied();
+        let leased: Vec<IpAddr> = addresses
+            .filter(|address| !own.contains(address) && !self.is_needed(id, ifindex, address))
+            .collect();
+        if let Err(error) = addresses::remove(&mut self.netlink, ifindex, leased.into_iter()) {
+            warn!(interface = %router.interface, error = %Chain(&error), "addresses end with their lease only");
+        }
+        self.disconnect_networks(id, ifindex);
     }
 
     /// An address that its host has got since is not answered for either.
@@ -547,7 +577,8 @@ impl<'a> Worker<'a> {
     fn has_lost(&self, router: &Router) -> bool {
         let installed = |link| addresses::all_installed(link, &router.addresses, router.ownership);
         let place = router.place(self.monitor.view());
-        router.held == Held::Present && !place.is_some_and(|(_, link)| installed(link))
+        let there = |(ifindex, link)| router.held_at == Some(ifindex) && installed(link);
+        router.held == Held::Present && !place.is_some_and(there)
     }
 }
 

@@ -7,12 +7,14 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{
     ControlMessageOwned, LinkAddr, MsgFlags, SockaddrIn6, recvfrom, recvmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
+use super::filter;
 use super::frames::Mac;
 
 /// Somebody says that an address is at a hardware address.
@@ -31,6 +33,37 @@ pub struct Claim {
 pub struct Claims {
     arp: Option<Socket>,
     neighbor: Option<Socket>,
+    portion: Portion,
+}
+
+/// What has been heard since when; beyond [`PORTION_MAX`] nothing is until [`PORTION_INTERVAL`] is
+/// over. What then does not fit into the sockets is lost, which is no loss: a claim that matters is
+/// repeated, and is answered once a second.
+#[derive(Debug, Default)]
+struct Portion {
+    began_at: Option<Instant>,
+    heard: usize,
+}
+
+impl Portion {
+    fn is_over(&self, now: Instant) -> bool {
+        self.began_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= PORTION_INTERVAL)
+    }
+
+    fn is_full(&self, now: Instant) -> bool {
+        self.heard >= PORTION_MAX && !self.is_over(now)
+    }
+
+    fn count(&mut self, now: Instant) {
+        if self.is_over(now) {
+            *self = Self {
+                began_at: Some(now),
+                heard: 0,
+            };
+        }
+        self.heard += 1;
+    }
 }
 
 impl Claims {
@@ -50,7 +83,7 @@ impl Claims {
         };
         let (ipv4, ipv6) = (words(IpAddr::is_ipv4), words(IpAddr::is_ipv6));
         match &self.arp {
-            Some(socket) => socket.attach_filter(&filter(ARP_SENDER_AT, &ipv4, None))?,
+            Some(socket) => socket.attach_filter(&arp_filter(&ipv4))?,
             None if ipv4.is_empty() => {}
             None => self.arp = Some(open_arp(&ipv4)?),
         }
@@ -62,19 +95,26 @@ impl Claims {
         Ok(())
     }
 
-    /// Returns what to wait for.
-    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    /// Returns what to wait for: nothing while enough has been heard.
+    pub fn fds(&self, now: Instant) -> impl Iterator<Item = BorrowedFd<'_>> {
         let both = [&self.arp, &self.neighbor];
-        both.into_iter().flatten().map(Socket::as_fd)
+        let open = !self.portion.is_full(now);
+        let both = both.into_iter().flatten().filter(move |_| open);
+        both.map(Socket::as_fd)
     }
 
     /// Returns the next claim without waiting.
-    pub fn next(&self, buf: &mut [u8]) -> Option<Claim> {
+    pub fn next(&mut self, now: Instant, buf: &mut [u8]) -> Option<Claim> {
+        if self.portion.is_full(now) {
+            return None;
+        }
         let arp = self.arp.as_ref().and_then(|socket| hear_arp(socket, buf));
-        arp.or_else(|| {
+        let claim = arp.or_else(|| {
             let neighbor = self.neighbor.as_ref();
             neighbor.and_then(|socket| hear_neighbor(socket, buf))
-        })
+        })?;
+        self.portion.count(now);
+        Some(claim)
     }
 }
 
@@ -82,7 +122,7 @@ fn open_arp(words: &[u32]) -> io::Result<Socket> {
     let protocol = Protocol::from(i32::from(ETHERTYPE_ARP.to_be()));
     // Of protocol 0 it hears nothing before its filter is there.
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
-    socket.attach_filter(&filter(ARP_SENDER_AT, words, None))?;
+    socket.attach_filter(&arp_filter(words))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -95,29 +135,12 @@ fn open_neighbor(words: &[u32]) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn neighbor_filter(words: &[u32]) -> Vec<SockFilter> {
-    filter(NA_TARGET_AT + 12, words, Some(NEIGHBOR_ADVERTISEMENT))
+fn arp_filter(words: &[u32]) -> Vec<SockFilter> {
+    filter::words(ARP_SENDER_AT, words, None)
 }
 
-/// Lets packets pass whose word at an offset is one of these, and whose first byte is `kind`. With
-/// more words than a jump is long, all of the kind pass.
-fn filter(at: u32, words: &[u32], kind: Option<u8>) -> Vec<SockFilter> {
-    let mut program = Vec::new();
-    if let Some(kind) = kind {
-        program.push(SockFilter::new(BPF_LOAD_BYTE, 0, 0, 0));
-        program.push(SockFilter::new(BPF_JUMP_IF_EQUAL, 1, 0, kind.into()));
-        program.push(SockFilter::new(BPF_RETURN, 0, 0, 0));
-    }
-    if words.len() < usize::from(u8::MAX) {
-        program.push(SockFilter::new(BPF_LOAD_WORD, 0, 0, at));
-        for (index, word) in words.iter().enumerate() {
-            let to_pass = (words.len() - index) as u8;
-            program.push(SockFilter::new(BPF_JUMP_IF_EQUAL, to_pass, 0, *word));
-        }
-        program.push(SockFilter::new(BPF_RETURN, 0, 0, 0));
-    }
-    program.push(SockFilter::new(BPF_RETURN, 0, 0, u32::MAX));
-    program
+fn neighbor_filter(words: &[u32]) -> Vec<SockFilter> {
+    filter::words(NA_TARGET_AT + 12, words, Some(NEIGHBOR_ADVERTISEMENT))
 }
 
 fn hear_arp(socket: &Socket, buf: &mut [u8]) -> Option<Claim> {
@@ -167,16 +190,14 @@ fn read_advertisement(message: &[u8]) -> Option<(IpAddr, Mac)> {
     is_link_layer.then(|| (IpAddr::V6(Ipv6Addr::from(target)), mac))
 }
 
+/// Heard in one interval: somebody may say it over and over, and this is a thread of real time.
+pub const PORTION_MAX: usize = 16;
+/// The protocol thread looks again that often by itself.
+pub const PORTION_INTERVAL: Duration = Duration::from_millis(50);
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ARP_SENDER_AT: u32 = 28;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 const NA_TARGET_AT: u32 = 8;
-/// `ldb`, `ld`, `jeq`, `ret` of classic BPF.
-const BPF_LOAD_BYTE: u16 = 0x30;
-const BPF_LOAD_WORD: u16 = 0x20;
-const BPF_JUMP_IF_EQUAL: u16 = 0x15;
-const BPF_RETURN: u16 = 0x06;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,15 +223,6 @@ mod tests {
         for len in 0..32 {
             assert_eq!(read_arp(&frame[..len]), None, "{len} bytes");
             assert_eq!(read_advertisement(&frame[..len.min(31)]), None);
-        }
-    }
-
-    #[test]
-    fn filters_jump_to_their_end_and_not_beyond() {
-        for count in [0, 1, 2, 254, 255, 1000] {
-            let words: Vec<u32> = (0..count).collect();
-            let program = filter(28, &words, Some(136));
-            assert!(program.len() <= 262, "{count}: short enough for the kernel");
         }
     }
 }

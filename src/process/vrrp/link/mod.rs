@@ -4,4 +4,5 @@
 pub mod socket;
 pub mod sockets;
 pub mod claims;
+pub mod filter;
 pub mod frames;

@@ -38,13 +38,11 @@ impl<S: Supervisor> Process<S> {
     /// Takes in what others say about the addresses of virtual routers.
     pub(in crate::process::vrrp::run) fn hear_claims(&mut self) {
         let now = Instant::now();
-        for _ in 0..CLAIMS_PER_TURN {
-            let Some(claim) = self.claims.next(&mut self.buf) else {
-                return;
-            };
+        while let Some(claim) = self.claims.next(now, &mut self.buf) {
             for &id in self.runtimes.ids().iter() {
-                self.runtimes[id].hear_claim(now, claim);
-                self.perform(id, now);
+                if self.runtimes[id].hear_claim(now, claim) {
+                    self.perform(id, now);
+                }
             }
         }
     }
@@ -116,6 +114,12 @@ impl<S: Supervisor> Process<S> {
             && before.why.as_ref() != Some(why)
         {
             warn!(router = %runtime.config.name, cause = %why, "the interface cannot be used");
+        }
+        if let Some(other) = runtime.link.also_on.as_ref()
+            && before.also_on.as_ref() != Some(other)
+        {
+            let router = &runtime.config.name;
+            warn!(%router, interface = %other, "another interface of this machine has a virtual address");
         }
         if let Some(outlet) = before.outlet
             && self.runtimes[id].link.outlet.as_ref() != Some(&outlet)
@@ -195,8 +199,6 @@ impl<S: Supervisor> Process<S> {
     }
 }
 
-/// In one turn: somebody may say it over and over.
-const CLAIMS_PER_TURN: usize = 16;
 /// From one socket in one turn; what remains is taken in the next, after the timers that are due.
 const PACKETS_PER_TURN: usize = 256;
 /// Until a socket that could not be opened is tried again.

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::Worker;
-use super::router::{Awaited, Former, Held, Place, Router};
+use super::router::{self, Awaited, Former, Held, Place, Router};
 use crate::model::{Chain, VirtualAddress};
 use crate::process::vrrp::host::addresses;
 use crate::process::vrrp::host::attachment;
+use crate::process::vrrp::host::macvlan::VirtualMac;
 use crate::process::vrrp::host::messages::{Change, Event, Ownership, RouterSpec};
 use crate::process::vrrp::host::monitor::Link;
 use crate::process::vrrp::host::routes;
@@ -53,6 +54,7 @@ impl Worker<'_> {
         }
         self.refuse_anew();
         self.forwarding.provide(self.routers.values());
+        self.reports.provide(self.routers.values());
         self.make_attachments();
         self.suppress_owners();
         self.report_links();
@@ -91,21 +93,35 @@ impl Worker<'_> {
         let Some(former) = self.routers[id].former.take() else {
             return;
         };
-        let Some((ifindex, link)) = former.place.find(self.monitor.view()) else {
+        let ifindex = former.at;
+        let Some(link) = self.monitor.view().link(ifindex) else {
             return;
         };
         let name = link.name.clone();
-        let own = self.routers[id].own_among(link, &former.addresses);
+        let router = &self.routers[id];
+        let own = router.own_among(link, &former.addresses);
+        // Where the name of its interface has changed, it may be the same link.
+        let stays = |address: &IpAddr| {
+            router.held_at == Some(ifindex) && router.addresses.contains(address)
+        };
         let mut gone = former.addresses;
-        gone.retain(|address| !own.contains(address) && !self.is_needed(id, ifindex, address));
+        gone.retain(|address| {
+            !own.contains(address) && !stays(address) && !self.is_needed(id, ifindex, address)
+        });
         if let Err(error) = addresses::remove(&mut self.netlink, ifindex, gone.into_iter()) {
             warn!(interface = %name, error = %Chain(&error), "addresses end with their lease only");
         }
-        self.drop_routes(&former.place, &former.networks);
-        if former.place.virtual_mac.is_some() {
-            self.forwarding.forget(&name);
+        self.drop_routes((ifindex, former.virtual_mac), &former.networks);
+        if former.virtual_mac.is_some() && self.routers[id].held_at != Some(ifindex) {
+            self.forget_macvlan(&name);
             self.clear_attachments();
         }
+    }
+
+    /// Takes a macvlan that is deleted out of the tables.
+    fn forget_macvlan(&mut self, name: &str) {
+        self.forwarding.forget(name);
+        self.reports.forget(name);
     }
 
     /// Returns whether another virtual router holds an address on the same link.
@@ -116,7 +132,7 @@ impl Worker<'_> {
                 && router.held != Held::Absent
                 && router.addresses.contains(address)
                 && router
-                    .place(view)
+                    .held_place(view)
                     .is_some_and(|(place, _)| place == ifindex)
         })
     }
@@ -140,7 +156,7 @@ impl Worker<'_> {
         self.release_from_silence(&own);
         self.routers.remove(id);
         if let Some(macvlan) = &macvlan {
-            self.forwarding.forget(macvlan);
+            self.forget_macvlan(macvlan);
         }
         macvlan.is_some() || has_next
     }
@@ -226,8 +242,11 @@ impl Worker<'_> {
         if is_silent {
             self.begin_silence(&new);
         }
-        let place = self.routers[id].belongs();
-        if let Some((ifindex, link)) = place.find(self.monitor.view()) {
+        let router = &self.routers[id];
+        let virtual_mac = router.virtual_mac;
+        let held = router.held_place(self.monitor.view());
+        let place = held.map(|(ifindex, _)| (ifindex, virtual_mac));
+        if let Some((ifindex, link)) = held {
             let name = link.name.clone();
             let own = match before.ownership {
                 Ownership::Owner => gone
@@ -249,29 +268,31 @@ impl Worker<'_> {
             }
         }
         self.release_from_silence(&gone);
-        if before.networks != self.routers[id].networks {
-            self.drop_routes(&place, &before.networks);
+        if let (Some(place), true) = (place, before.networks != self.routers[id].networks) {
+            self.drop_routes(place, &before.networks);
         }
     }
 
-    /// Takes away the routes of networks at a place that nobody needs there any more.
-    fn drop_routes(&mut self, place: &Place, networks: &[VirtualAddress]) {
+    /// Takes away the routes of networks on a link that nobody needs there any more.
+    fn drop_routes(
+        &mut self,
+        (ifindex, virtual_mac): (u32, Option<VirtualMac>),
+        networks: &[VirtualAddress],
+    ) {
         let view = self.monitor.view();
-        let (Some((ifindex, _)), Some((_, interface))) =
-            (place.find(view), view.named(&place.interface))
-        else {
+        let Some(interface) = router::interface_of(view, ifindex, virtual_mac) else {
             return;
         };
         let mut routes = routes::missing(interface, networks);
+        let interface = interface.name.clone();
         let on_link = |router: &&Router| {
-            let place = router.place(view);
+            let place = router.held_place(view);
             router.held != Held::Absent && place.is_some_and(|(place, _)| place == ifindex)
         };
         let others = self.routers.values().filter(on_link);
         let needed: Vec<_> = others.flat_map(|router| router.routes(view)).collect();
         routes.retain(|route| !needed.iter().any(|other| other.is_of_same_network(route)));
         if let Err(error) = routes::remove(&mut self.netlink, ifindex, &routes) {
-            let interface = &place.interface;
             warn!(%interface, %error, "routes end with their lease only");
         }
     }
@@ -308,7 +329,9 @@ impl Worker<'_> {
     /// The addresses of a virtual router belong here from now on.
     fn move_on(&mut self, id: RouterId, to: Place) {
         let router = &mut self.routers[id];
-        let from = router.belongs();
+        let from = router.virtual_mac;
+        let held = router.held_place(self.monitor.view());
+        let held_at = held.map(|(ifindex, _)| ifindex);
         router.moving_to = None;
         router.address_interface.clone_from(&to.interface);
         router.virtual_mac = to.virtual_mac;
@@ -317,7 +340,7 @@ impl Worker<'_> {
         }
         match router.held {
             Held::Absent => {
-                if from.virtual_mac.is_some() {
+                if from.is_some() {
                     self.clear_attachments();
                 }
             }
@@ -325,8 +348,10 @@ impl Worker<'_> {
                 router.held = Held::Lost;
                 self.leave_former(id);
                 let router = &mut self.routers[id];
-                router.former = Some(Former {
-                    place: from,
+                router.held_at = None;
+                router.former = held_at.map(|at| Former {
+                    at,
+                    virtual_mac: from,
                     addresses: router.addresses.clone(),
                     networks: Arc::clone(&router.networks),
                 });

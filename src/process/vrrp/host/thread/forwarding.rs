@@ -10,25 +10,23 @@
 //!                                                                           iifname "ek6.*" drop } }
 //! ```
 
-use std::collections::BTreeSet;
 use std::io;
 
 use tracing::warn;
 
+use super::link_set::{self, LinkSet};
 use super::router::{Held, Router};
 use crate::model::Family;
 use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::macvlan::PREFIX_V6;
 use crate::process::vrrp::host::monitor::View;
-use crate::process::vrrp::host::nftables::{Change, META_IIFNAME, Set, Table, Tables};
+use crate::process::vrrp::host::nftables::{Change, META_IIFNAME, Set, Table};
 
 /// What is forwarded from virtual MACs.
 #[derive(Debug, Default)]
 pub(super) struct Forwarding {
     /// `None` where nobody has a virtual MAC with IPv6, or the kernel does not let us.
-    tables: Option<Tables>,
-    /// The macvlans in the set.
-    active: BTreeSet<String>,
+    active: Option<LinkSet>,
     /// What went wrong last, as reported.
     trouble: Option<String>,
 }
@@ -41,44 +39,37 @@ impl Forwarding {
         forwarding
     }
 
-    /// Begins to drop what arrives at virtual MACs of IPv6, if there are any by now.
+    /// Begins to drop what arrives at virtual MACs of IPv6, if there are or are to be any by now.
     pub(super) fn provide<'r>(&mut self, mut routers: impl Iterator<Item = &'r Router>) {
-        let is_ipv6 = |router: &Router| {
-            router
-                .virtual_mac
-                .is_some_and(|virtual_mac| virtual_mac.family == Family::Ipv6)
-        };
-        if self.tables.is_some() || !routers.any(is_ipv6) {
+        if self.active.is_some() || !routers.any(Router::needs_virtual_mac_of_ipv6) {
             return;
         }
-        let opened = Tables::open().and_then(|mut tables| {
-            tables.make(&TABLE)?;
-            Ok(tables)
-        });
+        let opened = LinkSet::open(&TABLE, &SETS[0]);
         if let Err(error) = &opened {
             warn!(%error, "no nftables: a Backup with a virtual MAC forwards what is flooded to it");
         }
-        self.tables = opened.ok();
+        self.active = opened.ok();
     }
 
     /// Forgets a macvlan that is deleted.
     pub(super) fn forget(&mut self, macvlan: &str) {
-        if let Err(error) = self.deny(macvlan) {
+        if let Err(error) = self.change(Change::Remove, macvlan) {
             warn!(interface = %macvlan, %error, "forwarding from a virtual MAC cannot be set");
         }
     }
 
     /// Has the macvlan of a virtual router forward, or not.
     pub(super) fn settle(&mut self, router: &Router, view: &View) {
-        let (Some(virtual_mac), Some((_, link))) = (router.virtual_mac, router.place(view)) else {
+        let (Some(virtual_mac), Some((_, link))) = (router.virtual_mac, router.held_place(view))
+        else {
             return;
         };
         let macvlan = &link.name;
         let serves = router.held != Held::Absent;
         let allowed = match virtual_mac.family {
             Family::Ipv4 => Ok(()),
-            Family::Ipv6 if serves => self.allow(macvlan),
-            Family::Ipv6 => self.deny(macvlan),
+            Family::Ipv6 if serves => self.change(Change::Add, macvlan),
+            Family::Ipv6 => self.change(Change::Remove, macvlan),
         };
         let like = serves.then_some(router.interface.as_str());
         let set = attachment::set_forwarding(macvlan, virtual_mac.family, like);
@@ -91,36 +82,13 @@ impl Forwarding {
         self.trouble = trouble;
     }
 
-    fn allow(&mut self, macvlan: &str) -> io::Result<()> {
-        if self.active.insert(macvlan.to_owned()) {
-            self.change(Change::Add, macvlan)?;
-        }
-        Ok(())
-    }
-
-    fn deny(&mut self, macvlan: &str) -> io::Result<()> {
-        if self.active.remove(macvlan) {
-            self.change(Change::Remove, macvlan)?;
-        }
-        Ok(())
-    }
-
     fn change(&mut self, change: Change, macvlan: &str) -> io::Result<()> {
-        let Some(tables) = &mut self.tables else {
-            return Ok(());
-        };
-        let mut key = macvlan.as_bytes().to_vec();
-        key.resize(NAME_LEN, 0);
-        tables.change_keys(change, (TABLE.family, TABLE.name, SETS[0].name), &[key])
+        let active = self.active.as_mut();
+        active.map_or(Ok(()), |active| active.change(change, macvlan))
     }
 }
 
-static SETS: [Set; 1] = [Set {
-    name: "active",
-    id: 1,
-    key_type: 41,
-    key_len: NAME_LEN as u32,
-}];
+static SETS: [Set; 1] = [link_set::names("active")];
 /// NFPROTO_IPV6, NF_INET_FORWARD.
 static TABLE: Table = Table {
     family: 10,
@@ -141,5 +109,3 @@ static TABLE: Table = Table {
         },
     ],
 };
-/// IFNAMSIZ.
-const NAME_LEN: usize = 16;

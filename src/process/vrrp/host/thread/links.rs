@@ -37,7 +37,22 @@ pub(super) fn describe(router: &Router, view: &View, moving: &Moving) -> RouterL
         },
         why: source.err().map(|(hindrance, on)| hindrance.explain(on)),
         local: local(&router.interface, view, moving),
+        also_on: also_on(router, view),
     }
+}
+
+/// Returns the interface for which the kernel answers ARP on the link of a virtual router, although
+/// it is another: an address belongs to the whole host (RFC 1122 §3.3.4.2, the weak model).
+fn also_on(router: &Router, view: &View) -> Option<String> {
+    let place = router.place(view).map(|(ifindex, _)| ifindex);
+    let theirs = |found: &Address| {
+        found.protocol != addresses::TAG
+            && found.address.is_ipv4()
+            && router.addresses.contains(&found.address)
+    };
+    let mut others = view.links().filter(|(ifindex, _)| Some(*ifindex) != place);
+    let (_, other) = others.find(|(_, link)| link.addresses.iter().any(theirs))?;
+    attachment::answers_for_all(&router.address_interface).then(|| other.name.clone())
 }
 
 /// The virtual addresses of all virtual routers, each with the interface of its link.

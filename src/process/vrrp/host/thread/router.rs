@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::model::VirtualAddress;
+use crate::model::{Family, VirtualAddress};
 use crate::process::vrrp::host::addresses;
 use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::macvlan::VirtualMac;
@@ -29,6 +29,8 @@ pub(super) struct Router {
     pub(super) ownership: Ownership,
     pub(super) acceptance: Acceptance,
     pub(super) held: Held,
+    /// The link that was given its addresses, whatever its name has become since.
+    pub(super) held_at: Option<u32>,
     /// The last that was reported.
     pub(super) link: Option<RouterLink>,
     /// Why it has no place, as last reported.
@@ -56,6 +58,7 @@ impl Router {
             ownership: spec.ownership,
             acceptance: spec.acceptance,
             held: Held::Absent,
+            held_at: None,
             link: None,
             no_attachment: None,
             moving_to: None,
@@ -96,16 +99,38 @@ impl Router {
         attachment::find(view, &self.address_interface, self.virtual_mac)
     }
 
+    /// Returns where its addresses are, or else belong: a link that was renamed has them still.
+    pub(super) fn held_place<'v>(&self, view: &'v View) -> Option<(u32, &'v Link)> {
+        let held = self
+            .held_at
+            .and_then(|ifindex| Some((ifindex, view.link(ifindex)?)));
+        held.or_else(|| self.place(view))
+    }
+
+    /// Returns whether it has a virtual MAC with addresses of a family.
+    pub(super) fn has_virtual_mac_of(&self, family: Family) -> bool {
+        self.virtual_mac
+            .is_some_and(|virtual_mac| virtual_mac.family == family)
+    }
+
+    /// Returns whether it has a virtual MAC with IPv6 addresses, or is to have one.
+    pub(super) fn needs_virtual_mac_of_ipv6(&self) -> bool {
+        let next = self.moving_to.as_ref().and_then(|next| next.virtual_mac);
+        let mut both = self.virtual_mac.into_iter().chain(next);
+        both.any(|virtual_mac| virtual_mac.family == Family::Ipv6)
+    }
+
     /// Returns the routes without which its addresses cannot be reached from their networks.
     pub(super) fn routes(&self, view: &View) -> Vec<Connected> {
-        let interface = view.named(&self.address_interface);
-        interface.map_or_else(Vec::new, |(_, link)| routes::missing(link, &self.networks))
+        let place = self.held_place(view);
+        let interface = place.and_then(|(at, _)| interface_of(view, at, self.virtual_mac));
+        interface.map_or_else(Vec::new, |link| routes::missing(link, &self.networks))
     }
 
     /// Returns those of its addresses that the host has from somebody else, and that stay: it is
     /// their owner.
     pub(super) fn own_of_host(&self, view: &View) -> Vec<IpAddr> {
-        let place = self.place(view);
+        let place = self.held_place(view);
         place.map_or_else(Vec::new, |(_, link)| self.own_among(link, &self.addresses))
     }
 
@@ -120,6 +145,18 @@ impl Router {
             }
         }
     }
+}
+
+/// Returns the interface that has the networks of addresses on a link: itself, or where that is
+/// the macvlan of a virtual MAC, the one that it is on.
+pub(super) fn interface_of(
+    view: &View,
+    ifindex: u32,
+    virtual_mac: Option<VirtualMac>,
+) -> Option<&Link> {
+    let link = view.link(ifindex)?;
+    let parent = virtual_mac.and(link.parent);
+    parent.map_or(Some(link), |parent| view.link(parent))
 }
 
 /// A link for addresses: an interface, or the macvlan on it.
@@ -147,7 +184,9 @@ pub(super) struct Awaited {
 /// Addresses that are at another place than they belong by now.
 #[derive(Clone, Debug)]
 pub(super) struct Former {
-    pub(super) place: Place,
+    /// The link that has them, whatever its name has become since.
+    pub(super) at: u32,
+    pub(super) virtual_mac: Option<VirtualMac>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) networks: Arc<[VirtualAddress]>,
 }
