@@ -4,5 +4,6 @@ mod endurance;
 mod failover;
 mod hostile;
 mod ranks;
+mod reload;
 mod track;
 mod traffic;
