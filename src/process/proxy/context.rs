@@ -65,7 +65,7 @@ pub(super) struct WorkerContext {
     /// Its part of the access log, where there is one.
     pub(super) lines: RefCell<Option<Lines>>,
     /// Whether there is.
-    takes_moments: Cell<bool>,
+    is_logging: Cell<bool>,
     giver: Giver,
     pub(super) stage: Receiver<Stage>,
     chance: RefCell<fastrand::Rng>,
@@ -101,7 +101,7 @@ impl WorkerContext {
             date: Cell::new(date_now()),
             draining: Cell::new(false),
             lines: RefCell::default(),
-            takes_moments: Cell::new(false),
+            is_logging: Cell::new(false),
             giver,
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
@@ -156,7 +156,7 @@ impl WorkerContext {
 
     /// Logs the requests that end from now on there, or not at all.
     pub(super) fn set_lines(&self, lines: Option<Lines>) {
-        self.takes_moments.set(lines.is_some());
+        self.is_logging.set(lines.is_some());
         let old = self.lines.replace(lines);
         // Hands over what it has.
         drop(old);
@@ -186,9 +186,14 @@ impl WorkerContext {
         request_id([chance.u64(..), chance.u64(..)])
     }
 
+    /// Returns whether there is an access log.
+    pub(super) fn is_logging(&self) -> bool {
+        self.is_logging.get()
+    }
+
     /// Returns the time, where timestamps of requests are logged.
     pub(super) fn moment(&self) -> Option<Instant> {
-        self.takes_moments.get().then(Instant::now)
+        self.is_logging().then(Instant::now)
     }
 
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.

@@ -98,7 +98,10 @@ pub(in crate::process::proxy) async fn serve(
         age: Age::New,
     };
     loop {
-        let (listener, read) = client.read().await;
+        let mut reading = client.begin();
+        let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
+        let listener = reading.listener;
+        let listener = listener.unwrap_or_else(|| client.slot.current());
         let mut slot = futures.take();
         slot.start((client, listener, read));
         let after;
@@ -158,30 +161,24 @@ impl Client {
         after
     }
 
-    /// Reads until there is something to be handled; returns it, and whom it is for.
-    async fn read(&mut self) -> (Rc<WorkerListener>, Read) {
-        let mut reading = Reading {
-            listener: None,
-            searched: None,
-            began_at: None,
-        };
-        self.begin(&mut reading);
-        let read = poll_fn(|cx| self.poll_request(cx, &mut reading)).await;
-        let listener = reading.listener.unwrap_or_else(|| self.slot.current());
-        (listener, read)
-    }
-
-    fn begin(&self, reading: &mut Reading) {
-        let listener = self.slot.current();
+    /// Begins to wait for a request, or to read one that has begun.
+    fn begin(&self) -> Reading {
+        let listener = self.slot.look();
         let timeouts = &listener.timeouts;
         match (self.ahead.is_empty(), self.age) {
             (true, Age::New) => self.deadline.enter(Phase::Idle, timeouts.request_head),
             (true, Age::Kept) => self.deadline.enter(Phase::Idle, timeouts.keep_alive),
             (false, _) => self.deadline.enter(Phase::Head, timeouts.request_head),
         }
-        if !self.ahead.is_empty() {
-            reading.began_at = self.context.moment();
-            reading.listener = Some(listener);
+        let has_begun = !self.ahead.is_empty();
+        Reading {
+            listener: has_begun.then(|| Rc::clone(&listener)),
+            searched: None,
+            began_at: if has_begun {
+                self.context.moment()
+            } else {
+                None
+            },
         }
     }
 

@@ -5,7 +5,7 @@
 //! keeps that to its end. So an idle connection keeps no old generation alive, and a reload touches
 //! none.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use crate::process::proxy::downstream::eviction::Oldest;
@@ -43,6 +43,11 @@ impl ListenerSlot {
     /// Returns the listener as the current generation has it, or the last one that had it.
     pub(in crate::process::proxy) fn current(&self) -> Rc<WorkerListener> {
         Rc::clone(&self.current.borrow())
+    }
+
+    /// Returns the same for a moment.
+    pub(in crate::process::proxy) fn look(&self) -> Ref<'_, Rc<WorkerListener>> {
+        self.current.borrow()
     }
 
     /// Has the next requests be those of another generation.

@@ -71,7 +71,8 @@ pub(in crate::process::proxy) fn ended(
     record: &Record,
     head: &[u8],
 ) {
-    if context.listener.access_log
+    if context.worker.is_logging()
+        && context.listener.access_log
         && let Some(lines) = &mut *context.worker.lines.borrow_mut()
     {
         let moments = &record.moments;
