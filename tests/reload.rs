@@ -11,6 +11,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use daemon::{Daemon, backend, evenkeel, free_address};
@@ -355,6 +357,90 @@ fn commands_lie_over_the_file_and_outlive_reloads_and_restarts() {
     assert_eq!(overrides(&daemon), [""; 0]);
     let weight = daemon.get();
     assert!(weight.is_some(), "as in the file");
+}
+
+/// Eight clients ask without a pause while a backend is taken out of use and put back.
+#[test]
+fn a_maintained_backend_gets_its_last_request_within_50_ms_and_none_fails() {
+    let heard: [Arc<Mutex<Vec<Instant>>>; 2] = Default::default();
+    let daemon = Daemon::start();
+    let [one, two] = [0, 1].map(|index| recorder(&heard[index]));
+    let own = text(&daemon);
+    let at = own.find("one: {address").unwrap();
+    let end = at + own[at..].find("}}").unwrap() + 2;
+    let both = format!("one: \"{one}\", two: \"{two}\"}}");
+    write(&daemon, &own.replace(&own[at..end], &both));
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    let (over, listen) = (Arc::new(AtomicBool::new(false)), daemon.listen);
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || {
+                let (mut kept, mut failed) = (Kept::open(listen), 0);
+                while !over.load(Relaxed) {
+                    failed += u64::from(kept.ask().is_none());
+                }
+                failed
+            })
+        })
+        .collect();
+    let mut latest = Vec::new();
+    for _ in 0..5 {
+        let count = heard[0].lock().unwrap().len();
+        daemon.wait("both are asked", |_| {
+            heard[0].lock().unwrap().len() > count + 20
+        });
+        let asked_at = Instant::now();
+        let maintain = ["backend", "webfarm/one", "maintain"];
+        assert_eq!(evenkeel_says(&daemon, &maintain).0, 0);
+        let (answered_at, count) = (Instant::now(), heard[1].lock().unwrap().len());
+        daemon.wait("the other goes on", |_| {
+            heard[1].lock().unwrap().len() > count + 200
+        });
+        let last = *heard[0].lock().unwrap().last().unwrap();
+        assert!(last <= answered_at, "a request came after the answer");
+        latest.push(last.saturating_duration_since(asked_at));
+        assert_eq!(
+            evenkeel_says(&daemon, &["backend", "webfarm/one", "up"]).0,
+            0
+        );
+    }
+    over.store(true, Relaxed);
+    let failed: u64 = clients
+        .into_iter()
+        .map(|client| client.join().unwrap())
+        .sum();
+    assert_eq!(failed, 0);
+    latest.sort();
+    println!("the last request of a backend after the command to maintain it: {latest:?}");
+    assert!(latest[2] < Duration::from_millis(50), "{latest:?}");
+}
+
+/// Starts a backend that answers on kept connections, and notes when it is asked.
+fn recorder(heard: &Arc<Mutex<Vec<Instant>>>) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = Arc::clone(heard);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let heard = Arc::clone(&heard);
+            std::thread::spawn(move || {
+                let (mut head, mut buf) = (Vec::new(), [0; 1024]);
+                while let Ok(len @ 1..) = stream.read(&mut buf) {
+                    head.extend_from_slice(&buf[..len]);
+                    if head.ends_with(b"\r\n\r\n") {
+                        head.clear();
+                        heard.lock().unwrap().push(Instant::now());
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+                        if stream.write_all(answer).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
 }
 
 #[test]

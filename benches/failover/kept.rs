@@ -1,10 +1,10 @@
 //! What each event cost the visitors, by kind, of both systems: connections cut of those that were
 //! open, and the rest.
 
-use evenkeel::lab::events::{Outcome, SCRIPT};
+use evenkeel::lab::events::Outcome;
 use evenkeel::lab::visitors::{Kind, Tally};
 
-use super::{Outcomes, median, name};
+use super::{Outcomes, median, name, suffered};
 
 /// Prints a line for each event and system.
 pub(crate) fn print(outcomes: &Outcomes) {
@@ -18,7 +18,7 @@ pub(crate) fn print(outcomes: &Outcomes) {
         "{:34} {:10}{kinds} {:>8} {:>8} {:>6} {:>9} {:>10}",
         "event on the active node", "", "failed", "closed", "wrong", "unserved", "slowest"
     );
-    for (index, event) in SCRIPT.into_iter().enumerate() {
+    for (index, event) in suffered(outcomes) {
         for (system, label) in ["evenkeel", "keepalived"].into_iter().enumerate() {
             let title = if system == 0 {
                 name(index, event)

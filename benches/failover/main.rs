@@ -2,8 +2,8 @@
 //! after the other.
 //!
 //! `cargo bench --bench failover` as root, with Debian's keepalived, haproxy and curl. Flags after
-//! `--`: `--rounds N` (5), `--interval 100ms|1s|both` (both), `--visitors N` (1152). A round is one
-//! pair of each kind that suffers every event; rounds are interleaved, and medians are printed: of
+//! `--`: `--rounds N` (5), `--interval 100ms|1s|both` (both), `--visitors N` (1152), `--events N` (all):
+//! only the first so many, 1 the reloads alone. A round is one pair of each kind that suffers them; rounds are interleaved, and medians are printed: of
 //! the probe's fresh requests, and of the visitors by kind.
 
 mod kept;
@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rounds,
         intervals,
         crowd,
+        script,
     } = read(&arguments)?;
     let room = crowd.with_descriptors()?;
     if room != crowd {
@@ -54,8 +55,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut outcomes = Outcomes::new();
         for round in 0..rounds {
             eprintln!("interval {interval:?}, round {} of {rounds}", round + 1);
-            ours(interval, room, &mut outcomes)?;
-            theirs(interval, room, &mut outcomes)?;
+            ours(interval, room, script, &mut outcomes)?;
+            theirs(interval, room, script, &mut outcomes)?;
         }
         print(interval, rounds, &outcomes);
         kept::print(&outcomes);
@@ -68,6 +69,7 @@ struct Plan {
     rounds: usize,
     intervals: Vec<Duration>,
     crowd: Crowd,
+    script: &'static [Event],
 }
 
 fn read(arguments: &[String]) -> Result<Plan, String> {
@@ -76,14 +78,19 @@ fn read(arguments: &[String]) -> Result<Plan, String> {
         rounds: 5,
         intervals: vec![long, short],
         crowd: Crowd::FULL,
+        script: &SCRIPT,
     };
     for pair in arguments.chunks(2) {
-        let usage = "flags: --rounds N, --interval 100ms|1s|both, --visitors N";
+        let usage = "flags: --rounds N, --interval 100ms|1s|both, --visitors N, --events N";
         let [name, value] = pair else {
             return Err(usage.into());
         };
         match (name.as_str(), value.as_str()) {
             ("--rounds", n) => plan.rounds = n.parse().map_err(|_| usage)?,
+            ("--events", n) => {
+                let events: usize = n.parse().map_err(|_| usage)?;
+                plan.script = SCRIPT.get(..events).ok_or(usage)?;
+            }
             ("--visitors", n) => plan.crowd = Crowd::FULL.within(n.parse().map_err(|_| usage)?),
             ("--interval", "100ms") => plan.intervals = vec![short],
             ("--interval", "1s") => plan.intervals = vec![long],
@@ -94,14 +101,19 @@ fn read(arguments: &[String]) -> Result<Plan, String> {
     Ok(plan)
 }
 
-fn ours(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(), LabError> {
+fn ours(
+    interval: Duration,
+    crowd: Crowd,
+    script: &[Event],
+    outcomes: &mut Outcomes,
+) -> Result<(), LabError> {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
     let mut pair = Pair::start(Settings {
         binary,
         interval,
         crowd,
     })?;
-    for (index, event) in SCRIPT.into_iter().enumerate() {
+    for (index, &event) in script.iter().enumerate() {
         let outcome = pair.inject(event)?;
         eprintln!(
             "  evenkeel    {event}: {} ms, {} failed; {}",
@@ -114,9 +126,14 @@ fn ours(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(),
     Ok(())
 }
 
-fn theirs(interval: Duration, crowd: Crowd, outcomes: &mut Outcomes) -> Result<(), LabError> {
+fn theirs(
+    interval: Duration,
+    crowd: Crowd,
+    script: &[Event],
+    outcomes: &mut Outcomes,
+) -> Result<(), LabError> {
     let mut peers = Peers::start(interval, crowd)?;
-    for (index, event) in SCRIPT.into_iter().enumerate() {
+    for (index, &event) in script.iter().enumerate() {
         let outcome = peers.inject(event)?;
         eprintln!(
             "  keepalived  {event}: {} ms, {} failed; {}",
@@ -141,7 +158,7 @@ fn print(interval: Duration, rounds: usize, outcomes: &Outcomes) {
         "failed",
         "moved"
     );
-    for (index, event) in SCRIPT.into_iter().enumerate() {
+    for (index, event) in suffered(outcomes) {
         let cells: Vec<String> = [0, 1].map(|kind| cell(&outcomes[&(kind, index)])).to_vec();
         println!("{:36} {}   {}", name(index, event), cells[0], cells[1]);
     }
@@ -152,12 +169,21 @@ fn print(interval: Duration, rounds: usize, outcomes: &Outcomes) {
             .flat_map(|(_, all)| all);
         let killed = gone.filter(|outcome| outcome.event == Event::KillEverything);
         let spans: Vec<Option<u64>> = killed.map(|outcome| outcome.address_gone_ms).collect();
+        if spans.is_empty() {
+            continue;
+        }
         let text = match median(spans.iter().map(|span| span.unwrap_or(u64::MAX))) {
             u64::MAX => "the whole watch of 10 s".to_owned(),
             ms => format!("{ms} ms"),
         };
         println!("a killed node of {name} has the address for {text} (median)");
     }
+}
+
+/// Returns the events that there are outcomes of, each with its place.
+fn suffered(outcomes: &Outcomes) -> impl Iterator<Item = (usize, Event)> {
+    let all = SCRIPT.into_iter().enumerate();
+    all.filter(|(index, _)| outcomes.contains_key(&(0, *index)))
 }
 
 /// A return is named by what it comes back from.

@@ -84,10 +84,11 @@ fn random_reloads_are_noticed_by_nobody() {
     let report = pair.probe().report(mark);
     let visits = pair.visitors().unwrap().end().unwrap();
     println!(
-        "{reloads} reloads, the slowest {slowest:?}; {asked:?}; fresh: {} of {} failed; visitors: {}; \
+        "{reloads} reloads, the slowest {slowest:?}; {asked:?}; fresh: {} of {} failed {:?}; visitors: {}; \
          longest between two advertisements {longest:?}; held {looks:?}",
         report.failed,
         report.requests,
+        report.failures,
         visits.all()
     );
     assert_eq!(
