@@ -148,20 +148,26 @@ fn a_second_daemon_is_refused_and_the_first_does_not_notice() {
 fn what_a_killed_daemon_leaves_is_cleaned_up() {
     let proxy = "listeners:\n  http: {bind: ['127.0.0.1:8080'], pool: web}\npools:\n  web: \
                  {backends: {a: '127.0.0.1:1'}, health_check: none}\n";
-    for by_command in [true, false] {
+    for (by_command, virtual_mac) in [(true, true), (true, false), (false, true), (false, false)] {
         let site = Site::new(&["lb1"]);
         let host = site.host("lb1");
-        let shown = || ip(host, "-o link show") + &settings(host);
+        let routes = || ip(host, "-4 route show") + &ip(host, "-6 route show");
+        let links = || ip(host, "-o link show").replace("state UNKNOWN", "state UP");
+        let shown = || links() + &settings(host) + &routes();
         let before = shown();
-        let lines =
-            "addresses: [192.0.2.100/24, '2001:db8::100/64'], virtual_mac: true, lease: 60s";
+        // Of networks to which the interface has no route.
+        let lines = format!(
+            "addresses: [192.0.2.100/24, 198.51.100.100/24, '2001:db8:7::100/64'], \
+             virtual_mac: {virtual_mac}, lease: 60s"
+        );
+        let lines = &lines;
         let mut node = site.start("lb1", lines);
         wait_for_state(&mut node, "web/ipv4", "Active");
         let running = cleanup(host);
         assert_eq!(running.code(), Some(1), "not while it runs");
         assert!(has(host, "192.0.2.100"), "nor is anything done");
         node.process().kill_family().unwrap();
-        assert_ne!(shown(), before, "macvlans and settings");
+        assert_ne!(shown(), before, "macvlans and settings, or routes");
         if by_command {
             assert_eq!(cleanup(host).code(), Some(0));
         } else {
@@ -171,7 +177,7 @@ fn what_a_killed_daemon_leaves_is_cleaned_up() {
                 .unwrap();
         }
         assert_eq!(shown(), before, "as it was found");
-        assert!(!has(host, "192.0.2.100") && !has(host, "2001:db8::100"));
+        assert!(!has(host, "192.0.2.100") && !has(host, "2001:db8:7::100"));
     }
 }
 
