@@ -181,6 +181,27 @@ fn what_a_killed_daemon_leaves_is_cleaned_up() {
     }
 }
 
+/// What looks like a table of ours and is not is said to be that.
+#[test]
+fn a_table_of_somebody_else_with_a_name_of_ours_is_named_with_the_cure() {
+    let site = Site::new(&["lb1"]);
+    let host = site.host("lb1");
+    let add = || {
+        let mut nft = Command::new("nft");
+        nft.args(["add", "table", "ip6", "evenkeel"])
+            .status()
+            .unwrap()
+    };
+    assert!(host.run(add).unwrap().success());
+    let mut node = site.start("lb1", "addresses: [192.0.2.100/24]");
+    wait_for_state(&mut node, "web/ipv4", "Active");
+    let log = node.log();
+    let said = "there is an nftables table ip6 evenkeel of somebody else: `nft delete table ip6 \
+                evenkeel`";
+    assert!(log.contains(said), "{log}");
+    assert!(!log.contains("File exists"), "{log}");
+}
+
 fn cleanup(host: &Host) -> ExitStatus {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     command.arg("cleanup");
