@@ -1,6 +1,6 @@
 //! A daemon without privileges, as a person starts it: one listener on loopback, one backend.
 
-#![allow(dead_code, reason = "not every test needs all of it")]
+#![expect(dead_code, reason = "no test needs all of it")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
