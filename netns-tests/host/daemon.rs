@@ -21,7 +21,7 @@ pub(super) struct Daemon {
     wake: UnixStream,
     said: Receiver<(FromVrrp, Vec<OwnedFd>)>,
     heard: std::cell::RefCell<Vec<(FromVrrp, Vec<OwnedFd>)>>,
-    freeze: SyncSender<Receiver<()>>,
+    jobs: SyncSender<Job>,
     thaw: Option<SyncSender<()>>,
     thread: JoinHandle<Result<(), Error>>,
 }
@@ -41,20 +41,24 @@ impl Daemon {
         if let Some((keys, descriptors)) = kept {
             daemon.send(ToVrrp::KeptSockets(keys), descriptors);
         }
+        daemon.configure(priority, adopt);
+        daemon
+    }
+
+    pub(super) fn configure(&self, priority: u8, adopt: Vec<ActiveRole>) {
         let (yaml, node) = (priority.to_string(), String::new());
         let overrides = Overrides::default();
-        daemon.say(ToVrrp::Configure {
+        self.say(ToVrrp::Configure {
             yaml,
             node,
             adopt,
             overrides,
         });
         let fitness = Fitness::Ready(Priority::new(priority).unwrap());
-        daemon.say(ToVrrp::Fitness {
+        self.say(ToVrrp::Fitness {
             entry: "web".into(),
             fitness,
         });
-        daemon
     }
 
     /// Starts the loop, without a configuration.
@@ -63,12 +67,12 @@ impl Daemon {
         let (outbox, said) = sync_channel(MESSAGES_MAX);
         let (wake, woken) = UnixStream::pair().unwrap();
         woken.set_nonblocking(true).unwrap();
-        let (freeze, freezing) = sync_channel(1);
+        let (jobs, to_do) = sync_channel(1);
         let supervisor = Queue {
             inbox,
             outbox,
             woken,
-            freezing,
+            to_do,
         };
         let thread =
             namespace.run(move || std::thread::spawn(move || serve(supervisor, read_config)));
@@ -78,7 +82,7 @@ impl Daemon {
             wake,
             said,
             heard,
-            freeze,
+            jobs,
             thaw: None,
             thread,
         }
@@ -180,7 +184,13 @@ impl Daemon {
     pub(super) fn freeze(&mut self) {
         let (thaw, until) = sync_channel(1);
         self.thaw = Some(thaw);
-        self.freeze.send(until).unwrap();
+        // It ends when the other end is dropped.
+        self.interrupt(move || until.recv().unwrap_or_default());
+    }
+
+    /// Has the thread of the loop do something, before it takes the next message.
+    pub(super) fn interrupt(&self, job: impl FnOnce() + Send + 'static) {
+        self.jobs.send(Box::new(job)).unwrap();
         (&self.wake).write_all(&[1]).unwrap();
     }
 
@@ -206,12 +216,14 @@ impl Daemon {
     }
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+
 /// A supervisor that is two queues.
 struct Queue {
     inbox: Receiver<(ToVrrp, Vec<OwnedFd>)>,
     outbox: SyncSender<(FromVrrp, Vec<OwnedFd>)>,
     woken: UnixStream,
-    freezing: Receiver<Receiver<()>>,
+    to_do: Receiver<Job>,
 }
 
 impl Supervisor for Queue {
@@ -220,9 +232,8 @@ impl Supervisor for Queue {
     }
 
     fn receive(&mut self) -> io::Result<Received> {
-        if let Ok(until) = self.freezing.try_recv() {
-            // It ends when the other end is dropped.
-            let _ = until.recv();
+        if let Ok(job) = self.to_do.try_recv() {
+            job();
         }
         let _ = self.woken.read(&mut [0; 64]);
         match self.inbox.try_recv() {

@@ -1,6 +1,9 @@
 //! A configuration that changes while it serves, on a real kernel, told by a supervisor that is
 //! only a queue.
 
+mod gateways;
+mod virtual_mac;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -115,8 +115,8 @@ fn who_has_a_virtual_address_as_the_gateway_gets_through_and_knows_a_router() {
                 for (name, is_active) in [("lb1", true), ("lb2", false)] {
                     let table = forwarding_table(site.host(name)).unwrap_or_default();
                     assert_eq!(table.contains("drop"), has_macvlans, "{name}: {table}");
-                    let allows = table.contains("elements");
-                    assert_eq!(allows, has_macvlans && is_active, "{name}: {table}");
+                    let drops = table.contains("elements");
+                    assert_eq!(drops, has_macvlans && !is_active, "{name}: {table}");
                 }
                 node.stop(PATIENCE).unwrap();
             }
@@ -129,6 +129,31 @@ fn who_has_a_virtual_address_as_the_gateway_gets_through_and_knows_a_router() {
         });
         until("nothing gets through", || !answers(client, "198.51.100.9"));
     }
+}
+
+/// A name alone makes nothing ours: what comes by an interface of somebody else is forwarded.
+#[test]
+fn an_interface_of_others_with_a_name_like_ours_goes_on_forwarding() {
+    let site = routed();
+    let (other, client) = (site.host("lb2"), site.host("client"));
+    site.add_cable("ek6.other", "10.5.0");
+    ip(
+        site.host("lb1"),
+        "addr add 2001:db8:5::1/64 dev ek6.other nodad",
+    );
+    ip(other, "addr add 2001:db8:5::2/64 dev ek6.other nodad");
+    ip(other, "addr del 2001:db8::2/64 dev eth0");
+    ip(other, "-6 route add 2001:db8::/64 via 2001:db8:5::1");
+    ip(client, "-6 route add 2001:db8:5::/64 via 2001:db8::1");
+    until("it forwards", || answers(other, "2001:db8::9"));
+    let mut node = site.start(
+        "lb1",
+        "virtual_mac: true, addresses: ['2001:db8::100/64'], link: {up_delay: 1h}",
+    );
+    wait_for_state(&mut node, "web/ipv6", "Backup");
+    let table = forwarding_table(site.host("lb1")).unwrap_or_default();
+    assert!(table.contains("elements"), "ours is dropped: {table}");
+    assert!(answers(other, "2001:db8::9"), "theirs is not: {table}");
 }
 
 /// Two routers between a client, whose gateway they have, and a server.
@@ -154,7 +179,7 @@ pub(super) fn routed() -> Site {
     site
 }
 
-/// Returns the macvlans from which IPv6 is forwarded; `None` where there is no such table.
+/// Returns the macvlans from which no IPv6 is forwarded; `None` where there is no such table.
 fn forwarding_table(host: &Host) -> Option<String> {
     let list = || {
         let mut command = std::process::Command::new("nft");

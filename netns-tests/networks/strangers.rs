@@ -148,20 +148,26 @@ fn a_second_daemon_is_refused_and_the_first_does_not_notice() {
 fn what_a_killed_daemon_leaves_is_cleaned_up() {
     let proxy = "listeners:\n  http: {bind: ['127.0.0.1:8080'], pool: web}\npools:\n  web: \
                  {backends: {a: '127.0.0.1:1'}, health_check: none}\n";
-    for by_command in [true, false] {
+    for (by_command, virtual_mac) in [(true, true), (true, false), (false, true), (false, false)] {
         let site = Site::new(&["lb1"]);
         let host = site.host("lb1");
-        let shown = || ip(host, "-o link show") + &settings(host);
+        let routes = || ip(host, "-4 route show") + &ip(host, "-6 route show");
+        let links = || ip(host, "-o link show").replace("state UNKNOWN", "state UP");
+        let shown = || links() + &settings(host) + &routes();
         let before = shown();
-        let lines =
-            "addresses: [192.0.2.100/24, '2001:db8::100/64'], virtual_mac: true, lease: 60s";
+        // Of networks to which the interface has no route.
+        let lines = format!(
+            "addresses: [192.0.2.100/24, 198.51.100.100/24, '2001:db8:7::100/64'], \
+             virtual_mac: {virtual_mac}, lease: 60s"
+        );
+        let lines = &lines;
         let mut node = site.start("lb1", lines);
         wait_for_state(&mut node, "web/ipv4", "Active");
         let running = cleanup(host);
         assert_eq!(running.code(), Some(1), "not while it runs");
         assert!(has(host, "192.0.2.100"), "nor is anything done");
         node.process().kill_family().unwrap();
-        assert_ne!(shown(), before, "macvlans and settings");
+        assert_ne!(shown(), before, "macvlans and settings, or routes");
         if by_command {
             assert_eq!(cleanup(host).code(), Some(0));
         } else {
@@ -171,8 +177,29 @@ fn what_a_killed_daemon_leaves_is_cleaned_up() {
                 .unwrap();
         }
         assert_eq!(shown(), before, "as it was found");
-        assert!(!has(host, "192.0.2.100") && !has(host, "2001:db8::100"));
+        assert!(!has(host, "192.0.2.100") && !has(host, "2001:db8:7::100"));
     }
+}
+
+/// What looks like a table of ours and is not is said to be that.
+#[test]
+fn a_table_of_somebody_else_with_a_name_of_ours_is_named_with_the_cure() {
+    let site = Site::new(&["lb1"]);
+    let host = site.host("lb1");
+    let add = || {
+        let mut nft = Command::new("nft");
+        nft.args(["add", "table", "ip6", "evenkeel"])
+            .status()
+            .unwrap()
+    };
+    assert!(host.run(add).unwrap().success());
+    let mut node = site.start("lb1", "addresses: [192.0.2.100/24]");
+    wait_for_state(&mut node, "web/ipv4", "Active");
+    let log = node.log();
+    let said = "there is an nftables table ip6 evenkeel of somebody else: `nft delete table ip6 \
+                evenkeel`";
+    assert!(log.contains(said), "{log}");
+    assert!(!log.contains("File exists"), "{log}");
 }
 
 fn cleanup(host: &Host) -> ExitStatus {

@@ -158,6 +158,8 @@ struct Process<S> {
     open_at: Option<Instant>,
     announcers: Announcers,
     claims: Claims,
+    /// Some of what is claimed cannot be heard; that is tried again with the sockets.
+    is_deaf: bool,
     /// The virtual router whose announcements come first in the next turn.
     announced_first: usize,
     beat_at: Instant,
@@ -194,6 +196,7 @@ impl<S: Supervisor> Process<S> {
                 Announcers::default()
             }),
             claims: Claims::default(),
+            is_deaf: false,
             announced_first: 0,
             beat_at: Instant::now(),
             buf: vec![0; RECEIVE_BYTES],
@@ -265,6 +268,9 @@ impl<S: Supervisor> Process<S> {
                 if self.link_socket_of(id).is_none() || !self.runtimes[id].has_outlet() {
                     self.connect(id, now);
                 }
+            }
+            if self.is_deaf {
+                self.listen_for_claims(&self.virtual_addresses(), now);
             }
         }
         self.report_when_handed_over(now);

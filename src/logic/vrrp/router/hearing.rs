@@ -41,7 +41,9 @@ impl VirtualRouter {
                 active_adver_interval,
                 ..
             } => {
-                if advertisement.priority == Priority::LEAVING {
+                if self.is_owner_about_to_stand() {
+                    self.interrupted_announcements = None;
+                } else if advertisement.priority == Priority::LEAVING {
                     self.lower_active_since = None;
                     let learned = active_adver_interval;
                     self.wait(now + self.skew(learned), learned, Cause::ActiveLeft);
@@ -59,6 +61,13 @@ impl VirtualRouter {
                 }
             }
         }
+    }
+
+    /// An owner is Active from its start (RFC 9568 §6.4.1), and only its group lets it wait for a
+    /// moment: what it hears then moves no timer. Who of two owners goes on is decided when both
+    /// are Active, so that both know.
+    fn is_owner_about_to_stand(&self) -> bool {
+        self.is_owner() && self.stand_cause == Cause::OwnerStartup
     }
 
     /// A router that gives its addresses up in Initialize listens only for who has them now.

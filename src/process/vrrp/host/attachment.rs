@@ -46,6 +46,17 @@ fn is_as_made(link: &Link, parent: u32, virtual_mac: VirtualMac) -> bool {
     macvlan::is_ours(link) && (link.parent, link.mac) == (Some(parent), mac)
 }
 
+/// Returns the name of the macvlan of a virtual MAC on an interface, there or not, unless somebody
+/// else has an interface of that name.
+pub(super) fn name_of(view: &View, interface: &str, virtual_mac: VirtualMac) -> Option<String> {
+    let (parent, _) = view.named(interface)?;
+    let name = virtual_mac.name(parent);
+    let there = view.named(&name);
+    there
+        .is_none_or(|(_, link)| macvlan::is_ours(link))
+        .then_some(name)
+}
+
 /// Makes the macvlan of a virtual MAC on an interface, or puts the one in order that a former
 /// process left.
 pub(super) fn make(

@@ -10,9 +10,10 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::route::{RouteMessage, RouteProtocol};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -81,6 +82,27 @@ impl Netlink {
     /// When the kernel refuses, or does not answer.
     pub fn addresses(&mut self) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))
+    }
+
+    /// Reads the routes of a family that bear a mark; an old kernel answers with all others too.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or does not answer.
+    pub fn routes(
+        &mut self,
+        family: AddressFamily,
+        protocol: RouteProtocol,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut question = RouteMessage::default();
+        question.header.address_family = family;
+        question.header.protocol = protocol;
+        // It chooses only for who asks strictly: a router may have a million of them.
+        let is_strict = self.socket.set_netlink_get_strict_chk(true).is_ok();
+        let answers = self.dump(RouteNetlinkMessage::GetRoute(question));
+        if is_strict {
+            self.socket.set_netlink_get_strict_chk(false)?;
+        }
+        answers
     }
 
     fn execute_batch(

@@ -37,7 +37,11 @@ impl Tables {
     /// # Errors
     /// When the kernel does not let us, or does not know nftables.
     pub fn make(&mut self, table: &Table) -> io::Result<()> {
-        self.commit(&table.messages())
+        let outcome = self.commit(&table.messages());
+        outcome.map_err(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => taken(table),
+            Some(_) | None => error,
+        })
     }
 
     /// Adds addresses to a set, or takes them out; none at all is no transaction.
@@ -137,6 +141,22 @@ impl Tables {
         bytes.extend_from_slice(body);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
     }
+}
+
+/// A table of ours ends with its process, so one that is there is somebody else's.
+fn taken(table: &Table) -> io::Error {
+    let family = match table.family {
+        NFPROTO_INET => "inet",
+        NFPROTO_ARP => "arp",
+        NFPROTO_IPV6 => "ip6",
+        _ => "ip",
+    };
+    let name = table.name;
+    let what = format!(
+        "there is an nftables table {family} {name} of somebody else: `nft delete table {family} \
+         {name}` where it is left over, and restart"
+    );
+    io::Error::new(io::ErrorKind::AlreadyExists, what)
 }
 
 /// What becomes of elements of a set.
@@ -377,6 +397,10 @@ pub const META_OIFNAME: u32 = 7;
 /// NFPROTO_* of the packet, in a table of both families.
 pub const META_NFPROTO: u32 = 15;
 
+/// Families of tables.
+const NFPROTO_INET: u8 = 1;
+const NFPROTO_ARP: u8 = 3;
+const NFPROTO_IPV6: u8 = 10;
 /// NFT_TABLE_F_OWNER: the table lives as long as our socket.
 const TABLE_OWNED: u32 = 2;
 const SUBSYSTEM: u16 = 10;

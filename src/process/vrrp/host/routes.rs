@@ -104,6 +104,41 @@ pub fn remove(netlink: &mut Netlink, ifindex: u32, routes: &[Connected]) -> io::
     run(netlink, requests.collect(), libc::ESRCH)
 }
 
+/// Deletes what a former process has left: routes of IPv6 that bear our mark and our metric.
+///
+/// # Errors
+/// When the kernel does not answer; the first refusal.
+pub fn remove_leftovers(netlink: &mut Netlink) -> io::Result<()> {
+    let mark = RouteProtocol::Other(TAG);
+    let is_ours = |route: &RouteMessage| {
+        route.header.protocol == mark
+            && route.attributes.contains(&RouteAttribute::Priority(METRIC))
+    };
+    let all = netlink.routes(AddressFamily::Inet6, mark)?;
+    let ours = all.into_iter().filter_map(|answer| {
+        let RouteNetlinkMessage::NewRoute(route) = answer else {
+            return None;
+        };
+        is_ours(&route).then(|| named(route))
+    });
+    let requests = ours.map(|route| (RouteNetlinkMessage::DelRoute(route), 0));
+    run(netlink, requests.collect(), libc::ESRCH)
+}
+
+/// Leaves of a route what names it.
+fn named(mut route: RouteMessage) -> RouteMessage {
+    route.attributes.retain(|attribute| {
+        matches!(
+            attribute,
+            RouteAttribute::Destination(_)
+                | RouteAttribute::Oif(_)
+                | RouteAttribute::Priority(_)
+                | RouteAttribute::Table(_)
+        )
+    });
+    route
+}
+
 fn run(netlink: &mut Netlink, requests: Vec<Request>, no_error: i32) -> io::Result<()> {
     if requests.is_empty() {
         return Ok(());

@@ -28,6 +28,7 @@ use super::super::routers::{RouterId, Routers};
 use super::accept_mode::AcceptMode;
 use super::addresses::{self, Refusal};
 use super::attachment;
+use super::macvlan::{self, PREFIX_V6, VirtualMac};
 use super::messages::{
     Acceptance, Answer, Command, Event, Leftovers, Order, Ownership, RouterSpec, What, clear, wake,
 };
@@ -35,7 +36,7 @@ use super::monitor::{Link, Monitor};
 use super::neighbor_suppression::NeighborSuppression;
 use super::netlink::Netlink;
 use super::routes;
-use crate::model::Chain;
+use crate::model::{Chain, Family};
 
 /// The host thread's end of the queues.
 pub(super) struct Line {
@@ -117,6 +118,7 @@ impl<'a> Worker<'a> {
             monitor,
             suppression,
         };
+        worker.silence_leftovers();
         worker.clear_attachments();
         worker.make_attachments();
         worker.survey(&keep);
@@ -186,6 +188,34 @@ impl<'a> Worker<'a> {
             })
         };
         attachment::clear(&mut self.netlink, &mut self.monitor, needed);
+        self.forwarding.forget_gone(self.monitor.view());
+        self.reports.forget_gone(self.monitor.view());
+    }
+
+    /// No macvlan that a former process left forwards or reports before it is known whose it is.
+    fn silence_leftovers(&mut self) {
+        let links = self.monitor.view().links();
+        let of_ipv6 = |link: &Link| macvlan::is_ours(link) && link.name.starts_with(PREFIX_V6);
+        for (_, link) in links.filter(|(_, link)| of_ipv6(link)) {
+            self.forwarding.end(&link.name);
+            self.reports.end_of(&link.name);
+        }
+    }
+
+    /// Makes a macvlan, or puts it in order. One for IPv6 neither forwards nor reports before it is
+    /// told to, if it is idle.
+    fn attach(
+        &mut self,
+        interface: &str,
+        virtual_mac: VirtualMac,
+        is_idle: bool,
+    ) -> Result<(), String> {
+        let name = attachment::name_of(self.monitor.view(), interface, virtual_mac);
+        if let (Some(name), true, Family::Ipv6) = (name, is_idle, virtual_mac.family) {
+            self.forwarding.end(&name);
+            self.reports.end_of(&name);
+        }
+        attachment::make(&mut self.netlink, &mut self.monitor, interface, virtual_mac)
     }
 
     /// Makes the macvlans that are missing, and puts in order those that are there; what is in the
@@ -202,12 +232,8 @@ impl<'a> Worker<'a> {
             if there && router.link.is_some() && router.no_attachment.is_none() {
                 continue;
             }
-            let made = attachment::make(
-                &mut self.netlink,
-                &mut self.monitor,
-                &router.interface,
-                virtual_mac,
-            );
+            let (interface, is_idle) = (router.interface.clone(), router.held == Held::Absent);
+            let made = self.attach(&interface, virtual_mac, is_idle);
             let router = &mut self.routers[id];
             if let (Err(why), true) = (&made, router.no_attachment.as_ref() != made.as_ref().err())
             {

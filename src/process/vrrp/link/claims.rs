@@ -71,7 +71,7 @@ impl Claims {
     /// open stays open, with another filter: to close one takes a while.
     ///
     /// # Errors
-    /// When the kernel refuses a socket or a filter; what is heard then is as before.
+    /// When the kernel refuses a socket or a filter; with that one, what is heard is as before.
     pub fn listen_for(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         let last_word = |address: &IpAddr| match address {
             IpAddr::V4(address) => address.to_bits(),
@@ -82,17 +82,17 @@ impl Claims {
             of_family.map(last_word).collect()
         };
         let (ipv4, ipv6) = (words(IpAddr::is_ipv4), words(IpAddr::is_ipv6));
-        match &self.arp {
-            Some(socket) => socket.attach_filter(&arp_filter(&ipv4))?,
-            None if ipv4.is_empty() => {}
-            None => self.arp = Some(open_arp(&ipv4)?),
-        }
-        match &self.neighbor {
-            Some(socket) => socket.attach_filter(&neighbor_filter(&ipv6))?,
-            None if ipv6.is_empty() => {}
-            None => self.neighbor = Some(open_neighbor(&ipv6)?),
-        }
-        Ok(())
+        let arp = match &self.arp {
+            Some(socket) => socket.attach_filter(&arp_filter(&ipv4)),
+            None if ipv4.is_empty() => Ok(()),
+            None => open_arp(&ipv4).map(|socket| self.arp = Some(socket)),
+        };
+        let neighbor = match &self.neighbor {
+            Some(socket) => socket.attach_filter(&neighbor_filter(&ipv6)),
+            None if ipv6.is_empty() => Ok(()),
+            None => open_neighbor(&ipv6).map(|socket| self.neighbor = Some(socket)),
+        };
+        arp.and(neighbor)
     }
 
     /// Returns what to wait for: nothing while enough has been heard.

@@ -64,7 +64,7 @@ impl<S: Supervisor> Process<S> {
             }
         }
         let addresses = self.virtual_addresses();
-        self.listen_for_claims(&addresses);
+        self.listen_for_claims(&addresses, now);
         self.adopt = adopt;
         self.phase = Phase::Surveying;
         Ok(())
@@ -125,7 +125,7 @@ impl<S: Supervisor> Process<S> {
             Event::Gateway { label, there } => self.observe(Followed::Gateway(label), there),
             Event::SuppressionRefused(why) => warn!(
                 error = %why,
-                "no nftables: addresses that are given up are released at once, not suppressed"
+                "no table of nftables: addresses that are given up are released at once, not suppressed"
             ),
             Event::Ended(why) => return Err(Error::Host(why.unwrap_or_default())),
         }

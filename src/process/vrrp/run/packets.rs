@@ -202,4 +202,4 @@ impl<S: Supervisor> Process<S> {
 /// From one socket in one turn; what remains is taken in the next, after the timers that are due.
 const PACKETS_PER_TURN: usize = 256;
 /// Until a socket that could not be opened is tried again.
-const OPEN_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const OPEN_AGAIN: Duration = Duration::from_secs(1);

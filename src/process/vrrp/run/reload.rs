@@ -13,6 +13,7 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::hosting::{followed, groups, host_spec};
+use super::packets::OPEN_AGAIN;
 use super::preparation::{Prepared, Ready};
 use super::{Phase, Process};
 use crate::config::VirtualRouterConfig;
@@ -92,7 +93,7 @@ impl<S: Supervisor> Process<S> {
         self.change_host(change);
         self.exchange_sockets(ready.sockets);
         if addresses != addresses_before {
-            self.listen_for_claims(&addresses);
+            self.listen_for_claims(&addresses, now);
         }
         self.perform_each(concerned.into_iter(), now);
         // What else of it is on the host by now comes with an installation, which changes nothing
@@ -243,10 +244,16 @@ impl<S: Supervisor> Process<S> {
             .collect()
     }
 
-    pub(super) fn listen_for_claims(&mut self, addresses: &BTreeSet<IpAddr>) {
+    /// Hears what is said about these addresses; what cannot be heard is tried again.
+    pub(super) fn listen_for_claims(&mut self, addresses: &BTreeSet<IpAddr>, now: Instant) {
         let addresses: Vec<IpAddr> = addresses.iter().copied().collect();
-        if let Err(error) = self.claims.listen_for(&addresses) {
-            warn!(%error, "machines that claim virtual addresses are not heard");
+        let trouble = self.claims.listen_for(&addresses).err();
+        let was_deaf = std::mem::replace(&mut self.is_deaf, trouble.is_some());
+        if let Some(error) = trouble {
+            if !was_deaf {
+                warn!(%error, "machines that claim virtual addresses are not heard");
+            }
+            self.open_at.get_or_insert(now + OPEN_AGAIN);
         }
     }
 

@@ -60,6 +60,29 @@ fn each_kind_is_warned_of_with_its_source_and_counted_every_time() {
     assert_eq!(counted, [3; 4]);
 }
 
+/// RFC 9568 §6.4.1: whatever it hears before its group lets it, it becomes Active, and then obeys.
+#[test]
+fn owner_that_hears_another_one_first_is_active_all_the_same() {
+    for (other, last) in [(9, "Active"), (200, "Backup")] {
+        let mut bench = Bench::started(Parameters {
+            priority: Priority::OWNER,
+            in_sync_group: true,
+            ..parameters()
+        });
+        bench.hear(other, 255);
+        bench.hear(other, 0);
+        bench.hear(other, 255);
+        assert_eq!(bench.until_timeout(), Duration::ZERO, "it does not wait");
+        bench.run_to_timeout();
+        bench.hear(other, 255);
+        bench.router.promote(bench.now);
+        assert!(bench.router.state().is_active());
+        bench.hear(other, 255);
+        assert_eq!(bench.router.state().name(), last, "against .{other}");
+        assert_eq!(bench.router.counters().owner_conflicts, 4);
+    }
+}
+
 #[test]
 fn what_is_as_it_should_be_is_not_warned_of() {
     let mut bench = Bench::backup();

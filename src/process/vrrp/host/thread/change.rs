@@ -15,7 +15,6 @@ use super::Worker;
 use super::router::{self, Awaited, Former, Held, Place, Router};
 use crate::model::{Chain, VirtualAddress};
 use crate::process::vrrp::host::addresses;
-use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::macvlan::VirtualMac;
 use crate::process::vrrp::host::messages::{Change, Event, Ownership, RouterSpec};
 use crate::process::vrrp::host::monitor::Link;
@@ -113,15 +112,10 @@ impl Worker<'_> {
         }
         self.drop_routes((ifindex, former.virtual_mac), &former.networks);
         if former.virtual_mac.is_some() && self.routers[id].held_at != Some(ifindex) {
-            self.forget_macvlan(&name);
+            self.forwarding.end(&name);
+            self.reports.end_of(&name);
             self.clear_attachments();
         }
-    }
-
-    /// Takes a macvlan that is deleted out of the tables.
-    fn forget_macvlan(&mut self, name: &str) {
-        self.forwarding.forget(name);
-        self.reports.forget(name);
     }
 
     /// Returns whether another virtual router holds an address on the same link.
@@ -147,18 +141,12 @@ impl Worker<'_> {
         }
         let router = &self.routers[id];
         let own = router.own_of_host(self.monitor.view());
-        let place = router.place(self.monitor.view());
-        let macvlan = router
-            .virtual_mac
-            .and_then(|_| place.map(|(_, link)| link.name.clone()));
         let next = router.moving_to.as_ref();
         let has_next = next.is_some_and(|next| next.virtual_mac.is_some());
+        let has_macvlan = router.virtual_mac.is_some() || has_next;
         self.release_from_silence(&own);
         self.routers.remove(id);
-        if let Some(macvlan) = &macvlan {
-            self.forget_macvlan(macvlan);
-        }
-        macvlan.is_some() || has_next
+        has_macvlan
     }
 
     fn take_spec(&mut self, id: RouterId, spec: &RouterSpec) -> Option<Before> {
@@ -311,12 +299,7 @@ impl Worker<'_> {
             return;
         }
         let interface = router.interface.clone();
-        let made = attachment::make(
-            &mut self.netlink,
-            &mut self.monitor,
-            &interface,
-            virtual_mac,
-        );
+        let made = self.attach(&interface, virtual_mac, true);
         let router = &mut self.routers[id];
         if let (Err(why), true) = (&made, router.no_attachment.as_ref() != made.as_ref().err()) {
             let why = why.clone();

@@ -6,8 +6,7 @@
 //! off for all interfaces; so an nftables chain drops what came by the macvlan of another state:
 //!
 //! ```text
-//! table ip6 evenkeel_forward { set active { type ifname }   chain forward { iifname @active accept
-//!                                                                           iifname "ek6.*" drop } }
+//! table ip6 evenkeel_forward { set idle { type ifname }   chain forward { iifname @idle drop } }
 //! ```
 
 use std::io;
@@ -18,7 +17,7 @@ use super::link_set::{self, LinkSet};
 use super::router::{Held, Router};
 use crate::model::Family;
 use crate::process::vrrp::host::attachment;
-use crate::process::vrrp::host::macvlan::PREFIX_V6;
+use crate::process::vrrp::host::macvlan;
 use crate::process::vrrp::host::monitor::View;
 use crate::process::vrrp::host::nftables::{Change, META_IIFNAME, Set, Table};
 
@@ -26,7 +25,7 @@ use crate::process::vrrp::host::nftables::{Change, META_IIFNAME, Set, Table};
 #[derive(Debug, Default)]
 pub(super) struct Forwarding {
     /// `None` where nobody has a virtual MAC with IPv6, or the kernel does not let us.
-    active: Option<LinkSet>,
+    idle: Option<LinkSet>,
     /// What went wrong last, as reported.
     trouble: Option<String>,
 }
@@ -41,20 +40,32 @@ impl Forwarding {
 
     /// Begins to drop what arrives at virtual MACs of IPv6, if there are or are to be any by now.
     pub(super) fn provide<'r>(&mut self, mut routers: impl Iterator<Item = &'r Router>) {
-        if self.active.is_some() || !routers.any(Router::needs_virtual_mac_of_ipv6) {
+        if self.idle.is_some() || !routers.any(Router::needs_virtual_mac_of_ipv6) {
             return;
         }
         let opened = LinkSet::open(&TABLE, &SETS[0]);
         if let Err(error) = &opened {
-            warn!(%error, "no nftables: a Backup with a virtual MAC forwards what is flooded to it");
+            warn!(%error, "no table of nftables: a Backup with a virtual MAC forwards what is flooded to it");
         }
-        self.active = opened.ok();
+        self.idle = opened.ok();
     }
 
-    /// Forgets a macvlan that is deleted.
-    pub(super) fn forget(&mut self, macvlan: &str) {
-        if let Err(error) = self.change(Change::Remove, macvlan) {
+    /// Drops what arrives at a macvlan, which need not be there yet.
+    pub(super) fn end(&mut self, macvlan: &str) {
+        if let Err(error) = self.change(Change::Add, macvlan) {
             warn!(interface = %macvlan, %error, "forwarding from a virtual MAC cannot be set");
+        }
+    }
+
+    /// Forgets the macvlans that are deleted: others may have their names now.
+    pub(super) fn forget_gone(&mut self, view: &View) {
+        let is_there = |name: &str| {
+            view.named(name)
+                .is_some_and(|(_, link)| macvlan::is_ours(link))
+        };
+        let outcome = self.idle.as_mut().map(|idle| idle.retain(is_there));
+        if let Some(Err(error)) = outcome {
+            warn!(%error, "a virtual MAC that is gone is still dropped");
         }
     }
 
@@ -68,8 +79,8 @@ impl Forwarding {
         let serves = router.held != Held::Absent;
         let allowed = match virtual_mac.family {
             Family::Ipv4 => Ok(()),
-            Family::Ipv6 if serves => self.change(Change::Add, macvlan),
-            Family::Ipv6 => self.change(Change::Remove, macvlan),
+            Family::Ipv6 if serves => self.change(Change::Remove, macvlan),
+            Family::Ipv6 => self.change(Change::Add, macvlan),
         };
         let like = serves.then_some(router.interface.as_str());
         let set = attachment::set_forwarding(macvlan, virtual_mac.family, like);
@@ -83,12 +94,12 @@ impl Forwarding {
     }
 
     fn change(&mut self, change: Change, macvlan: &str) -> io::Result<()> {
-        let active = self.active.as_mut();
-        active.map_or(Ok(()), |active| active.change(change, macvlan))
+        let idle = self.idle.as_mut();
+        idle.map_or(Ok(()), |idle| idle.change(change, macvlan))
     }
 }
 
-static SETS: [Set; 1] = [link_set::names("active")];
+static SETS: [Set; 1] = [link_set::names("idle")];
 /// NFPROTO_IPV6, NF_INET_FORWARD.
 static TABLE: Table = Table {
     family: 10,
@@ -96,16 +107,9 @@ static TABLE: Table = Table {
     sets: &SETS,
     chain: "forward",
     hook: 2,
-    rules: &[
-        |rule| {
-            rule.load_meta(META_IIFNAME);
-            rule.expect_in(&SETS[0]);
-            rule.accept_packet();
-        },
-        |rule| {
-            rule.load_meta(META_IIFNAME);
-            rule.expect(PREFIX_V6.as_bytes());
-            rule.drop_packet();
-        },
-    ],
+    rules: &[|rule| {
+        rule.load_meta(META_IIFNAME);
+        rule.expect_in(&SETS[0]);
+        rule.drop_packet();
+    }],
 };

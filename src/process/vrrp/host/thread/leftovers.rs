@@ -1,7 +1,7 @@
 //! What a daemon that was killed has left on the host, taken away without starting one.
 //!
 //! Only while no other daemon has virtual routers here: what is its own would look the same.
-//! nftables tables end with their process, addresses and routes with their lease.
+//! nftables tables end with their process, and all else but macvlans would with its lease.
 
 use std::io;
 
@@ -12,8 +12,9 @@ use crate::process::vrrp::host::addresses;
 use crate::process::vrrp::host::attachment;
 use crate::process::vrrp::host::monitor::Monitor;
 use crate::process::vrrp::host::netlink::Netlink;
+use crate::process::vrrp::host::routes;
 
-/// Removes every address and macvlan that is marked as ours, and puts back the settings of
+/// Removes every address, route and macvlan that is marked as ours, and puts back the settings of
 /// interfaces that a macvlan remembers.
 ///
 /// # Errors
@@ -30,6 +31,9 @@ pub fn remove() -> io::Result<()> {
         if let Err(error) = addresses::remove(&mut netlink, ifindex, ours) {
             warn!(interface = %link.name, error = %Chain(&error), "addresses of a former run remain");
         }
+    }
+    if let Err(error) = routes::remove_leftovers(&mut netlink) {
+        warn!(%error, "routes of a former run end with their lease only");
     }
     attachment::clear(&mut netlink, &mut monitor, |_, _| false);
     Ok(())

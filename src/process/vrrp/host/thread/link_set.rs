@@ -1,5 +1,5 @@
-//! Interfaces of ours by name, in a set of an nftables table of our own: what the rules beside it
-//! let pass. It refuses to know why.
+//! Interfaces of ours by name, in a set of an nftables table of our own: those that the rules
+//! beside it are about. It refuses to know why.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -33,18 +33,36 @@ impl LinkSet {
     /// Adds an interface, or takes it out; one that is so already costs nothing.
     ///
     /// # Errors
-    /// When the kernel refuses, or does not answer.
+    /// When the kernel refuses, or does not answer; it is tried again when it is wanted again.
     pub(super) fn change(&mut self, change: Change, name: &str) -> io::Result<()> {
-        let is_new = match change {
-            Change::Add => self.names.insert(name.to_owned()),
-            Change::Remove => self.names.remove(name),
-        };
-        if !is_new {
-            return Ok(());
+        let is_in = self.names.contains(name);
+        match (change, is_in) {
+            (Change::Add, true) | (Change::Remove, false) => return Ok(()),
+            (Change::Add, false) | (Change::Remove, true) => {}
         }
         let mut key = name.as_bytes().to_vec();
         key.resize(NAME_LEN, 0);
-        self.tables.change_keys(change, self.place, &[key])
+        self.tables.change_keys(change, self.place, &[key])?;
+        match change {
+            Change::Add => drop(self.names.insert(name.to_owned())),
+            Change::Remove => drop(self.names.remove(name)),
+        }
+        Ok(())
+    }
+
+    /// Takes those out that are not to be kept.
+    ///
+    /// # Errors
+    /// As `change`.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) -> io::Result<()> {
+        let gone: Vec<String> = self
+            .names
+            .iter()
+            .filter(|name| !is_kept(name))
+            .cloned()
+            .collect();
+        gone.iter()
+            .try_for_each(|name| self.change(Change::Remove, name))
     }
 }
 

@@ -3,12 +3,11 @@
 //! asks.
 //!
 //! A switch learns from every frame where a hardware address is. So none may leave a router that
-//! is not Active (RFC 9568 §7.3): for IPv6, an nftables chain drops them but for those of an
-//! Active. The macvlans of IPv4 have no IPv6, and are in no group that is reported.
+//! is not Active (RFC 9568 §7.3): for IPv6, an nftables chain drops those of all others. The
+//! macvlans of IPv4 have no IPv6, and are in no group that is reported.
 //!
 //! ```text
-//! table ip6 evenkeel_report { set active { type ifname }   chain output { oifname @active accept
-//!                                                                         oifname "ek6.*" MLD: drop } }
+//! table ip6 evenkeel_report { set idle { type ifname }   chain output { oifname @idle MLD: drop } }
 //! ```
 
 use tracing::warn;
@@ -16,7 +15,7 @@ use tracing::warn;
 use super::link_set::{self, LinkSet};
 use super::router::Router;
 use crate::model::Family;
-use crate::process::vrrp::host::macvlan::PREFIX_V6;
+use crate::process::vrrp::host::macvlan;
 use crate::process::vrrp::host::monitor::View;
 use crate::process::vrrp::host::nftables::{Change, META_OIFNAME, Rule, Set, Table};
 
@@ -24,7 +23,7 @@ use crate::process::vrrp::host::nftables::{Change, META_OIFNAME, Rule, Set, Tabl
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     /// `None` where nobody has a virtual MAC with IPv6, or the kernel does not let us.
-    active: Option<LinkSet>,
+    idle: Option<LinkSet>,
     /// What went wrong last, as reported.
     trouble: Option<String>,
 }
@@ -39,29 +38,41 @@ impl Reports {
 
     /// Begins to drop the reports from virtual MACs of IPv6, if there are or are to be any by now.
     pub(super) fn provide<'r>(&mut self, mut routers: impl Iterator<Item = &'r Router>) {
-        if self.active.is_some() || !routers.any(Router::needs_virtual_mac_of_ipv6) {
+        if self.idle.is_some() || !routers.any(Router::needs_virtual_mac_of_ipv6) {
             return;
         }
         let opened = LinkSet::open(&TABLE, &SETS[0]);
         if let Err(error) = &opened {
-            warn!(%error, "no nftables: a switch may learn the virtual MAC from a Backup");
+            warn!(%error, "no table of nftables: a switch may learn the virtual MAC from a Backup");
         }
-        self.active = opened.ok();
+        self.idle = opened.ok();
     }
 
-    /// Forgets a macvlan that is deleted.
-    pub(super) fn forget(&mut self, macvlan: &str) {
-        self.change_name(Change::Remove, macvlan);
+    /// Drops the reports of a macvlan, which need not be there yet.
+    pub(super) fn end_of(&mut self, macvlan: &str) {
+        self.change_name(Change::Add, macvlan);
+    }
+
+    /// Forgets the macvlans that are deleted: others may have their names now.
+    pub(super) fn forget_gone(&mut self, view: &View) {
+        let is_there = |name: &str| {
+            view.named(name)
+                .is_some_and(|(_, link)| macvlan::is_ours(link))
+        };
+        let outcome = self.idle.as_mut().map(|idle| idle.retain(is_there));
+        if let Some(Err(error)) = outcome {
+            warn!(%error, "a virtual MAC that is gone is still dropped");
+        }
     }
 
     /// Lets the macvlan of a virtual router report its groups, which is to be Active.
     pub(super) fn begin(&mut self, router: &Router, view: &View) {
-        self.change(Change::Add, router, view);
+        self.change(Change::Remove, router, view);
     }
 
     /// Ends that; addresses may still be there.
     pub(super) fn end(&mut self, router: &Router, view: &View) {
-        self.change(Change::Remove, router, view);
+        self.change(Change::Add, router, view);
     }
 
     fn change(&mut self, change: Change, router: &Router, view: &View) {
@@ -74,10 +85,10 @@ impl Reports {
     }
 
     fn change_name(&mut self, change: Change, macvlan: &str) {
-        let Some(active) = &mut self.active else {
+        let Some(idle) = &mut self.idle else {
             return;
         };
-        let trouble = active.change(change, macvlan).err();
+        let trouble = idle.change(change, macvlan).err();
         let trouble = trouble.map(|error| error.to_string());
         if let (Some(error), true) = (&trouble, self.trouble != trouble) {
             warn!(interface = %macvlan, %error, "what a virtual MAC reports cannot be set");
@@ -86,7 +97,7 @@ impl Reports {
     }
 }
 
-static SETS: [Set; 1] = [link_set::names("active")];
+static SETS: [Set; 1] = [link_set::names("idle")];
 /// NFPROTO_IPV6, NF_INET_LOCAL_OUT.
 static TABLE: Table = Table {
     family: 10,
@@ -95,11 +106,6 @@ static TABLE: Table = Table {
     chain: "output",
     hook: 3,
     rules: &[
-        |rule| {
-            rule.load_meta(META_OIFNAME);
-            rule.expect_in(&SETS[0]);
-            rule.accept_packet();
-        },
         |rule| drop_reports(rule, MLD_REPORT),
         |rule| drop_reports(rule, MLD_DONE),
         |rule| drop_reports(rule, MLD2_REPORT),
@@ -108,7 +114,7 @@ static TABLE: Table = Table {
 
 fn drop_reports(rule: &mut Rule<'_>, kind: u8) {
     rule.load_meta(META_OIFNAME);
-    rule.expect(PREFIX_V6.as_bytes());
+    rule.expect_in(&SETS[0]);
     rule.expect_icmpv6(kind);
     rule.drop_packet();
 }
