@@ -2,9 +2,10 @@
 //! after the other.
 //!
 //! `cargo bench --bench failover` as root, with Debian's keepalived, haproxy and curl. Flags after
-//! `--`: `--rounds N` (5), `--interval 100ms|1s|both` (both), `--visitors N` (1152), `--events N` (all):
-//! only the first so many, 1 the reloads alone. A round is one pair of each kind that suffers them; rounds are interleaved, and medians are printed: of
-//! the probe's fresh requests, and of the visitors by kind.
+//! `--`: `--rounds N` (5), `--interval 100ms|1s|both` (both), `--visitors N` (1152), `--events N`
+//! (all): only the first so many, 1 the reloads alone. A round is one pair of each kind that
+//! suffers them; rounds are interleaved, and medians are printed: of the probe's fresh requests,
+//! and of the visitors by kind.
 
 mod kept;
 mod peers;
