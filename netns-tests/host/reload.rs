@@ -2,6 +2,7 @@
 //! only a queue.
 
 mod gateways;
+mod places;
 mod virtual_mac;
 
 use std::cell::Cell;
