@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use super::super::status::table;
 use crate::config::{Config, VirtualRouterConfig};
@@ -20,8 +21,37 @@ pub(super) fn describe(config: &Config) -> String {
         }
         seen.push(entry);
         text.push_str(&entry_table(&config.node, router));
+        let notes = restless(config, router);
+        if !notes.is_empty() {
+            // Writing to a text does not fail.
+            let _ = write!(text, "\n{}\n", notes.join("\n"));
+        }
     }
     text
+}
+
+/// Says where what is followed is there on one node because it is away on the other: two nodes that
+/// follow it would hand the addresses back and forth for ever.
+fn restless(config: &Config, router: &VirtualRouterConfig) -> Vec<String> {
+    let all = config.virtual_routers.iter();
+    let virtual_: Vec<_> = all.flat_map(|router| &router.addresses).collect();
+    let is_virtual = |address: &IpAddr| virtual_.iter().any(|one| one.address == *address);
+    let asked = router
+        .track
+        .gateways
+        .iter()
+        .flat_map(|gateway| &gateway.addresses);
+    asked
+        .filter(|address| is_virtual(address))
+        .map(|address| {
+            let entry = &router.name.entry;
+            format!(
+                "note: {entry}: the gateway {address} is a virtual address, which answers only while \
+                 another node has it: the nodes would hand {entry} back and forth; follow a gateway \
+                 that is no node of the group"
+            )
+        })
+        .collect()
 }
 
 /// The columns: what each node stands with, the best first.
@@ -116,4 +146,29 @@ fn notes(entry: &str, columns: &Columns<'_>) -> Vec<String> {
         });
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{NodeName, parse};
+
+    #[test]
+    fn a_gateway_that_moves_with_the_nodes_is_warned_of() {
+        let notes = |gateway: &str| {
+            let yaml = format!(
+                "virtual_routers:\n  web: {{interface: eth0, vrid: 1, priority: {{lb1: 150, lb2: 100}}, \
+                 addresses: [192.0.2.1/24], track: [{{gateway: [{gateway}]}}]}}\n"
+            );
+            let config = parse("t.yaml", &yaml, NodeName::Given("lb1"));
+            describe(&config.expect("it is right"))
+        };
+        let warned = "note: web: the gateway 192.0.2.1 is a virtual address";
+        assert!(
+            notes("192.0.2.1").contains(warned),
+            "{}",
+            notes("192.0.2.1")
+        );
+        assert!(!notes("192.0.2.254").contains("back and forth"));
+    }
 }
