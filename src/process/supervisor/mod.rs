@@ -22,6 +22,7 @@ mod threads;
 mod tracking;
 mod watch;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::SigSet;
@@ -35,6 +36,7 @@ use self::reload::commanded::{self, Store};
 use self::reload::running::Running;
 use self::reload::source::ConfigSource;
 use crate::config::Config;
+use crate::config::overrides::Overrides;
 use crate::ipc::log;
 use crate::process::role::{self, Role};
 
@@ -71,7 +73,11 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
     let store = Store::of(&options.runtime_dir);
-    let overrides = commanded::pruned(&store.load(), &checked.config);
+    let kept = store.load();
+    let overrides = kept
+        .as_ref()
+        .map(|kept| commanded::pruned(kept, &checked.config));
+    let overrides = overrides.unwrap_or_default();
     let mut config = checked.config.clone();
     overrides.apply(&mut config);
     let network_lock = match config.virtual_routers.is_empty() {
@@ -87,6 +93,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     {
         tracing::warn!(%error, "what a former daemon has left is not removed");
     }
+    keep_what_is_left(&store, kept, &overrides);
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
@@ -116,6 +123,27 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     ));
     printer.flush();
     result
+}
+
+/// Says what of the changes by command that were kept does not hold any more, and has it not come
+/// back with a later start.
+fn keep_what_is_left(store: &Store, kept: io::Result<Overrides>, left: &Overrides) {
+    let path = store.path().display();
+    let kept = match kept {
+        Ok(kept) => kept,
+        Err(error) => {
+            tracing::warn!(%path, %error, "what was changed by command is lost");
+            return;
+        }
+    };
+    for cause in commanded::lost(&kept, left) {
+        tracing::warn!(cause, "configuration changed");
+    }
+    if kept != *left
+        && let Err(error) = store.save(left)
+    {
+        tracing::warn!(%path, %error, "what was changed by command is not kept");
+    }
 }
 
 /// Reads and checks a configuration for this machine; also what `evenkeel check` does.

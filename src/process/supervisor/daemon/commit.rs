@@ -1,6 +1,5 @@
 //! The moment when a new configuration is that of the daemon.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::belief::Belief;
@@ -12,7 +11,7 @@ use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
 use crate::process::supervisor::passed::access_log::AccessLog;
-use crate::process::supervisor::reload::next::Next;
+use crate::process::supervisor::reload::next::{Next, is_same, renamed};
 use crate::process::supervisor::runtime_dir;
 use crate::process::supervisor::tracking::{entries, tracked};
 
@@ -192,22 +191,4 @@ impl Daemon {
             child.send(&ToProxy::Commit { generation });
         }
     }
-}
-
-fn is_same(old: &VirtualRouterConfig, new: &VirtualRouterConfig) -> bool {
-    (old.interface == new.interface && old.vrid == new.vrid) && old.name.family == new.name.family
-}
-
-/// Returns the old name of each entry that has a new one.
-fn renamed(old: &Config, new: &Config) -> BTreeMap<String, String> {
-    let mut names = BTreeMap::new();
-    for router in &new.virtual_routers {
-        let mut olds = old.virtual_routers.iter();
-        if let Some(before) = olds.find(|before| is_same(before, router))
-            && before.name.entry != router.name.entry
-        {
-            names.insert(router.name.entry.clone(), before.name.entry.clone());
-        }
-    }
-    names
 }

@@ -1,5 +1,6 @@
 //! A configuration that is to follow, with all that was made for it.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
@@ -9,7 +10,7 @@ use super::commanded;
 use super::prepared::{Read, Users};
 use super::running::{Running, unix_ms};
 use crate::config::overrides::Overrides;
-use crate::config::{Config, checksum};
+use crate::config::{Config, VirtualRouterConfig, checksum};
 use crate::ipc::control::ChangeReport;
 use crate::ipc::message::ToProxy;
 use crate::process::supervisor::child::Child;
@@ -50,7 +51,10 @@ impl Next {
             log,
             users,
         } = read;
-        let overrides = commanded::pruned(overrides, &checked.config);
+        let known = commanded::renamed(overrides, &renamed(before, &checked.config));
+        let overrides = commanded::pruned(&known, &checked.config);
+        let mut notes = commanded::held(&overrides, before, &checked.config);
+        notes.extend(commanded::lost(&known, &overrides));
         let mut config = checked.config.clone();
         overrides.apply(&mut config);
         let running = Running {
@@ -63,7 +67,7 @@ impl Next {
         Self {
             number: 0,
             running,
-            notes: commanded::held(&overrides, before, &checked.config),
+            notes,
             yaml: checked.yaml,
             base: checked.config,
             config,
@@ -105,4 +109,23 @@ impl Next {
         }
         Ok(())
     }
+}
+
+/// Returns whether these are the same virtual router, whatever its name.
+pub(crate) fn is_same(old: &VirtualRouterConfig, new: &VirtualRouterConfig) -> bool {
+    (old.interface == new.interface && old.vrid == new.vrid) && old.name.family == new.name.family
+}
+
+/// Returns the old name of each entry that has a new one.
+pub(crate) fn renamed(old: &Config, new: &Config) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for router in &new.virtual_routers {
+        let mut olds = old.virtual_routers.iter();
+        if let Some(before) = olds.find(|before| is_same(before, router))
+            && before.name.entry != router.name.entry
+        {
+            names.insert(router.name.entry.clone(), before.name.entry.clone());
+        }
+    }
+    names
 }
