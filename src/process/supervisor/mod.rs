@@ -61,13 +61,7 @@ pub struct Options {
 /// what the daemon cannot do without.
 pub fn run(options: &Options) -> Result<(), SupervisorError> {
     role::confine(Role::Supervisor)?;
-    // Whoever started us may have blocked what we must hear.
-    SigSet::all()
-        .thread_unblock()
-        .map_err(|errno| SupervisorError::System {
-            what: "unblock signals",
-            source: errno.into(),
-        })?;
+    block_signals()?;
     let source = ConfigSource::Path(options.config.clone());
     let checked = source.check(options.node.as_deref())?;
     let raised = descriptors::raise_limit();
@@ -123,6 +117,21 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     ));
     printer.flush();
     result
+}
+
+/// Unblocks what we must hear, whoever has blocked it, and has what would end us by default wait
+/// until it is listened to.
+fn block_signals() -> Result<(), SupervisorError> {
+    let (mut heard, mut waiting) = (SigSet::all(), SigSet::empty());
+    for signal in daemon::WAITING_SIGNALS {
+        heard.remove(signal);
+        waiting.add(signal);
+    }
+    let done = waiting.thread_block().and_then(|()| heard.thread_unblock());
+    done.map_err(|errno| SupervisorError::System {
+        what: "unblock signals",
+        source: errno.into(),
+    })
 }
 
 /// Says what of the changes by command that were kept does not hold any more, and has it not come

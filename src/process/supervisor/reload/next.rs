@@ -50,6 +50,7 @@ impl Next {
             checked,
             log,
             users,
+            last_failure,
         } = read;
         let known = commanded::renamed(overrides, &renamed(before, &checked.config));
         let overrides = commanded::pruned(&known, &checked.config);
@@ -62,7 +63,7 @@ impl Next {
             file: checked.name,
             generation,
             since_ms: unix_ms(SystemTime::now()),
-            last_failure: None,
+            last_failure,
         };
         Self {
             number: 0,
