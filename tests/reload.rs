@@ -535,3 +535,23 @@ fn what_a_stop_refuses_is_not_in_the_next_start_either() {
         "it was refused: {error}"
     );
 }
+
+#[test]
+fn a_warning_goes_with_what_it_is_of() {
+    let daemon = Daemon::start();
+    let good = text(&daemon);
+    let wanting = |connections: u32| {
+        let limits = format!("threads: 2, limits: {{connections: {connections}}}");
+        good.replace("threads: 2", &limits)
+    };
+    let is_warned = || {
+        let warnings = daemon.status().unwrap().warnings;
+        warnings.iter().any(|warning| warning.contains("of `proxy"))
+    };
+    write(&daemon, &wanting(900_000));
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    assert!(is_warned(), "no machine has so many descriptors");
+    write(&daemon, &wanting(10));
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    assert!(!is_warned(), "it has what it wants");
+}

@@ -11,7 +11,7 @@ use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
 use crate::process::supervisor::passed::access_log::AccessLog;
-use crate::process::supervisor::reload::next::{Next, is_same, renamed};
+use crate::process::supervisor::reload::next::{Next, renamed};
 use crate::process::supervisor::runtime_dir;
 use crate::process::supervisor::tracking::{entries, tracked};
 
@@ -44,6 +44,7 @@ impl Daemon {
 
     /// They have, or will not.
     pub(super) fn forget_the_old(&mut self) {
+        self.notify_programs.forget_the_old();
         self.believe(Belief::new(&self.setup.config));
     }
 
@@ -89,14 +90,14 @@ impl Daemon {
         }
         self.threads = threads;
         self.lifecycle.set_plan(plan::of_stop(config));
-        self.notify_programs.follow(config, next.users.notify);
+        self.notify_programs
+            .follow(Some(&before), config, next.users.notify);
         if let Some(observers) = next.observers {
             self.observers
                 .commit(config, observers, &next.users.track_scripts);
         }
-        let scripts = &config.track_scripts;
         self.unrunnable
-            .retain(|script, _| scripts.iter().any(|known| known.name == *script));
+            .retain(|script, _| self.observers.run_script(script));
         self.follow_tracked(&before);
         self.follow_access_log(next.log);
         self.tell_children(now);
@@ -123,7 +124,7 @@ impl Daemon {
             let of_router = |router: &&VirtualRouterConfig| {
                 let mut olds = before.virtual_routers.iter();
                 let old = olds.find(|old| old.name == role.router);
-                old.is_some_and(|old| is_same(old, router))
+                old.is_some_and(|old| old.is_same(router))
             };
             if let Some(router) = config.virtual_routers.iter().find(of_router) {
                 role.router = router.name.clone();
@@ -138,7 +139,7 @@ impl Daemon {
         }
         let exists = |source: &Source| match source {
             Source::Pool(name) => pools(name),
-            Source::Script(name) => config.track_scripts.iter().any(|one| one.name == *name),
+            Source::Script(name) => self.observers.run_script(name),
             Source::Proxy
             | Source::Interface(_)
             | Source::File(_)

@@ -10,7 +10,7 @@ use super::commanded;
 use super::prepared::{Read, Users};
 use super::running::{Running, unix_ms};
 use crate::config::overrides::Overrides;
-use crate::config::{Config, VirtualRouterConfig, checksum};
+use crate::config::{Config, checksum};
 use crate::ipc::control::ChangeReport;
 use crate::ipc::message::ToProxy;
 use crate::process::supervisor::child::Child;
@@ -112,17 +112,12 @@ impl Next {
     }
 }
 
-/// Returns whether these are the same virtual router, whatever its name.
-pub(crate) fn is_same(old: &VirtualRouterConfig, new: &VirtualRouterConfig) -> bool {
-    (old.interface == new.interface && old.vrid == new.vrid) && old.name.family == new.name.family
-}
-
 /// Returns the old name of each entry that has a new one.
 pub(crate) fn renamed(old: &Config, new: &Config) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     for router in &new.virtual_routers {
         let mut olds = old.virtual_routers.iter();
-        if let Some(before) = olds.find(|before| is_same(before, router))
+        if let Some(before) = olds.find(|before| before.is_same(router))
             && before.name.entry != router.name.entry
         {
             names.insert(router.name.entry.clone(), before.name.entry.clone());
