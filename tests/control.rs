@@ -477,3 +477,30 @@ fn runtime_directory_of_a_daemon_is_its_users_alone() {
     assert_eq!(mode(daemon.runtime_dir()), 0o700);
     assert_eq!(mode(daemon.runtime_dir().join("lock")), 0o600);
 }
+
+/// A signal that comes before the daemon listens to it would end the process by default.
+#[test]
+fn a_signal_while_the_daemon_begins_is_followed_when_it_can_be() {
+    let mut command = Command::new("env");
+    command
+        .args(["--block-signal=HUP", "sh", "-c"])
+        .arg("kill -HUP $$; exec \"$0\" \"$@\"")
+        .arg(env!("CARGO_BIN_EXE_evenkeel"));
+    let manager = tempfile::tempdir().unwrap();
+    let path = manager.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    command.env("NOTIFY_SOCKET", &path);
+    let daemon = Daemon::launch(command, "", "");
+    daemon.wait("the signal has been followed", |daemon| {
+        let status = daemon.status();
+        status.is_some_and(|status| status.configuration.generation == 2)
+    });
+    socket.set_nonblocking(true).unwrap();
+    let mut told = Vec::new();
+    let mut buf = [0; 256];
+    while let Ok(len) = socket.recv(&mut buf) {
+        told.push(String::from_utf8_lossy(&buf[..len]).into_owned());
+    }
+    let first = told.iter().find(|told| told.contains("RE")).unwrap();
+    assert_eq!(first, "READY=1", "what begins does not reload: {told:?}");
+}

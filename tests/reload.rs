@@ -573,3 +573,71 @@ fn running(daemon: &Daemon) -> ConfigurationStatus {
     let status: Option<Status> = daemon.status();
     status.unwrap().configuration
 }
+
+#[test]
+fn a_dry_run_makes_nothing_and_a_command_hides_no_failure() {
+    let daemon = Daemon::start();
+    let log = daemon.directory.path().join("access.log");
+    let good = text(&daemon);
+    let with_log = format!("access_log: {{to: {}}}\n{good}", log.display());
+    write(&daemon, &with_log);
+    assert_eq!(said(&reload(&daemon, &["--dry-run"])).0, 0);
+    assert!(!log.exists(), "it is only asked what would change");
+    write(&daemon, "wrong");
+    assert_eq!(said(&reload(&daemon, &[])).0, 78);
+    let drain = evenkeel_says(&daemon, &["backend", "webfarm/one", "weight", "3"]);
+    assert_eq!(drain.0, 0, "{}", drain.2);
+    assert!(
+        running(&daemon).last_failure.is_some(),
+        "the file is still wrong"
+    );
+    write(&daemon, &with_log);
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    assert!(log.exists() && running(&daemon).last_failure.is_none());
+}
+
+#[test]
+fn what_a_stop_refuses_is_not_in_the_next_start_either() {
+    let daemon = Daemon::start();
+    let proxy = daemon.pid("evenkeel-proxy").unwrap();
+    kill(proxy, Signal::SIGSTOP).unwrap();
+    let runtime_dir = daemon.runtime_dir();
+    let asked = std::thread::spawn(move || {
+        let mut command = evenkeel();
+        command.args(["backend", "webfarm/one", "drain", "--runtime-dir"]);
+        command.arg(runtime_dir).output().unwrap()
+    });
+    let kept = daemon.runtime_dir().join("commanded.json");
+    let until = Instant::now() + Duration::from_secs(5);
+    while !kept.exists() {
+        assert!(Instant::now() < until, "it is kept before it is true");
+    }
+    daemon.signal(Signal::SIGTERM);
+    let (exit, _, error) = said(&asked.join().unwrap());
+    assert_eq!(exit, 1, "{error}");
+    daemon.wait("it has stopped", |daemon| daemon.status().is_none());
+    assert!(
+        !fs::read_to_string(kept).unwrap().contains("drained"),
+        "it was refused: {error}"
+    );
+}
+
+#[test]
+fn a_warning_goes_with_what_it_is_of() {
+    let daemon = Daemon::start();
+    let good = text(&daemon);
+    let wanting = |connections: u32| {
+        let limits = format!("threads: 2, limits: {{connections: {connections}}}");
+        good.replace("threads: 2", &limits)
+    };
+    let is_warned = || {
+        let warnings = daemon.status().unwrap().warnings;
+        warnings.iter().any(|warning| warning.contains("of `proxy"))
+    };
+    write(&daemon, &wanting(900_000));
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    assert!(is_warned(), "no machine has so many descriptors");
+    write(&daemon, &wanting(10));
+    assert_eq!(said(&reload(&daemon, &[])).0, 0);
+    assert!(!is_warned(), "it has what it wants");
+}

@@ -116,6 +116,14 @@ pub struct VirtualRouterConfig {
     pub link: LinkRules,
 }
 
+impl VirtualRouterConfig {
+    /// Returns whether these are the same virtual router, whatever its name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let identity = |it: &Self| (it.vrid, it.name.family);
+        self.interface == other.interface && identity(self) == identity(other)
+    }
+}
+
 /// A position where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {

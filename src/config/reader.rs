@@ -255,11 +255,16 @@ fn duplicate(key: &Key, problems: &mut Problems) {
 
 /// Names appear in logs, paths and on command lines: letters, digits, `.`, `_` and `-`.
 fn check_name(key: &Key, problems: &mut Problems) {
-    if !is_name(&key.text, NAME_CHARS_MAX) {
+    if let Some(help) = name_objection(&key.text) {
         let message = format!("`{}` cannot be a name", shown(&key.text));
-        let help = format!("names are 1 to {NAME_CHARS_MAX} letters, digits, `.`, `_` and `-`");
         problems.add_with_help(key.id, message, help);
     }
+}
+
+/// Returns what names are where this is none.
+pub(super) fn name_objection(name: &str) -> Option<String> {
+    (!is_name(name, NAME_CHARS_MAX))
+        .then(|| format!("names are 1 to {NAME_CHARS_MAX} letters, digits, `.`, `_` and `-`"))
 }
 
 /// Checks every value, so that each problem is said; returns nothing where one of them is wrong.

@@ -8,10 +8,10 @@ use super::clients;
 use super::pools::Pools;
 use super::routers::Entry;
 use super::values::{self, Use, flag};
-use crate::config::ListenerConfig;
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
+use crate::config::{Config, ListenerConfig};
 
 /// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
 pub(super) fn check(
@@ -292,12 +292,7 @@ fn quoted(whose: &str) -> String {
 /// A listener whose own address is a backend would ask itself without end.
 fn check_loop(listener: &str, binds: &Binds, pool: &str, pools: &Pools, problems: &mut Problems) {
     for (_, at, backend) in pools.backends.iter().filter(|(name, ..)| name == pool) {
-        let own = binds.binds.iter().any(|(_, addr)| {
-            let every = addr.ip().is_unspecified() && addr.is_ipv4() == backend.is_ipv4();
-            addr == backend
-                || (every && backend.ip().is_loopback() && addr.port() == backend.port())
-        });
-        if own {
+        if binds.binds.iter().any(|(_, bind)| is_own(*bind, *backend)) {
             let message = format!(
                 "{backend} is where listener `{}` itself listens",
                 shown(listener)
@@ -305,6 +300,19 @@ fn check_loop(listener: &str, binds: &Binds, pool: &str, pools: &Pools, problems
             problems.add_with_help(*at, message, "a backend is another server");
         }
     }
+}
+
+/// Returns whether who connects to this backend comes to this listening socket.
+fn is_own(bind: SocketAddr, backend: SocketAddr) -> bool {
+    let every = bind.ip().is_unspecified() && bind.is_ipv4() == backend.is_ipv4();
+    bind == backend || (every && backend.ip().is_loopback() && bind.port() == backend.port())
+}
+
+/// Returns the listener that would ask itself without end if its pool had this backend.
+pub(super) fn loop_by<'c>(config: &'c Config, pool: &str, backend: SocketAddr) -> Option<&'c str> {
+    let mut listeners = config.listeners.iter().filter(|it| it.pool == pool);
+    let own = listeners.find(|it| it.binds.iter().any(|bind| is_own(*bind, backend)));
+    own.map(|listener| listener.name.as_str())
 }
 
 fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> Option<bool> {

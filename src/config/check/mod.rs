@@ -17,11 +17,13 @@ mod taken;
 mod values;
 mod wire;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::listeners::Log;
+use self::values::Use;
 use super::file::{self, Key, Kind, Node, NodeId};
-use super::reader::{Fields, Value, is_name};
+use super::reader::{Fields, Value, is_name, name_objection};
 use super::report::{Problems, shown};
 use super::{Config, ProxyConfig};
 
@@ -52,6 +54,26 @@ pub fn parse(path: &str, text: &str, node: NodeName<'_>) -> Result<Config, Confi
         Some(config) if problems.is_empty() => Ok(config),
         Some(_) | None => Err(problems.into_errors(path, text, &root, count)),
     }
+}
+
+/// Returns why a pool of a checked configuration cannot have one more backend of this name and
+/// address, by the rules that a file is held to; `None` where it can.
+pub fn backend_objection(
+    config: &Config,
+    pool: &str,
+    name: &str,
+    address: SocketAddr,
+) -> Option<String> {
+    if let Some(help) = name_objection(name) {
+        return Some(format!("`{}` cannot be a name: {help}", shown(name)));
+    }
+    if let Some(why) = values::objection(address, Use::Backend) {
+        return Some(format!("`{address}`: {why}"));
+    }
+    let listener = listeners::loop_by(config, pool, address)?;
+    Some(format!(
+        "{address} is where listener `{listener}` itself listens: a backend is another server"
+    ))
 }
 
 fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Config> {

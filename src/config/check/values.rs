@@ -204,7 +204,18 @@ pub(super) fn socket_addr(
         value.wrong_with_help(message, socket_addr_help(text), problems);
         return None;
     };
-    let wrong = match addr.ip() {
+    match objection(addr, purpose) {
+        None => Some(addr),
+        Some(why) => {
+            value.wrong(format!("`{}`: {why}", shown(text)), problems);
+            None
+        }
+    }
+}
+
+/// Returns why an address cannot be used; `None` where it can.
+pub(super) fn objection(addr: SocketAddr, purpose: Use) -> Option<&'static str> {
+    match addr.ip() {
         _ if addr.port() == 0 => Some("the port must be between 1 and 65535"),
         ip if ip.is_multicast() => Some("a multicast address cannot be used here"),
         ip if ip.is_unspecified() && purpose == Use::Backend => {
@@ -218,13 +229,6 @@ pub(super) fn socket_addr(
             Some("an IPv4 address must be written as such")
         }
         IpAddr::V4(_) | IpAddr::V6(_) => None,
-    };
-    match wrong {
-        None => Some(addr),
-        Some(why) => {
-            value.wrong(format!("`{}`: {why}", shown(text)), problems);
-            None
-        }
     }
 }
 

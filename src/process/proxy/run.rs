@@ -214,10 +214,6 @@ impl Main {
         let sockets = std::mem::take(&mut self.passed);
         let events = Arc::clone(&self.events);
         let proxy = Proxy::start(config, threads, sockets, health, events)?;
-        let lacking = proxy.lacking();
-        if !lacking.is_empty() {
-            (self.events)(FromProxy::Lacking(lacking));
-        }
         self.proxy = Some(Arc::new(proxy));
         self.lend_sink();
         Ok(())

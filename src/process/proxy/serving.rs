@@ -134,6 +134,7 @@ impl Proxy {
             events,
         };
         proxy.start_workers(usize::from(threads))?;
+        shares::warn_of(&shares::lacking(&proxy.state().running));
         (proxy.events)(FromProxy::Ready);
         let name = checking.name().to_owned();
         let (shared, events) = (Arc::clone(&proxy.shared), Arc::clone(&proxy.events));
@@ -195,14 +196,11 @@ impl Proxy {
         Ok(())
     }
 
-    /// Returns what it should have and works without, for people.
-    pub fn lacking(&self) -> Vec<String> {
-        shares::lacking(&self.state().running)
-    }
-
-    /// Returns what was short of late, for people.
+    /// Returns what it should have and works without, and what was short of late, for people.
     pub fn warnings(&self) -> Vec<String> {
-        self.shared.shortages.warnings(self.shared.now_ms())
+        let mut warnings = shares::lacking(&self.state().running);
+        warnings.extend(self.shared.shortages.warnings(self.shared.now_ms()));
+        warnings
     }
 
     /// Says of which threads steps of work have ended since the last call, or that they are over,

@@ -21,6 +21,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::sys::signal::{self as nix_signal, SigSet};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -92,6 +93,12 @@ pub(super) async fn serve(setup: Setup, printer: &Printer) -> Result<(), Supervi
     let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
     let control = tokio::spawn(socket::serve(listener, sender, setup.path.clone()));
     let mut signals = Signals::new()?;
+    SigSet::from_iter(WAITING_SIGNALS)
+        .thread_unblock()
+        .map_err(|errno| SupervisorError::System {
+            what: "unblock signals",
+            source: errno.into(),
+        })?;
     let result = Daemon::new(setup, printer.clone())
         .run(&mut signals, questions)
         .await;
@@ -306,6 +313,9 @@ async fn reopened(log: &mut Option<AccessLog>) -> Option<OwnedFd> {
     }
 }
 
+/// What operators send a daemon that runs: it waits while the daemon begins.
+pub(super) const WAITING_SIGNALS: [nix_signal::Signal; 2] =
+    [nix_signal::Signal::SIGHUP, nix_signal::Signal::SIGUSR1];
 /// Observations that wait for the loop; the threads that make more of them wait.
 const OBSERVATIONS_MAX: usize = 256;
 /// Questions that wait for the loop; the tasks that ask more of them wait.

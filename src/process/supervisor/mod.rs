@@ -22,6 +22,7 @@ mod threads;
 mod tracking;
 mod watch;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::SigSet;
@@ -35,6 +36,7 @@ use self::reload::commanded::{self, Store};
 use self::reload::running::Running;
 use self::reload::source::ConfigSource;
 use crate::config::Config;
+use crate::config::overrides::Overrides;
 use crate::ipc::log;
 use crate::process::role::{self, Role};
 
@@ -59,19 +61,17 @@ pub struct Options {
 /// what the daemon cannot do without.
 pub fn run(options: &Options) -> Result<(), SupervisorError> {
     role::confine(Role::Supervisor)?;
-    // Whoever started us may have blocked what we must hear.
-    SigSet::all()
-        .thread_unblock()
-        .map_err(|errno| SupervisorError::System {
-            what: "unblock signals",
-            source: errno.into(),
-        })?;
+    block_signals()?;
     let source = ConfigSource::Path(options.config.clone());
     let checked = source.check(options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
     let store = Store::of(&options.runtime_dir);
-    let overrides = commanded::pruned(&store.load(), &checked.config);
+    let kept = store.load();
+    let overrides = kept
+        .as_ref()
+        .map(|kept| commanded::pruned(kept, &checked.config));
+    let overrides = overrides.unwrap_or_default();
     let mut config = checked.config.clone();
     overrides.apply(&mut config);
     let network_lock = match config.virtual_routers.is_empty() {
@@ -87,6 +87,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     {
         tracing::warn!(%error, "what a former daemon has left is not removed");
     }
+    keep_what_is_left(&store, kept, &overrides);
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
@@ -116,6 +117,42 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     ));
     printer.flush();
     result
+}
+
+/// Unblocks what we must hear, whoever has blocked it, and has what would end us by default wait
+/// until it is listened to.
+fn block_signals() -> Result<(), SupervisorError> {
+    let (mut heard, mut waiting) = (SigSet::all(), SigSet::empty());
+    for signal in daemon::WAITING_SIGNALS {
+        heard.remove(signal);
+        waiting.add(signal);
+    }
+    let done = waiting.thread_block().and_then(|()| heard.thread_unblock());
+    done.map_err(|errno| SupervisorError::System {
+        what: "unblock signals",
+        source: errno.into(),
+    })
+}
+
+/// Says what of the changes by command that were kept does not hold any more, and has it not come
+/// back with a later start.
+fn keep_what_is_left(store: &Store, kept: io::Result<Overrides>, left: &Overrides) {
+    let path = store.path().display();
+    let kept = match kept {
+        Ok(kept) => kept,
+        Err(error) => {
+            tracing::warn!(%path, %error, "what was changed by command is lost");
+            return;
+        }
+    };
+    for cause in commanded::lost(&kept, left) {
+        tracing::warn!(cause, "configuration changed");
+    }
+    if kept != *left
+        && let Err(error) = store.save(left)
+    {
+        tracing::warn!(%path, %error, "what was changed by command is not kept");
+    }
 }
 
 /// Reads and checks a configuration for this machine; also what `evenkeel check` does.

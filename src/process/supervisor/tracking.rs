@@ -138,6 +138,11 @@ impl Observers {
         }
     }
 
+    /// Returns whether a script of this name is run.
+    pub(super) fn run_script(&self, name: &str) -> bool {
+        self.scripts.iter().any(|(script, _)| script.name == name)
+    }
+
     /// Returns what programs should have and do not, each once.
     pub(super) fn shortcomings(&self) -> Vec<String> {
         let mut all = Vec::new();

@@ -149,7 +149,7 @@ impl Proxy {
         self.desire(&state);
         let lacking = shares::lacking(&running);
         if lacking != shares::lacking(&before) {
-            (self.events)(FromProxy::Lacking(lacking));
+            shares::warn_of(&lacking);
         }
         true
     }

@@ -26,6 +26,13 @@ pub(super) fn of(config: &Config, workers: usize, sockets: usize) -> Shares {
     )
 }
 
+/// Says so in the log.
+pub(super) fn warn_of(lacking: &[String]) {
+    for cause in lacking {
+        tracing::warn!(cause, "process works without what it should have");
+    }
+}
+
 /// Returns what a deployment should have and works without, for people.
 pub(super) fn lacking(deployment: &Deployment) -> Vec<String> {
     let (shares, configured) = (&deployment.shares, deployment.connections);

@@ -230,6 +230,9 @@ impl Daemon {
 
     pub(super) fn take_observation(&mut self, observation: Observation) {
         match observation {
+            // Of one that was in the configuration before: it would be known if it came back.
+            Observation::Of(Source::Script(name), _) | Observation::Unrunnable(name, _)
+                if !self.observers.run_script(&name) => {}
             Observation::Of(source, observed) => {
                 self.tracker.observe(Instant::now(), source, observed);
             }

@@ -1,6 +1,5 @@
 //! The moment when a new configuration is that of the daemon.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::belief::Belief;
@@ -12,7 +11,7 @@ use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::child::Child;
 use crate::process::supervisor::passed::access_log::AccessLog;
-use crate::process::supervisor::reload::next::Next;
+use crate::process::supervisor::reload::next::{Next, renamed};
 use crate::process::supervisor::runtime_dir;
 use crate::process::supervisor::tracking::{entries, tracked};
 
@@ -45,6 +44,7 @@ impl Daemon {
 
     /// They have, or will not.
     pub(super) fn forget_the_old(&mut self) {
+        self.notify_programs.forget_the_old();
         self.believe(Belief::new(&self.setup.config));
     }
 
@@ -90,14 +90,14 @@ impl Daemon {
         }
         self.threads = threads;
         self.lifecycle.set_plan(plan::of_stop(config));
-        self.notify_programs.follow(config, next.users.notify);
+        self.notify_programs
+            .follow(Some(&before), config, next.users.notify);
         if let Some(observers) = next.observers {
             self.observers
                 .commit(config, observers, &next.users.track_scripts);
         }
-        let scripts = &config.track_scripts;
         self.unrunnable
-            .retain(|script, _| scripts.iter().any(|known| known.name == *script));
+            .retain(|script, _| self.observers.run_script(script));
         self.follow_tracked(&before);
         self.follow_access_log(next.log);
         self.tell_children(now);
@@ -124,7 +124,7 @@ impl Daemon {
             let of_router = |router: &&VirtualRouterConfig| {
                 let mut olds = before.virtual_routers.iter();
                 let old = olds.find(|old| old.name == role.router);
-                old.is_some_and(|old| is_same(old, router))
+                old.is_some_and(|old| old.is_same(router))
             };
             if let Some(router) = config.virtual_routers.iter().find(of_router) {
                 role.router = router.name.clone();
@@ -139,7 +139,7 @@ impl Daemon {
         }
         let exists = |source: &Source| match source {
             Source::Pool(name) => pools(name),
-            Source::Script(name) => config.track_scripts.iter().any(|one| one.name == *name),
+            Source::Script(name) => self.observers.run_script(name),
             Source::Proxy
             | Source::Interface(_)
             | Source::File(_)
@@ -192,22 +192,4 @@ impl Daemon {
             child.send(&ToProxy::Commit { generation });
         }
     }
-}
-
-fn is_same(old: &VirtualRouterConfig, new: &VirtualRouterConfig) -> bool {
-    (old.interface == new.interface && old.vrid == new.vrid) && old.name.family == new.name.family
-}
-
-/// Returns the old name of each entry that has a new one.
-fn renamed(old: &Config, new: &Config) -> BTreeMap<String, String> {
-    let mut names = BTreeMap::new();
-    for router in &new.virtual_routers {
-        let mut olds = old.virtual_routers.iter();
-        if let Some(before) = olds.find(|before| is_same(before, router))
-            && before.name.entry != router.name.entry
-        {
-            names.insert(router.name.entry.clone(), before.name.entry.clone());
-        }
-    }
-    names
 }

@@ -32,7 +32,7 @@ use crate::process::supervisor::reload::prepared::{Read, Wanted};
 use crate::process::supervisor::reload::running::unix_ms;
 use crate::process::supervisor::reload::source::{Checked, ConfigSource};
 use crate::process::supervisor::reload::stages::{
-    Asker, Awaited, Change, Committing, Order, Preparing, Stage, WAITING_MAX, answer, refuse,
+    Asker, Awaited, Change, Committing, Order, Preparing, Stage, answer, refuse,
 };
 
 impl Daemon {
@@ -53,30 +53,23 @@ impl Daemon {
         if self.lifecycle.phase() != Phase::Running {
             return refuse(order.asker.reply, "the daemon is stopping");
         }
-        if self.reloads.waiting.len() >= WAITING_MAX {
+        if let Err(order) = self.reloads.enqueue(order) {
             return refuse(
                 order.asker.reply,
                 "too many changes wait already: ask again later",
             );
         }
-        // A second signal that waits says nothing that the first does not.
-        let waits = |other: &Order| other.asker.reply.is_none();
-        if order.asker.reply.is_none() && self.reloads.waiting.iter().any(waits) {
-            return;
-        }
-        self.reloads.waiting.push_back(order);
         self.begin_next_order();
     }
 
     fn begin_next_order(&mut self) {
         while let Stage::Idle = self.reloads.stage
-            && let Some(order) = self.reloads.waiting.pop_front()
+            && let Some(order) = self.reloads.next_order()
         {
             if !order.asker.dry_run {
                 let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
                 let now_us = now.unwrap_or_default().as_micros();
-                self.notifier
-                    .send(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}"));
+                self.tell_manager(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}"));
             }
             self.begin(order);
         }
@@ -91,6 +84,7 @@ impl Daemon {
                     source,
                     node: setup.node.clone(),
                     log: setup.access_log.as_ref().map(|log| log.to().clone()),
+                    dry_run: asker.dry_run,
                 };
                 return match Aside::begin("reload", move || wanted.read()) {
                     Ok(reading) => self.reloads.stage = Stage::Reading(asker, reading),
@@ -121,11 +115,13 @@ impl Daemon {
                     yaml: setup.yaml.clone(),
                     config: setup.base.clone(),
                 };
-                self.consider(asker, Read::unchanged(checked), overrides);
+                let last_failure = setup.running.last_failure.clone();
+                let read = Read::unchanged(checked, last_failure);
+                self.consider(asker, read, overrides);
             }
             // Somebody has misspelled something: that is no failure of the daemon.
             Err(text) => {
-                self.notifier.send("READY=1");
+                self.tell_manager("READY=1");
                 let bad_config = false;
                 answer(asker.reply, Response::Refused(Refusal { text, bad_config }));
             }
@@ -278,16 +274,14 @@ impl Daemon {
 
     /// Nobody is waited for without end.
     pub(super) fn watch_reload(&mut self, now: Instant) {
-        if self.lifecycle.phase() != Phase::Running {
-            self.abandon_all();
-            return;
-        }
+        // Who stops has no time to follow.
+        let running = self.lifecycle.phase() == Phase::Running;
         match &self.reloads.stage {
             Stage::Preparing(preparing) if preparing.until <= now => {
                 let late = preparing.children.names();
                 self.abandon(&format!("{late} did not answer in time"));
             }
-            Stage::Committing(committing) if committing.until <= now => {
+            Stage::Committing(committing) if committing.until <= now && running => {
                 let late = committing.children;
                 for (late, child) in [(late.vrrp, &mut self.vrrp), (late.proxy, &mut self.proxy)] {
                     if let Some(child) = child.as_mut().filter(|_| late) {
@@ -356,7 +350,7 @@ impl Daemon {
         }
         let generation = committing.report.generation;
         tracing::info!(generation, "configuration in use");
-        self.notifier.send("READY=1");
+        self.tell_manager("READY=1");
         answer(committing.reply, Response::Changed(committing.report));
         self.begin_next_order();
     }
@@ -381,13 +375,28 @@ impl Daemon {
     }
 
     /// The daemon stops: what has not begun to be true will not be.
-    fn abandon_all(&mut self) {
+    pub(super) fn abandon_all(&mut self) {
+        let why = "the daemon is stopping";
         for order in std::mem::take(&mut self.reloads.waiting) {
-            refuse(order.asker.reply, "the daemon is stopping");
+            refuse(order.asker.reply, why);
         }
-        if let Stage::Preparing(preparing) = &mut self.reloads.stage {
-            refuse(preparing.asker.reply.take(), "the daemon is stopping");
-            self.reloads.stage = Stage::Idle;
+        match std::mem::take(&mut self.reloads.stage) {
+            Stage::Idle => {}
+            Stage::Reading(asker, _) => refuse(asker.reply, why),
+            Stage::Preparing(preparing) => {
+                self.forget_next(&preparing.next);
+                refuse(preparing.asker.reply, why);
+            }
+            // That is true already, also for the next start.
+            committing @ Stage::Committing(_) => self.reloads.stage = committing,
+        }
+    }
+
+    /// Tells the service manager how a change goes; one that comes while the daemon starts or stops
+    /// is no matter of its own there.
+    fn tell_manager(&self, assignments: &str) {
+        if self.announced_ready && self.lifecycle.phase() == Phase::Running {
+            self.notifier.send(assignments);
         }
     }
 
@@ -405,7 +414,7 @@ impl Daemon {
                 at_ms: unix_ms(SystemTime::now()),
                 text: text.clone(),
             });
-            self.notifier.send("READY=1");
+            self.tell_manager("READY=1");
         }
         let refusal = Refusal { text, bad_config };
         answer(asker.reply, Response::Refused(refusal));

@@ -27,7 +27,7 @@ impl Daemon {
     fn start_observers(&mut self) -> Result<(), SupervisorError> {
         let config = &self.setup.config;
         let users = Users::of(config);
-        self.notify_programs.follow(config, users.notify);
+        self.notify_programs.follow(None, config, users.notify);
         let new = self.observers.prepare(config);
         let new = new.map_err(|source| SupervisorError::System {
             what: "start a thread",

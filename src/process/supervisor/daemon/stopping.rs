@@ -23,6 +23,8 @@ impl Daemon {
                 tracing::warn!(signal, "stopping without looking back");
             }
         }
+        // Before anything of it can become true.
+        self.abandon_all();
         let running = self.running();
         self.lifecycle.handle_signal(Instant::now(), running);
         self.follow_lifecycle();

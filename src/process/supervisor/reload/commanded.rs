@@ -3,12 +3,16 @@
 //!
 //! Whole or not at all: the file is written beside and put in the place of the one before.
 
-use std::fs;
-use std::io;
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::config::check::backend_objection;
 use crate::config::overrides::{BackendOverride, Overrides, PriorityOverride};
-use crate::config::{BackendMode, Config};
+use crate::config::{BackendMode, Config, PoolConfig};
 use crate::ipc::control::{BackendChange, OverrideStatus};
 
 /// Where changes by command are kept.
@@ -25,18 +29,30 @@ impl Store {
         }
     }
 
-    /// Returns what a daemon before this one has kept; none where that cannot be read.
-    pub(crate) fn load(&self) -> Overrides {
-        let read = fs::read(&self.path).and_then(|text| Ok(serde_json::from_slice(&text)?));
-        match read {
-            Ok(overrides) => overrides,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Overrides::default(),
-            Err(error) => {
-                let path = self.path.display();
-                tracing::warn!(%path, %error, "what was changed by command is lost");
-                Overrides::default()
+    /// Returns what a daemon before this one has kept, without waiting for whatever is there.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none of what a daemon keeps.
+    pub(crate) fn load(&self) -> io::Result<Overrides> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = match options.open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Overrides::default());
             }
+            opened => opened?,
+        };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
         }
+        let mut text = Vec::new();
+        file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// Returns the path, for people.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Keeps them.
@@ -50,24 +66,91 @@ impl Store {
     }
 }
 
-/// Returns what is left of them in a configuration without them: what they speak of may be gone.
+/// Returns what is left of them in a configuration without them: what they speak of may be gone,
+/// and what no command can have said was written by somebody else.
 pub(crate) fn pruned(overrides: &Overrides, config: &Config) -> Overrides {
     let mut left = overrides.clone();
     left.backends.retain(|pool, changes| {
         let Some(pool) = config.pools.iter().find(|known| known.name == *pool) else {
             return false;
         };
+        for (name, change) in &mut *changes {
+            change.added = change
+                .added
+                .filter(|added| backend_objection(config, &pool.name, name, *added).is_none());
+            change.weight = change.weight.filter(|weight| WEIGHTS.contains(weight));
+        }
+        if have_none(pool, changes) {
+            changes
+                .values_mut()
+                .for_each(|change| change.removed = false);
+        }
         changes.retain(|name, change| {
-            let in_file = pool.backends.iter().any(|backend| backend.name == *name);
-            in_file || change.added.is_some()
+            let is_there = has(pool, name) || change.added.is_some();
+            is_there && !says_nothing(change)
         });
         !changes.is_empty()
     });
-    left.priorities.retain(|entry, _| {
+    left.priorities.retain(|entry, change| {
         let mut routers = config.virtual_routers.iter();
-        routers.any(|router| router.name.entry == *entry && router.rank.ill().is_some())
+        let is_there =
+            routers.any(|router| router.name.entry == *entry && router.rank.ill().is_some());
+        is_there && PRIORITIES.contains(&change.base)
     });
     left
+}
+
+/// Returns them by the names that entries of `virtual_routers` have now; `renamed` has the old one
+/// of each that has a new one.
+pub(crate) fn renamed(overrides: &Overrides, renamed: &BTreeMap<String, String>) -> Overrides {
+    let mut all = overrides.clone();
+    let old = renamed.values();
+    let moved: BTreeMap<&String, PriorityOverride> = old
+        .filter_map(|old| Some((old, all.priorities.remove(old)?)))
+        .collect();
+    for (new, old) in renamed {
+        if let Some(change) = moved.get(old) {
+            all.priorities.insert(new.clone(), *change);
+        }
+    }
+    all
+}
+
+/// Says which of them do not hold any more, for people.
+pub(crate) fn lost(before: &Overrides, after: &Overrides) -> Vec<String> {
+    let left = describe(after);
+    let is_left = |one: &OverrideStatus| {
+        let mut left = left.iter();
+        left.any(|left| (&left.subject, &left.change) == (&one.subject, &one.change))
+    };
+    let lost = describe(before).into_iter().filter(|one| !is_left(one));
+    lost.map(|one| {
+        let OverrideStatus {
+            subject, change, ..
+        } = one;
+        format!("{subject}: {change} by command does not hold any more")
+    })
+    .collect()
+}
+
+fn has(pool: &PoolConfig, name: &str) -> bool {
+    pool.backends.iter().any(|backend| backend.name == name)
+}
+
+/// Returns whether these leave a pool without a backend.
+fn have_none(pool: &PoolConfig, changes: &BTreeMap<String, BackendOverride>) -> bool {
+    let is_removed = |name: &str| changes.get(name).is_some_and(|change| change.removed);
+    let mut added = changes.iter().filter(|(_, change)| change.added.is_some());
+    pool.backends.iter().all(|one| is_removed(&one.name)) && added.all(|(name, _)| is_removed(name))
+}
+
+fn says_nothing(change: &BackendOverride) -> bool {
+    let at_ms = change.at_ms;
+    *change
+        == BackendOverride {
+            at_ms,
+            ..BackendOverride::default()
+        }
 }
 
 /// Returns them with one more change of a backend, or why that cannot be; `config` is without any.
@@ -83,7 +166,12 @@ pub(crate) fn with_backend(
         let names = config.pools.iter().map(|pool| pool.name.as_str());
         format!("there is no pool {pool_name}; there are: {}", join(names))
     })?;
-    let in_file = pool.backends.iter().any(|backend| backend.name == name);
+    let in_file = has(pool, name);
+    if let BackendChange::Add(address) = change
+        && let Some(why) = backend_objection(config, pool_name, name, address)
+    {
+        return Err(why);
+    }
     let mut all = overrides.clone();
     let changes = all.backends.entry(pool_name.to_owned()).or_default();
     let known = changes.get(name).copied();
@@ -97,17 +185,11 @@ pub(crate) fn with_backend(
     let mut changed = changed_by(known.unwrap_or_default(), in_file, change)
         .map_err(|why| why.replace("POOL", pool_name).replace("NAME", name))?;
     changed.at_ms = at_ms;
-    let says_nothing = BackendOverride {
-        at_ms,
-        ..BackendOverride::default()
-    };
-    match changed == says_nothing {
+    match says_nothing(&changed) {
         true => drop(changes.remove(name)),
         false => drop(changes.insert(name.to_owned(), changed)),
     }
-    let removed = |name: &str| changes.get(name).is_some_and(|change| change.removed);
-    let added = changes.values().any(|change| change.added.is_some());
-    if !added && pool.backends.iter().all(|backend| removed(&backend.name)) {
+    if have_none(pool, changes) {
         return Err(format!(
             "backend {name} is the last of pool {pool_name}: `evenkeel backend {pool_name}/{name} \
              maintain` takes it out of use"
@@ -126,7 +208,13 @@ fn changed_by(
 ) -> Result<BackendOverride, String> {
     let mut after = before;
     match change {
-        BackendChange::Add(_) if in_file && before.removed => {
+        BackendChange::Add(_)
+        | BackendChange::Drain
+        | BackendChange::Maintain
+        | BackendChange::Up
+        | BackendChange::Weight(_)
+            if in_file && before.removed =>
+        {
             return Err(
                 "backend NAME of pool POOL was removed by command: take that back with \
                         `evenkeel backend POOL/NAME reset`"
@@ -140,7 +228,7 @@ fn changed_by(
         BackendChange::Drain => after.mode = Some(BackendMode::Drained),
         BackendChange::Maintain => after.mode = Some(BackendMode::Maintained),
         BackendChange::Up => after.mode = None,
-        BackendChange::Weight(weight) if (1..=256).contains(&weight) => {
+        BackendChange::Weight(weight) if WEIGHTS.contains(&weight) => {
             after.weight = Some(weight);
         }
         BackendChange::Weight(weight) => {
@@ -176,7 +264,7 @@ pub(crate) fn with_priority(
     }
     let mut all = overrides.clone();
     match priority {
-        Some(base) if (1..=254).contains(&base) => {
+        Some(base) if PRIORITIES.contains(&base) => {
             let change = PriorityOverride { base, at_ms };
             all.priorities.insert(entry.to_owned(), change);
         }
@@ -282,6 +370,12 @@ fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
+/// Of a backend, as in the file.
+const WEIGHTS: RangeInclusive<u16> = 1..=256;
+/// A base priority, as in the file.
+const PRIORITIES: RangeInclusive<u8> = 1..=254;
+/// Far more than operators say.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 /// In the runtime directory.
 const FILE: &str = "commanded.json";
 
@@ -360,6 +454,23 @@ mod tests {
                 "weight must be between 1 and 256, not 0",
             ),
             (
+                &[("b1", Remove), ("b1", Drain)],
+                "backend b1 of pool api was removed by command: take that back with `evenkeel \
+                 backend api/b1 reset`",
+            ),
+            (
+                &[("b 3", Add(address))],
+                "`b 3` cannot be a name: names are 1 to 64 letters, digits, `.`, `_` and `-`",
+            ),
+            (
+                &[("b3", Add("0.0.0.0:80".parse().unwrap()))],
+                "`0.0.0.0:80`: a backend needs the address of one machine",
+            ),
+            (
+                &[("b3", Add("127.0.0.1:80".parse().unwrap()))],
+                "127.0.0.1:80 is where listener `http` itself listens: a backend is another server",
+            ),
+            (
                 &[("b1", Remove), ("b2", Remove)],
                 "backend b2 is the last of pool api: `evenkeel backend api/b2 maintain` takes it out of use",
             ),
@@ -389,9 +500,9 @@ mod tests {
         let all = with_priority(&all.unwrap(), &api(), "web", Some(90), 7).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let store = Store::of(directory.path());
-        assert_eq!(store.load(), Overrides::default());
+        assert_eq!(store.load().unwrap(), Overrides::default());
         store.save(&all).unwrap();
-        assert_eq!(store.load(), all);
+        assert_eq!(store.load().unwrap(), all);
         let mut config = api();
         all.apply(&mut config);
         let backends: Vec<_> = (config.pools[0].backends.iter())
@@ -414,6 +525,55 @@ mod tests {
                 "backend api/b3 added at 10.0.0.3:80",
                 "backend api/b3 weight 9"
             ]
+        );
+    }
+
+    #[test]
+    fn what_no_command_can_have_said_does_not_hold() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::of(directory.path());
+        let path = directory.path().join(FILE);
+        let hostile = r#"{"backends": {"api": {
+            "b1": {"weight": 0, "removed": true}, "b2": {"weight": 257, "removed": true},
+            "b 3": {"added": "10.0.0.3:80"}, "b4": {"added": "127.0.0.1:80", "weight": 7},
+            "b5": {"added": "10.0.0.5:0"}}}, "priorities": {"web": {"base": 0, "at_ms": 7}}}"#;
+        fs::write(&path, hostile).unwrap();
+        let all = store.load().unwrap();
+        let left = pruned(&all, &api());
+        assert_eq!(left, Overrides::default());
+        assert_eq!(lost(&all, &left).len(), describe(&all).len());
+        for text in ["", "no JSON", "{\"unknown\": 1}"] {
+            fs::write(&path, text).unwrap();
+            assert!(store.load().is_err(), "{text}");
+        }
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = store.load().unwrap_err().to_string();
+        assert_eq!(
+            error, "it is not a regular file",
+            "nobody waits for a writer"
+        );
+    }
+
+    #[test]
+    fn what_was_said_of_an_entry_is_known_by_its_new_name() {
+        let said = |entries: &[(&str, u8)]| {
+            let at_ms = 7;
+            let priority = |(entry, base): &(&str, u8)| {
+                let change = PriorityOverride { base: *base, at_ms };
+                ((*entry).to_owned(), change)
+            };
+            Overrides {
+                priorities: entries.iter().map(priority).collect(),
+                ..Overrides::default()
+            }
+        };
+        let swapped = [("web", "api"), ("api", "web"), ("other", "db")];
+        let swapped = swapped.map(|(new, old)| (new.to_owned(), old.to_owned()));
+        let all = said(&[("web", 90), ("api", 80), ("mail", 70)]);
+        assert_eq!(
+            renamed(&all, &swapped.into()),
+            said(&[("api", 90), ("web", 80), ("mail", 70)])
         );
     }
 }

@@ -1,5 +1,6 @@
 //! A configuration that is to follow, with all that was made for it.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
@@ -49,8 +50,12 @@ impl Next {
             checked,
             log,
             users,
+            last_failure,
         } = read;
-        let overrides = commanded::pruned(overrides, &checked.config);
+        let known = commanded::renamed(overrides, &renamed(before, &checked.config));
+        let overrides = commanded::pruned(&known, &checked.config);
+        let mut notes = commanded::held(&overrides, before, &checked.config);
+        notes.extend(commanded::lost(&known, &overrides));
         let mut config = checked.config.clone();
         overrides.apply(&mut config);
         let running = Running {
@@ -58,12 +63,12 @@ impl Next {
             file: checked.name,
             generation,
             since_ms: unix_ms(SystemTime::now()),
-            last_failure: None,
+            last_failure,
         };
         Self {
             number: 0,
             running,
-            notes: commanded::held(&overrides, before, &checked.config),
+            notes,
             yaml: checked.yaml,
             base: checked.config,
             config,
@@ -105,4 +110,18 @@ impl Next {
         }
         Ok(())
     }
+}
+
+/// Returns the old name of each entry that has a new one.
+pub(crate) fn renamed(old: &Config, new: &Config) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for router in &new.virtual_routers {
+        let mut olds = old.virtual_routers.iter();
+        if let Some(before) = olds.find(|before| before.is_same(router))
+            && before.name.entry != router.name.entry
+        {
+            names.insert(router.name.entry.clone(), before.name.entry.clone());
+        }
+    }
+    names
 }

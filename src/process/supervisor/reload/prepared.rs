@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::source::{Checked, ConfigSource};
 use crate::config::{AccessLogTarget, Config};
+use crate::ipc::control::FailureStatus;
 use crate::process::role::ProgramUser;
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::passed::access_log::AccessLog;
@@ -19,6 +20,8 @@ pub(crate) struct Wanted {
     pub(crate) node: Option<String>,
     /// Where the access log goes now.
     pub(crate) log: Option<AccessLogTarget>,
+    /// It is only asked what would change: nothing is made.
+    pub(crate) dry_run: bool,
 }
 
 /// A configuration with what was slow to find for it.
@@ -28,6 +31,8 @@ pub(crate) struct Read {
     /// The access log where it goes somewhere else than before.
     pub(crate) log: Option<AccessLog>,
     pub(crate) users: Users,
+    /// Of a file that was refused, where this is none that has been read since.
+    pub(crate) last_failure: Option<FailureStatus>,
 }
 
 /// Under whose names programs run.
@@ -48,12 +53,15 @@ impl Wanted {
         let checked = self.source.check(self.node.as_deref())?;
         let to = checked.config.access_log.as_ref().map(|log| &log.to);
         let log = match to {
-            Some(to) if self.log.as_ref() != Some(to) => AccessLog::open(&checked.config)?,
+            Some(to) if self.log.as_ref() != Some(to) && !self.dry_run => {
+                AccessLog::open(&checked.config)?
+            }
             Some(_) | None => None,
         };
         Ok(Read {
             log,
             users: Users::of(&checked.config),
+            last_failure: None,
             checked,
         })
     }
@@ -61,9 +69,10 @@ impl Wanted {
 
 impl Read {
     /// Returns the configuration that runs, for a change that is none of its text.
-    pub(crate) fn unchanged(checked: Checked) -> Self {
+    pub(crate) fn unchanged(checked: Checked, last_failure: Option<FailureStatus>) -> Self {
         Self {
             checked,
+            last_failure,
             log: None,
             users: Users::default(),
         }

@@ -20,7 +20,7 @@ use crate::process::supervisor::error::SupervisorError;
 #[derive(Debug, Default)]
 pub(crate) struct Reloads {
     pub(crate) stage: Stage,
-    /// Bounded by [`WAITING_MAX`]; more are refused.
+    /// Bounded by [`WAITING_MAX`], and a signal; more are refused.
     pub(crate) waiting: VecDeque<Order>,
     /// Of the last that was prepared; a child knows a preparation by it.
     pub(crate) number: u64,
@@ -40,6 +40,13 @@ pub(crate) struct Asker {
     pub(crate) dry_run: bool,
     /// `None`: nobody waits, it came as a signal.
     pub(crate) reply: Option<oneshot::Sender<Response>>,
+}
+
+impl Asker {
+    /// Returns whether who asked does not wait any more.
+    fn is_gone(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
 }
 
 /// What is to change.
@@ -119,6 +126,35 @@ impl Awaited {
 }
 
 impl Reloads {
+    /// Lets an order wait for its turn; gives it back where too many wait. A signal always finds a
+    /// place: a second one that waits says nothing that the first does not.
+    pub(crate) fn enqueue(&mut self, order: Order) -> Result<(), Order> {
+        let is_signal = |order: &Order| order.asker.reply.is_none();
+        if is_signal(&order) {
+            if !self.waiting.iter().any(is_signal) {
+                self.waiting.push_back(order);
+            }
+            return Ok(());
+        }
+        self.waiting.retain(|waiting| !waiting.asker.is_gone());
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(order);
+        }
+        self.waiting.push_back(order);
+        Ok(())
+    }
+
+    /// Returns the order whose turn it is. Who has been told that it is late is not surprised by
+    /// it afterwards.
+    pub(crate) fn next_order(&mut self) -> Option<Order> {
+        while let Some(order) = self.waiting.pop_front() {
+            if !order.asker.is_gone() {
+                return Some(order);
+            }
+        }
+        None
+    }
+
     /// Waits for a file that is being read; for ever where none is. Cancel safe.
     pub(crate) async fn next_read(&mut self) -> Result<Read, SupervisorError> {
         let Stage::Reading(_, reading) = &mut self.stage else {
@@ -210,6 +246,53 @@ pub(crate) fn answer(reply: Option<oneshot::Sender<Response>>, response: Respons
 }
 
 /// Changes that wait for the one under way.
-pub(crate) const WAITING_MAX: usize = 32;
+const WAITING_MAX: usize = 32;
 /// How long a disk may take to show a configuration.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    fn order(reply: Option<oneshot::Sender<Response>>) -> Order {
+        Order {
+            change: Change::Router {
+                entry: "web".into(),
+                priority: None,
+            },
+            asker: Asker {
+                dry_run: false,
+                reply,
+            },
+        }
+    }
+
+    #[test]
+    fn a_signal_finds_a_place_among_any_number_of_commands_and_one_is_enough() {
+        let mut reloads = Reloads::default();
+        let mut asking = Vec::new();
+        for _ in 0..WAITING_MAX {
+            let (reply, answer) = oneshot::channel();
+            reloads.enqueue(order(Some(reply))).unwrap();
+            asking.push(answer);
+        }
+        let (reply, _answer) = oneshot::channel();
+        assert!(reloads.enqueue(order(Some(reply))).is_err(), "one too many");
+        reloads.enqueue(order(None)).unwrap();
+        reloads.enqueue(order(None)).unwrap();
+        assert_eq!(reloads.waiting.len(), WAITING_MAX + 1);
+    }
+
+    #[test]
+    fn who_does_not_wait_any_more_is_not_served() {
+        let mut reloads = Reloads::default();
+        let (reply, answer) = oneshot::channel();
+        reloads.enqueue(order(Some(reply))).unwrap();
+        reloads.enqueue(order(None)).unwrap();
+        drop(answer);
+        assert!(reloads.next_order().unwrap().asker.reply.is_none());
+        assert!(reloads.next_order().is_none());
+    }
+}

@@ -23,15 +23,22 @@ use crate::process::supervisor::aside::Aside;
 #[derive(Debug)]
 pub(crate) struct NotifyPrograms {
     lines: BTreeMap<RouterName, Line>,
+    /// Of virtual routers that the configuration has no more, as long as they may have something to
+    /// tell.
+    leaving: BTreeMap<RouterName, Line>,
+    /// Of the last line that was begun.
+    last_id: u64,
     /// `None` where there is no program.
     user: Option<Arc<ProgramUser>>,
-    done: mpsc::Sender<RouterName>,
-    finished: mpsc::Receiver<RouterName>,
+    done: mpsc::Sender<u64>,
+    finished: mpsc::Receiver<u64>,
 }
 
 /// The programs of one virtual router.
 #[derive(Debug)]
 struct Line {
+    /// The virtual router may get another name while they run.
+    id: u64,
     programs: Vec<PathBuf>,
     progress: Progress,
 }
@@ -52,27 +59,55 @@ impl NotifyPrograms {
         let (done, finished) = mpsc::channel(ENDS_MAX);
         Self {
             lines: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            last_id: 0,
             user: None,
             done,
             finished,
         }
     }
 
-    /// Follows a configuration: those of a virtual router go on under its name. `user` is under
-    /// whose name they run, where none is known yet.
-    pub(crate) fn follow(&mut self, config: &Config, user: Option<Arc<ProgramUser>>) {
-        let mut before = std::mem::take(&mut self.lines);
+    /// Follows a configuration after another one: those of a virtual router go on, whatever its
+    /// name, and those of one that leaves are told so until `forget_the_old`. `user` is under whose
+    /// name they run, where none is known yet.
+    pub(crate) fn follow(
+        &mut self,
+        before: Option<&Config>,
+        config: &Config,
+        user: Option<Arc<ProgramUser>>,
+    ) {
+        let mut known = std::mem::take(&mut self.lines);
         for router in &config.virtual_routers {
-            let known = before.remove(&router.name).map(|line| line.progress);
+            let mut olds = before.iter().flat_map(|before| &before.virtual_routers);
+            let old = olds.find(|old| old.is_same(router));
+            let line = old.and_then(|old| known.remove(&old.name));
+            let (id, progress) = match line {
+                Some(line) => (line.id, line.progress),
+                None => {
+                    self.last_id += 1;
+                    (self.last_id, Progress::Idle)
+                }
+            };
             if !router.notify.is_empty() {
+                let programs = router.notify.clone();
                 let line = Line {
-                    programs: router.notify.clone(),
-                    progress: known.unwrap_or(Progress::Idle),
+                    id,
+                    programs,
+                    progress,
                 };
                 self.lines.insert(router.name.clone(), line);
             }
         }
+        self.leaving.extend(known);
         self.user = self.user.take().or(user);
+    }
+
+    /// Those of the configuration before have said what they had to.
+    pub(crate) fn forget_the_old(&mut self) {
+        self.leaving.retain(|_, line| match line.progress {
+            Progress::Idle => false,
+            Progress::Running { .. } => true,
+        });
     }
 
     /// Returns what they should have and do not, as lines for the log.
@@ -82,7 +117,9 @@ impl NotifyPrograms {
 
     /// Tells of an event, now or as soon as the programs that run have ended.
     pub(crate) fn handle_event(&mut self, event: &Event, priority: u8) {
-        let (Some(line), Some(user)) = (self.lines.get_mut(&event.router), &self.user) else {
+        let line = self.lines.get_mut(&event.router);
+        let line = line.or_else(|| self.leaving.get_mut(&event.router));
+        let (Some(line), Some(user)) = (line, &self.user) else {
             return;
         };
         let arguments = [
@@ -100,14 +137,16 @@ impl NotifyPrograms {
     /// Waits until the programs of a virtual router have ended, and starts them again if something
     /// newer waits. Cancel safe; waits for ever while none runs.
     pub(crate) async fn next_finished(&mut self) {
-        let Some(router) = self.finished.recv().await else {
+        let Some(id) = self.finished.recv().await else {
             return std::future::pending().await;
         };
-        let (Some(line), Some(user)) = (self.lines.get_mut(&router), &self.user) else {
+        let mut all = self.lines.iter_mut().chain(&mut self.leaving);
+        let line = all.find(|(_, line)| line.id == id);
+        let (Some((router, line)), Some(user)) = (line, &self.user) else {
             return;
         };
         match std::mem::replace(&mut line.progress, Progress::Idle) {
-            Progress::Running { next: Some(next) } => line.start(&router, next, user, &self.done),
+            Progress::Running { next: Some(next) } => line.start(router, next, user, &self.done),
             Progress::Running { next: None } | Progress::Idle => {}
         }
     }
@@ -118,6 +157,7 @@ impl NotifyPrograms {
             while self
                 .lines
                 .values()
+                .chain(self.leaving.values())
                 .any(|line| matches!(line.progress, Progress::Running { .. }))
             {
                 self.next_finished().await;
@@ -135,9 +175,10 @@ impl Line {
         router: &RouterName,
         arguments: [String; 4],
         user: &Arc<ProgramUser>,
-        done: &mpsc::Sender<RouterName>,
+        done: &mpsc::Sender<u64>,
     ) {
         self.progress = Progress::Running { next: None };
+        let id = self.id;
         let (programs, router, done) = (self.programs.clone(), router.clone(), done.clone());
         let user = Arc::clone(user);
         tokio::spawn(async move {
@@ -148,7 +189,7 @@ impl Line {
                 }
             }
             // Nobody listens any more only where the daemon has ended.
-            let _ = done.send(router).await;
+            let _ = done.send(id).await;
         });
     }
 }
@@ -209,6 +250,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::config::{self, NodeName};
+    use crate::model::Family;
 
     fn execute_in(directory: &Path, script: &str, limit: Duration) -> Result<(), String> {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o1777)).unwrap();
@@ -243,6 +286,60 @@ mod tests {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
         }
+    }
+
+    #[test]
+    fn programs_go_on_under_another_name_and_hear_that_their_virtual_router_leaves() {
+        let config = |entries: &[(&str, u8)]| {
+            let entries = entries.iter().map(|(name, vrid)| {
+                format!(
+                    "  {name}: {{interface: eth0, vrid: {vrid}, addresses: [192.0.2.{vrid}/24], \
+                     notify: [/bin/true]}}\n"
+                )
+            });
+            let yaml = format!("virtual_routers:\n{}", entries.collect::<String>());
+            config::parse("t.yaml", &yaml, NodeName::Given("lb1")).unwrap()
+        };
+        let event = |entry: &str| Event {
+            epoch: 1,
+            at_ms: 0,
+            router: RouterName {
+                entry: entry.into(),
+                family: Family::Ipv4,
+            },
+            from: "Active".into(),
+            to: "Initialize".into(),
+            cause: String::new(),
+        };
+        let (before, after) = (config(&[("web", 1), ("old", 2)]), config(&[("shop", 1)]));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut all = NotifyPrograms::new();
+            let user = Arc::new(ProgramUser::of_notify_programs());
+            all.follow(None, &before, Some(user));
+            all.handle_event(&event("web"), 100);
+            all.follow(Some(&before), &after, None);
+            all.handle_event(&event("shop"), 100);
+            all.handle_event(&event("old"), 0);
+            let running = |all: &NotifyPrograms, name: &str| {
+                let mut lines = all.lines.iter().chain(&all.leaving);
+                let line = lines.find(|(known, _)| known.entry == name);
+                line.map(|(_, line)| match &line.progress {
+                    Progress::Idle => "idle",
+                    Progress::Running { next: None } => "running",
+                    Progress::Running { next: Some(_) } => "one waits",
+                })
+            };
+            let both = (running(&all, "shop"), running(&all, "old"));
+            assert_eq!(both, (Some("one waits"), Some("running")));
+            all.finish(Duration::from_secs(10)).await;
+            all.forget_the_old();
+            let both = (running(&all, "shop"), running(&all, "old"));
+            assert_eq!(both, (Some("idle"), None));
+        });
     }
 
     #[test]

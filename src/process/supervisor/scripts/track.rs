@@ -136,7 +136,8 @@ async fn run_for_ever(
     let mut state = ScriptState::new(script.thresholds);
     let mut warned = Warned::default();
     let mut look = None;
-    let mut unrunnable = None;
+    // Nothing is said yet: another script may have had this name.
+    let mut unrunnable: Option<Option<String>> = None;
     let mut ticks = tokio::time::interval(script.interval);
     // A run that takes longer than the interval is followed by the next at its next beginning.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -151,8 +152,8 @@ async fn run_for_ever(
             warned.warn(&script.name, why);
         }
         let mut said = Vec::new();
-        if why != unrunnable {
-            unrunnable.clone_from(&why);
+        if unrunnable.as_ref() != Some(&why) {
+            unrunnable = Some(why.clone());
             said.push(Observation::Unrunnable(script.name.clone(), why));
         }
         if let Some(observed) = run.ok().and_then(|run| state.handle_run(run)) {
@@ -233,3 +234,35 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between the first runs of two scripts.
 const BETWEEN_STARTS: Duration = Duration::from_millis(1);
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use crate::logic::track::script::Thresholds;
+
+    /// Another script may have had the name, of which it is said that it cannot be run.
+    #[test]
+    fn the_first_run_of_a_script_says_whether_it_can_be_run() {
+        let (tell, mut told) = mpsc::channel(8);
+        let runner = Runner::start(tell).unwrap();
+        let script = TrackScriptConfig {
+            name: "it".into(),
+            program: "/bin/true".into(),
+            arguments: Vec::new(),
+            interval: Duration::from_millis(10),
+            timeout: Duration::from_secs(5),
+            thresholds: Thresholds { rise: 1, fall: 1 },
+            user: "nobody".into(),
+        };
+        let user = Arc::new(ProgramUser::of_track_scripts("nobody"));
+        let wanted = Arc::default();
+        runner.run(script, user, Arc::downgrade(&wanted));
+        let first = told.blocking_recv().unwrap();
+        assert!(
+            matches!(&first, Observation::Unrunnable(name, _) if name == "it"),
+            "{first:?}"
+        );
+    }
+}
