@@ -56,3 +56,26 @@ fn interface_of_addresses_that_is_renamed_is_followed_by_a_reload() {
         assert_eq!(count, 1, "{shown}");
     }
 }
+
+/// The supervisor believes no word of an interface that is in no configuration.
+#[test]
+fn socket_of_a_router_that_only_lets_go_is_kept_by_nobody_else() {
+    let pair = Pair::new();
+    add_lan(&pair.one);
+    pair.one.ip(&["addr", "add", "198.51.100.1/24", "dev", "lan0"]);
+    // Nobody is heard there: the address is held for more than an interval.
+    let lan = "  lan:\n    interface: lan0\n    vrid: 7\n    advertisement_interval: 1s\n    addresses: \
+               [198.51.100.100/24]\n";
+    let plain = web("addresses: [192.0.2.100/24]");
+    let one = Reloading::start(&pair.one, "lb1", &format!("{plain}{lan}"));
+    one.wait_for("lan", "Active");
+    let interfaces = || -> Vec<String> {
+        let kept = one.kept().into_iter();
+        kept.map(|socket| socket.interface).collect()
+    };
+    wait("both sockets", || interfaces().len() == 2);
+    one.reload(&plain);
+    wait("one alone", || interfaces() == ["eth0"]);
+    let held = pair.one.ip(&["-o", "addr", "show", "dev", "lan0"]);
+    assert!(held.contains("198.51.100.100"), "it lets go later: {held}");
+}

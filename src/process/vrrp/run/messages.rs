@@ -1,5 +1,6 @@
 //! The supervisor: what it says, and what it is told.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use crate::ipc::message::{ActiveRole, FromVrrp, ToVrrp, TransitionReport};
 use crate::logic::vrrp::Transition;
 use crate::model::Chain;
 use crate::process::vrrp::boundary::{Received, Sent, Supervisor};
+use crate::process::vrrp::link::socket::VrrpSocket;
 use crate::process::vrrp::router::RouterRuntime;
 use crate::process::vrrp::routers::RouterId;
 use crate::process::vrrp::status;
@@ -144,18 +146,22 @@ impl<S: Supervisor> Process<S> {
     }
 
     pub(in crate::process::vrrp::run) fn send_sockets(&mut self) -> Sent {
+        // Those of virtual routers that only let go are nobody's any more in the supervisor.
+        let configured = self.runtimes.values().filter(|it| it.is_configured());
+        let configured: BTreeSet<_> = configured
+            .map(|it| (it.config.interface.as_str(), it.family()))
+            .collect();
+        let all = self.link_sockets.iter().map(|it| &it.socket);
+        let kept: Vec<&VrrpSocket> = all
+            .filter(|it| configured.contains(&(it.key().interface.as_str(), it.key().family)))
+            .collect();
         // Without a socket there is one part as well: what was kept before is out of date.
-        let count = self
-            .link_sockets
-            .len()
-            .div_ceil(DESCRIPTORS_A_MESSAGE)
-            .max(1);
-        for number in 0..count {
-            let from = number * DESCRIPTORS_A_MESSAGE;
-            let to = self.link_sockets.len().min(from + DESCRIPTORS_A_MESSAGE);
-            let part = self.link_sockets[from..to]
-                .iter()
-                .map(|link_socket| &link_socket.socket);
+        let parts = match kept.is_empty() {
+            true => vec![&kept[..]],
+            false => kept.chunks(DESCRIPTORS_A_MESSAGE).collect(),
+        };
+        for (number, part) in parts.into_iter().enumerate() {
+            let part = part.iter();
             let message = FromVrrp::KeepSockets {
                 sockets: part.clone().map(|socket| socket.key().clone()).collect(),
                 more: number > 0,

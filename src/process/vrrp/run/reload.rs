@@ -175,6 +175,7 @@ impl<S: Supervisor> Process<S> {
     fn begin_to_leave(&mut self, id: RouterId, now: Instant) {
         let runtime = &mut self.runtimes[id];
         runtime.standing = Standing::Leaving;
+        self.sockets_changed = true;
         runtime.sync_group = Arc::default();
         runtime.machine.handle_shutdown(now);
     }
