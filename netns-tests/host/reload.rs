@@ -82,6 +82,16 @@ fn lower_priority_is_preempted_by_the_standard_and_a_higher_one_preempts() {
 }
 
 #[test]
+fn what_comes_while_the_process_begins_is_prepared_when_it_runs() {
+    let pair = Pair::new();
+    let yaml = web("addresses: [192.0.2.100/24]");
+    let one = Reloading::begin(&pair.one, "lb1", &yaml);
+    assert_eq!(one.prepare(&web("addresses: [192.0.2.101/24]")), Ok(()));
+    one.commit(&yaml);
+    one.wait_for("web", "Active");
+}
+
+#[test]
 fn router_that_is_removed_gives_its_address_up_and_may_come_back() {
     let pair = Pair::new();
     let both = web("addresses: [192.0.2.100/24]") + &entry("api", 52, "[192.0.2.110/24]");
@@ -506,6 +516,15 @@ struct Reloading {
 
 impl Reloading {
     fn start(namespace: &Namespace, node: &'static str, yaml: &str) -> Self {
+        let one = Self::begin(namespace, node, yaml);
+        wait("the start", || {
+            let ready = |message: &FromVrrp| (*message == FromVrrp::Ready).then_some(());
+            !one.daemon.heard(ready).is_empty()
+        });
+        one
+    }
+
+    fn begin(namespace: &Namespace, node: &'static str, yaml: &str) -> Self {
         let daemon = Daemon::idle(namespace, read);
         for (entry, fitness) in fitness(yaml, node) {
             daemon.say(ToVrrp::Fitness { entry, fitness });
@@ -516,16 +535,11 @@ impl Reloading {
             adopt: Vec::new(),
             overrides: Overrides::default(),
         });
-        let one = Self {
+        Self {
             daemon,
             node,
             generation: Cell::new(0),
-        };
-        wait("the start", || {
-            let ready = |message: &FromVrrp| (*message == FromVrrp::Ready).then_some(());
-            !one.daemon.heard(ready).is_empty()
-        });
-        one
+        }
     }
 
     fn prepare(&self, yaml: &str) -> Result<(), String> {

@@ -26,7 +26,7 @@ use nix::sys::time::TimeSpec;
 use tracing::{error, warn};
 
 pub use self::preparation::ReadConfig;
-use self::preparation::{Preparation, Prepared};
+use self::preparation::{Preparation, Prepared, Text};
 use super::boundary::{Sent, Supervisor};
 use super::clock::Clock;
 use super::host::{Change, Host};
@@ -145,6 +145,8 @@ struct Process<S> {
     outbox: Outbox,
     /// What the host thread has not been told yet, for want of room; the first first.
     changes: VecDeque<Box<Change>>,
+    /// To be prepared when the process runs.
+    postponed: Option<Text>,
     preparing: Option<Preparation>,
     prepared: Option<Prepared>,
     /// What of the host is told to the supervisor, and which gateways are asked for that.
@@ -184,6 +186,7 @@ impl<S: Supervisor> Process<S> {
             host: None,
             outbox: Outbox::default(),
             changes: VecDeque::new(),
+            postponed: None,
             preparing: None,
             prepared: None,
             followed: BTreeSet::new(),

@@ -5,7 +5,7 @@
 //! pipe or a terminal would keep its reader waiting.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ pub(crate) fn checksum_of(path: &Path) -> Option<String> {
 }
 
 /// Reads the whole of a regular file.
-fn read(name: &Path, file: File) -> Result<String, SupervisorError> {
+fn read(name: &Path, mut file: File) -> Result<String, SupervisorError> {
     let failed = |source| SupervisorError::ReadConfig {
         path: name.to_owned(),
         reader: reader(),
@@ -85,6 +85,8 @@ fn read(name: &Path, file: File) -> Result<String, SupervisorError> {
     if !metadata.is_file() {
         return Err(SupervisorError::NotAFile(name.to_owned()));
     }
+    // Wherever who opened it has stopped reading.
+    file.rewind().map_err(failed)?;
     let mut bytes = Vec::new();
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
     let read = read.map_err(failed)? as u64;
@@ -159,6 +161,14 @@ mod tests {
         assert!(complaint(&path).contains("not UTF-8"));
         std::fs::write(&path, "listeners: {").unwrap();
         assert!(complaint(&path).contains("while parsing"));
+        let mut half_read = File::open(&path).unwrap();
+        half_read.read_exact(&mut [0; 4]).unwrap();
+        let source = ConfigSource::Descriptor {
+            name: path.clone(),
+            file: half_read.into(),
+        };
+        let error = Chain(&source.check(Some("lb1")).unwrap_err()).to_string();
+        assert_eq!(error, complaint(&path), "all of it is read");
         let write_only = OpenOptions::new().write(true).open(&path).unwrap();
         let source = ConfigSource::Descriptor {
             name: path,

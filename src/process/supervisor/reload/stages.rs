@@ -197,7 +197,7 @@ impl Order {
                 },
                 Some(file),
             ) => {
-                let name = name.into();
+                let name = printable(&name).into();
                 let source = ConfigSource::Descriptor { name, file };
                 (Change::File(source), dry_run)
             }
@@ -232,6 +232,16 @@ impl Order {
     }
 }
 
+/// Returns a name as it may stand in the log and on a terminal, whoever chose it.
+fn printable(name: &str) -> String {
+    let short = name.chars().take(NAME_CHARS_MAX);
+    let clean = |c: char| match c.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
+    };
+    short.map(clean).collect()
+}
+
 /// Says why nothing was done.
 pub(crate) fn refuse(reply: Option<oneshot::Sender<Response>>, why: &str) {
     answer(reply, Response::Error(why.to_owned()));
@@ -247,6 +257,8 @@ pub(crate) fn answer(reply: Option<oneshot::Sender<Response>>, response: Respons
 
 /// Changes that wait for the one under way.
 const WAITING_MAX: usize = 32;
+/// The longest path of Linux.
+const NAME_CHARS_MAX: usize = 4_096;
 /// How long a disk may take to show a configuration.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -283,6 +295,11 @@ mod tests {
         reloads.enqueue(order(None)).unwrap();
         reloads.enqueue(order(None)).unwrap();
         assert_eq!(reloads.waiting.len(), WAITING_MAX + 1);
+    }
+
+    #[test]
+    fn the_name_of_a_file_obeys_no_terminal() {
+        assert_eq!(printable("a\u{1b}[31m\nb"), "a\u{fffd}[31m\u{fffd}b");
     }
 
     #[test]

@@ -210,6 +210,7 @@ impl<S: Supervisor> Process<S> {
         self.perform_all(now);
         self.kept.clear();
         self.outbox.push(FromVrrp::Ready);
+        self.prepare_postponed();
     }
 
     /// A virtual router whose leases nobody renews is not Active.

@@ -11,7 +11,8 @@ use crate::process::vrrp::boundary::Supervisor;
 use crate::process::vrrp::host::Change;
 
 impl<S: Supervisor> Process<S> {
-    /// Begins to prepare a configuration; another one that was prepared is forgotten.
+    /// Begins to prepare a configuration, when the process runs; another one that was prepared is
+    /// forgotten.
     pub(super) fn prepare(&mut self, text: Text) {
         self.forget_prepared();
         let generation = text.generation;
@@ -24,14 +25,26 @@ impl<S: Supervisor> Process<S> {
                 }
                 Err(error) => format!("no thread can be started: {error}"),
             },
-            Phase::Waiting | Phase::Surveying => "the process is still starting".to_owned(),
+            Phase::Surveying => {
+                self.postponed = Some(text);
+                return;
+            }
+            Phase::Waiting => "the process is still starting".to_owned(),
             Phase::Stopping { .. } | Phase::Over => "the process is stopping".to_owned(),
         };
         self.answer(generation, Some(refused));
     }
 
+    /// Begins with what was to be prepared while the process was starting.
+    pub(super) fn prepare_postponed(&mut self) {
+        if let Some(text) = self.postponed.take() {
+            self.prepare(text);
+        }
+    }
+
     /// Drops a configuration that will not follow.
     pub(super) fn forget(&mut self, generation: u64) {
+        self.postponed.take_if(|it| it.generation == generation);
         let preparing = self.preparing.as_ref().map(|it| it.generation);
         let prepared = self.prepared.as_ref().map(|it| it.generation);
         if preparing.or(prepared) == Some(generation) {
@@ -41,6 +54,7 @@ impl<S: Supervisor> Process<S> {
 
     /// Drops what is prepared.
     pub(super) fn forget_prepared(&mut self) {
+        self.postponed = None;
         self.preparing = None;
         if let Some(prepared) = self.prepared.take() {
             self.change_host(Change {
