@@ -2,6 +2,7 @@
 
 mod notify;
 mod privileges;
+mod reload;
 mod scripts;
 mod shortages;
 mod stop;

@@ -179,6 +179,7 @@ impl Main {
                 if let Some(proxy) = &self.proxy {
                     proxy.forget(generation);
                 }
+                self.lend_sink();
             }
             ToProxy::ReportStatus { id } => {
                 let proxy = self.proxy.as_ref();

@@ -20,7 +20,11 @@ impl Daemon {
     pub(super) fn handle_vrrp(&mut self, message: FromVrrp, descriptors: Vec<OwnedFd>) {
         match message {
             FromVrrp::Beat { active } => {
-                self.active = active;
+                // One that was on its way has the names of before; the next process must know the
+                // roles by those of now.
+                if !self.reloads.await_commitment_of(Role::Vrrp) {
+                    self.active = active;
+                }
                 if let Some(child) = &mut self.vrrp {
                     child.handle_beat(0);
                 }

@@ -14,6 +14,7 @@ use crate::ipc::log_line::LogLine;
 use crate::ipc::message::{FromProxy, FromVrrp, ToVrrp};
 use crate::process::role::Role;
 use crate::process::supervisor::child::Heard;
+use crate::process::supervisor::reload::stages::Stage;
 
 impl Daemon {
     pub(super) async fn hear_vrrp(&mut self, heard: Heard<FromVrrp>) {
@@ -89,6 +90,11 @@ impl Daemon {
     }
 
     fn pass_pending_access_log(&mut self, now: Instant) {
+        // A proxy would take it for that of the configuration that it prepares, which it may be
+        // told to forget.
+        if let Stage::Preparing(_) = self.reloads.stage {
+            return;
+        }
         let log = self
             .setup
             .access_log

@@ -155,6 +155,14 @@ impl Reloads {
         None
     }
 
+    /// Returns whether this child may still be under the configuration before.
+    pub(crate) const fn await_commitment_of(&self, role: Role) -> bool {
+        match &self.stage {
+            Stage::Committing(committing) => committing.children.has(role),
+            Stage::Idle | Stage::Reading(..) | Stage::Preparing(_) => false,
+        }
+    }
+
     /// Waits for a file that is being read; for ever where none is. Cancel safe.
     pub(crate) async fn next_read(&mut self) -> Result<Read, SupervisorError> {
         let Stage::Reading(_, reading) = &mut self.stage else {
@@ -295,6 +303,33 @@ mod tests {
         reloads.enqueue(order(None)).unwrap();
         reloads.enqueue(order(None)).unwrap();
         assert_eq!(reloads.waiting.len(), WAITING_MAX + 1);
+    }
+
+    #[test]
+    fn a_child_is_under_the_configuration_before_until_it_says_otherwise() {
+        let mut committing = Committing {
+            reply: None,
+            report: ChangeReport {
+                generation: 2,
+                dry_run: false,
+                steps: Vec::new(),
+                notes: Vec::new(),
+            },
+            children: Awaited {
+                vrrp: true,
+                proxy: true,
+            },
+            until: Instant::now(),
+        };
+        let awaited = |committing: Committing| {
+            let mut reloads = Reloads::default();
+            assert!(!reloads.await_commitment_of(Role::Vrrp), "nothing changes");
+            reloads.stage = Stage::Committing(committing);
+            reloads.await_commitment_of(Role::Vrrp)
+        };
+        committing.children.answered(Role::Proxy);
+        let other = committing.children;
+        assert!(awaited(committing), "{other:?}");
     }
 
     #[test]
