@@ -62,7 +62,8 @@ fn interface_of_addresses_that_is_renamed_is_followed_by_a_reload() {
 fn socket_of_a_router_that_only_lets_go_is_kept_by_nobody_else() {
     let pair = Pair::new();
     add_lan(&pair.one);
-    pair.one.ip(&["addr", "add", "198.51.100.1/24", "dev", "lan0"]);
+    pair.one
+        .ip(&["addr", "add", "198.51.100.1/24", "dev", "lan0"]);
     // Nobody is heard there: the address is held for more than an interval.
     let lan = "  lan:\n    interface: lan0\n    vrid: 7\n    advertisement_interval: 1s\n    addresses: \
                [198.51.100.100/24]\n";

@@ -118,7 +118,10 @@ impl ForwardingContext<'_> {
         self.write_believed(fields, Name::XForwardedFor, out);
         write_address(out, plain(self.peer));
         self.write_word(fields, PROTO, out, |out| {
-            let proto = self.proto_otherwise(fields);
+            let proto = match self.trust {
+                Trust::Trusted => self.proto_otherwise(fields),
+                Trust::Untrusted => None,
+            };
             out.extend_from_slice(proto.unwrap_or(self.scheme.as_bytes()));
         });
         self.write_word(fields, HOST, out, |out| {

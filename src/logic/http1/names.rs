@@ -127,6 +127,7 @@ pub enum Standing {
 
 /// Returns what this name may be taken for. Most cost a look at two bytes and the length, besides
 /// that for underscores.
+#[inline]
 pub fn standing(name: &[u8]) -> Standing {
     if has_underscore(name) {
         return Standing::Disguise;
@@ -134,6 +135,11 @@ pub fn standing(name: &[u8]) -> Standing {
     if !begins_like_one_known(name) {
         return Standing::Free;
     }
+    standing_of_one_alike(name)
+}
+
+/// Returns the same for a name that begins as one that is known.
+fn standing_of_one_alike(name: &[u8]) -> Standing {
     match is_odd(name) {
         true if is_disguise(name) => Standing::Disguise,
         true => Standing::Free,
@@ -144,20 +150,19 @@ pub fn standing(name: &[u8]) -> Standing {
 
 /// Returns whether a name has an underscore, eight bytes at a time: every field of every request is
 /// asked.
+#[inline]
 fn has_underscore(name: &[u8]) -> bool {
-    let (chunks, rest) = name.as_chunks::<8>();
-    // A rest that stands behind a chunk is read together with the end of that.
-    let last = match name.last_chunk::<8>() {
-        Some(last) if !rest.is_empty() => last,
-        Some(_) => &[0; 8],
-        None => return rest.contains(&b'_'),
-    };
-    chunks.iter().chain([last]).any(|chunk| {
-        let differing = u64::from_ne_bytes(*chunk) ^ u64::from_ne_bytes([b'_'; 8]);
+    let mut rest = name;
+    while let Some((chunk, more)) = rest.split_first_chunk::<8>() {
+        let differing = u64::from_ne_bytes(*chunk) ^ UNDERSCORES;
         // A byte that is zero is the only one that borrows into a highest bit that is not its own;
         // above it there may be others, which do not matter.
-        differing.wrapping_sub(ONES) & !differing & (ONES << 7) != 0
-    })
+        if differing.wrapping_sub(ONES) & !differing & (ONES << 7) != 0 {
+            return true;
+        }
+        rest = more;
+    }
+    rest.contains(&b'_')
 }
 
 /// Returns whether a name begins as one does that has a hyphen and means something, whatever stands
@@ -222,6 +227,7 @@ fn is_claim(name: &[u8]) -> bool {
 
 /// A one in each byte.
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const UNDERSCORES: u64 = u64::from_ne_bytes([b'_'; 8]);
 /// What may stand in a name that is not odd.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];

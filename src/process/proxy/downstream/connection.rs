@@ -67,10 +67,10 @@ pub(in crate::process::proxy) enum Read {
 }
 
 /// What was read, by a client, for a listener.
-type Arrived = (Client, Rc<WorkerListener>, Read);
+type Arrived = (Box<Client>, Rc<WorkerListener>, Read);
 
 /// The futures in which a worker handles what was read.
-pub(in crate::process::proxy) type Futures = FuturePool<Arrived, (Client, After)>;
+pub(in crate::process::proxy) type Futures = FuturePool<Arrived, (Box<Client>, After)>;
 
 /// Returns an empty pool of them.
 pub(in crate::process::proxy) fn futures() -> Futures {
@@ -87,7 +87,8 @@ pub(in crate::process::proxy) async fn serve(
     deadline: Rc<Deadline>,
 ) {
     let _registered = context.register(&slot, address.ip(), counted, &deadline);
-    let mut client = Client {
+    // It moves into the future of every request, and back.
+    let mut client = Box::new(Client {
         context,
         slot,
         address,
@@ -96,7 +97,7 @@ pub(in crate::process::proxy) async fn serve(
         deadline,
         ahead: Held::default(),
         age: Age::New,
-    };
+    });
     loop {
         let mut reading = client.begin();
         let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
@@ -118,7 +119,7 @@ pub(in crate::process::proxy) async fn serve(
 }
 
 /// Handles what was read, and closes the connection where nothing follows.
-async fn handle((mut client, listener, read): Arrived) -> (Client, After) {
+async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     let after = match read {
         Read::Request(request) => client.answer(&listener, request).await,
         Read::Refused(refusal, moments) => client.refuse(&listener, refusal, moments).await,
@@ -196,8 +197,8 @@ impl Client {
             if let Some(listener) = reading.listener.take() {
                 let read = self.parse(&listener, reading);
                 reading.listener = Some(listener);
-                if let Some(read) = read {
-                    return Poll::Ready(read);
+                if read.is_ready() {
+                    return read;
                 }
             }
             let WorkerContext {
@@ -253,13 +254,14 @@ impl Client {
         leaves
     }
 
-    fn parse(&mut self, listener: &WorkerListener, reading: &mut Reading) -> Option<Read> {
+    /// Reads a head that has come; pending where it has not come to its end.
+    fn parse(&mut self, listener: &WorkerListener, reading: &mut Reading) -> Poll<Read> {
         let limits = listener.heads;
         let bytes = self.ahead.bytes();
         if let Some(from) = reading.searched {
             reading.searched = head_may_end(bytes, from);
             if reading.searched.is_some() && bytes.len() < limits.head_bytes {
-                return None;
+                return Poll::Pending;
             }
         }
         let mut slots = Slots::new();
@@ -268,33 +270,38 @@ impl Client {
             Ok(None) => {
                 self.context.budget.charge(bytes.len() * PARSED);
                 reading.searched = head_may_end(bytes, 0);
-                return None;
+                return Poll::Pending;
             }
-            Err(refusal) => return Some(Read::Refused(refusal, reading.moments())),
+            Err(refusal) => return Poll::Ready(Read::Refused(refusal, reading.moments())),
         };
         // Some backends do not look at the case of a method.
         if head.method.eq_ignore_ascii_case("TRACE") && !listener.trace {
-            return Some(Read::Refused(RequestRefusal::Trace, reading.moments()));
+            return Poll::Ready(Read::Refused(RequestRefusal::Trace, reading.moments()));
         }
         if head.asks_for.is_some() {
             head.allow_upgrades(&listener.upgrades);
         }
         let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
         if listener.limits.body_bytes.is_some_and(too_long) {
-            return Some(Read::Refused(
+            return Poll::Ready(Read::Refused(
                 RequestRefusal::BodyTooLarge,
                 reading.moments(),
             ));
         }
-        let mut request = self.request(listener, &head);
-        request.moments.began_at = reading.began_at;
         let len = head.len;
+        let request = self.request(listener, &head, reading.began_at);
+        let read = Poll::Ready(Read::Request(request));
         self.context.budget.charge(len * PARSED);
         self.ahead.consume(len, &self.context.buffers);
-        Some(Read::Request(request))
+        read
     }
 
-    fn request(&self, listener: &WorkerListener, head: &RequestHead<'_, '_>) -> Request {
+    fn request(
+        &self,
+        listener: &WorkerListener,
+        head: &RequestHead<'_, '_>,
+        began_at: Option<Instant>,
+    ) -> Request {
         let local = match (head.host, head.target) {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
@@ -354,6 +361,7 @@ impl Client {
                 Age::Kept => Order::Later,
             },
             moments: Moments {
+                began_at,
                 head_at: self.context.moment(),
                 ..Moments::default()
             },

@@ -549,13 +549,13 @@ impl Attempts<'_> {
     }
 
     /// Writes the request down for the log, and lets go of all but what the client has sent ahead.
-    fn end(self) -> Held {
+    fn end(&mut self) -> Held {
         let Self {
             context,
             pool,
             message,
-            mut exchange,
-            mut record,
+            exchange,
+            record,
             ..
         } = self;
         let (up, down) = exchange.bytes();
@@ -568,8 +568,11 @@ impl Attempts<'_> {
             // No backend was sent it.
             text => text,
         };
-        record::ended(context, &pool, &record, head);
-        context.worker.buffers.give_back(message.into_text());
+        record::ended(*context, pool, record, head);
+        context
+            .worker
+            .buffers
+            .give_back(std::mem::take(message).into_text());
         exchange.end(context.worker)
     }
 }
