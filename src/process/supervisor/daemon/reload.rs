@@ -424,5 +424,6 @@ impl Daemon {
 /// How long the children may take to be able to follow.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long they may take to follow; one that is late is killed, and comes back with the new
-/// configuration.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// configuration. One that hangs is found by its silence, long before; one that waits for the
+/// processor is not to blame.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
