@@ -3,18 +3,16 @@
 //! The file of `reload --config` is opened here, with the rights of who asks, and its descriptor
 //! goes to the daemon: nobody reads by the daemon what they may not read themselves.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use super::outcome::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, Output, print_error};
 use super::status::StatusError;
 use crate::ipc::control::{self, BackendChange, ChangeReport, Request, Response};
-use crate::process::supervisor::SupervisorError;
+use crate::process::supervisor::open_config;
 
 /// Whether a reload is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +25,10 @@ pub(super) enum Mode {
 
 /// Has the daemon follow its file, or another one; returns the exit code.
 pub(super) fn reload(runtime_dir: &Path, config: Option<&Path>, mode: Mode, output: Output) -> i32 {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    let opened = config.map(|path| options.open(path)).transpose();
-    let file = match (opened, config) {
-        (Ok(file), _) => file,
-        (Err(source), path) => {
-            let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective());
-            let user = user.ok().flatten().map(|user| user.name);
-            print_error(&SupervisorError::ReadConfig {
-                path: path.map(Path::to_owned).unwrap_or_default(),
-                reader: user.unwrap_or_else(|| "this user".to_owned()),
-                source,
-            });
+    let file = match config.map(open_config).transpose() {
+        Ok(file) => file,
+        Err(error) => {
+            print_error(&error);
             return EXIT_FAILED;
         }
     };

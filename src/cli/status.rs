@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use crate::ipc::control::unix_ms;
 use crate::ipc::control::{
     self, AccessLogStatus, ConfigurationStatus, FailureStatus, ListenerStatus, OverrideStatus,
     PoolStatus, Request, Response, RouterStatus, Status,
@@ -146,10 +147,7 @@ fn configuration(running: &ConfigurationStatus, now_ms: u64) -> String {
 }
 
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+    unix_ms(SystemTime::now())
 }
 
 fn routers(routers: &[RouterStatus]) -> String {

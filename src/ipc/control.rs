@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
@@ -450,6 +450,14 @@ pub struct BackendStatus {
     /// Whether it gets requests and probes, as configured or by command.
     #[serde(default)]
     pub mode: BackendMode,
+}
+
+/// Returns a time as it stands in these structures: milliseconds since 1970-01-01 UTC, 0 before.
+pub fn unix_ms(at: SystemTime) -> u64 {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most

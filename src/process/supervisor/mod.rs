@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::SigSet;
 
 pub use self::error::SupervisorError;
+pub use self::reload::source::open_config;
 pub use self::runtime_dir::lock_network;
 
 use self::passed::access_log::AccessLog;

@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tracing::warn;
 
 use crate::ipc::control::Event;
+use crate::ipc::control::unix_ms;
 use crate::ipc::message::TransitionReport;
 
 /// The last [`EVENTS_MAX`] transitions.
@@ -103,11 +104,6 @@ pub(crate) fn epoch_file(runtime_dir: &Path) -> PathBuf {
         .join(EPOCH_FILE)
 }
 
-fn unix_ms(at: SystemTime) -> u64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 const EPOCH_FILE: &str = "epoch";
 /// Between two times that the file is written.
 const EPOCHS_RESERVED: u64 = 1_000;
@@ -116,6 +112,8 @@ const EVENTS_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
     use crate::ipc::message::StateName;
     use crate::model::{Family, RouterName};

@@ -18,6 +18,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::Daemon;
 use crate::config::diff::diff;
 use crate::config::overrides::Overrides;
+use crate::ipc::control::unix_ms;
 use crate::ipc::control::{FailureStatus, Refusal, Response};
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::logic::lifecycle::Phase;
@@ -29,7 +30,6 @@ use crate::process::supervisor::child::Child;
 use crate::process::supervisor::reload::commanded;
 use crate::process::supervisor::reload::next::Next;
 use crate::process::supervisor::reload::prepared::{Read, Wanted};
-use crate::process::supervisor::reload::running::unix_ms;
 use crate::process::supervisor::reload::source::{Checked, ConfigSource};
 use crate::process::supervisor::reload::stages::{
     Asker, Awaited, Change, Committing, Order, Preparing, Stage, answer, refuse,

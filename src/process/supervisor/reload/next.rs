@@ -8,10 +8,11 @@ use nix::errno::Errno;
 
 use super::commanded;
 use super::prepared::{Read, Users};
-use super::running::{Running, unix_ms};
+use super::running::Running;
 use crate::config::overrides::Overrides;
 use crate::config::{Config, checksum};
 use crate::ipc::control::ChangeReport;
+use crate::ipc::control::unix_ms;
 use crate::ipc::message::ToProxy;
 use crate::process::supervisor::child::Child;
 use crate::process::supervisor::passed::access_log::AccessLog;

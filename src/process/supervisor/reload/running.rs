@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::config::checksum;
 use crate::ipc::control::FailureStatus;
+use crate::ipc::control::unix_ms;
 
 /// What is to be said of the configuration that runs.
 #[derive(Clone, Debug)]
@@ -28,12 +29,4 @@ impl Running {
             last_failure: None,
         }
     }
-}
-
-/// Returns milliseconds since 1970-01-01 UTC.
-pub(crate) fn unix_ms(at: SystemTime) -> u64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }

@@ -44,16 +44,7 @@ impl ConfigSource {
     pub(crate) fn check(self, node: Option<&str>) -> Result<Checked, SupervisorError> {
         let (name, file) = match self {
             Self::Path(path) => {
-                let mut options = OpenOptions::new();
-                options
-                    .read(true)
-                    .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-                let file = options.open(&path);
-                let file = file.map_err(|source| SupervisorError::ReadConfig {
-                    path: path.clone(),
-                    reader: reader(),
-                    source,
-                })?;
+                let file = open_config(&path)?;
                 (path, file)
             }
             Self::Descriptor { name, file } => (name, File::from(file)),
@@ -64,13 +55,27 @@ impl ConfigSource {
     }
 }
 
-/// Returns the checksum of a file; `None` where it cannot be read.
-pub(crate) fn checksum_of(path: &Path) -> Option<String> {
+/// Opens a configuration without waiting, whatever it is.
+///
+/// # Errors
+/// When the kernel refuses; for whom is said.
+pub fn open_config(path: &Path) -> Result<File, SupervisorError> {
     let mut options = OpenOptions::new();
     options
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    let text = read(path, options.open(path).ok()?).ok()?;
+    options
+        .open(path)
+        .map_err(|source| SupervisorError::ReadConfig {
+            path: path.to_owned(),
+            reader: reader(),
+            source,
+        })
+}
+
+/// Returns the checksum of a file; `None` where it cannot be read.
+pub(crate) fn checksum_of(path: &Path) -> Option<String> {
+    let text = read(path, open_config(path).ok()?).ok()?;
     Some(config::checksum(&text))
 }
 

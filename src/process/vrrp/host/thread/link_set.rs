@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use crate::process::vrrp::host::macvlan;
+use crate::process::vrrp::host::monitor::View;
 use crate::process::vrrp::host::nftables::{Change, Set, Table, Tables};
 
 /// A table with its one set, as long as it lives.
@@ -50,15 +52,19 @@ impl LinkSet {
         Ok(())
     }
 
-    /// Takes those out that are not to be kept.
+    /// Takes the macvlans out that are deleted: others may have their names now.
     ///
     /// # Errors
     /// As `change`.
-    pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) -> io::Result<()> {
+    pub(super) fn forget_gone(&mut self, view: &View) -> io::Result<()> {
+        let is_there = |name: &str| {
+            view.named(name)
+                .is_some_and(|(_, link)| macvlan::is_ours(link))
+        };
         let gone: Vec<String> = self
             .names
             .iter()
-            .filter(|name| !is_kept(name))
+            .filter(|name| !is_there(name))
             .cloned()
             .collect();
         gone.iter()

@@ -15,7 +15,6 @@ use tracing::warn;
 use super::link_set::{self, LinkSet};
 use super::router::Router;
 use crate::model::Family;
-use crate::process::vrrp::host::macvlan;
 use crate::process::vrrp::host::monitor::View;
 use crate::process::vrrp::host::nftables::{Change, META_OIFNAME, Rule, Set, Table};
 
@@ -55,11 +54,7 @@ impl Reports {
 
     /// Forgets the macvlans that are deleted: others may have their names now.
     pub(super) fn forget_gone(&mut self, view: &View) {
-        let is_there = |name: &str| {
-            view.named(name)
-                .is_some_and(|(_, link)| macvlan::is_ours(link))
-        };
-        let outcome = self.idle.as_mut().map(|idle| idle.retain(is_there));
+        let outcome = self.idle.as_mut().map(|idle| idle.forget_gone(view));
         if let Some(Err(error)) = outcome {
             warn!(%error, "a virtual MAC that is gone is still dropped");
         }
