@@ -1,9 +1,11 @@
 //! A configuration that changes while it serves, on a real kernel, told by a supervisor that is
 //! only a queue.
 
+mod adoption;
 mod gateways;
 mod places;
 mod virtual_mac;
+mod watching;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ use evenkeel::process::vrrp::link::socket::{Packet, RECEIVE_BYTES, VrrpSocket};
 use super::daemon::Daemon;
 use super::namespace::{Namespace, Pair};
 use super::wait;
+use watching::{Listener, Watched};
 
 #[test]
 fn what_changes_of_an_active_is_said_and_moves_nothing() {
@@ -525,14 +528,29 @@ impl Reloading {
     }
 
     fn begin(namespace: &Namespace, node: &'static str, yaml: &str) -> Self {
+        Self::begin_after(namespace, node, yaml, None)
+    }
+
+    /// Begins in the place of one that was frozen.
+    fn begin_after(
+        namespace: &Namespace,
+        node: &'static str,
+        yaml: &str,
+        before: Option<&Self>,
+    ) -> Self {
         let daemon = Daemon::idle(namespace, read);
+        let adopt = before.map_or_else(Vec::new, |before| before.daemon.roles());
+        if let Some(before) = before {
+            let (keys, descriptors) = before.daemon.kept();
+            daemon.send(ToVrrp::KeptSockets(keys), descriptors);
+        }
         for (entry, fitness) in fitness(yaml, node) {
             daemon.say(ToVrrp::Fitness { entry, fitness });
         }
         daemon.say(ToVrrp::Configure {
             yaml: yaml.to_owned(),
             node: node.to_owned(),
-            adopt: Vec::new(),
+            adopt,
             overrides: Overrides::default(),
         });
         Self {
@@ -704,87 +722,3 @@ fn address(host: u8) -> IpAddr {
 
 const V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 100));
 const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100));
-
-/// Looks all the time whether an address is on the host: whether a socket can be bound to it.
-struct Watched {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<usize>,
-}
-
-impl Watched {
-    fn new(namespace: &Namespace, address: IpAddr) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&stop);
-        let thread = namespace.run(move || {
-            std::thread::spawn(move || {
-                let (mut absences, mut was_there) = (0, true);
-                while !until.load(Ordering::Relaxed) {
-                    let is_there = std::net::UdpSocket::bind((address, 0)).is_ok();
-                    absences += usize::from(was_there && !is_there);
-                    was_there = is_there;
-                    std::thread::sleep(Duration::from_micros(200));
-                }
-                absences
-            })
-        });
-        Self { stop, thread }
-    }
-
-    /// Returns how often it went away.
-    fn absences(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
-}
-
-/// Hears the advertisements of all routers of a link.
-struct Listener {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<(Duration, Duration)>,
-}
-
-impl Listener {
-    /// Those up to this VRID.
-    fn start(namespace: &Namespace, vrid_max: u8) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&stop);
-        let thread = namespace.run(move || {
-            let key = SocketKey {
-                interface: "eth0".into(),
-                ifindex: nix::net::if_::if_nametoindex("eth0").unwrap(),
-                family: Family::Ipv4,
-            };
-            let socket = VrrpSocket::open(key).unwrap();
-            std::thread::spawn(move || listen(&socket, vrid_max, &until))
-        });
-        Self { stop, thread }
-    }
-
-    /// Returns the longest and the shortest time between two of one router.
-    fn end(self) -> (Duration, Duration) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
-}
-
-fn listen(socket: &VrrpSocket, vrid_max: u8, until: &AtomicBool) -> (Duration, Duration) {
-    let mut buf = vec![0; RECEIVE_BYTES];
-    let mut last: BTreeMap<u8, Instant> = BTreeMap::new();
-    let (mut longest, mut shortest) = (Duration::ZERO, Duration::MAX);
-    while !until.load(Ordering::Relaxed) {
-        match socket.receive(&mut buf).unwrap() {
-            Some(Packet::Message { message, .. }) => {
-                let now = Instant::now();
-                if let Some(before) = last.insert(message[1], now)
-                    && message[1] <= vrid_max
-                {
-                    longest = longest.max(now - before);
-                    shortest = shortest.min(now - before);
-                }
-            }
-            Some(Packet::Malformed { .. }) => {}
-            None => std::thread::sleep(Duration::from_micros(200)),
-        }
-    }
-    (longest, shortest)
-}

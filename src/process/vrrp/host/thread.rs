@@ -130,23 +130,23 @@ impl<'a> Worker<'a> {
     fn survey(&mut self, leftovers: &Routers<Leftovers>) {
         let view = self.monitor.view();
         let kept = self.routers.map(|(id, router)| {
-            let installed =
-                |(_, link)| addresses::all_installed(link, &router.addresses, router.ownership);
-            leftovers[id] == Leftovers::Keep && router.place(view).is_some_and(installed)
+            let lives = |place| self.is_lease_alive(router, place);
+            leftovers[id] == Leftovers::Keep && router.place(view).is_some_and(lives)
         });
         for (id, router) in self.routers.iter_mut() {
-            router.held = if kept[id] {
-                router.held_at = router.place(view).map(|(ifindex, _)| ifindex);
+            router.held = Held::Absent;
+            if let Some((ifindex, link)) = router.place(view).filter(|_| kept[id]) {
+                let all = addresses::all_installed(link, &router.addresses, router.ownership);
+                // What is missing comes with the installation that the adoption asks for.
+                router.held = if all { Held::Present } else { Held::Lost };
+                router.held_at = Some(ifindex);
                 self.reports.begin(router, view);
-                Held::Present
-            } else {
-                Held::Absent
-            };
+            }
         }
         for (ifindex, link) in view.links() {
             let of_kept = |address: &IpAddr| {
                 self.routers.values().any(|router| {
-                    router.held == Held::Present
+                    router.held != Held::Absent
                         && router
                             .place(view)
                             .is_some_and(|(place, _)| place == ifindex)
@@ -169,6 +169,30 @@ impl<'a> Worker<'a> {
         }
         self.report_links();
         self.line.report(Event::Surveyed(kept));
+    }
+
+    /// Returns whether an address is there that the process before installed for a virtual router:
+    /// one that it still has, or one that nobody has any more. A process that dies between a reload
+    /// and the installation leaves the addresses of before.
+    fn is_lease_alive(&self, router: &Router, place: (u32, &Link)) -> bool {
+        let view = self.monitor.view();
+        let is_own = |address: &IpAddr| router.addresses.contains(address);
+        let is_of_nobody = |address: &IpAddr| {
+            let mut all = self.routers.values();
+            router
+                .addresses
+                .iter()
+                .all(|own| own.is_ipv4() == address.is_ipv4())
+                && !all.any(|other| other.addresses.contains(address))
+        };
+        let of_owner = |link| addresses::all_installed(link, &router.addresses, router.ownership);
+        let (ifindex, link) = place;
+        of_owner(link)
+            || view.links().any(|(at, link)| {
+                let ours = link.addresses.iter().filter(|it| addresses::is_ours(it));
+                ours.map(|found| &found.address)
+                    .any(|it| is_own(it) || at == ifindex && is_of_nobody(it))
+            })
     }
 
     /// Deletes the macvlans of former processes that no virtual router of ours needs.
