@@ -211,7 +211,7 @@ fn listener_row(listener: &ListenerConfig) -> [String; 4] {
     [
         listener.name.clone(),
         tied_to,
-        listener.pool.clone(),
+        join(listener.pools().iter()),
         join(listener.binds.iter()),
     ]
 }

@@ -12,6 +12,7 @@ pub mod overrides;
 mod position;
 mod reader;
 mod report;
+mod routes;
 pub mod track;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::logic::http1::forwarding::OptionalField;
 use crate::logic::http1::head::Protocol;
+use crate::logic::http1::rewrite::edit::FieldEdits;
 use crate::model::{
     AdverInterval, Network, Priority, Rank, RouterName, Version, VirtualAddress, Vrid,
 };
@@ -33,6 +35,10 @@ pub use crate::logic::balance::Balance;
 pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
+pub use routes::{
+    HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
+    RouteConfig, RouteLimits, RouteTimeouts,
+};
 pub use track::{GatewayConfig, ProcessConfig, ProcessSelector, TrackConfig, TrackScriptConfig};
 
 /// A configuration that has passed every check.
@@ -134,8 +140,16 @@ pub struct ListenerConfig {
     pub virtual_router: Option<String>,
     /// Every address it listens on; never empty. Virtual link-local addresses are left out.
     pub binds: Vec<SocketAddr>,
-    /// The pool that answers.
-    pub pool: String,
+    /// What is looked at first, in this order.
+    pub routes: Vec<RouteConfig>,
+    /// Where requests go that no route is for, before the pool.
+    pub https_redirect: Option<HttpsRedirectConfig>,
+    /// The pool that answers what no route is for; `None`: 404 is answered.
+    pub pool: Option<String>,
+    /// What is changed of requests that no route is for; a route's own begin with it.
+    pub request_fields: FieldEdits,
+    /// What is changed of responses to them, and of the listener's own answers.
+    pub response_fields: FieldEdits,
     /// How long clients may take.
     pub timeouts: ListenerTimeouts,
     /// How much they may send.
@@ -148,6 +162,23 @@ pub struct ListenerConfig {
     pub upgrades: Vec<Protocol>,
     /// Whether TRACE goes on to backends.
     pub trace: bool,
+}
+
+impl ListenerConfig {
+    /// Returns the pools that may answer its requests, each once, its own first.
+    pub fn pools(&self) -> Vec<&str> {
+        let of_routes = self.routes.iter().filter_map(|route| match &route.action {
+            RouteAction::Pool { pool, .. } => Some(pool.as_str()),
+            RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Pass => None,
+        });
+        let mut pools = Vec::new();
+        for pool in self.pool.as_deref().into_iter().chain(of_routes) {
+            if !pools.contains(&pool) {
+                pools.push(pool);
+            }
+        }
+        pools
+    }
 }
 
 /// How long a client may take.

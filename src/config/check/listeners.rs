@@ -12,6 +12,7 @@ use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{Config, ListenerConfig};
+use crate::logic::http1::rewrite::edit::FieldEdits;
 
 /// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
 pub(super) fn check(
@@ -88,7 +89,11 @@ fn check_listener<'a>(
         name: listener.name.to_owned(),
         virtual_router: binds.virtual_router,
         binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
-        pool: pool?.to_owned(),
+        routes: Vec::new(),
+        https_redirect: None,
+        pool: Some(pool?.to_owned()),
+        request_fields: FieldEdits::default(),
+        response_fields: FieldEdits::default(),
         timeouts: timeouts?,
         limits: limits?,
         forwarding: forwarding?,
@@ -310,7 +315,10 @@ fn is_own(bind: SocketAddr, backend: SocketAddr) -> bool {
 
 /// Returns the listener that would ask itself without end if its pool had this backend.
 pub(super) fn loop_by<'c>(config: &'c Config, pool: &str, backend: SocketAddr) -> Option<&'c str> {
-    let mut listeners = config.listeners.iter().filter(|it| it.pool == pool);
+    let mut listeners = config
+        .listeners
+        .iter()
+        .filter(|it| it.pools().contains(&pool));
     let own = listeners.find(|it| it.binds.iter().any(|bind| is_own(*bind, backend)));
     own.map(|listener| listener.name.as_str())
 }

@@ -26,7 +26,11 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         name: _,
         virtual_router,
         binds,
+        routes,
+        https_redirect,
         pool,
+        request_fields,
+        response_fields,
         timeouts,
         limits,
         forwarding,
@@ -41,7 +45,11 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         new.virtual_router.as_ref(),
     );
     words.list("address", binds, &new.binds, ToString::to_string);
-    words.value("pool", pool, &new.pool);
+    words.other("routes", routes, &new.routes);
+    words.other("https_redirect", https_redirect, &new.https_redirect);
+    words.optional("pool", "none", pool.as_ref(), new.pool.as_ref());
+    words.other("request_headers", request_fields, &new.request_fields);
+    words.other("response_headers", response_fields, &new.response_fields);
     self::timeouts(timeouts, &new.timeouts, words);
     self::limits(limits, &new.limits, words);
     self::forwarding(forwarding, &new.forwarding, words);

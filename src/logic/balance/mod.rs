@@ -1,6 +1,6 @@
 //! Which backend gets a request, when a backend is up, and when a request is tried elsewhere.
 //!
-//! Read `health` (rise and fall), then `pick` (who is next), then `queue` (who waits where all are
+//! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next), then `queue` (who waits where all are
 //! full), then `retry` (what follows a failure). `limits` says who is one client.
 
 pub mod health;
@@ -8,5 +8,6 @@ pub mod limits;
 pub mod pick;
 pub mod queue;
 pub mod retry;
+pub mod route;
 
 pub use pick::Balance;

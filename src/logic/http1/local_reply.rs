@@ -1,7 +1,10 @@
-//! The answers the proxy gives itself: a status and one line that says why.
+//! The answers the proxy gives itself: a status and one line that says why, or a page.
 //!
-//! Plain text, never stored by caches. The line names what failed and begins with one word that is
-//! the same every time, for people who search logs. Pure.
+//! The line is plain text, never stored by caches. It names what failed and begins with one word
+//! that is the same every time, for people who search logs. What an administrator has written takes
+//! its place. Pure.
+
+use std::sync::Arc;
 
 use super::date::DATE_BYTES;
 use super::head::{Persistence, Version};
@@ -17,9 +20,42 @@ pub struct LocalReply {
     pub token: &'static str,
     /// The rest of the line.
     pub why: String,
+    /// What is sent in the place of the line.
+    pub page: Option<Page>,
+    /// More lines of the head, each with its end.
+    pub fields: Vec<u8>,
+}
+
+/// A text that an administrator has written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its media type (RFC 9110 §8.3.1).
+    pub content_type: Arc<str>,
+    /// The text, which may be empty.
+    pub body: Arc<[u8]>,
 }
 
 impl LocalReply {
+    /// Returns an answer of one line.
+    pub const fn line(status: u16, token: &'static str, why: String) -> Self {
+        Self {
+            status,
+            token,
+            why,
+            page: None,
+            fields: Vec::new(),
+        }
+    }
+
+    /// Returns the bytes of its body.
+    fn body_len(&self) -> usize {
+        match &self.page {
+            Some(page) => page.body.len(),
+            // The token, a colon and a space, the reason, and the end of the line.
+            None => self.token.len() + 2 + self.why.len() + 1,
+        }
+    }
+
     /// Appends the whole answer.
     pub fn write(
         &self,
@@ -30,22 +66,43 @@ impl LocalReply {
         out: &mut Vec<u8>,
     ) {
         write_status_line(out, self.status, reason(self.status));
-        out.extend_from_slice(
-            b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n",
-        );
-        if matches!(self.status, 200 | 405) {
+        let content_type = match &self.page {
+            Some(page) => &page.content_type,
+            None => "text/plain; charset=utf-8",
+        };
+        // RFC 9110 §15.3.5, §15.4.5: no body, and nothing that speaks of one.
+        let has_body = !matches!(self.status, 204 | 304);
+        if has_body {
+            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(content_type.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        if self.page.is_none() {
+            out.extend_from_slice(b"Cache-Control: no-store\r\n");
+        }
+        if matches!(
+            self.token,
+            "options_end" | "connect_refused" | "trace_refused" | "trace_end"
+        ) {
             out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
         }
-        out.extend_from_slice(b"Content-Length: ");
-        // The token, a colon and a space, the reason, and the end of the line.
-        let length = self.token.len() + 2 + self.why.len() + 1;
-        write_number(out, u64::try_from(length).unwrap_or(u64::MAX));
-        out.extend_from_slice(b"\r\nDate: ");
+        out.extend_from_slice(&self.fields);
+        if has_body {
+            out.extend_from_slice(b"Content-Length: ");
+            write_number(out, u64::try_from(self.body_len()).unwrap_or(u64::MAX));
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"Date: ");
         out.extend_from_slice(date);
         out.extend_from_slice(b"\r\n");
         write_persistence(out, version, persistence);
         out.extend_from_slice(b"\r\n");
-        if method == AskedMethod::Other {
+        if method == AskedMethod::Head || !has_body {
+            return;
+        }
+        if let Some(page) = &self.page {
+            out.extend_from_slice(&page.body);
+        } else {
             out.extend_from_slice(self.token.as_bytes());
             out.extend_from_slice(b": ");
             out.extend_from_slice(self.why.as_bytes());
@@ -57,12 +114,26 @@ impl LocalReply {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        410 => "Gone",
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
@@ -82,11 +153,18 @@ mod tests {
     use super::*;
 
     fn written(status: u16, method: AskedMethod) -> String {
-        let answer = LocalReply {
-            status,
-            token: "word",
-            why: "the reason".to_owned(),
+        let token = match status {
+            200 => "options_end",
+            405 => "trace_refused",
+            _ => "word",
         };
+        written_as(
+            &LocalReply::line(status, token, "the reason".to_owned()),
+            method,
+        )
+    }
+
+    fn written_as(answer: &LocalReply, method: AskedMethod) -> String {
         let mut out = Vec::new();
         let date = super::super::date::http_date(0);
         let (version, persistence) = (Version::Http11, Persistence::Close);
@@ -112,5 +190,31 @@ mod tests {
         let options = written(200, AskedMethod::Other);
         assert!(options.starts_with("HTTP/1.1 200 OK\r\n"), "{options}");
         assert!(options.contains("\r\nAllow: GET, "), "RFC 9110 §9.3.7");
+    }
+
+    #[test]
+    fn pages_take_the_place_of_the_line() {
+        let page = |status, body: &str| LocalReply {
+            page: Some(Page {
+                content_type: "text/html".into(),
+                body: body.as_bytes().into(),
+            }),
+            fields: b"Location: /x\r\n".to_vec(),
+            ..LocalReply::line(status, "word", String::new())
+        };
+        let text = written_as(&page(302, "<p>"), AskedMethod::Other);
+        assert!(text.ends_with("\r\n\r\n<p>"), "{text}");
+        for line in [
+            "Content-Type: text/html\r\n",
+            "Location: /x\r\n",
+            "Content-Length: 3\r\n",
+        ] {
+            assert!(text.contains(line), "{text:?} should have {line:?}");
+        }
+        assert!(!text.contains("Cache-Control"), "{text}");
+        let text = written_as(&page(302, "<p>"), AskedMethod::Head);
+        assert!(text.contains("Content-Length: 3\r\n") && text.ends_with("\r\n\r\n"));
+        let text = written_as(&page(204, ""), AskedMethod::Other);
+        assert!(!text.contains("Content-"), "RFC 9110 §8.6: {text}");
     }
 }

@@ -24,4 +24,5 @@ pub mod chunked;
 pub mod body;
 pub mod forwarding;
 pub mod local_reply;
+pub mod rewrite;
 pub mod date;

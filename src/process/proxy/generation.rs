@@ -60,7 +60,7 @@ impl Generation {
         let mut numbered = before.map_or(0, |before| before.numbered);
         let connection_bytes = config.proxy.connection_bytes;
         let listeners = config.listeners.iter().map(|listener| {
-            let Some(pool) = by_name.get(listener.pool.as_str()) else {
+            let Some(pool) = by_name.get(listener.pool.as_deref().unwrap_or_default()) else {
                 let listener = listener.name.clone();
                 return Err(UnknownPool { listener });
             };

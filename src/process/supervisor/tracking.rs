@@ -38,7 +38,9 @@ pub(super) fn tracked(config: &Config) -> Vec<Tracked> {
         let on_it = |name: &Option<String>| name.as_ref() == Some(entry);
         for listener in config.listeners.iter().filter(|l| on_it(&l.virtual_router)) {
             need(Source::Proxy);
-            need(Source::Pool(listener.pool.clone()));
+            for pool in listener.pools() {
+                need(Source::Pool(pool.to_owned()));
+            }
         }
         all.push(Tracked {
             entry: entry.clone(),

@@ -71,7 +71,7 @@ pub(in crate::process::proxy) fn unserved(
         (Side::Upstream | Side::Proxy, _, detail) => {
             let (status, token) = status_and_token(error);
             let why = reason(error, named, &detail);
-            LocalReply { status, token, why }
+            LocalReply::line(status, token, why)
         }
     };
     Unserved::Reply(reply, termination)
@@ -144,20 +144,20 @@ pub(in crate::process::proxy) fn for_strangers(head: &[u8]) -> String {
 
 /// Returns the answer to a request that is not relayed.
 pub(in crate::process::proxy) fn refused(refusal: RequestRefusal) -> LocalReply {
-    LocalReply {
-        status: refusal.status(),
-        token: refusal.token(),
-        why: Chain(&refusal).to_string(),
-    }
+    LocalReply::line(
+        refusal.status(),
+        refusal.token(),
+        Chain(&refusal).to_string(),
+    )
 }
 
 /// Returns the answer to a request that does not come to its end.
 pub(in crate::process::proxy) fn late() -> LocalReply {
-    LocalReply {
-        status: 408,
-        token: "request_timeout",
-        why: "the request did not come to its end in time".to_owned(),
-    }
+    LocalReply::line(
+        408,
+        "request_timeout",
+        "the request did not come to its end in time".to_owned(),
+    )
 }
 
 /// Writes a local reply.

@@ -483,22 +483,14 @@ impl Attempts<'_> {
             self.pool.backends.all().len(),
             self.pool.name
         );
-        let reply = LocalReply {
-            status: 503,
-            token: "no_backend_up",
-            why,
-        };
+        let reply = LocalReply::line(503, "no_backend_up", why);
         Unserved::Reply(reply, Termination::NoBackendUp)
     }
 
     fn all_full(&self) -> Unserved {
         self.pool.counters.queue_timeouts.count();
         let why = format!("no backend of pool {} had room in time", self.pool.name);
-        let reply = LocalReply {
-            status: 503,
-            token: "queue_timeout",
-            why,
-        };
+        let reply = LocalReply::line(503, "queue_timeout", why);
         Unserved::Reply(reply, Termination::QueueTimeout)
     }
 

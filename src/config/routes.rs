@@ -1,0 +1,119 @@
+//! What a listener does with requests: its routes, and what each changes of them.
+
+use std::time::Duration;
+
+use crate::logic::balance::route::{Access, Conditions};
+use crate::logic::http1::rewrite::edit::FieldEdits;
+use crate::logic::http1::rewrite::template::Template;
+
+/// One route of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    /// Its `name`, or its place in the list, from 1: `2`.
+    pub name: String,
+    /// Which requests it is for.
+    pub when: Conditions,
+    /// Which clients; others are answered 403.
+    pub access: Access,
+    /// What answers.
+    pub action: RouteAction,
+    /// What is changed of the request for a pool: the listener's edits before the route's own.
+    pub request_fields: FieldEdits,
+    /// What is changed of the response, whoever gives it: the listener's before its own.
+    pub response_fields: FieldEdits,
+    /// In the place of the listener's and the pool's.
+    pub timeouts: RouteTimeouts,
+    /// In the place of the listener's.
+    pub limits: RouteLimits,
+}
+
+/// What answers a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteAction {
+    /// A pool.
+    Pool {
+        /// The key under `pools`.
+        pool: String,
+        /// What becomes of host and path.
+        rewrite: Rewrite,
+    },
+    /// Another URL.
+    Redirect(RedirectConfig),
+    /// A text.
+    Respond(RespondConfig),
+    /// A later route: this one only turns others away.
+    Pass,
+}
+
+/// What becomes of host and path before a backend is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The Host field.
+    pub host: Option<String>,
+    /// In the place of the path, or of its beginning, that the route asks for; begins with a slash.
+    pub path: Option<String>,
+}
+
+/// A redirection (RFC 9110 §15.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectConfig {
+    /// The URL.
+    pub to: Template,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Whether the query goes with it.
+    pub query: KeepQuery,
+}
+
+/// Whether a redirection has the query of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepQuery {
+    /// Behind its URL.
+    Append,
+    /// Only where the URL says it.
+    AsWritten,
+}
+
+/// An answer that is always the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RespondConfig {
+    /// 200 to 599.
+    pub status: u16,
+    /// What it says; empty: nothing.
+    pub body: String,
+    /// Of the body; `text/plain; charset=utf-8` unless it is written.
+    pub content_type: String,
+}
+
+/// How long a request of a route may take; `None`: as elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    /// As of the listener.
+    pub request_body: Option<Duration>,
+    /// As of the listener.
+    pub idle: Option<Duration>,
+    /// As of the listener.
+    pub tunnel: Option<Duration>,
+    /// As of the pool.
+    pub response_head: Option<Duration>,
+    /// As of the pool.
+    pub queue: Option<Duration>,
+}
+
+/// How much a request of a route may send; `None`: as elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteLimits {
+    /// As of the listener.
+    pub body_bytes: Option<u32>,
+    /// As of the listener.
+    pub body_rate: Option<u32>,
+}
+
+/// `https_redirect`: what no route has goes to the same URL of `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpsRedirectConfig {
+    /// 308 unless it is written.
+    pub status: u16,
+    /// 443 unless it is written.
+    pub port: u16,
+}
