@@ -21,7 +21,7 @@ use evenkeel::config::{self, BackendMode, check::NodeName};
 use evenkeel::ipc::control::{
     AccessLogStatus, ActiveStatus, BackendStatus, ConfigurationStatus, FailureStatus,
     ListenerStatus, OverrideStatus, PeerStatus, PoolStatus, ProcessStatus, RejectedStatus,
-    RouterSettings, RouterStatus, Status, TimerStatus,
+    RouteStatus, RouterSettings, RouterStatus, Status, TimerStatus,
 };
 use evenkeel::logic::access::{Field, Phase, Termination};
 use evenkeel::logic::vrrp::{Counters, Rejection};
@@ -572,7 +572,12 @@ fn sample_status() -> Status {
         listeners: vec![ListenerStatus {
             name: String::from("http"),
             binds: vec!["192.0.2.100:80".parse().unwrap()],
-            pool: String::from("webfarm"),
+            pool: Some(String::from("webfarm")),
+            routes: vec![RouteStatus {
+                name: String::from("api"),
+                pool: Some(String::from("webfarm")),
+                requests_total: 1,
+            }],
             connections: 1,
             connections_refused_total: 1,
             connections_evicted_total: 1,

@@ -269,7 +269,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         vec![
             listener.name.clone(),
             binds.join(" "),
-            listener.pool.clone(),
+            listener.pool.clone().unwrap_or_else(|| "-".to_owned()),
             listener.connections.to_string(),
             listener.connections_refused_total.to_string(),
             listener.connections_evicted_total.to_string(),

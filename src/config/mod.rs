@@ -167,10 +167,7 @@ pub struct ListenerConfig {
 impl ListenerConfig {
     /// Returns the pools that may answer its requests, each once, its own first.
     pub fn pools(&self) -> Vec<&str> {
-        let of_routes = self.routes.iter().filter_map(|route| match &route.action {
-            RouteAction::Pool { pool, .. } => Some(pool.as_str()),
-            RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Pass => None,
-        });
+        let of_routes = self.routes.iter().filter_map(RouteConfig::pool);
         let mut pools = Vec::new();
         for pool in self.pool.as_deref().into_iter().chain(of_routes) {
             if !pools.contains(&pool) {

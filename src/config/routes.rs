@@ -27,6 +27,24 @@ pub struct RouteConfig {
     pub limits: RouteLimits,
 }
 
+impl RouteConfig {
+    /// Returns the pool that answers, where one does.
+    pub fn pool(&self) -> Option<&str> {
+        match &self.action {
+            RouteAction::Pool { pool, .. } => Some(pool),
+            RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Pass => None,
+        }
+    }
+
+    /// Returns whether it answers whom it lets through.
+    pub const fn answers(&self) -> bool {
+        match self.action {
+            RouteAction::Pool { .. } | RouteAction::Redirect(_) | RouteAction::Respond(_) => true,
+            RouteAction::Pass => false,
+        }
+    }
+}
+
 /// What answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteAction {

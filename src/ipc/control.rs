@@ -374,8 +374,11 @@ pub struct ListenerStatus {
     pub name: String,
     /// Where it listens.
     pub binds: Vec<SocketAddr>,
-    /// The pool that answers.
-    pub pool: String,
+    /// The pool that answers what no route is for.
+    pub pool: Option<String>,
+    /// Its routes, in order.
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
     /// Client connections open now.
     pub connections: u64,
     /// Connections turned away since the proxy started: one too many.
@@ -388,6 +391,17 @@ pub struct ListenerStatus {
     pub requests_total: u64,
     /// Answers by class of status: `2xx`, `3xx`, `4xx`, `5xx`.
     pub responses_total: BTreeMap<String, u64>,
+}
+
+/// One route of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Its name, or its place in the list, from 1.
+    pub name: String,
+    /// The pool that answers; `None`: the proxy itself.
+    pub pool: Option<String>,
+    /// Requests that have taken it since the proxy started.
+    pub requests_total: u64,
 }
 
 /// One pool.

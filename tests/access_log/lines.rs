@@ -24,7 +24,7 @@ fn answered_requests_are_complete() {
     require(
         &line,
         &json!({
-            "client": "127.0.0.1", "client_port": port, "via": null, "listener": "http", "pool": "web", "backend": "b0",
+            "client": "127.0.0.1", "client_port": port, "via": null, "listener": "http", "route": null, "pool": "web", "backend": "b0",
             "method": "GET", "host": "www", "path": "/a?b=c", "protocol": "HTTP/1.1", "status": 200,
             "retries": 0, "termination": "complete", "ended_by": null, "phase": "response_body",
             "referer": "http://x/", "user_agent": "\"me\"",

@@ -112,11 +112,10 @@ fn check_router(router: &VirtualRouterConfig) {
 fn check_listener(listener: &ListenerConfig, config: &Config) {
     assert!(!listener.binds.is_empty(), "it listens somewhere");
     assert!(listener.binds.iter().all(|bind| bind.port() > 0));
-    let mut pools = config.pools.iter();
-    assert!(
-        pools.any(|pool| pool.name == listener.pool),
-        "its pool is there"
-    );
+    for name in listener.pools() {
+        let mut pools = config.pools.iter();
+        assert!(pools.any(|pool| pool.name == name), "its pool is there");
+    }
     let timeouts = listener.timeouts;
     assert!(timeouts.request_head > Duration::ZERO && timeouts.idle > Duration::ZERO);
 }

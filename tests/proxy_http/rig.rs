@@ -17,6 +17,7 @@ use evenkeel::config::{
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
 use evenkeel::logic::http1::head::Protocol;
+use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
 
 /// A proxy in this process, and what it has said.
@@ -64,7 +65,11 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         name: "http".to_owned(),
         virtual_router: None,
         binds: Vec::new(),
-        pool: "web".to_owned(),
+        routes: Vec::new(),
+        https_redirect: None,
+        pool: Some("web".to_owned()),
+        request_fields: FieldEdits::default(),
+        response_fields: FieldEdits::default(),
         timeouts: timeouts(30_000, 30_000),
         limits: ListenerLimits {
             body_rate: 0,

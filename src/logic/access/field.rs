@@ -22,6 +22,7 @@ pub enum Field {
     ClientPort,
     Via,
     Listener,
+    Route,
     Pool,
     Backend,
     Method,
@@ -61,12 +62,13 @@ enum Value<'a> {
 
 impl Field {
     /// Every field, in the order of a JSON line.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Time,
         Self::Client,
         Self::ClientPort,
         Self::Via,
         Self::Listener,
+        Self::Route,
         Self::Pool,
         Self::Backend,
         Self::Method,
@@ -105,6 +107,7 @@ impl Field {
             Self::ClientPort => ",\"client_port\":",
             Self::Via => ",\"via\":",
             Self::Listener => ",\"listener\":",
+            Self::Route => ",\"route\":",
             Self::Pool => ",\"pool\":",
             Self::Backend => ",\"backend\":",
             Self::Method => ",\"method\":",
@@ -168,7 +171,8 @@ impl Field {
             Self::Via if !is_direct => Value::Address(line.peer.ip()),
             Self::ClientPort | Self::Via => Value::Absent,
             Self::Listener => Value::Word(line.listener),
-            Self::Pool => Value::Word(line.pool),
+            Self::Route => word(line.route),
+            Self::Pool => word(line.pool),
             Self::Backend => word(line.backend),
             Self::Method => foreign(parts.method, METHOD_BYTES_MAX),
             Self::Host => foreign(parts.host, HOST_BYTES_MAX),

@@ -105,7 +105,10 @@ impl Format {
 
     /// Appends a line and its end: at most [`LINE_BYTES_MAX`] bytes.
     pub fn render(&self, line: &Line<'_>, out: &mut Vec<u8>) {
-        let parts = Parts::of(line.head);
+        let mut parts = Parts::of(line.head);
+        if let Some((target, host)) = line.asked {
+            (parts.target, parts.host) = (Some(target), Some(host));
+        }
         match self {
             Self::Json => {
                 let from = out.len();

@@ -29,12 +29,17 @@ pub struct Line<'a> {
     pub client: IpAddr,
     /// The key under `listeners`.
     pub listener: &'a str,
+    /// The name of the route that was taken.
+    pub route: Option<&'a str>,
     /// The key under `pools`.
-    pub pool: &'a str,
+    pub pool: Option<&'a str>,
     /// The backend that was tried last.
     pub backend: Option<&'a str>,
     /// The head, as the backend was sent it or, where it was not, as far as it was read.
     pub head: &'a [u8],
+    /// What the client has asked for, where that is not what the head says: path and query, and
+    /// host.
+    pub asked: Option<(&'a [u8], &'a [u8])>,
     /// The client's version; `None` where its request was not read.
     pub protocol: Option<&'a str>,
     /// What the client was answered; `None` where it was not.

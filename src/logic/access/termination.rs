@@ -9,6 +9,14 @@ use super::Awaited;
 pub enum Termination {
     /// The answer was relayed to its end.
     Complete,
+    /// A route has sent the client elsewhere.
+    Redirected,
+    /// A route has answered itself.
+    Responded,
+    /// A route has turned the client away.
+    Denied,
+    /// No route is for the request, and the listener has no pool.
+    NoRoute,
     /// The request is not one that is relayed.
     RequestRefused,
     /// The head did not come to its end in time.
@@ -79,8 +87,12 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Complete,
+        Self::Redirected,
+        Self::Responded,
+        Self::Denied,
+        Self::NoRoute,
         Self::RequestRefused,
         Self::RequestHeadTimeout,
         Self::RequestBodyTimeout,
@@ -104,6 +116,10 @@ impl Termination {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::Redirected => "redirected",
+            Self::Responded => "responded",
+            Self::Denied => "denied",
+            Self::NoRoute => "no_route",
             Self::RequestRefused => "request_refused",
             Self::RequestHeadTimeout => "request_head_timeout",
             Self::RequestBodyTimeout => "request_body_timeout",
@@ -145,7 +161,13 @@ impl Termination {
                 Awaited::Client => EndedBy::Client,
                 Awaited::Backend => EndedBy::Backend,
             },
-            Self::TunnelTimeout | Self::ResourcesExhausted | Self::DrainTimeout => EndedBy::Proxy,
+            Self::Redirected
+            | Self::Responded
+            | Self::Denied
+            | Self::NoRoute
+            | Self::TunnelTimeout
+            | Self::ResourcesExhausted
+            | Self::DrainTimeout => EndedBy::Proxy,
         }
     }
 }

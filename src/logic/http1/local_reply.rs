@@ -56,10 +56,9 @@ impl LocalReply {
         }
     }
 
-    /// Appends the whole answer.
-    pub fn write(
+    /// Appends the head.
+    pub fn write_head(
         &self,
-        method: AskedMethod,
         version: Version,
         persistence: Persistence,
         date: &[u8; DATE_BYTES],
@@ -97,7 +96,11 @@ impl LocalReply {
         out.extend_from_slice(b"\r\n");
         write_persistence(out, version, persistence);
         out.extend_from_slice(b"\r\n");
-        if method == AskedMethod::Head || !has_body {
+    }
+
+    /// Appends the body, where there is one.
+    pub fn write_body(&self, method: AskedMethod, out: &mut Vec<u8>) {
+        if method == AskedMethod::Head || matches!(self.status, 204 | 304) {
             return;
         }
         if let Some(page) = &self.page {
@@ -168,7 +171,8 @@ mod tests {
         let mut out = Vec::new();
         let date = super::super::date::http_date(0);
         let (version, persistence) = (Version::Http11, Persistence::Close);
-        answer.write(method, version, persistence, &date, &mut out);
+        answer.write_head(version, persistence, &date, &mut out);
+        answer.write_body(method, &mut out);
         String::from_utf8(out).expect("text")
     }
 

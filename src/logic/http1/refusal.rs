@@ -6,6 +6,8 @@
 
 use thiserror::Error;
 
+use super::rewrite::path::PathRefusal;
+
 /// Why a request is not relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RequestRefusal {
@@ -53,6 +55,9 @@ pub enum RequestRefusal {
     /// RFC 9112 §3.2: the target is neither a path, nor a URL of http, nor `*` for OPTIONS.
     #[error("the target is not one an HTTP server can answer")]
     Target,
+    /// A path that routes could not be matched against as backends read it.
+    #[error(transparent)]
+    Path(PathRefusal),
     /// RFC 9112 §6.1: any coding but one `chunked`.
     #[error("only the transfer coding `chunked` is understood")]
     TransferCoding,
@@ -105,6 +110,7 @@ impl RequestRefusal {
             | Self::HostInvalid
             | Self::HostMismatch
             | Self::Target
+            | Self::Path(_)
             | Self::CodingBeforeChunks
             | Self::BothFramings
             | Self::ContentLength
@@ -131,6 +137,7 @@ impl RequestRefusal {
             Self::Trace => "trace_refused",
             Self::Connect => "connect_refused",
             Self::Target => "target_invalid",
+            Self::Path(refusal) => refusal.token(),
             Self::TransferCoding => "transfer_coding",
             Self::CodingBeforeChunks => "coding_in_http_1_0",
             Self::BothFramings => "both_framings",

@@ -61,6 +61,16 @@ pub struct RequestHead<'s, 'b> {
     writes_length: bool,
     /// The fields that only a proxy may say, by index.
     claims: u128,
+    rewritten: Rewritten<'b>,
+}
+
+/// What a backend is asked in the place of what the client has asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewritten<'b> {
+    /// The path and query.
+    pub target: Option<&'b str>,
+    /// The Host field; X-Forwarded-Host says what the client's was.
+    pub host: Option<&'b str>,
 }
 
 /// What a request asks for (RFC 9112 §3.2).
@@ -221,6 +231,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             takes_trailers: seen.takes_trailers,
             writes_length,
             claims,
+            rewritten: Rewritten::default(),
         })
     }
 
@@ -234,7 +245,10 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     pub fn write(&self, arrival: &ForwardingContext<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method.as_bytes());
         out.push(b' ');
-        self.target.write(out);
+        match self.rewritten.target {
+            Some(target) => out.extend_from_slice(target.as_bytes()),
+            None => self.target.write(out),
+        }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         match arrival.trust {
             Trust::Trusted => self.fields.write_kept(out),
@@ -245,8 +259,10 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             (None, Target::Absolute(_, authority, _)) => authority.as_bytes(),
             (None, Target::Origin(_) | Target::Asterisk) => arrival.fallback_host.as_bytes(),
         };
-        if self.host.is_none() {
-            write_field(out, b"Host: ", host);
+        match self.rewritten.host {
+            Some(host) => write_field(out, b"Host: ", host.as_bytes()),
+            None if self.host.is_none() => write_field(out, b"Host: ", host),
+            None => {}
         }
         match self.framing {
             Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -288,6 +304,28 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             fields.drop_named(name);
         }
         fields
+    }
+
+    /// Returns the host that is asked, without a port; empty where HTTP/1.0 says none.
+    pub fn host_name(&self) -> &'b [u8] {
+        host_and_port(self.authority(), Scheme::Http).0
+    }
+
+    /// Returns the host that is asked, maybe with a port; empty where HTTP/1.0 says none.
+    pub fn authority(&self) -> &'b [u8] {
+        match (self.host, self.target) {
+            (Some(host), _) => host,
+            (None, Target::Absolute(_, authority, _)) => authority.as_bytes(),
+            (None, Target::Origin(_) | Target::Asterisk) => &[],
+        }
+    }
+
+    /// Has a backend be asked something else.
+    pub fn rewrite(&mut self, rewritten: Rewritten<'b>) {
+        if rewritten.host.is_some() {
+            self.fields.drop_named("host");
+        }
+        self.rewritten = rewritten;
     }
 
     /// Relays the upgrade that it asks for only if it is one of these; a WebSocket only of a GET.

@@ -60,10 +60,15 @@ impl Generation {
         let mut numbered = before.map_or(0, |before| before.numbered);
         let connection_bytes = config.proxy.connection_bytes;
         let listeners = config.listeners.iter().map(|listener| {
-            let Some(pool) = by_name.get(listener.pool.as_deref().unwrap_or_default()) else {
+            let pool = |name: &str| by_name.get(name).map(|pool| Arc::clone(pool));
+            if listener
+                .pools()
+                .into_iter()
+                .any(|name| pool(name).is_none())
+            {
                 let listener = listener.name.clone();
                 return Err(UnknownPool { listener });
-            };
+            }
             let old = olds.get(listener.name.as_str()).copied();
             if let Some(same) = old.filter(|old| old.is_of(listener, pool, connection_bytes)) {
                 return Ok(Arc::clone(same));
@@ -179,8 +184,12 @@ mod tests {
         old.listeners[0].runtime.counters.of(0).requests.count();
         let new = Generation::of_text(&yaml("two"), Some(&old));
         let status = new.listeners[0].status();
-        assert_eq!((&*status.pool, status.requests_total), ("two", 1));
-        assert_eq!(old.listeners[0].pool.name, "one", "who has it keeps it");
+        assert_eq!(
+            (status.pool.as_deref(), status.requests_total),
+            (Some("two"), 1)
+        );
+        let kept = old.listeners[0].rules[0].pool.as_ref();
+        assert_eq!(kept.map(|it| &*it.name), Some("one"), "who has it keeps it");
     }
 
     #[test]

@@ -17,7 +17,9 @@ fn line(head: &[u8]) -> Line<'_> {
         peer: "192.0.2.7:40312".parse().unwrap(),
         client: "192.0.2.7".parse().unwrap(),
         listener: "http",
-        pool: "webfarm",
+        route: Some("api"),
+        asked: None,
+        pool: Some("webfarm"),
         backend: Some("http1"),
         head,
         protocol: Some("HTTP/1.1"),
@@ -51,7 +53,7 @@ fn json_says_everything_in_one_line() {
         rendered("json", &line(HEAD)),
         concat!(
             r#"{"time":"2026-11-24T09:54:56.789Z","client":"192.0.2.7","client_port":40312,"via":null,"#,
-            r#""listener":"http","pool":"webfarm","backend":"http1","method":"GET","#,
+            r#""listener":"http","route":"api","pool":"webfarm","backend":"http1","method":"GET","#,
             r#""host":"www.example.org","path":"/a?b=\"c","protocol":"HTTP/1.1","status":200,"#,
             r#""request_bytes":120,"response_bytes":5120,"head_ms":0.041,"queue_ms":0.000,"#,
             r#""connect_ms":null,"response_ms":12.000,"total_ms":1012.345,"retries":1,"#,
@@ -115,6 +117,17 @@ fn texts_say_what_they_were_told() {
 }
 
 #[test]
+fn what_the_client_has_asked_stands_before_what_the_backend_was() {
+    let asked = Some((&b"/before?x"[..], &b"old.example.org"[..]));
+    let rewritten = Line {
+        asked,
+        ..line(HEAD)
+    };
+    let text = rendered("{method} {host} {path}", &rewritten);
+    assert_eq!(text, "GET old.example.org /before?x\n");
+}
+
+#[test]
 fn wrong_texts_are_refused() {
     for (format, hoped) in [
         ("", FormatError::Empty),
@@ -146,7 +159,8 @@ fn the_worst_line_fits() {
     line.peer = "[2001:db8:1111:1111:1111:1111:1111:1111]:65535"
         .parse()
         .unwrap();
-    (line.listener, line.pool, line.backend) = (&name, &name, Some(name.as_str()));
+    let some = Some(name.as_str());
+    (line.listener, line.route, line.pool, line.backend) = (&name, some, some, some);
     (line.request_bytes, line.response_bytes) = (u64::MAX, u64::MAX);
     let long = Some(Duration::from_secs(u64::from(u32::MAX)));
     line.timers = Timers {

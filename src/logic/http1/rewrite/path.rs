@@ -51,6 +51,17 @@ pub enum PathRefusal {
     Octet,
 }
 
+impl PathRefusal {
+    /// Returns one word for the answer's body and the log.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Ambiguous => "path_ambiguous",
+            Self::AboveRoot => "path_above_root",
+            Self::Octet => "path_octet",
+        }
+    }
+}
+
 /// Returns the normal form of a target that begins with a slash (RFC 9112 §3.2.1).
 ///
 /// # Errors

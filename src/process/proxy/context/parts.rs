@@ -12,6 +12,7 @@ use crate::process::proxy::generation::Generation;
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::connections::{Kept, KeptCount};
 use crate::process::proxy::upstream::local::WorkerPool;
+use crate::process::proxy::upstream::pool::Pool;
 
 /// Pools and listeners, as one worker uses them, in the order of the configuration.
 #[derive(Default)]
@@ -44,14 +45,17 @@ impl Parts {
         let olds = before.listeners.iter();
         let olds: HashMap<_, _> = olds.map(|old| (old.runtime.number, old)).collect();
         let by_runtime: HashMap<_, _> = by_runtime(&pools);
-        let listeners = generation.listeners.iter().filter_map(|listener| {
+        let listeners = generation.listeners.iter().map(|listener| {
             let old = olds.get(&listener.runtime.number).copied();
             if let Some(same) = old.filter(|old| old.is(listener)) {
-                return Some(Rc::clone(same));
+                return Rc::clone(same);
             }
-            // A listener's pool is one of the pools.
-            let pool = by_runtime.get(&Arc::as_ptr(&listener.pool.runtime).addr())?;
-            Some(Rc::new(WorkerListener::new(listener, shared, worker, pool)))
+            // A listener's pools are among them.
+            let pool = |pool: &Arc<Pool>| {
+                let found = by_runtime.get(&Arc::as_ptr(&pool.runtime).addr());
+                found.map(|pool| Rc::clone(pool))
+            };
+            Rc::new(WorkerListener::new(listener, shared, worker, pool))
         });
         Self {
             listeners: listeners.collect(),

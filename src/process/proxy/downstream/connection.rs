@@ -22,6 +22,7 @@ use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::downstream::client::{Age, Client};
 use crate::process::proxy::downstream::listener::Counted;
 use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::downstream::routing::{Known, Routed};
 use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
@@ -29,10 +30,10 @@ use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::io::future_pool::FuturePool;
 use crate::process::proxy::io::stream::{Stream, Unread};
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
-use crate::process::proxy::request::context::{After, Request, RequestContext};
+use crate::process::proxy::request::context::{After, Answerer, Request, RequestContext};
 use crate::process::proxy::request::moments::Moments;
 use crate::process::proxy::request::record::{self, Record, Termination};
-use crate::process::proxy::request::{answer, attempts};
+use crate::process::proxy::request::{answer, attempts, local};
 
 /// How far the reading of a head has come.
 struct Reading {
@@ -54,8 +55,8 @@ impl Reading {
 
 /// How the wait for a request has ended.
 pub(in crate::process::proxy) enum Read {
-    /// With a request.
-    Request(Request),
+    /// With a request, and what answers it.
+    Request(Request, Answerer),
     /// With one that is not relayed.
     Refused(RequestRefusal, Moments),
     /// It did not come to its end.
@@ -121,7 +122,7 @@ pub(in crate::process::proxy) async fn serve(
 /// Handles what was read, and closes the connection where nothing follows.
 async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     let after = match read {
-        Read::Request(request) => client.answer(&listener, request).await,
+        Read::Request(request, answerer) => client.answer(&listener, request, answerer).await,
         Read::Refused(refusal, moments) => client.refuse(&listener, refusal, moments).await,
         Read::Late(moments) => client.say_late(&listener, moments).await,
         Read::Over => After::Close,
@@ -144,22 +145,35 @@ impl Client {
     fn split<'c>(
         &'c mut self,
         listener: &'c WorkerListener,
+        rules: usize,
     ) -> (RequestContext<'c>, &'c mut Stream, &'c mut Held) {
         let context = RequestContext {
             worker: &self.context,
             listener,
+            rules: &listener.rules[rules],
             peer: self.address,
             deadline: &self.deadline,
         };
         (context, &mut self.stream, &mut self.ahead)
     }
 
-    async fn answer(&mut self, listener: &WorkerListener, request: Request) -> After {
-        let (context, stream, ahead) = self.split(listener);
-        let sent = std::mem::take(ahead);
-        let after;
-        (after, *ahead) = attempts::answer(context, stream, sent, request).await;
-        after
+    async fn answer(
+        &mut self,
+        listener: &WorkerListener,
+        request: Request,
+        answerer: Answerer,
+    ) -> After {
+        let (context, stream, ahead) = self.split(listener, request.rules);
+        listener.requests[request.rules].count();
+        match answerer {
+            Answerer::Pool(pool) => {
+                let sent = std::mem::take(ahead);
+                let after;
+                (after, *ahead) = attempts::answer(context, stream, sent, request, pool).await;
+                after
+            }
+            Answerer::Local(local) => local::answer(context, stream, request, *local).await,
+        }
     }
 
     /// Begins to wait for a request, or to read one that has begun.
@@ -281,76 +295,64 @@ impl Client {
         if head.asks_for.is_some() {
             head.allow_upgrades(&listener.upgrades);
         }
-        let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
-        if listener.limits.body_bytes.is_some_and(too_long) {
-            return Poll::Ready(Read::Refused(
-                RequestRefusal::BodyTooLarge,
-                reading.moments(),
-            ));
-        }
         let len = head.len;
-        let request = self.request(listener, &head, reading.began_at);
-        let read = Poll::Ready(Read::Request(request));
+        let (request, answerer) = match self.request(listener, &head, reading.began_at) {
+            Ok(made) => made,
+            Err(refusal) => return Poll::Ready(Read::Refused(refusal, reading.moments())),
+        };
+        let read = Poll::Ready(Read::Request(request, answerer));
         self.context.budget.charge(len * PARSED);
         self.ahead.consume(len, &self.context.buffers);
         read
     }
 
+    /// Makes a request of a head that was judged.
     fn request(
         &self,
         listener: &WorkerListener,
         head: &RequestHead<'_, '_>,
         began_at: Option<Instant>,
-    ) -> Request {
-        let local = match (head.host, head.target) {
-            (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
-            (None, Target::Origin(_) | Target::Asterisk) => {
-                let local = self.stream.local_addr();
-                local.map_or_else(|| "localhost".to_owned(), host_of)
-            }
-        };
-        let peer = self.address.ip();
+    ) -> Result<(Request, Answerer), RequestRefusal> {
+        let local = self.fallback_host(head);
+        let arrival = self.arrival(listener, &local);
         let trusted = &listener.forwarding.trusted_proxies;
-        let origin = origin(peer, head.fields.all(), trusted);
-        let arrival = ForwardingContext {
-            peer,
-            trust: if trusted.iter().any(|network| network.contains(peer)) {
-                Trust::Trusted
-            } else {
-                Trust::Untrusted
-            },
-            scheme: "http",
-            port: self.port,
-            fallback_host: &local,
-            proxy_fields: &listener.forwarding.proxy_fields,
-            forwarded: listener.forwarding.forwarded,
-            via: listener.forwarding.via,
-            request_id: match listener.forwarding.request_id {
-                OptionalField::Send => Some(self.context.request_id()),
-                OptionalField::Omit => None,
-            },
-        };
+        let origin = origin(arrival.peer, head.fields.all(), trusted);
+        let routed = Routed::new(listener, head, origin)?;
+        let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
+        if listener.rules[routed.rules]
+            .body_bytes
+            .is_some_and(too_long)
+        {
+            return Err(RequestRefusal::BodyTooLarge);
+        }
         let buffers = &self.context.buffers;
         let mut out = buffers.with_room(head.len + ADDED_BYTES);
-        head.write(&arrival, &mut out);
+        let mut sent = *head;
+        let rewritten = routed.rewritten(listener);
+        sent.rewrite(rewritten);
+        sent.write(&arrival, &mut out);
+        let known = Known {
+            client: origin,
+            peer: self.address,
+            host: head.host_name(),
+            method: head.method,
+            scheme: arrival.scheme,
+        };
+        let asked_as = Routed::asked_as(head, rewritten);
+        let edits = routed.edit(listener, known, &mut out);
+        let answerer = routed.answerer(listener, known, &out);
         buffers.fit(&mut out);
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
-        Request {
+        let request = Request {
             message: Message::new(out),
-            pool: Rc::clone(&listener.worker_pool),
+            edits,
+            asked_as,
+            rules: routed.rules,
             origin,
             framing: head.framing,
             expectation: head.expectation,
-            asked: AskedFor {
-                method: match head.method {
-                    "HEAD" => AskedMethod::Head,
-                    _ => AskedMethod::Other,
-                },
-                version: head.version,
-                upgrade: head.upgrade,
-                persistence: head.persistence,
-            },
+            asked: asked_for(head),
             repeat: if harmless {
                 Repeat::Harmless
             } else {
@@ -364,6 +366,47 @@ impl Client {
                 began_at,
                 head_at: self.context.moment(),
                 ..Moments::default()
+            },
+        };
+        Ok((request, answerer))
+    }
+
+    /// Returns the host that a request means which names none.
+    fn fallback_host(&self, head: &RequestHead<'_, '_>) -> String {
+        match (head.host, head.target) {
+            (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
+            (None, Target::Origin(_) | Target::Asterisk) => {
+                let local = self.stream.local_addr();
+                local.map_or_else(|| "localhost".to_owned(), host_of)
+            }
+        }
+    }
+
+    /// Returns what is known of the way a request came.
+    fn arrival<'a>(
+        &self,
+        listener: &'a WorkerListener,
+        fallback_host: &'a str,
+    ) -> ForwardingContext<'a> {
+        let peer = self.address.ip();
+        let forwarding = &listener.forwarding;
+        let mut trusted = forwarding.trusted_proxies.iter();
+        ForwardingContext {
+            peer,
+            trust: if trusted.any(|network| network.contains(peer)) {
+                Trust::Trusted
+            } else {
+                Trust::Untrusted
+            },
+            scheme: "http",
+            port: self.port,
+            fallback_host,
+            proxy_fields: &forwarding.proxy_fields,
+            forwarded: forwarding.forwarded,
+            via: forwarding.via,
+            request_id: match forwarding.request_id {
+                OptionalField::Send => Some(self.context.request_id()),
+                OptionalField::Omit => None,
             },
         }
     }
@@ -399,12 +442,14 @@ impl Client {
         // What the log may want of it.
         self.ahead.truncate(listener.heads.head_bytes);
         self.ahead.shrink(&self.context.buffers);
-        let (context, stream, ahead) = self.split(listener);
+        let (context, stream, ahead) = self.split(listener, 0);
         let close = Persistence::Close;
         let after =
-            answer::send_local_reply(context, stream, answer, UNKNOWN, close, &mut record).await;
+            answer::send_local_reply(context, stream, answer, UNKNOWN, close, None, &mut record)
+                .await;
         record.moments.ended_at = context.worker.moment();
-        record::ended(context, &context.listener.pool, &record, ahead.bytes());
+        let pool = context.rules.pool.as_deref();
+        record::ended(context, pool, &record, ahead.bytes());
         after
     }
 
@@ -454,6 +499,19 @@ fn host_of(local: SocketAddr) -> String {
         (IpAddr::V4(address), 80) => address.to_string(),
         (IpAddr::V6(address), 80) => format!("[{address}]"),
         (IpAddr::V4(_) | IpAddr::V6(_), _) => local.to_string(),
+    }
+}
+
+/// Returns what the meaning of a response depends on.
+fn asked_for(head: &RequestHead<'_, '_>) -> AskedFor {
+    AskedFor {
+        method: match head.method {
+            "HEAD" => AskedMethod::Head,
+            _ => AskedMethod::Other,
+        },
+        version: head.version,
+        upgrade: head.upgrade,
+        persistence: head.persistence,
     }
 }
 

@@ -12,14 +12,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::{ListenerConfig, ListenerLimits};
 use crate::ipc::control::ListenerStatus;
 use crate::logic::balance::limits::client_of;
+use crate::logic::balance::route::Table;
 use crate::logic::http1::head::HeadLimits;
 use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::downstream::rules::{self, Rules};
 use crate::process::proxy::upstream::pool::Pool;
 
 /// A listener, in one generation.
 pub(in crate::process::proxy) struct Listener {
     config: ListenerConfig,
-    pub(in crate::process::proxy) pool: Arc<Pool>,
+    /// Its own, and those of its routes behind them.
+    pub(in crate::process::proxy) rules: Vec<Rules>,
+    pub(in crate::process::proxy) table: Table,
+    /// Whether every request goes to its pool as it came.
+    pub(in crate::process::proxy) is_plain: bool,
     pub(in crate::process::proxy) heads: HeadLimits,
     /// Held for one direction of a connection.
     pub(in crate::process::proxy) connection_bytes: usize,
@@ -69,7 +75,7 @@ impl Listener {
     /// `number`.
     pub(in crate::process::proxy) fn new(
         config: &ListenerConfig,
-        pool: &Arc<Pool>,
+        pool: impl Fn(&str) -> Option<Arc<Pool>>,
         connection_bytes: u32,
         before: Option<&Self>,
         number: usize,
@@ -83,7 +89,9 @@ impl Listener {
         };
         Self {
             config: config.clone(),
-            pool: Arc::clone(pool),
+            rules: Rules::of(config, before.map_or(&[], |before| &before.rules), pool),
+            table: rules::table(&config.routes),
+            is_plain: rules::is_plain(config),
             heads: head_limits(&config.limits),
             connection_bytes: bytes(connection_bytes),
             runtime: before.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
@@ -94,10 +102,15 @@ impl Listener {
     pub(in crate::process::proxy) fn is_of(
         &self,
         config: &ListenerConfig,
-        pool: &Arc<Pool>,
+        pool: impl Fn(&str) -> Option<Arc<Pool>>,
         connection_bytes: u32,
     ) -> bool {
-        Arc::ptr_eq(&self.pool, pool)
+        let is_same = |own: &Arc<Pool>| {
+            let now = pool(&own.name);
+            now.is_some_and(|now| Arc::ptr_eq(own, &now))
+        };
+        let mut pools = self.rules.iter().filter_map(|rules| rules.pool.as_ref());
+        pools.all(is_same)
             && self.connection_bytes == bytes(connection_bytes)
             && self.config == *config
     }
@@ -143,7 +156,8 @@ impl Listener {
         ListenerStatus {
             name: self.name.clone(),
             binds: self.binds.clone(),
-            pool: self.pool.name.clone(),
+            pool: self.config.pool.clone(),
+            routes: self.rules[1..].iter().map(Rules::status).collect(),
             connections: connections.load(Relaxed),
             connections_refused_total: counters.sum(|counters| &counters.refused),
             connections_evicted_total: counters.sum(|counters| &counters.evicted),

@@ -1,4 +1,4 @@
-//! What one worker has of a listener in one generation: its pool and its counters; and whether a
+//! What one worker has of a listener in one generation: its pools and its counters; and whether a
 //! new connection is served.
 
 use std::net::IpAddr;
@@ -7,16 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::process::proxy::counters::Counter;
 use crate::process::proxy::downstream::listener::{Counted, Listener, ListenerCounters};
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::local::WorkerPool;
+use crate::process::proxy::upstream::pool::Pool;
 
 /// A listener, as one worker uses it.
 pub(in crate::process::proxy) struct WorkerListener {
     listener: Arc<Listener>,
     shared: Arc<Shared>,
-    /// What answers its requests.
-    pub(in crate::process::proxy) worker_pool: Rc<WorkerPool>,
+    /// What answers requests, by the index of their rules.
+    pub(in crate::process::proxy) worker_pools: Vec<Option<Rc<WorkerPool>>>,
+    /// Requests by the index of their rules.
+    pub(in crate::process::proxy) requests: Vec<Arc<Counter>>,
     pub(in crate::process::proxy) counters: Arc<ListenerCounters>,
 }
 
@@ -53,13 +57,18 @@ impl WorkerListener {
         listener: &Arc<Listener>,
         shared: &Arc<Shared>,
         worker: usize,
-        worker_pool: &Rc<WorkerPool>,
+        worker_pool: impl Fn(&Arc<Pool>) -> Option<Rc<WorkerPool>>,
     ) -> Self {
+        let rules = listener.rules.iter();
+        let pools = rules
+            .clone()
+            .map(|it| it.pool.as_ref().and_then(&worker_pool));
         Self {
             counters: listener.runtime.counters.of(worker),
             listener: Arc::clone(listener),
             shared: Arc::clone(shared),
-            worker_pool: Rc::clone(worker_pool),
+            worker_pools: pools.collect(),
+            requests: rules.map(|it| it.runtime.requests.of(worker)).collect(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! The client's side of the proxy: listeners, a connection, and what is known of its progress.
 //!
-//! Read `listener`, `local`, then `connection`.
+//! Read `listener`, `local`, then `connection`; `rules` and `routing` say what a route changes.
 
+pub(super) mod rules;
 pub(super) mod listener;
 pub(super) mod eviction;
 pub(super) mod local;
 pub(super) mod slot;
 pub(super) mod client;
+pub(super) mod routing;
 pub(super) mod connection;

@@ -14,6 +14,7 @@ use crate::logic::http1::head::Persistence;
 use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal, ResponseRefusal};
 use crate::logic::http1::response::AskedFor;
+use crate::logic::http1::rewrite::edit::Edits;
 use crate::model::Chain;
 use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::stream::Stream;
@@ -167,6 +168,7 @@ pub(in crate::process::proxy) async fn send_local_reply(
     reply: &LocalReply,
     asked: AskedFor,
     persistence: Persistence,
+    edits: Option<&Edits>,
     record: &mut Record,
 ) -> After {
     let RequestContext {
@@ -185,10 +187,14 @@ pub(in crate::process::proxy) async fn send_local_reply(
     if reply.status >= 400 && record.error.is_none() {
         record.error = Some(reply.why.as_str().into());
     }
-    deadline.enter(Phase::Relaying, listener.timeouts.idle);
+    deadline.enter(Phase::Relaying, context.rules.timeouts.idle);
     let mut text = worker.buffers.with_room(LOCAL_REPLY_BYTES);
     let date = worker.date.get();
-    reply.write(asked.method, asked.version, persistence, &date, &mut text);
+    reply.write_head(asked.version, persistence, &date, &mut text);
+    if let Some(edits) = edits {
+        edits.apply(&mut text);
+    }
+    reply.write_body(asked.method, &mut text);
     let mut written = 0;
     let whole = poll_fn(|cx| {
         while written < text.len() {

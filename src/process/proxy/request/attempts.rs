@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::config::PoolTimeouts;
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::retry::{
     self, AttemptError, Cause, Connection, Next, Order, Reached, Repeat, Reuse, Side, Spending,
@@ -17,6 +18,7 @@ use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::request::message::Message;
 use crate::logic::http1::response::AskedFor;
+use crate::logic::http1::rewrite::edit::Edits;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::io::stream::{Stream, Unread};
@@ -40,32 +42,32 @@ pub(in crate::process::proxy) async fn answer(
     context: RequestContext<'_>,
     client: &mut Stream,
     ahead: Held,
-    request: Request,
+    mut request: Request,
+    pool: Rc<WorkerPool>,
 ) -> (After, Held) {
+    let record = record_of(&mut request);
     let Request {
         message,
-        pool,
-        origin,
+        edits,
         framing,
         expectation,
         asked,
         repeat,
         order,
-        moments,
+        ..
     } = request;
-    let mut record = Record::new(origin);
-    record.moments = moments;
-    record.protocol = Some(protocol(asked.version));
     let mut exchange = Exchange::new(ahead, framing, asked, expectation);
-    let listener = context.listener;
-    let body_bytes = listener.limits.body_bytes.map_or(u64::MAX, u64::from);
-    let pace = Pace::new(listener.timeouts.request_body, listener.limits.body_rate);
-    exchange.limit(listener.connection_bytes, body_bytes, pace);
+    let rules = context.rules;
+    let body_bytes = rules.body_bytes.map_or(u64::MAX, u64::from);
+    let pace = Pace::new(rules.timeouts.request_body, rules.body_rate);
+    exchange.limit(context.listener.connection_bytes, body_bytes, pace);
+    exchange.edit_response(edits.clone());
     let mut attempts = Attempts {
         context,
         client,
         pool,
         message,
+        edits,
         exchange,
         asked,
         framing,
@@ -97,6 +99,8 @@ struct Attempts<'c> {
     pool: Rc<WorkerPool>,
     /// Empty once the exchange has it.
     message: Message,
+    /// Of the response.
+    edits: Option<Rc<Edits>>,
     exchange: Exchange,
     asked: AskedFor,
     framing: Framing,
@@ -224,7 +228,7 @@ impl Attempts<'_> {
         } = self.context;
         // The time of a request that enters again goes on.
         if deadline.phase() != Phase::Queued {
-            deadline.enter(Phase::Queued, self.pool.timeouts.queue);
+            deadline.enter(Phase::Queued, self.timeouts().queue);
         }
         let ticket = QueueTicket::take(&self.pool, self.tried);
         let Self {
@@ -273,6 +277,11 @@ impl Attempts<'_> {
         }
     }
 
+    /// Returns how long the pool may take.
+    fn timeouts(&self) -> PoolTimeouts {
+        self.context.rules.of_pool(&self.pool)
+    }
+
     fn spend_retry(&self) -> Spending {
         let spending = self.pool.spend_retry(self.context.worker.clock.get());
         if spending == Spending::Exhausted {
@@ -300,7 +309,7 @@ impl Attempts<'_> {
         let RequestContext {
             worker, deadline, ..
         } = self.context;
-        deadline.enter(Phase::Connecting, self.pool.timeouts.connect);
+        deadline.enter(Phase::Connecting, self.timeouts().connect);
         let stream = connect::open(worker, runtime.address, deadline).await?;
         runtime.handle_connected();
         Ok((stream, Connection::Fresh))
@@ -308,12 +317,13 @@ impl Attempts<'_> {
 
     /// Returns the exchange, and what it works with.
     fn sides<'a>(&'a mut self, upstream: &'a mut Stream) -> (&'a mut Exchange, Sides<'a>) {
+        let pool_timeouts = self.timeouts();
         let sides = Sides {
             client: self.client,
             upstream,
             context: self.context.worker,
             deadline: self.context.deadline,
-            pool_timeouts: self.pool.timeouts,
+            pool_timeouts,
         };
         (&mut self.exchange, sides)
     }
@@ -321,9 +331,9 @@ impl Attempts<'_> {
     /// Sends the request and waits for the head of its response.
     async fn wait(&mut self, upstream: &mut Stream) -> Waited {
         let RequestContext {
-            listener, deadline, ..
+            rules, deadline, ..
         } = self.context;
-        deadline.enter(Phase::Uploading, listener.timeouts.request_body);
+        deadline.enter(Phase::Uploading, rules.timeouts.request_body);
         let (exchange, mut sides) = self.sides(upstream);
         poll_fn(|cx| exchange.poll_answer(cx, &mut sides)).await
     }
@@ -339,6 +349,7 @@ impl Attempts<'_> {
         let RequestContext {
             worker,
             listener,
+            rules,
             deadline,
             ..
         } = self.context;
@@ -346,10 +357,10 @@ impl Attempts<'_> {
         self.record.status = answered.status;
         self.record.moments.answered_at = worker.moment();
         if answered.status == 101 {
-            deadline.enter(Phase::Tunnel, listener.timeouts.tunnel);
+            deadline.enter(Phase::Tunnel, rules.timeouts.tunnel);
             return self.tunnel(&mut upstream).await;
         }
-        deadline.enter(Phase::Relaying, listener.timeouts.idle);
+        deadline.enter(Phase::Relaying, rules.timeouts.idle);
         let (exchange, mut sides) = self.sides(&mut upstream);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
         let Self {
@@ -403,9 +414,9 @@ impl Attempts<'_> {
     /// it.
     async fn upload_rest(&mut self, upstream: &mut Stream) {
         let RequestContext {
-            listener, deadline, ..
+            rules, deadline, ..
         } = self.context;
-        let within = listener.timeouts.request_body.min(REST_TIMEOUT);
+        let within = rules.timeouts.request_body.min(REST_TIMEOUT);
         deadline.enter(Phase::Uploading, within);
         let (exchange, mut sides) = self.sides(upstream);
         poll_fn(|cx| exchange.poll_rest(cx, &mut sides)).await;
@@ -519,7 +530,17 @@ impl Attempts<'_> {
         };
         self.exchange.settle(self.context.worker);
         let (context, asked, record) = (self.context, self.asked, &mut self.record);
-        send_local_reply(context, self.client, &reply, asked, persistence, record).await
+        let edits = self.edits.as_deref();
+        send_local_reply(
+            context,
+            self.client,
+            &reply,
+            asked,
+            persistence,
+            edits,
+            record,
+        )
+        .await
     }
 
     /// Returns the reply as this client may read it: what is behind the proxy is nothing for
@@ -560,7 +581,7 @@ impl Attempts<'_> {
             // No backend was sent it.
             text => text,
         };
-        record::ended(*context, pool, record, head);
+        record::ended(*context, Some(pool), record, head);
         context
             .worker
             .buffers
@@ -571,6 +592,15 @@ impl Attempts<'_> {
 
 /// How long the rest of a request whose answer is whole may be silent: the client may send no more.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Begins the record of a request.
+pub(in crate::process::proxy) fn record_of(request: &mut Request) -> Record {
+    let mut record = Record::new(request.origin);
+    record.moments = request.moments;
+    record.protocol = Some(protocol(request.asked.version));
+    record.asked = request.asked_as.take();
+    record
+}
 
 fn is_bodyless(framing: Framing) -> bool {
     matches!(framing, Framing::None | Framing::Length(0))

@@ -4,23 +4,32 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use crate::logic::access::Termination;
 use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::head::Framing;
+use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::request::message::Message;
 use crate::logic::http1::response::AskedFor;
+use crate::logic::http1::rewrite::edit::Edits;
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::downstream::rules::Rules;
 use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::request::moments::Moments;
+use crate::process::proxy::request::record::AskedAs;
 use crate::process::proxy::upstream::local::WorkerPool;
 
 /// A request that may be relayed.
 pub(in crate::process::proxy) struct Request {
     /// What is asked for, and the fields that travel.
     pub(in crate::process::proxy) message: Message,
-    /// What answers it.
-    pub(in crate::process::proxy) pool: Rc<WorkerPool>,
+    /// What is edited of the response.
+    pub(in crate::process::proxy) edits: Option<Rc<Edits>>,
+    /// What the client has asked for, where a backend is asked something else.
+    pub(in crate::process::proxy) asked_as: Option<Box<AskedAs>>,
+    /// Whose rules hold for it, by index.
+    pub(in crate::process::proxy) rules: usize,
     /// The client's own address.
     pub(in crate::process::proxy) origin: IpAddr,
     pub(in crate::process::proxy) framing: Framing,
@@ -31,12 +40,28 @@ pub(in crate::process::proxy) struct Request {
     pub(in crate::process::proxy) moments: Moments,
 }
 
+/// What answers a request.
+pub(in crate::process::proxy) enum Answerer {
+    /// Backends.
+    Pool(Rc<WorkerPool>),
+    /// The proxy itself.
+    Local(Box<Local>),
+}
+
+/// What the proxy answers itself.
+pub(in crate::process::proxy) struct Local {
+    pub(in crate::process::proxy) reply: LocalReply,
+    pub(in crate::process::proxy) termination: Termination,
+}
+
 /// Where a request stands.
 #[derive(Clone, Copy)]
 pub(in crate::process::proxy) struct RequestContext<'c> {
     pub(in crate::process::proxy) worker: &'c WorkerContext,
     /// Of the generation that the request began with.
     pub(in crate::process::proxy) listener: &'c WorkerListener,
+    /// What holds for it.
+    pub(in crate::process::proxy) rules: &'c Rules,
     /// Who has connected.
     pub(in crate::process::proxy) peer: SocketAddr,
     pub(in crate::process::proxy) deadline: &'c Deadline,

@@ -6,5 +6,6 @@
 pub(super) mod moments;
 pub(super) mod context;
 pub(super) mod attempts;
+pub(super) mod local;
 pub(super) mod record;
 pub(super) mod answer;

@@ -40,6 +40,16 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) phase: Phase,
     /// Who was waited for when an answer stood still.
     pub(in crate::process::proxy) awaited: Awaited,
+    /// What the client has asked for, where a backend was asked something else.
+    pub(in crate::process::proxy) asked: Option<Box<AskedAs>>,
+}
+
+/// What a client has asked for.
+#[derive(Clone, Debug)]
+pub(in crate::process::proxy) struct AskedAs {
+    /// Path and query.
+    pub(in crate::process::proxy) target: Box<[u8]>,
+    pub(in crate::process::proxy) host: Box<[u8]>,
 }
 
 impl Record {
@@ -58,16 +68,17 @@ impl Record {
             error: None,
             phase: Phase::RequestHead,
             awaited: Awaited::Backend,
+            asked: None,
         }
     }
 }
 
-/// Takes note of a request that has ended, and that a pool had to answer: a line in the access log.
+/// Takes note of a request that has ended, and which pool had to answer it: a line in the access log.
 /// `head` is the request's head as the backend was sent it or, where the request was not read, what
 /// there was of it.
 pub(in crate::process::proxy) fn ended(
     context: RequestContext<'_>,
-    pool: &Pool,
+    pool: Option<&Pool>,
     record: &Record,
     head: &[u8],
 ) {
@@ -78,15 +89,21 @@ pub(in crate::process::proxy) fn ended(
         let moments = &record.moments;
         let began_at = moments.began_at.or(moments.ended_at);
         let began_ms = lines.unix_ms(began_at.unwrap_or_else(Instant::now));
-        let name = |index| pool.backend(index).runtime.name.as_str();
+        let backend = record.backend.zip(pool);
+        let route = context
+            .rules
+            .route
+            .and_then(|it| context.listener.routes.get(it));
         lines.write(&Line {
             began_ms,
             peer: context.peer,
             client: record.origin,
             listener: &context.listener.name,
-            pool: &pool.name,
-            backend: record.backend.map(name),
+            route: route.map(|route| route.name.as_str()),
+            pool: pool.map(|pool| pool.name.as_str()),
+            backend: backend.map(|(index, pool)| pool.backend(index).runtime.name.as_str()),
             head,
+            asked: record.asked.as_ref().map(|it| (&*it.target, &*it.host)),
             protocol: record.protocol,
             status: (record.status > 0).then_some(record.status),
             request_bytes: record.request_bytes,

@@ -5,6 +5,7 @@
 //! means, and what is tried next, is `attempts`'s to say. All of it is polled by the client
 //! connection's one task; nothing is spawned.
 
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::logic::http1::local_reply::CONTINUE;
 use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
+use crate::logic::http1::rewrite::edit::Edits;
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
@@ -38,6 +40,7 @@ pub(in crate::process::proxy) struct Exchange {
     /// How far the response's head was searched for its end.
     searched: Option<usize>,
     interim_count: u8,
+    edits: Option<Rc<Edits>>,
 }
 
 /// How far the request has come.
@@ -208,7 +211,13 @@ impl Exchange {
             end: EndMeans::Asked,
             searched: None,
             interim_count: 0,
+            edits: None,
         }
+    }
+
+    /// Has the head of the response be edited.
+    pub(in crate::process::proxy) fn edit_response(&mut self, edits: Option<Rc<Edits>>) {
+        self.edits = edits;
     }
 
     /// Bounds what is held for each direction, and the request's body and how slow it may be.
@@ -530,7 +539,15 @@ impl Exchange {
     ) {
         let prefix = self.download.prefix();
         context.buffers.reserve(prefix, head.len + ADDED_BYTES);
+        let from = prefix.len();
         head.write(self.asked, departure, prefix);
+        if let Some(edits) = &self.edits
+            && !head.is_interim()
+        {
+            let mut own = prefix.split_off(from);
+            edits.apply(&mut own);
+            prefix.append(&mut own);
+        }
     }
 
     /// Relays the response, and what is left of the request, until the response has ended.

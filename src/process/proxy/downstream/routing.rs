@@ -1,0 +1,339 @@
+//! A head that was judged becomes a request: its route is found, what that changes is changed, and
+//! what the proxy answers itself is made.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::config::{HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, RouteAction};
+use crate::logic::access::Termination;
+use crate::logic::balance::route::{Asked, Found, PathPattern};
+use crate::logic::http1::local_reply::{LocalReply, Page};
+use crate::logic::http1::refusal::RequestRefusal;
+use crate::logic::http1::request::{RequestHead, Rewritten, Target};
+use crate::logic::http1::rewrite::edit::{Edits, FieldEdits};
+use crate::logic::http1::rewrite::path::{NormalPath, normalize};
+use crate::logic::http1::rewrite::template::{Template, Values};
+use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::request::context::{Answerer, Local};
+use crate::process::proxy::request::record::AskedAs;
+
+/// What becomes of a request.
+pub(in crate::process::proxy) struct Routed<'b> {
+    /// Whose rules hold for it, by index.
+    pub(in crate::process::proxy) rules: usize,
+    /// The path and query that a backend is sent, where they are not those of the client.
+    pub(in crate::process::proxy) target: Option<Cow<'b, str>>,
+    found: Found,
+    /// The path and query, in normal form.
+    path: NormalPath<'b>,
+}
+
+impl<'b> Routed<'b> {
+    /// Finds the route of a request.
+    ///
+    /// # Errors
+    /// When its path can be read in two ways, and some route asks for a path.
+    pub(in crate::process::proxy) fn new(
+        listener: &WorkerListener,
+        head: &RequestHead<'_, 'b>,
+        client: IpAddr,
+    ) -> Result<Self, RequestRefusal> {
+        if listener.is_plain {
+            return Ok(Self {
+                rules: 0,
+                target: None,
+                found: Found::None,
+                path: NormalPath {
+                    forwarded: Cow::Borrowed(""),
+                    path_len: 0,
+                    matched: None,
+                },
+            });
+        }
+        let target = match head.target.path() {
+            // RFC 9112 §3.2.2: a query alone belongs to the root.
+            text if text.starts_with('?') => Cow::Owned(format!("/{text}")),
+            text => Cow::Borrowed(text),
+        };
+        let looks = listener.table.looks_at_paths();
+        let path = match (&target, head.target) {
+            (Cow::Borrowed(text), Target::Origin(_) | Target::Absolute(..)) if looks => {
+                normalize(text).map_err(RequestRefusal::Path)?
+            }
+            (Cow::Borrowed(_) | Cow::Owned(_), _) => as_written(target),
+        };
+        let found = listener.table.find(&Asked {
+            host: head.host_name(),
+            path: path.matched(),
+            query: path.query(),
+            method: head.method,
+            client,
+            fields: head.fields.all(),
+        });
+        let rules = match found {
+            Found::None => 0,
+            Found::Route(index) | Found::Denied(index) => index + 1,
+        };
+        let mut routed = Self {
+            rules,
+            target: None,
+            found,
+            path,
+        };
+        routed.target = routed.sent(listener, looks);
+        Ok(routed)
+    }
+
+    /// Returns the target that a backend is sent, where it differs.
+    fn sent(&self, listener: &WorkerListener, is_normal: bool) -> Option<Cow<'b, str>> {
+        let route = match self.found {
+            Found::Route(index) => listener.routes.get(index),
+            Found::Denied(_) | Found::None => None,
+        };
+        if let Some(route) = route
+            && let RouteAction::Pool { rewrite, .. } = &route.action
+            && let Some(to) = &rewrite.path
+            && self.path.forwarded.starts_with('/')
+        {
+            let path = &self.path.forwarded[..self.path.path_len];
+            let rest = rest_of(path, route.when.path.as_ref());
+            let target = joined(to, rest, self.path.query());
+            return Some(Cow::Owned(target));
+        }
+        match &self.path.forwarded {
+            Cow::Owned(target) if is_normal => Some(Cow::Owned(target.clone())),
+            Cow::Owned(_) | Cow::Borrowed(_) => None,
+        }
+    }
+
+    /// Returns what a backend is asked instead of what the client has asked.
+    pub(in crate::process::proxy) fn rewritten<'r>(
+        &'r self,
+        listener: &'r WorkerListener,
+    ) -> Rewritten<'r> {
+        let host = match self.found {
+            Found::Route(index) => match listener.routes.get(index).map(|it| &it.action) {
+                Some(RouteAction::Pool { rewrite, .. }) => rewrite.host.as_deref(),
+                Some(RouteAction::Redirect(_) | RouteAction::Respond(_) | RouteAction::Pass)
+                | None => None,
+            },
+            Found::Denied(_) | Found::None => None,
+        };
+        Rewritten {
+            target: self.target.as_deref(),
+            host,
+        }
+    }
+
+    /// Returns what the client has asked for, where a backend is asked something else.
+    pub(in crate::process::proxy) fn asked_as(
+        head: &RequestHead<'_, '_>,
+        rewritten: Rewritten<'_>,
+    ) -> Option<Box<AskedAs>> {
+        if rewritten == Rewritten::default() {
+            return None;
+        }
+        Some(Box::new(AskedAs {
+            target: head.target.path().as_bytes().into(),
+            host: head.authority().into(),
+        }))
+    }
+
+    /// Returns the edits of requests and of responses that hold for it.
+    fn edits<'l>(&self, listener: &'l WorkerListener) -> [&'l FieldEdits; 2] {
+        let route = self.rules.checked_sub(1);
+        match route.and_then(|index| listener.routes.get(index)) {
+            Some(route) => [&route.request_fields, &route.response_fields],
+            None => [&listener.request_fields, &listener.response_fields],
+        }
+    }
+
+    /// Edits the request as a backend is sent it, and returns what is edited of its response.
+    pub(in crate::process::proxy) fn edit(
+        &self,
+        listener: &WorkerListener,
+        known: Known<'_>,
+        message: &mut Vec<u8>,
+    ) -> Option<Rc<Edits>> {
+        let [of_request, of_response] = self.edits(listener);
+        if of_request.is_empty() && of_response.is_empty() {
+            return None;
+        }
+        let id = request_id(message).to_vec();
+        let values = self.values(listener, known, &id);
+        let edits = (!of_response.is_empty()).then(|| Rc::new(of_response.of(&values)));
+        if !of_request.is_empty() {
+            of_request.of(&values).apply(message);
+        }
+        edits
+    }
+
+    fn values<'v>(
+        &'v self,
+        listener: &'v WorkerListener,
+        known: Known<'v>,
+        request_id: &'v [u8],
+    ) -> Values<'v> {
+        let route = self.rules.checked_sub(1);
+        let route = route.and_then(|index| listener.routes.get(index));
+        Values {
+            client: known.client,
+            peer: known.peer,
+            host: known.host,
+            method: known.method.as_bytes(),
+            path: &self.path.forwarded.as_bytes()[..self.path.path_len],
+            query: self.path.query().as_bytes(),
+            scheme: known.scheme,
+            request_id,
+            listener: &listener.name,
+            route: route.map_or("", |route| &route.name),
+        }
+    }
+
+    /// Returns who answers it. `message` is the request as a backend would be sent it.
+    pub(in crate::process::proxy) fn answerer(
+        &self,
+        listener: &WorkerListener,
+        known: Known<'_>,
+        message: &[u8],
+    ) -> Answerer {
+        let local = match self.found {
+            Found::Denied(index) => {
+                let route = listener.routes.get(index).map_or("", |route| &route.name);
+                let why = format!("route {route} is not for this client");
+                let reply = LocalReply::line(403, "denied", why);
+                (reply, Termination::Denied)
+            }
+            Found::Route(index) => match listener.routes.get(index).map(|it| &it.action) {
+                Some(RouteAction::Redirect(redirect)) => {
+                    let values = self.values(listener, known, request_id(message));
+                    (redirected(redirect, &values), Termination::Redirected)
+                }
+                Some(RouteAction::Respond(respond)) => (responded(respond), Termination::Responded),
+                Some(RouteAction::Pool { .. } | RouteAction::Pass) | None => {
+                    match &listener.worker_pools[self.rules] {
+                        Some(pool) => return Answerer::Pool(Rc::clone(pool)),
+                        None => no_route(),
+                    }
+                }
+            },
+            Found::None => match (listener.https_redirect, &listener.worker_pools[0]) {
+                (Some(redirect), _) if !known.host.is_empty() => {
+                    let values = self.values(listener, known, request_id(message));
+                    (to_https(redirect, &values), Termination::Redirected)
+                }
+                (_, Some(pool)) => return Answerer::Pool(Rc::clone(pool)),
+                (_, None) => no_route(),
+            },
+        };
+        let (reply, termination) = local;
+        Answerer::Local(Box::new(Local { reply, termination }))
+    }
+}
+
+/// What is known of a request besides its path.
+#[derive(Clone, Copy)]
+pub(in crate::process::proxy) struct Known<'a> {
+    pub(in crate::process::proxy) client: IpAddr,
+    pub(in crate::process::proxy) peer: std::net::SocketAddr,
+    pub(in crate::process::proxy) host: &'a [u8],
+    pub(in crate::process::proxy) method: &'a str,
+    pub(in crate::process::proxy) scheme: &'static str,
+}
+
+/// Returns a path that nobody has to read.
+fn as_written(target: Cow<'_, str>) -> NormalPath<'_> {
+    NormalPath {
+        path_len: target.find('?').unwrap_or(target.len()),
+        forwarded: target,
+        matched: None,
+    }
+}
+
+/// Returns what is left of a path behind what its route asks for.
+fn rest_of<'p>(path: &'p str, pattern: Option<&PathPattern>) -> &'p str {
+    match pattern {
+        None => path,
+        Some(PathPattern::Exact(_)) => "",
+        // What is matched may be written otherwise: then its length says nothing.
+        Some(PathPattern::Prefix(prefix)) => path.strip_prefix(prefix.as_str()).unwrap_or(path),
+    }
+}
+
+/// Joins a path and what comes behind it, with one slash between them where there is one.
+fn joined(to: &str, rest: &str, query: &str) -> String {
+    let mut target = String::with_capacity(to.len() + rest.len() + query.len() + 1);
+    target.push_str(to);
+    match (to.ends_with('/'), rest.starts_with('/')) {
+        (true, true) => target.push_str(&rest[1..]),
+        (false, false) if !rest.is_empty() => {
+            target.push('/');
+            target.push_str(rest);
+        }
+        (true, false) | (false, true) | (false, false) => target.push_str(rest),
+    }
+    target.push_str(query);
+    target
+}
+
+fn redirected(redirect: &RedirectConfig, values: &Values<'_>) -> LocalReply {
+    let mut location = written(&redirect.to, values);
+    if redirect.query == KeepQuery::Append {
+        location.extend_from_slice(values.query);
+    }
+    sent_to(redirect.status, &location)
+}
+
+/// RFC 9110 §4.2.2: the host as it was asked for, without the port of this listener.
+fn to_https(redirect: HttpsRedirectConfig, values: &Values<'_>) -> LocalReply {
+    let mut location = b"https://".to_vec();
+    location.extend_from_slice(values.host);
+    if redirect.port != 443 {
+        let _ = write!(location, ":{}", redirect.port);
+    }
+    if !values.path.starts_with(b"/") {
+        location.push(b'/');
+    } else {
+        location.extend_from_slice(values.path);
+    }
+    location.extend_from_slice(values.query);
+    sent_to(redirect.status, &location)
+}
+
+fn sent_to(status: u16, location: &[u8]) -> LocalReply {
+    let why = format!("see {}", String::from_utf8_lossy(location));
+    let mut reply = LocalReply::line(status, "redirected", why);
+    reply.fields.extend_from_slice(b"Location: ");
+    reply.fields.extend_from_slice(location);
+    reply.fields.extend_from_slice(b"\r\n");
+    reply
+}
+
+fn responded(respond: &RespondConfig) -> LocalReply {
+    let mut reply = LocalReply::line(respond.status, "responded", String::new());
+    reply.page = Some(Page {
+        content_type: respond.content_type.as_str().into(),
+        body: respond.body.as_bytes().into(),
+    });
+    reply
+}
+
+fn no_route() -> (LocalReply, Termination) {
+    let why = "nothing is served under this address".to_owned();
+    (LocalReply::line(404, "no_route", why), Termination::NoRoute)
+}
+
+fn written(template: &Template, values: &Values<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    template.write(values, &mut out);
+    out
+}
+
+/// Returns the name of a request, as a backend is told it.
+fn request_id(message: &[u8]) -> &[u8] {
+    let mut lines = message.split(|&byte| byte == b'\n').rev();
+    let id = lines.find_map(|line| line.strip_prefix(b"X-Request-Id: "));
+    id.map_or(&[], <[u8]>::trim_ascii)
+}

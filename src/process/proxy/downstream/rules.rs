@@ -1,0 +1,122 @@
+//! What holds for a request: what its route says, or its listener where no route is for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{ListenerConfig, ListenerTimeouts, PoolTimeouts, RouteConfig};
+use crate::ipc::control::RouteStatus;
+use crate::logic::balance::route::{Guard, Table};
+use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::upstream::pool::Pool;
+
+/// What holds for the requests of a route; or of none, which is the first of a listener's.
+pub(in crate::process::proxy) struct Rules {
+    /// Its place in the configuration; `None`: the listener's own.
+    pub(in crate::process::proxy) route: Option<usize>,
+    /// What answers; `None`: the proxy itself.
+    pub(in crate::process::proxy) pool: Option<Arc<Pool>>,
+    pub(in crate::process::proxy) timeouts: ListenerTimeouts,
+    response_head: Option<Duration>,
+    queue: Option<Duration>,
+    /// Of a request's body; `None`: any.
+    pub(in crate::process::proxy) body_bytes: Option<u32>,
+    /// Of a request's body, a second; 0: any.
+    pub(in crate::process::proxy) body_rate: u32,
+    pub(in crate::process::proxy) runtime: Arc<RouteRuntime>,
+}
+
+/// What has become of the route of this name, in all generations of its listener.
+#[derive(Default)]
+pub(in crate::process::proxy) struct RouteRuntime {
+    name: String,
+    pub(in crate::process::proxy) requests: PerWorker<Counter>,
+}
+
+impl Rules {
+    /// Returns the listener's own and those of its routes, in order; what `before` was of the same
+    /// name goes on.
+    pub(in crate::process::proxy) fn of(
+        config: &ListenerConfig,
+        before: &[Self],
+        pool: impl Fn(&str) -> Option<Arc<Pool>>,
+    ) -> Vec<Self> {
+        let runtime = |name: &str| {
+            let olds = before.iter().map(|rules| &rules.runtime);
+            let mut same = olds.filter(|old| old.name == name);
+            let name = name.to_owned();
+            let requests = PerWorker::default();
+            same.next()
+                .map_or_else(|| Arc::new(RouteRuntime { name, requests }), Arc::clone)
+        };
+        let own = Self {
+            route: None,
+            pool: config.pool.as_deref().and_then(&pool),
+            timeouts: config.timeouts,
+            response_head: None,
+            queue: None,
+            body_bytes: config.limits.body_bytes,
+            body_rate: config.limits.body_rate,
+            runtime: runtime(""),
+        };
+        let routes = config.routes.iter().enumerate().map(|(index, route)| {
+            let (timeouts, limits) = (&route.timeouts, &route.limits);
+            let of_listener = config.timeouts;
+            Self {
+                route: Some(index),
+                pool: route.pool().and_then(&pool),
+                timeouts: ListenerTimeouts {
+                    request_body: timeouts.request_body.unwrap_or(of_listener.request_body),
+                    idle: timeouts.idle.unwrap_or(of_listener.idle),
+                    tunnel: timeouts.tunnel.unwrap_or(of_listener.tunnel),
+                    ..of_listener
+                },
+                response_head: timeouts.response_head,
+                queue: timeouts.queue,
+                body_bytes: limits.body_bytes.or(config.limits.body_bytes),
+                body_rate: limits.body_rate.unwrap_or(config.limits.body_rate),
+                runtime: runtime(&route.name),
+            }
+        });
+        std::iter::once(own).chain(routes).collect()
+    }
+
+    /// Returns how long a pool may take.
+    pub(in crate::process::proxy) fn of_pool(&self, pool: &Pool) -> PoolTimeouts {
+        let of_pool = pool.timeouts;
+        PoolTimeouts {
+            connect: of_pool.connect,
+            response_head: self.response_head.unwrap_or(of_pool.response_head),
+            queue: self.queue.unwrap_or(of_pool.queue),
+        }
+    }
+
+    /// Returns its part of a status.
+    pub(in crate::process::proxy) fn status(&self) -> RouteStatus {
+        RouteStatus {
+            name: self.runtime.name.clone(),
+            pool: self.pool.as_ref().map(|pool| pool.name.clone()),
+            requests_total: self.runtime.requests.sum(|counter| counter),
+        }
+    }
+}
+
+/// Returns the table that finds the routes of a listener.
+pub(in crate::process::proxy) fn table(routes: &[RouteConfig]) -> Table {
+    Table::new(routes.iter().map(|route| {
+        let guard = if route.answers() {
+            Guard::Answers
+        } else {
+            Guard::Passes
+        };
+        (route.when.clone(), route.access.clone(), guard)
+    }))
+}
+
+/// Returns whether every request of a listener goes to its pool as it came.
+pub(in crate::process::proxy) fn is_plain(config: &ListenerConfig) -> bool {
+    config.routes.is_empty()
+        && config.https_redirect.is_none()
+        && config.pool.is_some()
+        && config.request_fields.is_empty()
+        && config.response_fields.is_empty()
+}
