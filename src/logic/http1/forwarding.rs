@@ -56,6 +56,7 @@ pub enum OptionalField {
 pub type RequestId = [u8; 32];
 
 /// Returns a name made of random numbers.
+#[inline]
 pub fn request_id(chance: [u64; 2]) -> RequestId {
     let mut id = [0; 32];
     let bits = u128::from(chance[0]) << 64 | u128::from(chance[1]);

@@ -308,7 +308,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
 
     /// Returns the host that is asked, without a port; empty where HTTP/1.0 says none.
     pub fn host_name(&self) -> &'b [u8] {
-        host_and_port(self.authority(), Scheme::Http).0
+        without_port(self.authority())
     }
 
     /// Returns the host that is asked, maybe with a port; empty where HTTP/1.0 says none.
@@ -559,6 +559,11 @@ fn is_same_authority(one: &[u8], two: &[u8], scheme: Scheme) -> bool {
     let (one_host, one_port) = host_and_port(one, scheme);
     let (two_host, two_port) = host_and_port(two, scheme);
     one_port == two_port && one_host.eq_ignore_ascii_case(two_host)
+}
+
+/// Returns the host of an authority.
+pub fn without_port(authority: &[u8]) -> &[u8] {
+    host_and_port(authority, Scheme::Http).0
 }
 
 fn host_and_port(authority: &[u8], scheme: Scheme) -> (&[u8], &[u8]) {

@@ -16,13 +16,14 @@ use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, h
 use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::message::Message;
-use crate::logic::http1::request::{RequestHead, Target};
+use crate::logic::http1::request::{RequestHead, Target, without_port};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::downstream::client::{Age, Client};
 use crate::process::proxy::downstream::listener::Counted;
 use crate::process::proxy::downstream::local::WorkerListener;
-use crate::process::proxy::downstream::routing::{Known, Routed};
+use crate::process::proxy::downstream::routing::{Known, Route, Routed};
+use crate::process::proxy::downstream::rules::Rules;
 use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
@@ -317,37 +318,22 @@ impl Client {
         let arrival = self.arrival(listener, &local);
         let trusted = &listener.forwarding.trusted_proxies;
         let origin = origin(arrival.peer, head.fields.all(), trusted);
-        let routed = Routed::new(listener, head, origin)?;
-        let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
-        if listener.rules[routed.rules]
-            .body_bytes
-            .is_some_and(too_long)
-        {
-            return Err(RequestRefusal::BodyTooLarge);
-        }
         let buffers = &self.context.buffers;
         let mut out = buffers.with_room(head.len + ADDED_BYTES);
-        let mut sent = *head;
-        let rewritten = routed.rewritten(listener);
-        sent.rewrite(rewritten);
-        sent.write(&arrival, &mut out);
-        let known = Known {
-            client: origin,
-            peer: self.address,
-            host: head.host_name(),
-            method: head.method,
-            scheme: arrival.scheme,
+        let routed = if listener.is_plain {
+            check_body(&listener.rules[0], head)?;
+            head.write(&arrival, &mut out);
+            Routed::to_pool(listener)
+        } else {
+            self.route(listener, head, origin, &arrival, &mut out)?
         };
-        let asked_as = Routed::asked_as(head, rewritten);
-        let edits = routed.edit(listener, known, &mut out);
-        let answerer = routed.answerer(listener, known, &out);
         buffers.fit(&mut out);
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
         let request = Request {
             message: Message::new(out),
-            edits,
-            asked_as,
+            edits: routed.edits,
+            asked_as: routed.asked_as,
             rules: routed.rules,
             origin,
             framing: head.framing,
@@ -368,7 +354,35 @@ impl Client {
                 ..Moments::default()
             },
         };
-        Ok((request, answerer))
+        Ok((request, routed.answerer))
+    }
+
+    /// Finds the route of a request and writes it as a backend is sent it.
+    #[inline(never)]
+    fn route(
+        &self,
+        listener: &WorkerListener,
+        head: &RequestHead<'_, '_>,
+        origin: IpAddr,
+        arrival: &ForwardingContext<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Routed, RequestRefusal> {
+        let route = Route::find(listener, head, origin)?;
+        check_body(&listener.rules[route.rules], head)?;
+        let mut sent = *head;
+        sent.rewrite(route.rewritten(listener));
+        sent.write(arrival, out);
+        let known = Known {
+            client: origin,
+            peer: self.address,
+            host: match head.host_name() {
+                [] => without_port(arrival.fallback_host.as_bytes()),
+                name => name,
+            },
+            method: head.method,
+            scheme: arrival.scheme,
+        };
+        Ok(route.routed(listener, head, known, out))
     }
 
     /// Returns the host that a request means which names none.
@@ -499,6 +513,15 @@ fn host_of(local: SocketAddr) -> String {
         (IpAddr::V4(address), 80) => address.to_string(),
         (IpAddr::V6(address), 80) => format!("[{address}]"),
         (IpAddr::V4(_) | IpAddr::V6(_), _) => local.to_string(),
+    }
+}
+
+/// RFC 9110 §15.5.14.
+fn check_body(rules: &Rules, head: &RequestHead<'_, '_>) -> Result<(), RequestRefusal> {
+    let too_long = |max: u32| matches!(head.framing, Framing::Length(n) if n > u64::from(max));
+    match rules.body_bytes.is_some_and(too_long) {
+        true => Err(RequestRefusal::BodyTooLarge),
+        false => Ok(()),
     }
 }
 

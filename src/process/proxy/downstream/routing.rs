@@ -20,38 +20,53 @@ use crate::process::proxy::request::context::{Answerer, Local};
 use crate::process::proxy::request::record::AskedAs;
 
 /// What becomes of a request.
-pub(in crate::process::proxy) struct Routed<'b> {
+pub(in crate::process::proxy) struct Routed {
+    /// Whose rules hold for it, by index.
+    pub(in crate::process::proxy) rules: usize,
+    pub(in crate::process::proxy) answerer: Answerer,
+    /// What is edited of the response.
+    pub(in crate::process::proxy) edits: Option<Rc<Edits>>,
+    /// What the client has asked for, where a backend is asked something else.
+    pub(in crate::process::proxy) asked_as: Option<Box<AskedAs>>,
+}
+
+impl Routed {
+    /// Returns what becomes of every request of a listener that has only a pool.
+    pub(in crate::process::proxy) fn to_pool(listener: &WorkerListener) -> Self {
+        let pool = &listener.worker_pools[0];
+        Self {
+            rules: 0,
+            answerer: pool.as_ref().map_or_else(
+                || Answerer::Local(Box::new(no_route())),
+                |pool| Answerer::Pool(Rc::clone(pool)),
+            ),
+            edits: None,
+            asked_as: None,
+        }
+    }
+}
+
+/// The route of a request.
+pub(in crate::process::proxy) struct Route<'b> {
     /// Whose rules hold for it, by index.
     pub(in crate::process::proxy) rules: usize,
     /// The path and query that a backend is sent, where they are not those of the client.
-    pub(in crate::process::proxy) target: Option<Cow<'b, str>>,
+    target: Option<Cow<'b, str>>,
     found: Found,
     /// The path and query, in normal form.
     path: NormalPath<'b>,
 }
 
-impl<'b> Routed<'b> {
+impl<'b> Route<'b> {
     /// Finds the route of a request.
     ///
     /// # Errors
     /// When its path can be read in two ways, and some route asks for a path.
-    pub(in crate::process::proxy) fn new(
+    pub(in crate::process::proxy) fn find(
         listener: &WorkerListener,
         head: &RequestHead<'_, 'b>,
         client: IpAddr,
     ) -> Result<Self, RequestRefusal> {
-        if listener.is_plain {
-            return Ok(Self {
-                rules: 0,
-                target: None,
-                found: Found::None,
-                path: NormalPath {
-                    forwarded: Cow::Borrowed(""),
-                    path_len: 0,
-                    matched: None,
-                },
-            });
-        }
         let target = match head.target.path() {
             // RFC 9112 §3.2.2: a query alone belongs to the root.
             text if text.starts_with('?') => Cow::Owned(format!("/{text}")),
@@ -127,18 +142,27 @@ impl<'b> Routed<'b> {
         }
     }
 
-    /// Returns what the client has asked for, where a backend is asked something else.
-    pub(in crate::process::proxy) fn asked_as(
+    /// Edits the request as a backend is sent it, and returns what becomes of it.
+    pub(in crate::process::proxy) fn routed(
+        &self,
+        listener: &WorkerListener,
         head: &RequestHead<'_, '_>,
-        rewritten: Rewritten<'_>,
-    ) -> Option<Box<AskedAs>> {
-        if rewritten == Rewritten::default() {
-            return None;
+        known: Known<'_>,
+        message: &mut Vec<u8>,
+    ) -> Routed {
+        let is_rewritten = self.rewritten(listener) != Rewritten::default();
+        let edits = self.edit(listener, known, message);
+        Routed {
+            rules: self.rules,
+            answerer: self.answerer(listener, known, message),
+            edits,
+            asked_as: is_rewritten.then(|| {
+                Box::new(AskedAs {
+                    target: head.target.path().as_bytes().into(),
+                    host: head.authority().into(),
+                })
+            }),
         }
-        Some(Box::new(AskedAs {
-            target: head.target.path().as_bytes().into(),
-            host: head.authority().into(),
-        }))
     }
 
     /// Returns the edits of requests and of responses that hold for it.
@@ -151,7 +175,7 @@ impl<'b> Routed<'b> {
     }
 
     /// Edits the request as a backend is sent it, and returns what is edited of its response.
-    pub(in crate::process::proxy) fn edit(
+    fn edit(
         &self,
         listener: &WorkerListener,
         known: Known<'_>,
@@ -193,25 +217,23 @@ impl<'b> Routed<'b> {
     }
 
     /// Returns who answers it. `message` is the request as a backend would be sent it.
-    pub(in crate::process::proxy) fn answerer(
-        &self,
-        listener: &WorkerListener,
-        known: Known<'_>,
-        message: &[u8],
-    ) -> Answerer {
+    fn answerer(&self, listener: &WorkerListener, known: Known<'_>, message: &[u8]) -> Answerer {
         let local = match self.found {
             Found::Denied(index) => {
                 let route = listener.routes.get(index).map_or("", |route| &route.name);
                 let why = format!("route {route} is not for this client");
                 let reply = LocalReply::line(403, "denied", why);
-                (reply, Termination::Denied)
+                Local {
+                    reply,
+                    termination: Termination::Denied,
+                }
             }
             Found::Route(index) => match listener.routes.get(index).map(|it| &it.action) {
                 Some(RouteAction::Redirect(redirect)) => {
                     let values = self.values(listener, known, request_id(message));
-                    (redirected(redirect, &values), Termination::Redirected)
+                    redirected(redirect, &values)
                 }
-                Some(RouteAction::Respond(respond)) => (responded(respond), Termination::Responded),
+                Some(RouteAction::Respond(respond)) => responded(respond),
                 Some(RouteAction::Pool { .. } | RouteAction::Pass) | None => {
                     match &listener.worker_pools[self.rules] {
                         Some(pool) => return Answerer::Pool(Rc::clone(pool)),
@@ -220,16 +242,15 @@ impl<'b> Routed<'b> {
                 }
             },
             Found::None => match (listener.https_redirect, &listener.worker_pools[0]) {
-                (Some(redirect), _) if !known.host.is_empty() => {
+                (Some(redirect), _) => {
                     let values = self.values(listener, known, request_id(message));
-                    (to_https(redirect, &values), Termination::Redirected)
+                    to_https(redirect, &values)
                 }
                 (_, Some(pool)) => return Answerer::Pool(Rc::clone(pool)),
                 (_, None) => no_route(),
             },
         };
-        let (reply, termination) = local;
-        Answerer::Local(Box::new(Local { reply, termination }))
+        Answerer::Local(Box::new(local))
     }
 }
 
@@ -278,7 +299,7 @@ fn joined(to: &str, rest: &str, query: &str) -> String {
     target
 }
 
-fn redirected(redirect: &RedirectConfig, values: &Values<'_>) -> LocalReply {
+fn redirected(redirect: &RedirectConfig, values: &Values<'_>) -> Local {
     let mut location = written(&redirect.to, values);
     if redirect.query == KeepQuery::Append {
         location.extend_from_slice(values.query);
@@ -287,7 +308,7 @@ fn redirected(redirect: &RedirectConfig, values: &Values<'_>) -> LocalReply {
 }
 
 /// RFC 9110 §4.2.2: the host as it was asked for, without the port of this listener.
-fn to_https(redirect: HttpsRedirectConfig, values: &Values<'_>) -> LocalReply {
+fn to_https(redirect: HttpsRedirectConfig, values: &Values<'_>) -> Local {
     let mut location = b"https://".to_vec();
     location.extend_from_slice(values.host);
     if redirect.port != 443 {
@@ -302,27 +323,36 @@ fn to_https(redirect: HttpsRedirectConfig, values: &Values<'_>) -> LocalReply {
     sent_to(redirect.status, &location)
 }
 
-fn sent_to(status: u16, location: &[u8]) -> LocalReply {
+fn sent_to(status: u16, location: &[u8]) -> Local {
     let why = format!("see {}", String::from_utf8_lossy(location));
     let mut reply = LocalReply::line(status, "redirected", why);
     reply.fields.extend_from_slice(b"Location: ");
     reply.fields.extend_from_slice(location);
     reply.fields.extend_from_slice(b"\r\n");
-    reply
+    Local {
+        reply,
+        termination: Termination::Redirected,
+    }
 }
 
-fn responded(respond: &RespondConfig) -> LocalReply {
+fn responded(respond: &RespondConfig) -> Local {
     let mut reply = LocalReply::line(respond.status, "responded", String::new());
     reply.page = Some(Page {
         content_type: respond.content_type.as_str().into(),
         body: respond.body.as_bytes().into(),
     });
-    reply
+    Local {
+        reply,
+        termination: Termination::Responded,
+    }
 }
 
-fn no_route() -> (LocalReply, Termination) {
+fn no_route() -> Local {
     let why = "nothing is served under this address".to_owned();
-    (LocalReply::line(404, "no_route", why), Termination::NoRoute)
+    Local {
+        reply: LocalReply::line(404, "no_route", why),
+        termination: Termination::NoRoute,
+    }
 }
 
 fn written(template: &Template, values: &Values<'_>) -> Vec<u8> {
