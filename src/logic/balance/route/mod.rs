@@ -8,6 +8,9 @@
 mod conditions;
 mod table;
 
+#[cfg(test)]
+mod tests;
+
 pub use conditions::{
     Access, Conditions, FieldCondition, HostPattern, PathPattern, QueryCondition,
 };

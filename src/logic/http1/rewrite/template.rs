@@ -1,8 +1,10 @@
 //! A text with placeholders, as `https://{host}{path}`: parsed once, written for each request. Pure.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
+
+use crate::model::{write_address, write_number};
 
 /// A text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub enum Placeholder {
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     /// The client's own address.
-    pub client: std::net::IpAddr,
+    pub client: IpAddr,
     /// Who has connected.
     pub peer: SocketAddr,
     /// The host, without a port, as the client wrote it.
@@ -80,15 +82,87 @@ pub enum TemplateError {
     Control,
 }
 
+impl Placeholder {
+    /// Every placeholder and its name.
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::Client, "client"),
+        (Self::ClientPort, "client_port"),
+        (Self::Host, "host"),
+        (Self::Method, "method"),
+        (Self::Path, "path"),
+        (Self::Query, "query"),
+        (Self::Scheme, "scheme"),
+        (Self::RequestId, "request_id"),
+        (Self::Listener, "listener"),
+        (Self::Route, "route"),
+    ];
+
+    fn of(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|(_, known)| *known == name).map(|(it, _)| it)
+    }
+
+    fn write(self, values: &Values<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Client => write_address(out, values.client),
+            Self::ClientPort => write_number(out, u64::from(values.peer.port())),
+            Self::Host => {
+                let host = values.host.strip_suffix(b".").unwrap_or(values.host);
+                out.extend(host.iter().map(u8::to_ascii_lowercase));
+            }
+            Self::Method => out.extend_from_slice(values.method),
+            Self::Path => out.extend_from_slice(values.path),
+            Self::Query => out.extend_from_slice(values.query),
+            Self::Scheme => out.extend_from_slice(values.scheme.as_bytes()),
+            Self::RequestId => out.extend_from_slice(values.request_id),
+            Self::Listener => out.extend_from_slice(values.listener.as_bytes()),
+            Self::Route => out.extend_from_slice(values.route.as_bytes()),
+        }
+    }
+}
+
 impl Template {
     /// Reads a text; `{{` and `}}` are braces that mean themselves.
     ///
     /// # Errors
     /// When a placeholder is unknown, a brace has no partner, or a byte cannot be in a field.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        Ok(Self {
-            parts: vec![Part::Text(text.to_owned())],
-        })
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(char) = rest.chars().next() {
+            let behind = &rest[char.len_utf8()..];
+            rest = match char {
+                '{' | '}' if behind.starts_with(char) => {
+                    plain.push(char);
+                    &behind[1..]
+                }
+                '{' => {
+                    let (name, behind) = behind.split_once('}').ok_or(TemplateError::Brace)?;
+                    let unknown = || TemplateError::Unknown(name.to_owned());
+                    let placeholder = Placeholder::of(name).ok_or_else(unknown)?;
+                    if !plain.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut plain)));
+                    }
+                    parts.push(Part::Value(placeholder));
+                    behind
+                }
+                '}' => return Err(TemplateError::Brace),
+                '\t' => {
+                    plain.push(char);
+                    behind
+                }
+                control if control.is_control() => return Err(TemplateError::Control),
+                other => {
+                    plain.push(other);
+                    behind
+                }
+            };
+        }
+        if !plain.is_empty() {
+            parts.push(Part::Text(plain));
+        }
+        Ok(Self { parts })
     }
 
     /// Returns whether it has this placeholder.
@@ -106,9 +180,62 @@ impl Template {
 
     /// Appends the text for a request.
     pub fn write(&self, values: &Values<'_>, out: &mut Vec<u8>) {
-        let _ = values;
-        for text in self.texts() {
-            out.extend_from_slice(text.as_bytes());
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Value(placeholder) => placeholder.write(values, out),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::logic::http1::rewrite) const VALUES: Values<'static> = Values {
+        client: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
+        peer: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 4711),
+        host: b"Example.ORG.",
+        method: b"GET",
+        path: b"/a/b",
+        query: b"?c",
+        scheme: "https",
+        request_id: b"0af3",
+        listener: "http",
+        route: "api",
+    };
+
+    #[test]
+    fn templates_follow_the_table() {
+        for (text, hoped) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("https://{host}{path}{query}", "https://example.org/a/b?c"),
+            ("{{{client}}}", "{192.0.2.7}"),
+            ("{client_port} {method} {scheme}", "4711 GET https"),
+            ("{request_id}{listener}{route}", "0af3httpapi"),
+            ("caf\u{e9}\t", "caf\u{e9}\t"),
+        ] {
+            let template = Template::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let mut out = Vec::new();
+            template.write(&VALUES, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), hoped, "{text}");
+        }
+        for (text, hoped) in [
+            ("{hots}", TemplateError::Unknown("hots".to_owned())),
+            ("{}", TemplateError::Unknown(String::new())),
+            ("{{host}", TemplateError::Brace),
+            ("{host", TemplateError::Brace),
+            ("host}", TemplateError::Brace),
+            ("a\r\nb", TemplateError::Control),
+            ("a\u{85}b", TemplateError::Control),
+        ] {
+            assert_eq!(Template::parse(text), Err(hoped), "{text:?}");
+        }
+        for (placeholder, name) in Placeholder::ALL {
+            let template = Template::parse(&format!("{{{name}}}")).expect("it is known");
+            assert!(template.has(placeholder), "{name}");
         }
     }
 }

@@ -112,8 +112,7 @@ impl<'b> Route<'b> {
             && let Some(to) = &rewrite.path
             && self.path.forwarded.starts_with('/')
         {
-            let path = &self.path.forwarded[..self.path.path_len];
-            let rest = rest_of(path, route.when.path.as_ref());
+            let rest = rest_of(&self.path, route.when.path.as_ref());
             let target = joined(to, rest, self.path.query());
             return Some(Cow::Owned(target));
         }
@@ -274,12 +273,16 @@ fn as_written(target: Cow<'_, str>) -> NormalPath<'_> {
 }
 
 /// Returns what is left of a path behind what its route asks for.
-fn rest_of<'p>(path: &'p str, pattern: Option<&PathPattern>) -> &'p str {
+fn rest_of<'p>(path: &'p NormalPath<'_>, pattern: Option<&PathPattern>) -> &'p str {
+    let forwarded = &path.forwarded[..path.path_len];
     match pattern {
-        None => path,
+        None => forwarded,
         Some(PathPattern::Exact(_)) => "",
-        // What is matched may be written otherwise: then its length says nothing.
-        Some(PathPattern::Prefix(prefix)) => path.strip_prefix(prefix.as_str()).unwrap_or(path),
+        // A backend is sent the bytes of the client as far as they are those that were matched.
+        Some(PathPattern::Prefix(prefix)) => [forwarded, path.matched()]
+            .into_iter()
+            .find_map(|path| path.strip_prefix(prefix.as_str()))
+            .unwrap_or(forwarded),
     }
 }
 

@@ -1,0 +1,203 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use httparse::Header;
+
+use super::*;
+use crate::model::Network;
+
+fn asked<'a>(host: &'a str, path: &'a str) -> Asked<'a> {
+    Asked {
+        host: host.as_bytes(),
+        path,
+        query: "",
+        method: "GET",
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        fields: &[],
+    }
+}
+
+#[test]
+fn hosts_follow_the_table() {
+    let (exact, under) = (
+        HostPattern::Exact("example.org".to_owned()),
+        HostPattern::Under("example.org".to_owned()),
+    );
+    for (host, is_exact, is_under) in [
+        ("example.org", true, false),
+        ("EXAMPLE.org.", true, false),
+        ("a.example.org", false, true),
+        ("a.b.Example.Org.", false, true),
+        (".example.org", false, false),
+        ("aexample.org", false, false),
+        ("example.org.evil", false, false),
+        ("org", false, false),
+        ("", false, false),
+    ] {
+        assert_eq!(exact.is(host.as_bytes()), is_exact, "{host}");
+        assert_eq!(under.is(host.as_bytes()), is_under, "{host}");
+    }
+}
+
+#[test]
+fn paths_follow_the_table() {
+    for (prefix, path, hoped) in [
+        ("/", "/", true),
+        ("/", "/a", true),
+        ("/a", "/a", true),
+        ("/a", "/a/", true),
+        ("/a", "/a/b", true),
+        ("/a", "/ab", false),
+        ("/a/", "/a", false),
+        ("/a/", "/a/b", true),
+        ("/a/b", "/a", false),
+    ] {
+        let pattern = PathPattern::Prefix(prefix.to_owned());
+        assert_eq!(pattern.covers(path), hoped, "{prefix} and {path}");
+    }
+    assert!(PathPattern::Exact("/a".to_owned()).covers("/a"));
+    assert!(!PathPattern::Exact("/a".to_owned()).covers("/a/"));
+}
+
+#[test]
+fn fields_and_parameters_are_looked_for() {
+    let fields = [
+        Header {
+            name: "X-A",
+            value: b"1",
+        },
+        Header {
+            name: "x-a",
+            value: b"2",
+        },
+    ];
+    let asked = Asked {
+        fields: &fields,
+        query: "?a=1&b&c=",
+        ..asked("a", "/")
+    };
+    for (name, value, hoped) in [
+        ("x-A", None, true),
+        ("X-A", Some("2"), true),
+        ("X-A", Some("3"), false),
+        ("X-B", None, false),
+    ] {
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        let conditions = Conditions {
+            fields: vec![FieldCondition { name, value }],
+            ..Conditions::default()
+        };
+        assert_eq!(conditions.hold(&asked), hoped, "{conditions:?}");
+    }
+    for (name, value, hoped) in [
+        ("a", None, true),
+        ("a", Some("1"), true),
+        ("a", Some("2"), false),
+        ("b", None, true),
+        ("b", Some(""), false),
+        ("c", Some(""), true),
+        ("d", None, false),
+    ] {
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        let conditions = Conditions {
+            query: vec![QueryCondition { name, value }],
+            ..Conditions::default()
+        };
+        assert_eq!(conditions.hold(&asked), hoped, "{conditions:?}");
+    }
+}
+
+#[test]
+fn guards_pass_on_whom_they_let_through() {
+    let network = |text: &str| Network {
+        address: text.parse().expect("an address"),
+        prefix_len: 8,
+    };
+    let everything = Conditions::default;
+    let table = Table::new([
+        (
+            everything(),
+            Access::AllBut(vec![network("10.0.0.0")]),
+            Guard::Passes,
+        ),
+        (
+            everything(),
+            Access::Only(vec![network("192.0.0.0")]),
+            Guard::Answers,
+        ),
+        (everything(), Access::Everybody, Guard::Answers),
+    ]);
+    for (client, hoped) in [
+        ("10.1.1.1", Found::Denied(0)),
+        ("192.0.2.1", Found::Route(1)),
+        ("172.16.0.1", Found::Denied(1)),
+    ] {
+        let client = client.parse().expect("an address");
+        let asked = Asked {
+            client,
+            ..asked("a", "/")
+        };
+        assert_eq!(table.find(&asked), hoped, "{client}");
+    }
+    assert_eq!(Table::default().find(&asked("a", "/")), Found::None);
+}
+
+const HOSTS: [&str; 6] = ["a", "b.a", "c.b.a", "aa", "A.", ""];
+const PATHS: [&str; 9] = [
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/ab",
+    "/long/enough",
+    "/long/enough/",
+    "/long/enougha",
+    "/long/en",
+];
+
+fn at_random(chance: &mut fastrand::Rng) -> Conditions {
+    let mut conditions = Conditions::default();
+    for _ in 0..chance.usize(0..3) {
+        let host = HOSTS[chance.usize(0..4)].to_owned();
+        conditions.hosts.push(match chance.bool() {
+            true => HostPattern::Exact(host),
+            false => HostPattern::Under(host),
+        });
+    }
+    let path = PATHS[chance.usize(..PATHS.len())].to_owned();
+    conditions.path = match chance.u8(0..3) {
+        0 => None,
+        1 => Some(PathPattern::Exact(path)),
+        _ => Some(PathPattern::Prefix(path)),
+    };
+    if chance.u8(0..4) == 0 {
+        conditions.methods = vec![["GET", "POST"][chance.usize(0..2)].to_owned()];
+    }
+    conditions
+}
+
+/// The keys lose no route, and what one route covers of another never comes to that.
+#[test]
+fn the_table_finds_what_a_search_in_order_finds() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
+    for _ in 0..3_000 {
+        let routes: Vec<Conditions> = (0..6).map(|_| at_random(&mut chance)).collect();
+        let all = routes.iter().cloned();
+        let table = Table::new(all.map(|it| (it, Access::Everybody, Guard::Answers)));
+        for (host, path) in HOSTS.iter().flat_map(|host| PATHS.map(|path| (host, path))) {
+            let asked = asked(host, path);
+            let first = routes.iter().position(|route| route.hold(&asked));
+            let hoped = first.map_or(Found::None, Found::Route);
+            assert_eq!(table.find(&asked), hoped, "{asked:?} of {routes:?}");
+            for (outer, inner) in routes
+                .iter()
+                .flat_map(|one| routes.iter().map(move |two| (one, two)))
+            {
+                if outer.cover(inner) && inner.hold(&asked) {
+                    assert!(outer.hold(&asked), "{outer:?} covers {inner:?}: {asked:?}");
+                }
+            }
+        }
+    }
+}
