@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use httparse::Header;
-
-use super::table::Asked;
+use super::asked::Asked;
 use crate::model::Network;
 
 /// What a request must be for a route; all must hold, and what is empty always does.
@@ -94,7 +92,10 @@ impl Conditions {
             && path.is_none_or(|path| path.covers(asked.path))
             && (self.methods.is_empty() || self.methods.iter().any(|it| it == asked.method))
             && (self.clients.is_empty() || self.clients.iter().any(|it| it.contains(asked.client)))
-            && self.fields.iter().all(|field| field.holds(asked.fields))
+            && self
+                .fields
+                .iter()
+                .all(|field| (asked.has_field)(&field.name, field.value.as_deref()))
             && self.query.iter().all(|query| query.holds(asked.query))
     }
 
@@ -184,18 +185,6 @@ impl PathPattern {
             (Self::Exact(_), Self::Prefix(_)) => false,
             (Self::Prefix(_), Self::Prefix(inner)) => self.covers(inner),
         }
-    }
-}
-
-impl FieldCondition {
-    fn holds(&self, fields: &[Header<'_>]) -> bool {
-        fields.iter().any(|field| {
-            field.name.eq_ignore_ascii_case(&self.name)
-                && self
-                    .value
-                    .as_ref()
-                    .is_none_or(|value| field.value == value.as_bytes())
-        })
     }
 }
 

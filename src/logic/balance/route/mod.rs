@@ -5,13 +5,15 @@
 //! bytes of both for each route, and looks at the conditions themselves only where these fit, so
 //! that a hundred routes cost little more than one. Pure.
 
+mod asked;
 mod conditions;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
+pub use asked::Asked;
 pub use conditions::{
     Access, Conditions, FieldCondition, HostPattern, PathPattern, QueryCondition,
 };
-pub use table::{Asked, Found, Guard, Table};
+pub use table::{Found, Guard, Table};

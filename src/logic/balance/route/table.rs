@@ -1,27 +1,7 @@
 //! The routes of a listener, and the search for the first that fits.
 
-use std::net::IpAddr;
-
-use httparse::Header;
-
+use super::asked::Asked;
 use super::conditions::{Access, Conditions, HostPattern, PathPattern};
-
-/// What is known of a request when its route is looked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// Without a port, as the client wrote it.
-    pub host: &'a [u8],
-    /// In normal form, without the query.
-    pub path: &'a str,
-    /// With or without its `?`.
-    pub query: &'a str,
-    /// The method.
-    pub method: &'a str,
-    /// The client's own address.
-    pub client: IpAddr,
-    /// All fields of the head.
-    pub fields: &'a [Header<'a>],
-}
 
 /// Routes, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! A text with placeholders, as `https://{host}{path}`: parsed once, written for each request. Pure.
+//! A text with placeholders, as `https://{host}{path}`: parsed once, written for each request.
+//! Pure.
 
 use std::net::{IpAddr, SocketAddr};
 

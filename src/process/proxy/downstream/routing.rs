@@ -17,7 +17,7 @@ use crate::logic::http1::rewrite::path::{NormalPath, normalize};
 use crate::logic::http1::rewrite::template::{Template, Values};
 use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::request::context::{Answerer, Local};
-use crate::process::proxy::request::record::AskedAs;
+use crate::process::proxy::request::moments::AskedAs;
 
 /// What becomes of a request.
 pub(in crate::process::proxy) struct Routed {
@@ -79,13 +79,20 @@ impl<'b> Route<'b> {
             }
             (Cow::Borrowed(_) | Cow::Owned(_), _) => as_written(target),
         };
+        let has_field = |wanted: &str, value: Option<&str>| {
+            let mut fields = head.fields.all().iter();
+            fields.any(|field| {
+                field.name.eq_ignore_ascii_case(wanted)
+                    && value.is_none_or(|value| field.value == value.as_bytes())
+            })
+        };
         let found = listener.table.find(&Asked {
             host: head.host_name(),
             path: path.matched(),
             query: path.query(),
             method: head.method,
             client,
-            fields: head.fields.all(),
+            has_field: &has_field,
         });
         let rules = match found {
             Found::None => 0,

@@ -16,8 +16,7 @@ use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::downstream::rules::Rules;
 use crate::process::proxy::io::deadline::Deadline;
-use crate::process::proxy::request::moments::Moments;
-use crate::process::proxy::request::record::AskedAs;
+use crate::process::proxy::request::moments::{AskedAs, Moments};
 use crate::process::proxy::upstream::local::WorkerPool;
 
 /// A request that may be relayed.

@@ -39,3 +39,11 @@ impl Moments {
         }
     }
 }
+
+/// What a client has asked for, where a backend is asked something else.
+#[derive(Clone, Debug)]
+pub(in crate::process::proxy) struct AskedAs {
+    /// Path and query.
+    pub(in crate::process::proxy) target: Box<[u8]>,
+    pub(in crate::process::proxy) host: Box<[u8]>,
+}

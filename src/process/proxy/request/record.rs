@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::logic::access::{Awaited, Line, Phase};
 use crate::process::proxy::request::context::RequestContext;
-use crate::process::proxy::request::moments::Moments;
+use crate::process::proxy::request::moments::{AskedAs, Moments};
 use crate::process::proxy::upstream::pool::Pool;
 
 pub(in crate::process::proxy) use crate::logic::access::Termination;
@@ -44,14 +44,6 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) asked: Option<Box<AskedAs>>,
 }
 
-/// What a client has asked for.
-#[derive(Clone, Debug)]
-pub(in crate::process::proxy) struct AskedAs {
-    /// Path and query.
-    pub(in crate::process::proxy) target: Box<[u8]>,
-    pub(in crate::process::proxy) host: Box<[u8]>,
-}
-
 impl Record {
     /// Returns the record of a request of which nothing is known but whence it came.
     pub(in crate::process::proxy) fn new(origin: IpAddr) -> Self {
@@ -73,7 +65,8 @@ impl Record {
     }
 }
 
-/// Takes note of a request that has ended, and which pool had to answer it: a line in the access log.
+/// Takes note of a request that has ended, and which pool had to answer it: a line in the access
+/// log.
 /// `head` is the request's head as the backend was sent it or, where the request was not read, what
 /// there was of it.
 pub(in crate::process::proxy) fn ended(
