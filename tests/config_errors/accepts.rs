@@ -296,7 +296,21 @@ fn defaults_are_those_of_the_manual() {
                 binds: [
                     192.0.2.100:80,
                 ],
-                pool: "farm",
+                routes: [],
+                https_redirect: None,
+                pool: Some(
+                    "farm",
+                ),
+                request_fields: FieldEdits {
+                    remove: [],
+                    set: [],
+                    add: [],
+                },
+                response_fields: FieldEdits {
+                    remove: [],
+                    set: [],
+                    add: [],
+                },
                 timeouts: ListenerTimeouts {
                     request_head: 10s,
                     keep_alive: 60s,
