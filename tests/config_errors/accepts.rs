@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
-    ProbeMethod, VirtualRouterConfig, parse,
+    Balance, Config, HealthCheckConfig, NodeName, Preempt, ProbeKind, ProbeMethod,
+    VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
 
@@ -433,42 +433,6 @@ fn everything_can_be_said() {
             expect
         }
     );
-}
-
-#[test]
-fn access_logs_go_where_they_are_sent() {
-    let log = |lines: &str| {
-        let text = listener("bind: [\"192.0.2.1:80\"]\n    pool: farm");
-        accepted(&format!("{text}access_log: {lines}\n")).access_log
-    };
-    let to = |to: &str| log(to).map(|log| (log.to, log.format));
-    let file = AccessLogTarget::File("/var/log/a".into());
-    assert_eq!(to("{to: /var/log/a}"), Some((file, Format::Json)));
-    let stdout = AccessLogTarget::StandardOutput;
-    assert_eq!(
-        to("{to: stdout, format: json}"),
-        Some((stdout, Format::Json))
-    );
-    let text = Format::parse("{client} {{}} {status}").ok();
-    let journald = Some(AccessLogTarget::Journald).zip(text);
-    assert_eq!(
-        to("{to: journald, format: \"{client} {{}} {status}\"}"),
-        journald
-    );
-}
-
-#[test]
-fn a_listener_can_be_left_out_of_the_access_log() {
-    let lines = "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    access_log: false";
-    let text = listener(lines);
-    assert!(
-        !accepted(&text).listeners[0].access_log,
-        "also where there is none"
-    );
-    let with = format!("{text}access_log: {{to: stdout}}\n");
-    assert!(!accepted(&with).listeners[0].access_log);
-    let with = with.replace("access_log: false", "access_log: true");
-    assert!(accepted(&with).listeners[0].access_log);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod actions;
 mod conditions;
 mod edits;
 
+use evenkeel::cli::check::describe;
 use insta::assert_snapshot;
 
 use super::{errors, listener};
@@ -226,4 +227,56 @@ fn timeouts_and_limits_of_a_route_have_the_ranges_of_its_listener_and_pool() {
        |                                                                       ^^^^^^
     help: known keys here: body_bytes, body_rate
     "#);
+}
+
+#[test]
+fn check_shows_what_becomes_of_requests() {
+    let lines = "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    routes:\n      \
+         - {name: lan, path: /admin/, deny: {except: 10.0.0.0/8}}\n      \
+         - {name: api, host: [a.example, \"*.a.example\"], path: /v1/, method: [GET, HEAD], pool: farm, \
+           rewrite: {path: /, host: api}}\n      \
+         - {path: {exact: /health}, header: {X-A: b, X-C: true}, query: {a: \"1\"}, \
+           respond: {status: 200}}\n      \
+         - {client: [10.0.0.0/8, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4], \
+           redirect: {to: \"https://{host}{path}\", status: 301}}\n      \
+         - {path: /old, deny: all}\n      \
+         - {name: never, path: /old/x, deny: [10.0.0.0/8], pool: farm}\n      \
+         - {name: rest, pool: farm}\n  \
+         plain: {bind: [\"192.0.2.1:81\"], pool: farm}\n  \
+         https: {bind: [\"192.0.2.1:82\"], https_redirect: true, pool: farm}\n  \
+         other: {bind: [\"192.0.2.1:83\"], https_redirect: {port: 8443, status: 301}}\n  \
+         none: {bind: [\"192.0.2.1:84\"], routes: [{path: /, respond: {status: 404}}, {path: /a, pool: farm}]}";
+    let described = describe(&super::accepts::accepted(&listener(lines)));
+    let from = described.find("LISTENER").unwrap_or_default();
+    let to = described.find("\nPOOL").unwrap_or(described.len());
+    assert_snapshot!(&described[from..to], @r#"
+    LISTENER  TIED TO  POOL  ADDRESSES
+    http      -        farm  192.0.2.1:80
+    plain     -        farm  192.0.2.1:81
+    https     -        farm  192.0.2.1:82
+    other     -        -     192.0.2.1:83
+    none      -        farm  192.0.2.1:84
+
+    LISTENER  ROUTE  MATCHES                                                       ACTION
+    http      lan    path /admin/                                                  deny all but 10.0.0.0/8
+    http      api    host a.example or *.a.example, path /v1/, method GET or HEAD  pool farm, path /, host api
+    http      3      path exactly /health, header X-A: b, header X-C, query a=1    respond 200
+    http      4      client 10.0.0.0/8 or 10.0.0.1/32 or 10.0.0.2/32 or 2 more     redirect 301 to https://{host}{path}
+    http      5      path /old                                                     deny all
+    http      never  path /old/x                                                   deny 10.0.0.0/8, pool farm
+    http      rest   -                                                             pool farm
+    http      -      -                                                             pool farm
+    https     -      -                                                             redirect 308 to https
+    other     -      -                                                             redirect 301 to https, port 8443
+    none      1      path /                                                        respond 404
+    none      2      path /a                                                       pool farm
+    none      -      -                                                             respond 404
+
+    note: http: route never (path /old/x) never gets a request: route 5 (path /old) has them before
+    note: http: nothing is left for its pool farm: route rest (every request) has every request before
+    note: https: nothing is left for its pool farm: https_redirect has what no route is for
+    note: none: route 2 (path /a) never gets a request: route 1 (path /) has them before
+    "#);
+    let plain = describe(&super::accepts::accepted(&routes(&["pool: farm"])));
+    assert!(plain.contains("nothing is left for its pool farm: route 1 (every request)"));
 }
