@@ -3,6 +3,7 @@
 //! Nothing is opened but the file, and the kernel is asked for the addresses of this machine.
 //! Where the file is wrong, all that is wrong goes to standard error.
 
+mod routes;
 mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +120,7 @@ pub fn describe(config: &Config) -> String {
     if !config.listeners.is_empty() {
         let head = ["LISTENER", "TIED TO", "POOL", "ADDRESSES"];
         text.push_str(&section(head, config.listeners.iter().map(listener_row)));
+        text.push_str(&routes::describe(&config.listeners));
     }
     if !config.pools.is_empty() {
         let head = ["POOL", "BALANCE", "HEALTH CHECK", "BACKENDS"];
@@ -208,10 +210,14 @@ fn listener_row(listener: &ListenerConfig) -> [String; 4] {
         .virtual_router
         .clone()
         .unwrap_or_else(|| "-".to_owned());
+    let pools = match listener.pools().as_slice() {
+        [] => "-".to_owned(),
+        pools => pools.join(", "),
+    };
     [
         listener.name.clone(),
         tied_to,
-        join(listener.pools().iter()),
+        pools,
         join(listener.binds.iter()),
     ]
 }

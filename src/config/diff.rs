@@ -9,6 +9,7 @@
 mod pools;
 mod proxy;
 mod routers;
+mod routes;
 mod words;
 
 pub use words::Step;

@@ -37,7 +37,7 @@ pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, Lin
 pub use check::{ConfigErrors, NodeName, parse};
 pub use routes::{
     HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
-    RouteConfig, RouteLimits, RouteTimeouts,
+    RouteConfig, RouteLimits, RouteTimeouts, unreachable,
 };
 pub use track::{GatewayConfig, ProcessConfig, ProcessSelector, TrackConfig, TrackScriptConfig};
 

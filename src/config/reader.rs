@@ -126,6 +126,20 @@ impl<'a> Value<'a> {
 
     /// Returns the entries of a map whose keys are names of the user's choice; each name once.
     pub(super) fn entries(self, what: &str, problems: &mut Problems) -> Option<Vec<Self>> {
+        self.pairs_checked(what, check_name, problems)
+    }
+
+    /// Returns the entries of a map whose keys are any words; each word once.
+    pub(super) fn pairs(self, what: &str, problems: &mut Problems) -> Option<Vec<Self>> {
+        self.pairs_checked(what, |_, _| {}, problems)
+    }
+
+    fn pairs_checked(
+        self,
+        what: &str,
+        check: fn(&Key, &mut Problems),
+        problems: &mut Problems,
+    ) -> Option<Vec<Self>> {
         let Kind::Map(entries) = &self.node.kind else {
             self.expected(&format!("a map of {what}"), problems);
             return None;
@@ -140,7 +154,7 @@ impl<'a> Value<'a> {
         let mut values: Vec<Value<'a>> = Vec::new();
         let mut names = HashSet::new();
         for (key, node) in entries {
-            check_name(key, problems);
+            check(key, problems);
             if names.insert(key.text.as_str()) {
                 values.push(Value {
                     name: &key.text,
@@ -240,6 +254,11 @@ impl<'a> Fields<'a> {
             problems.add_with_help(self.key, message, format!("add `{key}: {example}`"));
         }
         value
+    }
+
+    /// Returns the first of these keys that is there.
+    pub(super) fn first(&self, keys: &[&str]) -> Option<Value<'a>> {
+        keys.iter().find_map(|key| self.get(key))
     }
 
     /// Returns the key of the map as a whole.

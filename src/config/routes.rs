@@ -43,6 +43,24 @@ impl RouteConfig {
             RouteAction::Pass => false,
         }
     }
+
+    /// Returns whether no request that meets these conditions comes past it.
+    pub fn ends_all(&self, when: &Conditions) -> bool {
+        self.when.cover(when) && (self.answers() || self.access.denies_all_of(&when.clients))
+    }
+}
+
+/// Returns the routes that never get a request, each with the first of those before it that has
+/// all of them, by index.
+pub fn unreachable(routes: &[RouteConfig]) -> Vec<(usize, usize)> {
+    let later = routes.iter().enumerate();
+    later
+        .filter_map(|(index, route)| {
+            let mut before = routes[..index].iter();
+            let earlier = before.position(|it| it.ends_all(&route.when))?;
+            Some((index, earlier))
+        })
+        .collect()
 }
 
 /// What answers a request.
@@ -134,4 +152,108 @@ pub struct HttpsRedirectConfig {
     pub status: u16,
     /// 443 unless it is written.
     pub port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{NodeName, parse};
+
+    fn unreachable_of(routes: &[&str]) -> Vec<(usize, usize)> {
+        let routes: Vec<String> = routes
+            .iter()
+            .map(|it| format!("    - {{{it}}}\n"))
+            .collect();
+        let yaml = format!(
+            "pools: {{p: {{backends: {{a: \"192.0.2.9:80\"}}}}}}\nlisteners:\n  http:\n    \
+             bind: [\"192.0.2.1:80\"]\n    pool: p\n    routes:\n{}",
+            routes.concat()
+        );
+        let config = parse("t.yaml", &yaml, NodeName::Given("lb1")).expect("it is right");
+        unreachable(&config.listeners[0].routes)
+    }
+
+    #[test]
+    fn unreachable_routes_follow_the_table() {
+        for (earlier, later, hoped) in [
+            ("pool: p", "path: /a, pool: p", true),
+            ("path: /a, pool: p", "path: /a/b, pool: p", true),
+            ("path: /a, pool: p", "path: /ab, pool: p", false),
+            ("path: {exact: /a}, pool: p", "path: /a, pool: p", false),
+            ("path: /a/, pool: p", "path: {exact: /a/b}, pool: p", true),
+            (
+                "host: \"*.a.org\", pool: p",
+                "host: [b.a.org, \"*.c.a.org\"], pool: p",
+                true,
+            ),
+            (
+                "host: a.org, pool: p",
+                "host: [a.org, b.org], pool: p",
+                false,
+            ),
+            ("host: a.org, pool: p", "path: /, pool: p", false),
+            ("method: [GET, HEAD], pool: p", "method: GET, pool: p", true),
+            (
+                "header: {X: true}, pool: p",
+                "header: {x: \"1\"}, pool: p",
+                true,
+            ),
+            (
+                "header: {X: \"1\"}, pool: p",
+                "header: {X: true}, pool: p",
+                false,
+            ),
+            (
+                "query: {a: true}, pool: p",
+                "query: {a: \"1\"}, pool: p",
+                true,
+            ),
+            (
+                "client: 10.0.0.0/8, pool: p",
+                "client: 10.1.0.0/16, redirect: /x",
+                true,
+            ),
+            // Who is not let through by a route that answers is denied by it.
+            ("allow: 10.0.0.0/8, pool: p", "path: /a, pool: p", true),
+            ("path: /a, allow: 10.0.0.0/8", "path: /a, pool: p", false),
+            ("path: /a, deny: 10.0.0.0/8", "path: /a, pool: p", false),
+            ("path: /a, deny: all", "path: /a/b, pool: p", true),
+            ("path: /a, deny: [0.0.0.0/0]", "path: /a, pool: p", false),
+            (
+                "path: /a, deny: [0.0.0.0/0, \"::/0\"]",
+                "path: /a, pool: p",
+                true,
+            ),
+            (
+                "path: /a, deny: 10.0.0.0/8",
+                "path: /a, client: 10.1.0.0/16, pool: p",
+                true,
+            ),
+            (
+                "path: /a, allow: 10.0.0.0/8",
+                "path: /a, client: [192.0.2.0/24, \"2001:db8::/32\"], pool: p",
+                true,
+            ),
+            (
+                "path: /a, allow: 10.1.0.0/16",
+                "path: /a, client: 10.0.0.0/8, pool: p",
+                false,
+            ),
+        ] {
+            let found = unreachable_of(&[earlier, later]);
+            let hoped: &[(usize, usize)] = if hoped { &[(1, 0)] } else { &[] };
+            assert_eq!(found, hoped, "{later} after {earlier}");
+        }
+    }
+
+    #[test]
+    fn the_first_that_has_all_requests_is_named() {
+        let routes = [
+            "path: /a, deny: all",
+            "pool: p",
+            "path: /a, pool: p",
+            "pool: p",
+        ];
+        assert_eq!(unreachable_of(&routes), [(2, 0), (3, 1)]);
+    }
 }

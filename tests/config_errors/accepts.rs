@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
-    ProbeMethod, VirtualRouterConfig, parse,
+    Balance, Config, HealthCheckConfig, NodeName, Preempt, ProbeKind, ProbeMethod,
+    VirtualRouterConfig, parse,
 };
+use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use insta::assert_snapshot;
 
 use super::{errors, listener, pool, router};
@@ -68,6 +69,29 @@ pub(crate) const KEYS: &[&str] = &[
     "virtual_router",
     "port",
     "bind",
+    "routes",
+    "name",
+    "header",
+    "query",
+    "client",
+    "exact",
+    "prefix",
+    "allow",
+    "deny",
+    "except",
+    "redirect",
+    "status",
+    "keep_query",
+    "respond",
+    "body",
+    "content_type",
+    "rewrite",
+    "https_redirect",
+    "request_headers",
+    "response_headers",
+    "set",
+    "add",
+    "remove",
     "pool",
     "timeouts",
     "request_head",
@@ -135,6 +159,7 @@ pub(crate) fn uncommented() -> String {
     let lines = text.lines().map(|line| {
         let bare = line.trim_start();
         let is_key = bare.strip_prefix('#').is_some_and(|rest| {
+            let rest = rest.strip_prefix("- {").unwrap_or(rest);
             rest.starts_with(|c: char| c.is_ascii_lowercase())
                 && rest
                     .split(' ')
@@ -190,6 +215,9 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     limits.body_bytes = None;
     limits.connections = None;
     limits.connections_per_client = None;
+    with_all.listeners[0].routes.clear();
+    with_all.listeners[0].request_fields = FieldEdits::default();
+    with_all.listeners[0].response_fields = FieldEdits::default();
     with_all.listeners[0].forwarding.trusted_proxies.clear();
     with_all.listeners[0].forwarding.proxy_fields.clear();
     with_all.access_log = None;
@@ -296,7 +324,21 @@ fn defaults_are_those_of_the_manual() {
                 binds: [
                     192.0.2.100:80,
                 ],
-                pool: "farm",
+                routes: [],
+                https_redirect: None,
+                pool: Some(
+                    "farm",
+                ),
+                request_fields: FieldEdits {
+                    remove: [],
+                    set: [],
+                    add: [],
+                },
+                response_fields: FieldEdits {
+                    remove: [],
+                    set: [],
+                    add: [],
+                },
                 timeouts: ListenerTimeouts {
                     request_head: 10s,
                     keep_alive: 60s,
@@ -422,50 +464,6 @@ fn everything_can_be_said() {
 }
 
 #[test]
-fn access_logs_go_where_they_are_sent() {
-    let log = |lines: &str| {
-        let text = listener("bind: [\"192.0.2.1:80\"]\n    pool: farm");
-        accepted(&format!("{text}access_log: {lines}\n")).access_log
-    };
-    let to = |to: &str| log(to).map(|log| (log.to, log.format));
-    let file = AccessLogTarget::File("/var/log/a".into());
-    assert_eq!(to("{to: /var/log/a}"), Some((file, Format::Json)));
-    let stdout = AccessLogTarget::StandardOutput;
-    assert_eq!(
-        to("{to: stdout, format: json}"),
-        Some((stdout, Format::Json))
-    );
-    let text = Format::parse("{client} {{}} {status}").ok();
-    let journald = Some(AccessLogTarget::Journald).zip(text);
-    assert_eq!(
-        to("{to: journald, format: \"{client} {{}} {status}\"}"),
-        journald
-    );
-}
-
-#[test]
-fn a_listener_can_be_left_out_of_the_access_log() {
-    let lines = "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    access_log: false";
-    let text = listener(lines);
-    assert!(
-        !accepted(&text).listeners[0].access_log,
-        "also where there is none"
-    );
-    let with = format!("{text}access_log: {{to: stdout}}\n");
-    assert!(!accepted(&with).listeners[0].access_log);
-    let with = with.replace("access_log: false", "access_log: true");
-    assert!(accepted(&with).listeners[0].access_log);
-}
-
-#[test]
-fn no_upgrade_at_all_can_be_asked_for() {
-    let config = accepted(&listener(
-        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    upgrades: []",
-    ));
-    assert_eq!(config.listeners[0].upgrades, []);
-}
-
-#[test]
 fn a_health_check_can_be_none() {
     let config = accepted(&pool("health_check: none"));
     assert_eq!(config.pools[0].health_check, HealthCheckConfig::None);
@@ -575,40 +573,6 @@ fn an_advertisement_counts_at_most_255_addresses() {
         printed.starts_with("error: a virtual router has at most 255"),
         "{printed}"
     );
-}
-
-#[test]
-fn a_listener_leaves_link_local_addresses_out() {
-    let text = listener("virtual_router: web\n    port: 80\n    pool: farm").replace(
-        "[192.0.2.100/24]",
-        "[\"fe80::1/64\", \"2001:db8::1/64\", 192.0.2.100/24]",
-    );
-    let listener = &accepted(&text).listeners[0];
-    let binds: Vec<_> = listener.binds.iter().map(ToString::to_string).collect();
-    assert_eq!(binds, ["192.0.2.100:80", "[2001:db8::1]:80"]);
-    assert_eq!(listener.virtual_router.as_deref(), Some("web"));
-}
-
-#[test]
-fn a_listener_that_binds_a_virtual_address_is_tied_to_its_router() {
-    let tied_to = |bind: &str| {
-        let lan = "  lan: {interface: eth1, vrid: 51, addresses: [198.51.100.1/24]}\npools:";
-        let text = listener(&format!("bind: [{bind}]\n    pool: farm")).replace("pools:", lan);
-        accepted(&text).listeners[0].virtual_router.clone()
-    };
-    assert_eq!(
-        tied_to("\"192.0.2.100:8080\", \"127.0.0.1:80\"").as_deref(),
-        Some("web")
-    );
-    assert_eq!(tied_to("\"198.51.100.1:80\"").as_deref(), Some("lan"));
-    assert_eq!(tied_to("\"192.0.2.100:80\", \"198.51.100.1:80\""), None);
-    assert_eq!(tied_to("\"0.0.0.0:80\""), None);
-}
-
-#[test]
-fn wildcards_of_both_families_may_have_one_port() {
-    let text = listener("bind: [\"0.0.0.0:80\", \"[::]:80\"]\n    pool: farm");
-    assert_eq!(accepted(&text).listeners[0].binds.len(), 2);
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Errors in `access_log`, and of listeners about it.
+//! Errors in `access_log`, and of listeners about it, and what is accepted there.
 
+use evenkeel::config::{AccessLogTarget, Format};
 use insta::assert_snapshot;
 
+use super::accepts::accepted;
 use super::{errors, listener};
 
 /// Returns a file whose last section, from line 9 on, is `access_log`.
@@ -68,7 +70,7 @@ fn fields_that_nobody_knows_are_answered_with_all_there_are() {
       |
     9 | access_log: {to: stdout, format: "{xyzzy}"}
       |                                  ^^^^^^^^^
-    help: these are there: time, client, client_port, via, listener, pool, backend, method, host, path, protocol, status, request_bytes, response_bytes, head_ms, queue_ms, connect_ms, response_ms, total_ms, retries, termination, ended_by, phase, error, request_id, referer, user_agent
+    help: these are there: time, client, client_port, via, listener, route, pool, backend, method, host, path, protocol, status, request_bytes, response_bytes, head_ms, queue_ms, connect_ms, response_ms, total_ms, retries, termination, ended_by, phase, error, request_id, referer, user_agent
     "#);
 }
 
@@ -147,4 +149,40 @@ fn a_listener_is_not_logged_where_there_is_no_log() {
       |                 ^^^^
     help: add a section `access_log: {to: /var/log/evenkeel/access.log}`
     ");
+}
+
+#[test]
+fn access_logs_go_where_they_are_sent() {
+    let log = |lines: &str| {
+        let text = listener("bind: [\"192.0.2.1:80\"]\n    pool: farm");
+        accepted(&format!("{text}access_log: {lines}\n")).access_log
+    };
+    let to = |to: &str| log(to).map(|log| (log.to, log.format));
+    let file = AccessLogTarget::File("/var/log/a".into());
+    assert_eq!(to("{to: /var/log/a}"), Some((file, Format::Json)));
+    let stdout = AccessLogTarget::StandardOutput;
+    assert_eq!(
+        to("{to: stdout, format: json}"),
+        Some((stdout, Format::Json))
+    );
+    let text = Format::parse("{client} {{}} {status}").ok();
+    let journald = Some(AccessLogTarget::Journald).zip(text);
+    assert_eq!(
+        to("{to: journald, format: \"{client} {{}} {status}\"}"),
+        journald
+    );
+}
+
+#[test]
+fn a_listener_can_be_left_out_of_the_access_log() {
+    let lines = "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    access_log: false";
+    let text = listener(lines);
+    assert!(
+        !accepted(&text).listeners[0].access_log,
+        "also where there is none"
+    );
+    let with = format!("{text}access_log: {{to: stdout}}\n");
+    assert!(!accepted(&with).listeners[0].access_log);
+    let with = with.replace("access_log: false", "access_log: true");
+    assert!(accepted(&with).listeners[0].access_log);
 }

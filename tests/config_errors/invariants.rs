@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use evenkeel::config::{
     Authentication, Config, HealthCheckConfig, ListenerConfig, NodeName, PoolConfig, ProbeKind,
-    VirtualRouterConfig, parse,
+    RouteAction, RouteConfig, VirtualRouterConfig, parse,
 };
+use evenkeel::logic::balance::route::{Access, PathPattern};
+use evenkeel::logic::http1::rewrite::path::normalize;
 use evenkeel::model::{AdverInterval, Family, Priority, Version};
 
 /// Reads a text as any node would, and panics where it should not be read so.
@@ -116,8 +118,28 @@ fn check_listener(listener: &ListenerConfig, config: &Config) {
         let mut pools = config.pools.iter();
         assert!(pools.any(|pool| pool.name == name), "its pool is there");
     }
+    listener.routes.iter().for_each(check_route);
     let timeouts = listener.timeouts;
     assert!(timeouts.request_head > Duration::ZERO && timeouts.idle > Duration::ZERO);
+}
+
+fn check_route(route: &RouteConfig) {
+    assert!(!route.name.is_empty(), "it can be told apart");
+    if let Some(PathPattern::Exact(path) | PathPattern::Prefix(path)) = &route.when.path {
+        let normal = normalize(path).map(|path| path.matched().to_owned());
+        assert_eq!(normal.as_ref(), Ok(path), "as those of requests");
+    }
+    match &route.action {
+        RouteAction::Pool { rewrite, .. } => {
+            let path = rewrite.path.as_ref();
+            assert!(path.is_none_or(|path| path.starts_with('/')));
+        }
+        RouteAction::Redirect(redirect) => {
+            assert!([301, 302, 303, 307, 308].contains(&redirect.status));
+        }
+        RouteAction::Respond(respond) => assert!((200..=599).contains(&respond.status)),
+        RouteAction::Pass => assert_ne!(route.access, Access::Everybody, "it does something"),
+    }
 }
 
 fn check_pool(pool: &PoolConfig) {

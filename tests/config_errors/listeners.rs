@@ -1,8 +1,9 @@
-//! Errors in `listeners`.
+//! Errors in `listeners`, and what is accepted there.
 
 use evenkeel::logic::http1::forwarding::OptionalField;
 use insta::assert_snapshot;
 
+use super::accepts::accepted;
 use super::{errors, listener};
 
 #[test]
@@ -469,4 +470,46 @@ fn upgrades_are_names_of_protocols_that_end_http() {
       |                                         ^^^^^
     help: write it as clients do: `websocket`, `tcp`
     "#);
+}
+
+#[test]
+fn no_upgrade_at_all_can_be_asked_for() {
+    let config = accepted(&listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    upgrades: []",
+    ));
+    assert_eq!(config.listeners[0].upgrades, []);
+}
+
+#[test]
+fn a_listener_leaves_link_local_addresses_out() {
+    let text = listener("virtual_router: web\n    port: 80\n    pool: farm").replace(
+        "[192.0.2.100/24]",
+        "[\"fe80::1/64\", \"2001:db8::1/64\", 192.0.2.100/24]",
+    );
+    let listener = &accepted(&text).listeners[0];
+    let binds: Vec<_> = listener.binds.iter().map(ToString::to_string).collect();
+    assert_eq!(binds, ["192.0.2.100:80", "[2001:db8::1]:80"]);
+    assert_eq!(listener.virtual_router.as_deref(), Some("web"));
+}
+
+#[test]
+fn a_listener_that_binds_a_virtual_address_is_tied_to_its_router() {
+    let tied_to = |bind: &str| {
+        let lan = "  lan: {interface: eth1, vrid: 51, addresses: [198.51.100.1/24]}\npools:";
+        let text = listener(&format!("bind: [{bind}]\n    pool: farm")).replace("pools:", lan);
+        accepted(&text).listeners[0].virtual_router.clone()
+    };
+    assert_eq!(
+        tied_to("\"192.0.2.100:8080\", \"127.0.0.1:80\"").as_deref(),
+        Some("web")
+    );
+    assert_eq!(tied_to("\"198.51.100.1:80\"").as_deref(), Some("lan"));
+    assert_eq!(tied_to("\"192.0.2.100:80\", \"198.51.100.1:80\""), None);
+    assert_eq!(tied_to("\"0.0.0.0:80\""), None);
+}
+
+#[test]
+fn wildcards_of_both_families_may_have_one_port() {
+    let text = listener("bind: [\"0.0.0.0:80\", \"[::]:80\"]\n    pool: farm");
+    assert_eq!(accepted(&text).listeners[0].binds.len(), 2);
 }

@@ -12,6 +12,7 @@ mod networks;
 mod pools;
 mod properties;
 mod routers;
+mod routes;
 mod track;
 mod together;
 mod whole_file;

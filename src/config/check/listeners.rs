@@ -1,17 +1,25 @@
 //! The section `listeners`: where clients connect, which virtual router that ties them to, which
 //! pool answers.
 
+mod actions;
+mod conditions;
+mod edits;
+mod names;
+mod routes;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use self::names::{known_pool, unknown_name};
 use super::addresses::is_link_local;
 use super::clients;
 use super::pools::Pools;
 use super::routers::Entry;
 use super::values::{self, Use, flag};
 use crate::config::file::{Kind, NodeId};
-use crate::config::reader::{Fields, Value, check_each, nearest};
+use crate::config::reader::{Fields, Value, check_each};
 use crate::config::report::{Problems, shown};
-use crate::config::{Config, ListenerConfig};
+use crate::config::{Config, HttpsRedirectConfig, ListenerConfig, RouteConfig};
 use crate::logic::http1::rewrite::edit::FieldEdits;
 
 /// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
@@ -61,7 +69,7 @@ fn check_listener<'a>(
 ) -> Option<ListenerConfig> {
     let fields = listener.fields(KEYS, problems)?;
     let binds = check_binds(listener, &fields, entries, problems);
-    let pool = check_pool(&fields, pools, problems);
+    let answers = check_answers(&fields, pools, problems);
     let timeouts = clients::check_timeouts(&fields, problems);
     let limits = clients::check_limits(&fields, problems);
     let forwarding = clients::check_forwarding(&fields, problems);
@@ -80,26 +88,76 @@ fn check_listener<'a>(
                 problems,
             );
         }
-        if let (Some(pool), Some(pools)) = (pool, pools) {
-            check_loop(listener.name, binds, pool, pools, problems);
+        if let (Some(answers), Some(pools)) = (&answers, pools) {
+            check_loops(listener.name, binds, answers, pools, problems);
         }
     }
-    let binds = binds?;
+    let (binds, answers) = (binds?, answers?);
     Some(ListenerConfig {
         name: listener.name.to_owned(),
         virtual_router: binds.virtual_router,
         binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
-        routes: Vec::new(),
-        https_redirect: None,
-        pool: Some(pool?.to_owned()),
-        request_fields: FieldEdits::default(),
-        response_fields: FieldEdits::default(),
+        routes: answers.routes,
+        https_redirect: answers.https_redirect,
+        pool: answers.pool.map(ToOwned::to_owned),
+        request_fields: answers.request_fields,
+        response_fields: answers.response_fields,
         timeouts: timeouts?,
         limits: limits?,
         forwarding: forwarding?,
         access_log: access_log?,
         upgrades: upgrades?,
         trace: trace?,
+    })
+}
+
+/// What becomes of requests.
+#[derive(Debug)]
+struct Answers<'a> {
+    routes: Vec<RouteConfig>,
+    https_redirect: Option<HttpsRedirectConfig>,
+    pool: Option<&'a str>,
+    request_fields: FieldEdits,
+    response_fields: FieldEdits,
+}
+
+/// Whether something answers without the listener's pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Answered,
+    Unanswered,
+}
+
+fn check_answers<'a>(
+    fields: &Fields<'a>,
+    pools: Option<&Pools>,
+    problems: &mut Problems,
+) -> Option<Answers<'a>> {
+    let request_fields = edits::check(fields, "request_headers", problems);
+    let response_fields = edits::check(fields, "response_headers", problems);
+    let around = routes::Around {
+        // What is wrong with it has been said.
+        request_fields: request_fields.clone().unwrap_or_default(),
+        response_fields: response_fields.clone().unwrap_or_default(),
+        pools,
+    };
+    let routes = routes::check(fields, &around, problems);
+    let https_redirect = actions::check_https_redirect(fields, problems);
+    let may_answer = routes
+        .as_ref()
+        .is_none_or(|routes| routes.iter().any(RouteConfig::answers));
+    let rest = if may_answer || https_redirect != Some(None) {
+        Rest::Answered
+    } else {
+        Rest::Unanswered
+    };
+    let pool = check_pool(fields, pools, rest, problems);
+    Some(Answers {
+        routes: routes?,
+        https_redirect: https_redirect?,
+        pool: pool?,
+        request_fields: request_fields?,
+        response_fields: response_fields?,
     })
 }
 
@@ -214,44 +272,19 @@ fn check_bind_list(bind: Value<'_>, entries: &[Entry], problems: &mut Problems) 
     })
 }
 
+/// The pool is needed only where requests would have no answer otherwise.
 fn check_pool<'a>(
     fields: &Fields<'a>,
     pools: Option<&Pools>,
+    rest: Rest,
     problems: &mut Problems,
-) -> Option<&'a str> {
-    let value = fields.need("pool", "NAME", problems)?;
-    let name = value.text("the name of a pool", problems)?;
-    let names: Vec<&str> = pools?.names.iter().map(String::as_str).collect();
-    if !names.contains(&name) {
-        unknown_name(value, "pool", name, &names, problems);
-        return None;
-    }
-    Some(name)
-}
-
-/// Complains about a name that is not in its section.
-fn unknown_name(value: Value<'_>, what: &str, name: &str, names: &[&str], problems: &mut Problems) {
-    let message = format!("there is no {what} `{}`", shown(name));
-    let section = what.replace(' ', "_");
-    let help = match nearest(name, names) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if names.is_empty() => format!("add it under `{section}s`"),
-        None => format!("these are there: {}", few(names)),
+) -> Option<Option<&'a str>> {
+    let value = match (fields.get("pool"), rest) {
+        (None, Rest::Answered) => return Some(None),
+        (Some(value), Rest::Answered | Rest::Unanswered) => value,
+        (None, Rest::Unanswered) => fields.need("pool", "NAME", problems)?,
     };
-    value.wrong_with_help(message, help, problems);
-}
-
-/// Joins names, not too many of them.
-fn few(names: &[&str]) -> String {
-    let mut few: Vec<String> = names
-        .iter()
-        .take(NAMES_SHOWN_MAX)
-        .map(|name| shown(name))
-        .collect();
-    if names.len() > NAMES_SHOWN_MAX {
-        few.push("...".to_owned());
-    }
-    few.join(", ")
+    known_pool(value, pools, problems).map(Some)
 }
 
 /// Two listeners cannot have one address and port; a wildcard has every address of its family.
@@ -295,8 +328,20 @@ fn quoted(whose: &str) -> String {
 }
 
 /// A listener whose own address is a backend would ask itself without end.
-fn check_loop(listener: &str, binds: &Binds, pool: &str, pools: &Pools, problems: &mut Problems) {
-    for (_, at, backend) in pools.backends.iter().filter(|(name, ..)| name == pool) {
+fn check_loops(
+    listener: &str,
+    binds: &Binds,
+    answers: &Answers<'_>,
+    pools: &Pools,
+    problems: &mut Problems,
+) {
+    let of_routes = answers.routes.iter().filter_map(RouteConfig::pool);
+    let asked: BTreeSet<&str> = answers.pool.into_iter().chain(of_routes).collect();
+    for (_, at, backend) in pools
+        .backends
+        .iter()
+        .filter(|(name, ..)| asked.contains(name.as_str()))
+    {
         if binds.binds.iter().any(|(_, bind)| is_own(*bind, *backend)) {
             let message = format!(
                 "{backend} is where listener `{}` itself listens",
@@ -336,15 +381,16 @@ fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> O
     Some(wanted)
 }
 
-/// A longer list of names helps nobody.
-const NAMES_SHOWN_MAX: usize = 10;
-
 /// The last seven and `upgrades` are read by `clients`.
 const KEYS: &[&str] = &[
     "virtual_router",
     "port",
     "bind",
+    "routes",
+    "https_redirect",
     "pool",
+    "request_headers",
+    "response_headers",
     "timeouts",
     "limits",
     "upgrades",

@@ -319,7 +319,7 @@ fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
     Some(path.to_owned())
 }
 
-fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+pub(super) fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
     let host = value.text("a host", problems)?;
     // As strict as with clients.
     if host.len() > HOST_BYTES_MAX || !is_host(host.as_bytes()) {

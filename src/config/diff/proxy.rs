@@ -1,5 +1,6 @@
 //! What changes of listeners, of the proxy as a whole and of the access log.
 
+use super::routes;
 use super::words::{Step, Words, by_name};
 use crate::config::{
     AccessLogConfig, ForwardingConfig, ListenerConfig, ListenerLimits, ListenerTimeouts,
@@ -26,7 +27,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         name: _,
         virtual_router,
         binds,
-        routes,
+        routes: _,
         https_redirect,
         pool,
         request_fields,
@@ -45,8 +46,8 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         new.virtual_router.as_ref(),
     );
     words.list("address", binds, &new.binds, ToString::to_string);
-    words.other("routes", routes, &new.routes);
-    words.other("https_redirect", https_redirect, &new.https_redirect);
+    routes::routes(old, new, words);
+    routes::https_redirect(*https_redirect, new.https_redirect, words);
     words.optional("pool", "none", pool.as_ref(), new.pool.as_ref());
     words.other("request_headers", request_fields, &new.request_fields);
     words.other("response_headers", response_fields, &new.response_fields);

@@ -119,6 +119,157 @@ const OTHERS: &[Row] = &[
         &["listener other: added", "listener http: closed"],
     ),
     ("listeners:\n", "listeners:\n", &[]),
+    (
+        "pool: api}",
+        "pool: api, https_redirect: true, request_headers: {remove: [X]}, routes: [{path: /a, pool: api}]}",
+        &[
+            "listener http: route 1 added",
+            "listener http: https_redirect begins",
+            "listener http: request_headers changed",
+        ],
+    ),
+];
+
+/// Returns what changes where the first routes become the second; each list is `[...]` of YAML.
+fn route_changes(from: &str, to: &str) -> Vec<String> {
+    let with = |routes: &str| {
+        let routes = format!("pool: api, {routes}}}");
+        config(&BASE.replace("pool: api}", &routes))
+    };
+    let steps = diff(&with(from), &with(to)).unwrap();
+    let steps = steps.iter().map(ToString::to_string);
+    let inner = steps.map(|step| step.strip_prefix("listener http: ").unwrap().to_owned());
+    inner.collect()
+}
+
+#[test]
+fn every_change_of_routes_has_its_words() {
+    for (from, to, hoped) in ROUTES {
+        let route = |text: &str| format!("routes: [{{name: a, {text}}}]");
+        let hoped: Vec<String> = hoped.iter().map(|it| format!("route a {it}")).collect();
+        assert_eq!(
+            route_changes(&route(from), &route(to)),
+            hoped,
+            "{from} to {to}"
+        );
+    }
+    let listed = |routes: &str| format!("routes: [{routes}]");
+    let (a, b) = ("{name: a, pool: api}", "{name: b, pool: api}");
+    for (from, to, hoped) in [
+        (a.to_owned(), format!("{a}, {b}"), vec!["route b added"]),
+        (format!("{b}, {a}"), a.to_owned(), vec!["route b removed"]),
+        (
+            format!("{a}, {b}"),
+            format!("{b}, {a}"),
+            vec!["order of routes changed"],
+        ),
+        (
+            format!("{a}, {b}"),
+            format!("{{name: c, pool: api}}, {b}, {a}"),
+            vec!["route c added", "order of routes changed"],
+        ),
+    ] {
+        assert_eq!(
+            route_changes(&listed(&from), &listed(&to)),
+            hoped,
+            "{from} to {to}"
+        );
+    }
+    let both = "routes: [{name: a, pool: api}], request_headers";
+    let (from, to) = (
+        format!("{both}: {{remove: [X]}}"),
+        format!("{both}: {{remove: [Y]}}"),
+    );
+    assert_eq!(route_changes(&from, &to), ["request_headers changed"]);
+    let (from, to) = (
+        "https_redirect: true",
+        "https_redirect: {status: 301, port: 8443}",
+    );
+    let hoped = [
+        "https_redirect status 308 to 301",
+        "https_redirect port 443 to 8443",
+    ];
+    assert_eq!(route_changes(from, to), hoped);
+    assert_eq!(
+        route_changes(from, "https_redirect: false"),
+        ["https_redirect ends"]
+    );
+}
+
+const ROUTES: &[Row] = &[
+    (
+        "path: /a, pool: api",
+        "host: b, path: /b, method: GET, header: {X: true}, query: {a: true}, client: 10.0.0.1, pool: api",
+        &[
+            "host changed",
+            "path changed",
+            "method changed",
+            "header changed",
+            "query changed",
+            "client changed",
+        ],
+    ),
+    (
+        "allow: 10.0.0.1, pool: api",
+        "pool: api",
+        &["denies nobody any more"],
+    ),
+    (
+        "pool: api",
+        "deny: 10.0.0.1, pool: api",
+        &["clients changed"],
+    ),
+    (
+        "path: /a, pool: api",
+        "path: /a, deny: all",
+        &["denies all", "action pool to none"],
+    ),
+    ("pool: api", "redirect: /a", &["action pool to redirect"]),
+    (
+        "redirect: /a",
+        "respond: {status: 404}",
+        &["action redirect to respond"],
+    ),
+    (
+        "pool: api",
+        "pool: api, rewrite: {path: /b, host: c}",
+        &["rewrite host as asked to c", "rewrite path as asked to /b"],
+    ),
+    (
+        "redirect: /a",
+        "redirect: {to: \"/b{path}\", status: 308, keep_query: true}",
+        &[
+            "redirect URL /a to /b{path}",
+            "redirect status 302 to 308",
+            "redirect keep_query changed",
+        ],
+    ),
+    (
+        "respond: {status: 200}",
+        "respond: {status: 404, body: a, content_type: text/html}",
+        &[
+            "respond status 200 to 404",
+            "respond body changed",
+            "respond content_type text/plain; charset=utf-8 to text/html",
+        ],
+    ),
+    (
+        "pool: api",
+        "pool: api, request_headers: {remove: [X]}, response_headers: {remove: [X]}, \
+         timeouts: {request_body: 1s, idle: 2s, tunnel: 3s, response_head: 4s, queue: 5s}, \
+         limits: {body_bytes: 1, body_rate: 0}",
+        &[
+            "request_headers changed",
+            "response_headers changed",
+            "timeout request_body default to 1s",
+            "timeout idle default to 2s",
+            "timeout tunnel default to 3s",
+            "timeout response_head default to 4s",
+            "timeout queue default to 5s",
+            "limit body default to 1",
+            "limit body_rate default to 0",
+        ],
+    ),
 ];
 
 #[test]

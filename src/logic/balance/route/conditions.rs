@@ -1,6 +1,6 @@
 //! What a route asks of a request.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::asked::Asked;
 use crate::model::Network;
@@ -79,6 +79,35 @@ impl Access {
             Self::Everybody => true,
             Self::Only(networks) => is_in(networks),
             Self::AllBut(networks) => !is_in(networks),
+        }
+    }
+
+    /// Returns whether every client of these networks is turned away; of none: every client.
+    pub fn denies_all_of(&self, networks: &[Network]) -> bool {
+        let everybody = [
+            Network {
+                address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                prefix_len: 0,
+            },
+            Network {
+                address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                prefix_len: 0,
+            },
+        ];
+        let clients = match networks {
+            [] => &everybody,
+            networks => networks,
+        };
+        match self {
+            Self::Everybody => false,
+            // Two networks are apart, or one is within the other.
+            Self::Only(let_through) => clients.iter().all(|client| {
+                let mut all = let_through.iter();
+                !all.any(|it| is_within(client, it) || is_within(it, client))
+            }),
+            Self::AllBut(denied) => clients
+                .iter()
+                .all(|client| denied.iter().any(|it| is_within(client, it))),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A text with placeholders, as `https://{host}{path}`: parsed once, written for each request.
 //! Pure.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
@@ -190,6 +191,23 @@ impl Template {
     }
 }
 
+/// As it is written, with `{{` and `}}` for braces that mean themselves.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
+                Part::Value(placeholder) => {
+                    let mut all = Placeholder::ALL.iter();
+                    let named = all.find(|(known, _)| known == placeholder);
+                    write!(f, "{{{}}}", named.map_or("", |(_, name)| name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -221,6 +239,7 @@ pub(super) mod tests {
             let template = Template::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             let mut out = Vec::new();
             template.write(&VALUES, &mut out);
+            assert_eq!(template.to_string(), text);
             assert_eq!(String::from_utf8_lossy(&out), hoped, "{text}");
         }
         for (text, hoped) in [
