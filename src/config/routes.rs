@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::logic::balance::queue::Urgency;
 use crate::logic::balance::route::{Access, Conditions};
 use crate::logic::http1::rewrite::edit::FieldEdits;
 use crate::logic::http1::rewrite::template::Template;
@@ -25,6 +26,8 @@ pub struct RouteConfig {
     pub timeouts: RouteTimeouts,
     /// In the place of the listener's.
     pub limits: RouteLimits,
+    /// When its requests get room, where others wait for the same pool.
+    pub priority: Urgency,
 }
 
 impl RouteConfig {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{ListenerConfig, ListenerTimeouts, PoolTimeouts, RouteConfig};
 use crate::ipc::control::RouteStatus;
+use crate::logic::balance::queue::Urgency;
 use crate::logic::balance::route::{Guard, Table};
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::upstream::pool::Pool;
@@ -22,6 +23,8 @@ pub(in crate::process::proxy) struct Rules {
     pub(in crate::process::proxy) body_bytes: Option<u32>,
     /// Of a request's body, a second; 0: any.
     pub(in crate::process::proxy) body_rate: u32,
+    /// When they get room, where others wait for the same pool.
+    pub(in crate::process::proxy) urgency: Urgency,
     pub(in crate::process::proxy) runtime: Arc<RouteRuntime>,
 }
 
@@ -56,6 +59,7 @@ impl Rules {
             queue: None,
             body_bytes: config.limits.body_bytes,
             body_rate: config.limits.body_rate,
+            urgency: Urgency::default(),
             runtime: runtime(""),
         };
         let routes = config.routes.iter().enumerate().map(|(index, route)| {
@@ -74,6 +78,7 @@ impl Rules {
                 queue: timeouts.queue,
                 body_bytes: limits.body_bytes.or(config.limits.body_bytes),
                 body_rate: limits.body_rate.unwrap_or(config.limits.body_rate),
+                urgency: route.priority,
                 runtime: runtime(&route.name),
             }
         });
