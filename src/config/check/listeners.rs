@@ -1,6 +1,8 @@
 //! The section `listeners`: where clients connect, which virtual router that ties them to, which
 //! pool answers.
 
+pub(super) mod rates;
+
 use std::net::SocketAddr;
 
 use super::addresses::is_link_local;

@@ -3,7 +3,7 @@
 use super::words::{Step, Words, by_name};
 use crate::config::{
     AccessLogConfig, ForwardingConfig, ListenerConfig, ListenerLimits, ListenerTimeouts,
-    ProxyConfig,
+    ProxyConfig, RequestRates,
 };
 
 /// Compares the listeners.
@@ -84,6 +84,8 @@ fn limits(old: &ListenerLimits, new: &ListenerLimits, words: &mut Words) {
         body_rate,
         connections,
         connections_per_client,
+        connection_rate_per_client,
+        rates,
     } = old;
     words.value("limit head", head_bytes, &new.head_bytes);
     words.value("limit fields", fields, &new.fields);
@@ -103,6 +105,22 @@ fn limits(old: &ListenerLimits, new: &ListenerLimits, words: &mut Words) {
         new.connections_per_client.as_ref(),
     );
     words.optional("limit connections_per_client", any, before, after);
+    let (before, after) = (
+        connection_rate_per_client.as_ref(),
+        new.connection_rate_per_client.as_ref(),
+    );
+    words.optional("limit connection_rate_per_client", any, before, after);
+    let RequestRates {
+        requests,
+        requests_per_client,
+    } = rates;
+    let (before, after) = (requests.as_ref(), new.rates.requests.as_ref());
+    words.optional("limit requests", any, before, after);
+    let (before, after) = (
+        requests_per_client.as_ref(),
+        new.rates.requests_per_client.as_ref(),
+    );
+    words.optional("limit requests_per_client", any, before, after);
 }
 
 fn forwarding(old: &ForwardingConfig, new: &ForwardingConfig, words: &mut Words) {

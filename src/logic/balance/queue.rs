@@ -65,17 +65,6 @@ pub enum Urgency {
     Low,
 }
 
-impl Urgency {
-    /// Returns the word in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Normal => "normal",
-            Self::Low => "low",
-        }
-    }
-}
-
 /// What is offered to a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer<C> {

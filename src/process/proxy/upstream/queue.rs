@@ -194,7 +194,8 @@ fn offer(waiter: &Waiter, newest: usize, now_ms: u64) -> Offer<Call> {
     match backends.claim_waited(now_ms, tried) {
         Claim::Taken(backend) => Offer::Call(Call::Slot(backend)),
         Claim::NoBackend => Offer::Call(Call::NoBackend),
-        // All behind it in its lane are new too, with the same backends, and would be told the same.
+        // All behind it in its lane are new too, with the same backends, and would be told the
+        // same.
         Claim::Full if tried.count() == 0 && Arc::as_ptr(backends).addr() == newest => Offer::Stop,
         Claim::Full => Offer::Pass,
     }
