@@ -564,26 +564,11 @@ fn collect_keys(value: &serde_json::Value, keys: &mut BTreeSet<String>) {
 // A status in which nothing is missing.
 
 fn sample_status() -> Status {
-    let classes = ["2xx", "3xx", "4xx", "5xx"];
     Status {
         node: String::from("lb1"),
         version: String::from("0.1.0"),
         virtual_routers: vec![sample_router()],
-        listeners: vec![ListenerStatus {
-            name: String::from("http"),
-            binds: vec!["192.0.2.100:80".parse().unwrap()],
-            pool: Some(String::from("webfarm")),
-            routes: vec![RouteStatus {
-                name: String::from("api"),
-                pool: Some(String::from("webfarm")),
-                requests_total: 1,
-            }],
-            connections: 1,
-            connections_refused_total: 1,
-            connections_evicted_total: 1,
-            requests_total: 1,
-            responses_total: classes.map(|class| (String::from(class), 1)).into(),
-        }],
+        listeners: vec![sample_listener()],
         pools: vec![PoolStatus {
             name: String::from("webfarm"),
             backends: vec![BackendStatus {
@@ -633,6 +618,27 @@ fn sample_status() -> Status {
             lines_dropped_total: 0,
             error: String::new(),
         }),
+    }
+}
+
+fn sample_listener() -> ListenerStatus {
+    let classes = ["2xx", "3xx", "4xx", "5xx"];
+    ListenerStatus {
+        name: String::from("http"),
+        binds: vec!["192.0.2.100:80".parse().unwrap()],
+        pool: Some(String::from("webfarm")),
+        routes: vec![RouteStatus {
+            name: String::from("api"),
+            pool: Some(String::from("webfarm")),
+            requests_total: 1,
+        }],
+        connections: 1,
+        connections_refused_total: 1,
+        connections_evicted_total: 1,
+        connections_rate_limited_total: 1,
+        requests_rate_limited_total: 1,
+        requests_total: 1,
+        responses_total: classes.map(|class| (String::from(class), 1)).into(),
     }
 }
 

@@ -260,12 +260,15 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         "CONNECTIONS",
         "REFUSED",
         "EVICTED",
+        "LIMITED",
         "REQUESTS",
         "5XX",
     ])];
     rows.extend(listeners.iter().map(|listener| {
         let binds: Vec<String> = listener.binds.iter().map(ToString::to_string).collect();
         let errors = listener.responses_total.get("5xx").copied().unwrap_or(0);
+        let limited =
+            listener.connections_rate_limited_total + listener.requests_rate_limited_total;
         vec![
             listener.name.clone(),
             binds.join(" "),
@@ -273,6 +276,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             listener.connections.to_string(),
             listener.connections_refused_total.to_string(),
             listener.connections_evicted_total.to_string(),
+            limited.to_string(),
             listener.requests_total.to_string(),
             errors.to_string(),
         ]
@@ -439,13 +443,14 @@ full           3        40      2
     fn listeners_show_what_they_serve_and_what_they_turned_away() {
         let listener: ListenerStatus = serde_json::from_value(serde_json::json!({
             "name": "http", "binds": ["192.0.2.100:80"], "pool": "web", "connections": 3,
-            "connections_refused_total": 7, "connections_evicted_total": 4, "requests_total": 20, "responses_total": {"5xx": 1},
+            "connections_refused_total": 7, "connections_evicted_total": 4,
+            "connections_rate_limited_total": 5, "requests_rate_limited_total": 6, "requests_total": 20, "responses_total": {"5xx": 1},
         }))
         .expect("the fields are those of a status");
         assert_eq!(
             listeners(&[listener]),
-            "LISTENER  BIND            POOL  CONNECTIONS  REFUSED  EVICTED  REQUESTS  5XX\n\
-             http      192.0.2.100:80  web   3            7        4        20        1\n"
+            "LISTENER  BIND            POOL  CONNECTIONS  REFUSED  EVICTED  LIMITED  REQUESTS  5XX\n\
+             http      192.0.2.100:80  web   3            7        4        11       20        1\n"
         );
     }
 

@@ -8,6 +8,7 @@
 
 mod pools;
 mod proxy;
+mod rates;
 mod routers;
 mod routes;
 mod words;

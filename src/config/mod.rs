@@ -10,6 +10,7 @@ pub mod file;
 mod keepalived;
 pub mod overrides;
 mod position;
+mod rates;
 mod reader;
 mod report;
 mod routes;
@@ -35,6 +36,7 @@ pub use crate::logic::balance::Balance;
 pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
+pub use rates::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
 pub use routes::{
     HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
     RouteConfig, RouteLimits, RouteTimeouts, unreachable,
@@ -208,8 +210,8 @@ impl Default for ListenerTimeouts {
     }
 }
 
-/// How much a client may send, and how many there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much a client may send, how many there may be, and how often they may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerLimits {
     /// Of a request's head.
     pub head_bytes: u32,
@@ -225,6 +227,10 @@ pub struct ListenerLimits {
     pub connections: Option<u32>,
     /// Open at once from one address; `None`: any.
     pub connections_per_client: Option<u32>,
+    /// Of new connections of each client; `None`: any.
+    pub connection_rate_per_client: Option<ClientRateLimit>,
+    /// Of requests.
+    pub rates: RequestRates,
 }
 
 impl Default for ListenerLimits {
@@ -237,6 +243,8 @@ impl Default for ListenerLimits {
             body_rate: 100,
             connections: None,
             connections_per_client: None,
+            connection_rate_per_client: None,
+            rates: RequestRates::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::rates::RequestRates;
+use crate::logic::balance::queue::Urgency;
 use crate::logic::balance::route::{Access, Conditions};
 use crate::logic::http1::rewrite::edit::FieldEdits;
 use crate::logic::http1::rewrite::template::Template;
@@ -25,6 +27,8 @@ pub struct RouteConfig {
     pub timeouts: RouteTimeouts,
     /// In the place of the listener's.
     pub limits: RouteLimits,
+    /// When its requests get room, where others wait for the same pool.
+    pub priority: Urgency,
 }
 
 impl RouteConfig {
@@ -136,13 +140,15 @@ pub struct RouteTimeouts {
     pub queue: Option<Duration>,
 }
 
-/// How much a request of a route may send; `None`: as elsewhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How much a request of a route may send, and how often they may come; `None`: as elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteLimits {
     /// As of the listener.
     pub body_bytes: Option<u32>,
     /// As of the listener.
     pub body_rate: Option<u32>,
+    /// As of the listener, key by key.
+    pub rates: RequestRates,
 }
 
 /// `https_redirect`: what no route has goes to the same URL of `https`.

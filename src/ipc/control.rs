@@ -387,6 +387,12 @@ pub struct ListenerStatus {
     /// Idle connections closed since the proxy started, so that new ones could come.
     #[serde(default)]
     pub connections_evicted_total: u64,
+    /// Connections turned away since the proxy started: those of their client came too often.
+    #[serde(default)]
+    pub connections_rate_limited_total: u64,
+    /// Requests answered 429 since the proxy started: they came too often.
+    #[serde(default)]
+    pub requests_rate_limited_total: u64,
     /// Requests answered since the proxy started.
     pub requests_total: u64,
     /// Answers by class of status: `2xx`, `3xx`, `4xx`, `5xx`.

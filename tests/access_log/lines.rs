@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use evenkeel::config::ProbeKind;
+use evenkeel::config::{ProbeKind, RateLimit};
+use evenkeel::logic::balance::rate::Rate;
 use evenkeel::model::Network;
 use serde_json::json;
 
@@ -371,6 +372,32 @@ fn requests_that_are_refused_are_shown_as_they_came() {
             }),
         );
     }
+}
+
+#[test]
+fn requests_that_come_too_often_are_rate_limited() {
+    let backend = Backend::saying(OK);
+    let limit = RateLimit {
+        rate: Rate::parse("1/m").unwrap(),
+        burst: 1,
+    };
+    let setup = setup(&[backend.address]);
+    let logged =
+        Logged::start(setup.listener(|listener| listener.limits.rates.requests = Some(limit)));
+    let mut client = logged.rig.client();
+    assert_eq!(client.ask(GET).status(), 200);
+    require(&logged.line(), &json!({"termination": "complete"}));
+    assert_eq!(client.ask(GET).status(), 429);
+    let line = logged.line();
+    require(
+        &line,
+        &json!({
+            "status": 429, "termination": "rate_limited", "phase": "request_head",
+            "ended_by": "client", "backend": null, "method": "GET", "path": "/", "host": "a",
+        }),
+    );
+    let why = line["error"].as_str().unwrap();
+    assert!(why.starts_with("too many requests; "), "{why}");
 }
 
 #[test]

@@ -513,3 +513,126 @@ fn wildcards_of_both_families_may_have_one_port() {
     let text = listener("bind: [\"0.0.0.0:80\", \"[::]:80\"]\n    pool: farm");
     assert_eq!(accepted(&text).listeners[0].binds.len(), 2);
 }
+
+#[test]
+fn rates_are_checked() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    limits:\n      \
+         requests: 50/s\n      \
+         requests_per_client: {burst: 0, by: cookie, clients: 10}\n      \
+         connection_rate_per_client: {rate: 50, by: address}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: `requests` must be a map, not text
+      --> lb.yaml:10:17
+       |
+    10 |       requests: 50/s
+       |                 ^^^^
+    help: write `requests: {rate: 50/s, burst: 100}`
+
+    error: `requests_per_client` has no `rate`
+      --> lb.yaml:11:7
+       |
+    11 |       requests_per_client: {burst: 0, by: cookie, clients: 10}
+       |       ^^^^^^^^^^^^^^^^^^^
+    help: add `rate: 50/s`
+
+    error: burst must be between 1 and 1000000
+      --> lb.yaml:11:36
+       |
+    11 |       requests_per_client: {burst: 0, by: cookie, clients: 10}
+       |                                    ^
+
+    error: by must be `address`, or a map with `header`
+      --> lb.yaml:11:43
+       |
+    11 |       requests_per_client: {burst: 0, by: cookie, clients: 10}
+       |                                           ^^^^^^
+    help: write `by: {header: X-Api-Key}`
+
+    error: clients must be between 1024 and 1048576
+      --> lb.yaml:11:60
+       |
+    11 |       requests_per_client: {burst: 0, by: cookie, clients: 10}
+       |                                                            ^^
+
+    error: rate has no unit of time
+      --> lb.yaml:12:42
+       |
+    12 |       connection_rate_per_client: {rate: 50, by: address}
+       |                                          ^^
+    help: write `50/s`, `50/m` or `50/h`
+
+    error: unknown key `by`
+      --> lb.yaml:12:46
+       |
+    12 |       connection_rate_per_client: {rate: 50, by: address}
+       |                                              ^^
+    help: known keys here: rate, burst, clients
+    "#);
+}
+
+#[test]
+fn rates_have_words_for_what_is_none() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    limits:\n      \
+         requests: {rate: 50/d}\n      \
+         requests_per_client: {rate: 1/s, by: {header: X Y}}\n      \
+         connection_rate_per_client: {rate: 0/s, clients: 2000000}",
+    );
+    assert_snapshot!(errors(&text), @r#"
+    error: rate cannot be `50/d`: not a rate
+      --> lb.yaml:10:24
+       |
+    10 |       requests: {rate: 50/d}
+       |                        ^^^^
+    help: rates are written 50/s, 100/m or 10/h, with numbers from 1 to 1000000
+
+    error: `X Y` is not the name of a field
+      --> lb.yaml:11:53
+       |
+    11 |       requests_per_client: {rate: 1/s, by: {header: X Y}}
+       |                                                     ^^^
+    help: write letters, digits and `-`: `X-Api-Key`
+
+    error: rate cannot be `0/s`: not a rate
+      --> lb.yaml:12:42
+       |
+    12 |       connection_rate_per_client: {rate: 0/s, clients: 2000000}
+       |                                          ^^^
+    help: rates are written 50/s, 100/m or 10/h, with numbers from 1 to 1000000
+
+    error: clients must be between 1024 and 1048576
+      --> lb.yaml:12:56
+       |
+    12 |       connection_rate_per_client: {rate: 0/s, clients: 2000000}
+       |                                                        ^^^^^^^
+    "#);
+}
+
+#[test]
+fn rates_have_a_burst_of_their_own_number_unless_it_is_said() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    limits:\n      \
+         requests: {rate: 1000/m}\n      \
+         requests_per_client: {rate: 50/s, burst: 7, by: {header: X-Api-Key}, clients: 1024}\n      \
+         connection_rate_per_client: {rate: 10/h}",
+    );
+    let config = accepted(&text);
+    let limits = &config.listeners[0].limits;
+    let shown = |limit: Option<&dyn std::fmt::Display>| limit.map(ToString::to_string);
+    let rates = &limits.rates;
+    assert_eq!(
+        [
+            shown(rates.requests.as_ref().map(|it| it as _)),
+            shown(rates.requests_per_client.as_ref().map(|it| it as _)),
+            shown(limits.connection_rate_per_client.as_ref().map(|it| it as _)),
+        ]
+        .map(Option::unwrap_or_default),
+        [
+            "1000/m burst 1000",
+            "50/s burst 7 of 1024 clients by header X-Api-Key",
+            "10/h burst 10 of 65536 clients by address",
+        ]
+    );
+}

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel::config::{
-    self, Config, ListenerLimits, ListenerTimeouts, NodeName, PoolTimeouts, ProxyConfig,
+    self, CLIENTS_DEFAULT, Config, ListenerLimits, ListenerTimeouts, NodeName, PoolTimeouts,
+    ProxyConfig, RequestRates,
 };
 use evenkeel::logic::access::Termination;
 use evenkeel::process::proxy::memory::{self, Holding};
@@ -19,7 +20,12 @@ const RELAY: &str = "src/process/proxy/request/attempts.rs";
 const ANSWER: &str = "src/process/proxy/request/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 24] = [
+const FIXED: [(&str, &str, &str); 25] = [
+    (
+        "src/logic/balance/queue.rs",
+        "OVERTAKINGS_MAX: u32 = 8",
+        "After 8 in a row that have overtaken",
+    ),
     (
         "src/process/proxy/worker/door.rs",
         "EVICTION_WAITS_MAX: u32 = 4",
@@ -214,7 +220,7 @@ fn what_no_key_changes_is_in_the_chapter_as_it_is_in_the_code() {
         assert!(read(file).contains(code), "{file} has {code:?}");
         assert!(chapter.contains(text), "the chapter says {text:?}");
     }
-    let added = FIXED[2].2;
+    let added = FIXED[3].2;
     assert!(read(CONFIG_MANUAL).replace('\n', " ").contains(added));
 }
 
@@ -247,6 +253,12 @@ fn what_a_connection_may_hold_stands_in_the_chapter_phase_by_phase() {
         ),
         format!("a block of {} bytes at most", memory::BLOCK_BYTES),
         format!("sent ahead, at most {} bytes", memory::AHEAD_BYTES),
+        format!(
+            "{} bytes for each of its clients: {} with the {} of the default",
+            memory::RATED_CLIENT_BYTES,
+            memory::RATED_CLIENT_BYTES * in_use(CLIENTS_DEFAULT),
+            CLIENTS_DEFAULT,
+        ),
     ] {
         assert!(chapter.contains(&text), "the chapter says {text:?}");
     }
@@ -348,15 +360,6 @@ fn defaults() -> BTreeMap<String, String> {
         tunnel,
         linger,
     } = config.listeners[0].timeouts;
-    let ListenerLimits {
-        head_bytes,
-        fields,
-        target_bytes,
-        body_bytes,
-        body_rate,
-        connections,
-        connections_per_client,
-    } = config.listeners[0].limits;
     let PoolTimeouts {
         connect,
         response_head,
@@ -369,34 +372,70 @@ fn defaults() -> BTreeMap<String, String> {
         connections: all_connections,
         connection_bytes,
     } = config.proxy;
-    let maybe = |number: Option<u32>| number.map_or("none".to_owned(), |n| n.to_string());
-    [
+    let timeouts = [
         ("listener request_head", shown(request_head)),
         ("listener keep_alive", shown(keep_alive)),
         ("listener request_body", shown(request_body)),
         ("listener idle", shown(idle)),
         ("listener tunnel", shown(tunnel)),
         ("listener linger", shown(linger)),
-        ("listener head_bytes", head_bytes.to_string()),
-        ("listener fields", fields.to_string()),
-        ("listener target_bytes", target_bytes.to_string()),
-        ("listener body_bytes", maybe(body_bytes)),
-        ("listener body_rate", body_rate.to_string()),
-        ("listener connections", maybe(connections)),
-        (
-            "listener connections_per_client",
-            maybe(connections_per_client),
-        ),
         ("pool connect", shown(connect)),
         ("pool response_head", shown(response_head)),
         ("pool queue", shown(queue)),
-        ("backend requests", maybe(requests)),
         ("proxy drain", shown(drain)),
         ("proxy connections", all_connections.to_string()),
         ("proxy connection_bytes", connection_bytes.to_string()),
+    ];
+    let limits = limits(&config.listeners[0].limits);
+    let all = timeouts.into_iter().chain(limits);
+    let all = all.chain([("backend requests", maybe(requests))]);
+    all.map(|(key, default)| (key.to_owned(), default))
+        .collect()
+}
+
+/// Returns every key of `limits` of a listener with its default.
+fn limits(limits: &ListenerLimits) -> Vec<(&'static str, String)> {
+    let ListenerLimits {
+        head_bytes,
+        fields,
+        target_bytes,
+        body_bytes,
+        body_rate,
+        connections,
+        connections_per_client,
+        connection_rate_per_client,
+        rates:
+            RequestRates {
+                requests: of_all,
+                requests_per_client,
+            },
+    } = limits;
+    vec![
+        ("listener head_bytes", head_bytes.to_string()),
+        ("listener fields", fields.to_string()),
+        ("listener target_bytes", target_bytes.to_string()),
+        ("listener body_bytes", maybe(*body_bytes)),
+        ("listener body_rate", body_rate.to_string()),
+        ("listener connections", maybe(*connections)),
+        (
+            "listener connections_per_client",
+            maybe(*connections_per_client),
+        ),
+        (
+            "listener connection_rate_per_client",
+            maybe(connection_rate_per_client.as_ref()),
+        ),
+        ("listener requests", maybe(of_all.as_ref())),
+        (
+            "listener requests_per_client",
+            maybe(requests_per_client.as_ref()),
+        ),
     ]
-    .map(|(key, default)| (key.to_owned(), default))
-    .into()
+}
+
+/// Returns what the manual says for a limit.
+fn maybe<T: ToString>(limit: Option<T>) -> String {
+    limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())
 }
 
 /// Writes a duration as the manual does.

@@ -12,6 +12,7 @@ mod queues;
 mod messages;
 mod connections;
 mod pools;
+mod rates;
 mod life;
 mod drain;
 mod reload;

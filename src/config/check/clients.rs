@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::listeners::rates;
 use super::values::{duration_or, flag, number_or};
 use crate::config::reader::{Fields, Value, check_each};
 use crate::config::report::{Problems, shown};
@@ -61,6 +62,9 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         "body_rate",
         "connections",
         "connections_per_client",
+        "connection_rate_per_client",
+        "requests",
+        "requests_per_client",
     ];
     let fields = value.fields(keys, problems)?;
     let mut read =
@@ -86,6 +90,8 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
     let body_bytes = read("body_bytes");
     let connections = read("connections");
     let connections_per_client = read("connections_per_client");
+    let connection_rate_per_client = rates::check_connections(&fields, problems);
+    let rates = rates::check_requests(&fields, problems);
     Some(ListenerLimits {
         head_bytes: head_bytes?,
         fields: field_count?,
@@ -94,6 +100,8 @@ pub(super) fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Opti
         body_rate: body_rate?,
         connections: connections?,
         connections_per_client: connections_per_client?,
+        connection_rate_per_client: connection_rate_per_client?,
+        rates: rates?,
     })
 }
 

@@ -5,6 +5,7 @@ mod actions;
 mod conditions;
 mod edits;
 mod names;
+pub(super) mod rates;
 mod routes;
 
 use std::collections::BTreeSet;

@@ -85,6 +85,8 @@ fn limits(old: &ListenerLimits, new: &ListenerLimits, words: &mut Words) {
         body_rate,
         connections,
         connections_per_client,
+        connection_rate_per_client,
+        rates,
     } = old;
     words.value("limit head", head_bytes, &new.head_bytes);
     words.value("limit fields", fields, &new.fields);
@@ -104,6 +106,12 @@ fn limits(old: &ListenerLimits, new: &ListenerLimits, words: &mut Words) {
         new.connections_per_client.as_ref(),
     );
     words.optional("limit connections_per_client", any, before, after);
+    let (before, after) = (
+        connection_rate_per_client.as_ref(),
+        new.connection_rate_per_client.as_ref(),
+    );
+    words.optional("limit connection_rate_per_client", any, before, after);
+    super::rates::rates(rates, &new.rates, any, words);
 }
 
 fn forwarding(old: &ForwardingConfig, new: &ForwardingConfig, words: &mut Words) {

@@ -65,6 +65,7 @@ fn route(old: &RouteConfig, new: &RouteConfig, edits: Edits, words: &mut Words) 
         response_fields,
         timeouts,
         limits,
+        priority,
     } = old;
     conditions(when, &new.when, words);
     self::access(access, &new.access, words);
@@ -77,6 +78,7 @@ fn route(old: &RouteConfig, new: &RouteConfig, edits: Edits, words: &mut Words) 
     }
     self::timeouts(timeouts, &new.timeouts, words);
     self::limits(limits, &new.limits, words);
+    words.switch("priority", priority, &new.priority);
 }
 
 fn conditions(old: &Conditions, new: &Conditions, words: &mut Words) {
@@ -192,8 +194,10 @@ fn limits(old: &RouteLimits, new: &RouteLimits, words: &mut Words) {
     let RouteLimits {
         body_bytes,
         body_rate,
+        rates,
     } = old;
     let none = "default";
+    super::rates::rates(rates, &new.rates, none, words);
     words.optional(
         "limit body",
         none,

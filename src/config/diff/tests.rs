@@ -79,6 +79,23 @@ const ROUTERS: &[Row] = &[
 const OTHERS: &[Row] = &[
     (
         "pool: api}",
+        "pool: api, limits: {requests: {rate: 9/s}, requests_per_client: {rate: 50/s, burst: 100}}}",
+        &[
+            "listener http: limit requests any to 9/s burst 9",
+            "listener http: limit requests_per_client any to 50/s burst 100 of 65536 clients by \
+             address",
+        ],
+    ),
+    (
+        "pool: api}",
+        "pool: api, limits: {connection_rate_per_client: {rate: 10/m, clients: 2048}}}",
+        &[
+            "listener http: limit connection_rate_per_client any to 10/m burst 10 of 2048 clients \
+             by address",
+        ],
+    ),
+    (
+        "pool: api}",
         "pool: api, timeouts: {idle: 5s}, limits: {connections: 7}}",
         &[
             "listener http: timeout idle 60s to 5s",

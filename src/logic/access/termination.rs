@@ -27,6 +27,8 @@ pub enum Termination {
     RequestBodyInvalid,
     /// The client left before it had its answer.
     ClientGone,
+    /// More requests came than may.
+    RateLimited,
     /// No backend is up.
     NoBackendUp,
     /// No backend had room in time.
@@ -87,7 +89,7 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Complete,
         Self::Redirected,
         Self::Responded,
@@ -98,6 +100,7 @@ impl Termination {
         Self::RequestBodyTimeout,
         Self::RequestBodyInvalid,
         Self::ClientGone,
+        Self::RateLimited,
         Self::NoBackendUp,
         Self::QueueTimeout,
         Self::ConnectFailed,
@@ -125,6 +128,7 @@ impl Termination {
             Self::RequestBodyTimeout => "request_body_timeout",
             Self::RequestBodyInvalid => "request_body_invalid",
             Self::ClientGone => "client_gone",
+            Self::RateLimited => "rate_limited",
             Self::NoBackendUp => "no_backend_up",
             Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
@@ -148,7 +152,8 @@ impl Termination {
             | Self::RequestHeadTimeout
             | Self::RequestBodyTimeout
             | Self::RequestBodyInvalid
-            | Self::ClientGone => EndedBy::Client,
+            | Self::ClientGone
+            | Self::RateLimited => EndedBy::Client,
             Self::NoBackendUp
             | Self::QueueTimeout
             | Self::ConnectFailed

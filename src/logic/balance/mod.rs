@@ -1,13 +1,14 @@
 //! Which backend gets a request, when a backend is up, and when a request is tried elsewhere.
 //!
-//! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next), `queue` (who
-//! waits where all are full), then `retry` (what follows a failure). `limits` says who is one
-//! client.
+//! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next), then `queue`
+//! (who waits where all are full), then `retry` (what follows a failure). `limits` says who is one
+//! client, `rate` how often one may come.
 
 pub mod health;
 pub mod limits;
 pub mod pick;
 pub mod queue;
+pub mod rate;
 pub mod retry;
 pub mod route;
 

@@ -1,10 +1,13 @@
 //! The order in which requests wait for a slot on a backend, and which one is called.
 //!
-//! A FIFO of tickets in two lanes: a request that has been tried already stands before all that are
-//! new. Whoever is called is given what it waits for in the same step, so that a call is never in
-//! vain; a called one that has left hands it back, and the caller offers it to the next. Pure: it
-//! has no lock, clock or waker, and does not know what room is: the offer decides. Read
-//! `process::proxy::queue` next, which has the lock.
+//! Lanes of tickets, each a FIFO: a request that has been tried already stands before all that are
+//! new, and of those the urgent before the others. After [`OVERTAKINGS_MAX`] in a row that have
+//! overtaken who has waited longer, the one that has waited longest is asked first: so each waits
+//! for a bounded number of others, however many urgent ones come. Whoever is called is given what
+//! it waits for in the same step, so that a call is never in vain; a called one that has left hands
+//! it back, and the caller offers it to the next. Pure: it has no lock, clock or waker, and does
+//! not know what room is: the offer decides. Read `process::proxy::upstream::queue` next, which has
+//! the lock.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +15,11 @@ use std::collections::BTreeMap;
 /// answered yet.
 ///
 /// ```
-/// use evenkeel::logic::balance::queue::{Lane, Offer, Queue};
+/// use evenkeel::logic::balance::queue::{Lane, Offer, Queue, Urgency};
 ///
 /// let mut queue: Queue<&str, usize> = Queue::default();
-/// let first = queue.enter(Lane::New, "first");
-/// queue.enter(Lane::New, "second");
+/// let first = queue.enter(Lane::New(Urgency::Normal), "first");
+/// queue.enter(Lane::New(Urgency::Normal), "second");
 /// // Backend 7 has a slot again: the first in line gets it.
 /// assert_eq!(queue.call_next(|_| Offer::Call(7)), Some("first"));
 /// assert_eq!(queue.answer(first), Some(7));
@@ -30,6 +33,8 @@ pub struct Queue<W, C> {
     waiting: BTreeMap<Ticket, W>,
     called: BTreeMap<Ticket, C>,
     entered: u64,
+    /// In a row, by those that have been called.
+    overtakings: u32,
 }
 
 /// A place in the queue; the order of tickets is that of the places.
@@ -44,8 +49,20 @@ pub struct Ticket {
 pub enum Lane {
     /// Before all that are new: it has waited its turn once.
     Again,
-    /// Behind everybody.
-    New,
+    /// Behind all that are as urgent.
+    New(Urgency),
+}
+
+/// How urgent a request is; the more urgent comes first in the order of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Before all others.
+    High,
+    /// Unless another is said.
+    #[default]
+    Normal,
+    /// Behind all others.
+    Low,
 }
 
 /// What is offered to a waiter.
@@ -55,7 +72,7 @@ pub enum Offer<C> {
     Call(C),
     /// There is nothing for it; the waiters behind it are asked.
     Pass,
-    /// There is nothing for it nor for the waiters behind it.
+    /// There is nothing for it nor for the waiters behind it in its lane.
     Stop,
 }
 
@@ -65,6 +82,7 @@ impl<W, C> Default for Queue<W, C> {
             waiting: BTreeMap::new(),
             called: BTreeMap::new(),
             entered: 0,
+            overtakings: 0,
         }
     }
 }
@@ -81,20 +99,56 @@ impl<W, C> Queue<W, C> {
 
     /// Asks those who wait, in order, until one is called; returns what was kept for that one.
     pub fn call_next(&mut self, mut offer: impl FnMut(&W) -> Offer<C>) -> Option<W> {
-        let mut called = None;
-        for (ticket, waiter) in &self.waiting {
-            match offer(waiter) {
-                Offer::Call(call) => {
-                    called = Some((*ticket, call));
-                    break;
-                }
-                Offer::Pass => {}
-                Offer::Stop => break,
-            }
-        }
-        let (ticket, call) = called?;
+        let lanes = self.lanes();
+        let (ticket, call) = lanes
+            .into_iter()
+            .find_map(|lane| self.ask(lane, &mut offer))?;
+        self.count_overtaking(ticket);
         self.called.insert(ticket, call);
         self.waiting.remove(&ticket)
+    }
+
+    /// Returns the lanes in the order in which they are asked.
+    fn lanes(&self) -> [Lane; 4] {
+        let mut lanes = LANES;
+        if self.overtakings >= OVERTAKINGS_MAX {
+            let news = &mut lanes[1..];
+            let first = |lane: &Lane| self.in_lane(*lane).next().map(|(ticket, _)| ticket.number);
+            // Of lanes without a waiter the last.
+            news.sort_by_key(|lane| first(lane).unwrap_or(u64::MAX));
+        }
+        lanes
+    }
+
+    fn in_lane(&self, lane: Lane) -> impl Iterator<Item = (&Ticket, &W)> {
+        let ticket = |number| Ticket { lane, number };
+        self.waiting.range(ticket(0)..=ticket(u64::MAX))
+    }
+
+    /// Asks those of one lane, in order, until one takes the offer.
+    fn ask(&self, lane: Lane, offer: &mut impl FnMut(&W) -> Offer<C>) -> Option<(Ticket, C)> {
+        for (ticket, waiter) in self.in_lane(lane) {
+            match offer(waiter) {
+                Offer::Call(call) => return Some((*ticket, call)),
+                Offer::Pass => {}
+                Offer::Stop => return None,
+            }
+        }
+        None
+    }
+
+    /// Notes whether the one that is called has overtaken another by being more urgent.
+    fn count_overtaking(&mut self, called: Ticket) {
+        let Lane::New(_) = called.lane else {
+            return;
+        };
+        let behind = LANES.into_iter().filter(|lane| *lane > called.lane);
+        let mut overtaken = behind.filter_map(|lane| self.in_lane(lane).next());
+        self.overtakings = if overtaken.any(|(ticket, _)| ticket.number < called.number) {
+            self.overtakings.saturating_add(1)
+        } else {
+            0
+        };
     }
 
     /// Returns what a ticket was called with, and ends it; `None` while it waits, or where it has
@@ -121,6 +175,16 @@ impl<W, C> Queue<W, C> {
     }
 }
 
+/// In the order in which they are asked.
+const LANES: [Lane; 4] = [
+    Lane::Again,
+    Lane::New(Urgency::High),
+    Lane::New(Urgency::Normal),
+    Lane::New(Urgency::Low),
+];
+/// So many in a row may be called before one that has waited longer than they.
+pub const OVERTAKINGS_MAX: u32 = 8;
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -128,6 +192,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const NEW: Lane = Lane::New(Urgency::Normal);
+    const ALL: [Urgency; 3] = [Urgency::High, Urgency::Normal, Urgency::Low];
 
     /// Calls everybody who waits, in order.
     fn order(queue: &mut Queue<&'static str, ()>) -> Vec<&'static str> {
@@ -138,10 +205,10 @@ mod tests {
     fn calls_come_in_the_order_of_entering_and_the_tried_come_first() {
         let mut queue = Queue::default();
         for (lane, name) in [
-            (Lane::New, "first"),
-            (Lane::New, "second"),
+            (NEW, "first"),
+            (NEW, "second"),
             (Lane::Again, "tried"),
-            (Lane::New, "third"),
+            (NEW, "third"),
             (Lane::Again, "tried later"),
         ] {
             queue.enter(lane, name);
@@ -151,9 +218,81 @@ mod tests {
     }
 
     #[test]
+    fn the_urgent_come_first_and_who_came_first_among_the_equally_urgent() {
+        let [high, normal, low] = ALL.map(Lane::New);
+        let mut queue = Queue::default();
+        for (lane, name) in [
+            (low, "low"),
+            (normal, "normal"),
+            (high, "high"),
+            (Lane::Again, "tried"),
+            (low, "low later"),
+            (high, "high later"),
+            (normal, "normal later"),
+        ] {
+            queue.enter(lane, name);
+        }
+        let hoped = [
+            "tried",
+            "high",
+            "high later",
+            "normal",
+            "normal later",
+            "low",
+            "low later",
+        ];
+        assert_eq!(order(&mut queue), hoped);
+    }
+
+    /// Of one that waits from the beginning, and many that come behind it.
+    #[test]
+    fn so_many_overtake_and_then_the_one_that_has_waited_longest_is_called() {
+        let [high, normal, low] = ALL.map(Lane::New);
+        for (first, behind, place) in [
+            (low, high, 8),
+            (low, normal, 8),
+            (normal, high, 8),
+            (high, low, 0),
+            (normal, normal, 0),
+            // Those that were tried overtake all, and are few.
+            (high, Lane::Again, 20),
+        ] {
+            let mut queue = Queue::default();
+            queue.enter(first, "first");
+            for _ in 0..20 {
+                queue.enter(behind, "behind");
+            }
+            let called = order(&mut queue);
+            let at = called.iter().position(|name| *name == "first");
+            assert_eq!(at, Some(place), "{first:?} before {behind:?}");
+        }
+    }
+
+    #[test]
+    fn overtakings_are_counted_in_a_row() {
+        let [high, _, low] = ALL.map(Lane::New);
+        let mut queue = Queue::default();
+        let call = |queue: &mut Queue<_, ()>| queue.call_next(|_| Offer::Call(()));
+        for round in 0..3 {
+            queue.enter(low, "low");
+            for _ in 0..OVERTAKINGS_MAX {
+                queue.enter(high, "high");
+                assert_eq!(call(&mut queue), Some("high"), "{round}");
+            }
+            queue.enter(high, "high");
+            assert_eq!(call(&mut queue), Some("low"), "{round}");
+            assert_eq!(
+                call(&mut queue),
+                Some("high"),
+                "{round}: it overtakes nobody"
+            );
+        }
+    }
+
+    #[test]
     fn the_gone_are_not_called() {
         let mut queue = Queue::default();
-        let tickets = ["a", "b", "c"].map(|name| queue.enter(Lane::New, name));
+        let tickets = ["a", "b", "c"].map(|name| queue.enter(NEW, name));
         assert_eq!(queue.leave(tickets[1]), None);
         assert_eq!(queue.leave(tickets[1]), None, "nothing happens twice");
         assert_eq!(queue.waiting(), 2);
@@ -163,7 +302,7 @@ mod tests {
     #[test]
     fn the_called_take_what_was_offered_once() {
         let mut queue = Queue::default();
-        let ticket = queue.enter(Lane::New, "a");
+        let ticket = queue.enter(NEW, "a");
         assert_eq!(queue.answer(ticket), None, "it waits");
         assert_eq!(queue.waiter_mut(ticket), Some(&mut "a"));
         assert_eq!(queue.call_next(|_| Offer::Call(7)), Some("a"));
@@ -175,8 +314,8 @@ mod tests {
     #[test]
     fn the_called_who_leave_hand_back_what_they_were_given() {
         let mut queue = Queue::default();
-        let ticket = queue.enter(Lane::New, "a");
-        queue.enter(Lane::New, "b");
+        let ticket = queue.enter(NEW, "a");
+        queue.enter(NEW, "b");
         queue.call_next(|_| Offer::Call(7));
         assert_eq!(queue.leave(ticket), Some(7));
         assert_eq!(queue.call_next(|_| Offer::Call(7)), Some("b"));
@@ -186,7 +325,7 @@ mod tests {
     fn who_finds_nothing_keeps_its_place_and_lets_others_have_it() {
         let mut queue = Queue::default();
         queue.enter(Lane::Again, "picky");
-        queue.enter(Lane::New, "b");
+        queue.enter(NEW, "b");
         let not_picky = |name: &&str| match *name {
             "picky" => Offer::Pass,
             _ => Offer::Call(()),
@@ -197,24 +336,26 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_that_stops_is_asked_no_further() {
+    fn an_offer_that_stops_is_asked_no_further_in_its_lane() {
         let mut queue: Queue<u32, ()> = Queue::default();
         for number in 0..3 {
-            queue.enter(Lane::New, number);
+            queue.enter(NEW, number);
         }
+        queue.enter(Lane::New(Urgency::Low), 3);
+        queue.enter(Lane::New(Urgency::High), 4);
         let mut asked = Vec::new();
         let called = queue.call_next(|number| {
             asked.push(*number);
             Offer::Stop
         });
-        assert_eq!((called, asked, queue.waiting()), (None, vec![0], 3));
+        assert_eq!((called, asked, queue.waiting()), (None, vec![4, 0, 3], 5));
     }
 
     /// What happens to the queue of a pool with two backends.
     #[derive(Clone, Copy, Debug)]
     enum Step {
         /// A request comes; who was tried before must not have the given backend.
-        Enter(Option<usize>),
+        Enter(Option<usize>, Urgency),
         /// One who was called takes its room.
         Answer(usize),
         /// One who waits, or was called, leaves.
@@ -223,9 +364,18 @@ mod tests {
         End(usize),
     }
 
+    fn urgency() -> impl Strategy<Value = Urgency> {
+        prop_oneof![
+            3 => Just(Urgency::High),
+            2 => Just(Urgency::Normal),
+            1 => Just(Urgency::Low),
+        ]
+    }
+
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            4 => proptest::option::weighted(0.3, 0..2usize).prop_map(Step::Enter),
+            4 => (proptest::option::weighted(0.3, 0..2usize), urgency())
+                .prop_map(|(except, urgency)| Step::Enter(except, urgency)),
             4 => any::<usize>().prop_map(Step::Answer),
             2 => any::<usize>().prop_map(Step::Leave),
             3 => any::<usize>().prop_map(Step::End),
@@ -236,25 +386,23 @@ mod tests {
     struct World {
         queue: Queue<Option<usize>, usize>,
         free: [usize; 2],
-        /// Everybody who has entered and neither answered nor left, in the order hoped for.
+        /// Everybody who has entered and neither answered nor left, in the order of entering.
         inside: VecDeque<(Ticket, Option<usize>)>,
         holders: Vec<usize>,
+        overtakings: u32,
     }
 
     impl World {
-        /// Calls every waiter that can be, and returns whether all of them were the first that
-        /// could.
+        /// Calls every waiter that can be, and fails unless each was the first that could.
         fn call(&mut self) -> Result<(), TestCaseError> {
             loop {
-                let waits = |queue: &mut Queue<_, _>, ticket| queue.waiter_mut(ticket).is_some();
                 let free = self.free;
                 let usable = |except: Option<usize>| {
                     (0..2).find(|room| free[*room] > 0 && Some(*room) != except)
                 };
-                let first = self.inside.iter().copied();
-                let first = first
-                    .filter(|(ticket, _)| waits(&mut self.queue, *ticket))
-                    .find(|(_, except)| usable(*except).is_some());
+                let waiting = self.waiting();
+                let can = |waiter: &&(Ticket, Option<usize>)| usable(waiter.1).is_some();
+                let first = waiting.iter().find(can).copied();
                 let called = self
                     .queue
                     .call_next(|except| usable(*except).map_or(Offer::Pass, Offer::Call));
@@ -262,25 +410,62 @@ mod tests {
                 let Some((ticket, except)) = first else {
                     return Ok(());
                 };
-                prop_assert!(!waits(&mut self.queue, ticket), "the first is called first");
+                let waits = self.queue.waiter_mut(ticket).is_some();
+                prop_assert!(!waits, "the first is called first");
                 self.free[usable(except).expect("it was found above")] -= 1;
+                let overtakes = |other: &(Ticket, Option<usize>)| {
+                    other.0.lane > ticket.lane && other.0.number < ticket.number
+                };
+                if ticket.lane != Lane::Again {
+                    let overtook = waiting.iter().any(overtakes);
+                    self.overtakings = if overtook { self.overtakings + 1 } else { 0 };
+                }
             }
         }
 
-        fn enter(&mut self, except: Option<usize>) {
-            let lane = except.map_or(Lane::New, |_| Lane::Again);
+        /// Returns everybody who waits, in the order hoped for.
+        fn waiting(&mut self) -> Vec<(Ticket, Option<usize>)> {
+            let queue = &mut self.queue;
+            let inside = self.inside.iter().copied();
+            let waits = |it: &(Ticket, _)| queue.waiter_mut(it.0).is_some();
+            let mut waiting: Vec<_> = inside.filter(waits).collect();
+            waiting.sort_by_key(|it| it.0);
+            if self.overtakings >= OVERTAKINGS_MAX {
+                let oldest = waiting
+                    .iter()
+                    .map(|it| it.0)
+                    .filter(|it| it.lane != Lane::Again);
+                let oldest = oldest.min_by_key(|it| it.number);
+                let lane = oldest.map(|it| it.lane);
+                // The others of its lane come with it; where it cannot be called, few come before
+                // those of the second oldest.
+                let firsts = waiting.clone();
+                let of_lane = |lane| {
+                    let mut all = firsts.iter().filter(|it| it.0.lane == lane);
+                    all.next().map_or(0, |it| it.0.number)
+                };
+                waiting.sort_by_key(|it| {
+                    let is_new = it.0.lane != Lane::Again;
+                    (
+                        is_new,
+                        Some(it.0.lane) != lane,
+                        of_lane(it.0.lane),
+                        it.0.number,
+                    )
+                });
+            }
+            waiting
+        }
+
+        fn enter(&mut self, except: Option<usize>, urgency: Urgency) {
+            let lane = except.map_or(Lane::New(urgency), |_| Lane::Again);
             let ticket = self.queue.enter(lane, except);
-            let tried = self.inside.iter().filter(|(_, except)| except.is_some());
-            let at = match lane {
-                Lane::Again => tried.count(),
-                Lane::New => self.inside.len(),
-            };
-            self.inside.insert(at, (ticket, except));
+            self.inside.push_back((ticket, except));
         }
 
         fn take(&mut self, step: Step) {
             match step {
-                Step::Enter(except) => self.enter(except),
+                Step::Enter(except, urgency) => self.enter(except, urgency),
                 Step::Answer(nth) if !self.inside.is_empty() => {
                     let nth = nth % self.inside.len();
                     if let Some(room) = self.queue.answer(self.inside[nth].0) {
@@ -312,6 +497,7 @@ mod tests {
                 free: rooms,
                 inside: VecDeque::new(),
                 holders: Vec::new(),
+                overtakings: 0,
             };
             for step in steps {
                 world.take(step);
@@ -320,6 +506,30 @@ mod tests {
                 let called = world.inside.len() - waiting;
                 let free: usize = world.free.iter().sum();
                 prop_assert_eq!(free + called + world.holders.len(), rooms.iter().sum::<usize>());
+            }
+        }
+
+        /// However many urgent ones come, and as long as somebody waits.
+        #[test]
+        fn each_waits_for_a_bounded_number_of_others(
+            steps in proptest::collection::vec((urgency(), 0..3u32), 1..300)
+        ) {
+            let mut queue: Queue<u32, ()> = Queue::default();
+            let mut calls = 0;
+            // Until which call each must have been called.
+            let mut due: Vec<Option<u32>> = Vec::new();
+            for (urgency, called) in steps {
+                let number = u32::try_from(due.len()).unwrap_or(u32::MAX);
+                queue.enter(Lane::New(urgency), number);
+                let waiting = u32::try_from(queue.waiting()).unwrap_or(u32::MAX);
+                due.push(Some(calls + waiting * (OVERTAKINGS_MAX + 1)));
+                for _ in 0..called {
+                    if let Some(number) = queue.call_next(|_| Offer::Call(())) {
+                        due[usize::try_from(number).unwrap_or(0)] = None;
+                        calls += 1;
+                    }
+                }
+                prop_assert!(due.iter().flatten().all(|due| calls < *due), "{due:?} at {calls}");
             }
         }
     }

@@ -185,6 +185,13 @@ impl<'s, 'b> Fields<'s, 'b> {
         self.all
     }
 
+    /// Returns what the lines of a field say, in order; the case of its name does not matter.
+    pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'n, 's, 'b> {
+        let lines = self.all.iter();
+        let of_name = lines.filter(move |line| line.name.eq_ignore_ascii_case(name));
+        of_name.map(|line| line.value)
+    }
+
     pub(super) fn drop_field(&mut self, index: usize) {
         self.dropped |= 1 << index;
     }

@@ -116,6 +116,7 @@ mod tests {
     use super::*;
     use crate::config::{self, BackendMode, NodeName};
     use crate::logic::balance::health::Availability;
+    use crate::logic::balance::queue::Urgency;
     use crate::logic::balance::retry::Tried;
     use crate::process::proxy::upstream::picker::Claim;
     use crate::process::proxy::upstream::queue::Call;
@@ -261,8 +262,11 @@ mod tests {
         new.set_availability(&new.backend(1).runtime, Availability::Up, 0);
         assert!(old.backend(0).try_acquire());
         let queue = &old.runtime.queue;
-        let first = queue.enter(&old.backends, 0, Tried::default());
-        let second = new.runtime.queue.enter(&new.backends, 0, Tried::default());
+        let first = queue.enter(&old.backends, 0, Tried::default(), Urgency::Normal);
+        let second = new
+            .runtime
+            .queue
+            .enter(&new.backends, 0, Tried::default(), Urgency::Normal);
         assert_eq!(queue.waiting(), 2, "one queue");
         new.set_availability(&new.backend(0).runtime, Availability::Up, 0);
         let b = queue.leave(second);

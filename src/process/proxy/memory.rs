@@ -179,3 +179,8 @@ pub const THREAD_BYTES: usize = SHELVES * SHELF_BYTES
     + 2 * TRIM_BYTES;
 /// Of the process: its program, its libraries and its configuration.
 pub const PROCESS_BYTES: usize = 12 * 1024 * 1024;
+/// Clients whose rate is remembered side by side: of those one is forgotten where all are busy.
+pub const WAYS: usize = 8;
+/// Of each client whose rate is remembered, for each limit that remembers clients: a tag and a
+/// moment.
+pub const RATED_CLIENT_BYTES: usize = 16;

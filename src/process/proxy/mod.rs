@@ -3,10 +3,10 @@
 //!
 //! A worker a core, each with its own runtime, listening sockets, upstream connections,
 //! buffers and clock; a thread for the health checks, one for the access log; nothing shared but
-//! counters and verdicts, in atomics, and the `queue` of a pool whose backends are full. The walk
-//! of a request: `downstream` reads its head (`logic::http1`) → `request` has `upstream` find a
-//! backend (`logic::balance`) and a connection to it → `transfer` moves both messages through `io`
-//! → `request` says what becomes of the connections.
+//! counters, verdicts and rates, in atomics, and the `queue` of a pool whose backends are full.
+//! The walk of a request: `downstream` reads its head (`logic::http1`) → `request` has `upstream`
+//! find a backend (`logic::balance`) and a connection to it → `transfer` moves both messages
+//! through `io` → `request` says what becomes of the connections.
 
 mod counters;
 mod shortage;

@@ -57,7 +57,13 @@ impl Shared {
         self.now_ms.load(Relaxed)
     }
 
-    /// Renews that clock.
+    /// Returns the nanoseconds since the proxy began, by the clock itself: of many of them a coarse
+    /// one would make bursts.
+    pub(super) fn now_ns(&self) -> u64 {
+        u64::try_from(self.began_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Renews the coarse clock.
     pub(super) fn renew_clock(&self) {
         let now_ms = millis(self.began_at.elapsed());
         self.now_ms.fetch_max(now_ms, Relaxed);

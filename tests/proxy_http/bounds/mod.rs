@@ -119,6 +119,30 @@ const TABLE: &[(&str, Tried)] = &[
         Tried::Tests("tests/proxy_http/connections/limits.rs", CONNECTIONS),
     ),
     (
+        "listener connection_rate_per_client",
+        Tried::Tests(
+            "tests/proxy_http/rates.rs",
+            &["connections_that_come_too_often_are_told_so_and_closed"],
+        ),
+    ),
+    (
+        "listener requests",
+        Tried::Tests(
+            "tests/proxy_http/rates.rs",
+            &["all_clients_together_have_what_one_that_asks_too_much_does_not_take"],
+        ),
+    ),
+    (
+        "listener requests_per_client",
+        Tried::Tests(
+            "tests/proxy_http/rates.rs",
+            &[
+                "each_client_has_its_rate_whatever_connection_it_asks_on",
+                "who_is_told_to_come_later_is_served_then",
+            ],
+        ),
+    ),
+    (
         "proxy connections",
         Tried::Tests("tests/proxy_http/connections/limits.rs", CONNECTIONS),
     ),

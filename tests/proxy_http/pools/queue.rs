@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::{Balance, HealthCheckConfig, ProbeConfig};
+use evenkeel::config::{Balance, HealthCheckConfig, ProbeConfig, RouteConfig, RouteLimits};
 use evenkeel::ipc::message::PoolHealth;
+use evenkeel::logic::balance::queue::Urgency;
+use evenkeel::logic::balance::route::Access;
 use evenkeel::process::proxy::Drained;
 
 use crate::common::{Backend, Message, PATIENCE, Wire, refusing_address, wait_until};
+use crate::rates::route;
 use crate::rig::{GET, OK, Rig, Setup, WEBSOCKET, http_check, setup};
 
 /// A backend that answers a request when it is told to; its probes, at once.
@@ -179,6 +182,43 @@ fn who_came_first_is_served_first_whatever_its_thread() {
     }
     let hoped: Vec<_> = (0..12).map(|number| format!("/{number}")).collect();
     assert_eq!(gated.paths(), hoped);
+}
+
+/// Of routes by the beginning of the path; one slot, and eight may overtake in a row.
+#[test]
+fn the_urgent_are_served_first_and_the_others_in_their_turn() {
+    let gated = Gated::new();
+    let rig = limited(&[&gated], 1)
+        .listener(|listener| {
+            let route = |(path, priority)| RouteConfig {
+                priority,
+                ..route(path, RouteLimits::default(), Access::Everybody)
+            };
+            let routes = [("/high", Urgency::High), ("/low", Urgency::Low)];
+            listener.routes = routes.map(route).into();
+        })
+        .start();
+    let mut clients = vec![asking(&rig, "/first")];
+    gated.has(1);
+    let paths = ["/low/0", "/normal/0", "/normal/1", "/low/1"].map(str::to_owned);
+    let paths = paths.into_iter();
+    let highs = (0..10).map(|number| format!("/high/{number}"));
+    for (before, path) in paths.chain(highs).enumerate() {
+        clients.push(asking(&rig, &path));
+        wait_for_waiting(&rig, 1 + u64::try_from(before).unwrap());
+    }
+    gated.answer(clients.len());
+    for client in &mut clients {
+        assert_eq!(client.response().status(), 200);
+    }
+    let served = gated.paths();
+    let highs = |range: std::ops::Range<u32>| range.map(|number| format!("/high/{number}"));
+    let mut hoped = vec!["/first".to_owned()];
+    hoped.extend(highs(0..8));
+    hoped.push("/low/0".to_owned());
+    hoped.extend(highs(8..10));
+    hoped.extend(["/normal/0", "/normal/1", "/low/1"].map(str::to_owned));
+    assert_eq!(served, hoped);
 }
 
 #[test]

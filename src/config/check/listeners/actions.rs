@@ -140,25 +140,45 @@ fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
 
 fn check_redirect(value: Value<'_>, problems: &mut Problems) -> Option<RedirectConfig> {
     if !matches!(value.node.kind, Kind::Map(_)) {
+        let is_open = matches!(&value.node.kind, Kind::Text(text) if ends_before_query(text));
+        let query = if is_open {
+            KeepQuery::Append
+        } else {
+            KeepQuery::AsWritten
+        };
         return Some(RedirectConfig {
-            to: check_target(value, KeepQuery::AsWritten, problems)?,
+            to: check_target(value, query, problems)?,
             status: 302,
-            query: KeepQuery::AsWritten,
+            query,
         });
     }
     let fields = value.fields(&["to", "status", "keep_query"], problems)?;
     let status = check_status(&fields, 302, &[301, 302, 303, 307, 308], problems);
-    let query = flag(&fields, "keep_query", false, problems).map(|keep| match keep {
+    let to = fields.need("to", "\"https://example.org{path}\"", problems);
+    let is_open = to.is_some_and(|to| match &to.node.kind {
+        Kind::Text(text) => ends_before_query(text),
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::List(_)
+        | Kind::Map(_) => false,
+    });
+    let query = flag(&fields, "keep_query", is_open, problems).map(|keep| match keep {
         true => KeepQuery::Append,
         false => KeepQuery::AsWritten,
     });
-    let to = fields.need("to", "\"https://example.org{path}\"", problems);
     let to = to.and_then(|to| check_target(to, query.unwrap_or(KeepQuery::AsWritten), problems));
     Some(RedirectConfig {
         to: to?,
         status: status?,
         query: query?,
     })
+}
+
+/// Returns whether a query can stand behind a URL.
+fn ends_before_query(text: &str) -> bool {
+    !text.contains(['?', '#']) && !text.contains("{query}")
 }
 
 fn check_target(value: Value<'_>, query: KeepQuery, problems: &mut Problems) -> Option<Template> {
@@ -182,7 +202,7 @@ fn target_objection(text: &str, query: KeepQuery) -> Option<&'static str> {
              2048 bytes",
         );
     }
-    if query == KeepQuery::Append && (text.contains(['?', '#']) || text.contains("{query}")) {
+    if query == KeepQuery::Append && !ends_before_query(text) {
         return Some(
             "`keep_query` puts the query of the request behind it: let it end before `?`, `#` and \
              `{query}`, or leave `keep_query` out",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::actions::{self, ACTIONS};
-use super::{conditions, edits};
+use super::{conditions, edits, rates};
 use crate::config::check::pools::Pools;
 use crate::config::check::values::{duration, number_or};
 use crate::config::file::Kind;
@@ -76,6 +76,7 @@ fn check_route<'a>(
     let response_fields = edits::check(&fields, "response_headers", problems);
     let timeouts = check_timeouts(&fields, problems);
     let limits = check_limits(&fields, problems);
+    let priority = rates::check_priority(&fields, problems);
     let action = action?;
     Some(RouteConfig {
         name: name?,
@@ -91,6 +92,7 @@ fn check_route<'a>(
         action,
         timeouts: timeouts?,
         limits: limits?,
+        priority: priority?,
     })
 }
 
@@ -172,16 +174,19 @@ fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Option<RouteLim
     let Some(value) = fields.get("limits") else {
         return Some(RouteLimits::default());
     };
-    let fields = value.fields(&["body_bytes", "body_rate"], problems)?;
+    let keys = &["body_bytes", "body_rate", "requests", "requests_per_client"];
+    let fields = value.fields(keys, problems)?;
     let mut read = |key: &str, min: u32| match fields.get(key) {
         None => Some(None),
         Some(_) => number_or(&fields, key, min, min..=u32::MAX, problems).map(Some),
     };
     let body_bytes = read("body_bytes", 1);
     let body_rate = read("body_rate", 0);
+    let rates = rates::check_requests(&fields, problems);
     Some(RouteLimits {
         body_bytes: body_bytes?,
         body_rate: body_rate?,
+        rates: rates?,
     })
 }
 
@@ -203,10 +208,17 @@ const KEYS: &[&str] = &[
     "response_headers",
     "timeouts",
     "limits",
+    "priority",
 ];
 
 /// What only requests to backends have.
-const OF_POOLS: &[&str] = &["rewrite", "request_headers", "timeouts", "limits"];
+const OF_POOLS: &[&str] = &[
+    "rewrite",
+    "request_headers",
+    "timeouts",
+    "limits",
+    "priority",
+];
 
 /// All are looked at one by one.
 const ROUTES_MAX: usize = 1000;

@@ -320,7 +320,7 @@ impl Client {
         let origin = origin(arrival.peer, head.fields.all(), trusted);
         let buffers = &self.context.buffers;
         let mut out = buffers.with_room(head.len + ADDED_BYTES);
-        let routed = if listener.is_plain {
+        let mut routed = if listener.is_plain {
             check_body(&listener.rules[0], head)?;
             head.write(&arrival, &mut out);
             Routed::to_pool(listener)
@@ -328,6 +328,7 @@ impl Client {
             self.route(listener, head, origin, &arrival, &mut out)?
         };
         buffers.fit(&mut out);
+        self.check_rates(listener, head, origin, &mut routed);
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
         let request = Request {
@@ -355,6 +356,28 @@ impl Client {
             },
         };
         Ok((request, routed.answerer))
+    }
+
+    /// Has a request that is one too many be told so; one that is denied takes nothing of what
+    /// others have.
+    fn check_rates(
+        &self,
+        listener: &WorkerListener,
+        head: &RequestHead<'_, '_>,
+        origin: IpAddr,
+        routed: &mut Routed,
+    ) {
+        if let Answerer::Local(local) = &routed.answerer
+            && local.termination == Termination::Denied
+        {
+            return;
+        }
+        let rates = &listener.rules[routed.rules].rates;
+        let now_ns = || self.context.shared.now_ns();
+        if let Err(exceeded) = rates.check(origin, |name| head.fields.values(name), now_ns) {
+            listener.counters.rate_limited.count();
+            routed.answerer = Answerer::Local(Box::new(answer::rate_limited(exceeded)));
+        }
     }
 
     /// Finds the route of a request and writes it as a backend is sent it.

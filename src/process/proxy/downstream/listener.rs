@@ -15,6 +15,8 @@ use crate::logic::balance::limits::client_of;
 use crate::logic::balance::route::Table;
 use crate::logic::http1::head::HeadLimits;
 use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::downstream::clients::Exceeded;
+use crate::process::proxy::downstream::rates::ClientRates;
 use crate::process::proxy::downstream::rules::{self, Rules};
 use crate::process::proxy::upstream::pool::Pool;
 
@@ -27,6 +29,7 @@ pub(in crate::process::proxy) struct Listener {
     /// Whether every request goes to its pool as it came.
     pub(in crate::process::proxy) is_plain: bool,
     pub(in crate::process::proxy) heads: HeadLimits,
+    connection_rate: Option<Arc<ClientRates>>,
     /// Held for one direction of a connection.
     pub(in crate::process::proxy) connection_bytes: usize,
     pub(in crate::process::proxy) runtime: Arc<ListenerRuntime>,
@@ -60,6 +63,10 @@ pub(in crate::process::proxy) struct ListenerCounters {
     pub(in crate::process::proxy) requests: Counter,
     pub(in crate::process::proxy) refused: Counter,
     pub(in crate::process::proxy) evicted: Counter,
+    /// Connections that came too often.
+    pub(in crate::process::proxy) connections_rate_limited: Counter,
+    /// Requests that came too often.
+    pub(in crate::process::proxy) rate_limited: Counter,
     classes: [Counter; 5],
 }
 
@@ -87,7 +94,10 @@ impl Listener {
             wanted: AtomicU64::new(0),
             counters: PerWorker::default(),
         };
+        let connection_rate = config.limits.connection_rate_per_client.as_ref();
+        let old_rate = before.and_then(|old| old.connection_rate.as_ref());
         Self {
+            connection_rate: connection_rate.map(|rate| ClientRates::continued(rate, old_rate)),
             config: config.clone(),
             rules: Rules::of(config, before.map_or(&[], |before| &before.rules), pool),
             table: rules::table(&config.routes),
@@ -119,6 +129,18 @@ impl Listener {
     pub(in crate::process::proxy) fn is_full(&self) -> bool {
         let max = self.limits.connections.map_or(u64::MAX, u64::from);
         self.runtime.connections.load(Relaxed) >= max
+    }
+
+    /// Counts a connection that begins, unless its client's come too often.
+    pub(in crate::process::proxy) fn check_connection_rate(
+        &self,
+        client: IpAddr,
+        now_ns: impl FnOnce() -> u64,
+    ) -> Result<(), Exceeded> {
+        match &self.connection_rate {
+            Some(rate) => rate.check(client, now_ns()),
+            None => Ok(()),
+        }
     }
 
     /// Counts a connection in, unless it is one too many of its client's.
@@ -161,6 +183,9 @@ impl Listener {
             connections: connections.load(Relaxed),
             connections_refused_total: counters.sum(|counters| &counters.refused),
             connections_evicted_total: counters.sum(|counters| &counters.evicted),
+            connections_rate_limited_total: counters
+                .sum(|counters| &counters.connections_rate_limited),
+            requests_rate_limited_total: counters.sum(|counters| &counters.rate_limited),
             requests_total: counters.sum(|counters| &counters.requests),
             responses_total: classes,
         }

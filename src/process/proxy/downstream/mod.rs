@@ -1,7 +1,10 @@
 //! The client's side of the proxy: listeners, a connection, and what is known of its progress.
 //!
-//! Read `listener`, `local`, then `connection`; `rules` and `routing` say what a route changes.
+//! Read `listener`, `local`, then `connection`; `rules` and `routing` say what a route changes,
+//! `rates` and `clients` how often clients may come.
 
+pub(super) mod clients;
+pub(super) mod rates;
 pub(super) mod rules;
 pub(super) mod listener;
 pub(super) mod eviction;

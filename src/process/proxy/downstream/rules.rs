@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::config::{ListenerConfig, ListenerTimeouts, PoolTimeouts, RouteConfig};
 use crate::ipc::control::RouteStatus;
+use crate::logic::balance::queue::Urgency;
 use crate::logic::balance::route::{Guard, Table};
 use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::downstream::rates::Rates;
 use crate::process::proxy::upstream::pool::Pool;
 
 /// What holds for the requests of a route; or of none, which is the first of a listener's.
@@ -22,6 +24,10 @@ pub(in crate::process::proxy) struct Rules {
     pub(in crate::process::proxy) body_bytes: Option<u32>,
     /// Of a request's body, a second; 0: any.
     pub(in crate::process::proxy) body_rate: u32,
+    /// How often they may come.
+    pub(in crate::process::proxy) rates: Rates,
+    /// When they get room, where others wait for the same pool.
+    pub(in crate::process::proxy) urgency: Urgency,
     pub(in crate::process::proxy) runtime: Arc<RouteRuntime>,
 }
 
@@ -48,6 +54,12 @@ impl Rules {
             same.next()
                 .map_or_else(|| Arc::new(RouteRuntime { name, requests }), Arc::clone)
         };
+        let old_rates = |name: &str| {
+            let mut olds = before.iter();
+            let same = olds.find(|old| old.runtime.name == name);
+            same.map(|old| &old.rates)
+        };
+        let rates = Rates::new(&config.limits.rates, &Rates::default(), old_rates(""));
         let own = Self {
             route: None,
             pool: config.pool.as_deref().and_then(&pool),
@@ -56,6 +68,8 @@ impl Rules {
             queue: None,
             body_bytes: config.limits.body_bytes,
             body_rate: config.limits.body_rate,
+            rates: rates.clone(),
+            urgency: Urgency::default(),
             runtime: runtime(""),
         };
         let routes = config.routes.iter().enumerate().map(|(index, route)| {
@@ -74,6 +88,8 @@ impl Rules {
                 queue: timeouts.queue,
                 body_bytes: limits.body_bytes.or(config.limits.body_bytes),
                 body_rate: limits.body_rate.unwrap_or(config.limits.body_rate),
+                rates: Rates::new(&limits.rates, &rates, old_rates(&route.name)),
+                urgency: route.priority,
                 runtime: runtime(&route.name),
             }
         });

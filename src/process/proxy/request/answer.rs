@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::Poll;
 
+use crate::logic::balance::rate::retry_after_secs;
 use crate::logic::balance::retry::{AttemptError, Cause, Reached, Side};
 use crate::logic::http1::head::Persistence;
 use crate::logic::http1::local_reply::LocalReply;
@@ -16,9 +17,10 @@ use crate::logic::http1::refusal::{BodyError, RequestRefusal, ResponseRefusal};
 use crate::logic::http1::response::AskedFor;
 use crate::logic::http1::rewrite::edit::Edits;
 use crate::model::Chain;
+use crate::process::proxy::downstream::clients::Exceeded;
 use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::stream::Stream;
-use crate::process::proxy::request::context::{After, RequestContext};
+use crate::process::proxy::request::context::{After, Local, RequestContext};
 use crate::process::proxy::request::record::{Record, Termination};
 
 /// What ends a request that no backend answers.
@@ -159,6 +161,29 @@ pub(in crate::process::proxy) fn late() -> LocalReply {
         "request_timeout",
         "the request did not come to its end in time".to_owned(),
     )
+}
+
+/// Returns the answer to a request that is one too many.
+pub(in crate::process::proxy) fn rate_limited(exceeded: Exceeded) -> Local {
+    let secs = retry_after_secs(exceeded.retry_after_ns);
+    let why = format!("too many requests; the next may come in {secs} s");
+    Local {
+        reply: retry_after(LocalReply::line(429, "rate_limited", why), secs),
+        termination: Termination::RateLimited,
+    }
+}
+
+/// Returns what a client is told whose connections come too often.
+pub(in crate::process::proxy) fn connection_rate_limited(exceeded: Exceeded) -> LocalReply {
+    let secs = retry_after_secs(exceeded.retry_after_ns);
+    let why = format!("too many new connections; the next may come in {secs} s");
+    retry_after(LocalReply::line(429, "connections_rate_limited", why), secs)
+}
+
+/// RFC 6585 §4, RFC 9110 §10.2.3.
+fn retry_after(mut reply: LocalReply, secs: u64) -> LocalReply {
+    reply.fields = format!("Retry-After: {secs}\r\n").into_bytes();
+    reply
 }
 
 /// Writes a local reply.

@@ -230,7 +230,7 @@ impl Attempts<'_> {
         if deadline.phase() != Phase::Queued {
             deadline.enter(Phase::Queued, self.timeouts().queue);
         }
-        let ticket = QueueTicket::take(&self.pool, self.tried);
+        let ticket = QueueTicket::take(&self.pool, self.tried, self.context.rules.urgency);
         let Self {
             exchange, client, ..
         } = self;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket};
+use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket, Urgency};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::picker::{Backends, Claim};
 
@@ -122,15 +122,17 @@ impl PoolQueue {
         }
     }
 
-    /// Takes a place: behind everybody, or before all new ones where the request was tried already.
+    /// Takes a place: behind all that are as urgent, or before all new ones where the request was
+    /// tried already.
     pub(in crate::process::proxy) fn enter(
         &self,
         backends: &Arc<Backends>,
         now_ms: u64,
         tried: Tried,
+        urgency: Urgency,
     ) -> Ticket {
         let lane = match tried.count() {
-            0 => Lane::New,
+            0 => Lane::New(urgency),
             _ => Lane::Again,
         };
         let waiter = Waiter {
@@ -192,7 +194,8 @@ fn offer(waiter: &Waiter, newest: usize, now_ms: u64) -> Offer<Call> {
     match backends.claim_waited(now_ms, tried) {
         Claim::Taken(backend) => Offer::Call(Call::Slot(backend)),
         Claim::NoBackend => Offer::Call(Call::NoBackend),
-        // All behind it are new too, with the same backends, and would be told the same.
+        // All behind it in its lane are new too, with the same backends, and would be told the
+        // same.
         Claim::Full if tried.count() == 0 && Arc::as_ptr(backends).addr() == newest => Offer::Stop,
         Claim::Full => Offer::Pass,
     }
@@ -230,6 +233,11 @@ mod tests {
         Arc::clone(&Generation::of_text(&yaml, None).pools[0])
     }
 
+    fn enter(pool: &Pool, tried: Tried) -> Ticket {
+        let queue = &pool.runtime.queue;
+        queue.enter(&pool.backends, 0, tried, Urgency::Normal)
+    }
+
     /// Waits on this thread until it is called, in vain if no call comes in time.
     fn wait(pool: &Pool, ticket: Ticket) -> Call {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -261,10 +269,7 @@ mod tests {
             let backend = match claim {
                 Claim::Taken(backend) => backend,
                 Claim::Full => {
-                    let ticket = pool
-                        .runtime
-                        .queue
-                        .enter(&pool.backends, 0, Tried::default());
+                    let ticket = enter(pool, Tried::default());
                     let call = match chance.u8(..4) {
                         0 => pool.runtime.queue.leave(ticket),
                         _ => Some(wait(pool, ticket)),
@@ -331,10 +336,7 @@ mod tests {
         let pool = &pool([1, 1]);
         let [one, _] = fill(pool);
         pool.release_slot(one, 0);
-        let ticket = pool
-            .runtime
-            .queue
-            .enter(&pool.backends, 0, Tried::default());
+        let ticket = enter(pool, Tried::default());
         let mut cx = Context::from_waker(Waker::noop());
         let call = pool.runtime.queue.poll(ticket, &mut cx);
         assert!(matches!(call, Poll::Ready(Call::Slot(room)) if room == one));
@@ -344,11 +346,7 @@ mod tests {
     fn who_leaves_after_the_call_passes_its_room_on() {
         let pool = &pool([1, 1]);
         let [one, _] = fill(pool);
-        let [first, second] = [0, 1].map(|_| {
-            pool.runtime
-                .queue
-                .enter(&pool.backends, 0, Tried::default())
-        });
+        let [first, second] = [0, 1].map(|_| enter(pool, Tried::default()));
         pool.release_slot(one, 0);
         let Some(Call::Slot(room)) = pool.runtime.queue.leave(first) else {
             panic!("the first was called");
@@ -359,14 +357,31 @@ mod tests {
     }
 
     #[test]
+    fn room_goes_to_the_urgent_first_and_to_all_in_the_end() {
+        let pool = &pool([1, 1]);
+        let [mut held, _] = fill(pool);
+        let queue = &pool.runtime.queue;
+        let enter = |urgency| queue.enter(&pool.backends, 0, Tried::default(), urgency);
+        let tickets = [Urgency::Low, Urgency::Normal, Urgency::High].map(enter);
+        for ticket in tickets.into_iter().rev() {
+            pool.release_slot(held, 0);
+            let Call::Slot(room) = wait(pool, ticket) else {
+                panic!("all are up");
+            };
+            held = room;
+        }
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
     fn who_waits_for_what_is_no_more_is_recalled_unless_it_was_tried() {
         let pool = &pool([1, 1]);
         fill(pool);
         let mut tried = Tried::default();
         tried.insert(0);
         let queue = &pool.runtime.queue;
-        let [new, again] =
-            [Tried::default(), tried].map(|tried| queue.enter(&pool.backends, 0, tried));
+        let [new, again] = [Tried::default(), tried]
+            .map(|tried| queue.enter(&pool.backends, 0, tried, Urgency::Normal));
         queue.recall(&pool.backends);
         assert_eq!(queue.waiting(), 2, "nothing has changed");
         queue.recall(&Arc::new(Backends::new(pool.balance, Vec::new())));
@@ -381,11 +396,8 @@ mod tests {
         fill(pool);
         let mut tried = Tried::default();
         tried.insert(0);
-        let new = pool
-            .runtime
-            .queue
-            .enter(&pool.backends, 0, Tried::default());
-        let again = pool.runtime.queue.enter(&pool.backends, 0, tried);
+        let new = enter(pool, Tried::default());
+        let again = enter(pool, tried);
         pool.set_availability(&pool.backend(1).runtime, Availability::Down, 0);
         assert!(
             matches!(wait(pool, again), Call::NoBackend),

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::logic::balance::queue::Ticket;
+use crate::logic::balance::queue::{Ticket, Urgency};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::local::{WorkerBackend, WorkerPool};
 use crate::process::proxy::upstream::queue::Call;
@@ -51,10 +51,14 @@ pub(in crate::process::proxy) struct QueueTicket {
 
 impl QueueTicket {
     /// Takes a place for a request that has been tried on the given backends.
-    pub(in crate::process::proxy) fn take(pool: &Rc<WorkerPool>, tried: Tried) -> Self {
+    pub(in crate::process::proxy) fn take(
+        pool: &Rc<WorkerPool>,
+        tried: Tried,
+        urgency: Urgency,
+    ) -> Self {
         let queue = &pool.runtime.queue;
         Self {
-            ticket: queue.enter(&pool.backends, pool.now_ms(), tried),
+            ticket: queue.enter(&pool.backends, pool.now_ms(), tried, urgency),
             pool: Rc::clone(pool),
         }
     }

@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::logic::http1::head::{Persistence, Version};
+use crate::logic::http1::response::AskedMethod;
 use crate::process::proxy::context::{Asked, WorkerContext};
+use crate::process::proxy::downstream::clients::Exceeded;
 use crate::process::proxy::downstream::connection::{self, Futures};
 use crate::process::proxy::downstream::listener::Counted;
 use crate::process::proxy::downstream::local::{Admission, Full, WorkerListener};
@@ -25,7 +28,7 @@ use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::budget::Hunger;
 use crate::process::proxy::io::deadline::{BEAT_MS, Deadline};
 use crate::process::proxy::io::stream::{Listening, Stream};
-use crate::process::proxy::request::answer::TOO_MANY_CONNECTIONS;
+use crate::process::proxy::request::answer::{TOO_MANY_CONNECTIONS, connection_rate_limited};
 use crate::process::proxy::shared::Stage;
 use crate::process::proxy::shortage::{Operation, is_shortage};
 
@@ -183,6 +186,13 @@ fn admit(worker: &Worker, door: &Door, stream: Stream, address: SocketAddr) {
         port: door.port,
     };
     let listener = caller.slot.current();
+    // Before there is any question of a place: a flood has nobody evicted.
+    let now_ns = || context.shared.now_ns();
+    if let Err(exceeded) = listener.check_connection_rate(address.ip(), now_ns) {
+        listener.counters.connections_rate_limited.count();
+        refuse_too_frequent(context, &caller.stream, exceeded);
+        return;
+    }
     match listener.admit(address.ip()) {
         Admission::Granted(counted) => begin(worker.clone(), caller, counted),
         Admission::Full(full) if context.evictions.has_room() => {
@@ -210,6 +220,16 @@ fn refuse(listener: &WorkerListener, stream: &Stream) {
     listener.counters.refused.count();
     // Where it does not fit, closing says enough.
     stream.try_write(TOO_MANY_CONNECTIONS);
+}
+
+fn refuse_too_frequent(context: &WorkerContext, stream: &Stream, exceeded: Exceeded) {
+    let reply = connection_rate_limited(exceeded);
+    let mut text = Vec::new();
+    let date = context.date.get();
+    reply.write_head(Version::Http11, Persistence::Close, &date, &mut text);
+    reply.write_body(AskedMethod::Other, &mut text);
+    // Where it does not fit, closing says enough.
+    stream.try_write(&text);
 }
 
 /// Waits for a place for a new connection, of which one was asked for or nobody was there to be

@@ -1,0 +1,173 @@
+//! How often clients may come: `limits` of a listener or of a route, as far as they are rates; and
+//! the priority of a route.
+
+use crate::config::check::values::number_or;
+use crate::config::file::Kind;
+use crate::config::reader::{Fields, Value, nearest};
+use crate::config::report::{Problems, shown};
+use crate::config::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
+use crate::logic::balance::queue::Urgency;
+use crate::logic::balance::rate::{COUNT_MAX, Rate};
+use crate::logic::http1::names::is_odd;
+
+/// Checks `requests` and `requests_per_client`; `fields` are `limits`.
+pub(crate) fn check_requests(fields: &Fields<'_>, problems: &mut Problems) -> Option<RequestRates> {
+    let requests = match fields.get("requests") {
+        None => Some(None),
+        Some(value) => check_rate(value, problems).map(Some),
+    };
+    let keys = &["rate", "burst", "by", "clients"];
+    let requests_per_client = check_client_rate(fields, "requests_per_client", keys, problems);
+    Some(RequestRates {
+        requests: requests?,
+        requests_per_client: requests_per_client?,
+    })
+}
+
+/// Checks `connection_rate_per_client`; `fields` are `limits` of a listener. A new connection has
+/// no field yet by which it could count.
+pub(crate) fn check_connections(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<Option<ClientRateLimit>> {
+    let keys = &["rate", "burst", "clients"];
+    check_client_rate(fields, "connection_rate_per_client", keys, problems)
+}
+
+/// Checks `priority`; `fields` are a route's.
+pub(crate) fn check_priority(fields: &Fields<'_>, problems: &mut Problems) -> Option<Urgency> {
+    let Some(value) = fields.get("priority") else {
+        return Some(Urgency::default());
+    };
+    let text = value.text("high, normal or low", problems)?;
+    match text {
+        "high" => Some(Urgency::High),
+        "normal" => Some(Urgency::Normal),
+        "low" => Some(Urgency::Low),
+        other => {
+            let message = format!("priority cannot be `{}`", shown(other));
+            let help = nearest(other, &["high", "normal", "low"]).map_or_else(
+                || "write high, normal or low".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            value.wrong_with_help(message, help, problems);
+            None
+        }
+    }
+}
+
+fn check_rate(value: Value<'_>, problems: &mut Problems) -> Option<RateLimit> {
+    require_map(value, problems)?;
+    let fields = value.fields(&["rate", "burst"], problems)?;
+    check_rate_and_burst(&fields, problems)
+}
+
+fn check_client_rate(
+    fields: &Fields<'_>,
+    key: &str,
+    keys: &'static [&'static str],
+    problems: &mut Problems,
+) -> Option<Option<ClientRateLimit>> {
+    let Some(value) = fields.get(key) else {
+        return Some(None);
+    };
+    require_map(value, problems)?;
+    let fields = value.fields(keys, problems)?;
+    let limit = check_rate_and_burst(&fields, problems);
+    let by = match fields.get("by") {
+        None => Some(ClientKey::default()),
+        Some(by) => check_key(by, problems),
+    };
+    let range = CLIENTS_MIN..=CLIENTS_MAX;
+    let clients = number_or(&fields, "clients", CLIENTS_DEFAULT, range, problems);
+    Some(Some(ClientRateLimit {
+        limit: limit?,
+        by: by?,
+        clients: clients?,
+    }))
+}
+
+/// A rate alone is what somebody writes who does not know of the burst.
+fn require_map(value: Value<'_>, problems: &mut Problems) -> Option<()> {
+    match &value.node.kind {
+        Kind::Map(_) => Some(()),
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_) => {
+            let found = value.node.kind.describe();
+            let message = format!("`{}` must be a map, not {found}", shown(value.name));
+            let help = format!("write `{}: {{rate: 50/s, burst: 100}}`", shown(value.name));
+            value.wrong_with_help(message, help, problems);
+            None
+        }
+    }
+}
+
+fn check_rate_and_burst(fields: &Fields<'_>, problems: &mut Problems) -> Option<RateLimit> {
+    let rate = fields.need("rate", "50/s", problems);
+    let rate = rate.and_then(|value| read_rate(value, problems));
+    // What a unit of time gives.
+    let default = rate.map_or(1, Rate::count);
+    let burst = number_or(fields, "burst", default, 1..=COUNT_MAX, problems);
+    Some(RateLimit {
+        rate: rate?,
+        burst: burst?,
+    })
+}
+
+fn read_rate(value: Value<'_>, problems: &mut Problems) -> Option<Rate> {
+    if let Kind::Int(number) = &value.node.kind {
+        let help = format!("write `{number}/s`, `{number}/m` or `{number}/h`");
+        value.wrong_with_help("rate has no unit of time", help, problems);
+        return None;
+    }
+    let text = value.text("a rate", problems)?;
+    let rate = Rate::parse(text);
+    if rate.is_none() {
+        let message = format!("rate cannot be `{}`: not a rate", shown(text));
+        let help =
+            format!("rates are written 50/s, 100/m or 10/h, with numbers from 1 to {COUNT_MAX}");
+        value.wrong_with_help(message, help, problems);
+    }
+    rate
+}
+
+/// `address`, or the name of a field.
+fn check_key(value: Value<'_>, problems: &mut Problems) -> Option<ClientKey> {
+    match &value.node.kind {
+        Kind::Text(text) if text == "address" => return Some(ClientKey::Address),
+        Kind::Map(_) => {}
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::List(_) => {
+            let message = "by must be `address`, or a map with `header`";
+            value.wrong_with_help(message, "write `by: {header: X-Api-Key}`", problems);
+            return None;
+        }
+    }
+    let fields = value.fields(&["header"], problems)?;
+    let header = fields.need("header", "X-Api-Key", problems)?;
+    let name = header.text("the name of a field", problems)?;
+    if name.is_empty() || name.len() > FIELD_NAME_BYTES_MAX || is_odd(name.as_bytes()) {
+        let message = format!("`{}` is not the name of a field", shown(name));
+        header.wrong_with_help(
+            message,
+            "write letters, digits and `-`: `X-Api-Key`",
+            problems,
+        );
+        return None;
+    }
+    Some(ClientKey::Header(name.to_owned()))
+}
+
+/// Fewer would forget each other at once.
+const CLIENTS_MIN: u32 = 1024;
+/// 16 MiB for each limit.
+const CLIENTS_MAX: u32 = 1_048_576;
+const FIELD_NAME_BYTES_MAX: usize = 64;
