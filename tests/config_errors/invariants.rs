@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel::config::{
-    Authentication, Config, HealthCheckConfig, ListenerConfig, NodeName, PoolConfig, ProbeKind,
-    VirtualRouterConfig, parse,
+    Authentication, Config, HealthCheckConfig, ListenerConfig, ListenerMode, NodeName, PoolConfig,
+    ProbeKind, VirtualRouterConfig, parse,
 };
 use evenkeel::model::{AdverInterval, Family, Priority, Version};
 
@@ -114,11 +114,21 @@ fn check_listener(listener: &ListenerConfig, config: &Config) {
     assert!(listener.binds.iter().all(|bind| bind.port() > 0));
     let mut pools = config.pools.iter();
     assert!(
-        pools.any(|pool| pool.name == listener.pool),
+        pools.any(|pool| listener.pool.as_ref() == Some(&pool.name)),
         "its pool is there"
     );
     let timeouts = listener.timeouts;
     assert!(timeouts.request_head > Duration::ZERO && timeouts.idle > Duration::ZERO);
+    let pages = listener.error_pages.0.values();
+    for page in pages.chain(&listener.maintenance.page) {
+        assert!(page.path.is_absolute() && page.text.is_none());
+    }
+    assert!(listener.maintenance.retry_after >= Duration::from_secs(1));
+    assert_eq!(
+        listener.maintenance.mode,
+        ListenerMode::Serving,
+        "by command alone"
+    );
 }
 
 fn check_pool(pool: &PoolConfig) {

@@ -10,6 +10,7 @@ mod common;
 mod rig;
 mod queues;
 mod messages;
+mod answers;
 mod connections;
 mod pools;
 mod life;

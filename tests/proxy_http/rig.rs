@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use crate::common::{Backend, Message, Wire, poll};
 use evenkeel::config::{
-    BackendConfig, BackendMode, Balance, Config, ForwardingConfig, HealthCheckConfig,
-    KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts,
-    ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
+    BackendConfig, BackendMode, Balance, Config, ErrorPages, ForwardingConfig, HealthCheckConfig,
+    KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, MaintenanceConfig,
+    PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
 use evenkeel::logic::http1::head::Protocol;
+use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
 
 /// A proxy in this process, and what it has said.
@@ -64,7 +65,11 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         name: "http".to_owned(),
         virtual_router: None,
         binds: Vec::new(),
-        pool: "web".to_owned(),
+        routes: Vec::new(),
+        https_redirect: None,
+        pool: Some("web".to_owned()),
+        request_fields: FieldEdits::default(),
+        response_fields: FieldEdits::default(),
         timeouts: timeouts(30_000, 30_000),
         limits: ListenerLimits {
             body_rate: 0,
@@ -76,6 +81,8 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             .map(|name| Protocol::new(name.as_bytes()).unwrap())
             .into(),
         trace: true,
+        error_pages: ErrorPages::default(),
+        maintenance: MaintenanceConfig::default(),
     };
     let config = Config {
         node: "lb1".to_owned(),

@@ -190,7 +190,7 @@ fn check_field_name(item: Value<'_>, problems: &mut Problems) -> Option<String> 
 }
 
 /// An address, or a network with its prefix length.
-fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
+pub(super) fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
     let text = item.text("an address or a network", problems)?;
     let (address, len) = match text.split_once('/') {
         Some((address, len)) => (address, Some(len)),

@@ -1,6 +1,8 @@
 //! The section `listeners`: where clients connect, which virtual router that ties them to, which
 //! pool answers.
 
+pub(super) mod pages;
+
 use std::net::SocketAddr;
 
 use super::addresses::is_link_local;
@@ -68,6 +70,8 @@ fn check_listener<'a>(
     let access_log = check_access_log(&fields, log, problems);
     let upgrades = clients::check_upgrades(&fields, problems);
     let trace = flag(&fields, "trace", false, problems);
+    let error_pages = pages::check_error_pages(&fields, problems);
+    let maintenance = pages::check_maintenance(&fields, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
             check_free(
@@ -100,6 +104,8 @@ fn check_listener<'a>(
         access_log: access_log?,
         upgrades: upgrades?,
         trace: trace?,
+        error_pages: error_pages?,
+        maintenance: maintenance?,
     })
 }
 
@@ -339,7 +345,7 @@ fn check_access_log(fields: &Fields<'_>, log: Log, problems: &mut Problems) -> O
 /// A longer list of names helps nobody.
 const NAMES_SHOWN_MAX: usize = 10;
 
-/// The last seven and `upgrades` are read by `clients`.
+/// The last two are read by `pages`, timeouts to `access_log` by `clients`.
 const KEYS: &[&str] = &[
     "virtual_router",
     "port",
@@ -355,4 +361,6 @@ const KEYS: &[&str] = &[
     "via",
     "request_id",
     "access_log",
+    "error_pages",
+    "maintenance",
 ];

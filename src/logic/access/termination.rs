@@ -19,6 +19,8 @@ pub enum Termination {
     RequestBodyInvalid,
     /// The client left before it had its answer.
     ClientGone,
+    /// The listener is in maintenance.
+    Maintenance,
     /// No backend is up.
     NoBackendUp,
     /// No backend had room in time.
@@ -79,13 +81,14 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Complete,
         Self::RequestRefused,
         Self::RequestHeadTimeout,
         Self::RequestBodyTimeout,
         Self::RequestBodyInvalid,
         Self::ClientGone,
+        Self::Maintenance,
         Self::NoBackendUp,
         Self::QueueTimeout,
         Self::ConnectFailed,
@@ -109,6 +112,7 @@ impl Termination {
             Self::RequestBodyTimeout => "request_body_timeout",
             Self::RequestBodyInvalid => "request_body_invalid",
             Self::ClientGone => "client_gone",
+            Self::Maintenance => "maintenance",
             Self::NoBackendUp => "no_backend_up",
             Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
@@ -145,7 +149,10 @@ impl Termination {
                 Awaited::Client => EndedBy::Client,
                 Awaited::Backend => EndedBy::Backend,
             },
-            Self::TunnelTimeout | Self::ResourcesExhausted | Self::DrainTimeout => EndedBy::Proxy,
+            Self::Maintenance
+            | Self::TunnelTimeout
+            | Self::ResourcesExhausted
+            | Self::DrainTimeout => EndedBy::Proxy,
         }
     }
 }

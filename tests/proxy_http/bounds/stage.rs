@@ -230,7 +230,7 @@ fn start(cases: &[Case], all: &[Played], load: &Backend, situation: Situation) -
         (case.tune)(&mut listener, &mut pool);
         listener.name = index.to_string();
         pool.name = index.to_string();
-        listener.pool = index.to_string();
+        listener.pool = Some(index.to_string());
         listeners.push(listener);
         pools.push(pool);
     }

@@ -95,7 +95,7 @@ fn uploads_and_tunnels_go_on_also_where_their_pool_is_gone() {
         rig.reload(|config| {
             config.pools[0].name = format!("another {round}");
             config.pools[0].backends = vec![backend("n", &new)];
-            config.listeners[0].pool = config.pools[0].name.clone();
+            config.listeners[0].pool = Some(config.pools[0].name.clone());
         });
         tunnel.send("ping");
         assert_eq!(tunnel.take(4), b"ping");

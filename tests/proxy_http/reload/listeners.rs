@@ -206,7 +206,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let a = Backend::named("a");
     let rig = rig(&[&a]);
     let mut config = rig.config.clone();
-    config.listeners[0].pool = "nowhere".to_owned();
+    config.listeners[0].pool = Some("nowhere".to_owned());
     let refused = rig.proxy.prepare(1, &config, 1).unwrap_err();
     assert!(matches!(refused, ProxyError::UnknownPool(_)), "{refused}");
     let refused = rig.proxy.prepare(2, &rig.config, 2).unwrap_err();

@@ -9,11 +9,12 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::{ListenerConfig, ListenerLimits};
+use crate::config::{ListenerConfig, ListenerLimits, ListenerMode};
 use crate::ipc::control::ListenerStatus;
 use crate::logic::balance::limits::client_of;
 use crate::logic::http1::head::HeadLimits;
 use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::downstream::pages::Pages;
 use crate::process::proxy::upstream::pool::Pool;
 
 /// A listener, in one generation.
@@ -21,6 +22,7 @@ pub(in crate::process::proxy) struct Listener {
     config: ListenerConfig,
     pub(in crate::process::proxy) pool: Arc<Pool>,
     pub(in crate::process::proxy) heads: HeadLimits,
+    pub(in crate::process::proxy) pages: Pages,
     /// Held for one direction of a connection.
     pub(in crate::process::proxy) connection_bytes: usize,
     pub(in crate::process::proxy) runtime: Arc<ListenerRuntime>,
@@ -85,6 +87,7 @@ impl Listener {
             config: config.clone(),
             pool: Arc::clone(pool),
             heads: head_limits(&config.limits),
+            pages: Pages::new(config),
             connection_bytes: bytes(connection_bytes),
             runtime: before.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
         }
@@ -100,6 +103,15 @@ impl Listener {
         Arc::ptr_eq(&self.pool, pool)
             && self.connection_bytes == bytes(connection_bytes)
             && self.config == *config
+    }
+
+    /// Returns whether a client is not served, because of maintenance.
+    pub(in crate::process::proxy) fn is_in_maintenance_for(&self, client: IpAddr) -> bool {
+        let allowed = || self.maintenance.allow.iter().any(|it| it.contains(client));
+        match self.maintenance.mode {
+            ListenerMode::Serving => false,
+            ListenerMode::Maintenance => !allowed(),
+        }
     }
 
     /// Returns whether it has as many connections as it may.

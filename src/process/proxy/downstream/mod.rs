@@ -2,6 +2,7 @@
 //!
 //! Read `listener`, `local`, then `connection`.
 
+pub(super) mod pages;
 pub(super) mod listener;
 pub(super) mod eviction;
 pub(super) mod local;

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::task::Poll;
 
 use crate::logic::balance::retry::{AttemptError, Cause, Reached, Side};
@@ -15,6 +16,7 @@ use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::{BodyError, RequestRefusal, ResponseRefusal};
 use crate::logic::http1::response::AskedFor;
 use crate::model::Chain;
+use crate::process::proxy::downstream::listener::Listener;
 use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::context::{After, RequestContext};
@@ -129,17 +131,37 @@ fn reason(error: AttemptError, named: &str, detail: &Detail) -> String {
     }
 }
 
+/// Returns what a request is known by; `head` is as backends are sent it.
+pub(in crate::process::proxy) fn request_id(head: &[u8]) -> Option<&[u8]> {
+    let mut lines = head.split(|&byte| byte == b'\n').rev();
+    let id = lines.find_map(|line| line.strip_prefix(b"X-Request-Id: "));
+    id.map(<[u8]>::trim_ascii)
+}
+
 /// Returns what a stranger is told instead of the reason, which names what is behind the proxy: how
-/// to find it in the log. `head` is the request's, as backends are sent it.
-pub(in crate::process::proxy) fn for_strangers(head: &[u8]) -> String {
-    let lines = head.split(|&byte| byte == b'\n').rev();
-    let id = lines
-        .filter_map(|line| line.strip_prefix(b"X-Request-Id: "))
-        .next();
-    match id.map(|id| String::from_utf8_lossy(id.trim_ascii())) {
+/// to find it in the log.
+pub(in crate::process::proxy) fn for_strangers(request_id: Option<&[u8]>) -> String {
+    match request_id.map(String::from_utf8_lossy) {
         Some(id) => format!("request {id}"),
         None => "this request cannot be served now".to_owned(),
     }
+}
+
+/// Returns what ends a request of a client that is not served, because its listener is in
+/// maintenance; `None` where it is.
+pub(in crate::process::proxy) fn in_maintenance(
+    listener: &Listener,
+    client: IpAddr,
+) -> Option<Unserved> {
+    if !listener.is_in_maintenance_for(client) {
+        return None;
+    }
+    let why = format!("listener {} is in maintenance", listener.name);
+    let mut reply = LocalReply::line(503, "maintenance", why);
+    let retry_after = listener.maintenance.retry_after;
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    reply.fields = format!("Retry-After: {seconds}\r\n").into_bytes();
+    Some(Unserved::Reply(reply, Termination::Maintenance))
 }
 
 /// Returns the answer to a request that is not relayed.
@@ -160,7 +182,7 @@ pub(in crate::process::proxy) fn late() -> LocalReply {
     )
 }
 
-/// Writes a local reply.
+/// Writes a local reply, or the page that the listener has for it.
 pub(in crate::process::proxy) async fn send_local_reply(
     context: RequestContext<'_>,
     stream: &mut Stream,
@@ -185,8 +207,12 @@ pub(in crate::process::proxy) async fn send_local_reply(
     if reply.status >= 400 && record.error.is_none() {
         record.error = Some(reply.why.as_str().into());
     }
+    let id = record.request_id.as_deref();
+    let dressed = listener.pages.dress(reply, record.termination, id);
+    let reply = dressed.as_ref().unwrap_or(reply);
     deadline.enter(Phase::Relaying, listener.timeouts.idle);
-    let mut text = worker.buffers.with_room(LOCAL_REPLY_BYTES);
+    let page_bytes = reply.page.as_ref().map_or(0, |page| page.body.len());
+    let mut text = worker.buffers.with_room(LOCAL_REPLY_BYTES + page_bytes);
     let date = worker.date.get();
     reply.write(asked.method, asked.version, persistence, &date, &mut text);
     let mut written = 0;
@@ -222,7 +248,7 @@ pub(in crate::process::proxy) const TOO_MANY_CONNECTIONS: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\n\
 Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: 49\r\n\
 Connection: close\r\n\r\nconnections_exhausted: too many open connections\n";
-/// Bytes that a local reply usually has.
+/// Bytes that a local reply usually has beside its page.
 const LOCAL_REPLY_BYTES: usize = 1024;
 
 #[cfg(test)]
@@ -298,10 +324,11 @@ mod tests {
 
     #[test]
     fn strangers_are_told_how_to_find_the_reason_and_not_what_it_is() {
+        let told = |head: &[u8]| for_strangers(request_id(head));
         let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: 0af3\r\n\r\n";
-        assert_eq!(for_strangers(head), "request 0af3");
+        assert_eq!(told(head), "request 0af3");
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert_eq!(for_strangers(head), "this request cannot be served now");
+        assert_eq!(told(head), "this request cannot be served now");
     }
 
     #[test]

@@ -108,6 +108,9 @@ struct Attempts<'c> {
 
 impl Attempts<'_> {
     async fn run(&mut self) -> Result<After, Unserved> {
+        if let Some(closed) = answer::in_maintenance(self.context.listener, self.record.origin) {
+            return Err(closed);
+        }
         self.pool.count_request();
         let mut slot = self.first_slot().await?;
         let first_on = retry::connection(self.pool.keep_alive.reuse, self.repeat, self.order);
@@ -525,17 +528,19 @@ impl Attempts<'_> {
     /// Returns the reply as this client may read it: what is behind the proxy is nothing for
     /// strangers, but stands in the log.
     fn disclosed(&mut self, reply: LocalReply) -> LocalReply {
+        let head = match self.message.as_text() {
+            [] => self.exchange.head(),
+            text => text,
+        };
+        let id = answer::request_id(head);
+        self.record.request_id = id.map(Box::from);
         let trusted = &self.context.listener.forwarding.trusted_proxies;
         let peer = self.context.peer.ip();
         if reply.status < 500 || trusted.iter().any(|network| network.contains(peer)) {
             return reply;
         }
         tracing::debug!(error = %reply.why, "request not served");
-        let head = match self.message.as_text() {
-            [] => self.exchange.head(),
-            text => text,
-        };
-        let why = answer::for_strangers(head);
+        let why = answer::for_strangers(id);
         self.record.error = Some(reply.why.into());
         LocalReply { why, ..reply }
     }
