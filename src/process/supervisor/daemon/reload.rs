@@ -107,6 +107,10 @@ impl Daemon {
                 let (overrides, base) = (&setup.overrides, &setup.base);
                 commanded::with_priority(overrides, base, &entry, priority, at_ms)
             }
+            Change::Maintenance { listener, change } => {
+                let (overrides, base) = (&setup.overrides, &setup.base);
+                commanded::with_maintenance(overrides, base, &listener, change, at_ms)
+            }
         };
         match overrides {
             Ok(overrides) => {
