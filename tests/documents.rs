@@ -52,13 +52,14 @@ const CONFIG: &str = "config/evenkeel.yaml";
 const UNIT: &str = "config/systemd/evenkeel.service";
 
 /// Maps whose keys are the user's own words.
-const NAMED_BY_USERS: [&str; 6] = [
+const NAMED_BY_USERS: [&str; 7] = [
     "virtual_routers",
     "track_scripts",
     "listeners",
     "pools",
     "backends",
     "priority",
+    "error_pages",
 ];
 
 /// The nodes that examples are written for.

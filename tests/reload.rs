@@ -5,6 +5,8 @@
 
 #[path = "common/daemon.rs"]
 mod daemon;
+#[path = "reload/answers.rs"]
+mod answers;
 
 use std::fs;
 use std::io::{Read, Write};

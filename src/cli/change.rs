@@ -126,7 +126,8 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("{text:?} is not an address with a port, as 192.0.2.103:80"))
 }
 
-fn ask(runtime_dir: &Path, request: &Request, output: Output) -> i32 {
+/// Asks for a change, and prints what has become of it; returns the exit code.
+pub(super) fn ask(runtime_dir: &Path, request: &Request, output: Output) -> i32 {
     let answer = control::ask(runtime_dir, request, ANSWER_TIMEOUT);
     tell(runtime_dir, answer, output)
 }

@@ -9,6 +9,7 @@ mod cleanup;
 mod daemon;
 pub mod demo;
 mod events;
+mod maintenance;
 mod outcome;
 mod status;
 
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use change::Mode;
 use events::Until;
 
-use crate::ipc::control::BackendChange;
+use crate::ipc::control::{BackendChange, MaintenanceChange};
 
 pub use outcome::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Output, print_error};
 
@@ -31,6 +32,8 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
                 [--json] [--runtime-dir DIR]
        evenkeel backend add POOL NAME ADDRESS [--json] [--runtime-dir DIR]
        evenkeel router NAME priority N|reset [--json] [--runtime-dir DIR]
+       evenkeel maintenance LISTENER [on [--retry-after TIME] | off]
+                [--json] [--runtime-dir DIR]
        evenkeel events [--json] [--follow] [--runtime-dir DIR]
        evenkeel demo [--json] [--visitors N]
        evenkeel cleanup
@@ -42,6 +45,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   reload  have the running daemon follow its configuration as it is now, or another one
   backend change a backend until `reset`, a reboot, or its end in the configuration
   router  change the base priority of a virtual router, likewise
+  maintenance answer a listener's clients 503, likewise, or say whether that is so
   events  print every change of state, in order, with its cause
   demo    build a failover pair in network namespaces, break it, and measure
   cleanup take away what a daemon that was killed has left on this machine
@@ -52,6 +56,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   --dry-run          say only what would change
   --json             print JSON
   --follow           go on printing what happens
+  --retry-after TIME when clients are told to come again (as in the file)
   --visitors N       how many clients keep connections in the demo (1152)
 ";
 
@@ -65,6 +70,7 @@ enum Command {
     Reload(Flags),
     Backend(Flags, (String, String), BackendChange),
     Router(Flags, String, Option<u8>),
+    Maintenance(Flags, String, Option<MaintenanceChange>),
     Demo(Flags),
     Cleanup,
     Version,
@@ -81,6 +87,7 @@ struct Flags {
     until: Until,
     mode: Mode,
     visitors: usize,
+    retry_after: Option<String>,
     /// What is no flag.
     words: Vec<String>,
 }
@@ -107,6 +114,9 @@ pub fn run(arguments: &[String]) -> i32 {
         }
         Ok(Command::Router(flags, entry, priority)) => {
             change::router(&flags.runtime_dir, entry, priority, flags.output)
+        }
+        Ok(Command::Maintenance(flags, listener, change)) => {
+            maintenance::run(&flags.runtime_dir, listener, change, flags.output)
         }
         Ok(Command::Demo(flags)) => demo::run(flags.output, flags.visitors),
         Ok(Command::Cleanup) => cleanup::run(),
@@ -154,6 +164,12 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
             let (entry, priority) = change::router_words(&flags.words)?;
             Ok(Command::Router(flags, entry, priority))
         }
+        "maintenance" => {
+            let flags = flags(rest, &["--retry-after", "--json", "--runtime-dir"])?;
+            let (listener, change) =
+                maintenance::words(&flags.words, flags.retry_after.as_deref())?;
+            Ok(Command::Maintenance(flags, listener, change))
+        }
         "demo" => bare(rest, &["--json", "--visitors"]).map(Command::Demo),
         "cleanup" => bare(rest, &[]).map(|_| Command::Cleanup),
         "--version" | "-V" => Ok(Command::Version),
@@ -181,6 +197,7 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         output: Output::Text,
         until: Until::Now,
         visitors: usize::MAX,
+        retry_after: None,
     };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -213,6 +230,7 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         match name {
             "--config" => flags.config = Some(value.into()),
             "--node" => flags.node = Some(value),
+            "--retry-after" => flags.retry_after = Some(value),
             "--visitors" => {
                 flags.visitors = value
                     .parse()

@@ -69,15 +69,7 @@ pub(super) fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
 fn render(status: &Status) -> String {
     let mut text = format!("node {}, evenkeel {}\n", status.node, status.version);
     text.push_str(&configuration(&status.configuration, now_ms()));
-    for change in &status.overrides {
-        let OverrideStatus {
-            subject,
-            change,
-            at_ms,
-        } = change;
-        let since = ago(now_ms().saturating_sub(*at_ms));
-        let _ = writeln!(text, "{subject}: {change} by command {since} ago");
-    }
+    text.extend(status.overrides.iter().map(by_command));
     for warning in &status.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
@@ -111,6 +103,17 @@ fn render(status: &Status) -> String {
     text.push('\n');
     text.push_str(&table(&rows));
     text
+}
+
+/// Returns a line about something that was changed by command.
+pub(super) fn by_command(change: &OverrideStatus) -> String {
+    let OverrideStatus {
+        subject,
+        change,
+        at_ms,
+    } = change;
+    let since = ago(now_ms().saturating_sub(*at_ms));
+    format!("{subject}: {change} by command {since} ago\n")
 }
 
 /// Returns a line about the configuration that runs, and others where there is something to be

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod file;
 mod keepalived;
 pub mod overrides;
+pub mod pages;
 mod position;
 mod rates;
 mod reader;
@@ -36,6 +37,7 @@ pub use crate::logic::balance::Balance;
 pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
+pub use pages::{ErrorPages, ListenerMode, MaintenanceConfig, PageConfig, Statuses};
 pub use rates::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
 pub use routes::{
     HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
@@ -164,6 +166,10 @@ pub struct ListenerConfig {
     pub upgrades: Vec<Protocol>,
     /// Whether TRACE goes on to backends.
     pub trace: bool,
+    /// What its own answers say, in the place of a line; those for all listeners among them.
+    pub error_pages: ErrorPages,
+    /// Whether it is in maintenance, and what it says then.
+    pub maintenance: MaintenanceConfig,
 }
 
 impl ListenerConfig {

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendConfig, BackendMode, Config};
+use super::{BackendConfig, BackendMode, Config, ListenerMode};
 
 /// All changes by command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,20 @@ pub struct Overrides {
     /// By entry of `virtual_routers`.
     #[serde(default)]
     pub priorities: BTreeMap<String, PriorityOverride>,
+    /// By listener: those in maintenance.
+    #[serde(default)]
+    pub maintenance: BTreeMap<String, MaintenanceOverride>,
+}
+
+/// A listener in maintenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceOverride {
+    /// What Retry-After says, seconds, 1 to 604800; `None`: as in the file.
+    #[serde(default)]
+    pub retry_after_s: Option<u32>,
+    /// When it was said, milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
 }
 
 /// A base priority.
@@ -90,6 +105,15 @@ impl Overrides {
             if let Some(changed) = self.priorities.get(&router.name.entry) {
                 router.rank = router.rank.with_base(changed.base);
                 router.priority = router.rank.base();
+            }
+        }
+        for listener in &mut config.listeners {
+            if let Some(change) = self.maintenance.get(&listener.name) {
+                let maintenance = &mut listener.maintenance;
+                maintenance.mode = ListenerMode::Maintenance;
+                if let Some(seconds) = change.retry_after_s {
+                    maintenance.retry_after = Duration::from_secs(seconds.into());
+                }
             }
         }
     }

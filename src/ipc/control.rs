@@ -52,6 +52,26 @@ pub enum Request {
         /// The base priority, 1 to 254; `None`: as in the file.
         priority: Option<u8>,
     },
+    /// Put a listener into maintenance, or end that.
+    Maintenance {
+        /// The key under `listeners`.
+        listener: String,
+        /// What is changed.
+        change: MaintenanceChange,
+    },
+}
+
+/// What is changed of the maintenance of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaintenanceChange {
+    /// It begins, or goes on with another Retry-After.
+    On {
+        /// What Retry-After says, seconds, 1 to 604800; `None`: as in the file.
+        retry_after_s: Option<u32>,
+    },
+    /// It ends.
+    Off,
 }
 
 /// What is changed of a backend.
@@ -82,7 +102,7 @@ pub enum Response {
     Status(Box<Status>),
     /// To `Events`, in order.
     Events(Vec<Event>),
-    /// To `Reload`, `Backend` and `Router`.
+    /// To `Reload`, `Backend`, `Router` and `Maintenance`.
     Changed(ChangeReport),
     /// To the same: nothing has changed, and why.
     Refused(Refusal),
@@ -194,9 +214,9 @@ pub struct FailureStatus {
 /// Something that was changed by command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverrideStatus {
-    /// `backend api/b1` or `router web`.
+    /// `backend api/b1`, `router web` or `listener http`.
     pub subject: String,
-    /// `drained`, `weight 3`, `priority 90`.
+    /// `drained`, `weight 3`, `priority 90`, `in maintenance`.
     pub change: String,
     /// When, milliseconds since 1970-01-01 UTC.
     pub at_ms: u64,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus};
 pub use super::log_line::LogLine;
 pub use crate::config::overrides::{BackendOverride, Overrides};
+pub use crate::config::pages::PageTexts;
 use crate::logic::vrrp::Transition;
 use crate::model::{Family, Fitness, RouterName};
 
@@ -260,6 +261,8 @@ pub enum ToProxy {
         health: Vec<PoolHealth>,
         /// What operators have changed by command.
         overrides: Overrides,
+        /// The texts of the pages that the configuration names.
+        pages: PageTexts,
     },
     /// Another configuration is to follow: read it, make what it needs, and say `Prepared`. Nothing
     /// changes before `Commit`; one that was prepared before and not committed is forgotten, with
@@ -275,6 +278,8 @@ pub enum ToProxy {
         threads: u16,
         /// What operators have changed by command.
         overrides: Overrides,
+        /// The texts of the pages that the configuration names.
+        pages: PageTexts,
     },
     /// Put the configuration of this number, which was prepared, in the place of the one before,
     /// then say `Committed`.

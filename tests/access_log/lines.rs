@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use evenkeel::config::{ProbeKind, RateLimit};
+use evenkeel::config::{ListenerMode, PageConfig, ProbeKind, RateLimit};
 use evenkeel::logic::balance::rate::Rate;
 use evenkeel::model::Network;
 use serde_json::json;
@@ -129,6 +129,28 @@ fn pools_without_a_backend_that_is_up_are_said() {
         &json!({
             "status": 503, "backend": null, "termination": "no_backend_up", "ended_by": "backend",
             "phase": "queue", "queue_ms": null,
+        }),
+    );
+}
+
+/// The log says why, whatever page the client is shown.
+#[test]
+fn maintenance_is_said_with_its_word() {
+    let backend = Backend::saying(OK);
+    let closed = setup(&[backend.address]).listener(|listener| {
+        listener.maintenance.mode = ListenerMode::Maintenance;
+        listener.maintenance.page = Some(PageConfig {
+            path: "/soon.html".into(),
+            text: Some("{request_id}".into()),
+        });
+    });
+    let logged = Logged::start(closed);
+    let shown = logged.rig.ask(GET).text();
+    require(
+        &logged.line(),
+        &json!({
+            "status": 503, "backend": null, "termination": "maintenance", "ended_by": "proxy",
+            "phase": "queue", "error": "listener http is in maintenance", "request_id": shown,
         }),
     );
 }

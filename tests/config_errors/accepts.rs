@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    Balance, Config, HealthCheckConfig, NodeName, Preempt, ProbeKind, ProbeMethod, RequestRates,
-    VirtualRouterConfig, parse,
+    Balance, Config, ErrorPages, HealthCheckConfig, NodeName, Preempt, ProbeKind, ProbeMethod,
+    RequestRates, VirtualRouterConfig, parse,
 };
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use insta::assert_snapshot;
@@ -40,6 +40,11 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
 /// Every key, with a text that the manual has about it.
 pub(crate) const KEYS: &[&str] = &[
     "node",
+    "error_pages",
+    "maintenance",
+    "page",
+    "allow",
+    "retry_after",
     "access_log",
     "to",
     "format",
@@ -231,6 +236,10 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     limits.rates = RequestRates::default();
     with_all.listeners[0].forwarding.trusted_proxies.clear();
     with_all.listeners[0].forwarding.proxy_fields.clear();
+    with_all.listeners[0].error_pages = ErrorPages::default();
+    let maintenance = &mut with_all.listeners[0].maintenance;
+    maintenance.page = None;
+    maintenance.allow.clear();
     with_all.access_log = None;
     with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check

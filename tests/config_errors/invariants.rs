@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel::config::{
-    Authentication, Config, HealthCheckConfig, ListenerConfig, NodeName, PoolConfig, ProbeKind,
-    RouteAction, RouteConfig, VirtualRouterConfig, parse,
+    Authentication, Config, HealthCheckConfig, ListenerConfig, ListenerMode, NodeName, PoolConfig,
+    ProbeKind, RouteAction, RouteConfig, VirtualRouterConfig, parse,
 };
 use evenkeel::logic::balance::route::{Access, PathPattern};
 use evenkeel::logic::http1::rewrite::path::normalize;
@@ -121,6 +121,16 @@ fn check_listener(listener: &ListenerConfig, config: &Config) {
     listener.routes.iter().for_each(check_route);
     let timeouts = listener.timeouts;
     assert!(timeouts.request_head > Duration::ZERO && timeouts.idle > Duration::ZERO);
+    let pages = listener.error_pages.0.values();
+    for page in pages.chain(&listener.maintenance.page) {
+        assert!(page.path.is_absolute() && page.text.is_none());
+    }
+    assert!(listener.maintenance.retry_after >= Duration::from_secs(1));
+    assert_eq!(
+        listener.maintenance.mode,
+        ListenerMode::Serving,
+        "by command alone"
+    );
 }
 
 fn check_route(route: &RouteConfig) {

@@ -319,13 +319,12 @@ fn answers() -> Vec<(String, String)> {
     answers
 }
 
-/// Returns the words with an underscore that stand alone between quotes, and where.
+/// Returns the words that stand alone between quotes, and where.
 fn quoted_words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     let mut parts = Vec::new();
     for (index, part) in text.split('"').enumerate() {
-        let is_word =
-            part.contains('_') && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let is_word = !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         if index % 2 == 1 && is_word {
             parts.push((at, part));
         }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::common::{Backend, Message, Wire, poll};
 use evenkeel::config::{
-    BackendConfig, BackendMode, Balance, Config, ForwardingConfig, HealthCheckConfig,
-    KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts,
-    ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
+    BackendConfig, BackendMode, Balance, Config, ErrorPages, ForwardingConfig, HealthCheckConfig,
+    KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, MaintenanceConfig,
+    PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -81,6 +81,8 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             .map(|name| Protocol::new(name.as_bytes()).unwrap())
             .into(),
         trace: true,
+        error_pages: ErrorPages::default(),
+        maintenance: MaintenanceConfig::default(),
     };
     let config = Config {
         node: "lb1".to_owned(),

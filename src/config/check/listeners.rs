@@ -5,6 +5,7 @@ mod actions;
 mod conditions;
 mod edits;
 mod names;
+pub(super) mod pages;
 pub(super) mod rates;
 mod routes;
 
@@ -77,6 +78,8 @@ fn check_listener<'a>(
     let access_log = check_access_log(&fields, log, problems);
     let upgrades = clients::check_upgrades(&fields, problems);
     let trace = flag(&fields, "trace", false, problems);
+    let error_pages = pages::check_error_pages(&fields, problems);
+    let maintenance = pages::check_maintenance(&fields, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
             check_free(
@@ -109,6 +112,8 @@ fn check_listener<'a>(
         access_log: access_log?,
         upgrades: upgrades?,
         trace: trace?,
+        error_pages: error_pages?,
+        maintenance: maintenance?,
     })
 }
 
@@ -402,4 +407,6 @@ const KEYS: &[&str] = &[
     "via",
     "request_id",
     "access_log",
+    "error_pages",
+    "maintenance",
 ];

@@ -21,11 +21,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::listeners::Log;
-use self::values::Use;
+use self::values::{Dur, Use};
 use super::file::{self, Key, Kind, Node, NodeId};
 use super::reader::{Fields, Value, is_name, name_objection};
 use super::report::{Problems, shown};
-use super::{Config, ProxyConfig};
+use super::{Config, ErrorPages, ProxyConfig};
 
 pub use super::report::ConfigErrors;
 
@@ -76,6 +76,12 @@ pub fn backend_objection(
     ))
 }
 
+/// Returns a span of time as it is written in a file: `10ms`, `1.5s`, `2m`, `1h`; `None` where a
+/// text is none.
+pub fn duration(text: &str) -> Option<Duration> {
+    Dur::parse(text).map(|Dur(duration)| duration)
+}
+
 fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Config> {
     let entries: &[(Key, Node)] = match &root.kind {
         Kind::Map(entries) => entries,
@@ -119,14 +125,18 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         Some(_) => Log::Here,
         None => Log::None,
     };
-    let listeners = file.get("listeners").map_or(Some(Vec::new()), |section| {
+    let mut listeners = file.get("listeners").map_or(Some(Vec::new()), |section| {
         listeners::check(section, entries.as_deref(), pools.as_ref(), log, problems)
     });
     let proxy = file
         .get("proxy")
-        .map_or(Some(ProxyConfig::default()), |section| {
+        .map_or(Some(Default::default()), |section| {
             check_proxy(section, problems)
         });
+    let (proxy, common) = proxy.unzip();
+    for listener in listeners.iter_mut().flatten() {
+        listener.error_pages.complete_by(common.as_ref()?);
+    }
     let routers: Option<Vec<_>> = entries?.into_iter().map(|entry| entry.routers).collect();
     Some(Config {
         node: node?,
@@ -188,9 +198,10 @@ fn checked_node(
     None
 }
 
-fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<ProxyConfig> {
+/// Returns the proxy as a whole, and the error pages of all listeners.
+fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<(ProxyConfig, ErrorPages)> {
     let default = ProxyConfig::default();
-    let fields = section.fields(&["threads", "timeouts", "limits"], problems)?;
+    let fields = section.fields(PROXY_KEYS, problems)?;
     let threads = match fields.get("threads") {
         None => None,
         Some(value) => Some(value.number(1, THREADS_MAX, problems)?),
@@ -219,12 +230,14 @@ fn check_proxy(section: Value<'_>, problems: &mut Problems) -> Option<ProxyConfi
             )
         }
     };
-    Some(ProxyConfig {
+    let error_pages = listeners::pages::check_error_pages(&fields, problems);
+    let proxy = ProxyConfig {
         threads: threads.and_then(|n| u16::try_from(n).ok()),
         drain: drain?,
         connections: connections?,
         connection_bytes: connection_bytes?,
-    })
+    };
+    Some((proxy, error_pages?))
 }
 
 const SECTIONS: &[&str] = &[
@@ -236,6 +249,8 @@ const SECTIONS: &[&str] = &[
     "proxy",
     "access_log",
 ];
+
+const PROXY_KEYS: &[&str] = &["threads", "timeouts", "limits", "error_pages"];
 
 const SECTIONS_HELP: &str =
     "write `virtual_routers:` or `listeners:`; evenkeel.yaml(5) shows a whole file";

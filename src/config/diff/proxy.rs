@@ -1,11 +1,15 @@
 //! What changes of listeners, of the proxy as a whole and of the access log.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use super::routes;
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    AccessLogConfig, ForwardingConfig, ListenerConfig, ListenerLimits, ListenerTimeouts,
-    ProxyConfig,
+    AccessLogConfig, ErrorPages, ForwardingConfig, ListenerConfig, ListenerLimits, ListenerMode,
+    ListenerTimeouts, MaintenanceConfig, PageConfig, ProxyConfig,
 };
+use crate::model::Network;
 
 /// Compares the listeners.
 pub(super) fn listeners(old: &[ListenerConfig], new: &[ListenerConfig]) -> Vec<Step> {
@@ -38,6 +42,8 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         access_log,
         upgrades,
         trace,
+        error_pages,
+        maintenance,
     } = old;
     words.optional(
         "virtual router",
@@ -57,6 +63,50 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
     words.switch("access_log", access_log, &new.access_log);
     words.other("upgrade", upgrades, &new.upgrades);
     words.switch("trace", trace, &new.trace);
+    self::error_pages(error_pages, &new.error_pages, words);
+    self::maintenance(maintenance, &new.maintenance, words);
+}
+
+fn error_pages(ErrorPages(old): &ErrorPages, ErrorPages(new): &ErrorPages, words: &mut Words) {
+    let all: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    for statuses in all {
+        let what = format!("error page {statuses}");
+        page(&what, old.get(statuses), new.get(statuses), words);
+    }
+}
+
+/// The text of a page is too long to be shown.
+fn page(what: &str, old: Option<&PageConfig>, new: Option<&PageConfig>, words: &mut Words) {
+    match (old, new) {
+        (None, None) => {}
+        (None, Some(_)) => words.say(format!("{what} added")),
+        (Some(_), None) => words.say(format!("{what} removed")),
+        (Some(PageConfig { path, text }), Some(new)) => {
+            let shown = |path: &PathBuf| path.display().to_string();
+            words.value(what, &shown(path), &shown(&new.path));
+            if *path == new.path {
+                words.other(what, text, &new.text);
+            }
+        }
+    }
+}
+
+fn maintenance(old: &MaintenanceConfig, new: &MaintenanceConfig, words: &mut Words) {
+    let MaintenanceConfig {
+        page,
+        allow,
+        retry_after,
+        mode,
+    } = old;
+    match (mode, new.mode) {
+        (ListenerMode::Serving, ListenerMode::Maintenance) => words.say("maintenance begins"),
+        (ListenerMode::Maintenance, ListenerMode::Serving) => words.say("maintenance ends"),
+        (ListenerMode::Serving, ListenerMode::Serving)
+        | (ListenerMode::Maintenance, ListenerMode::Maintenance) => {}
+    }
+    self::page("maintenance page", page.as_ref(), new.page.as_ref(), words);
+    words.list("client allowed in maintenance", allow, &new.allow, network);
+    words.duration("maintenance retry_after", *retry_after, new.retry_after);
 }
 
 fn timeouts(old: &ListenerTimeouts, new: &ListenerTimeouts, words: &mut Words) {
@@ -126,12 +176,16 @@ fn forwarding(old: &ForwardingConfig, new: &ForwardingConfig, words: &mut Words)
         "trusted proxy",
         trusted_proxies,
         &new.trusted_proxies,
-        |network| format!("{}/{}", network.address, network.prefix_len),
+        network,
     );
     words.list("proxy field", proxy_fields, &new.proxy_fields, Clone::clone);
     words.switch("forwarded", forwarded, &new.forwarded);
     words.switch("via", via, &new.via);
     words.switch("request_id", request_id, &new.request_id);
+}
+
+fn network(network: &Network) -> String {
+    format!("{}/{}", network.address, network.prefix_len)
 }
 
 /// Compares what is said of the proxy as a whole.

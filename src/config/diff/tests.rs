@@ -120,6 +120,18 @@ const OTHERS: &[Row] = &[
         "b2: \"10.0.0.2:80\", b1: \"10.0.0.1:80\"",
         &["pool api: order of backends changed"],
     ),
+    (
+        "pool: api}",
+        "pool: api, error_pages: {503: /a, 5xx: /b}, maintenance: {page: /c, allow: [10.0.0.0/8], \
+         retry_after: 10m}}",
+        &[
+            "listener http: error page 503 added",
+            "listener http: error page 5xx added",
+            "listener http: maintenance page added",
+            "listener http: client allowed in maintenance 10.0.0.0/8 added",
+            "listener http: maintenance retry_after 300s to 600s",
+        ],
+    ),
     ("{tcp: {}}", "none", &["pool api: health check removed"]),
     (
         "pools:\n",
@@ -288,6 +300,28 @@ const ROUTES: &[Row] = &[
         ],
     ),
 ];
+
+#[test]
+fn the_text_of_a_page_is_part_of_the_configuration() {
+    let of = |path: &str, text: &str| {
+        let pages = format!("pool: api, error_pages: {{5xx: {path}}}}}");
+        let mut config = config(&BASE.replace("pool: api}", &pages));
+        for (_, page) in crate::config::pages::pages_of(&mut config) {
+            page.text = Some(text.into());
+        }
+        config
+    };
+    for (path, text, hoped) in [
+        ("/a", "old", None),
+        ("/a", "new", Some("listener http: error page 5xx changed")),
+        ("/b", "new", Some("listener http: error page 5xx /a to /b")),
+    ] {
+        let steps = diff(&of("/a", "old"), &of(path, text)).unwrap();
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        assert_eq!(steps.first().map(String::as_str), hoped);
+        assert!(steps.len() < 2, "{steps:?}");
+    }
+}
 
 #[test]
 fn a_new_name_is_not_another_virtual_router() {

@@ -29,6 +29,8 @@ pub enum Termination {
     ClientGone,
     /// More requests came than may.
     RateLimited,
+    /// The listener is in maintenance.
+    Maintenance,
     /// No backend is up.
     NoBackendUp,
     /// No backend had room in time.
@@ -89,7 +91,7 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Complete,
         Self::Redirected,
         Self::Responded,
@@ -101,6 +103,7 @@ impl Termination {
         Self::RequestBodyInvalid,
         Self::ClientGone,
         Self::RateLimited,
+        Self::Maintenance,
         Self::NoBackendUp,
         Self::QueueTimeout,
         Self::ConnectFailed,
@@ -129,6 +132,7 @@ impl Termination {
             Self::RequestBodyInvalid => "request_body_invalid",
             Self::ClientGone => "client_gone",
             Self::RateLimited => "rate_limited",
+            Self::Maintenance => "maintenance",
             Self::NoBackendUp => "no_backend_up",
             Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
@@ -170,6 +174,7 @@ impl Termination {
             | Self::Responded
             | Self::Denied
             | Self::NoRoute
+            | Self::Maintenance
             | Self::TunnelTimeout
             | Self::ResourcesExhausted
             | Self::DrainTimeout => EndedBy::Proxy,

@@ -4,12 +4,16 @@
 //! that is the same every time, for people who search logs. What an administrator has written takes
 //! its place. Pure.
 
+mod page;
+
 use std::sync::Arc;
 
 use super::date::DATE_BYTES;
 use super::head::{Persistence, Version};
 use super::response::{AskedMethod, write_persistence, write_status_line};
 use crate::model::write_number;
+
+pub use self::page::PageTemplate;
 
 /// A response that the proxy gives itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

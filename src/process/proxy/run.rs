@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
-use crate::ipc::message::{FromProxy, Overrides, PoolHealth, ToProxy};
+use crate::ipc::message::{FromProxy, Overrides, PageTexts, PoolHealth, ToProxy};
 use crate::model::Chain;
 
 /// Why the process ends by itself.
@@ -148,8 +148,9 @@ impl Main {
                 threads,
                 health,
                 overrides,
+                pages,
             } => {
-                let config = parse(&yaml, &node, &overrides)?;
+                let config = parse(&yaml, &node, &overrides, pages)?;
                 self.start(&config, threads, &health)?;
             }
             ToProxy::Prepare {
@@ -158,13 +159,14 @@ impl Main {
                 node,
                 threads,
                 overrides,
+                pages,
             } => {
                 let asked = Asked {
                     generation,
                     threads,
                 };
                 // A large text takes longer to read than this thread may be silent.
-                let read = move || parse(&yaml, &node, &overrides);
+                let read = move || parse(&yaml, &node, &overrides, pages);
                 self.reading = Some((asked, tokio::task::spawn_blocking(read)));
             }
             ToProxy::Commit { generation } => {
@@ -181,21 +183,22 @@ impl Main {
                 }
                 self.lend_sink();
             }
-            ToProxy::ReportStatus { id } => {
-                let proxy = self.proxy.as_ref();
-                let (listeners, pools) = proxy.map(|proxy| proxy.status()).unwrap_or_default();
-                let status = FromProxy::Status {
-                    id,
-                    listeners,
-                    pools,
-                    access_log: proxy.and_then(|proxy| proxy.access_log()),
-                    warnings: proxy.map(|proxy| proxy.warnings()).unwrap_or_default(),
-                };
-                answer(channel, &status);
-            }
+            ToProxy::ReportStatus { id } => answer(channel, &self.status(id)),
             ToProxy::Drain { deadline_ms } => self.drain(Duration::from_millis(deadline_ms)),
         }
         Ok(())
+    }
+
+    fn status(&self, id: u64) -> FromProxy {
+        let proxy = self.proxy.as_ref();
+        let (listeners, pools) = proxy.map(|proxy| proxy.status()).unwrap_or_default();
+        FromProxy::Status {
+            id,
+            listeners,
+            pools,
+            access_log: proxy.and_then(|proxy| proxy.access_log()),
+            warnings: proxy.map(|proxy| proxy.warnings()).unwrap_or_default(),
+        }
     }
 
     /// Takes sockets for a proxy that is to begin, or that runs.
@@ -303,10 +306,16 @@ struct Asked {
     threads: u16,
 }
 
-fn parse(yaml: &str, node: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+fn parse(
+    yaml: &str,
+    node: &str,
+    overrides: &Overrides,
+    pages: PageTexts,
+) -> Result<Config, ConfigErrors> {
     let config = config::parse("the running configuration", yaml, NodeName::Given(node));
     let mut config = config?;
     overrides.apply(&mut config);
+    pages.apply(&mut config);
     Ok(config)
 }
 

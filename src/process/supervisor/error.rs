@@ -7,6 +7,7 @@ use crate::config::ConfigErrors;
 use crate::config::diff::NeedsRestart;
 use crate::ipc::channel::ChannelError;
 use crate::process::role::ConfineError;
+use crate::process::supervisor::reload::pages::PageErrors;
 
 /// Why the daemon could not be started or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum SupervisorError {
         /// What is wrong with it.
         why: String,
     },
+    /// Pages that it names cannot be used.
+    #[error(transparent)]
+    Pages(#[from] PageErrors),
     /// The directory cannot be used.
     #[error("failed to use the runtime directory {}\nhelp: name another with --runtime-dir", path.display())]
     RuntimeDir {
@@ -138,6 +142,7 @@ impl SupervisorError {
             | Self::NotText(_)
             | Self::Notify { .. }
             | Self::Script { .. }
+            | Self::Pages(_)
             | Self::NeedsRestart(_) => true,
             Self::ReadConfig { .. }
             | Self::NotAFile(_)

@@ -135,6 +135,15 @@ fn defaults_are_those_of_the_manual() {
                     ),
                 ],
                 trace: false,
+                error_pages: ErrorPages(
+                    {},
+                ),
+                maintenance: MaintenanceConfig {
+                    page: None,
+                    allow: [],
+                    retry_after: 300s,
+                    mode: Serving,
+                },
             },
         ],
         pools: [

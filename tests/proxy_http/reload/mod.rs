@@ -25,13 +25,13 @@ fn backend(name: &str, backend: &Backend) -> BackendConfig {
 }
 
 /// A backend that answers with its name when it is told to.
-struct Slow {
-    backend: Backend,
+pub(crate) struct Slow {
+    pub(crate) backend: Backend,
     go: Arc<Mutex<bool>>,
 }
 
 impl Slow {
-    fn named(name: &'static str) -> Self {
+    pub(crate) fn named(name: &'static str) -> Self {
         let go: Arc<Mutex<bool>> = Arc::default();
         let may = Arc::clone(&go);
         let backend = Backend::scripted(move |mut visit| {
@@ -46,11 +46,11 @@ impl Slow {
         Self { backend, go }
     }
 
-    fn has(&self, count: usize) {
+    pub(crate) fn has(&self, count: usize) {
         wait_until("requests arrive", || self.backend.requests().len() == count);
     }
 
-    fn go(&self) {
+    pub(crate) fn go(&self) {
         *self.go.lock().unwrap() = true;
     }
 }

@@ -328,7 +328,11 @@ impl Client {
             self.route(listener, head, origin, &arrival, &mut out)?
         };
         buffers.fit(&mut out);
-        self.check_rates(listener, head, origin, &mut routed);
+        if listener.is_in_maintenance_for(origin) {
+            routed.answerer = Answerer::Local(Box::new(answer::in_maintenance(listener)));
+        } else {
+            self.check_rates(listener, head, origin, &mut routed);
+        }
         let bodyless = matches!(head.framing, Framing::None | Framing::Length(0));
         let harmless = bodyless && head.upgrade == Upgrade::None && head.is_idempotent();
         let request = Request {

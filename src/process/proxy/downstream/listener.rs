@@ -9,13 +9,14 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::{ListenerConfig, ListenerLimits};
+use crate::config::{ListenerConfig, ListenerLimits, ListenerMode};
 use crate::ipc::control::ListenerStatus;
 use crate::logic::balance::limits::client_of;
 use crate::logic::balance::route::Table;
 use crate::logic::http1::head::HeadLimits;
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::downstream::clients::Exceeded;
+use crate::process::proxy::downstream::pages::Pages;
 use crate::process::proxy::downstream::rates::ClientRates;
 use crate::process::proxy::downstream::rules::{self, Rules};
 use crate::process::proxy::upstream::pool::Pool;
@@ -30,6 +31,7 @@ pub(in crate::process::proxy) struct Listener {
     pub(in crate::process::proxy) is_plain: bool,
     pub(in crate::process::proxy) heads: HeadLimits,
     connection_rate: Option<Arc<ClientRates>>,
+    pub(in crate::process::proxy) pages: Pages,
     /// Held for one direction of a connection.
     pub(in crate::process::proxy) connection_bytes: usize,
     pub(in crate::process::proxy) runtime: Arc<ListenerRuntime>,
@@ -103,6 +105,7 @@ impl Listener {
             table: rules::table(&config.routes),
             is_plain: rules::is_plain(config),
             heads: head_limits(&config.limits),
+            pages: Pages::new(config),
             connection_bytes: bytes(connection_bytes),
             runtime: before.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
         }
@@ -123,6 +126,15 @@ impl Listener {
         pools.all(is_same)
             && self.connection_bytes == bytes(connection_bytes)
             && self.config == *config
+    }
+
+    /// Returns whether a client is not served, because of maintenance.
+    pub(in crate::process::proxy) fn is_in_maintenance_for(&self, client: IpAddr) -> bool {
+        let allowed = || self.maintenance.allow.iter().any(|it| it.contains(client));
+        match self.maintenance.mode {
+            ListenerMode::Serving => false,
+            ListenerMode::Maintenance => !allowed(),
+        }
     }
 
     /// Returns whether it has as many connections as it may.

@@ -6,6 +6,7 @@
 pub(super) mod clients;
 pub(super) mod rates;
 pub(super) mod rules;
+pub(super) mod pages;
 pub(super) mod listener;
 pub(super) mod eviction;
 pub(super) mod local;

@@ -16,6 +16,7 @@ use crate::logic::http1::rewrite::edit::{Edits, FieldEdits};
 use crate::logic::http1::rewrite::path::{NormalPath, normalize};
 use crate::logic::http1::rewrite::template::{Template, Values};
 use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::request::answer;
 use crate::process::proxy::request::context::{Answerer, Local};
 use crate::process::proxy::request::moments::AskedAs;
 
@@ -191,7 +192,7 @@ impl<'b> Route<'b> {
         if of_request.is_empty() && of_response.is_empty() {
             return None;
         }
-        let id = request_id(message).to_vec();
+        let id = answer::request_id(message).unwrap_or_default().to_vec();
         let values = self.values(listener, known, &id);
         let edits = (!of_response.is_empty()).then(|| Rc::new(of_response.of(&values)));
         if !of_request.is_empty() {
@@ -236,7 +237,11 @@ impl<'b> Route<'b> {
             }
             Found::Route(index) => match listener.routes.get(index).map(|it| &it.action) {
                 Some(RouteAction::Redirect(redirect)) => {
-                    let values = self.values(listener, known, request_id(message));
+                    let values = self.values(
+                        listener,
+                        known,
+                        answer::request_id(message).unwrap_or_default(),
+                    );
                     redirected(redirect, &values)
                 }
                 Some(RouteAction::Respond(respond)) => responded(respond),
@@ -249,7 +254,11 @@ impl<'b> Route<'b> {
             },
             Found::None => match (listener.https_redirect, &listener.worker_pools[0]) {
                 (Some(redirect), _) => {
-                    let values = self.values(listener, known, request_id(message));
+                    let values = self.values(
+                        listener,
+                        known,
+                        answer::request_id(message).unwrap_or_default(),
+                    );
                     to_https(redirect, &values)
                 }
                 (_, Some(pool)) => return Answerer::Pool(Rc::clone(pool)),
@@ -369,11 +378,4 @@ fn written(template: &Template, values: &Values<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     template.write(values, &mut out);
     out
-}
-
-/// Returns the name of a request, as a backend is told it.
-fn request_id(message: &[u8]) -> &[u8] {
-    let mut lines = message.split(|&byte| byte == b'\n').rev();
-    let id = lines.find_map(|line| line.strip_prefix(b"X-Request-Id: "));
-    id.map_or(&[], <[u8]>::trim_ascii)
 }

@@ -18,6 +18,7 @@ use crate::logic::http1::response::AskedFor;
 use crate::logic::http1::rewrite::edit::Edits;
 use crate::model::Chain;
 use crate::process::proxy::downstream::clients::Exceeded;
+use crate::process::proxy::downstream::listener::Listener;
 use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::context::{After, Local, RequestContext};
@@ -132,16 +133,54 @@ fn reason(error: AttemptError, named: &str, detail: &Detail) -> String {
     }
 }
 
+/// Returns what a request is known by; `head` is as backends are sent it.
+pub(in crate::process::proxy) fn request_id(head: &[u8]) -> Option<&[u8]> {
+    let mut lines = head.split(|&byte| byte == b'\n').rev();
+    let id = lines.find_map(|line| line.strip_prefix(b"X-Request-Id: "));
+    id.map(<[u8]>::trim_ascii)
+}
+
 /// Returns what a stranger is told instead of the reason, which names what is behind the proxy: how
-/// to find it in the log. `head` is the request's, as backends are sent it.
-pub(in crate::process::proxy) fn for_strangers(head: &[u8]) -> String {
-    let lines = head.split(|&byte| byte == b'\n').rev();
-    let id = lines
-        .filter_map(|line| line.strip_prefix(b"X-Request-Id: "))
-        .next();
-    match id.map(|id| String::from_utf8_lossy(id.trim_ascii())) {
+/// to find it in the log.
+pub(in crate::process::proxy) fn for_strangers(request_id: Option<&[u8]>) -> String {
+    match request_id.map(String::from_utf8_lossy) {
         Some(id) => format!("request {id}"),
         None => "this request cannot be served now".to_owned(),
+    }
+}
+
+/// Returns the reply as this client may read it: what is behind the proxy is nothing for strangers,
+/// but stands in the log. `head` is the request's, as backends are sent it.
+pub(in crate::process::proxy) fn disclosed(
+    context: RequestContext<'_>,
+    head: &[u8],
+    reply: LocalReply,
+    record: &mut Record,
+) -> LocalReply {
+    let id = request_id(head);
+    record.request_id = id.map(Box::from);
+    let trusted = &context.listener.forwarding.trusted_proxies;
+    let peer = context.peer.ip();
+    let is_inner = reply.status >= 500 || record.termination == Termination::Denied;
+    if !is_inner || trusted.iter().any(|network| network.contains(peer)) {
+        return reply;
+    }
+    tracing::debug!(error = %reply.why, "request not served");
+    let why = for_strangers(id);
+    record.error = Some(reply.why.into());
+    LocalReply { why, ..reply }
+}
+
+/// Returns the answer to a client that is not served, because the listener is in maintenance.
+pub(in crate::process::proxy) fn in_maintenance(listener: &Listener) -> Local {
+    let why = format!("listener {} is in maintenance", listener.name);
+    let mut reply = LocalReply::line(503, "maintenance", why);
+    let retry_after = listener.maintenance.retry_after;
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    reply.fields = format!("Retry-After: {seconds}\r\n").into_bytes();
+    Local {
+        reply,
+        termination: Termination::Maintenance,
     }
 }
 
@@ -186,7 +225,7 @@ fn retry_after(mut reply: LocalReply, secs: u64) -> LocalReply {
     reply
 }
 
-/// Writes a local reply.
+/// Writes a local reply, or the page that the listener has for it.
 pub(in crate::process::proxy) async fn send_local_reply(
     context: RequestContext<'_>,
     stream: &mut Stream,
@@ -212,8 +251,12 @@ pub(in crate::process::proxy) async fn send_local_reply(
     if reply.status >= 400 && record.error.is_none() {
         record.error = Some(reply.why.as_str().into());
     }
+    let id = record.request_id.as_deref();
+    let dressed = listener.pages.dress(reply, record.termination, id);
+    let reply = dressed.as_ref().unwrap_or(reply);
     deadline.enter(Phase::Relaying, context.rules.timeouts.idle);
-    let mut text = worker.buffers.with_room(LOCAL_REPLY_BYTES);
+    let page_bytes = reply.page.as_ref().map_or(0, |page| page.body.len());
+    let mut text = worker.buffers.with_room(LOCAL_REPLY_BYTES + page_bytes);
     let date = worker.date.get();
     reply.write_head(asked.version, persistence, &date, &mut text);
     if let Some(edits) = edits {
@@ -253,7 +296,7 @@ pub(in crate::process::proxy) const TOO_MANY_CONNECTIONS: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\n\
 Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: 49\r\n\
 Connection: close\r\n\r\nconnections_exhausted: too many open connections\n";
-/// Bytes that a local reply usually has.
+/// Bytes that a local reply usually has beside its page.
 const LOCAL_REPLY_BYTES: usize = 1024;
 
 #[cfg(test)]
@@ -329,10 +372,11 @@ mod tests {
 
     #[test]
     fn strangers_are_told_how_to_find_the_reason_and_not_what_it_is() {
+        let told = |head: &[u8]| for_strangers(request_id(head));
         let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: 0af3\r\n\r\n";
-        assert_eq!(for_strangers(head), "request 0af3");
+        assert_eq!(told(head), "request 0af3");
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert_eq!(for_strangers(head), "this request cannot be served now");
+        assert_eq!(told(head), "this request cannot be served now");
     }
 
     #[test]

@@ -543,22 +543,13 @@ impl Attempts<'_> {
         .await
     }
 
-    /// Returns the reply as this client may read it: what is behind the proxy is nothing for
-    /// strangers, but stands in the log.
+    /// Returns the reply as this client may read it.
     fn disclosed(&mut self, reply: LocalReply) -> LocalReply {
-        let trusted = &self.context.listener.forwarding.trusted_proxies;
-        let peer = self.context.peer.ip();
-        if reply.status < 500 || trusted.iter().any(|network| network.contains(peer)) {
-            return reply;
-        }
-        tracing::debug!(error = %reply.why, "request not served");
         let head = match self.message.as_text() {
             [] => self.exchange.head(),
             text => text,
         };
-        let why = answer::for_strangers(head);
-        self.record.error = Some(reply.why.into());
-        LocalReply { why, ..reply }
+        answer::disclosed(self.context, head, reply, &mut self.record)
     }
 
     /// Writes the request down for the log, and lets go of all but what the client has sent ahead.

@@ -1,8 +1,8 @@
-//! A request that the proxy answers itself, because its route says so.
+//! A request that the proxy answers itself: its route says so, or it may not be served.
 
 use crate::logic::http1::head::{Framing, Persistence};
 use crate::process::proxy::io::stream::Stream;
-use crate::process::proxy::request::answer::send_local_reply;
+use crate::process::proxy::request::answer::{self, send_local_reply};
 use crate::process::proxy::request::attempts::record_of;
 use crate::process::proxy::request::context::{After, Local, Request, RequestContext};
 use crate::process::proxy::request::record;
@@ -30,7 +30,7 @@ pub(in crate::process::proxy) async fn answer(
             Persistence::Keep | Persistence::Close,
         ) => Persistence::Close,
     };
-    let Local { reply, .. } = local;
+    let reply = answer::disclosed(context, message.as_text(), local.reply, &mut record);
     let edits = edits.as_deref();
     let sending = send_local_reply(
         context,

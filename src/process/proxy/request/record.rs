@@ -32,6 +32,8 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) moments: Moments,
     /// The client's version; `None` where its request was not read.
     pub(in crate::process::proxy) protocol: Option<&'static str>,
+    /// What backends know it by, where the proxy has answered itself; for people.
+    pub(in crate::process::proxy) request_id: Option<Box<[u8]>>,
     /// How it ended.
     pub(in crate::process::proxy) termination: Termination,
     /// Why the proxy answered itself.
@@ -56,6 +58,7 @@ impl Record {
             retries: 0,
             moments: Moments::default(),
             protocol: None,
+            request_id: None,
             termination: Termination::Complete,
             error: None,
             phase: Phase::RequestHead,

@@ -130,7 +130,10 @@ async fn ask(
 ) -> Response {
     let patience = match request {
         Request::Status | Request::Events { .. } => ANSWER_TIMEOUT,
-        Request::Reload { .. } | Request::Backend { .. } | Request::Router { .. } => CHANGE_TIMEOUT,
+        Request::Reload { .. }
+        | Request::Backend { .. }
+        | Request::Router { .. }
+        | Request::Maintenance { .. } => CHANGE_TIMEOUT,
     };
     let (reply, answer) = oneshot::channel();
     let question = Question {

@@ -22,7 +22,10 @@ impl Daemon {
                     .reply
                     .send(Response::Events(self.event_log.after(after)));
             }
-            Request::Reload { .. } | Request::Backend { .. } | Request::Router { .. } => {
+            Request::Reload { .. }
+            | Request::Backend { .. }
+            | Request::Router { .. }
+            | Request::Maintenance { .. } => {
                 let (own, reply) = (&self.setup.path, question.reply);
                 if let Some(order) = Order::of(question.request, own, question.file, reply) {
                     self.take_order(order);

@@ -20,7 +20,7 @@ use crate::config::diff::diff;
 use crate::config::overrides::Overrides;
 use crate::ipc::control::unix_ms;
 use crate::ipc::control::{FailureStatus, Refusal, Response};
-use crate::ipc::message::{ToProxy, ToVrrp};
+use crate::ipc::message::{PageTexts, ToProxy, ToVrrp};
 use crate::logic::lifecycle::Phase;
 use crate::model::Chain;
 use crate::process::role::Role;
@@ -106,6 +106,10 @@ impl Daemon {
             Change::Router { entry, priority } => {
                 let (overrides, base) = (&setup.overrides, &setup.base);
                 commanded::with_priority(overrides, base, &entry, priority, at_ms)
+            }
+            Change::Maintenance { listener, change } => {
+                let (overrides, base) = (&setup.overrides, &setup.base);
+                commanded::with_maintenance(overrides, base, &listener, change, at_ms)
             }
         };
         match overrides {
@@ -212,6 +216,7 @@ impl Daemon {
                     node,
                     threads,
                     overrides,
+                    pages: PageTexts::of(&next.config),
                 });
                 passed.err()
             }

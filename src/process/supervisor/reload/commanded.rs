@@ -11,9 +11,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::check::backend_objection;
-use crate::config::overrides::{BackendOverride, Overrides, PriorityOverride};
-use crate::config::{BackendMode, Config, PoolConfig};
-use crate::ipc::control::{BackendChange, OverrideStatus};
+use crate::config::overrides::{BackendOverride, MaintenanceOverride, Overrides, PriorityOverride};
+use crate::config::pages::RETRY_AFTER_SECONDS;
+use crate::config::{BackendMode, Config, ListenerConfig, PoolConfig};
+use crate::ipc::control::{BackendChange, MaintenanceChange, OverrideStatus};
 
 /// Where changes by command are kept.
 #[derive(Debug)]
@@ -96,6 +97,11 @@ pub(crate) fn pruned(overrides: &Overrides, config: &Config) -> Overrides {
         let is_there =
             routers.any(|router| router.name.entry == *entry && router.rank.ill().is_some());
         is_there && PRIORITIES.contains(&change.base)
+    });
+    left.maintenance.retain(|listener, change| {
+        let seconds = change.retry_after_s;
+        change.retry_after_s = seconds.filter(|seconds| RETRY_AFTER_SECONDS.contains(seconds));
+        config.listeners.iter().any(|it| it.name == *listener)
     });
     left
 }
@@ -274,6 +280,45 @@ pub(crate) fn with_priority(
     Ok(all)
 }
 
+/// Returns them with a listener in maintenance, or without it, or why that cannot be.
+pub(crate) fn with_maintenance(
+    overrides: &Overrides,
+    config: &Config,
+    listener: &str,
+    change: MaintenanceChange,
+    at_ms: u64,
+) -> Result<Overrides, String> {
+    if !config.listeners.iter().any(|it| it.name == listener) {
+        let names = config.listeners.iter().map(|it| it.name.as_str());
+        let names = join(names);
+        return Err(format!(
+            "there is no listener {listener}; there are: {names}"
+        ));
+    }
+    let mut all = overrides.clone();
+    match change {
+        MaintenanceChange::On {
+            retry_after_s: Some(seconds),
+        } if !RETRY_AFTER_SECONDS.contains(&seconds) => {
+            return Err(format!(
+                "retry_after must be between 1s and 168h, not {seconds}s"
+            ));
+        }
+        MaintenanceChange::On { retry_after_s } => {
+            // It is in maintenance since it began, whatever is said later.
+            let known = all.maintenance.get(listener);
+            let at_ms = known.map_or(at_ms, |known| known.at_ms);
+            let change = MaintenanceOverride {
+                retry_after_s,
+                at_ms,
+            };
+            all.maintenance.insert(listener.to_owned(), change);
+        }
+        MaintenanceChange::Off => drop(all.maintenance.remove(listener)),
+    }
+    Ok(all)
+}
+
 /// Returns them for people.
 pub(crate) fn describe(overrides: &Overrides) -> Vec<OverrideStatus> {
     let mut all = Vec::new();
@@ -309,6 +354,20 @@ pub(crate) fn describe(overrides: &Overrides) -> Vec<OverrideStatus> {
             change: format!("priority {base}"),
             at_ms: *at_ms,
         });
+    }
+    for (listener, change) in &overrides.maintenance {
+        let MaintenanceOverride {
+            retry_after_s,
+            at_ms,
+        } = *change;
+        let retry_after = retry_after_s.map(|seconds| format!("retry_after {seconds}s"));
+        for change in std::iter::once("in maintenance".to_owned()).chain(retry_after) {
+            all.push(OverrideStatus {
+                subject: format!("listener {listener}"),
+                change,
+                at_ms,
+            });
+        }
     }
     all
 }
@@ -346,6 +405,21 @@ pub(crate) fn held(overrides: &Overrides, old: &Config, new: &Config) -> Vec<Str
                      was added by command"
                 ));
             }
+        }
+    }
+    for listener in &new.listeners {
+        let held = overrides.maintenance.get(&listener.name);
+        let held = held.and_then(|change| change.retry_after_s);
+        let mut before = old.listeners.iter();
+        let before = before.find(|before| before.name == listener.name);
+        let retry_after = |it: &ListenerConfig| it.maintenance.retry_after;
+        if let Some(held) = held
+            && before.is_none_or(|before| retry_after(before) != retry_after(listener))
+        {
+            notes.push(format!(
+                "listener {}: retry_after {held}s by command holds",
+                listener.name
+            ));
         }
     }
     for router in &new.virtual_routers {
@@ -536,7 +610,8 @@ mod tests {
         let hostile = r#"{"backends": {"api": {
             "b1": {"weight": 0, "removed": true}, "b2": {"weight": 257, "removed": true},
             "b 3": {"added": "10.0.0.3:80"}, "b4": {"added": "127.0.0.1:80", "weight": 7},
-            "b5": {"added": "10.0.0.5:0"}}}, "priorities": {"web": {"base": 0, "at_ms": 7}}}"#;
+            "b5": {"added": "10.0.0.5:0"}}}, "priorities": {"web": {"base": 0, "at_ms": 7}},
+            "maintenance": {"https": {"at_ms": 7}}}"#;
         fs::write(&path, hostile).unwrap();
         let all = store.load().unwrap();
         let left = pruned(&all, &api());
@@ -553,6 +628,62 @@ mod tests {
             error, "it is not a regular file",
             "nobody waits for a writer"
         );
+    }
+
+    #[test]
+    fn a_listener_is_in_maintenance_since_it_began_and_until_it_ends() {
+        use MaintenanceChange::{Off, On};
+        let on = |retry_after_s| On { retry_after_s };
+        let table: &[(&[MaintenanceChange], &[&str])] = &[
+            (&[on(None)], &["listener http in maintenance 1"]),
+            (
+                &[on(None), on(Some(600))],
+                &[
+                    "listener http in maintenance 1",
+                    "listener http retry_after 600s 1",
+                ],
+            ),
+            (
+                &[on(Some(600)), on(None)],
+                &["listener http in maintenance 1"],
+            ),
+            (&[on(None), Off], &[]),
+            (
+                &[on(None), Off, on(None)],
+                &["listener http in maintenance 3"],
+            ),
+            (&[Off], &[]),
+        ];
+        for (changes, hoped) in table {
+            let mut all = Overrides::default();
+            for (change, at_ms) in changes.iter().zip(1..) {
+                all = with_maintenance(&all, &api(), "http", *change, at_ms).unwrap();
+            }
+            let shown = describe(&all).into_iter();
+            let shown = shown.map(|one| format!("{} {} {}", one.subject, one.change, one.at_ms));
+            assert_eq!(shown.collect::<Vec<_>>(), *hoped, "{changes:?}");
+            assert_eq!(pruned(&all, &api()), all);
+        }
+        for (listener, change, why) in [
+            (
+                "https",
+                on(None),
+                "there is no listener https; there are: http",
+            ),
+            (
+                "http",
+                on(Some(0)),
+                "retry_after must be between 1s and 168h, not 0s",
+            ),
+            (
+                "http",
+                on(Some(604_801)),
+                "retry_after must be between 1s and 168h, not 604801s",
+            ),
+        ] {
+            let error = with_maintenance(&Overrides::default(), &api(), listener, change, 7);
+            assert_eq!(error.unwrap_err(), why);
+        }
     }
 
     #[test]

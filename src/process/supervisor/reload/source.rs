@@ -4,12 +4,13 @@
 //! Only a regular file is read, and nothing that is longer than a configuration can be: a named
 //! pipe or a terminal would keep its reader waiting.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::file::{self, reader};
+use super::pages;
 use crate::config::{self, Config, check::NodeName};
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::scripts;
@@ -40,7 +41,8 @@ impl ConfigSource {
     /// Reads and checks it for this machine, or for the node that was named.
     ///
     /// # Errors
-    /// When the file cannot be read or is wrong, or a program in it cannot be trusted.
+    /// When the file cannot be read or is wrong, a program in it cannot be trusted, or a page of
+    /// it cannot be read.
     pub(crate) fn check(self, node: Option<&str>) -> Result<Checked, SupervisorError> {
         let (name, file) = match self {
             Self::Path(path) => {
@@ -50,7 +52,8 @@ impl ConfigSource {
             Self::Descriptor { name, file } => (name, File::from(file)),
         };
         let yaml = read(&name, file)?;
-        let config = parse(&name, &yaml, node)?;
+        let mut config = parse(&name, &yaml, node)?;
+        pages::read(&mut config)?;
         Ok(Checked { name, yaml, config })
     }
 }
@@ -60,17 +63,11 @@ impl ConfigSource {
 /// # Errors
 /// When the kernel refuses; for whom is said.
 pub fn open_config(path: &Path) -> Result<File, SupervisorError> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    options
-        .open(path)
-        .map_err(|source| SupervisorError::ReadConfig {
-            path: path.to_owned(),
-            reader: reader(),
-            source,
-        })
+    file::open(path).map_err(|source| SupervisorError::ReadConfig {
+        path: path.to_owned(),
+        reader: reader(),
+        source,
+    })
 }
 
 /// Returns the checksum of a file; `None` where it cannot be read.
@@ -128,19 +125,14 @@ fn parse(path: &Path, yaml: &str, node: Option<&str>) -> Result<Config, Supervis
     Ok(config)
 }
 
-/// For whom a file is not readable.
-fn reader() -> String {
-    let uid = nix::unistd::Uid::effective();
-    let user = nix::unistd::User::from_uid(uid).ok().flatten();
-    user.map_or_else(|| format!("user id {uid}"), |user| user.name)
-}
-
 /// A configuration is refused far below; what is longer is not even read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::fs::OpenOptions;
 
     use super::*;
     use crate::model::Chain;

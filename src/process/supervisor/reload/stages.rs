@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::next::Next;
 use super::prepared::Read;
 use super::source::ConfigSource;
-use crate::ipc::control::{BackendChange, ChangeReport, Request, Response};
+use crate::ipc::control::{BackendChange, ChangeReport, MaintenanceChange, Request, Response};
 use crate::process::role::Role;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::error::SupervisorError;
@@ -62,6 +62,11 @@ pub(crate) enum Change {
     },
     /// One base priority.
     Router { entry: String, priority: Option<u8> },
+    /// Whether one listener serves.
+    Maintenance {
+        listener: String,
+        change: MaintenanceChange,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -229,6 +234,9 @@ impl Order {
                 (change, false)
             }
             (Request::Router { entry, priority }, _) => (Change::Router { entry, priority }, false),
+            (Request::Maintenance { listener, change }, _) => {
+                (Change::Maintenance { listener, change }, false)
+            }
         };
         Some(Self {
             change,
