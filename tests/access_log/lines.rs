@@ -150,7 +150,7 @@ fn maintenance_is_said_with_its_word() {
         &logged.line(),
         &json!({
             "status": 503, "backend": null, "termination": "maintenance", "ended_by": "proxy",
-            "phase": "queue", "error": "listener http is in maintenance", "request_id": shown,
+            "phase": "request_head", "error": "listener http is in maintenance", "request_id": shown,
         }),
     );
 }

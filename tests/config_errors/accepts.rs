@@ -12,7 +12,7 @@ use evenkeel::config::{
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use insta::assert_snapshot;
 
-use super::{errors, listener, pool, router};
+use super::{errors, pool, router};
 
 pub(crate) const SHIPPED: &[(&str, &str)] = &[
     (
@@ -229,11 +229,11 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     limits.body_bytes = None;
     limits.connections = None;
     limits.connections_per_client = None;
+    limits.connection_rate_per_client = None;
+    limits.rates = RequestRates::default();
     with_all.listeners[0].routes.clear();
     with_all.listeners[0].request_fields = FieldEdits::default();
     with_all.listeners[0].response_fields = FieldEdits::default();
-    limits.connection_rate_per_client = None;
-    limits.rates = RequestRates::default();
     with_all.listeners[0].forwarding.trusted_proxies.clear();
     with_all.listeners[0].forwarding.proxy_fields.clear();
     with_all.listeners[0].error_pages = ErrorPages::default();

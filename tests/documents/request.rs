@@ -316,8 +316,19 @@ fn answers() -> Vec<(String, String)> {
         let word = word.trim_matches(|c| c == '"' || c == ',');
         answers.push((status[..3].to_owned(), word.to_owned()));
     }
+    let (_, paths) = PATHS.split_once("fn token(self)").unwrap();
+    let words = paths
+        .lines()
+        .filter_map(|line| line.split_once(" => \"path_"));
+    for (_, word) in words {
+        let word = word.trim_end_matches([',', '"']);
+        answers.push(("400".to_owned(), format!("path_{word}")));
+    }
     answers
 }
+
+/// What the codec refuses of paths.
+const PATHS: &str = include_str!("../../src/logic/http1/rewrite/path.rs");
 
 /// Returns the words that stand alone between quotes, and where.
 fn quoted_words(text: &str) -> impl Iterator<Item = (usize, &str)> {

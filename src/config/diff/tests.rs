@@ -266,7 +266,7 @@ const ROUTES: &[Row] = &[
     ),
     (
         "redirect: /a",
-        "redirect: {to: \"/b{path}\", status: 308, keep_query: true}",
+        "redirect: {to: \"/b{path}\", status: 308, keep_query: false}",
         &[
             "redirect URL /a to /b{path}",
             "redirect status 302 to 308",

@@ -140,23 +140,24 @@ fn redirects_follow_the_table() {
         (to.to_string(), status, query)
     };
     for (text, hoped) in [
-        ("/b", ("/b", 302, KeepQuery::AsWritten)),
-        ("/", ("/", 302, KeepQuery::AsWritten)),
+        ("/b", ("/b", 302, KeepQuery::Append)),
+        ("\"/b?c\"", ("/b?c", 302, KeepQuery::AsWritten)),
+        (
+            "{to: /b, keep_query: false}",
+            ("/b", 302, KeepQuery::AsWritten),
+        ),
+        ("/", ("/", 302, KeepQuery::Append)),
         (
             "\"/b{path}{query}#x\"",
             ("/b{path}{query}#x", 302, KeepQuery::AsWritten),
         ),
         (
             "\"https://{host}:8443{path}\"",
-            ("https://{host}:8443{path}", 302, KeepQuery::AsWritten),
+            ("https://{host}:8443{path}", 302, KeepQuery::Append),
         ),
         (
             "\"{scheme}://www.{host}/{listener}\"",
-            (
-                "{scheme}://www.{host}/{listener}",
-                302,
-                KeepQuery::AsWritten,
-            ),
+            ("{scheme}://www.{host}/{listener}", 302, KeepQuery::Append),
         ),
         (
             "{to: \"https://example.org{path}\", status: 308, keep_query: true}",

@@ -67,7 +67,7 @@ fn a_route_has_known_keys() {
        |
     11 |       - {path_prefix: /a, pool: farm}
        |          ^^^^^^^^^^^
-    help: known keys here: name, host, path, method, header, query, client, allow, deny, pool, redirect, respond, rewrite, request_headers, response_headers, timeouts, limits
+    help: known keys here: name, host, path, method, header, query, client, allow, deny, pool, redirect, respond, rewrite, request_headers, response_headers, timeouts, limits, priority
     "#);
 }
 
@@ -225,7 +225,7 @@ fn timeouts_and_limits_of_a_route_have_the_ranges_of_its_listener_and_pool() {
        |
     12 |       - {path: /c, pool: farm, limits: {body_bytes: 0, body_rate: -1, fields: 1}}
        |                                                                       ^^^^^^
-    help: known keys here: body_bytes, body_rate
+    help: known keys here: body_bytes, body_rate, requests, requests_per_client
     "#);
 }
 

@@ -91,7 +91,7 @@ fn fixed_answers_are_given_as_they_stand() {
     let keys = r#"    pool: one
     routes:
       - {path: {exact: /health}, respond: {status: 200, body: ok}}
-      - {path: {exact: /json}, respond: {body: "{}", content_type: application/json}}
+      - {path: {exact: /json}, respond: {status: 200, body: "{}", content_type: application/json}}
       - {path: {exact: /nothing}, respond: {status: 204}}
       - {path: {exact: /gone}, respond: {status: 410}}"#;
     let rig = routed(keys, &one, &two);

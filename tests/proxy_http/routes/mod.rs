@@ -9,7 +9,7 @@ use evenkeel::config::{self, Config, ListenerConfig, NodeName};
 use crate::common::Backend;
 use crate::rig::{Rig, setup};
 
-/// A proxy whose listener has these keys, and pools `one` and `two`; `pool: one` where none is said.
+/// A proxy whose listener has these keys, and pools `one` and `two`.
 fn routed(keys: &str, one: &Backend, two: &Backend) -> Rig {
     let config = config(keys, one, two);
     let mut setup = setup(&[]);

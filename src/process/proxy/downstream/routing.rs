@@ -38,7 +38,7 @@ impl Routed {
         Self {
             rules: 0,
             answerer: pool.as_ref().map_or_else(
-                || Answerer::Local(Box::new(no_route())),
+                || Answerer::Local(Box::new(answer::no_route())),
                 |pool| Answerer::Pool(Rc::clone(pool)),
             ),
             edits: None,
@@ -228,12 +228,7 @@ impl<'b> Route<'b> {
         let local = match self.found {
             Found::Denied(index) => {
                 let route = listener.routes.get(index).map_or("", |route| &route.name);
-                let why = format!("route {route} is not for this client");
-                let reply = LocalReply::line(403, "denied", why);
-                Local {
-                    reply,
-                    termination: Termination::Denied,
-                }
+                answer::denied(route)
             }
             Found::Route(index) => match listener.routes.get(index).map(|it| &it.action) {
                 Some(RouteAction::Redirect(redirect)) => {
@@ -248,7 +243,7 @@ impl<'b> Route<'b> {
                 Some(RouteAction::Pool { .. } | RouteAction::Pass) | None => {
                     match &listener.worker_pools[self.rules] {
                         Some(pool) => return Answerer::Pool(Rc::clone(pool)),
-                        None => no_route(),
+                        None => answer::no_route(),
                     }
                 }
             },
@@ -262,7 +257,7 @@ impl<'b> Route<'b> {
                     to_https(redirect, &values)
                 }
                 (_, Some(pool)) => return Answerer::Pool(Rc::clone(pool)),
-                (_, None) => no_route(),
+                (_, None) => answer::no_route(),
             },
         };
         Answerer::Local(Box::new(local))
@@ -363,14 +358,6 @@ fn responded(respond: &RespondConfig) -> Local {
     Local {
         reply,
         termination: Termination::Responded,
-    }
-}
-
-fn no_route() -> Local {
-    let why = "nothing is served under this address".to_owned();
-    Local {
-        reply: LocalReply::line(404, "no_route", why),
-        termination: Termination::NoRoute,
     }
 }
 

@@ -202,6 +202,24 @@ pub(in crate::process::proxy) fn late() -> LocalReply {
     )
 }
 
+/// Returns the answer to a client that a route turns away.
+pub(in crate::process::proxy) fn denied(route: &str) -> Local {
+    let why = format!("route {route} is not for this client");
+    Local {
+        reply: LocalReply::line(403, "denied", why),
+        termination: Termination::Denied,
+    }
+}
+
+/// Returns the answer to a request that no route is for.
+pub(in crate::process::proxy) fn no_route() -> Local {
+    let why = "nothing is served under this address".to_owned();
+    Local {
+        reply: LocalReply::line(404, "no_route", why),
+        termination: Termination::NoRoute,
+    }
+}
+
 /// Returns the answer to a request that is one too many.
 pub(in crate::process::proxy) fn rate_limited(exceeded: Exceeded) -> Local {
     let secs = retry_after_secs(exceeded.retry_after_ns);
