@@ -39,9 +39,9 @@ impl NormalPath<'_> {
 /// Why a path has no normal form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PathRefusal {
-    /// A dot segment that only some backends see as one: behind an encoded slash, or with
-    /// parameters.
-    #[error("the path has dot segments that can be read in two ways")]
+    /// A segment that only some backends see: a dot segment beside an encoded slash or with
+    /// parameters, or any behind an encoded slash in parameters.
+    #[error("the path has segments that can be read in two ways")]
     Ambiguous,
     /// `..` leads out of the root.
     #[error("the path leads above the root")]
@@ -69,8 +69,8 @@ impl PathRefusal {
 ///
 /// let path = normalize("//a/./b;v=1/../%61?c").unwrap();
 /// assert_eq!((&*path.forwarded, path.matched()), ("/a/a?c", "/a/a"));
-/// let path = normalize("/a;v=1%2fb").unwrap();
-/// assert_eq!((&*path.forwarded, path.matched()), ("/a;v=1%2fb", "/a/b"));
+/// let path = normalize("/a%2fb;v=1").unwrap();
+/// assert_eq!((&*path.forwarded, path.matched()), ("/a%2fb;v=1", "/a/b"));
 /// ```
 ///
 /// # Errors
@@ -131,7 +131,7 @@ impl Segments {
                     kept.pop().ok_or(PathRefusal::AboveRoot)?;
                 }
                 other => {
-                    if parts(other).iter().any(|part| matches!(*part, "." | "..")) {
+                    if is_ambiguous(other) {
                         return Err(PathRefusal::Ambiguous);
                     }
                     ends = false;
@@ -168,6 +168,20 @@ impl Segments {
         }
         path
     }
+}
+
+/// Returns whether only some backends see a dot segment in a segment, or see what is behind an
+/// encoded slash in its parameters: servers that decode last have cut that off.
+fn is_ambiguous(segment: &str) -> bool {
+    let parameters = segment.find(';').map_or("", |at| &segment[at..]);
+    // Others decode first: a semicolon may be encoded, too.
+    let is_dots = |part: &&str| {
+        let name = part.find("%3").map_or(*part, |at| &part[..at]);
+        matches!(*part, "." | "..")
+            || matches!(name, "." | "..")
+                && part[name.len()..].to_ascii_lowercase().starts_with("%3b")
+    };
+    parts(parameters).len() > 1 || parts(segment).iter().any(is_dots)
 }
 
 /// Returns what a lenient backend sees in a segment: what stands between encoded slashes, each
@@ -266,7 +280,7 @@ mod tests {
             ("/a;x=1/b;y", "/a;x=1/b;y", "/a/b"),
             ("/;x/a", "/;x/a", "/a"),
             ("/a/;x", "/a/;x", "/a/"),
-            ("/a;x%2fb", "/a;x%2fb", "/a/b"),
+            ("/a%2fb;x", "/a%2fb;x", "/a/b"),
             ("/%3b", "/%3b", "/%3B"),
         ] {
             let path = normalize(target).unwrap_or_else(|error| panic!("{target}: {error}"));
@@ -278,6 +292,11 @@ mod tests {
             ("/a/../../b", PathRefusal::AboveRoot),
             ("/%2e%2e/", PathRefusal::AboveRoot),
             ("/a/..%2fb", PathRefusal::Ambiguous),
+            ("/a/..%3b/b", PathRefusal::Ambiguous),
+            ("/a/.%3Bx", PathRefusal::Ambiguous),
+            // To a server that cuts parameters off first, it is `/a`.
+            ("/a;x%2fb", PathRefusal::Ambiguous),
+            ("/a;%5Cb/c", PathRefusal::Ambiguous),
             ("/a%2f..%2Fb", PathRefusal::Ambiguous),
             ("/a%5c%2e%2e/b", PathRefusal::Ambiguous),
             ("/a/..;/b", PathRefusal::Ambiguous),
