@@ -12,6 +12,7 @@ mod invariants;
 mod meaning;
 mod messages;
 mod oracle;
+mod routing;
 mod wire;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use codec::{Outcome, read_request};
 use evenkeel::logic::http1::head::HeadLimits;
 use invariants::{asked, check_request, check_response, fuzz_chunked, fuzz_request, fuzz_response};
 use messages::{body, cuts, request, response};
+use routing::fuzz_route;
 
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
@@ -60,6 +62,7 @@ fn the_corpus_of_the_fuzz_targets_holds() {
         ("http_request", fuzz_request as fn(&[u8])),
         ("http_response", fuzz_response),
         ("http_chunked", fuzz_chunked),
+        ("http_route", fuzz_route),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
         let mut count = 0;

@@ -198,3 +198,109 @@ fn the_table_finds_what_a_search_in_order_finds() {
         }
     }
 }
+
+fn network(text: &str) -> Network {
+    let (address, len) = text.split_once('/').expect("a network");
+    Network {
+        address: address.parse().expect("an address"),
+        prefix_len: len.parse().expect("a length"),
+    }
+}
+
+const NETWORKS: [&str; 6] = [
+    "192.0.2.0/24",
+    "192.0.2.1/32",
+    "192.0.0.0/16",
+    "0.0.0.0/0",
+    "2001:db8::/32",
+    "::/0",
+];
+const CLIENTS: [&str; 6] = [
+    "192.0.2.1",
+    "192.0.2.2",
+    "192.0.3.1",
+    "203.0.113.1",
+    "2001:db8::1",
+    "::1",
+];
+
+fn some<T: Clone>(chance: &mut fastrand::Rng, of: &[T]) -> Vec<T> {
+    // Often none, so that conditions hold often enough.
+    let count = chance.usize(..6).saturating_sub(3);
+    (0..count)
+        .map(|_| of[chance.usize(..of.len())].clone())
+        .collect()
+}
+
+#[test]
+fn what_covers_fields_parameters_and_clients_holds_where_they_hold() {
+    let fields = [("x-a", None), ("X-A", Some("1")), ("X-B", None)].map(|(name, value)| {
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        FieldCondition { name, value }
+    });
+    let query = [("x", None), ("x", Some("1")), ("y", None)].map(|(name, value)| {
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        QueryCondition { name, value }
+    });
+    let drawn = |chance: &mut fastrand::Rng| Conditions {
+        fields: some(chance, &fields),
+        query: some(chance, &query),
+        clients: some(chance, &NETWORKS.map(network)),
+        ..Conditions::default()
+    };
+    let (mut covered, mut held) = (0, 0);
+    for seed in 0..50_000 {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let (outer, inner) = (drawn(&mut chance), drawn(&mut chance));
+        if !outer.cover(&inner) {
+            continue;
+        }
+        covered += 1;
+        let lines = some(&mut chance, &[("X-A", "1"), ("x-a", "2"), ("x-b", "")]);
+        let has_field = |wanted: &str, value: Option<&str>| {
+            let mut lines = lines.iter();
+            lines.any(|(name, text)| {
+                name.eq_ignore_ascii_case(wanted) && value.is_none_or(|value| value == *text)
+            })
+        };
+        let asked = Asked {
+            query: ["", "?x=1", "?x", "?y=1&x=2"][chance.usize(..4)],
+            client: CLIENTS[chance.usize(..6)].parse().expect("an address"),
+            has_field: &has_field,
+            ..asked("a", "/")
+        };
+        if inner.hold(&asked) {
+            held += 1;
+            let shown = format!("{outer:?} covers {inner:?}: {asked:?} with {lines:?}");
+            assert!(outer.hold(&asked), "seed {seed}: {shown}");
+        }
+    }
+    assert!(
+        covered > 5000 && held > 1000,
+        "{covered} covered, {held} held"
+    );
+}
+
+#[test]
+fn nobody_is_let_through_of_networks_that_are_turned_away_as_a_whole() {
+    let mut denied = 0;
+    for seed in 0..20_000 {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let access = match chance.bool() {
+            true => Access::Only(some(&mut chance, &NETWORKS.map(network))),
+            false => Access::AllBut(some(&mut chance, &NETWORKS.map(network))),
+        };
+        let networks = some(&mut chance, &NETWORKS.map(network));
+        if !access.denies_all_of(&networks) {
+            continue;
+        }
+        denied += 1;
+        for client in CLIENTS.map(|client| client.parse().expect("an address")) {
+            if networks.is_empty() || networks.iter().any(|it| it.contains(client)) {
+                let shown = format!("{access:?} lets {client} of {networks:?} through");
+                assert!(!access.allows(client), "seed {seed}: {shown}");
+            }
+        }
+    }
+    assert!(denied > 1000, "{denied} denied");
+}
