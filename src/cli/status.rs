@@ -83,6 +83,7 @@ fn render(status: &Status) -> String {
     if !status.listeners.is_empty() {
         text.push('\n');
         text.push_str(&listeners(&status.listeners));
+        text.push_str(&routes(&status.listeners));
     }
     if !status.pools.is_empty() {
         text.push('\n');
@@ -287,6 +288,25 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
     table(&rows)
 }
 
+/// Returns a table of routes behind an empty line, where there are any.
+fn routes(listeners: &[ListenerStatus]) -> String {
+    let mut rows = vec![row(["LISTENER", "ROUTE", "POOL", "REQUESTS"])];
+    for listener in listeners {
+        rows.extend(listener.routes.iter().map(|route| {
+            vec![
+                listener.name.clone(),
+                route.name.clone(),
+                route.pool.clone().unwrap_or_else(|| "-".to_owned()),
+                route.requests_total.to_string(),
+            ]
+        }));
+    }
+    match rows.len() {
+        1 => String::new(),
+        _ => format!("\n{}", table(&rows)),
+    }
+}
+
 fn pools(pools: &[PoolStatus]) -> String {
     let mut rows = vec![row([
         "POOL",
@@ -448,8 +468,13 @@ full           3        40      2
             "name": "http", "binds": ["192.0.2.100:80"], "pool": "web", "connections": 3,
             "connections_refused_total": 7, "connections_evicted_total": 4,
             "connections_rate_limited_total": 5, "requests_rate_limited_total": 6, "requests_total": 20, "responses_total": {"5xx": 1},
+            "routes": [{"name": "api", "pool": "web", "requests_total": 4}, {"name": "2", "pool": null, "requests_total": 1}],
         }))
         .expect("the fields are those of a status");
+        assert_eq!(
+            routes(std::slice::from_ref(&listener)),
+            "\nLISTENER  ROUTE  POOL  REQUESTS\nhttp      api    web   4\nhttp      2      -     1\n"
+        );
         assert_eq!(
             listeners(&[listener]),
             "LISTENER  BIND            POOL  CONNECTIONS  REFUSED  EVICTED  LIMITED  REQUESTS  5XX\n\

@@ -80,7 +80,8 @@ impl LocalReply {
             out.extend_from_slice(content_type.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        if self.page.is_none() {
+        // RFC 9110 §15.4.2: a permanent redirection is kept by default.
+        if self.page.is_none() && !matches!(self.status, 300..=399) {
             out.extend_from_slice(b"Cache-Control: no-store\r\n");
         }
         if matches!(
