@@ -96,12 +96,12 @@ fn run(
             let kind = kinds[(turn + number) % kinds.len()];
             let sample = if shape.fresh {
                 *fleet = None;
-                Fleet::start(host, shape.threads, &[kind])?.measure(host, kind, &shape, span)?
+                Fleet::start(host, shape.setting, &[kind])?.measure(host, kind, &shape, span)?
             } else {
-                if !fleet.as_ref().is_some_and(|fleet| fleet.has(shape.threads)) {
+                if !fleet.as_ref().is_some_and(|fleet| fleet.has(shape.setting)) {
                     // Ports are free again before they are taken.
                     *fleet = None;
-                    *fleet = Some(Fleet::start(host, shape.threads, &options.kinds)?);
+                    *fleet = Some(Fleet::start(host, shape.setting, &options.kinds)?);
                 }
                 match fleet {
                     Some(fleet) => fleet.measure(host, kind, &shape, span)?,

@@ -84,6 +84,42 @@ impl Kind {
     }
 }
 
+/// How proxies are set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// How many threads they have.
+    pub threads: Threads,
+    /// What they look at before they pick the pool; the binary of before has none, and Perlbal
+    /// neither.
+    pub routes: Routes,
+}
+
+/// Routes of which none is for the requests that are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Routes {
+    /// None at all.
+    None,
+    /// A hundred, each for a host.
+    Hosts,
+    /// A hundred, each for the beginning of a path.
+    Paths,
+}
+
+impl Routes {
+    /// Returns a line for each, with its number in the place of `@`.
+    fn lines(self, host: &str, path: &str) -> String {
+        let line = match self {
+            Self::None => return String::new(),
+            Self::Hosts => host,
+            Self::Paths => path,
+        };
+        let numbers = 0..100;
+        numbers
+            .map(|number: u32| line.replace('@', &number.to_string()))
+            .collect()
+    }
+}
+
 /// How many threads or workers a proxy has, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threads {
@@ -139,19 +175,19 @@ impl Peer {
     pub(crate) fn start(
         host: &Host,
         kind: Kind,
-        threads: Threads,
+        setting: Setting,
         backends: &[u16],
     ) -> Result<Self, LabError> {
-        let place = threads.proxy_place();
+        let place = setting.threads.proxy_place();
         // What the host's thread starts inherits where it runs.
         host.run(move || pin(place))?;
         let running = match kind {
             Kind::Direct => Running::Nobody,
             Kind::Evenkeel | Kind::Before => {
-                Running::Node(Box::new(evenkeel(host, kind, threads, backends)?))
+                Running::Node(Box::new(evenkeel(host, kind, setting, backends)?))
             }
-            Kind::Haproxy => debian(host, kind, &haproxy(threads, backends), &["-db", "-f"])?,
-            Kind::Nginx => debian(host, kind, &nginx(threads, backends), &["-c"])?,
+            Kind::Haproxy => debian(host, kind, &haproxy(setting, backends), &["-db", "-f"])?,
+            Kind::Nginx => debian(host, kind, &nginx(setting, backends), &["-c"])?,
             Kind::Perlbal => debian(host, kind, &perlbal(backends), &["-c"])?,
         };
         let mut peer = Self { kind, running };
@@ -245,13 +281,13 @@ fn debian(host: &Host, kind: Kind, config: &str, flags: &[&str]) -> Result<Runni
 }
 
 /// Starts our own, which has an idle time of its own between requests in later versions.
-fn evenkeel(host: &Host, kind: Kind, threads: Threads, backends: &[u16]) -> Result<Node, LabError> {
+fn evenkeel(host: &Host, kind: Kind, setting: Setting, backends: &[u16]) -> Result<Node, LabError> {
     let binary = match (kind, before()) {
         (Kind::Before, Some(binary)) => binary,
         (_, _) => PathBuf::from(env!("CARGO_BIN_EXE_evenkeel")),
     };
     let binary = binary.as_path();
-    let yaml = |timeouts| evenkeel_yaml(kind, threads, backends, timeouts);
+    let yaml = |timeouts| evenkeel_yaml(kind, setting, backends, timeouts);
     let newer = yaml("request_head: 10m, keep_alive: 10m");
     let older = yaml("request_head: 10m");
     let scratch = ScratchDir::new()?;
@@ -270,12 +306,25 @@ fn evenkeel(host: &Host, kind: Kind, threads: Threads, backends: &[u16]) -> Resu
     Node::start(host, if knows { &newer } else { &older }, "bench", binary)
 }
 
-fn evenkeel_yaml(kind: Kind, threads: Threads, backends: &[u16], timeouts: &str) -> String {
+fn evenkeel_yaml(kind: Kind, setting: Setting, backends: &[u16], timeouts: &str) -> String {
+    let Setting { threads, routes } = setting;
+    let routes = match kind {
+        Kind::Before => String::new(),
+        Kind::Direct | Kind::Evenkeel | Kind::Haproxy | Kind::Nginx | Kind::Perlbal => routes
+            .lines(
+                "{host: h@.example.net, pool: bench}, ",
+                "{path: /section@/, pool: bench}, ",
+            ),
+    };
+    let routes = match routes.as_str() {
+        "" => routes,
+        list => format!(", routes: [{list}]"),
+    };
     let named = |port: &u16| format!("b{port}: \"127.0.0.1:{port}\"");
     let list: Vec<String> = backends.iter().map(named).collect();
     format!(
         "listeners:
-  bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}}}
+  bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}{routes}}}
 pools:
   bench: {{backends: {{{}}}, health_check: none}}
 proxy: {{threads: {}}}
@@ -294,7 +343,11 @@ fn descriptors() -> u64 {
 
 /// The pool ratios keep HAProxy from closing idle server connections when many clients hold
 /// descriptors.
-fn haproxy(threads: Threads, backends: &[u16]) -> String {
+fn haproxy(Setting { threads, routes }: Setting, backends: &[u16]) -> String {
+    let routes = routes.lines(
+        "  use_backend bench if { req.hdr(host) -i h@.example.net }\n",
+        "  use_backend bench if { path_beg /section@/ }\n",
+    );
     let lines: String = backends
         .iter()
         .map(|port| format!("  server b{port} 127.0.0.1:{port}\n"))
@@ -318,7 +371,7 @@ defaults
   timeout http-keep-alive 10m
 frontend bench
   bind 0.0.0.0:{}
-  default_backend bench
+{routes}  default_backend bench
 backend bench
   default-server pool-max-conn -1 pool-purge-delay 10m
 {lines}",
@@ -330,7 +383,22 @@ backend bench
 
 /// Bodies stay in memory: its defaults would write a 64 KiB upload, and a 1 MiB response, to a
 /// file.
-fn nginx(threads: Threads, backends: &[u16]) -> String {
+fn nginx(Setting { threads, routes }: Setting, backends: &[u16]) -> String {
+    let names = match routes {
+        Routes::Hosts => routes.lines(" h@.example.net", ""),
+        Routes::None | Routes::Paths => String::new(),
+    };
+    let hosts = match names.as_str() {
+        "" => names,
+        names => format!(
+            "  server {{\n    listen 0.0.0.0:{};\n    server_name{names};\n    return 404;\n  }}\n",
+            Kind::Nginx.port()
+        ),
+    };
+    let paths = match routes {
+        Routes::Paths => routes.lines("", "    location /section@/ { proxy_pass http://bench; }\n"),
+        Routes::None | Routes::Hosts => String::new(),
+    };
     let lines: String = backends
         .iter()
         .map(|port| format!("    server 127.0.0.1:{port};\n"))
@@ -363,8 +431,8 @@ http {{
     keepalive_timeout 600s;
   }}
   server {{
-    listen 0.0.0.0:{} backlog=4096;
-    location / {{
+    listen 0.0.0.0:{} backlog=4096 default_server;
+{paths}    location / {{
       proxy_pass http://bench;
       proxy_http_version 1.1;
       proxy_set_header Connection \"\";
@@ -372,7 +440,7 @@ http {{
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }}
   }}
-}}
+{hosts}}}
 ",
         threads.count(),
         Kind::Nginx.port()

@@ -11,7 +11,7 @@ use crate::conn::Failure;
 use crate::histogram::Histogram;
 use crate::load::{self, Generator, Pace, Plan, Reuse};
 use crate::measure::{Machine, Memory, cpu_ns, own_thread_ns, ticks};
-use crate::peers::{BACKEND_PORT, Kind, Peer, Threads};
+use crate::peers::{BACKEND_PORT, Kind, Peer, Setting};
 use crate::wire::Template;
 use crate::workload::Shape;
 
@@ -78,7 +78,7 @@ impl Sample {
 
 /// The network, the backend and those who stand before it.
 pub(crate) struct Fleet {
-    threads: Threads,
+    setting: Setting,
     // Dropped in this order.
     peers: Vec<Peer>,
     backend: Backend,
@@ -86,20 +86,20 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Starts the backend and all these proxies.
-    pub(crate) fn start(host: &Host, threads: Threads, kinds: &[Kind]) -> Result<Self, LabError> {
+    pub(crate) fn start(host: &Host, setting: Setting, kinds: &[Kind]) -> Result<Self, LabError> {
         let address = ([0, 0, 0, 0], BACKEND_PORT).into();
-        let backend = Backend::start(host, address, threads.load_place())?;
-        let start = |kind: &Kind| Peer::start(host, *kind, threads, &[BACKEND_PORT]);
+        let backend = Backend::start(host, address, setting.threads.load_place())?;
+        let start = |kind: &Kind| Peer::start(host, *kind, setting, &[BACKEND_PORT]);
         Ok(Self {
-            threads,
+            setting,
             peers: kinds.iter().map(start).collect::<Result<_, _>>()?,
             backend,
         })
     }
 
-    /// Returns whether it has that many threads.
-    pub(crate) fn has(&self, threads: Threads) -> bool {
-        self.threads == threads
+    /// Returns whether it is set up like this.
+    pub(crate) fn has(&self, setting: Setting) -> bool {
+        self.setting == setting
     }
 
     /// Measures a workload through one of them.
@@ -193,7 +193,7 @@ fn plan(kind: Kind, shape: &Shape) -> Plan {
             shape.reuse == Reuse::Close,
         ),
         reuse: shape.reuse,
-        place: shape.threads.load_place(),
+        place: shape.setting.threads.load_place(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The workloads of the issue, and what each of them has to show.
 
 use crate::load::{Pace, Reuse};
-use crate::peers::{Kind, Threads};
+use crate::peers::{Kind, Routes, Setting, Threads};
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub(crate) enum Workload {
     Two,
     /// The same, at a fixed rate.
     Open,
+    /// W1 past a hundred routes for hosts.
+    Hosts,
+    /// W1 past a hundred routes for paths.
+    Paths,
     /// 16 KiB responses.
     W2,
     /// 1 MiB responses.
@@ -31,8 +35,8 @@ pub(crate) enum Workload {
 pub(crate) struct Shape {
     /// One line for the tables.
     pub title: &'static str,
-    /// Threads of the proxies.
-    pub threads: Threads,
+    /// How the proxies are set up.
+    pub setting: Setting,
     /// Connections that are busy.
     pub busy: usize,
     /// Connections that are idle.
@@ -75,10 +79,12 @@ pub(crate) struct Goal {
 
 impl Workload {
     /// All, in the order of the issue.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::W1,
         Self::Two,
         Self::Open,
+        Self::Hosts,
+        Self::Paths,
         Self::W2,
         Self::W3,
         Self::W4,
@@ -93,6 +99,8 @@ impl Workload {
             Self::W1 => "w1",
             Self::Two => "two",
             Self::Open => "open",
+            Self::Hosts => "hosts",
+            Self::Paths => "paths",
             Self::W2 => "w2",
             Self::W3 => "w3",
             Self::W4 => "w4",
@@ -106,7 +114,10 @@ impl Workload {
     pub(crate) fn shape(self, rate: Option<f64>) -> Shape {
         let base = Shape {
             title: "64 B keep-alive GET, 64 connections, one thread",
-            threads: Threads::One,
+            setting: Setting {
+                threads: Threads::One,
+                routes: Routes::None,
+            },
             busy: 64,
             idle: 0,
             pace: Pace::Closed,
@@ -126,12 +137,31 @@ impl Workload {
             },
             Self::Two => Shape {
                 title: "64 B keep-alive GET, 64 connections, two threads",
-                threads: Threads::Two,
+                setting: Setting {
+                    threads: Threads::Two,
+                    ..base.setting
+                },
                 ..base
             },
             Self::Open => Shape {
                 title: "64 B keep-alive GET, open loop",
                 pace: open(15_000.0),
+                ..base
+            },
+            Self::Hosts => Shape {
+                title: "w1 past a hundred routes for hosts",
+                setting: Setting {
+                    routes: Routes::Hosts,
+                    ..base.setting
+                },
+                ..base
+            },
+            Self::Paths => Shape {
+                title: "w1 past a hundred routes for paths",
+                setting: Setting {
+                    routes: Routes::Paths,
+                    ..base.setting
+                },
                 ..base
             },
             Self::W2 => Shape {
@@ -187,6 +217,10 @@ impl Workload {
             Self::W1 => vec![to(Kind::Haproxy, 0.85, 0.72), to(Kind::Nginx, 0.90, 0.80)],
             Self::Two => haproxy(0.85, 0.70),
             Self::Open => haproxy(0.90, 0.80),
+            // Before has no routes: what they cost.
+            Self::Hosts | Self::Paths => {
+                vec![to(Kind::Before, 1.05, 1.02), to(Kind::Haproxy, 0.85, 0.72)]
+            }
             Self::W2 => haproxy(0.75, 0.60),
             Self::W3 => haproxy(0.60, 0.45),
             Self::W4 => haproxy(1.00, 0.85),

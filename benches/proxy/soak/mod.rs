@@ -22,7 +22,7 @@ use evenkeel::lab::namespace::host::Host;
 
 use crate::measure::{Memory, descriptors};
 use crate::options::everybody;
-use crate::peers::{Kind, Peer, Threads};
+use crate::peers::{Kind, Peer, Routes, Setting, Threads};
 use backends::{Backends, PORTS};
 use client::Habit;
 
@@ -96,7 +96,7 @@ pub(crate) fn run(host: &Host, span: Duration, kinds: &[Kind]) -> Result<bool, L
 fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     let tally = Arc::new(Tally::default());
     let backends = Backends::start(host, &tally)?;
-    let mut peer = Peer::start(host, kind, Threads::Two, &PORTS)?;
+    let mut peer = Peer::start(host, kind, SETTING, &PORTS)?;
     println!(
         "\nsoak of {}, {} s; two threads",
         kind.name(),
@@ -215,6 +215,12 @@ fn verdict(tally: &Tally, samples: &[Held]) -> bool {
     }
     wrong == 0 && flat
 }
+
+/// Two threads, and nothing between listener and pool.
+const SETTING: Setting = Setting {
+    threads: Threads::Two,
+    routes: Routes::None,
+};
 
 const fn word(right: bool) -> &'static str {
     if right { "PASS" } else { "FAIL" }
