@@ -55,6 +55,36 @@ pub(crate) struct Shape {
     pub perlbal: bool,
 }
 
+impl Shape {
+    const W1: Self = Self {
+        title: "64 B keep-alive GET, 64 connections, one thread",
+        setting: Setting {
+            threads: Threads::One,
+            routes: Routes::None,
+        },
+        busy: 64,
+        idle: 0,
+        pace: Pace::Closed,
+        response_bytes: 64,
+        request_bytes: 0,
+        reuse: Reuse::KeepAlive,
+        fresh: false,
+        perlbal: false,
+    };
+
+    fn routed(self, title: &'static str, routes: Routes) -> Self {
+        let setting = Setting {
+            routes,
+            ..self.setting
+        };
+        Self {
+            title,
+            setting,
+            ..self
+        }
+    }
+}
+
 /// What a goal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measure {
@@ -112,21 +142,7 @@ impl Workload {
 
     /// Returns what it does; `rate` replaces its own rate, where it has one.
     pub(crate) fn shape(self, rate: Option<f64>) -> Shape {
-        let base = Shape {
-            title: "64 B keep-alive GET, 64 connections, one thread",
-            setting: Setting {
-                threads: Threads::One,
-                routes: Routes::None,
-            },
-            busy: 64,
-            idle: 0,
-            pace: Pace::Closed,
-            response_bytes: 64,
-            request_bytes: 0,
-            reuse: Reuse::KeepAlive,
-            fresh: false,
-            perlbal: false,
-        };
+        let base = Shape::W1;
         let open = |usual: f64| Pace::Open {
             rate: rate.unwrap_or(usual),
         };
@@ -148,22 +164,8 @@ impl Workload {
                 pace: open(15_000.0),
                 ..base
             },
-            Self::Hosts => Shape {
-                title: "w1 past a hundred routes for hosts",
-                setting: Setting {
-                    routes: Routes::Hosts,
-                    ..base.setting
-                },
-                ..base
-            },
-            Self::Paths => Shape {
-                title: "w1 past a hundred routes for paths",
-                setting: Setting {
-                    routes: Routes::Paths,
-                    ..base.setting
-                },
-                ..base
-            },
+            Self::Hosts => base.routed("w1 past a hundred routes for hosts", Routes::Hosts),
+            Self::Paths => base.routed("w1 past a hundred routes for paths", Routes::Paths),
             Self::W2 => Shape {
                 title: "16 KiB response",
                 response_bytes: 16 << 10,
