@@ -16,7 +16,7 @@ use nix::sys::socket::SockaddrStorage;
 use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
 use super::status::table;
 use crate::config::{
-    Balance, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
+    Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
     VirtualRouterConfig,
 };
 use crate::model::{Priority, Rank};
@@ -217,10 +217,6 @@ fn listener_row(listener: &ListenerConfig) -> [String; 4] {
 }
 
 fn pool_row(pool: &PoolConfig) -> [String; 4] {
-    let balance = match pool.balance {
-        Balance::RandomOfTwo => "random_of_two",
-        Balance::RoundRobin => "round_robin",
-    };
     let health_check = match &pool.health_check {
         HealthCheckConfig::None => "none".to_owned(),
         HealthCheckConfig::Probe(probe) => {
@@ -245,7 +241,7 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
     });
     [
         pool.name.clone(),
-        balance.to_owned(),
+        pool.balance.as_str().to_owned(),
         health_check,
         join(backends),
     ]

@@ -481,6 +481,18 @@ fn a_health_check_timeout_defaults_to_the_interval() {
 }
 
 #[test]
+fn balance_takes_its_words() {
+    for (word, hoped) in [
+        ("random_of_two", Balance::RandomOfTwo),
+        ("round_robin", Balance::RoundRobin),
+        ("least_connections", Balance::LeastConnections),
+    ] {
+        let text = pool(&format!("timeouts: {{}}\n    balance: {word}"));
+        assert_eq!(accepted(&text).pools[0].balance, hoped, "{word}");
+    }
+}
+
+#[test]
 fn a_pool_without_a_listener_is_allowed() {
     let text = format!(
         "{}  spare: {{backends: {{a: \"192.0.2.11:80\"}}}}\n",

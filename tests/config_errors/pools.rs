@@ -207,7 +207,7 @@ fn a_queue_timeout_has_a_unit() {
 }
 
 #[test]
-fn balance_knows_two_ways() {
+fn a_misspelled_balance_is_named() {
     let text = pool("balance: round_robbin");
     assert_snapshot!(errors(&text), @r#"
     error: balance cannot be `round_robbin`
@@ -220,15 +220,15 @@ fn balance_knows_two_ways() {
 }
 
 #[test]
-fn balance_of_a_later_version_is_unknown() {
-    let text = pool("balance: least_connections");
+fn balance_knows_its_words() {
+    let text = pool("balance: fastest");
     assert_snapshot!(errors(&text), @r#"
-    error: balance cannot be `least_connections`
+    error: balance cannot be `fastest`
      --> lb.yaml:6:14
       |
-    6 |     balance: least_connections
-      |              ^^^^^^^^^^^^^^^^^
-    help: this version knows random_of_two and round_robin
+    6 |     balance: fastest
+      |              ^^^^^^^
+    help: write `random_of_two`, `round_robin` or `least_connections`
     "#);
 }
 

@@ -192,20 +192,17 @@ fn check_balance(fields: &Fields<'_>, problems: &mut Problems) -> Option<Balance
     let Some(value) = fields.get("balance") else {
         return Some(Balance::RandomOfTwo);
     };
-    let text = value.text("random_of_two or round_robin", problems)?;
-    match text {
-        "random_of_two" => Some(Balance::RandomOfTwo),
-        "round_robin" => Some(Balance::RoundRobin),
-        other => {
-            let message = format!("balance cannot be `{}`", shown(other));
-            let help = nearest(other, &["random_of_two", "round_robin"]).map_or_else(
-                || "this version knows random_of_two and round_robin".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            value.wrong_with_help(message, help, problems);
-            None
-        }
+    let text = value.text("random_of_two, round_robin or least_connections", problems)?;
+    let known = BALANCES.iter().find(|known| known.as_str() == text);
+    if known.is_none() {
+        let message = format!("balance cannot be `{}`", shown(text));
+        let help = nearest(text, &BALANCES.map(Balance::as_str)).map_or_else(
+            || BALANCE_HELP.to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        value.wrong_with_help(message, help, problems);
     }
+    known.copied()
 }
 
 fn check_health_check(fields: &Fields<'_>, problems: &mut Problems) -> Option<HealthCheckConfig> {
@@ -387,6 +384,12 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTi
     })
 }
 
+const BALANCES: [Balance; 3] = [
+    Balance::RandomOfTwo,
+    Balance::RoundRobin,
+    Balance::LeastConnections,
+];
+const BALANCE_HELP: &str = "write `random_of_two`, `round_robin` or `least_connections`";
 const REQUESTS_HELP: &str =
     "leave `requests` out where there is no limit; `health_check` keeps requests from a backend";
 const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}` or `none`";

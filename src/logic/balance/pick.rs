@@ -13,6 +13,19 @@ pub enum Balance {
     RandomOfTwo,
     /// In turn, by weight.
     RoundRobin,
+    /// The least busy of all, by weight; in turn among those that are equally busy.
+    LeastConnections,
+}
+
+impl Balance {
+    /// Returns its word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RandomOfTwo => "random_of_two",
+            Self::RoundRobin => "round_robin",
+            Self::LeastConnections => "least_connections",
+        }
+    }
 }
 
 /// What picking wants to know of one backend.
@@ -74,15 +87,31 @@ pub fn random_of_two(candidates: &[Candidate], chance: [u64; 2]) -> Option<usize
         return Some(first);
     };
     let (a, b) = (&candidates[first], &candidates[second]);
-    // a.in_flight / a.weight <= b.in_flight / b.weight, without dividing.
-    let load = |of: &Candidate, other: &Candidate| {
-        u128::from(of.in_flight) * u128::from(other.weight.max(1))
-    };
-    Some(if load(a, b) <= load(b, a) {
+    Some(if load_beside(a, b) <= load_beside(b, a) {
         first
     } else {
         second
     })
+}
+
+/// Returns what is to be compared with the same of the other: `of.in_flight / of.weight`, without
+/// dividing.
+fn load_beside(of: &Candidate, other: &Candidate) -> u128 {
+    u128::from(of.in_flight) * u128::from(other.weight.max(1))
+}
+
+/// Returns the least busy, by weight, of all candidates; among those that are equally busy it is
+/// the `wheel`'s turn. `None` if none is usable.
+///
+/// The candidates that are busier are no longer usable afterwards. It looks at each three times,
+/// however many there are.
+pub fn least_connections(candidates: &mut [Candidate], wheel: &mut RoundRobin) -> Option<usize> {
+    let usable = candidates.iter().filter(|candidate| candidate.usable);
+    let least = *usable.min_by(|a, b| load_beside(a, b).cmp(&load_beside(b, a)))?;
+    for candidate in &mut *candidates {
+        candidate.usable &= load_beside(candidate, &least) <= load_beside(&least, candidate);
+    }
+    wheel.pick(candidates)
 }
 
 fn by_weight(candidates: &[Candidate], chance: u64, except: Option<usize>) -> Option<usize> {
@@ -216,6 +245,45 @@ mod tests {
         assert_eq!(random_of_two(&[], [1, 1]), None);
     }
 
+    /// Returns who gets so many requests, one after another, none of which ends.
+    fn least_connections_of(weights: &[u16], requests: usize) -> Vec<usize> {
+        let mut all = candidates(&weights.iter().map(|&w| (w, 0, true)).collect::<Vec<_>>());
+        let mut wheel = RoundRobin::new(weights, 0);
+        let mut given = Vec::new();
+        for _ in 0..requests {
+            let picked = least_connections(&mut all.clone(), &mut wheel).expect("all are usable");
+            all[picked].in_flight += 1;
+            given.push(picked);
+        }
+        given
+    }
+
+    #[test]
+    fn least_connections_follows_the_table() {
+        for (list, hoped) in [
+            (&[(1, 5, true), (1, 4, true), (1, 6, true)][..], Some(1)),
+            (&[(4, 5, true), (1, 4, true)], Some(0)),
+            (&[(1, 5, true), (1, 4, false)], Some(0)),
+            (&[(0, 1, true), (1, 0, true)], Some(1)),
+            (&[(256, u64::MAX, true), (1, u64::MAX, true)], Some(0)),
+            (&[(1, 0, false)], None),
+            (&[], None),
+        ] {
+            let weights: Vec<u16> = list.iter().map(|(weight, ..)| *weight).collect();
+            let mut wheel = RoundRobin::new(&weights, 0);
+            let picked = least_connections(&mut candidates(list), &mut wheel);
+            assert_eq!(picked, hoped, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn the_equally_busy_take_turns_by_weight() {
+        let idle = candidates(&[(3, 0, true), (1, 0, true)]);
+        let mut wheel = RoundRobin::new(&[3, 1], 0);
+        let turns = (0..8).filter_map(|_| least_connections(&mut idle.clone(), &mut wheel));
+        assert_eq!(turns.collect::<Vec<_>>(), [0, 0, 1, 0, 0, 0, 1, 0]);
+    }
+
     fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
         proptest::collection::vec((0..=256u16, 0..100u64, any::<bool>()), 0..12)
             .prop_map(|list| candidates(&list))
@@ -233,6 +301,27 @@ mod tests {
             let turn = RoundRobin::new(&vec![1; all.len()], 3).pick(&all);
             prop_assert_eq!(turn.is_some(), anybody);
             prop_assert!(turn.is_none_or(|index| all[index].usable));
+            let mut wheel = RoundRobin::new(&vec![1; all.len()], 3);
+            let least = least_connections(&mut all.clone(), &mut wheel);
+            prop_assert_eq!(least.is_some(), anybody);
+            if let Some(least) = least {
+                let least = &all[least];
+                prop_assert!(least.usable);
+                let mut usable = all.iter().filter(|c| c.usable);
+                prop_assert!(usable.all(|c| load_beside(least, c) <= load_beside(c, least)));
+            }
+        }
+
+        #[test]
+        fn requests_that_do_not_end_are_shared_by_weight(
+            weights in proptest::collection::vec(1..9u16, 1..6), rounds in 1..4usize
+        ) {
+            let total: usize = weights.iter().copied().map(usize::from).sum();
+            let given = least_connections_of(&weights, rounds * total);
+            for (index, weight) in weights.iter().enumerate() {
+                let got = given.iter().filter(|&&it| it == index).count();
+                prop_assert_eq!(got, rounds * usize::from(*weight), "{:?}", given);
+            }
         }
 
         #[test]

@@ -7,7 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::logic::balance::Balance;
-use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
+use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, least_connections, random_of_two};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::backend::Backend;
 
@@ -122,6 +122,7 @@ impl Picker {
         self.candidates.extend(candidates);
         match self.balance {
             Balance::RoundRobin => self.wheel.pick(&self.candidates),
+            Balance::LeastConnections => least_connections(&mut self.candidates, &mut self.wheel),
             Balance::RandomOfTwo => {
                 let chance = [self.chance.u64(..), self.chance.u64(..)];
                 random_of_two(&self.candidates, chance)
