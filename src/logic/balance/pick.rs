@@ -144,8 +144,16 @@ pub struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// Returns a wheel for `weights` that is `offset` turns ahead, so that the workers do not
-    /// walk in step.
+    /// Returns the wheel of a worker. The workers stand at places that are as far from each other
+    /// on the way around as they can, however many there are: else a pool of many backends would
+    /// see all of them come by the first ones together.
+    pub fn of_worker(weights: &[u16], worker: usize) -> Self {
+        let part = (worker as u64).wrapping_mul(GOLDEN_PART) & u64::from(u32::MAX);
+        let offset = (part * weights.len() as u64) >> u32::BITS;
+        Self::new(weights, usize::try_from(offset).unwrap_or_default())
+    }
+
+    /// Returns a wheel for `weights` that is `offset` turns ahead.
     pub fn new(weights: &[u16], offset: usize) -> Self {
         let mut wheel = Self {
             credit: vec![0; weights.len()],
@@ -182,6 +190,10 @@ impl RoundRobin {
         Some(best)
     }
 }
+
+/// Of a way around that is 2^32 long: by so much each place is behind the one before, in the golden
+/// ratio, so that each new one is in the largest gap.
+const GOLDEN_PART: u64 = 0x9e37_79b9;
 
 #[cfg(test)]
 mod tests {
@@ -222,6 +234,15 @@ mod tests {
         let all = candidates(&[(1, 0, true), (1, 0, true)]);
         assert_eq!(RoundRobin::new(&[1, 1], 0).pick(&all), Some(0));
         assert_eq!(RoundRobin::new(&[1, 1], 1).pick(&all), Some(1));
+    }
+
+    #[test]
+    fn workers_do_not_come_by_the_same_backends_together() {
+        let weights = [1; 100];
+        let all = candidates(&[(1, 0, true); 100]);
+        let mut wheels: Vec<_> = (0..4).map(|w| RoundRobin::of_worker(&weights, w)).collect();
+        let firsts: Vec<_> = wheels.iter_mut().map(|wheel| wheel.pick(&all)).collect();
+        assert_eq!(firsts, [Some(0), Some(61), Some(23), Some(85)]);
     }
 
     #[test]
@@ -310,6 +331,22 @@ mod tests {
                 let mut usable = all.iter().filter(|c| c.usable);
                 prop_assert!(usable.all(|c| load_beside(least, c) <= load_beside(c, least)));
             }
+        }
+
+        /// A backend that comes back has its share of the next cycle, and one turn more at most.
+        #[test]
+        fn no_burst_follows_an_absence(
+            weights in proptest::collection::vec(1..9u16, 2..6), absent in 0..2usize, away in 0..50usize
+        ) {
+            let mut all = candidates(&weights.iter().map(|&w| (w, 0, true)).collect::<Vec<_>>());
+            let mut wheel = RoundRobin::new(&weights, 0);
+            all[absent].usable = false;
+            (0..away).for_each(|_| drop(wheel.pick(&all)));
+            all[absent].usable = true;
+            let total: usize = weights.iter().copied().map(usize::from).sum();
+            let cycle: Vec<_> = (0..total).filter_map(|_| wheel.pick(&all)).collect();
+            let got = cycle.iter().filter(|&&index| index == absent).count();
+            prop_assert!(got.abs_diff(usize::from(weights[absent])) <= 1, "{:?}", cycle);
         }
 
         #[test]

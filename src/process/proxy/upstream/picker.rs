@@ -65,16 +65,16 @@ pub(in crate::process::proxy) enum Claim {
 }
 
 impl Picker {
-    /// Returns a picker whose wheel is `offset` turns ahead.
+    /// Returns the picker of a worker.
     pub(in crate::process::proxy) fn new(
         balance: Balance,
         backends: &[Backend],
-        offset: usize,
+        worker: usize,
     ) -> Self {
         let weights: Vec<u16> = backends.iter().map(|backend| backend.weight).collect();
         Self {
             balance,
-            wheel: RoundRobin::new(&weights, offset),
+            wheel: RoundRobin::of_worker(&weights, worker),
             chance: fastrand::Rng::new(),
             ranks: Vec::with_capacity(weights.len()),
             candidates: Vec::with_capacity(weights.len()),
