@@ -241,7 +241,7 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
     });
     [
         pool.name.clone(),
-        pool.balance.as_str().to_owned(),
+        pool.balance.to_string(),
         health_check,
         join(backends),
     ]

@@ -32,6 +32,7 @@ use crate::model::{
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
+pub use crate::logic::balance::hash::HashOn;
 pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
-    ProbeMethod, VirtualRouterConfig, parse,
+    AccessLogTarget, Balance, Config, Format, HashOn, HealthCheckConfig, NodeName, Preempt,
+    ProbeKind, ProbeMethod, VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
 
@@ -99,6 +99,9 @@ pub(crate) const KEYS: &[&str] = &[
     "address",
     "weight",
     "balance",
+    "hash",
+    "header",
+    "cookie",
     "health_check",
     "http",
     "tcp",
@@ -486,6 +489,19 @@ fn balance_takes_its_words() {
         ("random_of_two", Balance::RandomOfTwo),
         ("round_robin", Balance::RoundRobin),
         ("least_connections", Balance::LeastConnections),
+        (
+            "{hash: source_address}",
+            Balance::Hash(HashOn::SourceAddress),
+        ),
+        ("{hash: path}", Balance::Hash(HashOn::Path)),
+        (
+            "{hash: {header: Host}}",
+            Balance::Hash(HashOn::Header("Host".to_owned())),
+        ),
+        (
+            "{hash: {cookie: my_session}}",
+            Balance::Hash(HashOn::Cookie("my_session".to_owned())),
+        ),
     ] {
         let text = pool(&format!("timeouts: {{}}\n    balance: {word}"));
         assert_eq!(accepted(&text).pools[0].balance, hoped, "{word}");

@@ -228,7 +228,130 @@ fn balance_knows_its_words() {
       |
     6 |     balance: fastest
       |              ^^^^^^^
-    help: write `random_of_two`, `round_robin` or `least_connections`
+    help: write `random_of_two`, `round_robin`, `least_connections` or `{hash: source_address}`
+    "#);
+}
+
+#[test]
+fn a_balance_is_a_word_or_a_map() {
+    let text = pool("balance: [hash, path]");
+    assert_snapshot!(errors(&text), @r#"
+    error: `balance` must be a word or a map, not a list
+     --> lb.yaml:6:14
+      |
+    6 |     balance: [hash, path]
+      |              ^
+    "#);
+}
+
+#[test]
+fn a_balance_that_is_a_map_hashes() {
+    let text = pool("balance: {on: path}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `balance` has no `hash`
+     --> lb.yaml:6:5
+      |
+    6 |     balance: {on: path}
+      |     ^^^^^^^
+    help: add `hash: source_address`
+
+    error: unknown key `on`
+     --> lb.yaml:6:15
+      |
+    6 |     balance: {on: path}
+      |               ^^
+    help: known keys here: hash
+    "#);
+}
+
+#[test]
+fn a_misspelled_hash_is_named() {
+    let text = pool("balance: {hash: source_adress}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash cannot be `source_adress`
+     --> lb.yaml:6:21
+      |
+    6 |     balance: {hash: source_adress}
+      |                     ^^^^^^^^^^^^^
+    help: did you mean `source_address`?
+    "#);
+}
+
+#[test]
+fn a_hash_knows_its_words() {
+    let text = pool("balance: {hash: url}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash cannot be `url`
+     --> lb.yaml:6:21
+      |
+    6 |     balance: {hash: url}
+      |                     ^^^
+    help: write `source_address`, `path`, `{header: X-User}` or `{cookie: session}`
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_something() {
+    let text = pool("balance: {hash: {}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash says neither `header` nor `cookie`
+     --> lb.yaml:6:15
+      |
+    6 |     balance: {hash: {}}
+      |               ^^^^
+    help: write `source_address`, `path`, `{header: X-User}` or `{cookie: session}`
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_one_thing() {
+    let text = pool("balance: {hash: {header: X-User, cookie: session}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash is on either a `header` or a `cookie`, not both
+     --> lb.yaml:6:38
+      |
+    6 |     balance: {hash: {header: X-User, cookie: session}}
+      |                                      ^^^^^^
+    help: keep one; a request has one key
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_a_field_that_backends_get() {
+    let text = pool("balance: {hash: {header: Content-Length}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: no request is hashed on the field `Content-Length`
+     --> lb.yaml:6:30
+      |
+    6 |     balance: {hash: {header: Content-Length}}
+      |                              ^^^^^^^^^^^^^^
+    help: it says where the message ends
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_a_field_by_its_name() {
+    let text = pool("balance: {hash: {header: \"X User\"}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: no request is hashed on the field `X User`
+     --> lb.yaml:6:30
+      |
+    6 |     balance: {hash: {header: "X User"}}
+      |                              ^^^^^^^^
+    help: it is no name of a field: letters, digits and hyphens (RFC 9110 §5.1)
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_a_cookie_by_its_name() {
+    let text = pool("balance: {hash: {cookie: \"a;b\"}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `a;b` is no name of a cookie
+     --> lb.yaml:6:30
+      |
+    6 |     balance: {hash: {cookie: "a;b"}}
+      |                              ^^^^^
+    help: letters, digits, hyphens and underscores (RFC 6265 §4.1.1)
     "#);
 }
 

@@ -2,4 +2,5 @@
 
 mod balance;
 mod failures;
+mod hash;
 mod queue;

@@ -29,7 +29,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     if steps.is_empty() && names(backends) != names(&new.backends) {
         words.say("order of backends changed");
     }
-    words.value("balance", &balance.as_str(), &new.balance.as_str());
+    words.value("balance", balance, &new.balance);
     self::health_check(health_check, &new.health_check, words);
     self::timeouts(timeouts, &new.timeouts, words);
     self::keep_alive(keep_alive, &new.keep_alive, words);

@@ -1,8 +1,10 @@
 //! Which backend gets a request, when a backend is up, and when a request is tried elsewhere.
 //!
-//! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next), then `queue` (who waits where all are
-//! full), then `retry` (what follows a failure). `limits` says who is one client.
+//! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next) and `hash` (who
+//! is next for a key), then `queue` (who waits where all are full), then `retry` (what follows a
+//! failure). `limits` says who is one client.
 
+pub mod hash;
 pub mod health;
 pub mod limits;
 pub mod pick;

@@ -4,10 +4,13 @@
 //! numbers. It refuses to know why a backend is usable (`health` and the caller's list of those
 //! already tried decide). Read `retry` next.
 
+use std::fmt;
+
+use super::hash::HashOn;
 use super::health::Availability;
 
 /// How the next backend is picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Balance {
     /// The less busy of two picked at random; the default.
     RandomOfTwo,
@@ -15,15 +18,17 @@ pub enum Balance {
     RoundRobin,
     /// The least busy of all, by weight; in turn among those that are equally busy.
     LeastConnections,
+    /// The same one for the same key; for a request without a key as `RandomOfTwo`.
+    Hash(HashOn),
 }
 
-impl Balance {
-    /// Returns its word in the configuration.
-    pub const fn as_str(self) -> &'static str {
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RandomOfTwo => "random_of_two",
-            Self::RoundRobin => "round_robin",
-            Self::LeastConnections => "least_connections",
+            Self::RandomOfTwo => f.write_str("random_of_two"),
+            Self::RoundRobin => f.write_str("round_robin"),
+            Self::LeastConnections => f.write_str("least_connections"),
+            Self::Hash(on) => write!(f, "hash of {on}"),
         }
     }
 }
@@ -341,7 +346,7 @@ mod tests {
             let mut all = candidates(&weights.iter().map(|&w| (w, 0, true)).collect::<Vec<_>>());
             let mut wheel = RoundRobin::new(&weights, 0);
             all[absent].usable = false;
-            (0..away).for_each(|_| drop(wheel.pick(&all)));
+            (0..away).for_each(|_| assert!(wheel.pick(&all).is_some()));
             all[absent].usable = true;
             let total: usize = weights.iter().copied().map(usize::from).sum();
             let cycle: Vec<_> = (0..total).filter_map(|_| wheel.pick(&all)).collect();

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::upstream::method::Methods;
 use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
@@ -164,7 +165,12 @@ impl Main {
                     threads,
                 };
                 // A large text takes longer to read than this thread may be silent.
-                let read = move || parse(&yaml, &node, &overrides);
+                let proxy = self.proxy.clone();
+                let read = move || {
+                    let config = parse(&yaml, &node, &overrides)?;
+                    let methods = proxy.map(|proxy| proxy.methods(&config));
+                    Ok((config, methods))
+                };
                 self.reading = Some((asked, tokio::task::spawn_blocking(read)));
             }
             ToProxy::Commit { generation } => {
@@ -232,15 +238,16 @@ impl Main {
     }
 
     /// Prepares the configuration that was read, or says why it cannot be.
-    fn prepare(&mut self, asked: Asked, read: Result<Config, String>) {
+    fn prepare(&mut self, asked: Asked, read: Result<Compiled, String>) {
         self.reading = None;
         let Asked {
             generation,
             threads,
         } = asked;
-        let prepared = read.and_then(|config| {
-            let proxy = self.proxy.as_ref().ok_or("the proxy has not begun")?;
-            let prepared = proxy.prepare(generation, &config, threads);
+        let prepared = read.and_then(|(config, methods)| {
+            let proxy = self.proxy.as_ref().zip(methods);
+            let (proxy, methods) = proxy.ok_or("the proxy has not begun")?;
+            let prepared = proxy.prepare_with(generation, &config, threads, methods);
             prepared.map_err(|error| Chain(&error).to_string())
         });
         if let Err(refused) = prepared {
@@ -282,7 +289,7 @@ async fn drained(draining: &mut Option<Pin<Box<dyn Future<Output = Drained>>>>) 
 }
 
 /// Waits until the configuration that is to follow is read; for ever where there is none.
-async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Config, String>) {
+async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Compiled, String>) {
     let Some((asked, reading)) = reading else {
         return std::future::pending().await;
     };
@@ -294,7 +301,10 @@ async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Config, String>) 
 }
 
 /// A text that is being read, and what for.
-type Reading = (Asked, JoinHandle<Result<Config, ConfigErrors>>);
+type Reading = (Asked, JoinHandle<Result<Compiled, ConfigErrors>>);
+
+/// A configuration that was read; with how its pools pick where the proxy has begun.
+type Compiled = (Config, Option<Methods>);
 
 /// What was asked to be prepared.
 #[derive(Clone, Copy, Debug)]

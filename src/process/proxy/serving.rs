@@ -109,7 +109,8 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Self, ProxyError> {
-        let generation = Generation::new(config, None, initial_health);
+        let methods = Generation::methods(config, None);
+        let generation = Generation::new(config, None, initial_health, methods);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
         let deployment = first(config, generation, threads, sockets)?;
         let shared = Arc::new(Shared::new(deployment.shares.connections));

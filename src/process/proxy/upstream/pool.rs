@@ -10,6 +10,7 @@ use crate::ipc::message::PoolHealth;
 use crate::logic::balance::health::Availability;
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
+use crate::process::proxy::upstream::method::Method;
 use crate::process::proxy::upstream::picker::Backends;
 use crate::process::proxy::upstream::queue::PoolQueue;
 
@@ -50,6 +51,7 @@ impl Pool {
         config: &PoolConfig,
         before: Option<&Self>,
         known: Option<&PoolHealth>,
+        method: Method,
     ) -> Self {
         let backends = config.backends.iter().map(|backend| {
             let mut olds = before.iter().flat_map(|pool| pool.backends.all());
@@ -63,7 +65,7 @@ impl Pool {
                 runtime: old.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
             }
         });
-        let backends = Arc::new(Backends::new(config.balance, backends.collect()));
+        let backends = Arc::new(Backends::new(method, backends.collect()));
         let fresh = || PoolRuntime {
             queue: PoolQueue::default(),
             counters: PerWorker::default(),
@@ -78,6 +80,11 @@ impl Pool {
             backends,
             runtime,
         }
+    }
+
+    /// Returns what it was compiled of: how it is configured, and how it picks.
+    pub(in crate::process::proxy) fn parts(&self) -> (&PoolConfig, &Method) {
+        (&self.config, self.backends.method())
     }
 
     /// Returns whether compiling this would give the same.

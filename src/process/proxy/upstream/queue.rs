@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::logic::balance::hash::Key;
 use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::picker::{Backends, Claim};
@@ -45,6 +46,7 @@ struct Waiter {
     /// Those it may get.
     backends: Arc<Backends>,
     tried: Tried,
+    key: Option<Key>,
     /// `None` until it is polled.
     waker: Option<Waker>,
 }
@@ -128,6 +130,7 @@ impl PoolQueue {
         backends: &Arc<Backends>,
         now_ms: u64,
         tried: Tried,
+        key: Option<Key>,
     ) -> Ticket {
         let lane = match tried.count() {
             0 => Lane::New,
@@ -136,6 +139,7 @@ impl PoolQueue {
         let waiter = Waiter {
             backends: Arc::clone(backends),
             tried,
+            key,
             waker: None,
         };
         let mut inside = self.lock();
@@ -187,9 +191,12 @@ impl PoolQueue {
 
 fn offer(waiter: &Waiter, newest: usize, now_ms: u64) -> Offer<Call> {
     let Waiter {
-        backends, tried, ..
+        backends,
+        tried,
+        key,
+        ..
     } = waiter;
-    match backends.claim_waited(now_ms, tried) {
+    match backends.claim_waited(now_ms, tried, *key) {
         Claim::Taken(backend) => Offer::Call(Call::Slot(backend)),
         Claim::NoBackend => Offer::Call(Call::NoBackend),
         // All behind it are new too, with the same backends, and would be told the same.
@@ -208,6 +215,7 @@ mod tests {
     use super::*;
     use crate::logic::balance::health::Availability;
     use crate::process::proxy::generation::Generation;
+    use crate::process::proxy::upstream::method::Method;
     use crate::process::proxy::upstream::picker::Picker;
     use crate::process::proxy::upstream::pool::Pool;
 
@@ -252,19 +260,19 @@ mod tests {
     /// holds, gives back.
     fn visit(pool: &Pool, busy: &[AtomicU64; 2], seed: u64) {
         let mut chance = fastrand::Rng::with_seed(seed);
-        let mut picker = Picker::new(pool.balance, pool.backends.all(), 0);
+        let mut picker = Picker::new(pool.backends.all(), 0);
         for _ in 0..ROUNDS {
             let claim = match pool.runtime.queue.is_busy() {
                 true => Claim::Full,
-                false => picker.claim(pool.backends.all(), 0, &Tried::default()),
+                false => picker.claim(&pool.backends, 0, &Tried::default(), None),
             };
             let backend = match claim {
                 Claim::Taken(backend) => backend,
                 Claim::Full => {
-                    let ticket = pool
-                        .runtime
-                        .queue
-                        .enter(&pool.backends, 0, Tried::default());
+                    let ticket =
+                        pool.runtime
+                            .queue
+                            .enter(&pool.backends, 0, Tried::default(), None);
                     let call = match chance.u8(..4) {
                         0 => pool.runtime.queue.leave(ticket),
                         _ => Some(wait(pool, ticket)),
@@ -314,8 +322,8 @@ mod tests {
     }
 
     fn claim(pool: &Pool) -> Claim {
-        let mut picker = Picker::new(pool.balance, pool.backends.all(), 0);
-        picker.claim(pool.backends.all(), 0, &Tried::default())
+        let mut picker = Picker::new(pool.backends.all(), 0);
+        picker.claim(&pool.backends, 0, &Tried::default(), None)
     }
 
     /// Takes the only room of either backend; returns both in the order of taking.
@@ -334,7 +342,7 @@ mod tests {
         let ticket = pool
             .runtime
             .queue
-            .enter(&pool.backends, 0, Tried::default());
+            .enter(&pool.backends, 0, Tried::default(), None);
         let mut cx = Context::from_waker(Waker::noop());
         let call = pool.runtime.queue.poll(ticket, &mut cx);
         assert!(matches!(call, Poll::Ready(Call::Slot(room)) if room == one));
@@ -347,7 +355,7 @@ mod tests {
         let [first, second] = [0, 1].map(|_| {
             pool.runtime
                 .queue
-                .enter(&pool.backends, 0, Tried::default())
+                .enter(&pool.backends, 0, Tried::default(), None)
         });
         pool.release_slot(one, 0);
         let Some(Call::Slot(room)) = pool.runtime.queue.leave(first) else {
@@ -366,10 +374,10 @@ mod tests {
         tried.insert(0);
         let queue = &pool.runtime.queue;
         let [new, again] =
-            [Tried::default(), tried].map(|tried| queue.enter(&pool.backends, 0, tried));
+            [Tried::default(), tried].map(|tried| queue.enter(&pool.backends, 0, tried, None));
         queue.recall(&pool.backends);
         assert_eq!(queue.waiting(), 2, "nothing has changed");
-        queue.recall(&Arc::new(Backends::new(pool.balance, Vec::new())));
+        queue.recall(&Arc::new(Backends::new(Method::RoundRobin, Vec::new())));
         assert!(matches!(wait(pool, new), Call::Superseded));
         assert_eq!(queue.waiting(), 1);
         assert!(queue.leave(again).is_none());
@@ -384,8 +392,8 @@ mod tests {
         let new = pool
             .runtime
             .queue
-            .enter(&pool.backends, 0, Tried::default());
-        let again = pool.runtime.queue.enter(&pool.backends, 0, tried);
+            .enter(&pool.backends, 0, Tried::default(), None);
+        let again = pool.runtime.queue.enter(&pool.backends, 0, tried, None);
         pool.set_availability(&pool.backend(1).runtime, Availability::Down, 0);
         assert!(
             matches!(wait(pool, again), Call::NoBackend),
