@@ -584,25 +584,7 @@ fn sample_status() -> Status {
             requests_total: 1,
             responses_total: classes.map(|class| (String::from(class), 1)).into(),
         }],
-        pools: vec![PoolStatus {
-            name: String::from("webfarm"),
-            backends: vec![BackendStatus {
-                name: String::from("http1"),
-                address: "192.0.2.102:80".parse().unwrap(),
-                state: String::from("up"),
-                check: String::from("status 200"),
-                active_requests: 0,
-                requests_total: 1,
-                failures_total: 0,
-                unsolicited_total: 0,
-                requests_max: Some(50),
-                mode: BackendMode::Up,
-            }],
-            retries_total: 0,
-            queued_requests: 1,
-            queued_total: 1,
-            queue_timeouts_total: 0,
-        }],
+        pools: vec![sample_pool()],
         configuration: ConfigurationStatus {
             file: String::from("/etc/evenkeel/evenkeel.yaml"),
             is_own: true,
@@ -633,6 +615,29 @@ fn sample_status() -> Status {
             lines_dropped_total: 0,
             error: String::new(),
         }),
+    }
+}
+
+fn sample_pool() -> PoolStatus {
+    PoolStatus {
+        name: String::from("webfarm"),
+        backends: vec![BackendStatus {
+            name: String::from("http1"),
+            address: "192.0.2.102:80".parse().unwrap(),
+            state: String::from("up"),
+            check: String::from("status 200"),
+            active_requests: 0,
+            requests_total: 1,
+            failures_total: 0,
+            unsolicited_total: 0,
+            requests_max: Some(50),
+            mode: BackendMode::Up,
+            backup: false,
+        }],
+        retries_total: 0,
+        queued_requests: 1,
+        queued_total: 1,
+        queue_timeouts_total: 0,
     }
 }
 

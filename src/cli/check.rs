@@ -16,8 +16,8 @@ use nix::sys::socket::SockaddrStorage;
 use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
 use super::status::table;
 use crate::config::{
-    Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
-    VirtualRouterConfig,
+    BackendConfig, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt,
+    ProbeKind, Tier, VirtualRouterConfig,
 };
 use crate::model::{Priority, Rank};
 use crate::process::supervisor::read_config;
@@ -237,7 +237,12 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
         };
         let requests = backend.requests;
         let requests = requests.map_or_else(String::new, |max| format!(" requests {max}"));
-        format!("{}={}{weight}{requests}", backend.name, backend.address)
+        let backup = match backend.tier {
+            Tier::Primary => "",
+            Tier::Backup => " backup",
+        };
+        let BackendConfig { name, address, .. } = backend;
+        format!("{name}={address}{weight}{requests}{backup}")
     });
     [
         pool.name.clone(),

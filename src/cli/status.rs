@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::ipc::control::unix_ms;
 use crate::ipc::control::{
-    self, AccessLogStatus, ConfigurationStatus, FailureStatus, ListenerStatus, OverrideStatus,
-    PoolStatus, Request, Response, RouterStatus, Status,
+    self, AccessLogStatus, BackendStatus, ConfigurationStatus, FailureStatus, ListenerStatus,
+    OverrideStatus, PoolStatus, Request, Response, RouterStatus, Status,
 };
 
 /// Why there is no status.
@@ -297,7 +297,7 @@ fn pools(pools: &[PoolStatus]) -> String {
                 pool.name.clone(),
                 backend.name.clone(),
                 backend.address.to_string(),
-                backend.state.clone(),
+                state_of(backend),
                 match backend.requests_max {
                     Some(max) => format!("{} of {max}", backend.active_requests),
                     None => backend.active_requests.to_string(),
@@ -309,6 +309,11 @@ fn pools(pools: &[PoolStatus]) -> String {
         }));
     }
     table(&rows)
+}
+
+fn state_of(backend: &BackendStatus) -> String {
+    let backup = if backend.backup { ", backup" } else { "" };
+    format!("{}{backup}", backend.state)
 }
 
 /// Returns who waits, for the pools where somebody may have to; empty where there is none.
@@ -379,7 +384,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 mod tests {
     use super::*;
     use crate::config::BackendMode;
-    use crate::ipc::control::BackendStatus;
 
     #[test]
     fn columns_are_aligned() {
@@ -406,6 +410,7 @@ mod tests {
                     unsolicited_total: 0,
                     requests_max,
                     mode: BackendMode::Up,
+                    backup: name == "full",
                 }],
             )
         };
@@ -417,8 +422,8 @@ full           3        40      2
         assert_eq!(queues(&both), hoped);
         assert_eq!(queues(&both[..1]), "");
         let shown = pools(&both);
-        assert!(shown.contains("up     5       60 "), "{shown}");
-        assert!(shown.contains("up     5 of 5  60 "), "{shown}");
+        assert!(shown.contains("up          5       60 "), "{shown}");
+        assert!(shown.contains("up, backup  5 of 5  60 "), "{shown}");
     }
 
     #[test]

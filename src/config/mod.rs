@@ -33,6 +33,7 @@ use crate::model::{
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
 pub use crate::logic::balance::hash::HashOn;
+pub use crate::logic::balance::pick::Tier;
 pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
@@ -299,6 +300,8 @@ pub struct BackendConfig {
     pub requests: Option<u32>,
     /// Whether it gets requests and probes.
     pub mode: BackendMode,
+    /// Whether it gets requests only where no other backend can be given them.
+    pub tier: Tier,
 }
 
 /// Whether a backend gets requests and probes.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendConfig, BackendMode, Config};
+use super::{BackendConfig, BackendMode, Config, Tier};
 
 /// All changes by command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,7 @@ impl Overrides {
                         weight: 1,
                         requests: None,
                         mode: BackendMode::Up,
+                        tier: Tier::Primary,
                     });
                 }
             }

@@ -464,6 +464,9 @@ pub struct BackendStatus {
     /// Whether it gets requests and probes, as configured or by command.
     #[serde(default)]
     pub mode: BackendMode,
+    /// Whether it gets requests only where no other backend can be given them.
+    #[serde(default)]
+    pub backup: bool,
 }
 
 /// Returns a time as it stands in these structures: milliseconds since 1970-01-01 UTC, 0 before.

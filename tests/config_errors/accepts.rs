@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    AccessLogTarget, Balance, Config, Format, HashOn, HealthCheckConfig, NodeName, Preempt,
-    ProbeKind, ProbeMethod, VirtualRouterConfig, parse,
+    AccessLogTarget, Balance, Config, Format, HealthCheckConfig, NodeName, Preempt, ProbeKind,
+    ProbeMethod, Tier, VirtualRouterConfig, parse,
 };
 use insta::assert_snapshot;
 
@@ -117,6 +117,7 @@ pub(crate) const KEYS: &[&str] = &[
     "response_head",
     "queue",
     "requests",
+    "backup",
     "proxy",
     "threads",
 ];
@@ -187,7 +188,9 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all
         .listeners
         .retain(|listener| listener.name != "local");
-    with_all.pools[0].backends.retain(|b| b.name != "http3");
+    with_all.pools[0]
+        .backends
+        .retain(|b| !["http3", "http4"].contains(&b.name.as_str()));
     with_all.proxy.threads = as_shipped.proxy.threads;
     let limits = &mut with_all.listeners[0].limits;
     limits.body_bytes = None;
@@ -343,6 +346,7 @@ fn defaults_are_those_of_the_manual() {
                         weight: 1,
                         requests: None,
                         mode: Up,
+                        tier: Primary,
                     },
                 ],
                 balance: RandomOfTwo,
@@ -397,7 +401,7 @@ fn everything_can_be_said() {
     let config = accepted(&pool(&format!(
         "health_check: {probe}\n    balance: round_robin\n    \
          timeouts: {{connect: 1ms, response_head: 24h, queue: 1h}}\n    \
-         backends: {{a: {{address: \"192.0.2.10:80\", weight: 256, requests: 10000000}}, b: \"192.0.2.11:80\"}}"
+         backends: {{a: {{address: \"192.0.2.10:80\", weight: 256, requests: 10000000, backup: true}}, b: \"192.0.2.11:80\"}}"
     )));
     let pool = &config.pools[0];
     assert_eq!(pool.balance, Balance::RoundRobin);
@@ -406,6 +410,8 @@ fn everything_can_be_said() {
     assert_eq!(pool.timeouts.queue, Duration::from_secs(3600));
     let requests = pool.backends.iter().map(|backend| backend.requests);
     assert_eq!(requests.collect::<Vec<_>>(), [Some(10_000_000), None]);
+    let tiers = pool.backends.iter().map(|backend| backend.tier);
+    assert_eq!(tiers.collect::<Vec<_>>(), [Tier::Backup, Tier::Primary]);
     let HealthCheckConfig::Probe(probe) = &pool.health_check else {
         panic!("a probe: {pool:?}")
     };
@@ -472,49 +478,6 @@ fn no_upgrade_at_all_can_be_asked_for() {
 fn a_health_check_can_be_none() {
     let config = accepted(&pool("health_check: none"));
     assert_eq!(config.pools[0].health_check, HealthCheckConfig::None);
-}
-
-#[test]
-fn a_health_check_timeout_defaults_to_the_interval() {
-    let config = accepted(&pool("health_check: {tcp: {}, interval: 250ms}"));
-    let HealthCheckConfig::Probe(probe) = &config.pools[0].health_check else {
-        panic!("a probe: {config:?}")
-    };
-    assert_eq!(probe.timeout, Duration::from_millis(250));
-}
-
-#[test]
-fn balance_takes_its_words() {
-    for (word, hoped) in [
-        ("random_of_two", Balance::RandomOfTwo),
-        ("round_robin", Balance::RoundRobin),
-        ("least_connections", Balance::LeastConnections),
-        (
-            "{hash: source_address}",
-            Balance::Hash(HashOn::SourceAddress),
-        ),
-        ("{hash: path}", Balance::Hash(HashOn::Path)),
-        (
-            "{hash: {header: Host}}",
-            Balance::Hash(HashOn::Header("Host".to_owned())),
-        ),
-        (
-            "{hash: {cookie: my_session}}",
-            Balance::Hash(HashOn::Cookie("my_session".to_owned())),
-        ),
-    ] {
-        let text = pool(&format!("timeouts: {{}}\n    balance: {word}"));
-        assert_eq!(accepted(&text).pools[0].balance, hoped, "{word}");
-    }
-}
-
-#[test]
-fn a_pool_without_a_listener_is_allowed() {
-    let text = format!(
-        "{}  spare: {{backends: {{a: \"192.0.2.11:80\"}}}}\n",
-        pool("balance: random_of_two")
-    );
-    assert_eq!(accepted(&text).pools.len(), 2);
 }
 
 fn addresses(router: &VirtualRouterConfig) -> Vec<String> {

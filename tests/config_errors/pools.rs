@@ -1,7 +1,11 @@
 //! Errors in `pools`.
 
+use std::time::Duration;
+
+use evenkeel::config::{Balance, HashOn, HealthCheckConfig};
 use insta::assert_snapshot;
 
+use super::accepts::accepted;
 use super::{errors, pool};
 
 #[test]
@@ -156,6 +160,18 @@ fn requests_are_not_zero() {
 }
 
 #[test]
+fn a_backup_is_one_or_not() {
+    let text = pool("backends: {a: {address: \"192.0.2.10:80\", backup: 2}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `backup` must be true or false, not a number
+     --> lb.yaml:5:54
+      |
+    5 |     backends: {a: {address: "192.0.2.10:80", backup: 2}}
+      |                                                      ^
+    "#);
+}
+
+#[test]
 fn requests_are_not_a_word() {
     let text = pool("backends: {a: {address: \"192.0.2.10:80\", requests: unlimited}}");
     assert_snapshot!(errors(&text), @r#"
@@ -204,6 +220,49 @@ fn a_queue_timeout_has_a_unit() {
       |                       ^
     help: write `5s` or `5ms`
     "#);
+}
+
+#[test]
+fn balance_takes_its_words() {
+    for (word, hoped) in [
+        ("random_of_two", Balance::RandomOfTwo),
+        ("round_robin", Balance::RoundRobin),
+        ("least_connections", Balance::LeastConnections),
+        (
+            "{hash: source_address}",
+            Balance::Hash(HashOn::SourceAddress),
+        ),
+        ("{hash: path}", Balance::Hash(HashOn::Path)),
+        (
+            "{hash: {header: Host}}",
+            Balance::Hash(HashOn::Header("Host".to_owned())),
+        ),
+        (
+            "{hash: {cookie: my_session}}",
+            Balance::Hash(HashOn::Cookie("my_session".to_owned())),
+        ),
+    ] {
+        let text = pool(&format!("timeouts: {{}}\n    balance: {word}"));
+        assert_eq!(accepted(&text).pools[0].balance, hoped, "{word}");
+    }
+}
+
+#[test]
+fn a_health_check_timeout_defaults_to_the_interval() {
+    let config = accepted(&pool("health_check: {tcp: {}, interval: 250ms}"));
+    let HealthCheckConfig::Probe(probe) = &config.pools[0].health_check else {
+        panic!("a probe: {config:?}")
+    };
+    assert_eq!(probe.timeout, Duration::from_millis(250));
+}
+
+#[test]
+fn a_pool_without_a_listener_is_allowed() {
+    let text = format!(
+        "{}  spare: {{backends: {{a: \"192.0.2.11:80\"}}}}\n",
+        pool("balance: random_of_two")
+    );
+    assert_eq!(accepted(&text).pools.len(), 2);
 }
 
 #[test]

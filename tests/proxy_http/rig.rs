@@ -12,7 +12,7 @@ use crate::common::{Backend, Message, Wire, poll};
 use evenkeel::config::{
     BackendConfig, BackendMode, Balance, Config, ForwardingConfig, HealthCheckConfig,
     KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, PoolConfig, PoolTimeouts,
-    ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
+    ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig, Tier,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -48,6 +48,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             weight: 1,
             requests: None,
             mode: BackendMode::Up,
+            tier: Tier::Primary,
         });
     let pool = PoolConfig {
         name: "web".to_owned(),

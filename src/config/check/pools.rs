@@ -9,7 +9,7 @@ use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
     BackendConfig, BackendMode, HashOn, HealthCheckConfig, KeepAliveConfig, PoolConfig,
-    PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, Reuse,
+    PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, Reuse, Tier,
 };
 use crate::logic::balance::Balance;
 use crate::logic::http1::host::is_host;
@@ -135,15 +135,21 @@ fn check_backends(
 }
 
 fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, BackendConfig)> {
-    let (value, weight, requests) = match &entry.node.kind {
+    let (value, weight, requests, tier) = match &entry.node.kind {
         Kind::Map(_) => {
-            let fields = entry.fields(&["address", "weight", "requests"], problems)?;
+            let fields = entry.fields(&["address", "weight", "requests", "backup"], problems)?;
             let weight = number_or(&fields, "weight", 1, 1..=WEIGHT_MAX, problems);
             let requests = check_requests(&fields, problems);
+            let tier = match values::flag(&fields, "backup", false, problems) {
+                Some(true) => Some(Tier::Backup),
+                Some(false) => Some(Tier::Primary),
+                None => None,
+            };
             (
                 fields.need("address", "\"192.0.2.10:80\"", problems),
                 weight,
                 requests,
+                tier,
             )
         }
         Kind::Null
@@ -151,7 +157,7 @@ fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, B
         | Kind::Int(_)
         | Kind::Float(_)
         | Kind::Text(_)
-        | Kind::List(_) => (Some(entry), Some(1), Some(None)),
+        | Kind::List(_) => (Some(entry), Some(1), Some(None), Some(Tier::Primary)),
     };
     let value = value?;
     let address = values::socket_addr(value, Use::Backend, problems)?;
@@ -164,6 +170,7 @@ fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, B
             weight,
             requests: requests?,
             mode: BackendMode::Up,
+            tier: tier?,
         },
     ))
 }

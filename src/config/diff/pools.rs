@@ -2,7 +2,7 @@
 
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
+    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig, Tier,
 };
 
 /// Compares the pools.
@@ -42,12 +42,15 @@ fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {
         weight,
         requests,
         mode,
+        tier,
     } = old;
     words.value("address", address, &new.address);
     words.value("weight", weight, &new.weight);
     let (before, after) = (requests.as_ref(), new.requests.as_ref());
     words.optional("requests", "any", before, after);
     words.switch("mode", mode, &new.mode);
+    let is_backup = |tier: Tier| tier == Tier::Backup;
+    words.value("backup", &is_backup(*tier), &is_backup(new.tier));
 }
 
 fn health_check(old: &HealthCheckConfig, new: &HealthCheckConfig, words: &mut Words) {

@@ -59,6 +59,35 @@ pub enum Rank {
     UnprobedEjected,
 }
 
+/// Whether a backend is for every day. Of two backends of the same rank the primary goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// It is.
+    #[default]
+    Primary,
+    /// It is for when no primary of its rank is there.
+    Backup,
+}
+
+/// Takes the backups of the `lowest` rank, which some backend has, out of the ranks where a primary
+/// has it too; returns the tier of those who have it then.
+///
+/// So a backup that is up goes before a primary that could not be connected to a moment ago.
+pub fn leave_backups_out(
+    ranks: &mut [Option<Rank>],
+    tiers: impl Iterator<Item = Tier> + Clone,
+    lowest: Rank,
+) -> Tier {
+    let mut tiered = ranks.iter().zip(tiers.clone());
+    if !tiered.any(|it| it == (&Some(lowest), Tier::Primary)) {
+        return Tier::Backup;
+    }
+    for (rank, tier) in ranks.iter_mut().zip(tiers) {
+        rank.take_if(|_| tier == Tier::Backup);
+    }
+    Tier::Primary
+}
+
 /// Whether a backend could not be connected to, or was silent, a moment ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ejection {
@@ -224,6 +253,43 @@ mod tests {
         assert!(order.iter().all(Option::is_some), "{order:?}");
         assert!(order.is_sorted_by(|a, b| a < b), "{order:?}");
         assert_eq!(of(Availability::Down), [None, None]);
+    }
+
+    #[test]
+    fn backups_are_left_out_where_a_primary_has_the_lowest_rank() {
+        use Rank::{Unprobed, Up, UpEjected};
+        use Tier::{Backup, Primary};
+        for (ranks, tiers, tier, hoped) in [
+            (
+                [Some(Up), Some(Up), Some(UpEjected)],
+                [Primary, Backup, Primary],
+                Primary,
+                [Some(Up), None, Some(UpEjected)],
+            ),
+            (
+                [None, Some(Up), Some(Up)],
+                [Primary, Backup, Backup],
+                Backup,
+                [None, Some(Up), Some(Up)],
+            ),
+            (
+                [Some(UpEjected), Some(Up), Some(Unprobed)],
+                [Primary, Backup, Primary],
+                Backup,
+                [Some(UpEjected), Some(Up), Some(Unprobed)],
+            ),
+            (
+                [Some(Unprobed), None, Some(Unprobed)],
+                [Primary, Primary, Backup],
+                Primary,
+                [Some(Unprobed), None, None],
+            ),
+        ] {
+            let lowest = ranks.iter().flatten().min().copied().expect("there is one");
+            let mut left = ranks;
+            let found = leave_backups_out(&mut left, tiers.into_iter(), lowest);
+            assert_eq!((found, left), (tier, hoped), "{ranks:?} {tiers:?}");
+        }
     }
 
     #[test]

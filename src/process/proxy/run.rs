@@ -166,11 +166,7 @@ impl Main {
                 };
                 // A large text takes longer to read than this thread may be silent.
                 let proxy = self.proxy.clone();
-                let read = move || {
-                    let config = parse(&yaml, &node, &overrides)?;
-                    let methods = proxy.map(|proxy| proxy.methods(&config));
-                    Ok((config, methods))
-                };
+                let read = move || compile(&yaml, &node, &overrides, proxy.as_deref());
                 self.reading = Some((asked, tokio::task::spawn_blocking(read)));
             }
             ToProxy::Commit { generation } => {
@@ -311,6 +307,17 @@ type Compiled = (Config, Option<Methods>);
 struct Asked {
     generation: u64,
     threads: u16,
+}
+
+fn compile(
+    yaml: &str,
+    node: &str,
+    overrides: &Overrides,
+    proxy: Option<&Proxy>,
+) -> Result<Compiled, ConfigErrors> {
+    let config = parse(yaml, node, overrides)?;
+    let methods = proxy.map(|proxy| proxy.methods(&config));
+    Ok((config, methods))
 }
 
 fn parse(yaml: &str, node: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {

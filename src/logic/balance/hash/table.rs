@@ -35,7 +35,7 @@ impl Table {
     pub const BYTES: usize = SLOTS * size_of::<u16>();
 
     /// Returns the table of backends, by name and weight: the same slots for the same backends in
-    /// any order. Of more than 65,535 the others have none.
+    /// any order. Those of weight 0 have none, nor have those behind the first 65,535.
     ///
     /// It takes some milliseconds.
     pub fn new(backends: &[(&str, u16)]) -> Self {
@@ -43,8 +43,9 @@ impl Table {
         let mut likings: Vec<Liking> = backends.iter().map(|(name, _)| Liking::of(name)).collect();
         let numbered = backends.iter().zip(0..FREE);
         let mut turns: BinaryHeap<Reverse<Turn<'_>>> = numbered
+            .filter(|((_, weight), _)| *weight > 0)
             .map(|((name, weight), backend)| {
-                let pause = PAUSE / u64::from((*weight).max(1));
+                let pause = PAUSE / u64::from(*weight);
                 let at = 0;
                 Reverse(Turn {
                     at,
@@ -241,6 +242,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn backends_without_weight_are_as_if_they_were_not_there() {
+        let some = [("a".to_owned(), 3), ("c".to_owned(), 1)];
+        let all = [
+            ("a".to_owned(), 3),
+            ("b".to_owned(), 0),
+            ("c".to_owned(), 1),
+        ];
+        let (one, two) = (table(&some), table(&all));
+        assert_eq!(moved((&one, &some), (&two, &all)), 0);
     }
 
     #[test]

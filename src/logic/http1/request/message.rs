@@ -60,7 +60,7 @@ impl Message {
         let mut pairs = fields.flat_map(|(_, value)| value.split(|&byte| byte == b';'));
         pairs.find_map(|pair| {
             let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-            Some(value.strip_prefix(b"=")?)
+            value.strip_prefix(b"=")
         })
     }
 

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{BackendConfig, BackendMode, HealthCheckConfig, ProbeKind};
 use crate::ipc::control::BackendStatus;
 use crate::logic::balance::health::Availability;
-use crate::logic::balance::pick::Ejection;
+use crate::logic::balance::pick::{Ejection, Tier};
 use crate::process::proxy::counters::{Counter, PerWorker};
 
 /// A backend of a pool, in one generation.
 pub(in crate::process::proxy) struct Backend {
     pub(in crate::process::proxy) weight: u16,
+    pub(in crate::process::proxy) tier: Tier,
     /// Requests in flight at once; `None`: any number.
     pub(in crate::process::proxy) requests_max: Option<u32>,
     pub(in crate::process::proxy) mode: BackendMode,
@@ -87,6 +88,7 @@ impl Backend {
             unsolicited_total: runtime.unsolicited.load(Relaxed),
             requests_max: self.requests_max,
             mode: self.mode,
+            backup: self.tier == Tier::Backup,
         }
     }
 }
@@ -307,6 +309,7 @@ mod tests {
             weight: 1,
             requests: None,
             mode: crate::config::BackendMode::Up,
+            tier: Tier::Primary,
         };
         BackendRuntime::new(&config, &HealthCheckConfig::None, None)
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::{Config, PoolConfig};
 use crate::logic::balance::Balance;
 use crate::logic::balance::hash::Table;
+use crate::logic::balance::pick::Tier;
 
 /// How the next backend of a pool is picked.
 #[derive(Clone)]
@@ -16,7 +17,36 @@ pub(in crate::process::proxy) enum Method {
     RandomOfTwo,
     RoundRobin,
     LeastConnections,
-    Hash(Arc<Table>),
+    Hash(Arc<Tables>),
+}
+
+/// Who gets a key, of each tier: backups come and go, and the keys of primaries stay.
+pub(in crate::process::proxy) struct Tables {
+    primaries: Table,
+    backups: Option<Table>,
+}
+
+impl Tables {
+    fn of(config: &PoolConfig) -> Self {
+        let table = |tier: Tier| {
+            let weigh = |(name, weight, of)| (name, if of == tier { weight } else { 0 });
+            let named: Vec<_> = named(config).map(weigh).collect();
+            Table::new(&named)
+        };
+        let has_backups = named(config).any(|(.., tier)| tier == Tier::Backup);
+        Self {
+            primaries: table(Tier::Primary),
+            backups: has_backups.then(|| table(Tier::Backup)),
+        }
+    }
+
+    /// Returns that of a tier, which has all backends of the pool by index.
+    pub(in crate::process::proxy) fn of_tier(&self, tier: Tier) -> &Table {
+        match (tier, &self.backups) {
+            (Tier::Backup, Some(backups)) => backups,
+            (Tier::Primary, _) | (Tier::Backup, None) => &self.primaries,
+        }
+    }
 }
 
 impl Method {
@@ -32,9 +62,9 @@ impl Method {
             Balance::Hash(_) => {
                 let same = before.filter(|(before, _)| named(before).eq(named(config)));
                 match same {
-                    Some((_, Self::Hash(table))) => Self::Hash(Arc::clone(table)),
+                    Some((_, Self::Hash(tables))) => Self::Hash(Arc::clone(tables)),
                     Some((_, Self::RandomOfTwo | Self::RoundRobin | Self::LeastConnections))
-                    | None => Self::Hash(table(config)),
+                    | None => Self::Hash(Arc::new(Tables::of(config))),
                 }
             }
         }
@@ -62,14 +92,9 @@ impl Methods {
     }
 }
 
-fn named(pool: &PoolConfig) -> impl Iterator<Item = (&str, u16)> {
+fn named(pool: &PoolConfig) -> impl Iterator<Item = (&str, u16, Tier)> {
     let backends = pool.backends.iter();
-    backends.map(|backend| (backend.name.as_str(), backend.weight))
-}
-
-fn table(pool: &PoolConfig) -> Arc<Table> {
-    let named: Vec<_> = named(pool).collect();
-    Arc::new(Table::new(&named))
+    backends.map(|backend| (backend.name.as_str(), backend.weight, backend.tier))
 }
 
 #[cfg(test)]
@@ -78,15 +103,15 @@ mod tests {
     use crate::process::proxy::generation::Generation;
 
     #[test]
-    fn tables_are_made_anew_where_names_or_weights_change() {
-        let yaml = |keys: &str, weight: u16, address: u8| {
+    fn tables_are_made_anew_where_names_weights_or_tiers_change() {
+        let yaml = |keys: &str, more: &str, address: u8| {
             format!(
                 "listeners: {{http: {{bind: [\"127.0.0.1:80\"], pool: web}}}}\npools:\n  web:\n    \
                  {keys}\n    balance: {{hash: path}}\n    backends: {{a: \"10.0.0.{address}:80\", \
-                 b: {{address: \"10.0.0.9:80\", weight: {weight}}}}}\n"
+                 b: {{address: \"10.0.0.9:80\", {more}}}}}\n"
             )
         };
-        let old = Generation::of_text(&yaml("keep_alive: {timeout: 1s}", 1, 1), None);
+        let old = Generation::of_text(&yaml("keep_alive: {timeout: 1s}", "weight: 1", 1), None);
         let is_kept = |yaml: &str| {
             let new = Generation::of_text(yaml, Some(&old));
             let methods = [&old, &new].map(|generation| generation.pools[0].parts().1.clone());
@@ -95,8 +120,13 @@ mod tests {
                 [_, _] => panic!("both hash"),
             }
         };
-        assert!(is_kept(&yaml("keep_alive: {timeout: 2s}", 1, 1)));
-        assert!(is_kept(&yaml("keep_alive: {timeout: 2s}", 1, 2)));
-        assert!(!is_kept(&yaml("keep_alive: {timeout: 1s}", 2, 1)));
+        for (keys, more, address, hoped) in [
+            ("keep_alive: {timeout: 2s}", "weight: 1", 1, true),
+            ("keep_alive: {timeout: 2s}", "requests: 5", 2, true),
+            ("keep_alive: {timeout: 1s}", "weight: 2", 1, false),
+            ("keep_alive: {timeout: 1s}", "backup: true", 1, false),
+        ] {
+            assert_eq!(is_kept(&yaml(keys, more, address)), hoped, "{keys} {more}");
+        }
     }
 }

@@ -7,7 +7,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::logic::balance::hash::Key;
-use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, least_connections, random_of_two};
+use crate::logic::balance::pick::{
+    Candidate, Rank, RoundRobin, Tier, least_connections, leave_backups_out, random_of_two,
+};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::backend::Backend;
 use crate::process::proxy::upstream::method::Method;
@@ -16,6 +18,8 @@ use crate::process::proxy::upstream::method::Method;
 pub(in crate::process::proxy) struct Backends {
     all: Vec<Backend>,
     method: Method,
+    /// Whether any is a backup.
+    has_backups: bool,
     waited: Mutex<Picker>,
 }
 
@@ -23,6 +27,7 @@ impl Backends {
     pub(in crate::process::proxy) fn new(method: Method, all: Vec<Backend>) -> Self {
         Self {
             waited: Mutex::new(Picker::new(&all, 0)),
+            has_backups: all.iter().any(|backend| backend.tier == Tier::Backup),
             method,
             all,
         }
@@ -88,15 +93,16 @@ impl Picker {
         }
     }
 
-    /// Picks a backend of the lowest rank; where those are full, no other is asked in their place.
-    /// The `key` of a request counts where the pool hashes.
+    /// Picks a backend of the lowest rank, a primary where there is one; where those are full, no
+    /// other is asked in their place. The `key` of a request counts where the pool hashes.
     pub(in crate::process::proxy) fn claim(
         &mut self,
-        Backends { all, method, .. }: &Backends,
+        backends: &Backends,
         now_ms: u64,
         tried: &Tried,
         key: Option<Key>,
     ) -> Claim {
+        let all = &backends.all;
         // Once for all: they may change between two looks.
         let ranks = all.iter().enumerate().map(|(index, backend)| {
             let rank = Rank::of(
@@ -110,7 +116,13 @@ impl Picker {
         let Some(lowest) = self.ranks.iter().flatten().min().copied() else {
             return Claim::NoBackend;
         };
-        while let Some(picked) = self.pick(all, method, lowest, key) {
+        let tier = if backends.has_backups {
+            let tiers = all.iter().map(|backend| backend.tier);
+            leave_backups_out(&mut self.ranks, tiers, lowest)
+        } else {
+            Tier::Primary
+        };
+        while let Some(picked) = self.pick(backends, (lowest, tier), key) {
             // If not, another thread was faster.
             if all[picked].try_acquire() {
                 all[picked].runtime.handle_picked(now_ms);
@@ -122,12 +134,11 @@ impl Picker {
 
     fn pick(
         &mut self,
-        all: &[Backend],
-        method: &Method,
-        lowest: Rank,
+        backends: &Backends,
+        (lowest, tier): (Rank, Tier),
         key: Option<Key>,
     ) -> Option<usize> {
-        let ranked = all.iter().zip(&self.ranks);
+        let ranked = backends.all.iter().zip(&self.ranks);
         let candidates = ranked.map(|(backend, rank)| Candidate {
             weight: backend.weight,
             in_flight: backend.runtime.in_flight(),
@@ -135,12 +146,12 @@ impl Picker {
         });
         self.candidates.clear();
         self.candidates.extend(candidates);
-        match (method, key) {
+        match (&backends.method, key) {
             (Method::RoundRobin, _) => self.wheel.pick(&self.candidates),
             (Method::LeastConnections, _) => {
                 least_connections(&mut self.candidates, &mut self.wheel)
             }
-            (Method::Hash(table), Some(key)) => table.pick(key, &self.candidates),
+            (Method::Hash(tables), Some(key)) => tables.of_tier(tier).pick(key, &self.candidates),
             (Method::RandomOfTwo, _) | (Method::Hash(_), None) => {
                 let chance = [self.chance.u64(..), self.chance.u64(..)];
                 random_of_two(&self.candidates, chance)

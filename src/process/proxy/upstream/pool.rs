@@ -60,6 +60,7 @@ impl Pool {
             let fresh = || BackendRuntime::new(backend, &config.health_check, known.copied());
             Backend {
                 weight: backend.weight,
+                tier: backend.tier,
                 requests_max: backend.requests,
                 mode: backend.mode,
                 runtime: old.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),

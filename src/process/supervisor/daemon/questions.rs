@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Daemon;
 use super::asked::{Asked, ProxyPart};
+use crate::config::Tier;
 use crate::ipc::control::{
     BackendStatus, ConfigurationStatus, PoolStatus, ProcessStatus, Request, Response, Status,
 };
@@ -162,6 +163,7 @@ impl Daemon {
                     unsolicited_total: 0,
                     requests_max: backend.requests,
                     mode: backend.mode,
+                    backup: backend.tier == Tier::Backup,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())
             })
