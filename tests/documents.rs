@@ -633,6 +633,7 @@ fn sample_pool() -> PoolStatus {
             requests_max: Some(50),
             mode: BackendMode::Up,
             backup: false,
+            slow_start: Some(37),
         }],
         retries_total: 0,
         queued_requests: 1,

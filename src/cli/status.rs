@@ -313,7 +313,10 @@ fn pools(pools: &[PoolStatus]) -> String {
 
 fn state_of(backend: &BackendStatus) -> String {
     let backup = if backend.backup { ", backup" } else { "" };
-    format!("{}{backup}", backend.state)
+    let slow_start = backend
+        .slow_start
+        .map_or_else(String::new, |percent| format!(", {percent}%"));
+    format!("{}{backup}{slow_start}", backend.state)
 }
 
 /// Returns who waits, for the pools where somebody may have to; empty where there is none.
@@ -411,6 +414,7 @@ mod tests {
                     requests_max,
                     mode: BackendMode::Up,
                     backup: name == "full",
+                    slow_start: requests_max.map(|_| 37),
                 }],
             )
         };
@@ -422,8 +426,8 @@ full           3        40      2
         assert_eq!(queues(&both), hoped);
         assert_eq!(queues(&both[..1]), "");
         let shown = pools(&both);
-        assert!(shown.contains("up          5       60 "), "{shown}");
-        assert!(shown.contains("up, backup  5 of 5  60 "), "{shown}");
+        assert!(shown.contains("up               5       60 "), "{shown}");
+        assert!(shown.contains("up, backup, 37%  5 of 5  60 "), "{shown}");
     }
 
     #[test]

@@ -285,6 +285,8 @@ pub struct PoolConfig {
     pub timeouts: PoolTimeouts,
     /// Which connections to backends are used again.
     pub keep_alive: KeepAliveConfig,
+    /// How long a backend that was away is given less; zero: not at all.
+    pub slow_start: Duration,
 }
 
 /// One backend.

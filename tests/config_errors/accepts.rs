@@ -118,6 +118,7 @@ pub(crate) const KEYS: &[&str] = &[
     "queue",
     "requests",
     "backup",
+    "slow_start",
     "proxy",
     "threads",
 ];
@@ -369,6 +370,7 @@ fn defaults_are_those_of_the_manual() {
                     connections: 128,
                     reuse: Safe,
                 },
+                slow_start: 0ns,
             },
         ],
         proxy: ProxyConfig {

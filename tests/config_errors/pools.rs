@@ -172,6 +172,39 @@ fn a_backup_is_one_or_not() {
 }
 
 #[test]
+fn a_slow_start_has_a_range() {
+    let text = pool("slow_start: 2h");
+    assert_snapshot!(errors(&text), @r#"
+    error: slow_start must be between 0s and 1h
+     --> lb.yaml:6:17
+      |
+    6 |     slow_start: 2h
+      |                 ^^
+    "#);
+}
+
+#[test]
+fn a_slow_start_has_a_unit() {
+    let text = pool("slow_start: 30");
+    assert_snapshot!(errors(&text), @r#"
+    error: slow_start has no unit
+     --> lb.yaml:6:17
+      |
+    6 |     slow_start: 30
+      |                 ^^
+    help: write `30s` or `30ms`
+    "#);
+}
+
+#[test]
+fn a_slow_start_is_none_or_long() {
+    for (text, hoped) in [("0s", 0), ("1h", 3600)] {
+        let config = accepted(&pool(&format!("slow_start: {text}")));
+        assert_eq!(config.pools[0].slow_start, Duration::from_secs(hoped));
+    }
+}
+
+#[test]
 fn requests_are_not_a_word() {
     let text = pool("backends: {a: {address: \"192.0.2.10:80\", requests: unlimited}}");
     assert_snapshot!(errors(&text), @r#"
@@ -193,7 +226,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts, keep_alive
+    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start
     "#);
 }
 

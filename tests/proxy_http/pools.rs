@@ -5,3 +5,4 @@ mod balance;
 mod failures;
 mod hash;
 mod queue;
+mod slow_start;

@@ -61,6 +61,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             queue: Duration::from_secs(5),
         },
         keep_alive: KeepAliveConfig::default(),
+        slow_start: Duration::ZERO,
     };
     let listener = ListenerConfig {
         name: "http".to_owned(),

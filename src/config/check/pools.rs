@@ -62,6 +62,7 @@ fn check_pool(
             "health_check",
             "timeouts",
             "keep_alive",
+            "slow_start",
         ],
         problems,
     )?;
@@ -70,6 +71,8 @@ fn check_pool(
     let health_check = check_health_check(&fields, problems);
     let timeouts = check_timeouts(&fields, problems);
     let keep_alive = check_keep_alive(&fields, problems);
+    let off = Duration::ZERO;
+    let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
         backends: backends?,
@@ -77,6 +80,7 @@ fn check_pool(
         health_check: health_check?,
         timeouts: timeouts?,
         keep_alive: keep_alive?,
+        slow_start: slow_start?,
     })
 }
 

@@ -18,6 +18,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         health_check,
         timeouts,
         keep_alive,
+        slow_start,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
     for Step { subject, change } in &steps {
@@ -33,6 +34,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     self::health_check(health_check, &new.health_check, words);
     self::timeouts(timeouts, &new.timeouts, words);
     self::keep_alive(keep_alive, &new.keep_alive, words);
+    words.duration("slow_start", *slow_start, new.slow_start);
 }
 
 fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {

@@ -1,8 +1,8 @@
 //! Which backend gets a request, when a backend is up, and when a request is tried elsewhere.
 //!
-//! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next) and `hash` (who
-//! is next for a key), then `queue` (who waits where all are full), then `retry` (what follows a
-//! failure). `limits` says who is one client.
+//! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next), `hash` (who is
+//! next for a key) and `slow_start` (how much one is given that was away), then `queue` (who waits
+//! where all are full), then `retry` (what follows a failure). `limits` says who is one client.
 
 pub mod hash;
 pub mod health;
@@ -11,5 +11,6 @@ pub mod pick;
 pub mod queue;
 pub mod retry;
 pub mod route;
+pub mod slow_start;
 
 pub use pick::Balance;

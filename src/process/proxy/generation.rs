@@ -164,7 +164,7 @@ mod tests {
             "c: \"10.0.0.1:80\", b: {address: \"10.0.0.2:80\", requests: 1}, a: \"10.0.0.3:80\"",
             Some(&old),
         );
-        let pool = new.pools[0].status();
+        let pool = new.pools[0].status(0);
         let seen: Vec<_> = pool
             .backends
             .iter()

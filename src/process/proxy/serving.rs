@@ -239,7 +239,9 @@ impl Proxy {
         let running = Arc::clone(&self.state().running);
         let listeners = running.generation.listeners.iter();
         let listeners = listeners.map(|listener| listener.status());
-        let pools = running.generation.pools.iter().map(|pool| pool.status());
+        let now_ms = self.shared.now_ms();
+        let pools = running.generation.pools.iter();
+        let pools = pools.map(|pool| pool.status(now_ms));
         (listeners.collect(), pools.collect())
     }
 

@@ -11,6 +11,7 @@ use crate::logic::balance::pick::{
     Candidate, Rank, RoundRobin, Tier, least_connections, leave_backups_out, random_of_two,
 };
 use crate::logic::balance::retry::Tried;
+use crate::logic::balance::slow_start::SlowStart;
 use crate::process::proxy::upstream::backend::Backend;
 use crate::process::proxy::upstream::method::Method;
 
@@ -20,14 +21,21 @@ pub(in crate::process::proxy) struct Backends {
     method: Method,
     /// Whether any is a backup.
     has_backups: bool,
+    /// How long one that was away begins slowly.
+    slow_start: Option<SlowStart>,
     waited: Mutex<Picker>,
 }
 
 impl Backends {
-    pub(in crate::process::proxy) fn new(method: Method, all: Vec<Backend>) -> Self {
+    pub(in crate::process::proxy) fn new(
+        method: Method,
+        all: Vec<Backend>,
+        slow_start: Option<SlowStart>,
+    ) -> Self {
         Self {
             waited: Mutex::new(Picker::new(&all, 0)),
             has_backups: all.iter().any(|backend| backend.tier == Tier::Backup),
+            slow_start,
             method,
             all,
         }
@@ -122,7 +130,7 @@ impl Picker {
         } else {
             Tier::Primary
         };
-        while let Some(picked) = self.pick(backends, (lowest, tier), key) {
+        while let Some(picked) = self.pick(backends, (lowest, tier), now_ms, key) {
             // If not, another thread was faster.
             if all[picked].try_acquire() {
                 all[picked].runtime.handle_picked(now_ms);
@@ -132,20 +140,31 @@ impl Picker {
         Claim::Full
     }
 
-    fn pick(
-        &mut self,
-        backends: &Backends,
-        (lowest, tier): (Rank, Tier),
-        key: Option<Key>,
-    ) -> Option<usize> {
-        let ranked = backends.all.iter().zip(&self.ranks);
+    /// Looks at what all of them are like now.
+    fn look(&mut self, all: &[Backend], lowest: Rank, weight: impl Fn(&Backend) -> u16) {
+        let ranked = all.iter().zip(&self.ranks);
         let candidates = ranked.map(|(backend, rank)| Candidate {
-            weight: backend.weight,
+            weight: weight(backend),
             in_flight: backend.runtime.in_flight(),
             usable: *rank == Some(lowest) && backend.has_free_slot(),
         });
         self.candidates.clear();
         self.candidates.extend(candidates);
+    }
+
+    fn pick(
+        &mut self,
+        backends: &Backends,
+        (lowest, tier): (Rank, Tier),
+        now_ms: u64,
+        key: Option<Key>,
+    ) -> Option<usize> {
+        match backends.slow_start {
+            None => self.look(&backends.all, lowest, |backend| backend.weight),
+            Some(slow_start) => self.look(&backends.all, lowest, |backend| {
+                slow_start.weight(backend.weight, backend.runtime.up_ms(now_ms))
+            }),
+        }
         match (&backends.method, key) {
             (Method::RoundRobin, _) => self.wheel.pick(&self.candidates),
             (Method::LeastConnections, _) => {

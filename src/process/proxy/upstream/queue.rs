@@ -377,7 +377,11 @@ mod tests {
             [Tried::default(), tried].map(|tried| queue.enter(&pool.backends, 0, tried, None));
         queue.recall(&pool.backends);
         assert_eq!(queue.waiting(), 2, "nothing has changed");
-        queue.recall(&Arc::new(Backends::new(Method::RoundRobin, Vec::new())));
+        queue.recall(&Arc::new(Backends::new(
+            Method::RoundRobin,
+            Vec::new(),
+            None,
+        )));
         assert!(matches!(wait(pool, new), Call::Superseded));
         assert_eq!(queue.waiting(), 1);
         assert!(queue.leave(again).is_none());

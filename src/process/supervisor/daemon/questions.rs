@@ -164,6 +164,7 @@ impl Daemon {
                     requests_max: backend.requests,
                     mode: backend.mode,
                     backup: backend.tier == Tier::Backup,
+                    slow_start: None,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())
             })
