@@ -570,25 +570,7 @@ fn sample_status() -> Status {
         version: String::from("0.1.0"),
         virtual_routers: vec![sample_router()],
         listeners: vec![sample_listener()],
-        pools: vec![PoolStatus {
-            name: String::from("webfarm"),
-            backends: vec![BackendStatus {
-                name: String::from("http1"),
-                address: "192.0.2.102:80".parse().unwrap(),
-                state: String::from("up"),
-                check: String::from("status 200"),
-                active_requests: 0,
-                requests_total: 1,
-                failures_total: 0,
-                unsolicited_total: 0,
-                requests_max: Some(50),
-                mode: BackendMode::Up,
-            }],
-            retries_total: 0,
-            queued_requests: 1,
-            queued_total: 1,
-            queue_timeouts_total: 0,
-        }],
+        pools: vec![sample_pool()],
         configuration: ConfigurationStatus {
             file: String::from("/etc/evenkeel/evenkeel.yaml"),
             is_own: true,
@@ -640,6 +622,30 @@ fn sample_listener() -> ListenerStatus {
         requests_rate_limited_total: 1,
         requests_total: 1,
         responses_total: classes.map(|class| (String::from(class), 1)).into(),
+    }
+}
+
+fn sample_pool() -> PoolStatus {
+    PoolStatus {
+        name: String::from("webfarm"),
+        backends: vec![BackendStatus {
+            name: String::from("http1"),
+            address: "192.0.2.102:80".parse().unwrap(),
+            state: String::from("up"),
+            check: String::from("status 200"),
+            active_requests: 0,
+            requests_total: 1,
+            failures_total: 0,
+            unsolicited_total: 0,
+            requests_max: Some(50),
+            mode: BackendMode::Up,
+            backup: false,
+            slow_start: Some(37),
+        }],
+        retries_total: 0,
+        queued_requests: 1,
+        queued_total: 1,
+        queue_timeouts_total: 0,
     }
 }
 

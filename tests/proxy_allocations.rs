@@ -43,12 +43,19 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// A keep-alive request allocates nothing, with a body or without, nor does its response; where the
-/// backend has a limit of requests that is not reached, neither.
+/// backend has a limit of requests that is not reached, neither, and however it is picked.
 #[test]
 fn keep_alive_requests_allocate_nothing() {
     let backend = backend(serve);
     // Both live to the end: also ending one allocates.
-    let proxies = ["", ", requests: 1"].map(|limit| start(backend, limit));
+    let proxies = [
+        ("", "random_of_two"),
+        (", requests: 1", "random_of_two"),
+        ("", "least_connections"),
+        ("", "{hash: {cookie: c}}"),
+        ("", "{hash: source_address}"),
+    ]
+    .map(|(limit, balance)| start(backend, limit, balance));
     for (_, address) in &proxies {
         allocates_nothing(*address);
     }

@@ -59,7 +59,7 @@ fn the_proxy_that_is_counted_serves_until_it_is_killed() {
     let Ok(backend) = std::env::var(BACKEND) else {
         return;
     };
-    let (_proxy, address) = start(backend.parse().unwrap(), "");
+    let (_proxy, address) = start(backend.parse().unwrap(), "", "random_of_two");
     println!("\n{ADDRESS}{address}");
     // Until the test ends, in whatever way: it holds the other end.
     let _ = std::io::stdin().read(&mut [0]);

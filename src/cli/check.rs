@@ -17,8 +17,8 @@ use nix::sys::socket::SockaddrStorage;
 use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
 use super::status::table;
 use crate::config::{
-    Balance, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt, ProbeKind,
-    VirtualRouterConfig,
+    BackendConfig, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt,
+    ProbeKind, Tier, VirtualRouterConfig,
 };
 use crate::model::{Priority, Rank};
 use crate::process::supervisor::read_config;
@@ -223,10 +223,6 @@ fn listener_row(listener: &ListenerConfig) -> [String; 4] {
 }
 
 fn pool_row(pool: &PoolConfig) -> [String; 4] {
-    let balance = match pool.balance {
-        Balance::RandomOfTwo => "random_of_two",
-        Balance::RoundRobin => "round_robin",
-    };
     let health_check = match &pool.health_check {
         HealthCheckConfig::None => "none".to_owned(),
         HealthCheckConfig::Probe(probe) => {
@@ -247,11 +243,16 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
         };
         let requests = backend.requests;
         let requests = requests.map_or_else(String::new, |max| format!(" requests {max}"));
-        format!("{}={}{weight}{requests}", backend.name, backend.address)
+        let backup = match backend.tier {
+            Tier::Primary => "",
+            Tier::Backup => " backup",
+        };
+        let BackendConfig { name, address, .. } = backend;
+        format!("{name}={address}{weight}{requests}{backup}")
     });
     [
         pool.name.clone(),
-        balance.to_owned(),
+        pool.balance.to_string(),
         health_check,
         join(backends),
     ]

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
 use crate::ipc::control::unix_ms;
 use crate::ipc::control::{
-    self, AccessLogStatus, ConfigurationStatus, FailureStatus, ListenerStatus, OverrideStatus,
-    PoolStatus, Request, Response, RouterStatus, Status,
+    self, AccessLogStatus, BackendStatus, ConfigurationStatus, FailureStatus, ListenerStatus,
+    OverrideStatus, PoolStatus, Request, Response, RouterStatus, Status,
 };
 
 /// Why there is no status.
@@ -324,7 +324,7 @@ fn pools(pools: &[PoolStatus]) -> String {
                 pool.name.clone(),
                 backend.name.clone(),
                 backend.address.to_string(),
-                backend.state.clone(),
+                state_of(backend),
                 match backend.requests_max {
                     Some(max) => format!("{} of {max}", backend.active_requests),
                     None => backend.active_requests.to_string(),
@@ -336,6 +336,14 @@ fn pools(pools: &[PoolStatus]) -> String {
         }));
     }
     table(&rows)
+}
+
+fn state_of(backend: &BackendStatus) -> String {
+    let backup = if backend.backup { ", backup" } else { "" };
+    let slow_start = backend
+        .slow_start
+        .map_or_else(String::new, |percent| format!(", {percent}%"));
+    format!("{}{backup}{slow_start}", backend.state)
 }
 
 /// Returns who waits, for the pools where somebody may have to; empty where there is none.
@@ -406,7 +414,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 mod tests {
     use super::*;
     use crate::config::BackendMode;
-    use crate::ipc::control::BackendStatus;
 
     #[test]
     fn columns_are_aligned() {
@@ -433,6 +440,8 @@ mod tests {
                     unsolicited_total: 0,
                     requests_max,
                     mode: BackendMode::Up,
+                    backup: name == "full",
+                    slow_start: requests_max.map(|_| 37),
                 }],
             )
         };
@@ -444,8 +453,8 @@ full           3        40      2
         assert_eq!(queues(&both), hoped);
         assert_eq!(queues(&both[..1]), "");
         let shown = pools(&both);
-        assert!(shown.contains("up     5       60 "), "{shown}");
-        assert!(shown.contains("up     5 of 5  60 "), "{shown}");
+        assert!(shown.contains("up               5       60 "), "{shown}");
+        assert!(shown.contains("up, backup, 37%  5 of 5  60 "), "{shown}");
     }
 
     #[test]

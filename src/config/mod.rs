@@ -34,6 +34,8 @@ use crate::model::{
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
+pub use crate::logic::balance::hash::HashOn;
+pub use crate::logic::balance::pick::Tier;
 pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
@@ -297,6 +299,8 @@ pub struct PoolConfig {
     pub timeouts: PoolTimeouts,
     /// Which connections to backends are used again.
     pub keep_alive: KeepAliveConfig,
+    /// How long a backend that was away is given less; zero: not at all.
+    pub slow_start: Duration,
 }
 
 /// One backend.
@@ -312,6 +316,8 @@ pub struct BackendConfig {
     pub requests: Option<u32>,
     /// Whether it gets requests and probes.
     pub mode: BackendMode,
+    /// Whether it gets requests only where no other backend can be given them.
+    pub tier: Tier,
 }
 
 /// Whether a backend gets requests and probes.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendConfig, BackendMode, Config, ListenerMode};
+use super::{BackendConfig, BackendMode, Config, ListenerMode, Tier};
 
 /// All changes by command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,7 @@ impl Overrides {
                         weight: 1,
                         requests: None,
                         mode: BackendMode::Up,
+                        tier: Tier::Primary,
                     });
                 }
             }

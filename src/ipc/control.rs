@@ -490,6 +490,12 @@ pub struct BackendStatus {
     /// Whether it gets requests and probes, as configured or by command.
     #[serde(default)]
     pub mode: BackendMode,
+    /// Whether it gets requests only where no other backend can be given them.
+    #[serde(default)]
+    pub backup: bool,
+    /// How much of its weight it has, in percent, while it begins slowly; `None`: all.
+    #[serde(default)]
+    pub slow_start: Option<u16>,
 }
 
 /// Returns a time as it stands in these structures: milliseconds since 1970-01-01 UTC, 0 before.

@@ -17,14 +17,15 @@ pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh
 /// How that answer ends, whatever the proxy has added to its head.
 pub(crate) const ANSWER_END: &[u8] = b"\r\n\r\nhello";
 
-/// Starts a proxy of one worker for this backend, which has these other keys; returns it and
-/// where it listens.
-pub(crate) fn start(backend: SocketAddr, keys: &str) -> (Proxy, SocketAddr) {
+/// Starts a proxy of one worker for this backend, which has these other keys, in a pool with this
+/// `balance`; returns it and where it listens.
+pub(crate) fn start(backend: SocketAddr, keys: &str, balance: &str) -> (Proxy, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let yaml = format!(
         "listeners:\n  http: {{bind: [\"{address}\"], pool: web}}\npools:\n  web:\n    \
-         backends: {{b1: {{address: \"{backend}\"{keys}}}}}\n    health_check: none\n"
+         backends: {{b1: {{address: \"{backend}\"{keys}}}}}\n    health_check: none\n    \
+         balance: {balance}\n"
     );
     let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1")).unwrap();
     let lent = PassedSocket {

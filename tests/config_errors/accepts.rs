@@ -7,7 +7,7 @@ use std::time::Duration;
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
     Balance, Config, ErrorPages, HealthCheckConfig, NodeName, Preempt, ProbeKind, ProbeMethod,
-    RequestRates, VirtualRouterConfig, parse,
+    RequestRates, Tier, VirtualRouterConfig, parse,
 };
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use insta::assert_snapshot;
@@ -137,6 +137,9 @@ pub(crate) const KEYS: &[&str] = &[
     "address",
     "weight",
     "balance",
+    "hash",
+    "header",
+    "cookie",
     "health_check",
     "http",
     "tcp",
@@ -152,6 +155,8 @@ pub(crate) const KEYS: &[&str] = &[
     "response_head",
     "queue",
     "requests",
+    "backup",
+    "slow_start",
     "proxy",
     "threads",
 ];
@@ -223,7 +228,9 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all
         .listeners
         .retain(|listener| listener.name != "local");
-    with_all.pools[0].backends.retain(|b| b.name != "http3");
+    with_all.pools[0]
+        .backends
+        .retain(|b| !["http3", "http4"].contains(&b.name.as_str()));
     with_all.proxy.threads = as_shipped.proxy.threads;
     let limits = &mut with_all.listeners[0].limits;
     limits.body_bytes = None;
@@ -284,7 +291,7 @@ fn everything_can_be_said() {
     let config = accepted(&pool(&format!(
         "health_check: {probe}\n    balance: round_robin\n    \
          timeouts: {{connect: 1ms, response_head: 24h, queue: 1h}}\n    \
-         backends: {{a: {{address: \"192.0.2.10:80\", weight: 256, requests: 10000000}}, b: \"192.0.2.11:80\"}}"
+         backends: {{a: {{address: \"192.0.2.10:80\", weight: 256, requests: 10000000, backup: true}}, b: \"192.0.2.11:80\"}}"
     )));
     let pool = &config.pools[0];
     assert_eq!(pool.balance, Balance::RoundRobin);
@@ -293,6 +300,8 @@ fn everything_can_be_said() {
     assert_eq!(pool.timeouts.queue, Duration::from_secs(3600));
     let requests = pool.backends.iter().map(|backend| backend.requests);
     assert_eq!(requests.collect::<Vec<_>>(), [Some(10_000_000), None]);
+    let tiers = pool.backends.iter().map(|backend| backend.tier);
+    assert_eq!(tiers.collect::<Vec<_>>(), [Tier::Backup, Tier::Primary]);
     let HealthCheckConfig::Probe(probe) = &pool.health_check else {
         panic!("a probe: {pool:?}")
     };
@@ -315,24 +324,6 @@ fn everything_can_be_said() {
 fn a_health_check_can_be_none() {
     let config = accepted(&pool("health_check: none"));
     assert_eq!(config.pools[0].health_check, HealthCheckConfig::None);
-}
-
-#[test]
-fn a_health_check_timeout_defaults_to_the_interval() {
-    let config = accepted(&pool("health_check: {tcp: {}, interval: 250ms}"));
-    let HealthCheckConfig::Probe(probe) = &config.pools[0].health_check else {
-        panic!("a probe: {config:?}")
-    };
-    assert_eq!(probe.timeout, Duration::from_millis(250));
-}
-
-#[test]
-fn a_pool_without_a_listener_is_allowed() {
-    let text = format!(
-        "{}  spare: {{backends: {{a: \"192.0.2.11:80\"}}}}\n",
-        pool("balance: random_of_two")
-    );
-    assert_eq!(accepted(&text).pools.len(), 2);
 }
 
 fn addresses(router: &VirtualRouterConfig) -> Vec<String> {

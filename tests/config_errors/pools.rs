@@ -1,7 +1,11 @@
 //! Errors in `pools`.
 
+use std::time::Duration;
+
+use evenkeel::config::{Balance, HashOn, HealthCheckConfig};
 use insta::assert_snapshot;
 
+use super::accepts::accepted;
 use super::{errors, pool};
 
 #[test]
@@ -156,6 +160,51 @@ fn requests_are_not_zero() {
 }
 
 #[test]
+fn a_backup_is_one_or_not() {
+    let text = pool("backends: {a: {address: \"192.0.2.10:80\", backup: 2}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `backup` must be true or false, not a number
+     --> lb.yaml:5:54
+      |
+    5 |     backends: {a: {address: "192.0.2.10:80", backup: 2}}
+      |                                                      ^
+    "#);
+}
+
+#[test]
+fn a_slow_start_has_a_range() {
+    let text = pool("slow_start: 2h");
+    assert_snapshot!(errors(&text), @r#"
+    error: slow_start must be between 0s and 1h
+     --> lb.yaml:6:17
+      |
+    6 |     slow_start: 2h
+      |                 ^^
+    "#);
+}
+
+#[test]
+fn a_slow_start_has_a_unit() {
+    let text = pool("slow_start: 30");
+    assert_snapshot!(errors(&text), @r#"
+    error: slow_start has no unit
+     --> lb.yaml:6:17
+      |
+    6 |     slow_start: 30
+      |                 ^^
+    help: write `30s` or `30ms`
+    "#);
+}
+
+#[test]
+fn a_slow_start_is_none_or_long() {
+    for (text, hoped) in [("0s", 0), ("1h", 3600)] {
+        let config = accepted(&pool(&format!("slow_start: {text}")));
+        assert_eq!(config.pools[0].slow_start, Duration::from_secs(hoped));
+    }
+}
+
+#[test]
 fn requests_are_not_a_word() {
     let text = pool("backends: {a: {address: \"192.0.2.10:80\", requests: unlimited}}");
     assert_snapshot!(errors(&text), @r#"
@@ -177,7 +226,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts, keep_alive
+    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start
     "#);
 }
 
@@ -207,7 +256,50 @@ fn a_queue_timeout_has_a_unit() {
 }
 
 #[test]
-fn balance_knows_two_ways() {
+fn balance_takes_its_words() {
+    for (word, hoped) in [
+        ("random_of_two", Balance::RandomOfTwo),
+        ("round_robin", Balance::RoundRobin),
+        ("least_connections", Balance::LeastConnections),
+        (
+            "{hash: source_address}",
+            Balance::Hash(HashOn::SourceAddress),
+        ),
+        ("{hash: path}", Balance::Hash(HashOn::Path)),
+        (
+            "{hash: {header: Host}}",
+            Balance::Hash(HashOn::Header("Host".to_owned())),
+        ),
+        (
+            "{hash: {cookie: my_session}}",
+            Balance::Hash(HashOn::Cookie("my_session".to_owned())),
+        ),
+    ] {
+        let text = pool(&format!("timeouts: {{}}\n    balance: {word}"));
+        assert_eq!(accepted(&text).pools[0].balance, hoped, "{word}");
+    }
+}
+
+#[test]
+fn a_health_check_timeout_defaults_to_the_interval() {
+    let config = accepted(&pool("health_check: {tcp: {}, interval: 250ms}"));
+    let HealthCheckConfig::Probe(probe) = &config.pools[0].health_check else {
+        panic!("a probe: {config:?}")
+    };
+    assert_eq!(probe.timeout, Duration::from_millis(250));
+}
+
+#[test]
+fn a_pool_without_a_listener_is_allowed() {
+    let text = format!(
+        "{}  spare: {{backends: {{a: \"192.0.2.11:80\"}}}}\n",
+        pool("balance: random_of_two")
+    );
+    assert_eq!(accepted(&text).pools.len(), 2);
+}
+
+#[test]
+fn a_misspelled_balance_is_named() {
     let text = pool("balance: round_robbin");
     assert_snapshot!(errors(&text), @r#"
     error: balance cannot be `round_robbin`
@@ -220,15 +312,138 @@ fn balance_knows_two_ways() {
 }
 
 #[test]
-fn balance_of_a_later_version_is_unknown() {
-    let text = pool("balance: least_connections");
+fn balance_knows_its_words() {
+    let text = pool("balance: fastest");
     assert_snapshot!(errors(&text), @r#"
-    error: balance cannot be `least_connections`
+    error: balance cannot be `fastest`
      --> lb.yaml:6:14
       |
-    6 |     balance: least_connections
-      |              ^^^^^^^^^^^^^^^^^
-    help: this version knows random_of_two and round_robin
+    6 |     balance: fastest
+      |              ^^^^^^^
+    help: write `random_of_two`, `round_robin`, `least_connections` or `{hash: source_address}`
+    "#);
+}
+
+#[test]
+fn a_balance_is_a_word_or_a_map() {
+    let text = pool("balance: [hash, path]");
+    assert_snapshot!(errors(&text), @r#"
+    error: `balance` must be a word or a map, not a list
+     --> lb.yaml:6:14
+      |
+    6 |     balance: [hash, path]
+      |              ^
+    "#);
+}
+
+#[test]
+fn a_balance_that_is_a_map_hashes() {
+    let text = pool("balance: {on: path}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `balance` has no `hash`
+     --> lb.yaml:6:5
+      |
+    6 |     balance: {on: path}
+      |     ^^^^^^^
+    help: add `hash: source_address`
+
+    error: unknown key `on`
+     --> lb.yaml:6:15
+      |
+    6 |     balance: {on: path}
+      |               ^^
+    help: known keys here: hash
+    "#);
+}
+
+#[test]
+fn a_misspelled_hash_is_named() {
+    let text = pool("balance: {hash: source_adress}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash cannot be `source_adress`
+     --> lb.yaml:6:21
+      |
+    6 |     balance: {hash: source_adress}
+      |                     ^^^^^^^^^^^^^
+    help: did you mean `source_address`?
+    "#);
+}
+
+#[test]
+fn a_hash_knows_its_words() {
+    let text = pool("balance: {hash: url}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash cannot be `url`
+     --> lb.yaml:6:21
+      |
+    6 |     balance: {hash: url}
+      |                     ^^^
+    help: write `source_address`, `path`, `{header: X-User}` or `{cookie: session}`
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_something() {
+    let text = pool("balance: {hash: {}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash says neither `header` nor `cookie`
+     --> lb.yaml:6:15
+      |
+    6 |     balance: {hash: {}}
+      |               ^^^^
+    help: write `source_address`, `path`, `{header: X-User}` or `{cookie: session}`
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_one_thing() {
+    let text = pool("balance: {hash: {header: X-User, cookie: session}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: hash is on either a `header` or a `cookie`, not both
+     --> lb.yaml:6:38
+      |
+    6 |     balance: {hash: {header: X-User, cookie: session}}
+      |                                      ^^^^^^
+    help: keep one; a request has one key
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_a_field_that_backends_get() {
+    let text = pool("balance: {hash: {header: Content-Length}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: no request is hashed on the field `Content-Length`
+     --> lb.yaml:6:30
+      |
+    6 |     balance: {hash: {header: Content-Length}}
+      |                              ^^^^^^^^^^^^^^
+    help: it says where the message ends
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_a_field_by_its_name() {
+    let text = pool("balance: {hash: {header: \"X User\"}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: no request is hashed on the field `X User`
+     --> lb.yaml:6:30
+      |
+    6 |     balance: {hash: {header: "X User"}}
+      |                              ^^^^^^^^
+    help: it is no name of a field: letters, digits and hyphens (RFC 9110 §5.1)
+    "#);
+}
+
+#[test]
+fn a_hash_is_on_a_cookie_by_its_name() {
+    let text = pool("balance: {hash: {cookie: \"a;b\"}}");
+    assert_snapshot!(errors(&text), @r#"
+    error: `a;b` is no name of a cookie
+     --> lb.yaml:6:30
+      |
+    6 |     balance: {hash: {cookie: "a;b"}}
+      |                              ^^^^^
+    help: letters, digits, hyphens and underscores (RFC 6265 §4.1.1)
     "#);
 }
 

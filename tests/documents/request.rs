@@ -252,6 +252,7 @@ fn what_a_connection_may_hold_stands_in_the_chapter_phase_by_phase() {
             memory::THREAD_BYTES
         ),
         format!("a block of {} bytes at most", memory::BLOCK_BYTES),
+        format!("takes {} bytes more for its table", memory::TABLE_BYTES),
         format!("sent ahead, at most {} bytes", memory::AHEAD_BYTES),
         format!(
             "{} bytes for each of its clients: {} with the {} of the default",

@@ -1,5 +1,8 @@
 //! Which backend gets a request, what happens where one fails, and who waits for one.
 
+mod backup;
 mod balance;
 mod failures;
+mod hash;
 mod queue;
+mod slow_start;

@@ -12,7 +12,7 @@ use crate::common::{Backend, Message, Wire, poll};
 use evenkeel::config::{
     BackendConfig, BackendMode, Balance, Config, ErrorPages, ForwardingConfig, HealthCheckConfig,
     KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, MaintenanceConfig,
-    PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
+    PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig, Tier,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -48,6 +48,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             weight: 1,
             requests: None,
             mode: BackendMode::Up,
+            tier: Tier::Primary,
         });
     let pool = PoolConfig {
         name: "web".to_owned(),
@@ -60,6 +61,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             queue: Duration::from_secs(5),
         },
         keep_alive: KeepAliveConfig::default(),
+        slow_start: Duration::ZERO,
     };
     let listener = ListenerConfig {
         name: "http".to_owned(),

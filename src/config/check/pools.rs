@@ -8,11 +8,12 @@ use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
-    BackendConfig, BackendMode, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts,
-    ProbeConfig, ProbeKind, ProbeMethod, Reuse,
+    BackendConfig, BackendMode, HashOn, HealthCheckConfig, KeepAliveConfig, PoolConfig,
+    PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, Reuse, Tier,
 };
 use crate::logic::balance::Balance;
 use crate::logic::http1::host::is_host;
+use crate::logic::http1::rewrite::edit;
 
 /// The section, as far as it is right.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ fn check_pool(
             "health_check",
             "timeouts",
             "keep_alive",
+            "slow_start",
         ],
         problems,
     )?;
@@ -69,6 +71,8 @@ fn check_pool(
     let health_check = check_health_check(&fields, problems);
     let timeouts = check_timeouts(&fields, problems);
     let keep_alive = check_keep_alive(&fields, problems);
+    let off = Duration::ZERO;
+    let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
         backends: backends?,
@@ -76,6 +80,7 @@ fn check_pool(
         health_check: health_check?,
         timeouts: timeouts?,
         keep_alive: keep_alive?,
+        slow_start: slow_start?,
     })
 }
 
@@ -134,15 +139,21 @@ fn check_backends(
 }
 
 fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, BackendConfig)> {
-    let (value, weight, requests) = match &entry.node.kind {
+    let (value, weight, requests, tier) = match &entry.node.kind {
         Kind::Map(_) => {
-            let fields = entry.fields(&["address", "weight", "requests"], problems)?;
+            let fields = entry.fields(&["address", "weight", "requests", "backup"], problems)?;
             let weight = number_or(&fields, "weight", 1, 1..=WEIGHT_MAX, problems);
             let requests = check_requests(&fields, problems);
+            let tier = match values::flag(&fields, "backup", false, problems) {
+                Some(true) => Some(Tier::Backup),
+                Some(false) => Some(Tier::Primary),
+                None => None,
+            };
             (
                 fields.need("address", "\"192.0.2.10:80\"", problems),
                 weight,
                 requests,
+                tier,
             )
         }
         Kind::Null
@@ -150,7 +161,7 @@ fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, B
         | Kind::Int(_)
         | Kind::Float(_)
         | Kind::Text(_)
-        | Kind::List(_) => (Some(entry), Some(1), Some(None)),
+        | Kind::List(_) => (Some(entry), Some(1), Some(None), Some(Tier::Primary)),
     };
     let value = value?;
     let address = values::socket_addr(value, Use::Backend, problems)?;
@@ -163,6 +174,7 @@ fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, B
             weight,
             requests: requests?,
             mode: BackendMode::Up,
+            tier: tier?,
         },
     ))
 }
@@ -192,20 +204,87 @@ fn check_balance(fields: &Fields<'_>, problems: &mut Problems) -> Option<Balance
     let Some(value) = fields.get("balance") else {
         return Some(Balance::RandomOfTwo);
     };
-    let text = value.text("random_of_two or round_robin", problems)?;
-    match text {
+    if let Kind::Map(_) = &value.node.kind {
+        let fields = value.fields(&["hash"], problems)?;
+        let hash = fields.need("hash", "source_address", problems)?;
+        return check_hash(hash, problems).map(Balance::Hash);
+    }
+    match value.text("a word or a map", problems)? {
         "random_of_two" => Some(Balance::RandomOfTwo),
         "round_robin" => Some(Balance::RoundRobin),
+        "least_connections" => Some(Balance::LeastConnections),
         other => {
             let message = format!("balance cannot be `{}`", shown(other));
-            let help = nearest(other, &["random_of_two", "round_robin"]).map_or_else(
-                || "this version knows random_of_two and round_robin".to_owned(),
+            let words = ["random_of_two", "round_robin", "least_connections"];
+            let help = nearest(other, &words).map_or_else(
+                || BALANCE_HELP.to_owned(),
                 |near| format!("did you mean `{near}`?"),
             );
             value.wrong_with_help(message, help, problems);
             None
         }
     }
+}
+
+/// What requests are hashed on.
+fn check_hash(value: Value<'_>, problems: &mut Problems) -> Option<HashOn> {
+    if !matches!(value.node.kind, Kind::Map(_)) {
+        return match value.text("a word or a map", problems)? {
+            "source_address" => Some(HashOn::SourceAddress),
+            "path" => Some(HashOn::Path),
+            other => {
+                let message = format!("hash cannot be `{}`", shown(other));
+                let help = nearest(other, &["source_address", "path"]).map_or_else(
+                    || HASH_HELP.to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                value.wrong_with_help(message, help, problems);
+                None
+            }
+        };
+    }
+    let fields = value.fields(&["header", "cookie"], problems)?;
+    match (fields.get("header"), fields.get("cookie")) {
+        (Some(name), None) => check_header(name, problems).map(HashOn::Header),
+        (None, Some(name)) => check_cookie(name, problems).map(HashOn::Cookie),
+        (None, None) => {
+            let message = "hash says neither `header` nor `cookie`";
+            problems.add_with_help(fields.key(), message, HASH_HELP);
+            None
+        }
+        (Some(_), Some(cookie)) => {
+            let message = "hash is on either a `header` or a `cookie`, not both";
+            problems.add_with_help(cookie.key, message, "keep one; a request has one key");
+            None
+        }
+    }
+}
+
+fn check_header(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let name = value.text("the name of a field", problems)?;
+    let objection = match name.eq_ignore_ascii_case("host") {
+        true => None,
+        false => edit::objection(name),
+    };
+    if let Some(why) = objection {
+        let message = format!("no request is hashed on the field `{}`", shown(name));
+        value.wrong_with_help(message, why, problems);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// A name as RFC 6265 §4.1.1 has it.
+fn check_cookie(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let name = value.text("the name of a cookie", problems)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        let message = format!("`{}` is no name of a cookie", shown(name));
+        let help = "letters, digits, hyphens and underscores (RFC 6265 §4.1.1)";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 fn check_health_check(fields: &Fields<'_>, problems: &mut Problems) -> Option<HealthCheckConfig> {
@@ -387,6 +466,9 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTi
     })
 }
 
+const BALANCE_HELP: &str =
+    "write `random_of_two`, `round_robin`, `least_connections` or `{hash: source_address}`";
+const HASH_HELP: &str = "write `source_address`, `path`, `{header: X-User}` or `{cookie: session}`";
 const REQUESTS_HELP: &str =
     "leave `requests` out where there is no limit; `health_check` keeps requests from a backend";
 const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}` or `none`";

@@ -2,7 +2,7 @@
 
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig,
+    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig, Tier,
 };
 
 /// Compares the pools.
@@ -18,6 +18,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         health_check,
         timeouts,
         keep_alive,
+        slow_start,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
     for Step { subject, change } in &steps {
@@ -29,10 +30,11 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     if steps.is_empty() && names(backends) != names(&new.backends) {
         words.say("order of backends changed");
     }
-    words.switch("balance", balance, &new.balance);
+    words.value("balance", balance, &new.balance);
     self::health_check(health_check, &new.health_check, words);
     self::timeouts(timeouts, &new.timeouts, words);
     self::keep_alive(keep_alive, &new.keep_alive, words);
+    words.duration("slow_start", *slow_start, new.slow_start);
 }
 
 fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {
@@ -42,12 +44,15 @@ fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {
         weight,
         requests,
         mode,
+        tier,
     } = old;
     words.value("address", address, &new.address);
     words.value("weight", weight, &new.weight);
     let (before, after) = (requests.as_ref(), new.requests.as_ref());
     words.optional("requests", "any", before, after);
     words.switch("mode", mode, &new.mode);
+    let is_backup = |tier: Tier| tier == Tier::Backup;
+    words.value("backup", &is_backup(*tier), &is_backup(new.tier));
 }
 
 fn health_check(old: &HealthCheckConfig, new: &HealthCheckConfig, words: &mut Words) {

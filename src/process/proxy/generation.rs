@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::downstream::listener::Listener;
+use super::upstream::method::Methods;
 use super::upstream::pool::Pool;
 use crate::config::Config;
 use crate::ipc::message::PoolHealth;
@@ -32,6 +33,7 @@ pub(super) struct UnknownPool {
 impl Generation {
     /// Compiles `config`, which follows the generation `before`; backends that are new begin with
     /// what is known of their `health`. What is unchanged is the same as before, not only equal.
+    /// How its pools pick was compiled before ([`methods`](Self::methods)).
     ///
     /// # Errors
     /// When a listener names a pool that there is not.
@@ -39,6 +41,7 @@ impl Generation {
         config: &Config,
         before: Option<&Self>,
         health: &[PoolHealth],
+        mut methods: Methods,
     ) -> Result<Self, UnknownPool> {
         let olds = before.iter().flat_map(|before| &before.pools);
         let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
@@ -48,7 +51,8 @@ impl Generation {
                 return Arc::clone(same);
             }
             let known = health.iter().find(|known| known.pool == pool.name);
-            Arc::new(Pool::new(pool, old.map(|old| &**old), known))
+            let method = methods.take(pool);
+            Arc::new(Pool::new(pool, old.map(|old| &**old), known, method))
         });
         let pools: Vec<Arc<Pool>> = pools.collect();
         let by_name: HashMap<_, _> = pools
@@ -86,6 +90,13 @@ impl Generation {
         })
     }
 
+    /// Compiles how the pools of a configuration pick that follows the generation `before`.
+    pub(super) fn methods(config: &Config, before: Option<&Self>) -> Methods {
+        let olds = before.iter().flat_map(|before| &before.pools);
+        let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
+        Methods::of(config, |name| olds.get(name).map(|old| old.parts()))
+    }
+
     /// Returns the pools that it does not have in common with another generation.
     pub(super) fn changed_since(&self, before: &Self) -> Vec<Arc<Pool>> {
         let olds: HashSet<_> = before.pools.iter().map(Arc::as_ptr).collect();
@@ -107,7 +118,8 @@ impl Generation {
 
         let config = config::parse("test.yaml", yaml, NodeName::Given("lb1"));
         let config = config.expect("it is right");
-        Self::new(&config, before, &[]).expect("its pools exist")
+        let methods = Self::methods(&config, before);
+        Self::new(&config, before, &[], methods).expect("its pools exist")
     }
 }
 
@@ -153,7 +165,7 @@ mod tests {
             "c: \"10.0.0.1:80\", b: {address: \"10.0.0.2:80\", requests: 1}, a: \"10.0.0.3:80\"",
             Some(&old),
         );
-        let pool = new.pools[0].status();
+        let pool = new.pools[0].status(0);
         let seen: Vec<_> = pool
             .backends
             .iter()
@@ -226,7 +238,8 @@ mod tests {
         let config = config::parse("test.yaml", &text, NodeName::Given("lb1"));
         let mut config = config.expect("it is right");
         config.pools[0].backends[0].mode = BackendMode::Drained;
-        let new = Generation::new(&config, Some(&old), &[]).expect("its pool exists");
+        let methods = Generation::methods(&config, Some(&old));
+        let new = Generation::new(&config, Some(&old), &[], methods).expect("its pool exists");
         for backend in [0, 1] {
             old.pools[0].set_availability(
                 &old.pools[0].backend(backend).runtime,
@@ -237,7 +250,7 @@ mod tests {
         let claim = |generation: &Generation| {
             generation.pools[0]
                 .backends
-                .claim_waited(0, &Tried::default())
+                .claim_waited(0, &Tried::default(), None)
         };
         let both = [claim(&new), claim(&new)];
         assert!(both.contains(&Claim::Taken(0)), "not yet: {both:?}");
@@ -262,11 +275,11 @@ mod tests {
         new.set_availability(&new.backend(1).runtime, Availability::Up, 0);
         assert!(old.backend(0).try_acquire());
         let queue = &old.runtime.queue;
-        let first = queue.enter(&old.backends, 0, Tried::default(), Urgency::Normal);
-        let second = new
-            .runtime
-            .queue
-            .enter(&new.backends, 0, Tried::default(), Urgency::Normal);
+        let first = queue.enter(&old.backends, 0, Tried::default(), Urgency::Normal, None);
+        let second =
+            new.runtime
+                .queue
+                .enter(&new.backends, 0, Tried::default(), Urgency::Normal, None);
         assert_eq!(queue.waiting(), 2, "one queue");
         new.set_availability(&new.backend(0).runtime, Availability::Up, 0);
         let b = queue.leave(second);

@@ -5,6 +5,8 @@
 //! proxy against them. What the kernel holds (socket buffers, pipes) is not in them: it has limits
 //! of its own, `net.ipv4.tcp_rmem`, `tcp_wmem` and `PIPES_MAX`.
 
+use crate::logic::balance::hash::Table;
+
 /// Returns the capacity of the buffer in which so many bytes are held: it fills whole blocks,
 /// together with what the allocator needs for itself.
 pub const fn room(bytes: usize) -> usize {
@@ -177,6 +179,8 @@ pub const THREAD_BYTES: usize = SHELVES * SHELF_BYTES
     + FUTURES_KEPT * REQUEST_BYTES
     + LOG_BYTES
     + 2 * TRIM_BYTES;
+/// Of a pool that hashes: its table.
+pub const TABLE_BYTES: usize = Table::BYTES;
 /// Of the process: its program, its libraries and its configuration.
 pub const PROCESS_BYTES: usize = 12 * 1024 * 1024;
 /// Clients whose rate is remembered side by side: of those one is forgotten where all are busy.

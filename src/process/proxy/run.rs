@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::upstream::method::Methods;
 use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
@@ -166,7 +167,8 @@ impl Main {
                     threads,
                 };
                 // A large text takes longer to read than this thread may be silent.
-                let read = move || parse(&yaml, &node, &overrides, pages);
+                let proxy = self.proxy.clone();
+                let read = move || compile(&yaml, &node, &overrides, pages, proxy.as_deref());
                 self.reading = Some((asked, tokio::task::spawn_blocking(read)));
             }
             ToProxy::Commit { generation } => {
@@ -235,15 +237,16 @@ impl Main {
     }
 
     /// Prepares the configuration that was read, or says why it cannot be.
-    fn prepare(&mut self, asked: Asked, read: Result<Config, String>) {
+    fn prepare(&mut self, asked: Asked, read: Result<Compiled, String>) {
         self.reading = None;
         let Asked {
             generation,
             threads,
         } = asked;
-        let prepared = read.and_then(|config| {
-            let proxy = self.proxy.as_ref().ok_or("the proxy has not begun")?;
-            let prepared = proxy.prepare(generation, &config, threads);
+        let prepared = read.and_then(|(config, methods)| {
+            let proxy = self.proxy.as_ref().zip(methods);
+            let (proxy, methods) = proxy.ok_or("the proxy has not begun")?;
+            let prepared = proxy.prepare_with(generation, &config, threads, methods);
             prepared.map_err(|error| Chain(&error).to_string())
         });
         if let Err(refused) = prepared {
@@ -285,7 +288,7 @@ async fn drained(draining: &mut Option<Pin<Box<dyn Future<Output = Drained>>>>) 
 }
 
 /// Waits until the configuration that is to follow is read; for ever where there is none.
-async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Config, String>) {
+async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Compiled, String>) {
     let Some((asked, reading)) = reading else {
         return std::future::pending().await;
     };
@@ -297,13 +300,28 @@ async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Config, String>) 
 }
 
 /// A text that is being read, and what for.
-type Reading = (Asked, JoinHandle<Result<Config, ConfigErrors>>);
+type Reading = (Asked, JoinHandle<Result<Compiled, ConfigErrors>>);
+
+/// A configuration that was read; with how its pools pick where the proxy has begun.
+type Compiled = (Config, Option<Methods>);
 
 /// What was asked to be prepared.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     generation: u64,
     threads: u16,
+}
+
+fn compile(
+    yaml: &str,
+    node: &str,
+    overrides: &Overrides,
+    pages: PageTexts,
+    proxy: Option<&Proxy>,
+) -> Result<Compiled, ConfigErrors> {
+    let config = parse(yaml, node, overrides, pages)?;
+    let methods = proxy.map(|proxy| proxy.methods(&config));
+    Ok((config, methods))
 }
 
 fn parse(

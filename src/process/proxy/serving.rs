@@ -109,7 +109,8 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Self, ProxyError> {
-        let generation = Generation::new(config, None, initial_health);
+        let methods = Generation::methods(config, None);
+        let generation = Generation::new(config, None, initial_health, methods);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
         let deployment = first(config, generation, threads, sockets)?;
         let shared = Arc::new(Shared::new(deployment.shares.connections));
@@ -238,7 +239,9 @@ impl Proxy {
         let running = Arc::clone(&self.state().running);
         let listeners = running.generation.listeners.iter();
         let listeners = listeners.map(|listener| listener.status());
-        let pools = running.generation.pools.iter().map(|pool| pool.status());
+        let now_ms = self.shared.now_ms();
+        let pools = running.generation.pools.iter();
+        let pools = pools.map(|pool| pool.status(now_ms));
         (listeners.collect(), pools.collect())
     }
 

@@ -156,6 +156,7 @@ fn defaults_are_those_of_the_manual() {
                         weight: 1,
                         requests: None,
                         mode: Up,
+                        tier: Primary,
                     },
                 ],
                 balance: RandomOfTwo,
@@ -178,6 +179,7 @@ fn defaults_are_those_of_the_manual() {
                     connections: 128,
                     reuse: Safe,
                 },
+                slow_start: 0ns,
             },
         ],
         proxy: ProxyConfig {

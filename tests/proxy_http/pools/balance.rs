@@ -61,6 +61,56 @@ fn random_of_two_avoids_the_busy() {
     assert!(!one.requests().is_empty() && !two.requests().is_empty());
 }
 
+/// What is in progress is counted over all workers: requests that stay on their backend are shared
+/// exactly, by weight.
+#[test]
+fn least_connections_fills_evenly_over_all_threads() {
+    let hold = || {
+        Backend::scripted(|mut visit| {
+            visit.request();
+            visit.wire.rest();
+        })
+    };
+    let (light, heavy) = (hold(), hold());
+    let mut setup = setup(&[light.address, heavy.address]).pool(|pool| {
+        pool.balance = Balance::LeastConnections;
+        pool.backends[1].weight = 3;
+    });
+    setup.threads = 2;
+    let rig = setup.start();
+    let mut held: Vec<Wire> = Vec::new();
+    for asked in 1..=16 {
+        let mut client = rig.client();
+        client.send(GET);
+        held.push(client);
+        wait_until("the request has arrived somewhere", || {
+            light.requests().len() + heavy.requests().len() == asked
+        });
+    }
+    assert_eq!((light.requests().len(), heavy.requests().len()), (4, 12));
+}
+
+#[test]
+fn least_connections_leaves_the_slow_alone() {
+    let slow = Backend::scripted(|mut visit| {
+        visit.request();
+        visit.wire.rest();
+    });
+    let (one, two) = (Backend::named("one"), Backend::named("two"));
+    let rig = setup(&[slow.address, one.address, two.address])
+        .pool(|pool| pool.balance = Balance::LeastConnections)
+        .start();
+    let mut stuck = rig.client();
+    stuck.send(GET);
+    wait_until("the slow one has it", || slow.requests().len() == 1);
+    let mut client = rig.client();
+    for _ in 0..20 {
+        assert_eq!(client.ask(GET).status(), 200);
+    }
+    let given = [&slow, &one, &two].map(|backend| backend.requests().len());
+    assert_eq!(given, [1, 10, 10], "the idle ones take turns");
+}
+
 #[test]
 fn health_follows_the_probes() {
     let status: Arc<Mutex<u16>> = Arc::new(Mutex::new(200));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::{Balance, HealthCheckConfig, ProbeConfig, RouteConfig, RouteLimits};
+use evenkeel::config::{Balance, HashOn, HealthCheckConfig, ProbeConfig, RouteConfig, RouteLimits};
 use evenkeel::ipc::message::PoolHealth;
 use evenkeel::logic::balance::queue::Urgency;
 use evenkeel::logic::balance::route::Access;
@@ -114,7 +114,13 @@ fn full(gated: &Gated, rig: &Rig) -> (Wire, Wire) {
 
 #[test]
 fn limits_are_never_passed_and_no_call_is_lost() {
-    for balance in [Balance::RandomOfTwo, Balance::RoundRobin] {
+    let by_path = Balance::Hash(HashOn::Path);
+    for balance in [
+        Balance::RandomOfTwo,
+        Balance::RoundRobin,
+        Balance::LeastConnections,
+        by_path,
+    ] {
         let busy =
             [3, 2].map(|limit| (limit, Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)])));
         let backends = busy.clone().map(|(_, counts)| {
@@ -129,7 +135,7 @@ fn limits_are_never_passed_and_no_call_is_lost() {
             })
         });
         let mut setup = setup(&[backends[0].address, backends[1].address]).pool(|pool| {
-            pool.balance = balance;
+            pool.balance = balance.clone();
             pool.timeouts.queue = Duration::from_secs(60);
             pool.backends[0].requests = Some(3);
             pool.backends[1].requests = Some(2);

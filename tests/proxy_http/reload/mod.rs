@@ -9,7 +9,7 @@ mod threads;
 
 use std::sync::{Arc, Mutex};
 
-use evenkeel::config::{BackendConfig, BackendMode};
+use evenkeel::config::{BackendConfig, BackendMode, Tier};
 
 use crate::common::{Backend, wait_until};
 
@@ -21,6 +21,7 @@ fn backend(name: &str, backend: &Backend) -> BackendConfig {
         weight: 1,
         requests: None,
         mode: BackendMode::Up,
+        tier: Tier::Primary,
     }
 }
 

@@ -35,11 +35,33 @@ impl Message {
         self.word(1)
     }
 
+    /// Returns the path alone, or `*`.
+    pub fn path(&self) -> &[u8] {
+        let mut parts = self.target().split(|&byte| byte == b'?');
+        parts.next().unwrap_or_default()
+    }
+
     /// Returns the host, maybe with a port (RFC 9110 §7.2): every message that goes on has one.
     pub fn authority(&self) -> &[u8] {
+        self.field("host").unwrap_or_default()
+    }
+
+    /// Returns the value of the first field of this name.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
         let mut fields = self.fields();
-        let host = fields.find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
-        host.map_or(&[], |(_, value)| value)
+        let field = fields.find(|(it, _)| it.eq_ignore_ascii_case(name.as_bytes()));
+        field.map(|(_, value)| value)
+    }
+
+    /// Returns the value of the first cookie of this name, as it stands (RFC 6265 §4.2.1).
+    pub fn cookie(&self, name: &str) -> Option<&[u8]> {
+        let fields = self.fields();
+        let fields = fields.filter(|(it, _)| it.eq_ignore_ascii_case(b"cookie"));
+        let mut pairs = fields.flat_map(|(_, value)| value.split(|&byte| byte == b';'));
+        pairs.find_map(|pair| {
+            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+            value.strip_prefix(b"=")
+        })
     }
 
     /// Returns names and values of all fields, in order.
@@ -93,6 +115,35 @@ mod tests {
             (b"host-x", b"c"),
         ];
         assert_eq!(fields, hoped);
+    }
+
+    #[test]
+    fn paths_end_where_the_query_begins() {
+        for (target, path) in [("/a/b?c?d", "/a/b"), ("/?", "/"), ("/a", "/a"), ("*", "*")] {
+            let request = message(&format!("GET {target} HTTP/1.1\r\nHost: b\r\n\r\n"));
+            assert_eq!(request.path(), path.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_first_field_and_the_first_cookie_of_a_name_are_found() {
+        let request = message(
+            "GET / HTTP/1.1\r\nX-User:  ann \r\nx-user: bob\r\nCookie: ab=0; a=1=2;b= x ; A=3\r\n\
+             Cookie: c=\"4\"; a=5;flag; e=\r\n\r\n",
+        );
+        assert_eq!(request.field("x-USER"), Some(&b"ann"[..]));
+        assert_eq!(request.field("x-use"), None);
+        for (name, value) in [
+            ("a", Some("1=2")),
+            ("b", Some(" x")),
+            ("A", Some("3")),
+            ("c", Some("\"4\"")),
+            ("e", Some("")),
+            ("flag", None),
+            ("d", None),
+        ] {
+            assert_eq!(request.cookie(name), value.map(str::as_bytes), "{name}");
+        }
     }
 
     #[test]

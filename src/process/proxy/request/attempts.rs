@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::config::PoolTimeouts;
 use crate::logic::access::{self, Awaited};
+use crate::logic::balance::hash::Key;
 use crate::logic::balance::retry::{
     self, AttemptError, Cause, Connection, Next, Order, Reached, Repeat, Reuse, Side, Spending,
     Tried,
@@ -74,6 +75,7 @@ pub(in crate::process::proxy) async fn answer(
         repeat,
         order,
         tried: Tried::default(),
+        key: None,
         record,
     };
     let result = attempts.run().await;
@@ -107,6 +109,8 @@ struct Attempts<'c> {
     repeat: Repeat,
     order: Order,
     tried: Tried,
+    /// Where the pool hashes.
+    key: Option<Key>,
     record: Record,
 }
 
@@ -175,10 +179,12 @@ impl Attempts<'_> {
     /// none the pool of the current generation is asked, while that is another one.
     async fn first_slot(&mut self) -> Result<RequestSlot, Unserved> {
         loop {
+            // What is hashed is the pool's.
+            self.key = self.pool.key_of(&self.message, self.record.origin);
             let claim = if self.pool.runtime.queue.is_busy() {
                 Claim::Full
             } else {
-                self.pool.claim(&self.tried)
+                self.pool.claim(&self.tried, self.key)
             };
             let slot = match claim {
                 Claim::Taken(backend) => Some(self.slot(backend)),
@@ -198,7 +204,7 @@ impl Attempts<'_> {
     /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there
     /// is none.
     async fn slot_elsewhere(&mut self, unserved: Unserved) -> Result<RequestSlot, Unserved> {
-        let claim = self.pool.claim(&self.tried);
+        let claim = self.pool.claim(&self.tried, self.key);
         let slot = match claim {
             Claim::Taken(backend) => Some(self.slot(backend)),
             Claim::Full => None,
@@ -230,7 +236,8 @@ impl Attempts<'_> {
         if deadline.phase() != Phase::Queued {
             deadline.enter(Phase::Queued, self.timeouts().queue);
         }
-        let ticket = QueueTicket::take(&self.pool, self.tried, self.context.rules.urgency);
+        let ticket =
+            QueueTicket::take(&self.pool, self.tried, self.context.rules.urgency, self.key);
         let Self {
             exchange, client, ..
         } = self;

@@ -14,6 +14,7 @@ use crate::process::proxy::deployment::{Answers, Deployment, Desired, Sockets};
 use crate::process::proxy::generation::Generation;
 use crate::process::proxy::io::stream::is_listening;
 use crate::process::proxy::shared::Stage;
+use crate::process::proxy::upstream::method::Methods;
 
 impl Proxy {
     /// Takes more sockets of an address. Where the running configuration has it, those that listen
@@ -44,6 +45,24 @@ impl Proxy {
     /// When it cannot be taken up: the sockets do not fit it, the system refuses a thread, or the
     /// proxy stops. Then nothing is told.
     pub fn prepare(&self, number: u64, config: &Config, threads: u16) -> Result<(), ProxyError> {
+        let methods = self.methods(config);
+        self.prepare_with(number, config, threads, methods)
+    }
+
+    /// Compiles of a configuration what takes its time, on any thread.
+    pub(in crate::process::proxy) fn methods(&self, config: &Config) -> Methods {
+        let running = Arc::clone(&self.state().running);
+        Generation::methods(config, Some(&running.generation))
+    }
+
+    /// As [`prepare`](Self::prepare), with what was compiled of this configuration.
+    pub(in crate::process::proxy) fn prepare_with(
+        &self,
+        number: u64,
+        config: &Config,
+        threads: u16,
+        methods: Methods,
+    ) -> Result<(), ProxyError> {
         let mut state = self.state();
         self.forget_next(&mut state);
         let passed = std::mem::take(&mut state.passed);
@@ -54,7 +73,7 @@ impl Proxy {
             return Err(ProxyError::Busy);
         }
         let running = Arc::clone(&state.running);
-        let generation = Generation::new(config, Some(&running.generation), &[]);
+        let generation = Generation::new(config, Some(&running.generation), &[], methods);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
         let sockets = Sockets::default();
         let is_wanted = |bind| generation.listener_of(bind).is_some();

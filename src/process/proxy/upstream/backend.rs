@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{BackendConfig, BackendMode, HealthCheckConfig, ProbeKind};
 use crate::ipc::control::BackendStatus;
 use crate::logic::balance::health::Availability;
-use crate::logic::balance::pick::Ejection;
+use crate::logic::balance::pick::{Ejection, Tier};
+use crate::logic::balance::slow_start::{self, PERCENT_ALL, Returns, SlowStart};
 use crate::process::proxy::counters::{Counter, PerWorker};
 
 /// A backend of a pool, in one generation.
 pub(in crate::process::proxy) struct Backend {
     pub(in crate::process::proxy) weight: u16,
+    pub(in crate::process::proxy) tier: Tier,
     /// Requests in flight at once; `None`: any number.
     pub(in crate::process::proxy) requests_max: Option<u32>,
     pub(in crate::process::proxy) mode: BackendMode,
@@ -31,6 +33,10 @@ pub(in crate::process::proxy) struct BackendRuntime {
     availability: AtomicU8,
     /// Whether the current generation has new requests given to it: also those of older ones.
     takes_requests: AtomicBool,
+    /// When it has last come back, by the coarse clock; 0 where it was never away.
+    up_since_ms: AtomicU64,
+    /// Whether it was in maintenance, and has not come back yet.
+    maintained: AtomicBool,
     last_check: Mutex<String>,
     /// Until then it is used only where no other backend is left; 0 where it is trusted.
     ejected_until_ms: AtomicU64,
@@ -74,8 +80,14 @@ impl Backend {
     }
 
     /// Returns its part of a status.
-    pub(in crate::process::proxy) fn status(&self) -> BackendStatus {
+    pub(in crate::process::proxy) fn status(
+        &self,
+        slow_start: Option<SlowStart>,
+        now_ms: u64,
+    ) -> BackendStatus {
         let runtime = &self.runtime;
+        let percent = slow_start.map(|slow_start| slow_start.percent(runtime.up_ms(now_ms)));
+        let is_up = self.mode == BackendMode::Up && runtime.availability() == Availability::Up;
         BackendStatus {
             name: runtime.name.clone(),
             address: runtime.address,
@@ -87,6 +99,8 @@ impl Backend {
             unsolicited_total: runtime.unsolicited.load(Relaxed),
             requests_max: self.requests_max,
             mode: self.mode,
+            backup: self.tier == Tier::Backup,
+            slow_start: percent.filter(|percent| is_up && *percent < PERCENT_ALL),
         }
     }
 }
@@ -103,6 +117,8 @@ impl BackendRuntime {
             address: config.address,
             availability: AtomicU8::new(encode(initial(check, known))),
             takes_requests: AtomicBool::new(config.mode == BackendMode::Up),
+            up_since_ms: AtomicU64::new(0),
+            maintained: AtomicBool::new(config.mode == BackendMode::Maintained),
             last_check: Mutex::new(match check {
                 HealthCheckConfig::None => "not checked".to_owned(),
                 HealthCheckConfig::Probe(_) => String::new(),
@@ -122,9 +138,34 @@ impl BackendRuntime {
         self.name == config.name && self.address == config.address
     }
 
-    /// Has new requests given to it, or not.
-    pub(in crate::process::proxy) fn set_mode(&self, mode: BackendMode) {
+    /// Has new requests given to it, or not. One that comes back from maintenance begins slowly,
+    /// when it takes requests and is up.
+    pub(in crate::process::proxy) fn set_mode(&self, mode: BackendMode, now_ms: u64) {
+        match mode {
+            BackendMode::Maintained => self.maintained.store(true, Relaxed),
+            BackendMode::Up => {
+                let is_up = self.availability() == Availability::Up;
+                if is_up && self.maintained.load(Relaxed) {
+                    self.begin(now_ms);
+                }
+            }
+            BackendMode::Drained => {}
+        }
         self.takes_requests.store(mode == BackendMode::Up, Relaxed);
+    }
+
+    /// Begins slowly.
+    fn begin(&self, now_ms: u64) {
+        self.maintained.store(false, Relaxed);
+        self.up_since_ms.store(now_ms.max(1), Relaxed);
+    }
+
+    /// Returns for how long it has been back.
+    pub(in crate::process::proxy) fn up_ms(&self, now_ms: u64) -> u64 {
+        match self.up_since_ms.load(Relaxed) {
+            0 => u64::MAX,
+            since_ms => now_ms.saturating_sub(since_ms),
+        }
     }
 
     /// Returns whether new requests may be given to it, as far as operators are concerned.
@@ -246,8 +287,15 @@ impl BackendRuntime {
         }
     }
 
-    pub(in crate::process::proxy) fn set_availability(&self, availability: Availability) {
-        self.availability.store(encode(availability), Relaxed);
+    pub(in crate::process::proxy) fn set_availability(&self, to: Availability, now_ms: u64) {
+        let returns = match self.maintained.load(Relaxed) && self.takes_requests() {
+            true => Returns::FromMaintenance,
+            false => Returns::No,
+        };
+        if slow_start::begins(self.availability(), to, returns) {
+            self.begin(now_ms);
+        }
+        self.availability.store(encode(to), Relaxed);
     }
 
     /// Returns what its last check has said, for people.
@@ -307,6 +355,7 @@ mod tests {
             weight: 1,
             requests: None,
             mode: crate::config::BackendMode::Up,
+            tier: Tier::Primary,
         };
         BackendRuntime::new(&config, &HealthCheckConfig::None, None)
     }
@@ -397,5 +446,47 @@ mod tests {
             Ejection::None,
             "it is trusted again"
         );
+    }
+    /// Returns for how long it has been back at 10,000 ms, `None` for ever.
+    fn back_ms(backend: &BackendRuntime) -> Option<u64> {
+        Some(backend.up_ms(10_000)).filter(|up_ms| *up_ms < u64::MAX)
+    }
+
+    #[test]
+    fn backends_begin_slowly_that_were_down_and_not_those_that_are_new() {
+        let backend = backend();
+        backend.set_availability(Availability::Unprobed, 1000);
+        backend.set_availability(Availability::Up, 2000);
+        assert_eq!(back_ms(&backend), None, "it is new");
+        backend.set_availability(Availability::Down, 3000);
+        assert_eq!(back_ms(&backend), None);
+        backend.set_availability(Availability::Up, 4000);
+        backend.set_mode(BackendMode::Up, 5000);
+        assert_eq!(back_ms(&backend), Some(6000), "a reload changes nothing");
+    }
+
+    /// The probe and the mode come in any order.
+    #[test]
+    fn backends_begin_slowly_when_they_are_back_from_maintenance() {
+        for drained in [false, true] {
+            for probed_first in [false, true] {
+                let backend = backend();
+                backend.set_mode(BackendMode::Maintained, 1000);
+                backend.set_availability(Availability::Unprobed, 1000);
+                if drained {
+                    backend.set_mode(BackendMode::Drained, 1500);
+                }
+                if probed_first {
+                    backend.set_availability(Availability::Up, 2000);
+                }
+                assert_eq!(back_ms(&backend), None);
+                backend.set_mode(BackendMode::Up, 3000);
+                backend.set_availability(Availability::Up, 4000);
+                let hoped = if probed_first { 7000 } else { 6000 };
+                assert_eq!(back_ms(&backend), Some(hoped), "{drained} {probed_first}");
+                backend.set_mode(BackendMode::Up, 5000);
+                assert_eq!(back_ms(&backend), Some(hoped), "once");
+            }
+        }
     }
 }

@@ -187,7 +187,8 @@ impl Probing {
         backend: &Backend,
     ) {
         let key = key_of(backend);
-        let Some(config) = check_of(&pool.borrow(), backend) else {
+        let now_ms = self.shared.now_ms();
+        let Some(config) = check_of(&pool.borrow(), backend, now_ms) else {
             return;
         };
         match probes.remove(&key) {
@@ -215,7 +216,7 @@ fn key_of(backend: &Backend) -> usize {
 }
 
 /// Returns how a backend is probed; where it is not, its verdict is what goes without saying.
-fn check_of(pool: &Pool, backend: &Backend) -> Option<ProbeConfig> {
+fn check_of(pool: &Pool, backend: &Backend, now_ms: u64) -> Option<ProbeConfig> {
     let runtime = &backend.runtime;
     match (&pool.health_check, backend.mode) {
         (HealthCheckConfig::Probe(config), BackendMode::Up | BackendMode::Drained) => {
@@ -223,12 +224,12 @@ fn check_of(pool: &Pool, backend: &Backend) -> Option<ProbeConfig> {
         }
         (HealthCheckConfig::Probe(_), BackendMode::Maintained) => {
             // What it is like afterwards its first probe says.
-            runtime.set_availability(Availability::Unprobed);
+            runtime.set_availability(Availability::Unprobed, now_ms);
             runtime.set_last_check("not checked in maintenance".to_owned());
             None
         }
         (HealthCheckConfig::None, _) => {
-            runtime.set_availability(Availability::Up);
+            runtime.set_availability(Availability::Up, now_ms);
             runtime.set_last_check("not checked".to_owned());
             None
         }

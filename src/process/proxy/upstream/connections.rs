@@ -211,6 +211,7 @@ mod tests {
             weight: 1,
             requests: None,
             mode: crate::config::BackendMode::Up,
+            tier: crate::config::Tier::Primary,
         };
         Arc::new(BackendRuntime::new(&config, &HealthCheckConfig::None, None))
     }

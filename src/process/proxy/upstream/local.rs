@@ -3,13 +3,17 @@
 //! budget and connections are the same.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::logic::balance::Balance;
+use crate::logic::balance::hash::{HashOn, Key};
 use crate::logic::balance::retry::{
     AttemptError, Cause, Reached, RetryBudget, Side, Spending, Tried,
 };
+use crate::logic::http1::request::message::Message;
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::backend::{BackendCounters, BackendRuntime};
 use crate::process::proxy::upstream::connections::{Kept, KeptCount};
@@ -67,7 +71,7 @@ impl WorkerPool {
         let budget = before.map(|before| Rc::clone(&before.budget));
         Self {
             shared: Arc::clone(shared),
-            picker: RefCell::new(Picker::new(pool.balance, pool.backends.all(), worker)),
+            picker: RefCell::new(Picker::new(pool.backends.all(), worker)),
             budget: budget.unwrap_or_else(|| Rc::new(Cell::new(RetryBudget::new(0)))),
             backends: backends.collect(),
             counters: pool.runtime.counters.of(worker),
@@ -111,10 +115,29 @@ impl WorkerPool {
         spending
     }
 
-    /// Picks the backend of the next attempt, and acquires a request slot on it.
-    pub(in crate::process::proxy) fn claim(&self, tried: &Tried) -> Claim {
+    /// Returns what a request goes by, where the pool hashes and the request has it.
+    pub(in crate::process::proxy) fn key_of(
+        &self,
+        message: &Message,
+        client: IpAddr,
+    ) -> Option<Key> {
+        let Balance::Hash(on) = &self.pool.balance else {
+            return None;
+        };
+        let text = match on {
+            HashOn::SourceAddress => return Some(Key::of_client(client)),
+            HashOn::Path => message.path(),
+            HashOn::Header(name) => message.field(name)?,
+            HashOn::Cookie(name) => message.cookie(name)?,
+        };
+        (!text.is_empty()).then(|| Key::of(text))
+    }
+
+    /// Picks the backend of the next attempt of a request with this key, and acquires a request
+    /// slot on it.
+    pub(in crate::process::proxy) fn claim(&self, tried: &Tried, key: Option<Key>) -> Claim {
         let mut picker = self.picker.borrow_mut();
-        picker.claim(self.pool.backends.all(), self.now_ms(), tried)
+        picker.claim(&self.pool.backends, self.now_ms(), tried, key)
     }
 
     /// Notes a failed attempt on a backend that was picked at `picked_ms`: where it could not be

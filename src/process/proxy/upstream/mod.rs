@@ -1,9 +1,10 @@
 //! The side of the backends: which one gets a request, which request waits for a slot, which
 //! connections are kept, which backends are up.
 //!
-//! Read `backend`, `picker`, `queue`, `pool`, `local`, `slot`, then `connections`.
+//! Read `backend`, `method`, `picker`, `queue`, `pool`, `local`, `slot`, then `connections`.
 
 pub(super) mod backend;
+pub(super) mod method;
 pub(super) mod picker;
 pub(super) mod queue;
 pub(super) mod pool;

@@ -6,23 +6,44 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::logic::balance::Balance;
-use crate::logic::balance::pick::{Candidate, Rank, RoundRobin, random_of_two};
+use crate::logic::balance::hash::Key;
+use crate::logic::balance::pick::{
+    Candidate, Rank, RoundRobin, Tier, least_connections, leave_backups_out, random_of_two,
+};
 use crate::logic::balance::retry::Tried;
+use crate::logic::balance::slow_start::SlowStart;
 use crate::process::proxy::upstream::backend::Backend;
+use crate::process::proxy::upstream::method::Method;
 
 /// The backends of a pool in one generation, by index, and the picker of those who have waited.
 pub(in crate::process::proxy) struct Backends {
     all: Vec<Backend>,
+    method: Method,
+    /// Whether any is a backup.
+    has_backups: bool,
+    /// How long one that was away begins slowly.
+    slow_start: Option<SlowStart>,
     waited: Mutex<Picker>,
 }
 
 impl Backends {
-    pub(in crate::process::proxy) fn new(balance: Balance, all: Vec<Backend>) -> Self {
+    pub(in crate::process::proxy) fn new(
+        method: Method,
+        all: Vec<Backend>,
+        slow_start: Option<SlowStart>,
+    ) -> Self {
         Self {
-            waited: Mutex::new(Picker::new(balance, &all, 0)),
+            waited: Mutex::new(Picker::new(&all, 0)),
+            has_backups: all.iter().any(|backend| backend.tier == Tier::Backup),
+            slow_start,
+            method,
             all,
         }
+    }
+
+    /// Returns how one of them is picked.
+    pub(in crate::process::proxy) fn method(&self) -> &Method {
+        &self.method
     }
 
     pub(in crate::process::proxy) fn all(&self) -> &[Backend] {
@@ -37,16 +58,20 @@ impl Backends {
     }
 
     /// Claims for a request that has waited.
-    pub(in crate::process::proxy) fn claim_waited(&self, now_ms: u64, tried: &Tried) -> Claim {
+    pub(in crate::process::proxy) fn claim_waited(
+        &self,
+        now_ms: u64,
+        tried: &Tried,
+        key: Option<Key>,
+    ) -> Claim {
         // A thread that panicked here left the wheel whole.
         let mut picker = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
-        picker.claim(&self.all, now_ms, tried)
+        picker.claim(self, now_ms, tried, key)
     }
 }
 
 /// What picking remembers of one pool.
 pub(in crate::process::proxy) struct Picker {
-    balance: Balance,
     wheel: RoundRobin,
     chance: fastrand::Rng,
     ranks: Vec<Option<Rank>>,
@@ -65,31 +90,29 @@ pub(in crate::process::proxy) enum Claim {
 }
 
 impl Picker {
-    /// Returns a picker whose wheel is `offset` turns ahead.
-    pub(in crate::process::proxy) fn new(
-        balance: Balance,
-        backends: &[Backend],
-        offset: usize,
-    ) -> Self {
+    /// Returns the picker of a worker.
+    pub(in crate::process::proxy) fn new(backends: &[Backend], worker: usize) -> Self {
         let weights: Vec<u16> = backends.iter().map(|backend| backend.weight).collect();
         Self {
-            balance,
-            wheel: RoundRobin::new(&weights, offset),
+            wheel: RoundRobin::of_worker(&weights, worker),
             chance: fastrand::Rng::new(),
             ranks: Vec::with_capacity(weights.len()),
             candidates: Vec::with_capacity(weights.len()),
         }
     }
 
-    /// Picks a backend of the lowest rank; where those are full, no other is asked in their place.
+    /// Picks a backend of the lowest rank, a primary where there is one; where those are full, no
+    /// other is asked in their place. The `key` of a request counts where the pool hashes.
     pub(in crate::process::proxy) fn claim(
         &mut self,
-        backends: &[Backend],
+        backends: &Backends,
         now_ms: u64,
         tried: &Tried,
+        key: Option<Key>,
     ) -> Claim {
+        let all = &backends.all;
         // Once for all: they may change between two looks.
-        let ranks = backends.iter().enumerate().map(|(index, backend)| {
+        let ranks = all.iter().enumerate().map(|(index, backend)| {
             let rank = Rank::of(
                 backend.runtime.availability(),
                 backend.runtime.ejection(now_ms),
@@ -101,28 +124,54 @@ impl Picker {
         let Some(lowest) = self.ranks.iter().flatten().min().copied() else {
             return Claim::NoBackend;
         };
-        while let Some(picked) = self.pick(backends, lowest) {
+        let tier = if backends.has_backups {
+            let tiers = all.iter().map(|backend| backend.tier);
+            leave_backups_out(&mut self.ranks, tiers, lowest)
+        } else {
+            Tier::Primary
+        };
+        while let Some(picked) = self.pick(backends, (lowest, tier), now_ms, key) {
             // If not, another thread was faster.
-            if backends[picked].try_acquire() {
-                backends[picked].runtime.handle_picked(now_ms);
+            if all[picked].try_acquire() {
+                all[picked].runtime.handle_picked(now_ms);
                 return Claim::Taken(picked);
             }
         }
         Claim::Full
     }
 
-    fn pick(&mut self, backends: &[Backend], lowest: Rank) -> Option<usize> {
-        let ranked = backends.iter().zip(&self.ranks);
+    /// Looks at what all of them are like now.
+    fn look(&mut self, all: &[Backend], lowest: Rank, weight: impl Fn(&Backend) -> u16) {
+        let ranked = all.iter().zip(&self.ranks);
         let candidates = ranked.map(|(backend, rank)| Candidate {
-            weight: backend.weight,
+            weight: weight(backend),
             in_flight: backend.runtime.in_flight(),
             usable: *rank == Some(lowest) && backend.has_free_slot(),
         });
         self.candidates.clear();
         self.candidates.extend(candidates);
-        match self.balance {
-            Balance::RoundRobin => self.wheel.pick(&self.candidates),
-            Balance::RandomOfTwo => {
+    }
+
+    fn pick(
+        &mut self,
+        backends: &Backends,
+        (lowest, tier): (Rank, Tier),
+        now_ms: u64,
+        key: Option<Key>,
+    ) -> Option<usize> {
+        match backends.slow_start {
+            None => self.look(&backends.all, lowest, |backend| backend.weight),
+            Some(slow_start) => self.look(&backends.all, lowest, |backend| {
+                slow_start.weight(backend.weight, backend.runtime.up_ms(now_ms))
+            }),
+        }
+        match (&backends.method, key) {
+            (Method::RoundRobin, _) => self.wheel.pick(&self.candidates),
+            (Method::LeastConnections, _) => {
+                least_connections(&mut self.candidates, &mut self.wheel)
+            }
+            (Method::Hash(tables), Some(key)) => tables.of_tier(tier).pick(key, &self.candidates),
+            (Method::RandomOfTwo, _) | (Method::Hash(_), None) => {
                 let chance = [self.chance.u64(..), self.chance.u64(..)];
                 random_of_two(&self.candidates, chance)
             }

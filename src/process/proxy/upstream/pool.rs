@@ -8,8 +8,10 @@ use crate::config::{BackendMode, PoolConfig};
 use crate::ipc::control::PoolStatus;
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::health::Availability;
+use crate::logic::balance::slow_start::SlowStart;
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
+use crate::process::proxy::upstream::method::Method;
 use crate::process::proxy::upstream::picker::Backends;
 use crate::process::proxy::upstream::queue::PoolQueue;
 
@@ -50,6 +52,7 @@ impl Pool {
         config: &PoolConfig,
         before: Option<&Self>,
         known: Option<&PoolHealth>,
+        method: Method,
     ) -> Self {
         let backends = config.backends.iter().map(|backend| {
             let mut olds = before.iter().flat_map(|pool| pool.backends.all());
@@ -58,12 +61,15 @@ impl Pool {
             let fresh = || BackendRuntime::new(backend, &config.health_check, known.copied());
             Backend {
                 weight: backend.weight,
+                tier: backend.tier,
                 requests_max: backend.requests,
                 mode: backend.mode,
                 runtime: old.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
             }
         });
-        let backends = Arc::new(Backends::new(config.balance, backends.collect()));
+        let slow_start = SlowStart::new(config.slow_start);
+        let backends = Backends::new(method, backends.collect(), slow_start);
+        let backends = Arc::new(backends);
         let fresh = || PoolRuntime {
             queue: PoolQueue::default(),
             counters: PerWorker::default(),
@@ -78,6 +84,11 @@ impl Pool {
             backends,
             runtime,
         }
+    }
+
+    /// Returns what it was compiled of: how it is configured, and how it picks.
+    pub(in crate::process::proxy) fn parts(&self) -> (&PoolConfig, &Method) {
+        (&self.config, self.backends.method())
     }
 
     /// Returns whether compiling this would give the same.
@@ -98,7 +109,7 @@ impl Pool {
         availability: Availability,
         now_ms: u64,
     ) {
-        backend.set_availability(availability);
+        backend.set_availability(availability, now_ms);
         self.runtime.queue.call(now_ms);
     }
 
@@ -106,7 +117,7 @@ impl Pool {
     /// that wait for a backend of an older one. To be called when all workers have this one.
     pub(in crate::process::proxy) fn take_effect(&self, now_ms: u64) {
         for backend in self.backends.all() {
-            backend.runtime.set_mode(backend.mode);
+            backend.runtime.set_mode(backend.mode, now_ms);
         }
         self.runtime.queue.recall(&self.backends);
         self.runtime.queue.call(now_ms);
@@ -150,8 +161,10 @@ impl Pool {
         }
     }
 
-    pub(in crate::process::proxy) fn status(&self) -> PoolStatus {
-        let backends = self.backends.all().iter().map(Backend::status);
+    pub(in crate::process::proxy) fn status(&self, now_ms: u64) -> PoolStatus {
+        let slow_start = SlowStart::new(self.slow_start);
+        let backends = self.backends.all().iter();
+        let backends = backends.map(|backend| backend.status(slow_start, now_ms));
         let PoolRuntime { queue, counters } = &*self.runtime;
         PoolStatus {
             retries_total: counters.sum(|counters| &counters.retries),

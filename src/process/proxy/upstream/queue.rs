@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::logic::balance::hash::Key;
 use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket, Urgency};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::picker::{Backends, Claim};
@@ -45,6 +46,7 @@ struct Waiter {
     /// Those it may get.
     backends: Arc<Backends>,
     tried: Tried,
+    key: Option<Key>,
     /// `None` until it is polled.
     waker: Option<Waker>,
 }
@@ -130,6 +132,7 @@ impl PoolQueue {
         now_ms: u64,
         tried: Tried,
         urgency: Urgency,
+        key: Option<Key>,
     ) -> Ticket {
         let lane = match tried.count() {
             0 => Lane::New(urgency),
@@ -138,6 +141,7 @@ impl PoolQueue {
         let waiter = Waiter {
             backends: Arc::clone(backends),
             tried,
+            key,
             waker: None,
         };
         let mut inside = self.lock();
@@ -189,9 +193,12 @@ impl PoolQueue {
 
 fn offer(waiter: &Waiter, newest: usize, now_ms: u64) -> Offer<Call> {
     let Waiter {
-        backends, tried, ..
+        backends,
+        tried,
+        key,
+        ..
     } = waiter;
-    match backends.claim_waited(now_ms, tried) {
+    match backends.claim_waited(now_ms, tried, *key) {
         Claim::Taken(backend) => Offer::Call(Call::Slot(backend)),
         Claim::NoBackend => Offer::Call(Call::NoBackend),
         // All behind it in its lane are new too, with the same backends, and would be told the
@@ -211,6 +218,7 @@ mod tests {
     use super::*;
     use crate::logic::balance::health::Availability;
     use crate::process::proxy::generation::Generation;
+    use crate::process::proxy::upstream::method::Method;
     use crate::process::proxy::upstream::picker::Picker;
     use crate::process::proxy::upstream::pool::Pool;
 
@@ -235,7 +243,7 @@ mod tests {
 
     fn enter(pool: &Pool, tried: Tried) -> Ticket {
         let queue = &pool.runtime.queue;
-        queue.enter(&pool.backends, 0, tried, Urgency::Normal)
+        queue.enter(&pool.backends, 0, tried, Urgency::Normal, None)
     }
 
     /// Waits on this thread until it is called, in vain if no call comes in time.
@@ -260,11 +268,11 @@ mod tests {
     /// holds, gives back.
     fn visit(pool: &Pool, busy: &[AtomicU64; 2], seed: u64) {
         let mut chance = fastrand::Rng::with_seed(seed);
-        let mut picker = Picker::new(pool.balance, pool.backends.all(), 0);
+        let mut picker = Picker::new(pool.backends.all(), 0);
         for _ in 0..ROUNDS {
             let claim = match pool.runtime.queue.is_busy() {
                 true => Claim::Full,
-                false => picker.claim(pool.backends.all(), 0, &Tried::default()),
+                false => picker.claim(&pool.backends, 0, &Tried::default(), None),
             };
             let backend = match claim {
                 Claim::Taken(backend) => backend,
@@ -319,8 +327,8 @@ mod tests {
     }
 
     fn claim(pool: &Pool) -> Claim {
-        let mut picker = Picker::new(pool.balance, pool.backends.all(), 0);
-        picker.claim(pool.backends.all(), 0, &Tried::default())
+        let mut picker = Picker::new(pool.backends.all(), 0);
+        picker.claim(&pool.backends, 0, &Tried::default(), None)
     }
 
     /// Takes the only room of either backend; returns both in the order of taking.
@@ -361,7 +369,7 @@ mod tests {
         let pool = &pool([1, 1]);
         let [mut held, _] = fill(pool);
         let queue = &pool.runtime.queue;
-        let enter = |urgency| queue.enter(&pool.backends, 0, Tried::default(), urgency);
+        let enter = |urgency| queue.enter(&pool.backends, 0, Tried::default(), urgency, None);
         let tickets = [Urgency::Low, Urgency::Normal, Urgency::High].map(enter);
         for ticket in tickets.into_iter().rev() {
             pool.release_slot(held, 0);
@@ -381,10 +389,14 @@ mod tests {
         tried.insert(0);
         let queue = &pool.runtime.queue;
         let [new, again] = [Tried::default(), tried]
-            .map(|tried| queue.enter(&pool.backends, 0, tried, Urgency::Normal));
+            .map(|tried| queue.enter(&pool.backends, 0, tried, Urgency::Normal, None));
         queue.recall(&pool.backends);
         assert_eq!(queue.waiting(), 2, "nothing has changed");
-        queue.recall(&Arc::new(Backends::new(pool.balance, Vec::new())));
+        queue.recall(&Arc::new(Backends::new(
+            Method::RoundRobin,
+            Vec::new(),
+            None,
+        )));
         assert!(matches!(wait(pool, new), Call::Superseded));
         assert_eq!(queue.waiting(), 1);
         assert!(queue.leave(again).is_none());

@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::logic::balance::hash::Key;
 use crate::logic::balance::queue::{Ticket, Urgency};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::local::{WorkerBackend, WorkerPool};
@@ -50,15 +51,16 @@ pub(in crate::process::proxy) struct QueueTicket {
 }
 
 impl QueueTicket {
-    /// Takes a place for a request that has been tried on the given backends.
+    /// Takes a place for a request with this key that has been tried on the given backends.
     pub(in crate::process::proxy) fn take(
         pool: &Rc<WorkerPool>,
         tried: Tried,
         urgency: Urgency,
+        key: Option<Key>,
     ) -> Self {
         let queue = &pool.runtime.queue;
         Self {
-            ticket: queue.enter(&pool.backends, pool.now_ms(), tried, urgency),
+            ticket: queue.enter(&pool.backends, pool.now_ms(), tried, urgency, key),
             pool: Rc::clone(pool),
         }
     }

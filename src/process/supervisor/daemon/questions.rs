@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Daemon;
 use super::asked::{Asked, ProxyPart};
+use crate::config::Tier;
 use crate::ipc::control::{
     BackendStatus, ConfigurationStatus, PoolStatus, ProcessStatus, Request, Response, Status,
 };
@@ -165,6 +166,8 @@ impl Daemon {
                     unsolicited_total: 0,
                     requests_max: backend.requests,
                     mode: backend.mode,
+                    backup: backend.tier == Tier::Backup,
+                    slow_start: None,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())
             })
