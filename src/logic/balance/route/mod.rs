@@ -1,9 +1,10 @@
 //! Which route a request takes: the first of a listener's whose conditions all hold, and whose
 //! networks let the client through or turn it away.
 //!
-//! Most routes are told apart by their host or the beginning of their path. [`Table`] keeps eight
-//! bytes of both for each route, and looks at the conditions themselves only where these fit, so
-//! that a hundred routes cost little more than one. Pure.
+//! Most routes are told apart by their host or the beginning of their path. [`Table`] has a list of
+//! those that may be for a host, with the first eight bytes of their paths, and looks at the
+//! conditions themselves only where these fit, so that a hundred routes cost little more than one.
+//! Pure.
 
 mod asked;
 mod conditions;
