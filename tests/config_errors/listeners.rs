@@ -517,6 +517,27 @@ fn wildcards_of_both_families_may_have_one_port() {
 }
 
 #[test]
+fn tables_of_clients_have_a_bound_in_all() {
+    let routes: Vec<String> = (0..300)
+        .map(|n| {
+            format!("{{path: /{n}, pool: farm, limits: {{requests_per_client: {{rate: 1/s}}}}}}")
+        })
+        .collect();
+    let text = listener(&format!(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    routes: [{}]",
+        routes.join(", ")
+    ));
+    let message = errors(&text);
+    assert!(
+        message.starts_with(
+            "error: the limits of this section remember 19660800 clients in all, at most 16777216"
+        ),
+        "{message}"
+    );
+    assert!(message.contains("say a smaller `clients`"), "{message}");
+}
+
+#[test]
 fn rates_are_checked() {
     let text = listener(
         "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    limits:\n      \
@@ -637,4 +658,18 @@ fn rates_have_a_burst_of_their_own_number_unless_it_is_said() {
             "10/h burst 10 of 65536 clients by address",
         ]
     );
+}
+
+/// Clients of IPv4 are compared as such, so a network of them is one, however it is written.
+#[test]
+fn networks_of_mapped_addresses_are_those_of_ipv4() {
+    let text = listener(
+        "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    trusted_proxies: [\"::ffff:10.0.0.0/104\", \"::ffff:0:0/96\", \"::ffff:192.0.2.1\", \"::/0\"]",
+    );
+    let networks = &accepted(&text).listeners[0].forwarding.trusted_proxies;
+    let shown: Vec<String> = networks
+        .iter()
+        .map(|it| format!("{}/{}", it.address, it.prefix_len))
+        .collect();
+    assert_eq!(shown, ["10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "::/0"]);
 }

@@ -198,6 +198,25 @@ fn check_field_name(item: Value<'_>, problems: &mut Problems) -> Option<String> 
 }
 
 /// An address, or a network with its prefix length.
+/// Returns a network of IPv4 as such where it is written as one of IPv6 (RFC 4291 §2.5.5.2): so
+/// are clients compared.
+fn plain(address: IpAddr, prefix_len: u8) -> Network {
+    let mapped = match address {
+        IpAddr::V6(address) => address.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
+    };
+    match (mapped, prefix_len.checked_sub(96)) {
+        (Some(mapped), Some(prefix_len)) => Network {
+            address: IpAddr::V4(mapped),
+            prefix_len,
+        },
+        (Some(_), None) | (None, _) => Network {
+            address,
+            prefix_len,
+        },
+    }
+}
+
 pub(super) fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
     let text = item.text("an address or a network", problems)?;
     let (address, len) = match text.split_once('/') {
@@ -213,10 +232,7 @@ pub(super) fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<
             }
             Some(_) => return None,
         };
-        Some(Network {
-            address,
-            prefix_len,
-        })
+        Some(plain(address, prefix_len))
     });
     if network.is_none() {
         let message = format!("`{}` is neither an address nor a network", shown(text));

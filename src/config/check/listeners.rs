@@ -34,9 +34,11 @@ pub(super) fn check(
 ) -> Option<Vec<ListenerConfig>> {
     let mut taken: Vec<Bind<'_>> = Vec::new();
     let listeners = section.entries("listeners by name", problems)?;
-    check_each(listeners, |listener| {
+    let checked = check_each(listeners, |listener| {
         check_listener(listener, entries, pools, log, &mut taken, problems)
-    })
+    });
+    rates::check_sum(section, checked.as_deref().unwrap_or_default(), problems);
+    checked
 }
 
 /// Whether the file has an access log.

@@ -18,7 +18,10 @@ pub fn is_host(text: &[u8]) -> bool {
         .iter()
         .position(|&byte| !IN_NAMES[usize::from(byte)])
         .unwrap_or(text.len());
-    end > 0 && is_port_or_nothing(&text[end..])
+    // RFC 1035 §3.1: only the last label may be empty, the root.
+    let name = &text[..end];
+    let is_name = end > 0 && name[0] != b'.' && !name.windows(2).any(|two| two == b"..");
+    is_name && is_port_or_nothing(&text[end..])
 }
 
 /// The bytes of a name or an IPv4 address: what is unreserved in RFC 3986 §2.3.
@@ -62,6 +65,11 @@ mod tests {
             ("a_b.example", true),
             ("", false),
             (":80", false),
+            ("a.", true),
+            ("a..", false),
+            (".a", false),
+            ("a..b", false),
+            (".", false),
             ("a b", false),
             ("a,b", false),
             ("user@host", false),

@@ -5,7 +5,9 @@ use crate::config::check::values::number_or;
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
-use crate::config::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
+use crate::config::{
+    CLIENTS_DEFAULT, ClientKey, ClientRateLimit, ListenerConfig, RateLimit, RequestRates,
+};
 use crate::logic::balance::queue::Urgency;
 use crate::logic::balance::rate::{COUNT_MAX, Rate};
 use crate::logic::http1::names::is_odd;
@@ -33,6 +35,28 @@ pub(crate) fn check_connections(
     let keys = &["rate", "burst", "clients"];
     check_client_rate(fields, "connection_rate_per_client", keys, problems)
 }
+
+/// Complains where all tables of clients together could take more memory than is sensible.
+pub(super) fn check_sum(section: Value<'_>, listeners: &[ListenerConfig], problems: &mut Problems) {
+    let tables = listeners.iter().flat_map(|listener| {
+        let of_routes = listener.routes.iter().map(|route| &route.limits.rates);
+        let rates = of_routes.chain([&listener.limits.rates]);
+        let of_requests = rates.filter_map(|rates| rates.requests_per_client.as_ref());
+        of_requests.chain(&listener.limits.connection_rate_per_client)
+    });
+    let clients: u64 = tables.map(|table| u64::from(table.clients)).sum();
+    if clients > CLIENTS_IN_ALL_MAX {
+        let message = format!(
+            "the limits of this section remember {clients} clients in all, at most {CLIENTS_IN_ALL_MAX}"
+        );
+        let help =
+            "each takes 16 bytes: say a smaller `clients` where few come, as `clients: 4096`";
+        problems.add_with_help(section.key, message, help);
+    }
+}
+
+/// 256 MiB.
+const CLIENTS_IN_ALL_MAX: u64 = 16 << 20;
 
 /// Checks `priority`; `fields` are a route's.
 pub(crate) fn check_priority(fields: &Fields<'_>, problems: &mut Problems) -> Option<Urgency> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::asked::Asked;
+use super::parameters::Parameters;
 use crate::model::Network;
 
 /// What a request must be for a route; all must hold, and what is empty always does.
@@ -115,6 +116,11 @@ impl Access {
 impl Conditions {
     /// Returns whether all hold.
     pub fn hold(&self, asked: &Asked<'_>) -> bool {
+        self.hold_with(asked, &Parameters::new(asked.query))
+    }
+
+    /// Returns the same, where the parameters of the query are wanted for other routes too.
+    pub(super) fn hold_with(&self, asked: &Asked<'_>, parameters: &Parameters<'_>) -> bool {
         let is = |hosts: &[HostPattern]| hosts.iter().any(|host| host.is(asked.host));
         let path = self.path.as_ref();
         (self.hosts.is_empty() || is(&self.hosts))
@@ -125,7 +131,10 @@ impl Conditions {
                 .fields
                 .iter()
                 .all(|field| (asked.has_field)(&field.name, field.value.as_deref()))
-            && self.query.iter().all(|query| query.holds(asked.query))
+            && self
+                .query
+                .iter()
+                .all(|query| parameters.have(&query.name, query.value.as_deref()))
     }
 
     /// Returns whether every request that fits `other` fits these.
@@ -176,7 +185,11 @@ impl HostPattern {
     pub fn is(&self, host: &[u8]) -> bool {
         let host = host.strip_suffix(b".").unwrap_or(host);
         match self {
-            Self::Exact(name) => host.eq_ignore_ascii_case(name.as_bytes()),
+            Self::Exact(name) => match (ipv6(host), ipv6(name.as_bytes())) {
+                (Some(host), Some(name)) => host == name,
+                (Some(_), None) | (None, Some(_)) => false,
+                (None, None) => host.eq_ignore_ascii_case(name.as_bytes()),
+            },
             Self::Under(name) => host
                 .len()
                 .checked_sub(name.len() + 1)
@@ -197,6 +210,12 @@ impl HostPattern {
     }
 }
 
+/// Returns an address in brackets, of which there are many spellings.
+pub(super) fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
+    let text = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 impl PathPattern {
     /// Returns whether a path is one of them.
     pub fn covers(&self, path: &str) -> bool {
@@ -214,18 +233,5 @@ impl PathPattern {
             (Self::Exact(_), Self::Prefix(_)) => false,
             (Self::Prefix(_), Self::Prefix(inner)) => self.covers(inner),
         }
-    }
-}
-
-impl QueryCondition {
-    fn holds(&self, query: &str) -> bool {
-        let query = query.strip_prefix('?').unwrap_or(query);
-        query.split('&').any(|pair| {
-            let (name, value) = match pair.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (pair, None),
-            };
-            name == self.name && (self.value.is_none() || self.value.as_deref() == value)
-        })
     }
 }

@@ -8,6 +8,7 @@
 
 mod asked;
 mod conditions;
+mod parameters;
 mod table;
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::asked::Asked;
-use super::conditions::{Access, Conditions, HostPattern, PathPattern};
+use super::conditions::{Access, Conditions, HostPattern, PathPattern, ipv6};
+use super::parameters::Parameters;
 
 /// Routes, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +82,7 @@ impl Table {
     /// Finds the first route that fits, past those that let the client through to the next.
     pub fn find(&self, asked: &Asked<'_>) -> Found {
         let path = first_bytes(asked.path.as_bytes()).0;
+        let parameters = Parameters::new(asked.query);
         let (mut own, mut others) = (self.of_host(asked.host), &*self.others);
         loop {
             // Both are in the order of the file.
@@ -103,7 +105,7 @@ impl Table {
                 continue;
             }
             let (conditions, access, guard) = &self.routes[key.route];
-            if !conditions.hold(asked) {
+            if !conditions.hold_with(asked, &parameters) {
                 continue;
             }
             match (access.allows(asked.client), guard) {
@@ -168,7 +170,11 @@ fn first_bytes(text: &[u8]) -> (u64, u64) {
 /// Returns a hash of a host (64 bits of FNV-1a); the case of letters and a dot at the end do not
 /// matter. Who finds others of the same hash has only made the search longer.
 fn hash(host: &[u8]) -> u64 {
-    let host = host.strip_suffix(b".").unwrap_or(host);
+    let address = ipv6(host).map(|address| address.octets());
+    let host = match &address {
+        Some(octets) => octets,
+        None => host.strip_suffix(b".").unwrap_or(host),
+    };
     host.iter().fold(FNV_OFFSET, |hash, byte| {
         (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(FNV_PRIME)
     })

@@ -38,6 +38,59 @@ fn hosts_follow_the_table() {
     }
 }
 
+/// An address of IPv6 has many spellings (RFC 5952 §2).
+#[test]
+fn addresses_are_compared_whatever_their_spelling() {
+    let host = HostPattern::Exact("[2001:db8::1]".to_owned());
+    let conditions = Conditions {
+        hosts: vec![host.clone()],
+        ..Conditions::default()
+    };
+    let table = Table::new([(conditions, Access::Everybody, Guard::Answers)]);
+    for (text, hoped) in [
+        ("[2001:db8::1]", true),
+        ("[2001:DB8:0::1]", true),
+        ("[2001:db8:0:0:0:0:0:1]", true),
+        ("[2001:db8::0.0.0.1]", true),
+        ("[2001:db8::2]", false),
+        ("2001:db8::1", false),
+    ] {
+        assert_eq!(host.is(text.as_bytes()), hoped, "{text}");
+        let found = table.find(&asked(text, "/"));
+        assert_eq!(found == Found::Route(0), hoped, "{text}");
+    }
+}
+
+/// What a client sends is split once, whatever the number of routes.
+#[test]
+fn a_query_of_many_parameters_costs_its_length_and_not_that_of_the_table() {
+    let routes = (0..1000).map(|number| {
+        let condition = QueryCondition {
+            name: format!("q{number}"),
+            value: Some("v".to_owned()),
+        };
+        let conditions = Conditions {
+            query: vec![condition],
+            ..Conditions::default()
+        };
+        (conditions, Access::Everybody, Guard::Answers)
+    });
+    let table = Table::new(routes);
+    let query = format!("?{}q999=v", "&a=b".repeat(20_000));
+    let asked = Asked {
+        query: &query,
+        ..asked("a", "/")
+    };
+    // 20 million looks at a pair would take minutes here.
+    for _ in 0..20 {
+        assert_eq!(
+            table.find(&asked),
+            Found::None,
+            "the last pair is `a=bq999=v`"
+        );
+    }
+}
+
 #[test]
 fn paths_follow_the_table() {
     for (prefix, path, hoped) in [

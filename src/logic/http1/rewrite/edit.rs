@@ -126,7 +126,9 @@ impl Edits {
         value.write(values, &mut self.lines);
         let written = &self.lines[start..];
         let spaces = written.len() - written.trim_ascii_start().len();
-        let is_sent = spaces < written.len() && is_field_content(written);
+        let is_sent = spaces < written.len()
+            && is_field_content(written)
+            && self.lines.len() <= LINES_BYTES_MAX;
         if !is_sent {
             self.lines.truncate(before);
             return;
@@ -137,6 +139,9 @@ impl Edits {
         self.lines.extend_from_slice(b"\r\n");
     }
 }
+
+/// More lines are not sent: a template can name a long path many times.
+const LINES_BYTES_MAX: usize = 64 * 1024;
 
 /// Returns why a field cannot be edited, and what to do instead; `None` where it can.
 pub fn objection(name: &str) -> Option<&'static str> {

@@ -180,8 +180,7 @@ fn matched(path: &str) -> Option<String> {
     let mut matched = String::with_capacity(path.len());
     for segment in path.split('/').skip(1) {
         // No slash is encoded in what is cut off.
-        let name = segment.split(';').next().unwrap_or(segment);
-        for part in parts(name) {
+        for part in parts(without_parameters(segment)) {
             if !matched.ends_with('/') {
                 matched.push('/');
             }
@@ -226,7 +225,7 @@ fn is_unreserved(byte: u8) -> bool {
 /// Returns whether only some backends see a dot segment in a segment, or see what is behind an
 /// encoded slash in its parameters: servers that decode last have cut that off.
 fn is_ambiguous(segment: &str) -> bool {
-    let (_, parameters) = segment.split_once(';').unwrap_or((segment, ""));
+    let parameters = &segment[without_parameters(segment).len()..];
     find_octet(parameters, SLASHES).is_some()
         || parts(segment).any(|part| matches!(without_parameters(part), "." | ".."))
 }
@@ -319,7 +318,10 @@ mod tests {
             ("/caf%C3%A9", "/caf%C3%A9", "/caf%C3%A9"),
             ("/a%20b", "/a%20b", "/a%20b"),
             ("/%40%3a%2b", "/%40%3a%2b", "/%40%3A%2B"),
-            ("/a%3bb/c", "/a%3bb/c", "/a%3Bb/c"),
+            ("/a%3bb/c", "/a%3bb/c", "/a/c"),
+            ("/%3b/a", "/%3b/a", "/a"),
+            ("/a%3B", "/a%3B", "/a"),
+            ("/a%2fb%3bc/d", "/a%2fb%3bc/d", "/a/b/d"),
             // What is encoded twice stays so: the text of an octet is not decoded again.
             ("/%2561", "/%2561", "/%2561"),
             ("/%252e%252e/a", "/%252e%252e/a", "/%252e%252e/a"),
@@ -539,6 +541,8 @@ mod tests {
         let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
         let mut is_open = false;
         for segment in text.split(is_slash) {
+            let segment = segment.split(|&byte| byte == b';').next();
+            let segment = segment.unwrap_or_default();
             is_open = matches!(segment, b"" | b"." | b"..");
             match segment {
                 b"" | b"." => {}

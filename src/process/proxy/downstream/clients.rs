@@ -16,6 +16,7 @@
 use std::array;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::logic::balance::limits::client_of;
@@ -26,8 +27,14 @@ use crate::process::proxy::memory::WAYS;
 pub(in crate::process::proxy) struct Clients {
     limit: Limit,
     seed: RandomState,
-    sets: Box<[Set]>,
+    /// Made when the first client of a block comes: a table that is new costs next to nothing,
+    /// on the thread that makes it.
+    blocks: Box<[OnceLock<Block>]>,
+    sets: usize,
 }
+
+/// Sets that are made together.
+type Block = Box<[Set; SETS_A_BLOCK]>;
 
 /// A client, in one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +63,10 @@ impl Clients {
         Self {
             limit,
             seed: RandomState::new(),
-            sets: (0..sets.max(1)).map(|_| Set::new()).collect(),
+            blocks: (0..sets.max(1).div_ceil(SETS_A_BLOCK))
+                .map(|_| OnceLock::new())
+                .collect(),
+            sets: sets.max(1),
         }
     }
 
@@ -102,7 +112,7 @@ impl Clients {
         now_ns: u64,
     ) -> Result<(), Exceeded> {
         let ClientHash(tag) = client;
-        let set = &self.sets[self.set_of(tag)];
+        let set = self.set(self.set_of(tag));
         for _ in 0..TRIES_MAX {
             let Some(way) = set.find(tag).or_else(|| set.enter(tag, now_ns)) else {
                 continue;
@@ -117,12 +127,21 @@ impl Clients {
         Ok(())
     }
 
+    fn set(&self, number: usize) -> &Set {
+        let block = &self.blocks[number / SETS_A_BLOCK];
+        let block = block.get_or_init(|| Box::new(array::from_fn(|_| Set::new())));
+        &block[number % SETS_A_BLOCK]
+    }
+
     fn set_of(&self, tag: u64) -> usize {
-        let scaled = u128::from(tag) * self.sets.len() as u128;
+        let scaled = u128::from(tag) * self.sets as u128;
         // Less than the number of sets.
         usize::try_from(scaled >> 64).unwrap_or(0)
     }
 }
+
+/// 32 KiB of places.
+const SETS_A_BLOCK: usize = 256;
 
 impl ClientHash {
     fn of(hasher: &impl Hasher) -> Self {
@@ -316,13 +335,17 @@ mod tests {
 
     #[test]
     fn clients_more_than_the_table_has_are_served_in_the_same_memory() {
-        let table = table("1/h", 1, 1024);
-        let bytes = size_of_val(&*table.sets);
-        assert_eq!(bytes, 1024 * RATED_CLIENT_BYTES);
+        let table = table("1/h", 1, 4096);
+        let made = |table: &Clients| {
+            let blocks = table.blocks.iter().filter_map(OnceLock::get);
+            blocks.map(|block| size_of_val(&**block)).sum::<usize>()
+        };
+        assert_eq!(made(&table), 0, "a table that is new costs nothing");
         for number in 0..100_000 {
             let client = table.of_address(address(number));
             assert_eq!(table.take(client, SECOND), Ok(()), "{number} is new");
         }
+        assert_eq!(made(&table), 4096 * RATED_CLIENT_BYTES);
     }
 
     /// Workers that do nothing else come between any two steps of each other; each has a clock that
@@ -374,7 +397,7 @@ mod tests {
                 });
             }
         });
-        for set in &table.sets {
+        for set in (0..table.sets).map(|number| table.set(number)) {
             let tags = set.tags.iter().map(|tag| tag.load(SeqCst));
             let mut tags: Vec<_> = tags.filter(|tag| *tag != FREE).collect();
             let taken = tags.len();

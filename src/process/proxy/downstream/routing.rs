@@ -214,7 +214,11 @@ impl<'b> Route<'b> {
             peer: known.peer,
             host: known.host,
             method: known.method.as_bytes(),
-            path: &self.path.forwarded.as_bytes()[..self.path.path_len],
+            // `*` is of no URL (RFC 9112 §3.2.4).
+            path: match &self.path.forwarded.as_bytes()[..self.path.path_len] {
+                b"*" => b"/",
+                path => path,
+            },
             query: self.path.query().as_bytes(),
             scheme: known.scheme,
             request_id,

@@ -15,7 +15,7 @@ use serde_json::Value;
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use crate::config::track::Source;
-use crate::config::{Config, TrackConfig};
+use crate::config::{Config, ListenerConfig, TrackConfig};
 use crate::ipc::channel::Bounds;
 use crate::ipc::log_line;
 use crate::ipc::message::{Followed, FromProxy, FromVrrp, PoolHealth, SocketKey};
@@ -27,8 +27,26 @@ pub(super) struct Belief {
     routers: BTreeSet<RouterName>,
     interfaces: BTreeSet<String>,
     followed: BTreeSet<Followed>,
-    listeners: BTreeMap<String, usize>,
+    listeners: BTreeMap<String, Shown>,
     pools: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What makes the status of a listener long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
+    binds: usize,
+    routes_bytes: usize,
+}
+
+impl Shown {
+    fn of(listener: &ListenerConfig) -> Self {
+        let routes = listener.routes.iter();
+        let routes = routes.map(|it| ROUTE_BYTES + it.name.len() + it.pool().map_or(0, str::len));
+        Self {
+            binds: listener.binds.len(),
+            routes_bytes: routes.sum(),
+        }
+    }
 }
 
 /// Returns what of this the vrrp process observes.
@@ -67,7 +85,7 @@ impl Belief {
                 .collect(),
             routers: routers.map(|router| router.name.clone()).collect(),
             listeners: listeners
-                .map(|listener| (listener.name.clone(), listener.binds.len()))
+                .map(|listener| (listener.name.clone(), Shown::of(listener)))
                 .collect(),
             pools: pools.collect(),
         }
@@ -79,9 +97,10 @@ impl Belief {
         both.routers.extend(other.routers);
         both.interfaces.extend(other.interfaces);
         both.followed.extend(other.followed);
-        for (name, binds) in other.listeners {
+        for (name, shown) in other.listeners {
             let known = both.listeners.entry(name).or_default();
-            *known = binds.max(*known);
+            known.binds = shown.binds.max(known.binds);
+            known.routes_bytes = shown.routes_bytes.max(known.routes_bytes);
         }
         for (name, backends) in other.pools {
             both.pools.entry(name).or_default().extend(backends);
@@ -103,7 +122,10 @@ impl Belief {
         let listeners = self.listeners.iter();
         let pools = self.pools.iter();
         let listeners: usize = listeners
-            .map(|(name, binds)| LISTENER_BYTES + name.len() + binds * ADDRESS_BYTES)
+            .map(|(name, shown)| {
+                let binds = shown.binds * ADDRESS_BYTES;
+                LISTENER_BYTES + name.len() + binds + shown.routes_bytes
+            })
             .sum();
         let pools: usize = pools
             .map(|(name, backends)| {
@@ -407,6 +429,8 @@ const ADDRESSES_MAX: usize = 255;
 /// An address and its port in JSON.
 const ADDRESS_BYTES: usize = 64;
 const LISTENER_BYTES: usize = 4 * 1024;
+/// A route beside its names.
+const ROUTE_BYTES: usize = 256;
 const POOL_BYTES: usize = 2 * 1024;
 /// The status of a backend; what its last probe said is most of it.
 const BACKEND_BYTES: usize = 8 * 1024;

@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 
 use super::*;
 use crate::config::{self, check::NodeName};
-use crate::ipc::control::PoolStatus;
+use crate::ipc::control::{PoolStatus, RouteStatus};
 use crate::ipc::message::{ActiveRole, LogLine, StateName, TransitionReport};
 
 fn belief() -> Belief {
@@ -201,6 +201,33 @@ fn bounds_follow_the_configuration_and_a_full_status_fits() {
     assert!(
         bytes(150) > bytes(1) + 149 * 4_096,
         "150 backends need more"
+    );
+}
+
+/// A thousand routes of the longest names are shown, and not taken for a lie.
+#[test]
+fn status_of_as_many_routes_as_there_can_be_fits() {
+    let pool = "p".repeat(64);
+    let route = |n: usize| format!("{{name: r{n:063}, path: /{n}, pool: {pool}}}");
+    let routes: Vec<String> = (0..1000).map(route).collect();
+    let yaml = format!(
+        "listeners: {{http: {{bind: [\"127.0.0.1:80\"], routes: [{}]}}}}\npools: {{{pool}: {{health_check: none, backends: {{a: \"192.0.2.1:1\"}}}}}}\n",
+        routes.join(", ")
+    );
+    let config = config::parse("test", &yaml, NodeName::Given("lb1"));
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    let shown = config.listeners[0].routes.iter().map(|route| RouteStatus {
+        name: route.name.clone(),
+        pool: route.pool().map(str::to_owned),
+        requests_total: u64::MAX,
+    });
+    let shown: Vec<RouteStatus> = shown.collect();
+    let bytes = serde_json::to_vec(&shown).unwrap().len();
+    let bounds = Belief::new(&config).proxy_bounds();
+    assert!(bytes > 180_000, "they are long: {bytes}");
+    assert!(
+        bounds.file_bytes > bytes + FRAME_BYTES,
+        "{bounds:?} for {bytes}"
     );
 }
 
