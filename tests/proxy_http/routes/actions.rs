@@ -45,6 +45,10 @@ fn redirections_keep_path_and_query() {
         (answer.status(), answer.text().starts_with("no_route: ")),
         (404, true)
     );
+    // RFC 9112 §3.2.4: what is asked of the server itself is of no path.
+    let server = client.ask("OPTIONS * HTTP/1.1\r\nHost: old.example.org\r\n\r\n");
+    let location = server.field("location");
+    assert_eq!(location.as_deref(), Some("https://example.org/"));
     let post = "POST / HTTP/1.1\r\nHost: old.example.org\r\nContent-Length: 5\r\n\r\nhello";
     let answer = client.ask(post);
     assert_eq!(answer.status(), 301);

@@ -434,4 +434,29 @@ mod tests {
         }
         assert!(objection("HOST").is_some_and(|why| why.contains("rewrite: {host:")));
     }
+
+    /// A template names the path as often as it likes, and a client chooses how long that is.
+    #[test]
+    fn lines_that_come_have_a_bound_in_all() {
+        let path = [b'a'; 8192];
+        let values = Values {
+            path: &path,
+            ..VALUES
+        };
+        let fields: Vec<(String, Template)> = (0..32)
+            .map(|number| {
+                let template = Template::parse(&"{path}".repeat(3)).expect("it is one");
+                (format!("X-{number}"), template)
+            })
+            .collect();
+        let edits = FieldEdits {
+            set: fields,
+            ..FieldEdits::default()
+        };
+        let mut head = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+        edits.of(&values).apply(&mut head);
+        assert!(head.len() <= LINES_BYTES_MAX + 100, "{} bytes", head.len());
+        let lines = head.split(|&byte| byte == b'\n').count();
+        assert_eq!(lines, 5, "the first two of them, whole");
+    }
 }
