@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::values::{self, Use, duration_or, number_or};
+use super::values::{self, Use, duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
@@ -106,21 +106,13 @@ fn check_keep_alive(fields: &Fields<'_>, problems: &mut Problems) -> Option<Keep
 }
 
 fn check_reuse(value: Value<'_>, problems: &mut Problems) -> Option<Reuse> {
-    let text = value.text("never, safe or always", problems)?;
-    match text {
-        "never" => Some(Reuse::Never),
-        "safe" => Some(Reuse::Safe),
-        "always" => Some(Reuse::Always),
-        other => {
-            let message = format!("reuse cannot be `{}`", shown(other));
-            let help = nearest(other, &["never", "safe", "always"]).map_or_else(
-                || "write `never`, `safe` or `always`".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            value.wrong_with_help(message, help, problems);
-            None
-        }
-    }
+    let words = [
+        ("never", Reuse::Never),
+        ("safe", Reuse::Safe),
+        ("always", Reuse::Always),
+    ];
+    let help = "write `never`, `safe` or `always`";
+    one_of(value, "never, safe or always", &words, help, problems)
 }
 
 fn check_backends(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::file::Kind;
-use crate::config::reader::{Fields, Value};
+use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
 
 /// A span of time as it is written: `10ms`, `1.5s`, `2m`, `1h`.
@@ -166,6 +166,28 @@ pub(super) fn flag_by_node(
         problems.add_with_help(value.key, message, format!("add `{node}: false`"));
     }
     found?
+}
+
+/// Returns what a word stands for that is one of a few; `write` says how to mend another one.
+pub(super) fn one_of<T: Copy>(
+    value: Value<'_>,
+    what: &str,
+    words: &[(&str, T)],
+    write: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    let text = value.text(what, problems)?;
+    let found = words.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let message = format!("{} cannot be `{}`", value.name, shown(text));
+        let help = nearest(text, &known).map_or_else(
+            || write.to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        value.wrong_with_help(message, help, problems);
+    }
+    found.map(|(_, meaning)| *meaning)
 }
 
 fn truth(value: Value<'_>, problems: &mut Problems) -> Option<bool> {

@@ -1,9 +1,10 @@
 //! Backups, which get requests only where no other backend can be given them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel::config::{BackendMode, Balance, HashOn, Tier};
 
+use super::ailing;
 use crate::common::{Backend, refusing_address, wait_until};
 use crate::rig::{GET, Rig, Setup, http_check, setup};
 
@@ -51,18 +52,7 @@ fn backups_get_requests_only_while_no_primary_takes_any() {
 
 #[test]
 fn a_pool_serves_by_its_backups_while_its_primary_is_down() {
-    let status = Arc::new(Mutex::new(200));
-    let says = Arc::clone(&status);
-    let ill = Backend::scripted(move |mut visit| {
-        while let Some(request) = visit.request() {
-            let status = match request.line().contains("/health") {
-                true => *says.lock().unwrap(),
-                false => 200,
-            };
-            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\np0");
-            visit.wire.send(answer);
-        }
-    });
+    let (ill, status) = ailing("p0");
     let backup = Backend::named("b1");
     let rig = setup(&[ill.address, backup.address])
         .pool(|pool| pool.backends[1].tier = Tier::Backup)
@@ -76,12 +66,12 @@ fn a_pool_serves_by_its_backups_while_its_primary_is_down() {
     };
     states(["up", "up"]);
     assert_eq!(answers(&rig, 3), ["p0"; 3]);
-    *status.lock().unwrap() = 500;
+    status.store(500, Relaxed);
     states(["down", "up"]);
     assert_eq!(answers(&rig, 3), ["b1"; 3]);
     let health = rig.healths().pop().unwrap();
     assert!(health.backends["b1"] && !health.backends["b0"], "it serves");
-    *status.lock().unwrap() = 200;
+    status.store(200, Relaxed);
     states(["up", "up"]);
     assert_eq!(answers(&rig, 3), ["p0"; 3]);
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel::config::{BackendMode, Balance, HashOn};
 use evenkeel::model::Network;
 
+use super::ailing;
 use crate::common::{Backend, Wire, refusing_address, wait_until};
 use crate::rig::{Rig, Setup, http_check, setup};
 
@@ -86,19 +87,7 @@ fn keys_move_only_from_a_drained_backend_and_back() {
 
 #[test]
 fn keys_move_only_from_a_backend_that_is_down_and_back() {
-    let status = Arc::new(Mutex::new(200));
-    let says = Arc::clone(&status);
-    let ill = Backend::scripted(move |mut visit| {
-        while let Some(request) = visit.request() {
-            let status = match request.line().contains("/health") {
-                true => *says.lock().unwrap(),
-                false => 200,
-            };
-            visit.wire.send(format!(
-                "HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nb0"
-            ));
-        }
-    });
+    let (ill, status) = ailing("b0");
     let [_, one, two] = three();
     let backends = [ill, one, two];
     let rig = hashing(HashOn::Path, &backends)
@@ -109,14 +98,14 @@ fn keys_move_only_from_a_backend_that_is_down_and_back() {
         rig.pool().backends.iter().all(|b| b.state == "up")
     });
     let before = answers(&rig);
-    *status.lock().unwrap() = 500;
+    status.store(500, Relaxed);
     becomes("down");
     let during = answers(&rig);
     for (path, was) in before.iter().filter(|(_, was)| *was != "b0") {
         assert_eq!(during[path], *was, "{path}");
     }
     assert_eq!(named(during.values()), ["b1", "b2"].into());
-    *status.lock().unwrap() = 200;
+    status.store(200, Relaxed);
     becomes("up");
     assert_eq!(answers(&rig), before);
 }

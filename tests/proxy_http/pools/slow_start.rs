@@ -1,10 +1,11 @@
 //! Backends that come up again are given less at first.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use evenkeel::config::BackendMode;
 
+use super::ailing;
 use crate::common::{Backend, wait_until};
 use crate::rig::{GET, Rig, http_check, setup};
 
@@ -28,18 +29,7 @@ fn percent(rig: &Rig) -> [Option<u16>; 2] {
 /// Weights of 100 and 10 at first; a reload that takes the slow start away gives all at once.
 #[test]
 fn a_backend_that_was_down_is_given_a_tenth_at_first() {
-    let status = Arc::new(Mutex::new(200));
-    let says = Arc::clone(&status);
-    let ill = Backend::scripted(move |mut visit| {
-        while let Some(request) = visit.request() {
-            let status = match request.line().contains("/health") {
-                true => *says.lock().unwrap(),
-                false => 200,
-            };
-            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nb1");
-            visit.wire.send(answer);
-        }
-    });
+    let (ill, status) = ailing("b1");
     let well = Backend::named("b0");
     let rig = setup(&[well.address, ill.address])
         .pool(|pool| pool.slow_start = HOUR)
@@ -50,11 +40,11 @@ fn a_backend_that_was_down_is_given_a_tenth_at_first() {
     wait_until("both are up", || rig.pool().backends[0].state == "up");
     assert_eq!(percent(&rig), [None, None], "they were never away");
     assert_eq!(shares(&rig, 20), [10, 10]);
-    *status.lock().unwrap() = 500;
+    status.store(500, Relaxed);
     becomes("down");
     assert_eq!(percent(&rig), [None, None]);
     assert_eq!(shares(&rig, 5), [5, 0]);
-    *status.lock().unwrap() = 200;
+    status.store(200, Relaxed);
     becomes("up");
     assert_eq!(percent(&rig), [None, Some(10)]);
     assert_eq!(shares(&rig, 44), [40, 4]);

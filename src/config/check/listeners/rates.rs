@@ -1,9 +1,9 @@
 //! How often clients may come: `limits` of a listener or of a route, as far as they are rates; and
 //! the priority of a route.
 
-use crate::config::check::values::number_or;
+use crate::config::check::values::{number_or, one_of};
 use crate::config::file::Kind;
-use crate::config::reader::{Fields, Value, nearest};
+use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
 use crate::config::{
     CLIENTS_DEFAULT, ClientKey, ClientRateLimit, ListenerConfig, RateLimit, RequestRates,
@@ -63,21 +63,13 @@ pub(crate) fn check_priority(fields: &Fields<'_>, problems: &mut Problems) -> Op
     let Some(value) = fields.get("priority") else {
         return Some(Urgency::default());
     };
-    let text = value.text("high, normal or low", problems)?;
-    match text {
-        "high" => Some(Urgency::High),
-        "normal" => Some(Urgency::Normal),
-        "low" => Some(Urgency::Low),
-        other => {
-            let message = format!("priority cannot be `{}`", shown(other));
-            let help = nearest(other, &["high", "normal", "low"]).map_or_else(
-                || "write high, normal or low".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            value.wrong_with_help(message, help, problems);
-            None
-        }
-    }
+    let words = [
+        ("high", Urgency::High),
+        ("normal", Urgency::Normal),
+        ("low", Urgency::Low),
+    ];
+    let what = "high, normal or low";
+    one_of(value, what, &words, "write high, normal or low", problems)
 }
 
 fn check_rate(value: Value<'_>, problems: &mut Problems) -> Option<RateLimit> {

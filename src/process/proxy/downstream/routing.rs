@@ -6,7 +6,9 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::config::{HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, RouteAction};
+use crate::config::{
+    HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, RouteAction, RouteConfig,
+};
 use crate::logic::access::Termination;
 use crate::logic::balance::route::{Asked, Found, PathPattern};
 use crate::logic::http1::local_reply::{LocalReply, Page};
@@ -111,11 +113,7 @@ impl<'b> Route<'b> {
 
     /// Returns the target that a backend is sent, where it differs.
     fn sent(&self, listener: &WorkerListener, is_normal: bool) -> Option<Cow<'b, str>> {
-        let route = match self.found {
-            Found::Route(index) => listener.routes.get(index),
-            Found::Denied(_) | Found::None => None,
-        };
-        if let Some(route) = route
+        if let (Found::Route(_), Some(route)) = (self.found, self.route(listener))
             && let RouteAction::Pool { rewrite, .. } = &route.action
             && let Some(to) = &rewrite.path
             && self.path.forwarded.starts_with('/')
@@ -172,10 +170,15 @@ impl<'b> Route<'b> {
         }
     }
 
+    /// Returns what the configuration says of it; `None` where no route is for the request.
+    fn route<'l>(&self, listener: &'l WorkerListener) -> Option<&'l RouteConfig> {
+        let index = listener.rules[self.rules].route?;
+        listener.routes.get(index)
+    }
+
     /// Returns the edits of requests and of responses that hold for it.
     fn edits<'l>(&self, listener: &'l WorkerListener) -> [&'l FieldEdits; 2] {
-        let route = self.rules.checked_sub(1);
-        match route.and_then(|index| listener.routes.get(index)) {
+        match self.route(listener) {
             Some(route) => [&route.request_fields, &route.response_fields],
             None => [&listener.request_fields, &listener.response_fields],
         }
@@ -207,8 +210,7 @@ impl<'b> Route<'b> {
         known: Known<'v>,
         request_id: &'v [u8],
     ) -> Values<'v> {
-        let route = self.rules.checked_sub(1);
-        let route = route.and_then(|index| listener.routes.get(index));
+        let route = self.route(listener);
         Values {
             client: known.client,
             peer: known.peer,
