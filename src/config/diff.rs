@@ -41,6 +41,7 @@ pub fn diff(old: &Config, new: &Config) -> Result<Vec<Step>, NeedsRestart> {
         pools: _,
         proxy: _,
         access_log: _,
+        group: _,
     } = old;
     if *node != new.node {
         return Err(NeedsRestart {
@@ -57,6 +58,7 @@ pub fn diff(old: &Config, new: &Config) -> Result<Vec<Step>, NeedsRestart> {
         old.access_log.as_ref(),
         new.access_log.as_ref(),
     ));
+    steps.extend(proxy::group(&old.group, &new.group));
     Ok(steps)
 }
 

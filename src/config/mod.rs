@@ -7,14 +7,14 @@
 pub mod check;
 pub mod diff;
 pub mod file;
-mod keepalived;
+pub mod found;
 pub mod overrides;
 pub mod pages;
-mod position;
 mod rates;
 mod reader;
 mod report;
 mod routes;
+pub mod tls;
 pub mod track;
 
 use std::collections::BTreeMap;
@@ -45,6 +45,10 @@ pub use routes::{
     HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
     RouteConfig, RouteLimits, RouteTimeouts, unreachable,
 };
+pub use tls::{
+    Authorities, CertificateChain, CertificateSource, ClientCertificates, DefaultCertificate,
+    FoundPoolTls, FoundTls, GroupConfig, ListenerTls, PoolTls, Resumption, TlsVersion,
+};
 pub use track::{GatewayConfig, ProcessConfig, ProcessSelector, TrackConfig, TrackScriptConfig};
 
 /// A configuration that has passed every check.
@@ -64,6 +68,8 @@ pub struct Config {
     pub proxy: ProxyConfig,
     /// A line for each request; `None`: no such log.
     pub access_log: Option<AccessLogConfig>,
+    /// What the nodes of the group share.
+    pub group: GroupConfig,
 }
 
 /// One virtual router: one entry of `virtual_routers` in one family.
@@ -172,6 +178,8 @@ pub struct ListenerConfig {
     pub error_pages: ErrorPages,
     /// Whether it is in maintenance, and what it says then.
     pub maintenance: MaintenanceConfig,
+    /// How it speaks TLS; `None`: not at all.
+    pub tls: Option<ListenerTls>,
 }
 
 impl ListenerConfig {
@@ -301,6 +309,8 @@ pub struct PoolConfig {
     pub keep_alive: KeepAliveConfig,
     /// How long a backend that was away is given less; zero: not at all.
     pub slow_start: Duration,
+    /// How TLS is spoken to backends; `None`: not at all.
+    pub tls: Option<PoolTls>,
 }
 
 /// One backend.

@@ -4,10 +4,12 @@
 //! Every method adds to the problems what is wrong and returns `None`, so that a caller asks for
 //! everything first and gives up last. What a value means is the matter of `check`.
 
+mod keepalived;
+
 use std::collections::HashSet;
 
+use self::keepalived::translation;
 use super::file::{Key, Kind, Node, NodeId};
-use super::keepalived::translation;
 use super::report::{Problems, shown};
 
 /// A value with the name it is known by in messages.

@@ -3,10 +3,12 @@
 //! `Problems` knows numbers of keys and values; only `into_errors` asks `position` where they
 //! stand. Each error says what is wrong, where, and how to mend it.
 
+mod position;
+
 use std::fmt;
 
+use self::position::Position;
 use super::file::{self, Node, NodeId, SyntaxError};
-use super::position::{self, Position};
 
 /// Everything that is wrong with a configuration, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus};
 pub use super::log_line::LogLine;
+pub use crate::config::found::Found;
 pub use crate::config::overrides::{BackendOverride, Overrides};
-pub use crate::config::pages::PageTexts;
 use crate::logic::vrrp::Transition;
-use crate::model::{Family, Fitness, RouterName};
+use crate::model::{Family, Fitness, RouterName, SecretBytes};
 
 /// Supervisor to vrrp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,6 +248,13 @@ pub enum ToProxy {
     /// to the same target as the one before needs none: it goes on with what that one has, whatever
     /// the format of its lines.
     AccessLog,
+    /// What asks the process `keys` to sign, one descriptor for each worker, in their order; sent
+    /// before `Configure` where there is that process, and again when it was started anew. A worker
+    /// has none in between, and begins no handshake.
+    PassSigningLines,
+    /// What is derived from the secret of the group; sent before `Configure`, and again when the
+    /// hour has changed.
+    Secrets(Secrets),
     /// Begin.
     Configure {
         /// The text of the configuration.
@@ -261,8 +268,8 @@ pub enum ToProxy {
         health: Vec<PoolHealth>,
         /// What operators have changed by command.
         overrides: Overrides,
-        /// The texts of the pages that the configuration names.
-        pages: PageTexts,
+        /// What the configuration names and others keep.
+        found: Found,
     },
     /// Another configuration is to follow: read it, make what it needs, and say `Prepared`. Nothing
     /// changes before `Commit`; one that was prepared before and not committed is forgotten, with
@@ -278,8 +285,8 @@ pub enum ToProxy {
         threads: u16,
         /// What operators have changed by command.
         overrides: Overrides,
-        /// The texts of the pages that the configuration names.
-        pages: PageTexts,
+        /// What the configuration names and others keep.
+        found: Found,
     },
     /// Put the configuration of this number, which was prepared, in the place of the one before,
     /// then say `Committed`.
@@ -302,6 +309,25 @@ pub enum ToProxy {
         /// Milliseconds.
         deadline_ms: u64,
     },
+}
+
+/// What is derived from the secret of the group, or from one of the node's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Keys of session tickets, by the hour since 1970 that they are for: of this one, of those
+    /// before whose tickets are accepted, and of the next.
+    pub tickets: Vec<TicketSecret>,
+    /// Keys of affinity cookies: the first is used, all are accepted.
+    pub affinity: Vec<SecretBytes>,
+}
+
+/// What keys of session tickets are derived from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketSecret {
+    /// Since 1970-01-01 UTC.
+    pub hour: u64,
+    /// Of this hour; where secrets are rotated an hour has several, and the first is used.
+    pub key: SecretBytes,
 }
 
 /// Proxy to supervisor.

@@ -7,3 +7,4 @@ pub mod log;
 pub mod log_line;
 pub mod message;
 pub mod message_file;
+pub mod signing;

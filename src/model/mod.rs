@@ -7,24 +7,22 @@
 
 mod address;
 mod adver_interval;
-mod calendar;
-mod chain;
-mod decimal;
 mod fitness;
 mod names;
 mod priority;
 mod rank;
+mod text;
+mod tls;
 mod version;
 mod vrid;
 
 pub use address::{Family, Network, VirtualAddress};
 pub use adver_interval::AdverInterval;
-pub use calendar::date_of_day;
-pub use chain::Chain;
-pub use decimal::{write_address, write_digits, write_number};
 pub use fitness::{FaultCause, Fitness};
 pub use names::RouterName;
 pub use priority::Priority;
 pub use rank::Rank;
+pub use text::{Chain, date_of_day, write_address, write_digits, write_number};
+pub use tls::{Der, KeyId, SecretBytes, from_hex, to_hex};
 pub use version::Version;
 pub use vrid::Vrid;

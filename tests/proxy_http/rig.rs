@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::common::{Backend, Message, Wire, poll};
 use evenkeel::config::{
-    BackendConfig, BackendMode, Balance, Config, ErrorPages, ForwardingConfig, HealthCheckConfig,
-    KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts, MaintenanceConfig,
-    PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig, Tier,
+    BackendConfig, BackendMode, Balance, Config, ErrorPages, ForwardingConfig, GroupConfig,
+    HealthCheckConfig, KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts,
+    MaintenanceConfig, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
+    Tier,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -62,6 +63,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         },
         keep_alive: KeepAliveConfig::default(),
         slow_start: Duration::ZERO,
+        tls: None,
     };
     let listener = ListenerConfig {
         name: "http".to_owned(),
@@ -85,6 +87,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         trace: true,
         error_pages: ErrorPages::default(),
         maintenance: MaintenanceConfig::default(),
+        tls: None,
     };
     let config = Config {
         node: "lb1".to_owned(),
@@ -94,6 +97,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         pools: vec![pool],
         proxy: ProxyConfig::default(),
         access_log: None,
+        group: GroupConfig::default(),
     };
     Setup {
         config,

@@ -116,6 +116,7 @@ fn check_listener<'a>(
         trace: trace?,
         error_pages: error_pages?,
         maintenance: maintenance?,
+        tls: None,
     })
 }
 

@@ -25,7 +25,7 @@ use self::values::{Dur, Use};
 use super::file::{self, Key, Kind, Node, NodeId};
 use super::reader::{Fields, Value, is_name, name_objection};
 use super::report::{Problems, shown};
-use super::{Config, ErrorPages, ProxyConfig};
+use super::{Config, ErrorPages, GroupConfig, ProxyConfig};
 
 pub use super::report::ConfigErrors;
 
@@ -149,6 +149,7 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
             Some(checked) => Some(checked?),
             None => None,
         },
+        group: GroupConfig::default(),
     })
 }
 

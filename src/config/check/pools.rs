@@ -81,6 +81,7 @@ fn check_pool(
         timeouts: timeouts?,
         keep_alive: keep_alive?,
         slow_start: slow_start?,
+        tls: None,
     })
 }
 

@@ -19,6 +19,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         timeouts,
         keep_alive,
         slow_start,
+        tls,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
     for Step { subject, change } in &steps {
@@ -35,6 +36,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     self::timeouts(timeouts, &new.timeouts, words);
     self::keep_alive(keep_alive, &new.keep_alive, words);
     words.duration("slow_start", *slow_start, new.slow_start);
+    words.other("tls", tls, &new.tls);
 }
 
 fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::routes;
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    AccessLogConfig, ErrorPages, ForwardingConfig, ListenerConfig, ListenerLimits, ListenerMode,
-    ListenerTimeouts, MaintenanceConfig, PageConfig, ProxyConfig,
+    AccessLogConfig, ErrorPages, ForwardingConfig, GroupConfig, ListenerConfig, ListenerLimits,
+    ListenerMode, ListenerTimeouts, MaintenanceConfig, PageConfig, ProxyConfig,
 };
 use crate::model::Network;
 
@@ -44,6 +44,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         trace,
         error_pages,
         maintenance,
+        tls,
     } = old;
     words.optional(
         "virtual router",
@@ -65,6 +66,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
     words.switch("trace", trace, &new.trace);
     self::error_pages(error_pages, &new.error_pages, words);
     self::maintenance(maintenance, &new.maintenance, words);
+    words.other("tls", tls, &new.tls);
 }
 
 fn error_pages(ErrorPages(old): &ErrorPages, ErrorPages(new): &ErrorPages, words: &mut Words) {
@@ -211,6 +213,14 @@ pub(super) fn proxy(old: &ProxyConfig, new: &ProxyConfig) -> impl Iterator<Item 
         &new.connection_bytes,
     );
     words.into_steps("proxy")
+}
+
+/// Compares what the nodes share.
+pub(super) fn group(old: &GroupConfig, new: &GroupConfig) -> impl Iterator<Item = Step> {
+    let GroupConfig { secret } = old;
+    let mut words = Words::new();
+    words.other("secret", secret, &new.secret);
+    words.into_steps("group")
 }
 
 /// Compares what is said of the access log.

@@ -19,7 +19,7 @@ use super::upstream::method::Methods;
 use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
-use crate::ipc::message::{FromProxy, Overrides, PageTexts, PoolHealth, ToProxy};
+use crate::ipc::message::{Found, FromProxy, Overrides, PoolHealth, ToProxy};
 use crate::model::Chain;
 
 /// Why the process ends by itself.
@@ -139,6 +139,7 @@ impl Main {
                 self.sink = descriptors.into_iter().next();
                 self.lend_sink();
             }
+            ToProxy::PassSigningLines | ToProxy::Secrets(_) => {}
             // What is in flight is worth more than an order that nobody gives.
             ToProxy::Configure { .. } if self.proxy.is_some() => {
                 tracing::warn!("a second configuration was ignored");
@@ -149,9 +150,9 @@ impl Main {
                 threads,
                 health,
                 overrides,
-                pages,
+                found,
             } => {
-                let config = parse(&yaml, &node, &overrides, pages)?;
+                let config = parse(&yaml, &node, &overrides, found)?;
                 self.start(&config, threads, &health)?;
             }
             ToProxy::Prepare {
@@ -160,7 +161,7 @@ impl Main {
                 node,
                 threads,
                 overrides,
-                pages,
+                found,
             } => {
                 let asked = Asked {
                     generation,
@@ -168,7 +169,7 @@ impl Main {
                 };
                 // A large text takes longer to read than this thread may be silent.
                 let proxy = self.proxy.clone();
-                let read = move || compile(&yaml, &node, &overrides, pages, proxy.as_deref());
+                let read = move || compile(&yaml, &node, &overrides, found, proxy.as_deref());
                 self.reading = Some((asked, tokio::task::spawn_blocking(read)));
             }
             ToProxy::Commit { generation } => {
@@ -316,10 +317,10 @@ fn compile(
     yaml: &str,
     node: &str,
     overrides: &Overrides,
-    pages: PageTexts,
+    found: Found,
     proxy: Option<&Proxy>,
 ) -> Result<Compiled, ConfigErrors> {
-    let config = parse(yaml, node, overrides, pages)?;
+    let config = parse(yaml, node, overrides, found)?;
     let methods = proxy.map(|proxy| proxy.methods(&config));
     Ok((config, methods))
 }
@@ -328,12 +329,12 @@ fn parse(
     yaml: &str,
     node: &str,
     overrides: &Overrides,
-    pages: PageTexts,
+    found: Found,
 ) -> Result<Config, ConfigErrors> {
     let config = config::parse("the running configuration", yaml, NodeName::Given(node));
     let mut config = config?;
     overrides.apply(&mut config);
-    pages.apply(&mut config);
+    found.apply(&mut config);
     Ok(config)
 }
 

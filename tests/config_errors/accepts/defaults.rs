@@ -144,6 +144,7 @@ fn defaults_are_those_of_the_manual() {
                     retry_after: 300s,
                     mode: Serving,
                 },
+                tls: None,
             },
         ],
         pools: [
@@ -180,6 +181,7 @@ fn defaults_are_those_of_the_manual() {
                     reuse: Safe,
                 },
                 slow_start: 0ns,
+                tls: None,
             },
         ],
         proxy: ProxyConfig {
@@ -189,6 +191,9 @@ fn defaults_are_those_of_the_manual() {
             connection_bytes: 262144,
         },
         access_log: None,
+        group: GroupConfig {
+            secret: [],
+        },
     }
     "#);
 }

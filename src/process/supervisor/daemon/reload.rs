@@ -20,7 +20,7 @@ use crate::config::diff::diff;
 use crate::config::overrides::Overrides;
 use crate::ipc::control::unix_ms;
 use crate::ipc::control::{FailureStatus, Refusal, Response};
-use crate::ipc::message::{PageTexts, ToProxy, ToVrrp};
+use crate::ipc::message::{Found, ToProxy, ToVrrp};
 use crate::logic::lifecycle::Phase;
 use crate::model::Chain;
 use crate::process::role::Role;
@@ -216,7 +216,7 @@ impl Daemon {
                     node,
                     threads,
                     overrides,
-                    pages: PageTexts::of(&next.config),
+                    found: Found::of(&next.config),
                 });
                 passed.err()
             }

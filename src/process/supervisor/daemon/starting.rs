@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Daemon;
 use super::shortage::Shortage;
-use crate::ipc::message::{PageTexts, ToProxy, ToVrrp};
+use crate::ipc::message::{Found, ToProxy, ToVrrp};
 use crate::logic::lifecycle::Phase;
 use crate::model::Chain;
 use crate::process::role::Role;
@@ -136,7 +136,7 @@ impl Daemon {
             threads: self.threads,
             health: self.health.values().cloned().collect(),
             overrides: self.setup.overrides.clone(),
-            pages: PageTexts::of(&self.setup.config),
+            found: Found::of(&self.setup.config),
         });
         self.have_prepared(Role::Proxy);
         Ok(())
