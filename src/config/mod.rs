@@ -199,6 +199,8 @@ impl ListenerConfig {
 /// How long a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerTimeouts {
+    /// From the connection to the end of the handshake, where TLS is spoken.
+    pub handshake: Duration,
     /// From the first byte to the end of a request's head; also from the connection to that byte.
     pub request_head: Duration,
     /// Between two requests of a connection.
@@ -216,6 +218,7 @@ pub struct ListenerTimeouts {
 impl Default for ListenerTimeouts {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
             request_body: Duration::from_secs(30),

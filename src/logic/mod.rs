@@ -8,5 +8,6 @@ pub mod balance;
 pub mod descriptors;
 pub mod http1;
 pub mod lifecycle;
+pub mod tls;
 pub mod track;
 pub mod vrrp;

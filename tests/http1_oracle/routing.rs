@@ -15,7 +15,7 @@ use evenkeel::logic::http1::refusal::RequestRefusal;
 use evenkeel::logic::http1::request::{RequestHead, Target};
 use evenkeel::logic::http1::rewrite::edit::{Edits, FieldEdits, objection};
 use evenkeel::logic::http1::rewrite::path::normalize;
-use evenkeel::logic::http1::rewrite::template::{Template, Values};
+use evenkeel::logic::http1::rewrite::template::{Template, TlsValues, Values};
 
 /// Reads a fuzzer's input.
 pub(crate) fn fuzz_route(input: &[u8]) {
@@ -53,6 +53,7 @@ pub(crate) fn fuzz_route(input: &[u8]) {
         // Worse than any name of a request.
         request_id: head,
         listener: "web",
+        tls: TlsValues::default(),
         route: "1",
     };
     if objection(name).is_none()

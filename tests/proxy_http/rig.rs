@@ -19,7 +19,7 @@ use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
 use evenkeel::logic::http1::head::Protocol;
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
-use evenkeel::process::proxy::{Drained, PassedSocket, Proxy};
+use evenkeel::process::proxy::{Drained, PassedSocket, Proxy, Trust};
 
 /// A proxy in this process, and what it has said.
 pub(crate) struct Rig {
@@ -113,6 +113,7 @@ fn timeouts(request_head_ms: u64, idle_ms: u64) -> ListenerTimeouts {
         Duration::from_millis(idle_ms),
     );
     ListenerTimeouts {
+        handshake: head,
         request_head: head,
         keep_alive: head,
         request_body: idle,
@@ -151,6 +152,11 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Rig {
+        self.start_with(Trust::default())
+    }
+
+    /// Starts it with what it has of the process that keeps private keys.
+    pub(crate) fn start_with(self, trust: Trust) -> Rig {
         let Self {
             mut config,
             threads,
@@ -171,7 +177,7 @@ impl Setup {
         }
         let address = lent[0].bind;
         let sink = Arc::new(move |event| sink.lock().unwrap().push(event));
-        let proxy = Proxy::start(&config, threads, lent, &health, sink).unwrap();
+        let proxy = Proxy::start_with(&config, threads, lent, &health, sink, trust).unwrap();
         Rig {
             proxy,
             address,

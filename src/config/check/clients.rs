@@ -40,6 +40,7 @@ pub(super) fn check_timeouts(
     let tunnel = read("tunnel", default.tunnel, DAY);
     let linger = read("linger", default.linger, HOUR);
     Some(ListenerTimeouts {
+        handshake: Duration::from_secs(10),
         request_head: request_head?,
         keep_alive: keep_alive?,
         request_body: request_body?,

@@ -113,6 +113,7 @@ fn maintenance(old: &MaintenanceConfig, new: &MaintenanceConfig, words: &mut Wor
 
 fn timeouts(old: &ListenerTimeouts, new: &ListenerTimeouts, words: &mut Words) {
     let ListenerTimeouts {
+        handshake: _,
         request_head,
         keep_alive,
         request_body,

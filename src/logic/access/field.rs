@@ -45,6 +45,13 @@ pub enum Field {
     RequestId,
     Referer,
     UserAgent,
+    TlsVersion,
+    TlsCipher,
+    TlsServerName,
+    TlsResumed,
+    ClientCertificate,
+    ClientCertificateFingerprint,
+    HandshakeMs,
 }
 
 /// What a field has to say.
@@ -53,6 +60,7 @@ enum Value<'a> {
     Number(u64),
     Time(u64),
     Span(Duration),
+    Flag(bool),
     Address(IpAddr),
     /// A word or a name of ours.
     Word(&'a str),
@@ -62,7 +70,7 @@ enum Value<'a> {
 
 impl Field {
     /// Every field, in the order of a JSON line.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 35] = [
         Self::Time,
         Self::Client,
         Self::ClientPort,
@@ -91,6 +99,24 @@ impl Field {
         Self::RequestId,
         Self::Referer,
         Self::UserAgent,
+        Self::TlsVersion,
+        Self::TlsCipher,
+        Self::TlsServerName,
+        Self::TlsResumed,
+        Self::ClientCertificate,
+        Self::ClientCertificateFingerprint,
+        Self::HandshakeMs,
+    ];
+
+    /// Those that only a request has that has come by TLS; in JSON they stand behind all others.
+    pub const OF_TLS: [Self; 7] = [
+        Self::TlsVersion,
+        Self::TlsCipher,
+        Self::TlsServerName,
+        Self::TlsResumed,
+        Self::ClientCertificate,
+        Self::ClientCertificateFingerprint,
+        Self::HandshakeMs,
     ];
 
     /// Returns its key in JSON and its placeholder in a text.
@@ -130,6 +156,13 @@ impl Field {
             Self::RequestId => ",\"request_id\":",
             Self::Referer => ",\"referer\":",
             Self::UserAgent => ",\"user_agent\":",
+            Self::TlsVersion => ",\"tls_version\":",
+            Self::TlsCipher => ",\"tls_cipher\":",
+            Self::TlsServerName => ",\"tls_server_name\":",
+            Self::TlsResumed => ",\"tls_resumed\":",
+            Self::ClientCertificate => ",\"client_certificate\":",
+            Self::ClientCertificateFingerprint => ",\"client_certificate_fingerprint\":",
+            Self::HandshakeMs => ",\"handshake_ms\":",
         }
     }
 
@@ -138,7 +171,7 @@ impl Field {
         let value = self.value(line, parts);
         match value {
             Value::Absent => out.extend_from_slice(b"null"),
-            Value::Number(_) | Value::Span(_) => value.write(out, Escaping::Json),
+            Value::Number(_) | Value::Span(_) | Value::Flag(_) => value.write(out, Escaping::Json),
             Value::Time(_) | Value::Address(_) | Value::Word(_) | Value::Foreign(..) => {
                 out.push(b'"');
                 value.write(out, Escaping::Json);
@@ -163,6 +196,7 @@ impl Field {
         };
         let word = |word: Option<&'a str>| word.map_or(Value::Absent, Value::Word);
         let span = |span: Option<Duration>| span.map_or(Value::Absent, Value::Span);
+        let tls = line.tls.as_ref();
         let is_direct = line.peer.ip().to_canonical() == line.client.to_canonical();
         match self {
             Self::Time => Value::Time(line.began_ms),
@@ -196,6 +230,19 @@ impl Field {
             Self::RequestId => foreign(parts.request_id, REQUEST_ID_BYTES_MAX),
             Self::Referer => foreign(parts.referer, REFERER_BYTES_MAX),
             Self::UserAgent => foreign(parts.user_agent, USER_AGENT_BYTES_MAX),
+            Self::TlsVersion => word(tls.map(|tls| tls.version)),
+            Self::TlsCipher => word(tls.map(|tls| tls.cipher)),
+            Self::TlsServerName => {
+                let name = tls.and_then(|tls| tls.server_name);
+                foreign(name.map(str::as_bytes), HOST_BYTES_MAX)
+            }
+            Self::TlsResumed => tls.map_or(Value::Absent, |tls| Value::Flag(tls.resumed)),
+            Self::ClientCertificate => {
+                let subject = tls.and_then(|tls| tls.client_certificate);
+                foreign(subject.map(str::as_bytes), SUBJECT_BYTES_MAX)
+            }
+            Self::ClientCertificateFingerprint => word(tls.and_then(|tls| tls.fingerprint)),
+            Self::HandshakeMs => span(tls.and_then(|tls| tls.handshake)),
         }
     }
 }
@@ -214,6 +261,9 @@ impl Value<'_> {
                 write_digits(out, micros % 1000, 3);
             }
             Value::Address(address) => write_address(out, address.to_canonical()),
+            Value::Flag(flag) => {
+                out.extend_from_slice(if *flag { b"true" } else { b"false" });
+            }
             Value::Word(word) => out.extend_from_slice(word.as_bytes()),
             Value::Foreign(bytes, bytes_max) => write_escaped(out, bytes, *bytes_max, how),
         }
@@ -250,3 +300,4 @@ const ERROR_BYTES_MAX: usize = 256;
 const REQUEST_ID_BYTES_MAX: usize = 128;
 const REFERER_BYTES_MAX: usize = 1024;
 const USER_AGENT_BYTES_MAX: usize = 512;
+const SUBJECT_BYTES_MAX: usize = 512;

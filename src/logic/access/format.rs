@@ -10,7 +10,8 @@ use super::head::Parts;
 /// The look of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// An object a line, with every field in the order of [`Field::ALL`].
+    /// An object a line, with every field in the order of [`Field::ALL`]; those of TLS where there
+    /// was TLS.
     Json,
     /// A text with fields in it.
     Text(Vec<Piece>),
@@ -112,7 +113,11 @@ impl Format {
         match self {
             Self::Json => {
                 let from = out.len();
-                for field in Field::ALL {
+                let all = match line.tls {
+                    Some(_) => &Field::ALL[..],
+                    None => &Field::ALL[..Field::ALL.len() - Field::OF_TLS.len()],
+                };
+                for field in all {
                     out.extend_from_slice(field.key().as_bytes());
                     field.write_json(line, &parts, out);
                 }
@@ -137,7 +142,7 @@ impl Format {
 pub const TEXT_BYTES_MAX: usize = 1024;
 /// The longest line, its end included: every value of a client at its longest, every byte of it
 /// escaped.
-pub const LINE_BYTES_MAX: usize = 26 * 1024;
+pub const LINE_BYTES_MAX: usize = 28 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,27 @@ pub struct Line<'a> {
     pub phase: Phase,
     /// Who was waited for when an answer stood still.
     pub awaited: Awaited,
+    /// What is known of its TLS, where there was any.
+    pub tls: Option<TlsParts<'a>>,
+}
+
+/// What is known of the TLS that a request has come by.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsParts<'a> {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub version: &'a str,
+    /// The cipher suite, by its name in the registry of IANA.
+    pub cipher: &'a str,
+    /// Whom the client has asked for (RFC 6066 §3).
+    pub server_name: Option<&'a str>,
+    /// Whether the session is one of before.
+    pub resumed: bool,
+    /// The subject of the client's certificate, as RFC 4514 writes it.
+    pub client_certificate: Option<&'a str>,
+    /// Its SHA-256, in hexadecimal digits.
+    pub fingerprint: Option<&'a str>,
+    /// How long the handshake took, of the first request of a connection.
+    pub handshake: Option<Duration>,
 }
 
 /// How long the parts of a request took; `None` for what did not happen.

@@ -17,6 +17,10 @@ pub enum Termination {
     Denied,
     /// No route is for the request, and the listener has no pool.
     NoRoute,
+    /// Client and proxy have not agreed upon TLS.
+    HandshakeFailed,
+    /// They have not done so in time.
+    HandshakeTimeout,
     /// The request is not one that is relayed.
     RequestRefused,
     /// The head did not come to its end in time.
@@ -73,6 +77,8 @@ pub enum EndedBy {
 /// How far a request had come when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// TLS was being agreed upon.
+    Handshake,
     /// Its head was being read.
     RequestHead,
     /// There was no backend for it yet, or none that had room.
@@ -91,12 +97,14 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Complete,
         Self::Redirected,
         Self::Responded,
         Self::Denied,
         Self::NoRoute,
+        Self::HandshakeFailed,
+        Self::HandshakeTimeout,
         Self::RequestRefused,
         Self::RequestHeadTimeout,
         Self::RequestBodyTimeout,
@@ -126,6 +134,8 @@ impl Termination {
             Self::Responded => "responded",
             Self::Denied => "denied",
             Self::NoRoute => "no_route",
+            Self::HandshakeFailed => "handshake_failed",
+            Self::HandshakeTimeout => "handshake_timeout",
             Self::RequestRefused => "request_refused",
             Self::RequestHeadTimeout => "request_head_timeout",
             Self::RequestBodyTimeout => "request_body_timeout",
@@ -152,7 +162,9 @@ impl Termination {
     pub const fn ended_by(self, awaited: Awaited) -> EndedBy {
         match self {
             Self::Complete => EndedBy::Nobody,
-            Self::RequestRefused
+            Self::HandshakeFailed
+            | Self::HandshakeTimeout
+            | Self::RequestRefused
             | Self::RequestHeadTimeout
             | Self::RequestBodyTimeout
             | Self::RequestBodyInvalid
@@ -196,7 +208,8 @@ impl EndedBy {
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Handshake,
         Self::RequestHead,
         Self::Queue,
         Self::Connect,
@@ -209,6 +222,7 @@ impl Phase {
     /// Returns the word for the log.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Handshake => "handshake",
             Self::RequestHead => "request_head",
             Self::Queue => "queue",
             Self::Connect => "connect",

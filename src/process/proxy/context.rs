@@ -32,6 +32,7 @@ use super::io::budget::Budget;
 use super::io::buffers::Buffers;
 use super::io::deadline::{self, CoarseClock, Deadline};
 use super::io::pipes::Pipes;
+use super::io::tls::Scratch;
 use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::progress::Progress;
 use super::shared::{Shared, Stage};
@@ -52,6 +53,7 @@ pub(super) struct WorkerContext {
     kept_count: Rc<KeptCount>,
     pub(super) buffers: Buffers,
     pub(super) pipes: Pipes,
+    pub(super) scratch: Rc<Scratch>,
     pub(super) budget: Budget,
     pub(super) progress: Arc<Progress>,
     pub(super) clock: CoarseClock,
@@ -92,6 +94,7 @@ impl WorkerContext {
             kept_count: Rc::new(KeptCount::new(Rc::clone(&clock), 0)),
             buffers: Buffers::default(),
             pipes: Pipes::new(0),
+            scratch: Rc::default(),
             budget: Budget::default(),
             progress,
             shared,

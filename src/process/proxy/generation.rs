@@ -5,12 +5,14 @@
 //! configuration does not change is the same in both generations, so that nothing is built anew for
 //! it, here and on the workers. A request keeps the generation it began with.
 
+pub(super) mod compiled;
+
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use self::compiled::Compiled;
 use super::downstream::listener::Listener;
-use super::upstream::method::Methods;
 use super::upstream::pool::Pool;
 use crate::config::Config;
 use crate::ipc::message::PoolHealth;
@@ -33,7 +35,7 @@ pub(super) struct UnknownPool {
 impl Generation {
     /// Compiles `config`, which follows the generation `before`; backends that are new begin with
     /// what is known of their `health`. What is unchanged is the same as before, not only equal.
-    /// How its pools pick was compiled before ([`methods`](Self::methods)).
+    /// What takes its time was compiled before.
     ///
     /// # Errors
     /// When a listener names a pool that there is not.
@@ -41,7 +43,7 @@ impl Generation {
         config: &Config,
         before: Option<&Self>,
         health: &[PoolHealth],
-        mut methods: Methods,
+        mut compiled: Compiled,
     ) -> Result<Self, UnknownPool> {
         let olds = before.iter().flat_map(|before| &before.pools);
         let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
@@ -51,8 +53,10 @@ impl Generation {
                 return Arc::clone(same);
             }
             let known = health.iter().find(|known| known.pool == pool.name);
-            let method = methods.take(pool);
-            Arc::new(Pool::new(pool, old.map(|old| &**old), known, method))
+            let method = compiled.methods.take(pool);
+            let connector = compiled.connector(pool);
+            let old = old.map(|old| &**old);
+            Arc::new(Pool::new(pool, old, known, method, connector))
         });
         let pools: Vec<Arc<Pool>> = pools.collect();
         let by_name: HashMap<_, _> = pools
@@ -78,9 +82,10 @@ impl Generation {
                 return Ok(Arc::clone(same));
             }
             let old = old.map(|old| &**old);
-            let compiled = Listener::new(listener, pool, connection_bytes, old, numbered);
+            let acceptor = compiled.acceptor(listener);
+            let new = Listener::new(listener, pool, connection_bytes, old, numbered, acceptor);
             numbered += 1;
-            Ok(Arc::new(compiled))
+            Ok(Arc::new(new))
         });
         let listeners = listeners.collect::<Result<_, _>>()?;
         Ok(Self {
@@ -88,13 +93,6 @@ impl Generation {
             pools,
             numbered,
         })
-    }
-
-    /// Compiles how the pools of a configuration pick that follows the generation `before`.
-    pub(super) fn methods(config: &Config, before: Option<&Self>) -> Methods {
-        let olds = before.iter().flat_map(|before| &before.pools);
-        let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
-        Methods::of(config, |name| olds.get(name).map(|old| old.parts()))
     }
 
     /// Returns the pools that it does not have in common with another generation.
@@ -118,8 +116,8 @@ impl Generation {
 
         let config = config::parse("test.yaml", yaml, NodeName::Given("lb1"));
         let config = config.expect("it is right");
-        let methods = Self::methods(&config, before);
-        Self::new(&config, before, &[], methods).expect("its pools exist")
+        let compiled = Compiled::of(&config, before, &Arc::default()).expect("it needs no keys");
+        Self::new(&config, before, &[], compiled).expect("its pools exist")
     }
 }
 
@@ -238,8 +236,9 @@ mod tests {
         let config = config::parse("test.yaml", &text, NodeName::Given("lb1"));
         let mut config = config.expect("it is right");
         config.pools[0].backends[0].mode = BackendMode::Drained;
-        let methods = Generation::methods(&config, Some(&old));
-        let new = Generation::new(&config, Some(&old), &[], methods).expect("its pool exists");
+        let compiled = Compiled::of(&config, Some(&old), &Arc::default());
+        let compiled = compiled.expect("it needs no keys");
+        let new = Generation::new(&config, Some(&old), &[], compiled).expect("its pool exists");
         for backend in [0, 1] {
             old.pools[0].set_availability(
                 &old.pools[0].backend(backend).runtime,

@@ -14,6 +14,7 @@ pub mod memory;
 mod progress;
 mod allocator;
 mod io;
+mod tls;
 mod generation;
 mod shared;
 mod upstream;
@@ -27,5 +28,5 @@ mod worker;
 mod serving;
 pub mod run;
 
-pub use serving::{Drained, PassedSocket, Proxy, ProxyError};
+pub use serving::{Drained, PassedSocket, Proxy, ProxyError, Trust};
 pub use shared::Events;

@@ -15,11 +15,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::upstream::method::Methods;
-use super::{Drained, Events, PassedSocket, Proxy, ProxyError, allocator};
+use super::generation::compiled::Compiled;
+use super::{Drained, Events, PassedSocket, Proxy, ProxyError, Trust, allocator};
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
-use crate::ipc::message::{Found, FromProxy, Overrides, PoolHealth, ToProxy};
+use crate::ipc::message::{Found, FromProxy, Overrides, PoolHealth, Secrets, ToProxy};
 use crate::model::Chain;
 
 /// Why the process ends by itself.
@@ -72,6 +72,8 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
         events,
         passed: Vec::new(),
         sink: None,
+        secrets: Secrets::default(),
+        lines: Vec::new(),
         proxy: None,
         reading: None,
         draining: None,
@@ -111,6 +113,9 @@ struct Main {
     events: Events,
     passed: Vec<PassedSocket>,
     sink: Option<OwnedFd>,
+    /// Of the process that keeps private keys, until the proxy begins.
+    secrets: Secrets,
+    lines: Vec<OwnedFd>,
     proxy: Option<Arc<Proxy>>,
     /// The configuration that is to follow, while its text is read.
     reading: Option<Reading>,
@@ -139,7 +144,14 @@ impl Main {
                 self.sink = descriptors.into_iter().next();
                 self.lend_sink();
             }
-            ToProxy::PassSigningLines | ToProxy::Secrets(_) => {}
+            ToProxy::PassSigningLines => match &self.proxy {
+                Some(proxy) => proxy.set_signing_lines(descriptors),
+                None => self.lines = descriptors,
+            },
+            ToProxy::Secrets(secrets) => match &self.proxy {
+                Some(proxy) => proxy.set_secrets(secrets),
+                None => self.secrets = secrets,
+            },
             // What is in flight is worth more than an order that nobody gives.
             ToProxy::Configure { .. } if self.proxy.is_some() => {
                 tracing::warn!("a second configuration was ignored");
@@ -220,7 +232,11 @@ impl Main {
     ) -> Result<(), ProxyError> {
         let sockets = std::mem::take(&mut self.passed);
         let events = Arc::clone(&self.events);
-        let proxy = Proxy::start(config, threads, sockets, health, events)?;
+        let trust = Trust::new(
+            std::mem::take(&mut self.secrets),
+            std::mem::take(&mut self.lines),
+        );
+        let proxy = Proxy::start_with(config, threads, sockets, health, events, trust)?;
         self.proxy = Some(Arc::new(proxy));
         self.lend_sink();
         Ok(())
@@ -238,16 +254,16 @@ impl Main {
     }
 
     /// Prepares the configuration that was read, or says why it cannot be.
-    fn prepare(&mut self, asked: Asked, read: Result<Compiled, String>) {
+    fn prepare(&mut self, asked: Asked, read: Result<ReadConfig, String>) {
         self.reading = None;
         let Asked {
             generation,
             threads,
         } = asked;
-        let prepared = read.and_then(|(config, methods)| {
-            let proxy = self.proxy.as_ref().zip(methods);
-            let (proxy, methods) = proxy.ok_or("the proxy has not begun")?;
-            let prepared = proxy.prepare_with(generation, &config, threads, methods);
+        let prepared = read.and_then(|(config, compiled)| {
+            let proxy = self.proxy.as_ref().zip(compiled);
+            let (proxy, compiled) = proxy.ok_or("the proxy has not begun")?;
+            let prepared = proxy.prepare_with(generation, &config, threads, compiled);
             prepared.map_err(|error| Chain(&error).to_string())
         });
         if let Err(refused) = prepared {
@@ -289,7 +305,7 @@ async fn drained(draining: &mut Option<Pin<Box<dyn Future<Output = Drained>>>>) 
 }
 
 /// Waits until the configuration that is to follow is read; for ever where there is none.
-async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Compiled, String>) {
+async fn read(reading: &mut Option<Reading>) -> (Asked, Result<ReadConfig, String>) {
     let Some((asked, reading)) = reading else {
         return std::future::pending().await;
     };
@@ -301,10 +317,10 @@ async fn read(reading: &mut Option<Reading>) -> (Asked, Result<Compiled, String>
 }
 
 /// A text that is being read, and what for.
-type Reading = (Asked, JoinHandle<Result<Compiled, ConfigErrors>>);
+type Reading = (Asked, JoinHandle<Result<ReadConfig, RunError>>);
 
-/// A configuration that was read; with how its pools pick where the proxy has begun.
-type Compiled = (Config, Option<Methods>);
+/// A configuration that was read; compiled where the proxy has begun.
+type ReadConfig = (Config, Option<Compiled>);
 
 /// What was asked to be prepared.
 #[derive(Clone, Copy, Debug)]
@@ -319,10 +335,10 @@ fn compile(
     overrides: &Overrides,
     found: Found,
     proxy: Option<&Proxy>,
-) -> Result<Compiled, ConfigErrors> {
+) -> Result<ReadConfig, RunError> {
     let config = parse(yaml, node, overrides, found)?;
-    let methods = proxy.map(|proxy| proxy.methods(&config));
-    Ok((config, methods))
+    let compiled = proxy.map(|proxy| proxy.compile(&config)).transpose()?;
+    Ok((config, compiled))
 }
 
 fn parse(

@@ -22,14 +22,16 @@ use super::access::Log;
 use super::allocator;
 use super::deployment::{Answers, Deployment, Desired, Sockets};
 use super::generation::Generation;
+use super::generation::compiled::Compiled;
 use super::io::deadline::Phase;
 use super::progress::{Found, Observer, Progress};
 use super::shared::{Events, Shared, Stage};
+use super::tls::tickets::SharedSecrets;
 use super::upstream::checks::Checks;
 use super::worker::{self, Plan};
 use crate::config::Config;
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
-use crate::ipc::message::{FromProxy, PoolHealth};
+use crate::ipc::message::{FromProxy, PoolHealth, Secrets};
 
 /// Sockets of one bind address.
 #[derive(Debug)]
@@ -48,6 +50,9 @@ pub enum ProxyError {
     /// The configuration names a pool that it does not have.
     #[error("listener {0} names a pool that does not exist")]
     UnknownPool(String),
+    /// A certificate cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// A passed socket belongs to no listener.
     #[error("a socket was passed for listener {0}, which does not exist")]
     UnknownListener(String),
@@ -84,6 +89,36 @@ pub struct Proxy {
     state: Mutex<State>,
     observer: Mutex<Observer>,
     events: Events,
+    secrets: Arc<SharedSecrets>,
+    /// What workers ask for signatures over, by their number.
+    lines: watch::Sender<SigningLines>,
+}
+
+/// What the proxy has of the process that keeps private keys.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// What is derived from the secret of the group.
+    secrets: Arc<SharedSecrets>,
+    lines: SigningLines,
+}
+
+impl Trust {
+    /// Returns what is derived from these secrets, and asks over these lines, one for each worker.
+    pub fn new(secrets: Secrets, lines: Vec<OwnedFd>) -> Self {
+        let trust = Self {
+            secrets: Arc::default(),
+            lines: signing_lines(lines),
+        };
+        trust.secrets.set(secrets);
+        trust
+    }
+}
+
+/// What workers ask for signatures over, by their number.
+pub(super) type SigningLines = Arc<[Arc<OwnedFd>]>;
+
+fn signing_lines(lines: Vec<OwnedFd>) -> SigningLines {
+    lines.into_iter().map(Arc::new).collect()
 }
 
 /// How a drain ended.
@@ -109,8 +144,26 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Self, ProxyError> {
-        let methods = Generation::methods(config, None);
-        let generation = Generation::new(config, None, initial_health, methods);
+        let trust = Trust::default();
+        Self::start_with(config, threads, sockets, initial_health, events, trust)
+    }
+
+    /// As [`start`](Self::start), where there is a process that keeps private keys.
+    ///
+    /// # Errors
+    /// As those of [`start`](Self::start).
+    pub fn start_with(
+        config: &Config,
+        threads: u16,
+        sockets: Vec<PassedSocket>,
+        initial_health: &[PoolHealth],
+        events: Events,
+        trust: Trust,
+    ) -> Result<Self, ProxyError> {
+        let Trust { secrets, lines } = trust;
+        let compiled = Compiled::of(config, None, &secrets);
+        let compiled = compiled.map_err(|error| ProxyError::Tls(error.to_string()))?;
+        let generation = Generation::new(config, None, initial_health, compiled);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
         let deployment = first(config, generation, threads, sockets)?;
         let shared = Arc::new(Shared::new(deployment.shares.connections));
@@ -133,6 +186,8 @@ impl Proxy {
             state: Mutex::new(State::new(deployment, giver)),
             observer: Mutex::new(observer),
             events,
+            secrets,
+            lines: watch::Sender::new(lines),
         };
         proxy.start_workers(usize::from(threads))?;
         shares::warn_of(&shares::lacking(&proxy.state().running));
@@ -182,6 +237,7 @@ impl Proxy {
             stage: self.stage.subscribe(),
             progress: Arc::clone(&progress),
             giver: state.giver.clone(),
+            lines: self.lines.subscribe(),
         };
         let lost = state.lost(number);
         let ended = Ended::count_in(&self.running);
@@ -195,6 +251,16 @@ impl Proxy {
         .inspect_err(|_| state.lost(number).store(true, Relaxed))?;
         self.observer().observe(number, progress);
         Ok(())
+    }
+
+    /// Replaces what is derived from the secret of the group.
+    pub fn set_secrets(&self, secrets: Secrets) {
+        self.secrets.set(secrets);
+    }
+
+    /// Has workers ask for signatures over these lines, one for each.
+    pub fn set_signing_lines(&self, lines: Vec<OwnedFd>) {
+        self.lines.send_replace(signing_lines(lines));
     }
 
     /// Returns what it should have and works without, and what was short of late, for people.

@@ -26,7 +26,9 @@ use super::deployment::Desired;
 use super::downstream::connection::{self, Futures};
 use super::io::deadline::BEAT_MS;
 use super::progress::Progress;
+use super::serving::SigningLines;
 use super::shared::{Shared, Stage};
+use super::tls::signing;
 
 /// What a worker is made of.
 pub(super) struct Plan {
@@ -38,6 +40,8 @@ pub(super) struct Plan {
     pub(super) progress: Arc<Progress>,
     /// Gives back what memory it does not use any more.
     pub(super) giver: Giver,
+    /// What it asks for signatures over, by its number.
+    pub(super) lines: Receiver<SigningLines>,
 }
 
 /// Runs a worker until it is drained; `started` is told when it serves what is desired, or why it
@@ -79,6 +83,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
         stage,
         progress,
         giver,
+        lines,
     } = plan;
     let context = WorkerContext::new(shared, stage, progress, number, giver);
     let worker = Worker {
@@ -88,6 +93,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     let context = Rc::clone(&worker.context);
     let mut own = JoinSet::new();
     own.spawn_local(beat(Rc::clone(&context), Rc::clone(&worker.futures)));
+    own.spawn_local(follow_lines(lines, number));
     let fed = Rc::clone(&context);
     own.spawn_local(async move { fed.budget.feed().await });
     let mut follower = Follower::new(worker);
@@ -125,6 +131,18 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     }
 }
 
+/// Asks for signatures over the lines that there are; ends with whoever could give another.
+async fn follow_lines(mut lines: Receiver<SigningLines>, number: usize) {
+    loop {
+        let mine = lines.borrow_and_update().get(number).cloned();
+        signing::line().connect(mine);
+        if lines.changed().await.is_err() {
+            // It may be that connections are finished for some time yet.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Renews what is coarse: clocks, dates and deadlines. A tick is a step too, where nothing else
 /// happens.
 async fn beat(context: Rc<WorkerContext>, futures: Rc<Futures>) {
@@ -136,6 +154,7 @@ async fn beat(context: Rc<WorkerContext>, futures: Rc<Futures>) {
         let now_ms = context.renew_clock();
         context.shared.renew_clock();
         context.help_out();
+        signing::line().handle_beat();
         context.progress.set_connections(context.connections());
         context.progress.end();
         if let Some(lines) = &mut *context.lines.borrow_mut() {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::{Awaited, Phase, Termination, Timers};
+use super::super::{Awaited, Phase, Termination, Timers, TlsParts};
 use super::*;
 
 const HEAD: &[u8] =
@@ -38,6 +38,7 @@ fn line(head: &[u8]) -> Line<'_> {
         error: None,
         phase: Phase::ResponseBody,
         awaited: Awaited::Backend,
+        tls: None,
     }
 }
 
@@ -117,6 +118,34 @@ fn texts_say_what_they_were_told() {
 }
 
 #[test]
+fn tls_stands_behind_everything_else_where_there_was_any() {
+    let tls = TlsParts {
+        version: "TLSv1.3",
+        cipher: "TLS13_AES_128_GCM_SHA256",
+        server_name: Some("www.example.org"),
+        resumed: true,
+        client_certificate: Some("CN=a\"b"),
+        fingerprint: Some("00ff"),
+        handshake: Some(Duration::from_micros(1234)),
+    };
+    let secure = Line {
+        tls: Some(tls),
+        ..line(HEAD)
+    };
+    let json = rendered("json", &secure);
+    let hoped = concat!(
+        r#""user_agent":"probe/1","tls_version":"TLSv1.3","tls_cipher":"TLS13_AES_128_GCM_SHA256","#,
+        r#""tls_server_name":"www.example.org","tls_resumed":true,"client_certificate":"CN=a\"b","#,
+        r#""client_certificate_fingerprint":"00ff","handshake_ms":1.234}"#,
+        "\n",
+    );
+    assert!(json.ends_with(hoped), "{json}");
+    let format = "{tls_version} {tls_resumed} {handshake_ms}";
+    assert_eq!(rendered(format, &secure), "TLSv1.3 true 1.234\n");
+    assert_eq!(rendered(format, &line(HEAD)), "- - -\n");
+}
+
+#[test]
 fn what_the_client_has_asked_stands_before_what_the_backend_was() {
     let asked = Some((&b"/before?x"[..], &b"old.example.org"[..]));
     let rewritten = Line {
@@ -170,6 +199,17 @@ fn the_worst_line_fits() {
         response: long,
         total: long,
     };
+    let foreign = "\"".repeat(2048);
+    let foreign = Some(foreign.as_str());
+    line.tls = Some(TlsParts {
+        version: "TLSv1.3",
+        cipher: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        server_name: foreign,
+        resumed: false,
+        client_certificate: foreign,
+        fingerprint: Some("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        handshake: long,
+    });
     let json = rendered("json", &line);
     assert!(json.len() <= LINE_BYTES_MAX, "{} bytes", json.len());
     assert!(

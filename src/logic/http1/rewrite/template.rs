@@ -43,6 +43,17 @@ pub enum Placeholder {
     Listener,
     /// `{route}`: its name.
     Route,
+    /// `{tls_version}`: `TLSv1.3` or `TLSv1.2`; this and what follows is nothing where there is
+    /// none.
+    TlsVersion,
+    /// `{tls_cipher}`: the cipher suite.
+    TlsCipher,
+    /// `{tls_server_name}`: whom the client has asked for in TLS.
+    TlsServerName,
+    /// `{client_certificate}`: the subject of the client's certificate.
+    ClientCertificate,
+    /// `{client_certificate_fingerprint}`: its SHA-256.
+    ClientCertificateFingerprint,
 }
 
 /// What placeholders stand for in one request.
@@ -68,6 +79,23 @@ pub struct Values<'a> {
     pub listener: &'a str,
     /// The route's name.
     pub route: &'a str,
+    /// What is known of its TLS.
+    pub tls: TlsValues<'a>,
+}
+
+/// What is known of the TLS that a request has come by; empty where it has come without.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TlsValues<'a> {
+    /// The version.
+    pub version: &'a str,
+    /// The cipher suite.
+    pub cipher: &'a str,
+    /// Whom the client has asked for.
+    pub server_name: &'a str,
+    /// The subject of the client's certificate, visible ASCII alone.
+    pub client_certificate: &'a str,
+    /// The SHA-256 of that certificate.
+    pub fingerprint: &'a str,
 }
 
 /// Why a text is no template.
@@ -86,7 +114,7 @@ pub enum TemplateError {
 
 impl Placeholder {
     /// Every placeholder and its name.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::Client, "client"),
         (Self::ClientPort, "client_port"),
         (Self::Host, "host"),
@@ -97,6 +125,14 @@ impl Placeholder {
         (Self::RequestId, "request_id"),
         (Self::Listener, "listener"),
         (Self::Route, "route"),
+        (Self::TlsVersion, "tls_version"),
+        (Self::TlsCipher, "tls_cipher"),
+        (Self::TlsServerName, "tls_server_name"),
+        (Self::ClientCertificate, "client_certificate"),
+        (
+            Self::ClientCertificateFingerprint,
+            "client_certificate_fingerprint",
+        ),
     ];
 
     fn of(name: &str) -> Option<Self> {
@@ -119,6 +155,15 @@ impl Placeholder {
             Self::RequestId => out.extend_from_slice(values.request_id),
             Self::Listener => out.extend_from_slice(values.listener.as_bytes()),
             Self::Route => out.extend_from_slice(values.route.as_bytes()),
+            Self::TlsVersion => out.extend_from_slice(values.tls.version.as_bytes()),
+            Self::TlsCipher => out.extend_from_slice(values.tls.cipher.as_bytes()),
+            Self::TlsServerName => out.extend_from_slice(values.tls.server_name.as_bytes()),
+            Self::ClientCertificate => {
+                out.extend_from_slice(values.tls.client_certificate.as_bytes());
+            }
+            Self::ClientCertificateFingerprint => {
+                out.extend_from_slice(values.tls.fingerprint.as_bytes());
+            }
         }
     }
 }
@@ -223,6 +268,13 @@ pub(super) mod tests {
         request_id: b"0af3",
         listener: "http",
         route: "api",
+        tls: TlsValues {
+            version: "TLSv1.3",
+            cipher: "TLS13_AES_128_GCM_SHA256",
+            server_name: "example.org",
+            client_certificate: "CN=a",
+            fingerprint: "00ff",
+        },
     };
 
     #[test]
@@ -234,6 +286,14 @@ pub(super) mod tests {
             ("{{{client}}}", "{192.0.2.7}"),
             ("{client_port} {method} {scheme}", "4711 GET https"),
             ("{request_id}{listener}{route}", "0af3httpapi"),
+            (
+                "{tls_version} {tls_cipher} {tls_server_name}",
+                "TLSv1.3 TLS13_AES_128_GCM_SHA256 example.org",
+            ),
+            (
+                "{client_certificate} {client_certificate_fingerprint}",
+                "CN=a 00ff",
+            ),
             ("caf\u{e9}\t", "caf\u{e9}\t"),
         ] {
             let template = Template::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));

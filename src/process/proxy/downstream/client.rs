@@ -8,6 +8,7 @@ use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::tls::facts::TlsFacts;
 
 /// A client's connection.
 pub(in crate::process::proxy) struct Client {
@@ -22,6 +23,8 @@ pub(in crate::process::proxy) struct Client {
     /// What it has sent and no request has used.
     pub(in crate::process::proxy) ahead: Held,
     pub(in crate::process::proxy) age: Age,
+    /// What was agreed upon in its handshake, where there was one.
+    pub(in crate::process::proxy) tls: Option<Box<TlsFacts>>,
 }
 
 /// Whether a connection has carried a request.

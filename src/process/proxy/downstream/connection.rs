@@ -4,6 +4,8 @@
 //! `attempts`. An idle connection holds no buffer. It is closed so that no answer on its way is
 //! destroyed: a reset would do that, where the client still sends.
 
+mod handshake;
+
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -29,7 +31,8 @@ use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::io::future_pool::FuturePool;
-use crate::process::proxy::io::stream::{Stream, Unread};
+use crate::process::proxy::io::socket::Unread;
+use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
 use crate::process::proxy::request::context::{After, Answerer, Request, RequestContext};
 use crate::process::proxy::request::moments::Moments;
@@ -56,6 +59,8 @@ impl Reading {
 
 /// How the wait for a request has ended.
 pub(in crate::process::proxy) enum Read {
+    /// Before any request, TLS is to be spoken.
+    Handshake,
     /// With a request, and what answers it.
     Request(Request, Answerer),
     /// With one that is not relayed.
@@ -99,19 +104,35 @@ pub(in crate::process::proxy) async fn serve(
         deadline,
         ahead: Held::default(),
         age: Age::New,
+        tls: None,
     });
+    let mut handshake = client
+        .slot
+        .look()
+        .acceptor
+        .is_some()
+        .then_some(Read::Handshake);
     loop {
-        let mut reading = client.begin();
-        let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
-        let listener = reading.listener;
-        let listener = listener.unwrap_or_else(|| client.slot.current());
+        let (read, listener) = match handshake.take() {
+            Some(handshake) => (handshake, client.slot.current()),
+            None => {
+                let mut reading = client.begin();
+                let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
+                let listener = reading.listener;
+                (read, listener.unwrap_or_else(|| client.slot.current()))
+            }
+        };
+        let age = match read {
+            Read::Handshake => Age::New,
+            _ => Age::Kept,
+        };
         let mut slot = futures.take();
         slot.start((client, listener, read));
         let after;
         (client, after) = poll_fn(|cx| slot.poll(cx)).await;
         futures.give_back(slot);
         match after {
-            After::Keep => client.age = Age::Kept,
+            After::Keep => client.age = age,
             After::Close | After::Linger | After::Reset => {
                 client.ahead.clear(&client.context.buffers);
                 return;
@@ -123,6 +144,15 @@ pub(in crate::process::proxy) async fn serve(
 /// Handles what was read, and closes the connection where nothing follows.
 async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     let after = match read {
+        Read::Handshake => {
+            return match &listener.acceptor {
+                Some(acceptor) => {
+                    let after = client.shake_hands(&listener, acceptor).await;
+                    (client, after)
+                }
+                None => (client, After::Keep),
+            };
+        }
         Read::Request(request, answerer) => client.answer(&listener, request, answerer).await,
         Read::Refused(refusal, moments) => client.refuse(&listener, refusal, moments).await,
         Read::Late(moments) => client.say_late(&listener, moments).await,
@@ -136,7 +166,7 @@ async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
         After::Keep => return (client, After::Keep),
         After::Linger => client.linger(within).await,
         After::Reset => client.stream.reset_on_close(),
-        After::Close => {}
+        After::Close => client.stream.say_end(),
     }
     (client, After::Close)
 }
@@ -154,6 +184,7 @@ impl Client {
             rules: &listener.rules[rules],
             peer: self.address,
             deadline: &self.deadline,
+            tls: self.tls.as_deref(),
         };
         (context, &mut self.stream, &mut self.ahead)
     }
@@ -257,7 +288,7 @@ impl Client {
 
     /// Returns whether a connection that is asked for its place gives it: not where a request is on
     /// its way.
-    fn leaves(&self) -> bool {
+    fn leaves(&mut self) -> bool {
         let leaves = self.deadline.phase() == Phase::Idle
             && self.stream.unread_in_the_kernel() == Unread::Nothing;
         if leaves {
@@ -408,6 +439,7 @@ impl Client {
             },
             method: head.method,
             scheme: arrival.scheme,
+            tls: self.tls.as_deref(),
         };
         Ok(route.routed(listener, head, known, out))
     }
@@ -418,7 +450,10 @@ impl Client {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
                 let local = self.stream.local_addr();
-                local.map_or_else(|| "localhost".to_owned(), host_of)
+                local.map_or_else(
+                    || "localhost".to_owned(),
+                    |local| host_of(local, self.scheme()),
+                )
             }
         }
     }
@@ -439,7 +474,7 @@ impl Client {
             } else {
                 Trust::Untrusted
             },
-            scheme: "http",
+            scheme: self.scheme(),
             port: self.port,
             fallback_host,
             proxy_fields: &forwarding.proxy_fields,
@@ -449,6 +484,14 @@ impl Client {
                 OptionalField::Send => Some(self.context.request_id()),
                 OptionalField::Omit => None,
             },
+        }
+    }
+
+    /// Returns the scheme by which a request has come.
+    fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
         }
     }
 
@@ -534,12 +577,17 @@ impl Client {
     }
 }
 
-/// Returns the Host that means this address (RFC 9110 §4.2.1: port 80 need not be said).
-fn host_of(local: SocketAddr) -> String {
-    match (local.ip(), local.port()) {
-        (IpAddr::V4(address), 80) => address.to_string(),
-        (IpAddr::V6(address), 80) => format!("[{address}]"),
-        (IpAddr::V4(_) | IpAddr::V6(_), _) => local.to_string(),
+/// Returns the Host that means this address (RFC 9110 §4.2.1, §4.2.2: the port of the scheme need
+/// not be said).
+fn host_of(local: SocketAddr, scheme: &str) -> String {
+    let usual = match scheme {
+        "https" => 443,
+        _ => 80,
+    };
+    match local.ip() {
+        IpAddr::V4(address) if local.port() == usual => address.to_string(),
+        IpAddr::V6(address) if local.port() == usual => format!("[{address}]"),
+        IpAddr::V4(_) | IpAddr::V6(_) => local.to_string(),
     }
 }
 
@@ -582,13 +630,16 @@ mod tests {
     /// RFC 9112 §3.2: of HTTP/1.0 without a Host.
     #[test]
     fn hosts_of_addresses_leave_the_port_out_that_goes_without_saying() {
-        for (local, hoped) in [
-            ("192.0.2.1:80", "192.0.2.1"),
-            ("192.0.2.1:8080", "192.0.2.1:8080"),
-            ("[2001:db8::1]:80", "[2001:db8::1]"),
-            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
+        for (local, scheme, hoped) in [
+            ("192.0.2.1:80", "http", "192.0.2.1"),
+            ("192.0.2.1:8080", "http", "192.0.2.1:8080"),
+            ("[2001:db8::1]:80", "http", "[2001:db8::1]"),
+            ("[2001:db8::1]:443", "http", "[2001:db8::1]:443"),
+            ("[2001:db8::1]:443", "https", "[2001:db8::1]"),
+            ("192.0.2.1:80", "https", "192.0.2.1:80"),
         ] {
-            assert_eq!(host_of(local.parse().expect("an address")), hoped);
+            let local = local.parse().expect("an address");
+            assert_eq!(host_of(local, scheme), hoped);
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::process::proxy::downstream::clients::Exceeded;
 use crate::process::proxy::downstream::pages::Pages;
 use crate::process::proxy::downstream::rates::ClientRates;
 use crate::process::proxy::downstream::rules::{self, Rules};
+use crate::process::proxy::tls::acceptor::Acceptor;
 use crate::process::proxy::upstream::pool::Pool;
 
 /// A listener, in one generation.
@@ -34,6 +35,8 @@ pub(in crate::process::proxy) struct Listener {
     pub(in crate::process::proxy) pages: Pages,
     /// Held for one direction of a connection.
     pub(in crate::process::proxy) connection_bytes: usize,
+    /// How it speaks TLS, where it does.
+    pub(in crate::process::proxy) acceptor: Option<Arc<Acceptor>>,
     pub(in crate::process::proxy) runtime: Arc<ListenerRuntime>,
 }
 
@@ -69,6 +72,9 @@ pub(in crate::process::proxy) struct ListenerCounters {
     pub(in crate::process::proxy) connections_rate_limited: Counter,
     /// Requests that came too often.
     pub(in crate::process::proxy) rate_limited: Counter,
+    /// Handshakes that have come to their end, and that have not.
+    pub(in crate::process::proxy) handshakes: Counter,
+    pub(in crate::process::proxy) handshakes_failed: Counter,
     classes: [Counter; 5],
 }
 
@@ -88,6 +94,7 @@ impl Listener {
         connection_bytes: u32,
         before: Option<&Self>,
         number: usize,
+        acceptor: Option<Arc<Acceptor>>,
     ) -> Self {
         let fresh = || ListenerRuntime {
             number,
@@ -107,6 +114,7 @@ impl Listener {
             heads: head_limits(&config.limits),
             pages: Pages::new(config),
             connection_bytes: bytes(connection_bytes),
+            acceptor,
             runtime: before.map_or_else(|| Arc::new(fresh()), |old| Arc::clone(&old.runtime)),
         }
     }

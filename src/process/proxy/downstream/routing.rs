@@ -21,6 +21,7 @@ use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::request::answer;
 use crate::process::proxy::request::context::{Answerer, Local};
 use crate::process::proxy::request::moments::AskedAs;
+use crate::process::proxy::tls::facts::TlsFacts;
 
 /// What becomes of a request.
 pub(in crate::process::proxy) struct Routed {
@@ -226,6 +227,7 @@ impl<'b> Route<'b> {
             request_id,
             listener: &listener.name,
             route: route.map_or("", |route| &route.name),
+            tls: known.tls.map(TlsFacts::values).unwrap_or_default(),
         }
     }
 
@@ -278,6 +280,7 @@ pub(in crate::process::proxy) struct Known<'a> {
     pub(in crate::process::proxy) host: &'a [u8],
     pub(in crate::process::proxy) method: &'a str,
     pub(in crate::process::proxy) scheme: &'static str,
+    pub(in crate::process::proxy) tls: Option<&'a TlsFacts>,
 }
 
 /// Returns a path that nobody has to read.

@@ -25,6 +25,8 @@ pub(in crate::process::proxy) fn renew(clock: &CoarseClock, pause_ms: u64) {
 pub(in crate::process::proxy) enum Phase {
     /// Between two requests.
     Idle,
+    /// A handshake has begun.
+    Handshake,
     /// A head has begun.
     Head,
     /// The body of a request is being read and nothing is answered yet.
@@ -56,7 +58,12 @@ impl Phase {
         match self {
             Self::Uploading | Self::Relaying | Self::Tunnel | Self::Lingering => true,
             // An interim answer may move while a response is waited for.
-            Self::Idle | Self::Head | Self::Queued | Self::Connecting | Self::Waiting => false,
+            Self::Idle
+            | Self::Handshake
+            | Self::Head
+            | Self::Queued
+            | Self::Connecting
+            | Self::Waiting => false,
         }
     }
 
@@ -67,8 +74,9 @@ impl Phase {
     }
 }
 
-const PHASES: [(Phase, &str); 9] = [
+const PHASES: [(Phase, &str); 10] = [
     (Phase::Idle, "idle"),
+    (Phase::Handshake, "in a handshake"),
     (Phase::Head, "reading a head"),
     (Phase::Uploading, "sending a request"),
     (Phase::Queued, "in the queue"),

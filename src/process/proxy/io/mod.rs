@@ -1,8 +1,10 @@
 //! Bytes in and out of sockets, the buffers they are in, and when a connection is late.
 //!
-//! Knows nothing of requests. Read `stream`, `buffers`, `deadline`.
+//! Knows nothing of requests. Read `stream`, `socket`, `tls`, `buffers`, `deadline`.
 
 pub(super) mod stream;
+pub(super) mod socket;
+pub(super) mod tls;
 pub(super) mod pipes;
 pub(super) mod buffers;
 pub(super) mod deadline;

@@ -283,13 +283,17 @@ pub(in crate::process::proxy) async fn send_local_reply(
     reply.write_body(asked.method, &mut text);
     let mut written = 0;
     let whole = poll_fn(|cx| {
-        while written < text.len() {
+        while written < text.len() || stream.has_unsent() {
             if deadline.poll_interrupt(cx).is_ready() {
                 return Poll::Ready(false);
             }
             std::task::ready!(worker.budget.poll());
-            let rest = [IoSlice::new(&text[written..])];
-            match std::task::ready!(stream.poll_write(cx, &rest)) {
+            let rest = &text[written..];
+            let sent = match rest {
+                [] => stream.poll_send(cx).map_ok(|_| 0),
+                rest => stream.poll_write(cx, &[IoSlice::new(rest)]),
+            };
+            match std::task::ready!(sent) {
                 Ok(count) => {
                     worker.budget.charge(count);
                     written += count;
@@ -307,6 +311,12 @@ pub(in crate::process::proxy) async fn send_local_reply(
         (true, Persistence::Keep) => After::Keep,
         (true, Persistence::Close) => After::Linger,
     }
+}
+
+/// Returns what a client is told that speaks no TLS where it is spoken.
+pub(in crate::process::proxy) fn tls_required() -> LocalReply {
+    let why = "this port speaks TLS: use https://";
+    LocalReply::line(400, "tls_required", why.to_owned())
 }
 
 /// Written as it is to a client that is one too many.

@@ -22,7 +22,8 @@ use crate::logic::http1::response::AskedFor;
 use crate::logic::http1::rewrite::edit::Edits;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
-use crate::process::proxy::io::stream::{Stream, Unread};
+use crate::process::proxy::io::socket::Unread;
+use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_reply};
 use crate::process::proxy::request::context::{After, Request, RequestContext};
 use crate::process::proxy::request::record::{self, Record, Termination};
@@ -272,7 +273,7 @@ impl Attempts<'_> {
     /// Notes how far the request has come, before any local reply.
     fn note_progress(&mut self) {
         self.record.phase = match self.context.deadline.phase() {
-            Phase::Idle | Phase::Head | Phase::Queued => access::Phase::Queue,
+            Phase::Idle | Phase::Handshake | Phase::Head | Phase::Queued => access::Phase::Queue,
             Phase::Connecting => access::Phase::Connect,
             Phase::Uploading => access::Phase::RequestBody,
             Phase::Waiting => access::Phase::ResponseHead,
@@ -317,7 +318,11 @@ impl Attempts<'_> {
             worker, deadline, ..
         } = self.context;
         deadline.enter(Phase::Connecting, self.timeouts().connect);
-        let stream = connect::open(worker, runtime.address, deadline).await?;
+        let mut stream = connect::open(worker, runtime.address, deadline).await?;
+        if let Some(connector) = &self.pool.connector {
+            let secure = connector.to(runtime.address);
+            connect::secure(worker, &mut stream, secure, deadline).await?;
+        }
         runtime.handle_connected();
         Ok((stream, Connection::Fresh))
     }
@@ -597,6 +602,7 @@ pub(in crate::process::proxy) fn record_of(request: &mut Request) -> Record {
     record.moments = request.moments;
     record.protocol = Some(protocol(request.asked.version));
     record.asked = request.asked_as.take();
+    record.order = request.order;
     record
 }
 

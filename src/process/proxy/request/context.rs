@@ -17,6 +17,7 @@ use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::downstream::rules::Rules;
 use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::request::moments::{AskedAs, Moments};
+use crate::process::proxy::tls::facts::TlsFacts;
 use crate::process::proxy::upstream::local::WorkerPool;
 
 /// A request that may be relayed.
@@ -64,6 +65,8 @@ pub(in crate::process::proxy) struct RequestContext<'c> {
     /// Who has connected.
     pub(in crate::process::proxy) peer: SocketAddr,
     pub(in crate::process::proxy) deadline: &'c Deadline,
+    /// What is known of the TLS that it has come by, where it has.
+    pub(in crate::process::proxy) tls: Option<&'c TlsFacts>,
 }
 
 /// What becomes of the client's connection.

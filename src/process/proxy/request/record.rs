@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::logic::access::{Awaited, Line, Phase};
+use crate::logic::balance::retry::Order;
 use crate::process::proxy::request::context::RequestContext;
 use crate::process::proxy::request::moments::{AskedAs, Moments};
 use crate::process::proxy::upstream::pool::Pool;
@@ -44,6 +45,8 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) awaited: Awaited,
     /// What the client has asked for, where a backend was asked something else.
     pub(in crate::process::proxy) asked: Option<Box<AskedAs>>,
+    /// Whether it was the first of its connection.
+    pub(in crate::process::proxy) order: Order,
 }
 
 impl Record {
@@ -64,6 +67,7 @@ impl Record {
             phase: Phase::RequestHead,
             awaited: Awaited::Backend,
             asked: None,
+            order: Order::First,
         }
     }
 }
@@ -110,6 +114,7 @@ pub(in crate::process::proxy) fn ended(
             error: record.error.as_deref(),
             phase: record.phase,
             awaited: record.awaited,
+            tls: context.tls.map(|tls| tls.parts(record.order)),
         });
     }
 }

@@ -12,9 +12,9 @@ use crate::ipc::message::FromProxy;
 use crate::process::proxy::access::Log;
 use crate::process::proxy::deployment::{Answers, Deployment, Desired, Sockets};
 use crate::process::proxy::generation::Generation;
-use crate::process::proxy::io::stream::is_listening;
+use crate::process::proxy::generation::compiled::Compiled;
+use crate::process::proxy::io::socket::is_listening;
 use crate::process::proxy::shared::Stage;
-use crate::process::proxy::upstream::method::Methods;
 
 impl Proxy {
     /// Takes more sockets of an address. Where the running configuration has it, those that listen
@@ -45,14 +45,18 @@ impl Proxy {
     /// When it cannot be taken up: the sockets do not fit it, the system refuses a thread, or the
     /// proxy stops. Then nothing is told.
     pub fn prepare(&self, number: u64, config: &Config, threads: u16) -> Result<(), ProxyError> {
-        let methods = self.methods(config);
-        self.prepare_with(number, config, threads, methods)
+        let compiled = self.compile(config)?;
+        self.prepare_with(number, config, threads, compiled)
     }
 
     /// Compiles of a configuration what takes its time, on any thread.
-    pub(in crate::process::proxy) fn methods(&self, config: &Config) -> Methods {
+    pub(in crate::process::proxy) fn compile(
+        &self,
+        config: &Config,
+    ) -> Result<Compiled, ProxyError> {
         let running = Arc::clone(&self.state().running);
-        Generation::methods(config, Some(&running.generation))
+        let compiled = Compiled::of(config, Some(&running.generation), &self.secrets);
+        compiled.map_err(|error| ProxyError::Tls(error.to_string()))
     }
 
     /// As [`prepare`](Self::prepare), with what was compiled of this configuration.
@@ -61,7 +65,7 @@ impl Proxy {
         number: u64,
         config: &Config,
         threads: u16,
-        methods: Methods,
+        compiled: Compiled,
     ) -> Result<(), ProxyError> {
         let mut state = self.state();
         self.forget_next(&mut state);
@@ -73,7 +77,7 @@ impl Proxy {
             return Err(ProxyError::Busy);
         }
         let running = Arc::clone(&state.running);
-        let generation = Generation::new(config, Some(&running.generation), &[], methods);
+        let generation = Generation::new(config, Some(&running.generation), &[], compiled);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
         let sockets = Sockets::default();
         let is_wanted = |bind| generation.listener_of(bind).is_some();

@@ -39,6 +39,8 @@ pub(in crate::process::proxy) struct Flow {
     /// What a large body goes through, instead of `input`.
     pipe: Option<Pipe>,
     tail: Tail,
+    /// Whether the sink has taken what its socket has not.
+    unsent: bool,
     /// The size of the next read.
     read_bytes: usize,
     /// The largest size of a read.
@@ -99,6 +101,7 @@ impl Flow {
             suffix: b"",
             pipe: None,
             tail: Tail::Done,
+            unsent: false,
             read_bytes: LARGE_BYTES,
             read_bytes_max: LARGE_BYTES,
             body_bytes_max: u64::MAX,
@@ -198,6 +201,7 @@ impl Flow {
             || self.run > 0
             || !self.suffix.is_empty()
             || self.is_piping()
+            || self.unsent
     }
 
     fn is_piping(&self) -> bool {
@@ -320,15 +324,20 @@ impl Flow {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<io::Result<()>> {
         let piping = self.pipe.as_mut().filter(|pipe| pipe.held() > 0);
+        let unsent = self.unsent;
         let poll = match piping {
             Some(pipe) => pipe.poll_drain(cx, ends.sink),
+            None if unsent => ends.sink.poll_send(cx),
             None => self.poll_write_input(cx, ends),
         };
         match poll {
             Poll::Ready(Ok(written)) => {
                 ends.deadline.touch();
                 ends.budget.charge(written);
-                self.advance(written, ends.buffers);
+                self.unsent = ends.sink.has_unsent();
+                if !unsent {
+                    self.advance(written, ends.buffers);
+                }
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -392,6 +401,8 @@ impl Flow {
             && self.carry == BodyCoding::AsIs
             && self.read_bytes_max >= PIPED_BYTES_MIN
             && plain_bytes >= PIPED_BYTES_MIN as u64
+            && ends.source.is_plain()
+            && ends.sink.is_plain()
         {
             self.pipe = ends.pipes.take();
         }

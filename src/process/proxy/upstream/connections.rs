@@ -12,13 +12,17 @@ use std::sync::Arc;
 
 use crate::config::KeepAliveConfig;
 use crate::process::proxy::io::deadline::{CoarseClock, millis};
-use crate::process::proxy::io::stream::{Stream, Unread};
+use crate::process::proxy::io::socket::Unread;
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::tls::connector::Connector;
 use crate::process::proxy::upstream::backend::BackendRuntime;
 
 /// The connections that one worker keeps to a backend.
 pub(in crate::process::proxy) struct Kept {
     backend: Arc<BackendRuntime>,
     keep_alive: KeepAliveConfig,
+    /// How TLS is spoken on them, where it is.
+    connector: Option<Arc<Connector>>,
     idle: RefCell<Vec<Idle>>,
     /// How long one is kept unused.
     idle_ms_max: u64,
@@ -69,11 +73,13 @@ impl Kept {
     pub(in crate::process::proxy) fn new(
         backend: &Arc<BackendRuntime>,
         keep_alive: KeepAliveConfig,
+        connector: Option<&Arc<Connector>>,
         count: &Rc<KeptCount>,
     ) -> Self {
         Self {
             backend: Arc::clone(backend),
             keep_alive,
+            connector: connector.map(Arc::clone),
             idle: RefCell::default(),
             idle_ms_max: millis(keep_alive.timeout),
             idle_max: usize::try_from(keep_alive.connections).unwrap_or(usize::MAX),
@@ -87,8 +93,14 @@ impl Kept {
         &self,
         backend: &Arc<BackendRuntime>,
         keep_alive: KeepAliveConfig,
+        connector: Option<&Arc<Connector>>,
     ) -> bool {
-        Arc::ptr_eq(&self.backend, backend) && self.keep_alive == keep_alive
+        let speaks_alike = match (&self.connector, connector) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.is_like(other),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        Arc::ptr_eq(&self.backend, backend) && self.keep_alive == keep_alive && speaks_alike
     }
 
     /// Closes all that are kept, and keeps none any more: what requests of old generations give
@@ -116,7 +128,11 @@ impl Kept {
     /// Returns the connection used last that is still alive.
     pub(in crate::process::proxy) fn take(&self, liveness: Liveness) -> Option<Stream> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { stream, since_ms }) = idle.pop() {
+        while let Some(Idle {
+            mut stream,
+            since_ms,
+        }) = idle.pop()
+        {
             self.count.fewer(1);
             if self.is_old(since_ms) {
                 self.count.fewer(idle.len());
@@ -155,7 +171,7 @@ impl Kept {
     pub(in crate::process::proxy) fn sweep(&self) {
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain(|kept| {
+        idle.retain_mut(|kept| {
             let unread = kept.stream.unread();
             if unread == Unread::Bytes {
                 self.backend.count_unsolicited();
@@ -226,7 +242,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let clock = CoarseClock::default();
         let count = Rc::new(KeptCount::new(Rc::clone(&clock), 10));
-        let kept = Kept::new(&backend(address), KeepAliveConfig::default(), &count);
+        let kept = Kept::new(&backend(address), KeepAliveConfig::default(), None, &count);
         runtime.block_on(async {
             let keep = async || {
                 let stream = TcpStream::connect(address).await.unwrap();

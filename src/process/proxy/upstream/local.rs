@@ -59,12 +59,13 @@ impl WorkerPool {
             let runtime = &backend.runtime;
             let olds = before.iter().flat_map(|before| &before.backends);
             let mut kept = olds.map(|old| &old.kept);
-            let fresh = || Rc::new(Kept::new(runtime, pool.keep_alive, count));
+            let connector = pool.connector.as_ref();
+            let fresh = || Rc::new(Kept::new(runtime, pool.keep_alive, connector, count));
             WorkerBackend {
                 runtime: Arc::clone(runtime),
                 counters: runtime.counters.of(worker),
                 kept: kept
-                    .find(|kept| kept.is_of(runtime, pool.keep_alive))
+                    .find(|kept| kept.is_of(runtime, pool.keep_alive, connector))
                     .map_or_else(fresh, Rc::clone),
             }
         });

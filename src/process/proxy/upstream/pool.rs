@@ -10,6 +10,7 @@ use crate::ipc::message::PoolHealth;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::slow_start::SlowStart;
 use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::tls::connector::Connector;
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
 use crate::process::proxy::upstream::method::Method;
 use crate::process::proxy::upstream::picker::Backends;
@@ -20,6 +21,8 @@ pub(in crate::process::proxy) struct Pool {
     config: PoolConfig,
     pub(in crate::process::proxy) backends: Arc<Backends>,
     pub(in crate::process::proxy) runtime: Arc<PoolRuntime>,
+    /// How TLS is spoken to it, where it is.
+    pub(in crate::process::proxy) connector: Option<Arc<Connector>>,
 }
 
 impl Deref for Pool {
@@ -53,6 +56,7 @@ impl Pool {
         before: Option<&Self>,
         known: Option<&PoolHealth>,
         method: Method,
+        connector: Option<Arc<Connector>>,
     ) -> Self {
         let backends = config.backends.iter().map(|backend| {
             let mut olds = before.iter().flat_map(|pool| pool.backends.all());
@@ -83,6 +87,7 @@ impl Pool {
             config: config.clone(),
             backends,
             runtime,
+            connector,
         }
     }
 

@@ -27,7 +27,8 @@ use crate::process::proxy::downstream::local::{Admission, Full, WorkerListener};
 use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::budget::Hunger;
 use crate::process::proxy::io::deadline::{BEAT_MS, Deadline};
-use crate::process::proxy::io::stream::{Listening, Stream};
+use crate::process::proxy::io::socket::Listening;
+use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::answer::{TOO_MANY_CONNECTIONS, connection_rate_limited};
 use crate::process::proxy::shared::Stage;
 use crate::process::proxy::shortage::{Operation, is_shortage};
@@ -190,7 +191,7 @@ fn admit(worker: &Worker, door: &Door, stream: Stream, address: SocketAddr) {
     let now_ns = || context.shared.now_ns();
     if let Err(exceeded) = listener.check_connection_rate(address.ip(), now_ns) {
         listener.counters.connections_rate_limited.count();
-        refuse_too_frequent(context, &caller.stream, exceeded);
+        refuse_too_frequent(context, &listener, caller.stream, exceeded);
         return;
     }
     match listener.admit(address.ip()) {
@@ -207,22 +208,32 @@ fn admit(worker: &Worker, door: &Door, stream: Stream, address: SocketAddr) {
                 match admission {
                     Admission::Granted(counted) => begin(worker, caller, counted),
                     Admission::Refused | Admission::Full(_) => {
-                        refuse(&caller.slot.current(), &caller.stream);
+                        refuse(&caller.slot.current(), caller.stream);
                     }
                 }
             });
         }
-        Admission::Refused | Admission::Full(_) => refuse(&listener, &caller.stream),
+        Admission::Refused | Admission::Full(_) => refuse(&listener, caller.stream),
     }
 }
 
-fn refuse(listener: &WorkerListener, stream: &Stream) {
+fn refuse(listener: &WorkerListener, mut stream: Stream) {
     listener.counters.refused.count();
-    // Where it does not fit, closing says enough.
-    stream.try_write(TOO_MANY_CONNECTIONS);
+    if listener.tls.is_none() {
+        // Where it does not fit, closing says enough.
+        stream.try_write(TOO_MANY_CONNECTIONS);
+    }
 }
 
-fn refuse_too_frequent(context: &WorkerContext, stream: &Stream, exceeded: Exceeded) {
+fn refuse_too_frequent(
+    context: &WorkerContext,
+    listener: &WorkerListener,
+    mut stream: Stream,
+    exceeded: Exceeded,
+) {
+    if listener.tls.is_some() {
+        return;
+    }
     let reply = connection_rate_limited(exceeded);
     let mut text = Vec::new();
     let date = context.date.get();

@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::deadline::{Hurried, Reminder};
-use crate::process::proxy::io::stream::{Stream, Unread};
+use crate::process::proxy::io::socket::Unread;
+use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::transfer::exchange::{
     ClientSide, EndMeans, Exchange, Relayed, Sides, Uploading, Waited,
 };

@@ -1,0 +1,78 @@
+//! What of a configuration takes its time to compile: made on a thread aside, before its generation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Generation;
+use crate::config::{Config, ListenerConfig, PoolConfig};
+use crate::process::proxy::tls::acceptor::{Acceptor, AcceptorError};
+use crate::process::proxy::tls::connector::{Connector, ConnectorError};
+use crate::process::proxy::tls::tickets::SharedSecrets;
+use crate::process::proxy::upstream::method::Methods;
+
+/// How pools pick, and how listeners speak TLS.
+pub(in crate::process::proxy) struct Compiled {
+    pub(super) methods: Methods,
+    acceptors: HashMap<String, Arc<Acceptor>>,
+    connectors: HashMap<String, Arc<Connector>>,
+}
+
+/// Why TLS cannot be spoken.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::process::proxy) enum TlsError {
+    #[error(transparent)]
+    Acceptor(#[from] AcceptorError),
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+}
+
+impl Compiled {
+    /// Compiles what a configuration needs that follows the generation `before`.
+    ///
+    /// # Errors
+    /// When a certificate cannot be used.
+    pub(in crate::process::proxy) fn of(
+        config: &Config,
+        before: Option<&Generation>,
+        secrets: &Arc<SharedSecrets>,
+    ) -> Result<Self, TlsError> {
+        let olds = before.iter().flat_map(|before| &before.pools);
+        let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
+        let methods = Methods::of(config, |name| olds.get(name).map(|old| old.parts()));
+        let connectors = config.pools.iter().filter_map(|pool| {
+            let tls = pool.tls.as_ref()?;
+            let old = olds.get(pool.name.as_str());
+            let old = old.and_then(|old| old.connector.as_deref());
+            let connector = Connector::new(pool, tls, old).map(Arc::new);
+            Some(connector.map(|connector| (pool.name.clone(), connector)))
+        });
+        let connectors = connectors.collect::<Result<_, _>>()?;
+        let olds = before.iter().flat_map(|before| &before.listeners);
+        let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
+        let acceptors = config.listeners.iter().filter_map(|listener| {
+            let tls = listener.tls.as_ref()?;
+            let old = olds.get(listener.name.as_str());
+            let old = old.and_then(|old| old.acceptor.as_ref());
+            let acceptor = match old.filter(|old| old.is_of(tls)) {
+                Some(same) => Ok(Arc::clone(same)),
+                None => Acceptor::new(&listener.name, tls, secrets).map(Arc::new),
+            };
+            Some(acceptor.map(|acceptor| (listener.name.clone(), acceptor)))
+        });
+        Ok(Self {
+            methods,
+            acceptors: acceptors.collect::<Result<_, _>>()?,
+            connectors,
+        })
+    }
+
+    /// Returns how a listener speaks TLS, where it does.
+    pub(super) fn acceptor(&self, listener: &ListenerConfig) -> Option<Arc<Acceptor>> {
+        self.acceptors.get(&listener.name).cloned()
+    }
+
+    /// Returns how TLS is spoken to a pool, where it is.
+    pub(super) fn connector(&self, pool: &PoolConfig) -> Option<Arc<Connector>> {
+        self.connectors.get(&pool.name).cloned()
+    }
+}

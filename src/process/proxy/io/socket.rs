@@ -1,0 +1,268 @@
+//! Accepting, reading and writing sockets, without waiting; with `pipes` the only place where the
+//! data path calls the kernel for bytes.
+//!
+//! The runtime hears of a client's connection when it is first waited for: one that has its request
+//! sent already and is answered and closed never needs it, and costs two system calls less.
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::{SockAddr, SockRef};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::process::proxy::io::stream::Stream;
+
+/// What waits to be read from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Unread {
+    Nothing,
+    Bytes,
+    /// Its end.
+    End,
+    /// That it has failed; it is not said again.
+    Failure,
+}
+
+impl Unread {
+    pub(super) fn of(read: io::Result<usize>) -> Self {
+        match read {
+            Ok(1..) => Self::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Nothing,
+            Ok(_) => Self::End,
+            Err(_) => Self::Failure,
+        }
+    }
+}
+
+/// Returns whether a socket listens, and is not only bound.
+pub(in crate::process::proxy) fn is_listening(socket: &TcpListener) -> bool {
+    SockRef::from(socket).is_listener().unwrap_or(false)
+}
+
+/// A listening socket that the runtime knows.
+pub(in crate::process::proxy) struct Listening(AsyncFd<Arc<TcpListener>>);
+
+impl Listening {
+    /// Takes a socket that listens already, and that others may have too.
+    ///
+    /// # Errors
+    /// When it does not listen, or the system refuses.
+    pub(in crate::process::proxy) fn new(socket: Arc<TcpListener>) -> io::Result<Self> {
+        // The runtime would take it for one that is always ready.
+        if !is_listening(&socket) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        // Accepted sockets inherit it: one system call less for each.
+        SockRef::from(&*socket).set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        // SAFETY: a `TcpListener` owns its descriptor, and keeps the same one until it is dropped,
+        // which is not before all who share it have let it go.
+        let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+        Ok(Self(registered?))
+    }
+
+    /// Accepts a connection, or has the runtime say when there is one.
+    pub(in crate::process::proxy) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Stream, SocketAddr)>> {
+        loop {
+            let mut ready = ready!(self.0.poll_read_ready(cx))?;
+            if let Ok(accepted) = ready.try_io(|_| self.accept()) {
+                return Poll::Ready(accepted);
+            }
+        }
+    }
+
+    /// Accepts a connection that waits.
+    pub(in crate::process::proxy) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let listener = self.0.as_raw_fd();
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: the address and its length are valid for the call, which writes no more than
+        // fits; the descriptor it returns is new and owned by nothing else.
+        let accepted = unsafe {
+            SockAddr::try_init(|address, len| {
+                match libc::accept4(listener, address.cast(), len, flags) {
+                    -1 => Err(io::Error::last_os_error()),
+                    descriptor => Ok(OwnedFd::from_raw_fd(descriptor)),
+                }
+            })
+        };
+        let (socket, address) = accepted?;
+        let address = address.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let unregistered = Kind::Unregistered(Some(socket.into()));
+        Ok((Stream::plain(Socket(unregistered)), address))
+    }
+}
+
+/// The socket of a connection; nothing blocks on it.
+pub(in crate::process::proxy) struct Socket(Kind);
+
+enum Kind {
+    /// The runtime does not know it: it can be tried, not waited for. Empty where the runtime has
+    /// refused it.
+    Unregistered(Option<std::net::TcpStream>),
+    /// The runtime says when it is ready.
+    Registered(TcpStream),
+}
+
+impl Socket {
+    /// Takes a connection that the runtime knows.
+    pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Self {
+        Self(Kind::Registered(stream))
+    }
+
+    /// Returns whether the runtime can say when something comes; it learns to when that is waited
+    /// for.
+    pub(in crate::process::proxy) fn is_registered(&self) -> bool {
+        matches!(self.0, Kind::Registered(_))
+    }
+
+    /// Has the runtime say when it is ready, from now on.
+    pub(in crate::process::proxy) fn register(&mut self) -> io::Result<&mut TcpStream> {
+        if let Kind::Unregistered(socket) = &mut self.0 {
+            let socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
+            self.0 = Kind::Registered(TcpStream::from_std(socket)?);
+        }
+        match &mut self.0 {
+            Kind::Registered(stream) => Ok(stream),
+            Kind::Unregistered(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Reads once; 0 is the end.
+    pub(in crate::process::proxy) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(read) = self.try_unregistered(|mut socket| socket.read(into)) {
+            return Poll::Ready(read);
+        }
+        let mut buf = ReadBuf::new(into);
+        let poll = Pin::new(self.register()?).poll_read(cx, &mut buf);
+        poll.map_ok(|()| buf.filled().len())
+    }
+
+    /// Writes once, at least a byte.
+    pub(in crate::process::proxy) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let tried = self.try_unregistered(|mut socket| match slices {
+            [one] => socket.write(one),
+            many => socket.write_vectored(many),
+        });
+        let poll = match (tried, slices) {
+            (Some(written), _) => Poll::Ready(written),
+            (None, [one]) => Pin::new(self.register()?).poll_write(cx, one),
+            (None, many) => Pin::new(self.register()?).poll_write_vectored(cx, many),
+        };
+        poll.map(|result| match result {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            result => result,
+        })
+    }
+
+    /// Writes what fits at once: few bytes to a connection on which nothing is waiting.
+    pub(in crate::process::proxy) fn try_write(&self, bytes: &[u8]) {
+        let _ = self.socket().map(|socket| socket.send(bytes));
+    }
+
+    /// Writes what fits, without waiting.
+    pub(super) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let socket = self.socket().ok_or(io::ErrorKind::NotConnected)?;
+        socket.send(bytes)
+    }
+
+    /// Reads what is there, as far as the runtime knows that something is.
+    pub(super) fn read_if_ready(&self, into: &mut [u8]) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Registered(stream) => stream.try_read(into),
+            Kind::Unregistered(_) => self.read_now(into),
+        }
+    }
+
+    /// Reads what is there.
+    pub(super) fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
+        let socket = self.socket().ok_or(io::ErrorKind::NotConnected)?;
+        (&*socket).read(into)
+    }
+
+    /// Returns `None` where the runtime is to be asked.
+    fn try_unregistered<R>(
+        &self,
+        mut call: impl FnMut(&std::net::TcpStream) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        let Kind::Unregistered(Some(socket)) = &self.0 else {
+            return None;
+        };
+        loop {
+            match call(socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Some(result),
+            }
+        }
+    }
+
+    /// Ends our direction.
+    pub(in crate::process::proxy) fn shut(&self) {
+        // Where it fails the connection has gone already.
+        let _ = self.socket().map(|socket| socket.shutdown(Shutdown::Write));
+    }
+
+    /// Has the connection reset when it is closed, and nothing more sent.
+    pub(in crate::process::proxy) fn reset_on_close(&self) {
+        // The same.
+        let _ = self
+            .socket()
+            .map(|socket| socket.set_linger(Some(Duration::ZERO)));
+    }
+
+    /// Returns what has come on a connection that should be quiet, by what the runtime knows of it:
+    /// no system call where nothing has happened. A byte of what has come is lost.
+    pub(in crate::process::proxy) fn unread(&self) -> Unread {
+        match &self.0 {
+            Kind::Registered(stream) => Unread::of(stream.try_read(&mut [0])),
+            Kind::Unregistered(_) => self.unread_in_the_kernel(),
+        }
+    }
+
+    /// Asks the kernel the same.
+    pub(in crate::process::proxy) fn unread_in_the_kernel(&self) -> Unread {
+        let peeked = self.socket().map(|socket| {
+            let mut byte = [MaybeUninit::uninit()];
+            socket.peek(&mut byte)
+        });
+        peeked.map_or(Unread::Failure, Unread::of)
+    }
+
+    /// Returns whether the peer has reset the connection, or it has failed otherwise.
+    pub(in crate::process::proxy) fn has_failed(&self) -> bool {
+        let error = self.socket().map(|socket| socket.take_error());
+        !matches!(error, Some(Ok(None)))
+    }
+
+    /// Returns its own address.
+    pub(in crate::process::proxy) fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket()?.local_addr().ok()?.as_socket()
+    }
+
+    /// Returns `None` where handing it over has failed, which has closed it.
+    fn socket(&self) -> Option<SockRef<'_>> {
+        match &self.0 {
+            Kind::Registered(stream) => Some(SockRef::from(stream)),
+            Kind::Unregistered(socket) => socket.as_ref().map(SockRef::from),
+        }
+    }
+}

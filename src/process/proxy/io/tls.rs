@@ -1,0 +1,770 @@
+//! TLS over one socket, by rustls, driven without waiting.
+//!
+//! What comes is read into a buffer of the worker's and decrypted there; a connection holds only
+//! what is no whole record yet, and what nobody has taken. What is written is encrypted into
+//! another buffer of the worker's, and what the socket does not take of it is held. An idle
+//! connection holds neither.
+
+use std::cell::{RefCell, RefMut};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
+
+use crate::process::proxy::io::socket::{Socket, Unread};
+
+/// One side of a conversation in TLS.
+pub(in crate::process::proxy) struct Session {
+    connection: Connection,
+    scratch: Rc<Scratch>,
+    /// What has come and is no whole record yet.
+    incoming: Vec<u8>,
+    /// What has come for who reads, and was not taken: from there on.
+    plain: Held,
+    /// What the socket has not taken yet.
+    outgoing: Held,
+    end: Option<End>,
+    has_begun: bool,
+    /// Whom the client has asked for.
+    server_name: Option<Box<str>>,
+}
+
+thread_local! {
+    /// Whom the client has asked for whose certificate was chosen last: rustls says it there alone.
+    static ASKED_FOR: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+}
+
+/// Notes whom the client asks for whose certificate is being chosen.
+pub(in crate::process::proxy) fn note_asked_for(name: Option<&str>) {
+    ASKED_FOR.set(name.map(Into::into));
+}
+
+/// Bytes, taken from their beginning.
+#[derive(Default)]
+struct Held {
+    bytes: Vec<u8>,
+    from: usize,
+}
+
+/// Which side we are.
+enum Connection {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
+}
+
+/// Why nothing more comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The peer has said so.
+    Said,
+    /// It has not: what it has sent may be less than it meant to send.
+    Unsaid,
+    /// What it has sent is no TLS.
+    Failed,
+}
+
+/// The buffers of a worker, used within one step; none before TLS is spoken.
+#[derive(Default)]
+pub(in crate::process::proxy) struct Scratch {
+    incoming: RefCell<Vec<u8>>,
+    outgoing: RefCell<Vec<u8>>,
+    gathered: RefCell<Vec<u8>>,
+}
+
+impl Scratch {
+    /// Returns a buffer of so many bytes; what they are means nothing.
+    fn buffer(of: &RefCell<Vec<u8>>, bytes: usize) -> RefMut<'_, Vec<u8>> {
+        let mut buffer = of.borrow_mut();
+        if buffer.is_empty() {
+            buffer.resize(bytes, 0);
+        }
+        buffer
+    }
+
+    fn incoming(&self) -> RefMut<'_, Vec<u8>> {
+        Self::buffer(&self.incoming, INCOMING_BYTES)
+    }
+
+    fn outgoing(&self) -> RefMut<'_, Vec<u8>> {
+        Self::buffer(&self.outgoing, OUTGOING_BYTES)
+    }
+}
+
+/// Why there was no handshake.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::process::proxy) enum HandshakeError {
+    /// The connection has ended or failed.
+    #[error("the connection ended in the handshake")]
+    Gone,
+    /// One of both does not want to.
+    #[error("{0}")]
+    Tls(rustls::Error),
+    /// It is a request in plain HTTP.
+    #[error("a request in plain HTTP came where TLS is spoken")]
+    Plain,
+}
+
+/// What was agreed upon.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::process::proxy) struct Agreed<'a> {
+    pub(in crate::process::proxy) version: &'static str,
+    pub(in crate::process::proxy) cipher: &'static str,
+    /// Whom the client has asked for.
+    pub(in crate::process::proxy) server_name: Option<&'a str>,
+    pub(in crate::process::proxy) resumed: bool,
+    /// The certificate of the client.
+    pub(in crate::process::proxy) certificate: Option<&'a CertificateDer<'static>>,
+}
+
+/// What a step has come to.
+enum Step {
+    /// There is more to do with what there is.
+    Again,
+    /// More must come.
+    Blocked,
+    /// The peer has said that nothing more comes.
+    Ended,
+}
+
+/// Where a step puts what it finds.
+struct Sinks<'a> {
+    into: &'a mut [u8],
+    filled: usize,
+    plain: &'a mut Held,
+    outgoing: &'a mut Held,
+}
+
+impl Session {
+    /// Returns the server's side of one that begins.
+    pub(in crate::process::proxy) fn server(
+        config: &Arc<ServerConfig>,
+        scratch: &Rc<Scratch>,
+    ) -> Result<Self, rustls::Error> {
+        let connection = UnbufferedServerConnection::new(Arc::clone(config))?;
+        Ok(Self::new(Connection::Server(connection), scratch))
+    }
+
+    /// Returns the client's side of one that begins.
+    pub(in crate::process::proxy) fn client(
+        config: &Arc<ClientConfig>,
+        name: ServerName<'static>,
+        scratch: &Rc<Scratch>,
+    ) -> Result<Self, rustls::Error> {
+        let connection = UnbufferedClientConnection::new(Arc::clone(config), name)?;
+        Ok(Self::new(Connection::Client(connection), scratch))
+    }
+
+    fn new(connection: Connection, scratch: &Rc<Scratch>) -> Self {
+        Self {
+            connection,
+            scratch: Rc::clone(scratch),
+            incoming: Vec::new(),
+            plain: Held::default(),
+            outgoing: Held::default(),
+            end: None,
+            has_begun: false,
+            server_name: None,
+        }
+    }
+
+    /// Returns what was agreed upon; `None` before the end of the handshake.
+    pub(in crate::process::proxy) fn agreed(&self) -> Option<Agreed<'_>> {
+        let common: &rustls::CommonState = match &self.connection {
+            Connection::Server(server) => server,
+            Connection::Client(client) => client,
+        };
+        Some(Agreed {
+            version: match common.protocol_version()? {
+                ProtocolVersion::TLSv1_3 => "TLSv1.3",
+                _ => "TLSv1.2",
+            },
+            cipher: common.negotiated_cipher_suite()?.suite().as_str()?,
+            server_name: self.server_name.as_deref(),
+            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            certificate: common.peer_certificates().and_then(<[_]>::first),
+        })
+    }
+
+    /// Returns whether anything has come of the handshake.
+    pub(in crate::process::proxy) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    fn is_handshaking(&self) -> bool {
+        match &self.connection {
+            Connection::Server(server) => server.is_handshaking(),
+            Connection::Client(client) => client.is_handshaking(),
+        }
+    }
+
+    /// Goes on with the handshake. What is last sent of it may wait for what is written next.
+    pub(super) fn poll_handshake(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), HandshakeError>> {
+        if matches!(self.connection, Connection::Client(_)) {
+            // It speaks first.
+            self.step_held().map_err(HandshakeError::Tls)?;
+        }
+        if self.end.is_some() {
+            return Poll::Ready(Err(HandshakeError::Gone));
+        }
+        while self.is_handshaking() {
+            while self.has_unsent() {
+                ready!(self.poll_send(socket, cx)).map_err(|_| HandshakeError::Gone)?;
+            }
+            match ready!(self.poll_come(socket, cx, &mut [])) {
+                Ok(_) => {}
+                Err(Came::Io(_)) => return Poll::Ready(Err(HandshakeError::Gone)),
+                Err(Came::Plain) => return Poll::Ready(Err(HandshakeError::Plain)),
+                Err(Came::Tls(error)) => return Poll::Ready(Err(HandshakeError::Tls(error))),
+            }
+            if let Some(name) = ASKED_FOR.take() {
+                self.server_name = Some(name);
+            }
+            if self.is_handshaking() && self.end.is_some() {
+                return Poll::Ready(Err(HandshakeError::Gone));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once; 0 is the end.
+    pub(super) fn poll_read(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.plain.is_empty() {
+            return Poll::Ready(Ok(self.plain.take(into)));
+        }
+        for _ in 0..READS_MAX {
+            match self.end {
+                None => {}
+                Some(End::Said) => return Poll::Ready(Ok(0)),
+                Some(End::Unsaid) => {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Some(End::Failed) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            }
+            match self.poll_come(socket, cx, into) {
+                Poll::Ready(Ok(0)) => {}
+                Poll::Ready(Ok(len)) => return Poll::Ready(Ok(len)),
+                Poll::Ready(Err(came)) => return Poll::Ready(Err(came.into())),
+                Poll::Pending => {
+                    // The last of a handshake, and answers to what is asked in TLS itself.
+                    if self.has_unsent()
+                        && let Poll::Ready(Err(error)) = self.poll_send(socket, cx)
+                    {
+                        return Poll::Ready(Err(error));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        // So much that says nothing: others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads from the socket once, and finds out what has come; ready with the bytes of it that
+    /// are in `into`.
+    fn poll_come(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<Result<usize, Came>> {
+        let scratch = Rc::clone(&self.scratch);
+        let mut buffer = scratch.incoming();
+        let held = self.incoming.len();
+        let room = into.len().clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let Some(free) = buffer.get_mut(held..held + room) else {
+            return Poll::Ready(Err(Came::Io(io::ErrorKind::InvalidData.into())));
+        };
+        let len = ready!(socket.poll_read(cx, free)).map_err(Came::Io)?;
+        if len == 0 {
+            self.end = Some(End::Unsaid);
+            return Poll::Ready(Err(Came::Io(io::ErrorKind::UnexpectedEof.into())));
+        }
+        self.has_begun = true;
+        if held == 0 && self.is_handshaking() && is_plain_request(&buffer[..len]) {
+            return Poll::Ready(Err(Came::Plain));
+        }
+        Poll::Ready(self.take(&mut buffer, len, into, socket))
+    }
+
+    /// Finds out what has come: `len` bytes, in the buffer behind those that are held.
+    fn take(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+        into: &mut [u8],
+        socket: &Socket,
+    ) -> Result<usize, Came> {
+        let held = self.incoming.len();
+        buffer[..held].copy_from_slice(&self.incoming);
+        let end = held + len;
+        let (used, filled) = self.digest(&mut buffer[..end], into);
+        self.incoming.clear();
+        self.incoming.extend_from_slice(&buffer[used..end]);
+        if self.incoming.is_empty() {
+            self.incoming = Vec::new();
+        }
+        filled.map_err(|error| {
+            self.alert();
+            self.end = Some(End::Failed);
+            self.incoming = Vec::new();
+            self.send_what_fits(socket);
+            Came::Tls(error)
+        })
+    }
+
+    /// Goes through what has come; returns how much of it is done with, and how much of `into` is
+    /// filled.
+    fn digest(
+        &mut self,
+        incoming: &mut [u8],
+        into: &mut [u8],
+    ) -> (usize, Result<usize, rustls::Error>) {
+        let mut sinks = Sinks {
+            into,
+            filled: 0,
+            plain: &mut self.plain,
+            outgoing: &mut self.outgoing,
+        };
+        let mut used = 0;
+        loop {
+            let (discard, step) = match &mut self.connection {
+                Connection::Server(server) => step(
+                    server.process_tls_records(&mut incoming[used..]),
+                    &mut sinks,
+                ),
+                Connection::Client(client) => step(
+                    client.process_tls_records(&mut incoming[used..]),
+                    &mut sinks,
+                ),
+            };
+            used += discard;
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::Blocked) => return (used, Ok(sinks.filled)),
+                Ok(Step::Ended) => {
+                    self.end = Some(End::Said);
+                    return (used, Ok(sinks.filled));
+                }
+                Err(error) => return (used, Err(error)),
+            }
+        }
+    }
+
+    /// Has the peer told why the conversation has failed. Whatever rustls has to say it says at
+    /// once; asked more it panics.
+    fn alert(&mut self) {
+        let mut sinks = Sinks {
+            into: &mut [],
+            filled: 0,
+            plain: &mut self.plain,
+            outgoing: &mut self.outgoing,
+        };
+        let incoming = &mut self.incoming;
+        let _ = match &mut self.connection {
+            Connection::Server(server) => step(server.process_tls_records(incoming), &mut sinks),
+            Connection::Client(client) => step(client.process_tls_records(incoming), &mut sinks),
+        };
+    }
+
+    /// Does what is to be done without anything having come.
+    fn step_held(&mut self) -> Result<(), rustls::Error> {
+        if self.end == Some(End::Failed) {
+            return Err(rustls::Error::General(
+                "the conversation has failed".to_owned(),
+            ));
+        }
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let (used, result) = self.digest(&mut incoming, &mut []);
+        incoming.drain(..used);
+        self.incoming = incoming;
+        result.map(drop)
+    }
+
+    /// Writes once, at least a byte.
+    pub(super) fn poll_write(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        while self.outgoing.len() > COALESCED_BYTES_MAX {
+            ready!(self.poll_send(socket, cx))?;
+        }
+        let scratch = Rc::clone(&self.scratch);
+        let mut buffer = scratch.outgoing();
+        self.step_held().map_err(invalid)?;
+        let mut out = Out::new(&mut buffer);
+        out.append(self.outgoing.bytes())?;
+        self.outgoing.clear();
+        let taken = self.encrypt(slices, &mut out)?;
+        let out = out.bytes();
+        let sent = socket.poll_write(cx, &[IoSlice::new(out)]);
+        let sent = match sent {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        self.outgoing.append(&out[sent..]);
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Encrypts as much as is sent at once; returns how much that is.
+    fn encrypt(&mut self, slices: &[IoSlice<'_>], out: &mut Out<'_>) -> io::Result<usize> {
+        let scratch = Rc::clone(&self.scratch);
+        let mut gathered = scratch.gathered.borrow_mut();
+        gathered.clear();
+        let mut taken = 0;
+        let mut slices = slices.iter().map(|slice| &**slice).peekable();
+        while let Some(slice) = slices.next()
+            && taken < WRITE_BYTES_MAX
+        {
+            let mut rest = &slice[..slice.len().min(WRITE_BYTES_MAX - taken)];
+            taken += rest.len();
+            let is_last = slices.peek().is_none() || taken == WRITE_BYTES_MAX;
+            // What is small goes into one record with what is beside it.
+            if !gathered.is_empty() || (rest.len() < RECORD_BYTES && !is_last) {
+                let first;
+                (first, rest) = rest.split_at(rest.len().min(RECORD_BYTES - gathered.len()));
+                gathered.extend_from_slice(first);
+            }
+            if gathered.len() == RECORD_BYTES || is_last {
+                self.encrypt_one(&gathered, out)?;
+                gathered.clear();
+            }
+            if is_last || rest.len() >= RECORD_BYTES {
+                self.encrypt_one(rest, out)?;
+            } else {
+                gathered.extend_from_slice(rest);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Encrypts bytes that lie together.
+    fn encrypt_one(&mut self, plain: &[u8], out: &mut Out<'_>) -> io::Result<()> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        if self.end == Some(End::Failed) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        loop {
+            let Self {
+                connection,
+                incoming,
+                ..
+            } = self;
+            let sealed = match connection {
+                Connection::Server(server) => {
+                    seal(server.process_tls_records(incoming), plain, out)
+                }
+                Connection::Client(client) => {
+                    seal(client.process_tls_records(incoming), plain, out)
+                }
+            };
+            if let Some(sealed) = sealed.map_err(invalid)? {
+                return sealed;
+            }
+            // Something else comes first, and what is said of it is sent first.
+            self.step_held().map_err(invalid)?;
+            out.append(self.outgoing.bytes())?;
+            self.outgoing.clear();
+        }
+    }
+
+    pub(super) const fn has_unsent(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Sends some of what waits for the socket; ready with its bytes.
+    pub(super) fn poll_send(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.outgoing.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let sent = ready!(socket.poll_write(cx, &[IoSlice::new(self.outgoing.bytes())]))?;
+        self.outgoing.consume(sent);
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Sends what the socket takes at once.
+    fn send_what_fits(&mut self, socket: &Socket) {
+        if !self.outgoing.is_empty()
+            && let Ok(sent) = socket.write_now(self.outgoing.bytes())
+        {
+            self.outgoing.consume(sent);
+        }
+    }
+
+    /// Writes what fits at once: few bytes to a connection on which nothing is waiting.
+    pub(super) fn try_write(&mut self, socket: &Socket, bytes: &[u8]) {
+        let scratch = Rc::clone(&self.scratch);
+        let mut buffer = scratch.outgoing();
+        let mut out = Out::new(&mut buffer);
+        if self.encrypt_one(bytes, &mut out).is_ok() {
+            self.outgoing.append(out.bytes());
+            self.send_what_fits(socket);
+        }
+    }
+
+    /// Says that nothing more comes from us (RFC 8446 §6.1).
+    pub(super) fn say_end(&mut self, socket: &Socket) {
+        if self.step_held().is_err() || self.is_handshaking() {
+            return;
+        }
+        let mut out = [0; ALERT_BYTES_MAX];
+        let incoming = &mut self.incoming;
+        let len = match &mut self.connection {
+            Connection::Server(server) => say_end(server.process_tls_records(incoming), &mut out),
+            Connection::Client(client) => say_end(client.process_tls_records(incoming), &mut out),
+        };
+        self.outgoing.append(&out[..len]);
+        self.send_what_fits(socket);
+    }
+
+    /// Returns what has come on a connection that should be quiet; `read` reads without waiting.
+    pub(super) fn unread(
+        &mut self,
+        socket: &Socket,
+        read: fn(&Socket, &mut [u8]) -> io::Result<usize>,
+    ) -> Unread {
+        let scratch = Rc::clone(&self.scratch);
+        let mut buffer = scratch.incoming();
+        loop {
+            if !self.plain.is_empty() {
+                return Unread::Bytes;
+            }
+            match self.end {
+                None => {}
+                Some(End::Said | End::Unsaid) => return Unread::End,
+                Some(End::Failed) => return Unread::Failure,
+            }
+            let held = self.incoming.len();
+            let Some(free) = buffer.get_mut(held..held + READ_BYTES_MIN) else {
+                return Unread::Failure;
+            };
+            match read(socket, free) {
+                Ok(len @ 1..) => {
+                    if self.take(&mut buffer, len, &mut [], socket).is_err() {
+                        return Unread::Failure;
+                    }
+                }
+                result => return Unread::of(result),
+            }
+        }
+    }
+}
+
+impl Held {
+    const fn is_empty(&self) -> bool {
+        self.bytes.len() == self.from
+    }
+
+    const fn len(&self) -> usize {
+        self.bytes.len() - self.from
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.from..]
+    }
+
+    fn append(&mut self, more: &[u8]) {
+        self.bytes.extend_from_slice(more);
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.from += len;
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    fn take(&mut self, into: &mut [u8]) -> usize {
+        let len = self.len().min(into.len());
+        into[..len].copy_from_slice(&self.bytes()[..len]);
+        self.consume(len);
+        len
+    }
+}
+
+/// What is encrypted, one after another, into a buffer of the worker's.
+struct Out<'a> {
+    buffer: &'a mut [u8],
+    len: usize,
+}
+
+impl<'a> Out<'a> {
+    const fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, len: 0 }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let free = self.buffer.get_mut(self.len..self.len + bytes.len());
+        free.ok_or(io::ErrorKind::OutOfMemory)?
+            .copy_from_slice(bytes);
+        self.len += bytes.len();
+        Ok(())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl Sinks<'_> {
+    fn take(&mut self, mut plain: &[u8]) {
+        if self.plain.is_empty() {
+            let free = &mut self.into[self.filled..];
+            let len = free.len().min(plain.len());
+            let first;
+            (first, plain) = plain.split_at(len);
+            free[..len].copy_from_slice(first);
+            self.filled += len;
+        }
+        if !plain.is_empty() {
+            self.plain.append(plain);
+        }
+    }
+}
+
+/// Why nothing could be read.
+enum Came {
+    Io(io::Error),
+    Tls(rustls::Error),
+    Plain,
+}
+
+impl From<Came> for io::Error {
+    fn from(came: Came) -> Self {
+        match came {
+            Came::Io(error) => error,
+            Came::Tls(error) => invalid(error),
+            Came::Plain => io::ErrorKind::InvalidData.into(),
+        }
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Does what a state asks for; also returns how much of what has come is done with.
+fn step<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    sinks: &mut Sinks<'_>,
+) -> (usize, Result<Step, rustls::Error>) {
+    let UnbufferedStatus { mut discard, state } = status;
+    let step = match state {
+        Err(error) => Err(error),
+        Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+            match traffic.next_record() {
+                Some(Ok(record)) => {
+                    discard += record.discard;
+                    sinks.take(record.payload);
+                }
+                Some(Err(error)) => break Err(error),
+                None => break Ok(Step::Again),
+            }
+        },
+        Ok(ConnectionState::EncodeTlsData(mut data)) => {
+            let outgoing = &mut sinks.outgoing.bytes;
+            let from = outgoing.len();
+            let mut result = data.encode(&mut []);
+            if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
+                result
+            {
+                outgoing.resize(from + required_size, 0);
+                result = data.encode(&mut outgoing[from..]);
+            }
+            result.map_or_else(
+                |error| Err(rustls::Error::General(error.to_string())),
+                |_| Ok(Step::Again),
+            )
+        }
+        Ok(ConnectionState::TransmitTlsData(data)) => {
+            data.done();
+            Ok(Step::Again)
+        }
+        Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
+            Ok(Step::Blocked)
+        }
+        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Step::Ended),
+        // Early data is never accepted.
+        Ok(_) => Err(rustls::Error::General("early data".to_owned())),
+    };
+    (discard, step)
+}
+
+/// Encrypts; `None` where something else is to be done before.
+fn seal<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    plain: &[u8],
+    out: &mut Out<'_>,
+) -> Result<Option<io::Result<()>>, rustls::Error> {
+    match status.state? {
+        ConnectionState::WriteTraffic(mut traffic) => {
+            let sealed = traffic.encrypt(plain, &mut out.buffer[out.len..]);
+            let sealed = sealed.map_err(io::Error::other);
+            Ok(Some(sealed.map(|len| out.len += len)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Says that nothing more comes; returns how many bytes that takes.
+fn say_end<Data>(status: UnbufferedStatus<'_, '_, Data>, out: &mut [u8]) -> usize {
+    match status.state {
+        Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+            traffic.queue_close_notify(out).unwrap_or(0)
+        }
+        Ok(_) | Err(_) => 0,
+    }
+}
+
+/// Returns whether this is what a browser sends that was told `http://` (RFC 9112 §3): records of
+/// TLS begin with a control character.
+fn is_plain_request(bytes: &[u8]) -> bool {
+    bytes.len() >= 3 && bytes[..3].iter().all(u8::is_ascii_alphabetic)
+}
+
+/// The content of a record (RFC 8446 §5.1).
+const RECORD_BYTES: usize = 16 * 1024;
+/// Encrypted at once.
+const WRITE_BYTES_MAX: usize = 4 * RECORD_BYTES;
+/// What waits for the socket goes out with what is written next, where it is no more.
+const COALESCED_BYTES_MAX: usize = 8 * 1024;
+const OUTGOING_BYTES: usize = WRITE_BYTES_MAX + 2 * COALESCED_BYTES_MAX;
+/// Read at once: a record at least.
+const READ_BYTES_MIN: usize = RECORD_BYTES + 2 * 1024;
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Beside what is read, the longest message of a handshake.
+const INCOMING_BYTES: usize = READ_BYTES_MAX + 80 * 1024;
+/// Reads in a row that bring nothing for who reads.
+const READS_MAX: u32 = 16;
+/// An alert, encrypted.
+const ALERT_BYTES_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The server's side of TLS, as a listener has it: which certificate a client gets, and what it
+//! must show.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use thiserror::Error;
+
+use crate::config::{DefaultCertificate, ListenerTls, Resumption, TlsVersion};
+use crate::logic::tls::server_name::ServerNames;
+use crate::logic::tls::x509::Certificate;
+use crate::model::{Chain, Der};
+use crate::process::proxy::io::tls::note_asked_for;
+use crate::process::proxy::tls::keys::certified;
+use crate::process::proxy::tls::tickets::{SharedSecrets, Ticketer};
+
+/// Accepts TLS for a listener.
+pub(in crate::process::proxy) struct Acceptor {
+    tls: ListenerTls,
+    pub(in crate::process::proxy) config: Arc<ServerConfig>,
+}
+
+/// Why a listener cannot speak TLS.
+#[derive(Debug, Error)]
+#[error("listener {listener}: {why}")]
+pub(in crate::process::proxy) struct AcceptorError {
+    listener: String,
+    why: String,
+}
+
+/// The cryptography that both sides use.
+pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+impl Acceptor {
+    /// Makes that of a listener.
+    ///
+    /// # Errors
+    /// When one of its certificates or authorities cannot be used.
+    pub(in crate::process::proxy) fn new(
+        listener: &str,
+        tls: &ListenerTls,
+        secrets: &Arc<SharedSecrets>,
+    ) -> Result<Self, AcceptorError> {
+        let failed = |why: String| AcceptorError {
+            listener: listener.to_owned(),
+            why,
+        };
+        let certificates = Certificates::new(tls).map_err(failed)?;
+        let verifier = verifier(tls).map_err(failed)?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+            .with_protocol_versions(versions(tls.minimum_version))
+            .map_err(|error| failed(Chain(&error).to_string()))?;
+        let mut config = builder
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        match tls.resumption {
+            Resumption::Tickets => {
+                config.ticketer = Arc::new(Ticketer::new(secrets, listener, tls));
+            }
+            Resumption::Never => config.send_tls13_tickets = 0,
+        }
+        Ok(Self {
+            tls: tls.clone(),
+            config: Arc::new(config),
+        })
+    }
+
+    /// Returns whether this is what it would be.
+    pub(in crate::process::proxy) fn is_of(&self, tls: &ListenerTls) -> bool {
+        self.tls == *tls
+    }
+}
+
+pub(super) fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match minimum {
+        TlsVersion::Tls12 => BOTH,
+        TlsVersion::Tls13 => NEWEST,
+    }
+}
+
+static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+static NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// Returns the authorities that are believed.
+pub(super) fn roots(ders: &[Der]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for der in ders {
+        let added = roots.add(CertificateDer::from(&*der.0).into_owned());
+        added.map_err(|error| format!("an authority cannot be used: {}", Chain(&error)))?;
+    }
+    Ok(roots)
+}
+
+fn verifier(tls: &ListenerTls) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let Some(clients) = &tls.client_certificates else {
+        return Ok(Arc::new(NoClientAuth {}));
+    };
+    let roots = Arc::new(roots(&tls.found.client_roots)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER));
+    let builder = match clients.required {
+        true => builder,
+        false => builder.allow_unauthenticated(),
+    };
+    builder.build().map_err(|error| Chain(&error).to_string())
+}
+
+/// The certificates of a listener.
+#[derive(Debug)]
+struct Certificates {
+    keys: Vec<Arc<CertifiedKey>>,
+    names: ServerNames,
+    /// For clients that ask for nobody, or for somebody else.
+    default: Option<usize>,
+}
+
+impl Certificates {
+    fn new(tls: &ListenerTls) -> Result<Self, String> {
+        let mut keys = Vec::new();
+        let mut names = Vec::new();
+        for chain in &tls.found.chains {
+            let path = chain.path.display();
+            let leaf = chain.certificates.first();
+            let leaf = leaf.and_then(|leaf| Certificate::parse(&leaf.0).ok());
+            let leaf = leaf.ok_or_else(|| format!("{path}: the certificate cannot be read"))?;
+            names.push(leaf.dns_names.iter().map(ToString::to_string).collect());
+            let key = certified(chain);
+            keys.push(key.ok_or_else(|| format!("{path}: keys of this kind cannot sign here"))?);
+        }
+        let names = ServerNames::new(&names);
+        let default = match &tls.default {
+            DefaultCertificate::First => (!keys.is_empty()).then_some(0),
+            DefaultCertificate::Name(name) => names.find(name),
+            DefaultCertificate::Refuse => None,
+        };
+        Ok(Self {
+            keys,
+            names,
+            default,
+        })
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = client_hello.server_name();
+        note_asked_for(name);
+        let found = name.and_then(|name| self.names.find(name));
+        let key = self.keys.get(found.or(self.default)?)?;
+        Some(Arc::clone(key))
+    }
+}

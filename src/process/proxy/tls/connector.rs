@@ -1,0 +1,188 @@
+//! The client's side of TLS, as a pool has it: whom backends must be, and what they are shown.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use thiserror::Error;
+
+use crate::config::{BackendConfig, PoolConfig, PoolTls};
+use crate::model::Chain;
+use crate::process::proxy::tls::acceptor::{PROVIDER, roots, versions};
+use crate::process::proxy::tls::keys::certified;
+
+/// Speaks TLS to the backends of a pool.
+pub(in crate::process::proxy) struct Connector {
+    tls: PoolTls,
+    /// Tickets of one backend are of no use to another.
+    backends: HashMap<SocketAddr, Secure>,
+}
+
+/// How TLS is spoken to a backend.
+#[derive(Clone)]
+pub(in crate::process::proxy) struct Secure {
+    pub(in crate::process::proxy) config: Arc<ClientConfig>,
+    /// Whom it must be.
+    pub(in crate::process::proxy) name: ServerName<'static>,
+}
+
+/// Why TLS cannot be spoken to a pool.
+#[derive(Debug, Error)]
+#[error("pool {pool}: {why}")]
+pub(in crate::process::proxy) struct ConnectorError {
+    pool: String,
+    why: String,
+}
+
+impl Connector {
+    /// Makes that of a pool; sessions with backends that were there `before` are resumed, as long
+    /// as nothing but backends has changed.
+    ///
+    /// # Errors
+    /// When an authority, a certificate or a name cannot be used.
+    pub(in crate::process::proxy) fn new(
+        pool: &PoolConfig,
+        tls: &PoolTls,
+        before: Option<&Self>,
+    ) -> Result<Self, ConnectorError> {
+        let failed = |why: String| ConnectorError {
+            pool: pool.name.clone(),
+            why,
+        };
+        let before = before.filter(|before| before.tls == *tls);
+        let config = client_config(tls).map_err(failed)?;
+        let backends = pool.backends.iter().map(|backend| {
+            let old = before.and_then(|before| before.backends.get(&backend.address));
+            let name = server_name(tls, backend).map_err(failed)?;
+            let secure = match old.filter(|old| old.name == name) {
+                Some(old) => old.clone(),
+                None => {
+                    let mut config = config.clone();
+                    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+                    Secure {
+                        config: Arc::new(config),
+                        name,
+                    }
+                }
+            };
+            Ok((backend.address, secure))
+        });
+        Ok(Self {
+            backends: backends.collect::<Result<_, _>>()?,
+            tls: tls.clone(),
+        })
+    }
+
+    /// Returns how TLS is spoken to the backend at an address, which is one of the pool's.
+    pub(in crate::process::proxy) fn to(&self, address: SocketAddr) -> Option<&Secure> {
+        self.backends.get(&address)
+    }
+
+    /// Returns whether both want the same of backends.
+    pub(in crate::process::proxy) fn is_like(&self, other: &Self) -> bool {
+        self.tls == other.tls
+    }
+}
+
+fn server_name(tls: &PoolTls, backend: &BackendConfig) -> Result<ServerName<'static>, String> {
+    match &tls.server_name {
+        Some(name) => {
+            let known = ServerName::try_from(name.clone());
+            known.map_err(|_| format!("`{name}` is no name of a server"))
+        }
+        None => Ok(ServerName::from(backend.address.ip())),
+    }
+}
+
+fn client_config(tls: &PoolTls) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_protocol_versions(versions(tls.minimum_version))
+        .map_err(|error| Chain(&error).to_string())?;
+    let builder = match tls.verify {
+        true => builder.with_root_certificates(roots(&tls.found.roots)?),
+        false => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody)),
+    };
+    let mut config = match &tls.found.chain {
+        None => builder.with_no_client_auth(),
+        Some(chain) => {
+            let key = certified(chain).ok_or("keys of this kind cannot sign here")?;
+            builder.with_client_cert_resolver(Arc::new(Own(key)))
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The certificate that backends are shown that ask for one.
+#[derive(Debug)]
+struct Own(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Own {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Believes whoever answers, as an operator has said.
+struct Anybody;
+
+impl fmt::Debug for Anybody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Anybody")
+    }
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &PROVIDER.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &PROVIDER.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        PROVIDER
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// Kept of one backend: rustls has eight tickets in each.
+const SESSIONS_MAX: usize = 4;
