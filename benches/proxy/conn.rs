@@ -36,6 +36,8 @@ pub(crate) enum Failure {
     IdleClosed,
     /// No answer for seconds.
     Stalled,
+    /// A session that was to be resumed was not.
+    NotResumed,
     /// The processes of the proxy were not the same at the end.
     Restarted,
 }

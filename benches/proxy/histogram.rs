@@ -22,6 +22,14 @@ impl Histogram {
         self.total += 1;
     }
 
+    /// Adds those of another.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (own, other) in self.counts.iter_mut().zip(&other.counts) {
+            *own += other;
+        }
+        self.total += other.total;
+    }
+
     /// Returns the latency in microseconds that this share (0 to 1) of all did not exceed; 0 where
     /// there is none.
     pub(crate) fn quantile_us(&self, share: f64) -> f64 {

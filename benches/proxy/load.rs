@@ -20,6 +20,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use crate::conn::{Conn, Failure, Turn};
 use crate::histogram::Histogram;
 use crate::measure::{Place, pin};
+use crate::secure::{self, Secure};
 use crate::wire::Template;
 
 /// What the generator is to do.
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     pub reuse: Reuse,
     /// Where the generator runs.
     pub place: Place,
+    /// How TLS is spoken, where it is.
+    pub secure: Option<Secure>,
 }
 
 /// When requests are sent.
@@ -76,12 +79,13 @@ pub(crate) struct Generator {
     thread: Option<JoinHandle<Option<Seen>>>,
 }
 
+/// What the generator and who measures tell each other.
 #[derive(Default)]
-struct Shared {
-    measuring: AtomicBool,
-    stop: AtomicBool,
-    answered: AtomicU64,
-    idle: AtomicU64,
+pub(crate) struct Shared {
+    pub(crate) measuring: AtomicBool,
+    pub(crate) stop: AtomicBool,
+    pub(crate) answered: AtomicU64,
+    pub(crate) idle: AtomicU64,
 }
 
 impl Generator {
@@ -95,7 +99,11 @@ impl Generator {
                 .name(THREAD.into())
                 .spawn(move || {
                     pin(plan.place);
-                    match Driver::new(plan, told).and_then(Driver::run) {
+                    let run = match plan.secure {
+                        Some(secure) => secure::run(&plan, secure, &told),
+                        None => Driver::new(plan, told).and_then(Driver::run),
+                    };
+                    match run {
                         Ok(seen) => Some(seen),
                         Err(error) => {
                             eprintln!("the load generator ended: {error}");

@@ -16,6 +16,7 @@ mod options;
 mod peers;
 mod report;
 mod round;
+mod secure;
 mod soak;
 mod wire;
 mod workload;
@@ -101,7 +102,7 @@ fn run(
                 if !fleet.as_ref().is_some_and(|fleet| fleet.has(shape.setting)) {
                     // Ports are free again before they are taken.
                     *fleet = None;
-                    *fleet = Some(Fleet::start(host, shape.setting, &options.kinds)?);
+                    *fleet = Some(Fleet::start(host, shape.setting, &kinds)?);
                 }
                 match fleet {
                     Some(fleet) => fleet.measure(host, kind, &shape, span)?,
@@ -118,6 +119,8 @@ fn run(
 
 fn takes_part(kind: Kind, shape: &Shape) -> bool {
     match kind {
+        // Which may know nothing of TLS.
+        Kind::Before | Kind::Direct if shape.setting.tls => false,
         Kind::Evenkeel | Kind::Before | Kind::Haproxy | Kind::Nginx => true,
         // The backend answers proxies, which take `Connection: close` for themselves.
         Kind::Direct => !shape.fresh && shape.reuse == load::Reuse::KeepAlive,

@@ -19,6 +19,7 @@ use evenkeel::lab::scratch::ScratchDir;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::measure::{Place, pin};
+use crate::secure::{Certified, certified};
 use crate::wire::Template;
 
 /// Who is measured.
@@ -92,6 +93,8 @@ pub(crate) struct Setting {
     /// What they look at before they pick the pool; the binary of before has none, and Perlbal
     /// neither.
     pub routes: Routes,
+    /// Whether they speak TLS, with the same certificate.
+    pub tls: bool,
 }
 
 /// Routes of which none is for the requests that are sent.
@@ -191,7 +194,7 @@ impl Peer {
             Kind::Perlbal => debian(host, kind, &perlbal(backends), &["-c"])?,
         };
         let mut peer = Self { kind, running };
-        peer.wait_until_it_answers(host)?;
+        peer.wait_until_it_answers(host, setting.tls)?;
         Ok(peer)
     }
 
@@ -221,11 +224,12 @@ impl Peer {
         }
     }
 
-    fn wait_until_it_answers(&mut self, host: &Host) -> Result<(), LabError> {
+    fn wait_until_it_answers(&mut self, host: &Host, tls: bool) -> Result<(), LabError> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.kind.port()));
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if host.run(move || answers(address).unwrap_or(false))? {
+            let asks = if tls { listens } else { answers };
+            if host.run(move || asks(address).unwrap_or(false))? {
                 return Ok(());
             }
             self.check_runs()?;
@@ -252,6 +256,11 @@ fn answers(address: SocketAddr) -> std::io::Result<bool> {
     Ok(start.ends_with(b" 200"))
 }
 
+/// Connects; the first requests of a round ask whether TLS is spoken.
+fn listens(address: SocketAddr) -> std::io::Result<bool> {
+    TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map(|_| true)
+}
+
 /// Returns the binary of before, where one is named.
 pub(crate) fn before() -> Option<PathBuf> {
     std::env::var_os("EVENKEEL_BEFORE").map(PathBuf::from)
@@ -272,12 +281,29 @@ fn debian(host: &Host, kind: Kind, config: &str, flags: &[&str]) -> Result<Runni
     let path = scratch.path().join("config");
     fs::write(&path, config.replace("@DIR@", &directory))
         .map_err(LabError::system("write a configuration"))?;
+    write_certificate(scratch.path())?;
     let Some((program, _)) = kind.program() else {
         return Ok(Running::Nobody);
     };
     let mut command = Command::new(program);
     command.args(flags).arg(path).env("TMPDIR", &directory);
     Ok(Running::Process(host.spawn(command)?, scratch))
+}
+
+/// Writes the certificate as every proxy wants it: with its key, and in two files.
+fn write_certificate(into: &Path) -> Result<(), LabError> {
+    let Certified {
+        certificate, key, ..
+    } = certified();
+    for (name, text) in [
+        ("both.pem", format!("{certificate}{key}")),
+        ("chain.crt", certificate.clone()),
+        ("chain.key", key.clone()),
+    ] {
+        let written = fs::write(into.join(name), text);
+        written.map_err(LabError::system("write a certificate"))?;
+    }
+    Ok(())
 }
 
 /// Starts our own, which has an idle time of its own between requests in later versions.
@@ -287,10 +313,20 @@ fn evenkeel(host: &Host, kind: Kind, setting: Setting, backends: &[u16]) -> Resu
         (_, _) => PathBuf::from(env!("CARGO_BIN_EXE_evenkeel")),
     };
     let binary = binary.as_path();
-    let yaml = |timeouts| evenkeel_yaml(kind, setting, backends, timeouts);
+    let scratch = ScratchDir::new()?;
+    write_certificate(scratch.path())?;
+    let tls = match setting.tls {
+        true => {
+            let at = scratch.path().display();
+            format!(
+                ", tls: {{certificates: [{{certificate: {at}/chain.crt, key: {at}/chain.key}}]}}"
+            )
+        }
+        false => String::new(),
+    };
+    let yaml = |timeouts| evenkeel_yaml(kind, setting, backends, timeouts, &tls);
     let newer = yaml("request_head: 10m, keep_alive: 10m");
     let older = yaml("request_head: 10m");
-    let scratch = ScratchDir::new()?;
     let path = scratch.path().join("evenkeel.yaml");
     fs::write(&path, &newer).map_err(LabError::system("write a configuration"))?;
     let checked = Command::new(binary)
@@ -306,8 +342,16 @@ fn evenkeel(host: &Host, kind: Kind, setting: Setting, backends: &[u16]) -> Resu
     Node::start(host, if knows { &newer } else { &older }, "bench", binary)
 }
 
-fn evenkeel_yaml(kind: Kind, setting: Setting, backends: &[u16], timeouts: &str) -> String {
-    let Setting { threads, routes } = setting;
+fn evenkeel_yaml(
+    kind: Kind,
+    setting: Setting,
+    backends: &[u16],
+    timeouts: &str,
+    tls: &str,
+) -> String {
+    let Setting {
+        threads, routes, ..
+    } = setting;
     let routes = match kind {
         Kind::Before => String::new(),
         Kind::Direct | Kind::Evenkeel | Kind::Haproxy | Kind::Nginx | Kind::Perlbal => routes
@@ -324,7 +368,7 @@ fn evenkeel_yaml(kind: Kind, setting: Setting, backends: &[u16], timeouts: &str)
     let list: Vec<String> = backends.iter().map(named).collect();
     format!(
         "listeners:
-  bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}{routes}}}
+  bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}{routes}{tls}}}
 pools:
   bench: {{backends: {{{}}}, health_check: none}}
 proxy: {{threads: {}}}
@@ -343,7 +387,16 @@ fn descriptors() -> u64 {
 
 /// The pool ratios keep HAProxy from closing idle server connections when many clients hold
 /// descriptors.
-fn haproxy(Setting { threads, routes }: Setting, backends: &[u16]) -> String {
+fn haproxy(setting: Setting, backends: &[u16]) -> String {
+    let Setting {
+        threads,
+        routes,
+        tls,
+    } = setting;
+    let tls = match tls {
+        true => " ssl crt @DIR@/both.pem ssl-min-ver TLSv1.2",
+        false => "",
+    };
     let routes = routes.lines(
         "  use_backend bench if { req.hdr(host) -i h@.example.net }\n",
         "  use_backend bench if { path_beg /section@/ }\n",
@@ -370,7 +423,7 @@ defaults
   timeout server 10m
   timeout http-keep-alive 10m
 frontend bench
-  bind 0.0.0.0:{}
+  bind 0.0.0.0:{}{tls}
 {routes}  default_backend bench
 backend bench
   default-server pool-max-conn -1 pool-purge-delay 10m
@@ -383,7 +436,20 @@ backend bench
 
 /// Bodies stay in memory: its defaults would write a 64 KiB upload, and a 1 MiB response, to a
 /// file.
-fn nginx(Setting { threads, routes }: Setting, backends: &[u16]) -> String {
+fn nginx(setting: Setting, backends: &[u16]) -> String {
+    let Setting {
+        threads,
+        routes,
+        tls,
+    } = setting;
+    let (tls, certificate) = match tls {
+        true => (
+            " ssl",
+            "    ssl_certificate @DIR@/chain.crt;\n    ssl_certificate_key @DIR@/chain.key;\n    \
+             ssl_protocols TLSv1.2 TLSv1.3;\n",
+        ),
+        false => ("", ""),
+    };
     let names = match routes {
         Routes::Hosts => routes.lines(" h@.example.net", ""),
         Routes::None | Routes::Paths => String::new(),
@@ -431,8 +497,8 @@ http {{
     keepalive_timeout 600s;
   }}
   server {{
-    listen 0.0.0.0:{} backlog=4096 default_server;
-{paths}    location / {{
+    listen 0.0.0.0:{} backlog=4096 default_server{tls};
+{certificate}{paths}    location / {{
       proxy_pass http://bench;
       proxy_http_version 1.1;
       proxy_set_header Connection \"\";

@@ -194,6 +194,7 @@ fn plan(kind: Kind, shape: &Shape) -> Plan {
         ),
         reuse: shape.reuse,
         place: shape.setting.threads.load_place(),
+        secure: shape.secure,
     }
 }
 

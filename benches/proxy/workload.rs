@@ -2,6 +2,7 @@
 
 use crate::load::{Pace, Reuse};
 use crate::peers::{Kind, Routes, Setting, Threads};
+use crate::secure::Secure;
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,14 @@ pub(crate) enum Workload {
     W6,
     /// 10,000 idle and 64 busy connections.
     W8,
+    /// W1 by TLS, 32 connections.
+    Tls,
+    /// A handshake for every request.
+    Handshake,
+    /// The same, of sessions of before.
+    Resumption,
+    /// 2,000 idle connections of TLS.
+    TlsIdle,
 }
 
 /// What a workload sends, and through whom.
@@ -53,6 +62,8 @@ pub(crate) struct Shape {
     pub fresh: bool,
     /// Whether Perlbal takes part.
     pub perlbal: bool,
+    /// How TLS is spoken, where it is.
+    pub secure: Option<Secure>,
 }
 
 impl Shape {
@@ -61,6 +72,7 @@ impl Shape {
         setting: Setting {
             threads: Threads::One,
             routes: Routes::None,
+            tls: false,
         },
         busy: 64,
         idle: 0,
@@ -70,7 +82,22 @@ impl Shape {
         reuse: Reuse::KeepAlive,
         fresh: false,
         perlbal: false,
+        secure: None,
     };
+
+    fn secure(self, title: &'static str, secure: Secure) -> Self {
+        let setting = Setting {
+            tls: true,
+            ..self.setting
+        };
+        Self {
+            title,
+            setting,
+            busy: 32,
+            secure: Some(secure),
+            ..self
+        }
+    }
 
     fn routed(self, title: &'static str, routes: Routes) -> Self {
         let setting = Setting {
@@ -109,7 +136,7 @@ pub(crate) struct Goal {
 
 impl Workload {
     /// All, in the order of the issue.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::W1,
         Self::Two,
         Self::Open,
@@ -121,6 +148,10 @@ impl Workload {
         Self::W5,
         Self::W6,
         Self::W8,
+        Self::Tls,
+        Self::Handshake,
+        Self::Resumption,
+        Self::TlsIdle,
     ];
 
     /// Returns its name in the arguments.
@@ -137,6 +168,10 @@ impl Workload {
             Self::W5 => "w5",
             Self::W6 => "w6",
             Self::W8 => "w8",
+            Self::Tls => "tls",
+            Self::Handshake => "handshake",
+            Self::Resumption => "resumption",
+            Self::TlsIdle => "tls-idle",
         }
     }
 
@@ -204,6 +239,15 @@ impl Workload {
                 fresh: true,
                 ..base
             },
+            Self::Tls => base.secure("w1 by TLS 1.3, 32 connections", Secure::Kept),
+            Self::Handshake => base.secure("a handshake for each request", Secure::Full),
+            Self::Resumption => base.secure("a resumed session for each request", Secure::Resumed),
+            Self::TlsIdle => Shape {
+                busy: 0,
+                idle: 2_000,
+                fresh: true,
+                ..base.secure("2,000 idle connections of TLS", Secure::Kept)
+            },
         }
     }
 
@@ -236,6 +280,14 @@ impl Workload {
                 measure: Measure::MegabytesInAll,
                 must: 45.0,
                 aim: 30.0,
+            }],
+            Self::Tls => haproxy(0.85, 0.70),
+            Self::Handshake => haproxy(0.70, 0.62),
+            Self::Resumption => haproxy(0.85, 0.70),
+            Self::TlsIdle => vec![Goal {
+                measure: Measure::BytesPerIdle,
+                must: 12_000.0,
+                aim: 8_000.0,
             }],
         }
     }

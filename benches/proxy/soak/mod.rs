@@ -220,6 +220,7 @@ fn verdict(tally: &Tally, samples: &[Held]) -> bool {
 const SETTING: Setting = Setting {
     threads: Threads::Two,
     routes: Routes::None,
+    tls: false,
 };
 
 const fn word(right: bool) -> &'static str {
