@@ -47,7 +47,8 @@ pub use routes::{
 };
 pub use tls::{
     Authorities, CertificateChain, CertificateSource, ClientCertificates, DefaultCertificate,
-    FoundPoolTls, FoundTls, GroupConfig, ListenerTls, PoolTls, Resumption, TlsVersion,
+    FoundPoolTls, FoundTls, GroupConfig, ListenerTls, PoolTls, Resumption, SecretSource,
+    TlsVersion,
 };
 pub use track::{GatewayConfig, ProcessConfig, ProcessSelector, TrackConfig, TrackScriptConfig};
 

@@ -30,8 +30,8 @@ pub struct ListenerTls {
 /// Where certificates are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CertificateSource {
-    /// All that are in a directory.
-    Directory(PathBuf),
+    /// All that are in a directory, or one that is in a file with its key.
+    Path(PathBuf),
     /// One, with its chain, and its key in the same file or in one of its own.
     Pair {
         /// The certificate, and those above it.
@@ -48,7 +48,7 @@ pub enum DefaultCertificate {
     First,
     /// The one for this name.
     Name(String),
-    /// A refusal (RFC 6066 §3: unrecognized_name).
+    /// A refusal.
     Refuse,
 }
 
@@ -139,5 +139,14 @@ pub struct FoundPoolTls {
 pub struct GroupConfig {
     /// Files of the secret that the nodes share, the one that is used first; the others are still
     /// accepted. Empty: every node has one of its own.
-    pub secret: Vec<PathBuf>,
+    pub secret: Vec<SecretSource>,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In a file, by an absolute path.
+    File(PathBuf),
+    /// Among the credentials of the unit, by name.
+    Credential(String),
 }

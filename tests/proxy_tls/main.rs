@@ -35,7 +35,7 @@ use rig::{Rig, Setup};
 fn tls(identities: &[&Identity]) -> ListenerTls {
     let chains = identities.iter().map(|identity| identity.chain());
     ListenerTls {
-        certificates: vec![CertificateSource::Directory("/test".into())],
+        certificates: vec![CertificateSource::Path("/test".into())],
         default: DefaultCertificate::First,
         minimum_version: TlsVersion::Tls12,
         client_certificates: None,

@@ -22,6 +22,7 @@ pub(super) fn check_timeouts(
         return Some(default);
     };
     let keys = &[
+        "handshake",
         "request_head",
         "keep_alive",
         "request_body",
@@ -33,6 +34,7 @@ pub(super) fn check_timeouts(
     let mut read = |key: &str, default: Duration, max: Duration| {
         duration_or(&fields, key, default, TIMEOUT_MIN..=max, problems)
     };
+    let handshake = read("handshake", default.handshake, HOUR);
     let request_head = read("request_head", default.request_head, HOUR);
     let keep_alive = read("keep_alive", default.keep_alive, HOUR);
     let request_body = read("request_body", default.request_body, HOUR);
@@ -40,7 +42,7 @@ pub(super) fn check_timeouts(
     let tunnel = read("tunnel", default.tunnel, DAY);
     let linger = read("linger", default.linger, HOUR);
     Some(ListenerTimeouts {
-        handshake: Duration::from_secs(10),
+        handshake: handshake?,
         request_head: request_head?,
         keep_alive: keep_alive?,
         request_body: request_body?,

@@ -17,6 +17,7 @@ use super::addresses::is_link_local;
 use super::clients;
 use super::pools::Pools;
 use super::routers::Entry;
+use super::tls;
 use super::values::{self, Use, flag};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each};
@@ -82,6 +83,7 @@ fn check_listener<'a>(
     let trace = flag(&fields, "trace", false, problems);
     let error_pages = pages::check_error_pages(&fields, problems);
     let maintenance = pages::check_maintenance(&fields, problems);
+    let tls = tls::check_listener(&fields, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
             check_free(
@@ -116,7 +118,7 @@ fn check_listener<'a>(
         trace: trace?,
         error_pages: error_pages?,
         maintenance: maintenance?,
-        tls: None,
+        tls: tls?,
     })
 }
 
@@ -397,6 +399,7 @@ const KEYS: &[&str] = &[
     "bind",
     "routes",
     "https_redirect",
+    "tls",
     "pool",
     "request_headers",
     "response_headers",

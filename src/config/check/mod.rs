@@ -14,6 +14,7 @@ mod pools;
 mod routers;
 mod synchronize;
 mod taken;
+mod tls;
 mod values;
 mod wire;
 
@@ -118,6 +119,11 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         .map_or(Some(Vec::new()), |section| {
             routers::check(section, node.as_deref(), known, problems)
         });
+    let group = file
+        .get("group")
+        .map_or(Some(GroupConfig::default()), |section| {
+            tls::check_group(section, problems)
+        });
     let access_log = file
         .get("access_log")
         .map(|section| access_log::check(section, problems));
@@ -149,7 +155,7 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
             Some(checked) => Some(checked?),
             None => None,
         },
-        group: GroupConfig::default(),
+        group: group?,
     })
 }
 
@@ -249,6 +255,7 @@ const SECTIONS: &[&str] = &[
     "pools",
     "proxy",
     "access_log",
+    "group",
 ];
 
 const PROXY_KEYS: &[&str] = &["threads", "timeouts", "limits", "error_pages"];

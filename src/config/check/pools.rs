@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::tls;
 use super::values::{self, Use, duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each, nearest};
@@ -63,6 +64,7 @@ fn check_pool(
             "timeouts",
             "keep_alive",
             "slow_start",
+            "tls",
         ],
         problems,
     )?;
@@ -72,6 +74,7 @@ fn check_pool(
     let timeouts = check_timeouts(&fields, problems);
     let keep_alive = check_keep_alive(&fields, problems);
     let off = Duration::ZERO;
+    let tls = tls::check_pool(&fields, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
@@ -81,7 +84,7 @@ fn check_pool(
         timeouts: timeouts?,
         keep_alive: keep_alive?,
         slow_start: slow_start?,
-        tls: None,
+        tls: tls?,
     })
 }
 

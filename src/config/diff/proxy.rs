@@ -113,7 +113,7 @@ fn maintenance(old: &MaintenanceConfig, new: &MaintenanceConfig, words: &mut Wor
 
 fn timeouts(old: &ListenerTimeouts, new: &ListenerTimeouts, words: &mut Words) {
     let ListenerTimeouts {
-        handshake: _,
+        handshake,
         request_head,
         keep_alive,
         request_body,
@@ -121,6 +121,7 @@ fn timeouts(old: &ListenerTimeouts, new: &ListenerTimeouts, words: &mut Words) {
         tunnel,
         linger,
     } = *old;
+    words.duration("timeout handshake", handshake, new.handshake);
     words.duration("timeout request_head", request_head, new.request_head);
     words.duration("timeout keep_alive", keep_alive, new.keep_alive);
     words.duration("timeout request_body", request_body, new.request_body);

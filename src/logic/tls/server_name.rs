@@ -41,6 +41,11 @@ impl ServerNames {
     }
 }
 
+/// Returns whether a text is the name of a server, and no address.
+pub fn is_server_name(text: &str) -> bool {
+    normalized(text).is_some()
+}
+
 /// Returns a name in lower case and without its last dot; `None` where it is no name of a server:
 /// an address is none (RFC 6066 §3).
 fn normalized(name: &str) -> Option<String> {
