@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,9 @@ use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus};
 pub use super::log_line::LogLine;
 pub use crate::config::found::Found;
 pub use crate::config::overrides::{BackendOverride, Overrides};
+use crate::config::tls::CertificateChain;
 use crate::logic::vrrp::Transition;
-use crate::model::{Family, Fitness, RouterName, SecretBytes};
+use crate::model::{Family, Fitness, KeyId, RouterName, SecretBytes};
 
 /// Supervisor to vrrp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,7 +250,8 @@ pub enum ToProxy {
     /// to the same target as the one before needs none: it goes on with what that one has, whatever
     /// the format of its lines.
     AccessLog,
-    /// What asks the process `keys` to sign, one descriptor for each worker, in their order; sent
+    /// What asks the process `keys` to sign, one descriptor for each worker, in their order,
+    /// and one for the health checks; sent
     /// before `Configure` where there is that process, and again when it was started anew. A worker
     /// has none in between, and begins no handshake.
     PassSigningLines,
@@ -309,6 +312,55 @@ pub enum ToProxy {
         /// Milliseconds.
         deadline_ms: u64,
     },
+}
+
+/// Supervisor to keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToKeys {
+    /// A line over which `PairAsked` comes, one descriptor.
+    PassReader,
+    /// Lines of workers, one descriptor each, beside those of before: they end by themselves.
+    PassLines,
+    /// The files with the secrets of the group, one descriptor each, the one that is used first.
+    Secrets,
+    /// There are none: the node has one of its own.
+    NoSecrets,
+    /// Forget all keys but these.
+    Keep(Vec<KeyId>),
+}
+
+/// Keys to supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromKeys {
+    /// The process is alive; every 50 ms.
+    Beat,
+    /// What the process should have, could not get, and works without; for people.
+    Lacking(Vec<String>),
+    /// What is derived from the secret; again with every hour.
+    Secrets(Secrets),
+    /// The secrets cannot be used, and why, for people; those of before are.
+    SecretsRefused(String),
+    /// A line for the log.
+    Log(LogLine),
+}
+
+/// Supervisor to keys, over a line of its own: read this pair, and keep its key. The files come as
+/// descriptors: the certificates, and the key where it is in another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairAsked {
+    /// Echoed in the answer.
+    pub id: u64,
+    /// What it is known by.
+    pub path: PathBuf,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairRead {
+    /// As asked.
+    pub id: u64,
+    /// The certificates, or why they are no pair, for people.
+    pub chain: Result<CertificateChain, String>,
 }
 
 /// What is derived from the secret of the group, or from one of the node's own.

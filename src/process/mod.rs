@@ -1,5 +1,6 @@
-//! The three processes of the daemon, and the table of what each may do.
+//! The processes of the daemon, and the table of what each may do.
 
+pub mod keys;
 pub mod proxy;
 pub mod role;
 pub mod supervisor;
@@ -13,7 +14,7 @@ use role::Role;
 
 use crate::ipc::channel::{Channel, Received, Sent};
 use crate::ipc::log;
-use crate::ipc::message::{FromProxy, FromVrrp};
+use crate::ipc::message::{FromKeys, FromProxy, FromVrrp};
 use crate::model::Chain;
 
 /// Runs a child process in its role until it ends; returns the exit code.
@@ -39,6 +40,10 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
             hand_over(&lines, &FromVrrp::Lacking(shortcomings));
             log::to_supervisor(move |line| hand_over(&lines, &FromVrrp::Log(line)));
         }
+        Role::Keys => {
+            hand_over(&lines, &FromKeys::Lacking(shortcomings));
+            log::to_supervisor(move |line| hand_over(&lines, &FromKeys::Log(line)));
+        }
         Role::Proxy => {
             hand_over(&lines, &FromProxy::Lacking(shortcomings));
             log::to_supervisor(move |line| hand_over(&lines, &FromProxy::Log(line)));
@@ -47,6 +52,7 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
     let result = match role {
         Role::Supervisor => Ok(()),
         Role::Vrrp => run_vrrp(channel),
+        Role::Keys => run_keys(channel),
         Role::Proxy => run_proxy(channel),
     };
     if let Err(error) = &result {
@@ -57,6 +63,10 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
 
 fn run_vrrp(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
     Ok(vrrp::run(Parent(Channel::new(channel)))?)
+}
+
+fn run_keys(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
+    Ok(keys::run::run(channel)?)
 }
 
 fn run_proxy(channel: OwnedFd) -> Result<(), Box<dyn Error>> {

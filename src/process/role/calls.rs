@@ -64,6 +64,10 @@ pub(super) const IDENTITY: &[Call] = calls![
     SYS_setfsgid SYS_setgroups
 ];
 
+/// Reaching anybody over a network: what there is to talk to was there from the start.
+pub(super) const NETWORK: &[Call] =
+    calls![SYS_socket SYS_connect SYS_bind SYS_listen SYS_accept SYS_accept4];
+
 /// Changing one's capabilities and place in the scheduler; the vrrp process does both.
 pub(super) const RIGHTS: &[Call] = calls![
     SYS_capset SYS_sched_setscheduler SYS_sched_setparam SYS_sched_setattr SYS_setpriority

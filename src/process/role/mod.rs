@@ -48,6 +48,8 @@ pub enum Role {
     Vrrp,
     /// The HTTP proxy.
     Proxy,
+    /// The private keys.
+    Keys,
 }
 
 /// What a process may do.
@@ -78,7 +80,10 @@ pub struct Fence {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Supervisor, Self::Vrrp, Self::Proxy];
+    pub const ALL: [Self; 4] = [Self::Supervisor, Self::Vrrp, Self::Proxy, Self::Keys];
+
+    /// Those that the supervisor starts.
+    pub const CHILDREN: [Self; 3] = [Self::Vrrp, Self::Proxy, Self::Keys];
 
     /// Returns the row of the table.
     pub const fn profile(self) -> Profile {
@@ -86,12 +91,13 @@ impl Role {
             Self::Supervisor => SUPERVISOR,
             Self::Vrrp => VRRP,
             Self::Proxy => PROXY,
+            Self::Keys => KEYS,
         }
     }
 
     /// Returns the child's role that the first argument of the program names, if it names one.
     pub fn from_program_name(name: &str) -> Option<Self> {
-        [Self::Vrrp, Self::Proxy]
+        Self::CHILDREN
             .into_iter()
             .find(|role| role.profile().name == name)
     }
@@ -206,6 +212,41 @@ const PROXY: Profile = Profile {
                 calls::NEW,
             ],
             families: &[libc::AF_INET, libc::AF_INET6],
+        },
+    }),
+};
+
+const KEYS: Profile = Profile {
+    name: "evenkeel-keys",
+    capabilities: Some(&[]),
+    users: users::KEYS,
+    // It keeps the place of the supervisor among those that are killed for want of memory: without
+    // it no handshake ends. Its memory is locked as far as it may be.
+    limits: Limits {
+        oom_score_adj_min: None,
+        at_most: &[
+            AtMost::both(Resource::RLIMIT_RTPRIO, 0),
+            AtMost::both(Resource::RLIMIT_NICE, 0),
+            AtMost::both(Resource::RLIMIT_CORE, 0),
+        ],
+    },
+    fence: Some(Fence {
+        allowed_paths: &[OWN_PROGRAM],
+        denied_tcp: Tcp::Everything,
+        calls: Calls {
+            denied: &[
+                calls::PROGRAMS,
+                calls::OTHER_PROCESSES,
+                calls::FILES,
+                calls::NAMESPACES,
+                calls::KERNEL,
+                calls::IDENTITY,
+                calls::RIGHTS,
+                calls::NETWORK,
+                calls::OF_THIS_ARCHITECTURE,
+                calls::NEW,
+            ],
+            families: &[],
         },
     }),
 };

@@ -9,6 +9,8 @@ use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
 /// Users for the proxy.
 pub(super) const PROXY: &[&str] = &["evenkeel-proxy", NOBODY];
+/// Users for the process that keeps private keys: another than the proxy's where there is one.
+pub(super) const KEYS: &[&str] = &["evenkeel-keys"];
 /// The user of notify programs.
 pub(super) const NOTIFY: &str = "evenkeel-notify";
 

@@ -28,12 +28,15 @@ use tokio::time::MissedTickBehavior;
 
 use self::asked::Asked;
 use self::belief::Belief;
+use self::children::keys;
 use self::meter::LogMeters;
 use self::shortage::Shortages;
+use super::aside::Aside;
 use super::child::{Child, Heard, TICK};
 use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
+use super::keys::Keys;
 use super::notify::Notifier;
 use super::passed::access_log::AccessLog;
 use super::passed::listeners::{self, Bound};
@@ -79,6 +82,8 @@ pub(super) struct Setup {
     pub sockets: Bound,
     /// Open already, for the same reason.
     pub access_log: Option<AccessLog>,
+    /// Started already, with what it is to keep, for the same reason.
+    pub keys: Option<Keys>,
     /// Where the control socket goes.
     pub runtime_dir: PathBuf,
 }
@@ -145,6 +150,11 @@ struct Daemon {
     threads: u16,
     vrrp: Option<Child>,
     proxy: Option<Child>,
+    keys: Option<Keys>,
+    /// While the keys of a new process are read again.
+    reading_again: Option<Aside<Vec<String>>>,
+    /// For how many workers the proxy has lines.
+    lent_lines: u16,
     tracker: Tracker,
     /// What the vrrp process was last told of each entry.
     fitness: BTreeMap<String, Fitness>,
@@ -170,7 +180,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(setup: Setup, printer: Printer) -> Self {
+    fn new(mut setup: Setup, printer: Printer) -> Self {
         let now = Instant::now();
         let threads = listeners::threads(&setup.config);
         let tracker = Tracker::new(now, tracked(&setup.config));
@@ -183,6 +193,9 @@ impl Daemon {
         Self {
             vrrp: wanted(Role::Vrrp, vrrp, setup.config.virtual_routers.is_empty()),
             proxy: wanted(Role::Proxy, proxy, setup.config.listeners.is_empty()),
+            keys: setup.keys.take(),
+            reading_again: None,
+            lent_lines: 0,
             lifecycle: Lifecycle::new(plan::of_stop(&setup.config)),
             belief,
             shortages: Shortages::default(),
@@ -241,6 +254,8 @@ impl Daemon {
                 _ = signals.user_defined_1.recv() => self.reopen_access_log(),
                 heard = receive::<FromVrrp>(&self.vrrp) => self.hear_vrrp(heard).await,
                 heard = receive::<FromProxy>(&self.proxy) => self.hear_proxy(heard).await,
+                heard = keys::receive(&self.keys) => self.hear_keys(heard).await,
+                read = keys::keys_read(&mut self.reading_again) => self.handle_keys_read(read),
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.notify_programs.next_finished() => {}
                 Some(observation) = self.observations.recv() => self.take_observation(observation),
@@ -261,7 +276,8 @@ impl Daemon {
 
     /// Returns when something of the loop's own is due; at the latest with the next tick.
     fn next_due(&self) -> Instant {
-        let starts = [&self.vrrp, &self.proxy]
+        let keys = self.keys.as_ref().map(|keys| &keys.child);
+        let starts = [self.vrrp.as_ref(), self.proxy.as_ref(), keys]
             .into_iter()
             .flatten()
             // Nobody is started any more while the daemon stops.
@@ -279,6 +295,10 @@ impl Daemon {
     fn handle_tick(&mut self) {
         for child in [&mut self.vrrp, &mut self.proxy].into_iter().flatten() {
             child.handle_tick();
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.child.handle_tick();
+            keys.handle_tick(Instant::now());
         }
         self.notifier.send("WATCHDOG=1");
         self.ask_for_time();

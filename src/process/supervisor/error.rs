@@ -7,6 +7,7 @@ use crate::config::ConfigErrors;
 use crate::config::diff::NeedsRestart;
 use crate::ipc::channel::ChannelError;
 use crate::process::role::ConfineError;
+use crate::process::supervisor::keys::find::CertificateErrors;
 use crate::process::supervisor::reload::pages::PageErrors;
 
 /// Why the daemon could not be started or could not go on.
@@ -60,6 +61,12 @@ pub enum SupervisorError {
     /// Pages that it names cannot be used.
     #[error(transparent)]
     Pages(#[from] PageErrors),
+    /// Certificates or keys that it names cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertificateErrors),
+    /// The secret of the group cannot be used.
+    #[error("group: {0}")]
+    Secret(String),
     /// The directory cannot be used.
     #[error("failed to use the runtime directory {}\nhelp: name another with --runtime-dir", path.display())]
     RuntimeDir {
@@ -143,6 +150,8 @@ impl SupervisorError {
             | Self::Notify { .. }
             | Self::Script { .. }
             | Self::Pages(_)
+            | Self::Certificates(_)
+            | Self::Secret(_)
             | Self::NeedsRestart(_) => true,
             Self::ReadConfig { .. }
             | Self::NotAFile(_)

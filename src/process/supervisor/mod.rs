@@ -15,6 +15,7 @@ mod child;
 mod daemon;
 mod descriptors;
 mod error;
+mod keys;
 mod notify;
 mod runtime_dir;
 mod scripts;
@@ -24,6 +25,7 @@ mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use nix::sys::signal::SigSet;
 
@@ -31,6 +33,9 @@ pub use self::error::SupervisorError;
 pub use self::reload::source::open_config;
 pub use self::runtime_dir::lock_network;
 
+use self::keys::Keys;
+use self::keys::find::find;
+use self::keys::reader::Reader;
 use self::passed::access_log::AccessLog;
 use self::passed::listeners::Bound;
 use self::reload::commanded::{self, Store};
@@ -64,7 +69,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     role::confine(Role::Supervisor)?;
     block_signals()?;
     let source = ConfigSource::Path(options.config.clone());
-    let checked = source.check(options.node.as_deref())?;
+    let mut checked = source.check(options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
     let store = Store::of(&options.runtime_dir);
@@ -73,6 +78,17 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
         .as_ref()
         .map(|kept| commanded::pruned(kept, &checked.config));
     let overrides = overrides.unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| SupervisorError::System {
+            what: "start a runtime",
+            source,
+        })?;
+    let keys = {
+        let _guard = runtime.enter();
+        start_keys(&mut checked.config)?
+    };
     let mut config = checked.config.clone();
     overrides.apply(&mut config);
     let network_lock = match config.virtual_routers.is_empty() {
@@ -92,13 +108,6 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| SupervisorError::System {
-            what: "start a runtime",
-            source,
-        })?;
     let result = runtime.block_on(daemon::serve(
         daemon::Setup {
             path: options.config.clone(),
@@ -112,12 +121,27 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             network_lock,
             sockets,
             access_log,
+            keys,
             runtime_dir: options.runtime_dir.clone(),
         },
         &printer,
     ));
     printer.flush();
     result
+}
+
+/// Starts the process that keeps private keys where one is needed, and finds what the configuration
+/// names of certificates.
+fn start_keys(config: &mut Config) -> Result<Option<Keys>, SupervisorError> {
+    if !keys::are_needed(config) {
+        find(config, &Reader::default())?;
+        return Ok(None);
+    }
+    let now = Instant::now();
+    let mut keys = Keys::start(&config.group, now)?;
+    let held = find(config, &*keys.reader)?;
+    keys.hold(held, now);
+    Ok(Some(keys))
 }
 
 /// Unblocks what we must hear, whoever has blocked it, and has what would end us by default wait

@@ -100,6 +100,11 @@ impl Daemon {
             .retain(|script, _| self.observers.run_script(script));
         self.follow_tracked(&before);
         self.follow_access_log(next.log);
+        if let (Some(keys), Some(held)) = (&mut self.keys, next.held) {
+            keys.hold(held, now);
+            keys.follow(&self.setup.config.group, &next.secrets);
+        }
+        self.follow_keys();
         self.tell_children(now);
         self.note_lacking_programs();
     }

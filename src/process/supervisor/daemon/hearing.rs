@@ -114,6 +114,7 @@ impl Daemon {
         let now = Instant::now();
         let meter = match role {
             Role::Vrrp => &mut self.meters.vrrp,
+            Role::Keys => &mut self.meters.keys,
             Role::Proxy | Role::Supervisor => &mut self.meters.proxy,
         };
         match meter.admit(now, line.bytes()) {

@@ -71,6 +71,7 @@ impl Meter {
 pub(super) struct LogMeters {
     pub(super) vrrp: Meter,
     pub(super) proxy: Meter,
+    pub(super) keys: Meter,
 }
 
 impl LogMeters {
@@ -84,6 +85,7 @@ impl LogMeters {
         Self {
             vrrp: Meter::new(now, rate),
             proxy: Meter::new(now, rate),
+            keys: Meter::new(now, rate),
         }
     }
 }

@@ -11,6 +11,8 @@
 //! daemon, also for a child that dies. A change by command goes the same way with the same text.
 //! Read `commit` next.
 
+mod finding;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
@@ -138,6 +140,7 @@ impl Daemon {
             return;
         };
         match read {
+            Ok(read) if Self::is_unfound(&read) => return self.begin_finding(asker, read),
             Ok(read) => {
                 let overrides = self.setup.overrides.clone();
                 self.consider(asker, read, overrides);
@@ -220,7 +223,7 @@ impl Daemon {
                 });
                 passed.err()
             }
-            (Role::Vrrp | Role::Proxy | Role::Supervisor, _, _) => None,
+            (Role::Vrrp | Role::Proxy | Role::Keys | Role::Supervisor, _, _) => None,
         };
         if let Some(errno) = failed {
             self.abandon(&format!(
@@ -267,7 +270,7 @@ impl Daemon {
             Stage::Preparing(preparing) => match role {
                 Role::Vrrp => preparing.children.vrrp = true,
                 Role::Proxy => preparing.children.proxy = true,
-                Role::Supervisor => {}
+                Role::Supervisor | Role::Keys => {}
             },
             Stage::Committing(committing) => {
                 committing.children.answered(role);

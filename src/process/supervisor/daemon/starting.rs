@@ -57,6 +57,9 @@ impl Daemon {
             let started = self.start_proxy(now);
             self.put_off(Role::Proxy, started, now);
         }
+        if running {
+            self.start_keys_again(now);
+        }
         self.lifecycle.handle_timeout(now);
         self.follow_lifecycle();
     }
@@ -69,7 +72,7 @@ impl Daemon {
             .note(now, Shortage::Start(role), &Chain(&error));
         let child = match role {
             Role::Vrrp => &mut self.vrrp,
-            Role::Proxy | Role::Supervisor => &mut self.proxy,
+            Role::Proxy | Role::Keys | Role::Supervisor => &mut self.proxy,
         };
         if let Some(child) = child {
             child.put_off(now);
@@ -130,6 +133,15 @@ impl Daemon {
         if let Some(log) = &mut self.setup.access_log {
             log.pass(child);
         }
+        if let Some(secrets) = self.keys.as_ref().and_then(|keys| keys.secrets.as_ref()) {
+            child.send(&ToProxy::Secrets(secrets.clone()));
+        }
+        if self.reading_again.is_none() {
+            self.lend_lines();
+        }
+        let Some(child) = &mut self.proxy else {
+            return Ok(());
+        };
         child.send(&ToProxy::Configure {
             yaml: self.setup.yaml.clone(),
             node: self.setup.config.node.clone(),

@@ -1,15 +1,15 @@
 //! A file that an operator names, opened without waiting for whatever it is, and for whom it is to
 //! be readable.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Gid, Group, Uid, User};
 
 /// Opens a file for reading; also a pipe whose other end nobody has is opened at once.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(in crate::process::supervisor) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -18,12 +18,25 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Returns who reads.
-pub(super) fn reader() -> String {
+pub(in crate::process::supervisor) fn reader() -> String {
     name_of(Uid::effective())
 }
 
 /// Returns the name of a user, or the number of one that has none.
-pub(super) fn name_of(uid: Uid) -> String {
+fn name_of(uid: Uid) -> String {
     let user = User::from_uid(uid).ok().flatten();
     user.map_or_else(|| format!("user id {uid}"), |user| user.name)
+}
+
+/// Says whose a file is and who may read it, as far as that can be seen.
+pub(in crate::process::supervisor) fn owner_of(path: &Path) -> String {
+    let Ok(metadata) = fs::metadata(path) else {
+        return String::new();
+    };
+    let (uid, gid) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
+    let group = Group::from_gid(gid).ok().flatten();
+    let group = group.map_or_else(|| gid.to_string(), |group| group.name);
+    let mode = metadata.permissions().mode() & 0o7777;
+    let user = name_of(uid);
+    format!(" (it belongs to {user} and group {group}, mode {mode:04o})")
 }

@@ -4,7 +4,7 @@
 //!
 //! The loop's part, prepare and commit, is `daemon::reload`.
 
-mod file;
+pub(super) mod file;
 pub(super) mod source;
 pub(super) mod pages;
 pub(super) mod prepared;

@@ -1,6 +1,7 @@
 //! A configuration that is to follow, with all that was made for it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
@@ -15,6 +16,7 @@ use crate::ipc::control::ChangeReport;
 use crate::ipc::control::unix_ms;
 use crate::ipc::message::ToProxy;
 use crate::process::supervisor::child::Child;
+use crate::process::supervisor::keys::held::Held;
 use crate::process::supervisor::passed::access_log::AccessLog;
 use crate::process::supervisor::passed::listeners::{self, Additional};
 use crate::process::supervisor::runtime_dir::NetworkLock;
@@ -35,6 +37,10 @@ pub(crate) struct Next {
     /// The access log where it goes somewhere else than before.
     pub(crate) log: Option<AccessLog>,
     pub(crate) users: Users,
+    /// The files of certificates and keys, where they were looked for.
+    pub(crate) held: Option<Held>,
+    /// The files with the secrets of the group.
+    pub(crate) secrets: Vec<File>,
     pub(crate) sockets: Option<Additional>,
     pub(crate) observers: Option<NewObservers>,
     /// Where the daemon has its first virtual routers.
@@ -52,6 +58,8 @@ impl Next {
             log,
             users,
             last_failure,
+            held,
+            secrets,
         } = read;
         let known = commanded::renamed(overrides, &renamed(before, &checked.config));
         let overrides = commanded::pruned(&known, &checked.config);
@@ -76,6 +84,8 @@ impl Next {
             overrides,
             log,
             users,
+            held,
+            secrets,
             sockets: None,
             observers: None,
             network_lock: None,

@@ -6,15 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::unistd::{Gid, Group, Uid};
-
-use super::file::{self, name_of, reader};
+use super::file::{self, owner_of, reader};
 use crate::config::Config;
 use crate::config::pages::pages_of;
 use crate::model::Chain;
@@ -140,19 +137,6 @@ fn read_page(path: &Path) -> Result<Arc<str>, Why> {
     }
     let text = String::from_utf8(text).map_err(|_| Why::NotText)?;
     Ok(text.into())
-}
-
-/// Says whose a file is and who may read it, as far as that can be seen.
-fn owner_of(path: &Path) -> String {
-    let Ok(metadata) = fs::metadata(path) else {
-        return String::new();
-    };
-    let (uid, gid) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
-    let group = Group::from_gid(gid).ok().flatten();
-    let group = group.map_or_else(|| gid.to_string(), |group| group.name);
-    let mode = metadata.permissions().mode() & 0o7777;
-    let user = name_of(uid);
-    format!(" (it belongs to {user} and group {group}, mode {mode:04o})")
 }
 
 /// The longest page; it is kept in memory, and copied for each answer that says the request's id.

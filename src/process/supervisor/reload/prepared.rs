@@ -3,6 +3,7 @@
 //! up.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use super::source::{Checked, ConfigSource};
@@ -10,6 +11,7 @@ use crate::config::{AccessLogTarget, Config};
 use crate::ipc::control::FailureStatus;
 use crate::process::role::ProgramUser;
 use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::keys::held::Held;
 use crate::process::supervisor::passed::access_log::AccessLog;
 
 /// What is to be read, and what is there already.
@@ -33,6 +35,10 @@ pub(crate) struct Read {
     pub(crate) users: Users,
     /// Of a file that was refused, where this is none that has been read since.
     pub(crate) last_failure: Option<FailureStatus>,
+    /// The files of certificates and keys that it names, where it does and they are found.
+    pub(crate) held: Option<Held>,
+    /// The files with the secrets of the group.
+    pub(crate) secrets: Vec<File>,
 }
 
 /// Under whose names programs run.
@@ -62,6 +68,8 @@ impl Wanted {
             log,
             users: Users::of(&checked.config),
             last_failure: None,
+            held: None,
+            secrets: Vec::new(),
             checked,
         })
     }
@@ -75,6 +83,8 @@ impl Read {
             last_failure,
             log: None,
             users: Users::default(),
+            held: None,
+            secrets: Vec::new(),
         }
     }
 }

@@ -106,7 +106,7 @@ impl Awaited {
         match role {
             Role::Vrrp => self.vrrp = false,
             Role::Proxy => self.proxy = false,
-            Role::Supervisor => {}
+            Role::Supervisor | Role::Keys => {}
         }
     }
 
@@ -114,7 +114,7 @@ impl Awaited {
         match role {
             Role::Vrrp => self.vrrp,
             Role::Proxy => self.proxy,
-            Role::Supervisor => false,
+            Role::Supervisor | Role::Keys => false,
         }
     }
 

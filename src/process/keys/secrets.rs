@@ -1,0 +1,153 @@
+//! What is derived from the secret that the nodes of the group share: by HKDF (RFC 5869), with the
+//! hour, so that all of them have the same keys at the same time and tell each other nothing.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::rand;
+
+use crate::ipc::message::{Secrets, TicketSecret};
+use crate::model::SecretBytes;
+
+/// The secrets, the one that is used first.
+pub(super) struct Roots(Vec<Vec<u8>>);
+
+impl Roots {
+    /// Returns one that nobody else has.
+    pub(super) fn of_one_node() -> Self {
+        let mut bytes = vec![0; 32];
+        // Without chance there is no key that nobody knows: then nothing is derived.
+        match rand::fill(&mut bytes) {
+            Ok(()) => Self(vec![bytes]),
+            Err(_) => Self(Vec::new()),
+        }
+    }
+
+    /// Reads them from the texts of their files.
+    ///
+    /// # Errors
+    /// When one is too short.
+    pub(super) fn read(texts: Vec<Vec<u8>>) -> Result<Self, String> {
+        let mut roots = Vec::new();
+        for text in texts {
+            let secret = text.trim_ascii_end();
+            if secret.len() < SECRET_BYTES_MIN {
+                return Err(format!(
+                    "the secret has {} bytes, and {SECRET_BYTES_MIN} are the least: `openssl rand \
+                     -hex 32` makes one",
+                    secret.len()
+                ));
+            }
+            roots.push(secret.to_vec());
+        }
+        Ok(Self(roots))
+    }
+
+    /// Returns what is derived for an hour since 1970.
+    pub(super) fn derive(&self, hour: u64) -> Secrets {
+        let hours = (hour.saturating_sub(HOURS_BEFORE)..=hour + 1).rev();
+        let tickets = hours.flat_map(|hour| {
+            let roots = self.0.iter();
+            roots.filter_map(move |root| {
+                let key = derive(root, b"session tickets", &hour.to_be_bytes())?;
+                Some(TicketSecret { hour, key })
+            })
+        });
+        let affinity = self.0.iter();
+        Secrets {
+            tickets: tickets.collect(),
+            affinity: affinity
+                .filter_map(|root| derive(root, b"affinity", b""))
+                .collect(),
+        }
+    }
+}
+
+/// Returns this hour, since 1970.
+pub(super) fn hour_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs() / 3600
+}
+
+fn derive(root: &[u8], purpose: &[u8], of: &[u8]) -> Option<SecretBytes> {
+    let extracted = Salt::new(HKDF_SHA256, b"evenkeel 1").extract(root);
+    let mut bytes = [0; 32];
+    let info = [purpose, of];
+    extracted
+        .expand(&info, Bytes32)
+        .ok()?
+        .fill(&mut bytes)
+        .ok()?;
+    Some(SecretBytes(bytes))
+}
+
+struct Bytes32;
+
+impl KeyType for Bytes32 {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+/// A secret that can be guessed is none.
+const SECRET_BYTES_MIN: usize = 32;
+/// Tickets of so many hours before this one are opened.
+const HOURS_BEFORE: u64 = 2;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use crate::model::to_hex;
+
+    fn roots(texts: &[&str]) -> Roots {
+        let texts = texts.iter().map(|text| text.as_bytes().to_vec());
+        Roots::read(texts.collect()).unwrap()
+    }
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    /// Another version of the program on the other node derives the same.
+    #[test]
+    fn what_is_derived_does_not_change() {
+        let secrets = roots(&[SECRET]).derive(498_911);
+        let hex: Vec<(u64, String)> = secrets
+            .tickets
+            .iter()
+            .map(|it| (it.hour, to_hex(&it.key.0)))
+            .collect();
+        insta::assert_debug_snapshot!((hex, to_hex(&secrets.affinity[0].0)), @"");
+    }
+
+    #[test]
+    fn hours_overlap_and_end_and_secrets_are_rotated_one_after_another() {
+        let secret = roots(&[SECRET]);
+        let (now, next) = (secret.derive(100), secret.derive(101));
+        assert_eq!(now.tickets[..3], next.tickets[1..]);
+        assert_eq!(now.affinity, next.affinity);
+        assert_eq!(
+            roots(&[&format!("{SECRET}\n")]).derive(100),
+            now,
+            "a last line"
+        );
+        let other = "f".repeat(32);
+        let both = roots(&[&other, SECRET]).derive(100);
+        assert_eq!(both.tickets.len(), 8);
+        let of = |hour: u64| both.tickets.iter().filter(move |it| it.hour == hour);
+        assert_ne!(of(100).next().unwrap().key, now.tickets[1].key);
+        assert!(of(100).any(|it| it.key == now.tickets[1].key));
+        assert_eq!(both.affinity[1..], now.affinity[..]);
+        let own = Roots::of_one_node().derive(100);
+        assert_ne!(own, Roots::of_one_node().derive(100), "nobody else's");
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_with_how_to_make_one() {
+        let error = Roots::read(vec![b"secret\n".to_vec()]).err().unwrap();
+        assert!(
+            error.contains("6 bytes") && error.contains("openssl rand"),
+            "{error}"
+        );
+    }
+}

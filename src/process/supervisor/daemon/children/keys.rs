@@ -1,0 +1,175 @@
+//! The process that keeps private keys: what it says, how it ends, and the lines over which the
+//! proxy's workers ask it.
+//!
+//! Without it connections go on, and handshakes wait. A new one has the files read again that
+//! serve, and gets its lines when it has.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::ipc::message::{FromKeys, ToProxy};
+use crate::logic::lifecycle::Phase;
+use crate::process::role::Role;
+use crate::process::supervisor::aside::Aside;
+use crate::process::supervisor::child::Heard;
+use crate::process::supervisor::daemon::Daemon;
+use crate::process::supervisor::daemon::shortage::Shortage;
+use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::keys::Keys;
+
+impl Daemon {
+    pub(in crate::process::supervisor::daemon) async fn hear_keys(
+        &mut self,
+        heard: Heard<FromKeys>,
+    ) {
+        match heard {
+            Heard::Message(message, _) => self.handle_keys(message),
+            Heard::Lost(errno) => {
+                let now = Instant::now();
+                self.shortages
+                    .note(now, Shortage::Receive(Role::Keys), &errno);
+            }
+            Heard::Unfit(unfit) => {
+                if let Some(keys) = &mut self.keys {
+                    keys.child.condemn(&unfit);
+                }
+            }
+            Heard::End => self.handle_keys_end(Instant::now()).await,
+        }
+    }
+
+    fn handle_keys(&mut self, message: FromKeys) {
+        match message {
+            FromKeys::Beat => {
+                if let Some(keys) = &mut self.keys {
+                    keys.child.handle_beat(0);
+                }
+            }
+            FromKeys::Lacking(what) => self.note_lacking(Role::Keys, what),
+            FromKeys::Secrets(secrets) => {
+                if let Some(proxy) = &mut self.proxy {
+                    proxy.send(&ToProxy::Secrets(secrets.clone()));
+                }
+                if let Some(keys) = &mut self.keys {
+                    keys.secrets = Some(secrets);
+                }
+            }
+            FromKeys::SecretsRefused(why) => {
+                let why = format!("the secret of the group cannot be used: {why}");
+                self.note_lacking(Role::Keys, vec![why]);
+            }
+            FromKeys::Log(line) => self.print(Role::Keys, line),
+        }
+    }
+
+    async fn handle_keys_end(&mut self, now: Instant) {
+        let Some(keys) = &mut self.keys else { return };
+        let pid = keys.child.pid();
+        let ended = keys.child.handle_end(now).await;
+        if self.lifecycle.phase() == Phase::Running {
+            let child = Role::Keys.profile().name;
+            tracing::error!(child, pid, %ended, "process died, restarting it");
+        }
+    }
+
+    /// Starts it again where it is due; the keys that it had are read on a thread aside.
+    pub(in crate::process::supervisor::daemon) fn start_keys_again(&mut self, now: Instant) {
+        let Some(keys) = &mut self.keys else { return };
+        if keys.child.start_at().is_none_or(|at| at > now) {
+            return;
+        }
+        let started = keys.start_again(now);
+        let started = started.and_then(|()| {
+            let (held, reader) = (keys.held.clone(), std::sync::Arc::clone(&keys.reader));
+            let reading = Aside::begin("certificates", move || held.read_again(&*reader));
+            reading.map_err(|source| SupervisorError::System {
+                what: "start a thread",
+                source,
+            })
+        });
+        match started {
+            Ok(reading) => self.reading_again = Some(reading),
+            Err(error) => {
+                let error = crate::model::Chain(&error);
+                self.shortages
+                    .note(now, Shortage::Start(Role::Keys), &error);
+                keys.child.kill();
+                keys.child.put_off(now);
+            }
+        }
+    }
+
+    /// The new process has its keys, or not all: the proxy may ask it.
+    pub(in crate::process::supervisor::daemon) fn handle_keys_read(
+        &mut self,
+        read: std::io::Result<Vec<String>>,
+    ) {
+        self.reading_again = None;
+        match read {
+            Ok(wrong) => {
+                for why in wrong {
+                    tracing::error!(error = why, "a key is missing, handshakes with it fail");
+                }
+            }
+            Err(error) => tracing::error!(%error, "keys cannot be read again"),
+        }
+        self.lend_lines();
+    }
+
+    /// Gives the workers lines to it.
+    pub(in crate::process::supervisor::daemon) fn lend_lines(&mut self) {
+        let (Some(keys), Some(proxy)) = (&mut self.keys, &mut self.proxy) else {
+            return;
+        };
+        if !proxy.is_running() || !keys.child.is_running() {
+            return;
+        }
+        // One for each worker, and one for the health checks.
+        let lines = keys.new_lines(usize::from(self.threads) + 1);
+        let passed = lines.and_then(|lines| {
+            let lines: Vec<BorrowedFd<'_>> = lines.iter().map(AsFd::as_fd).collect();
+            proxy.pass(&ToProxy::PassSigningLines, &lines)
+        });
+        self.lent_lines = self.threads;
+        if let Err(errno) = passed {
+            // The next one gets them.
+            let now = Instant::now();
+            self.shortages
+                .note(now, Shortage::Send(Role::Proxy), &errno);
+            proxy.kill();
+        }
+    }
+
+    /// Lends lines where there are more workers than before, and lets the process go that nobody
+    /// needs any more.
+    pub(in crate::process::supervisor::daemon) fn follow_keys(&mut self) {
+        if !crate::process::supervisor::keys::are_needed(&self.setup.config) {
+            self.keys = None;
+        } else if self.lent_lines < self.threads {
+            self.lend_lines();
+        }
+    }
+}
+
+/// Waits until the keys of a new process are read; for ever where none is.
+pub(in crate::process::supervisor::daemon) async fn keys_read(
+    reading: &mut Option<Aside<Vec<String>>>,
+) -> std::io::Result<Vec<String>> {
+    match reading {
+        Some(reading) => reading.outcome(READ_TIMEOUT).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a message of it; for ever where there is none.
+pub(in crate::process::supervisor::daemon) async fn receive(
+    keys: &Option<Keys>,
+) -> Heard<FromKeys> {
+    match keys {
+        Some(keys) => keys.child.receive().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long disks may take to show all keys again.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);

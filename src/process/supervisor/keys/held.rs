@@ -1,0 +1,136 @@
+//! Files that were opened for the process `keys`: kept open, so that the next process gets exactly
+//! what serves, whatever has become of the files meanwhile.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::reader::Pairs;
+use super::sources::PairFiles;
+use crate::config::{CertificateChain, GroupConfig, SecretSource};
+use crate::model::KeyId;
+use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::reload::file::{self, owner_of, reader};
+
+/// The files of the pairs that serve, by where the certificate is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held(BTreeMap<PathBuf, Arc<Opened>>);
+
+/// One pair, opened and read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) certificate: File,
+    pub(crate) key: Option<File>,
+    pub(crate) chain: CertificateChain,
+}
+
+impl Opened {
+    /// Opens the files of a pair and has them read.
+    pub(crate) fn read(files: &PairFiles, pairs: &dyn Pairs) -> Result<Self, String> {
+        let certificate = open(&files.certificate)?;
+        let key = files.key.as_deref().map(open).transpose()?;
+        let chain = pairs.read(&files.certificate, &certificate, key.as_ref())?;
+        Ok(Self {
+            certificate,
+            key,
+            chain,
+        })
+    }
+}
+
+impl Held {
+    pub(crate) fn insert(&mut self, path: PathBuf, opened: Arc<Opened>) {
+        self.0.insert(path, opened);
+    }
+
+    pub(crate) fn get(&self, path: &Path) -> Option<&Arc<Opened>> {
+        self.0.get(path)
+    }
+
+    /// Adds those of another, in the place of those with the same path.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Returns what their keys are known by.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.0.values().map(|opened| opened.chain.key)
+    }
+
+    /// Has all of them read again, by a process that has none; says what is wrong.
+    pub(crate) fn read_again(&self, pairs: &dyn Pairs) -> Vec<String> {
+        let wrong = self.0.iter().filter_map(|(path, opened)| {
+            let read = pairs.read(path, &opened.certificate, opened.key.as_ref());
+            read.err().map(|why| format!("{}: {why}", path.display()))
+        });
+        wrong.collect()
+    }
+}
+
+/// Opens a regular file; what is wrong is for people, with how to mend it.
+fn open(path: &Path) -> Result<File, String> {
+    let unreadable = |error: io::Error| {
+        let reader = reader();
+        let owner = owner_of(path);
+        let shown = path.display();
+        let help = match error.kind() {
+            io::ErrorKind::PermissionDenied => format!(
+                "`setfacl -m u:{reader}:r {shown}` lets the daemon's user read it; it must also be \
+                 let into the directories above: `setfacl -m u:{reader}:x DIRECTORY`"
+            ),
+            _ => "write the file, or mend its name in the configuration".to_owned(),
+        };
+        format!("{shown} cannot be read as {reader}{owner}: {error}\nhelp: {help}")
+    };
+    let file = file::open(path).map_err(unreadable)?;
+    match file.metadata().map_err(unreadable)?.is_file() {
+        true => Ok(file),
+        false => Err(format!(
+            "{} is not a regular file\nhelp: name a file",
+            path.display()
+        )),
+    }
+}
+
+/// Opens the files with the secrets of a group.
+///
+/// # Errors
+/// When one cannot be opened.
+pub(crate) fn secrets(group: &GroupConfig) -> Result<Vec<File>, SupervisorError> {
+    let open_one = |source: &SecretSource| {
+        let path = match source {
+            SecretSource::File(path) => path.clone(),
+            SecretSource::Credential(name) => {
+                let directory = env::var_os("CREDENTIALS_DIRECTORY");
+                let directory = directory.ok_or_else(|| {
+                    format!(
+                        "credential {name}: the unit has none (CREDENTIALS_DIRECTORY is not \
+                         set)\nhelp: write `LoadCredential={name}:/etc/evenkeel/{name}` into the \
+                         unit"
+                    )
+                })?;
+                Path::new(&directory).join(name)
+            }
+        };
+        let file = open(&path)?;
+        let bytes = file.metadata().map_err(|error| error.to_string())?.len();
+        if bytes < SECRET_BYTES_MIN {
+            return Err(format!(
+                "{}: the secret has {bytes} bytes, and {SECRET_BYTES_MIN} are the least\nhelp: \
+                 `openssl rand -hex 32` makes one",
+                path.display()
+            ));
+        }
+        Ok(file)
+    };
+    let files = group.secret.iter().map(open_one);
+    files
+        .collect::<Result<_, String>>()
+        .map_err(SupervisorError::Secret)
+}
+
+/// A secret that can be guessed is none.
+const SECRET_BYTES_MIN: u64 = 32;

@@ -1,0 +1,157 @@
+//! The process that keeps private keys, as the supervisor has it; and the files of certificates and
+//! keys, which the supervisor opens and does not read.
+//!
+//! Whatever reads goes through `reader`, on a thread aside. Read `sources` for which files are
+//! meant, `find` for what becomes of them, `watch` for what happens when they change.
+
+pub(crate) mod authorities;
+pub(crate) mod find;
+pub(crate) mod held;
+pub(crate) mod reader;
+pub(crate) mod sources;
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use self::held::Held;
+use self::reader::Reader;
+use super::child::Child;
+use super::error::SupervisorError;
+use crate::config::{Config, GroupConfig};
+use crate::ipc::channel::{self, Bounds};
+use crate::ipc::message::{Secrets, ToKeys};
+use crate::model::KeyId;
+use crate::process::role::Role;
+
+/// The process that keeps private keys.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) child: Child,
+    /// Whoever has files read asks over this, whichever process answers.
+    pub(crate) reader: Arc<Reader>,
+    /// The files whose keys it has, opened; read again by the next process.
+    pub(crate) held: Held,
+    /// What is derived from the group's secret, as far as it is known.
+    pub(crate) secrets: Option<Secrets>,
+    /// Whose secrets it has.
+    group: GroupConfig,
+    /// When keys that nobody needs any more are forgotten.
+    forget_at: Option<Instant>,
+}
+
+/// Returns whether a configuration needs the process.
+pub(crate) fn are_needed(config: &Config) -> bool {
+    let of_listeners = config.listeners.iter().any(|it| it.tls.is_some());
+    let shows = |pool: &crate::config::PoolConfig| {
+        let tls = pool.tls.as_ref();
+        tls.is_some_and(|tls| tls.certificate.is_some())
+    };
+    of_listeners || config.pools.iter().any(shows) || !config.group.secret.is_empty()
+}
+
+impl Keys {
+    /// Starts it, with the secrets of this group.
+    ///
+    /// # Errors
+    /// When the system refuses, or a secret cannot be opened.
+    pub(crate) fn start(group: &GroupConfig, now: Instant) -> Result<Self, SupervisorError> {
+        let mut keys = Self {
+            child: Child::new(Role::Keys, BOUNDS, now),
+            reader: Arc::default(),
+            held: Held::default(),
+            secrets: None,
+            group: group.clone(),
+            forget_at: None,
+        };
+        keys.start_again(now)?;
+        Ok(keys)
+    }
+
+    /// Starts a process in the place of the one before; the keys that it had are read again by
+    /// whoever is told to.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_again(&mut self, now: Instant) -> Result<(), SupervisorError> {
+        let files = held::secrets(&self.group)?;
+        self.child.start(now, 1)?;
+        let (ours, theirs) = channel::pair()?;
+        self.pass(&ToKeys::PassReader, &[theirs.as_fd()]);
+        self.reader.connect(ours);
+        self.pass_secrets(&files);
+        Ok(())
+    }
+
+    /// Follows another group, for which these secrets were opened.
+    pub(crate) fn follow(&mut self, group: &GroupConfig, files: &[File]) {
+        if self.group != *group {
+            self.group = group.clone();
+            self.pass_secrets(files);
+        }
+    }
+
+    fn pass_secrets(&mut self, files: &[File]) {
+        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        match files[..] {
+            [] => self.child.send(&ToKeys::NoSecrets),
+            [..] => self.pass(&ToKeys::Secrets, &files),
+        }
+    }
+
+    /// Returns the workers' ends of so many new lines, of which it has the others from now on.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors.
+    pub(crate) fn new_lines(&mut self, count: usize) -> Result<Vec<OwnedFd>, Errno> {
+        let pairs = (0..count).map(|_| {
+            socketpair(
+                AddressFamily::Unix,
+                SockType::SeqPacket,
+                None,
+                SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+            )
+        });
+        let pairs: Vec<(OwnedFd, OwnedFd)> = pairs.collect::<Result<_, _>>()?;
+        let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) = pairs.into_iter().unzip();
+        let ours: Vec<BorrowedFd<'_>> = ours.iter().map(AsFd::as_fd).collect();
+        self.child.pass(&ToKeys::PassLines, &ours)?;
+        Ok(theirs)
+    }
+
+    /// Has these files be those whose keys are needed; others are forgotten in a while, when no
+    /// handshake needs them any more.
+    pub(crate) fn hold(&mut self, held: Held, now: Instant) {
+        self.held = held;
+        self.forget_at = Some(now + FORGET_AFTER);
+    }
+
+    /// Has keys forgotten that nobody needs any more.
+    pub(crate) fn handle_tick(&mut self, now: Instant) {
+        if self.forget_at.is_some_and(|at| at <= now) {
+            self.forget_at = None;
+            let ids: Vec<KeyId> = self.held.ids().collect();
+            self.child.send(&ToKeys::Keep(ids));
+        }
+    }
+
+    /// A process without what it was to get is of no use; the next one gets it.
+    fn pass(&mut self, message: &ToKeys, descriptors: &[BorrowedFd<'_>]) {
+        if let Err(errno) = self.child.pass(message, descriptors) {
+            tracing::error!(child = self.child.name(), error = %errno, "process is told nothing, killing it");
+            self.child.kill();
+        }
+    }
+}
+
+/// What it says is short, and it lends nothing.
+const BOUNDS: Bounds = Bounds {
+    file_bytes: 256 * 1024,
+    descriptors: 0,
+};
+/// Handshakes with a key of before have ended by then.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
