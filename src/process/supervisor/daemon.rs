@@ -37,12 +37,13 @@ use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
 use super::keys::Keys;
+use super::keys::watch::{Renewed, Watch};
 use super::notify::Notifier;
 use super::passed::access_log::AccessLog;
 use super::passed::listeners::{self, Bound};
 use super::reload::commanded::Store;
 use super::reload::running::Running;
-use super::reload::stages::Reloads;
+use super::reload::stages::{Reloads, Stage};
 use super::runtime_dir::NetworkLock;
 use super::scripts::notify::NotifyPrograms;
 use super::scripts::track::Observation;
@@ -155,6 +156,12 @@ struct Daemon {
     reading_again: Option<Aside<Vec<String>>>,
     /// For how many workers the proxy has lines.
     lent_lines: u16,
+    /// Of certificates, where there are some.
+    watch: Option<Watch>,
+    renewals: mpsc::Sender<Renewed>,
+    renewed: mpsc::Receiver<Renewed>,
+    /// What is wrong with certificates that were to be taken up.
+    certificate_warnings: Vec<String>,
     tracker: Tracker,
     /// What the vrrp process was last told of each entry.
     fitness: BTreeMap<String, Fitness>,
@@ -188,6 +195,7 @@ impl Daemon {
         let belief = Belief::new(&setup.config);
         let notify_programs = NotifyPrograms::new();
         let (observer, observations) = mpsc::channel(OBSERVATIONS_MAX);
+        let (renewals, renewed) = mpsc::channel(1);
         let (vrrp, proxy) = (belief.vrrp_bounds(), belief.proxy_bounds());
         let wanted = |role, bounds, empty: bool| (!empty).then(|| Child::new(role, bounds, now));
         Self {
@@ -196,6 +204,10 @@ impl Daemon {
             keys: setup.keys.take(),
             reading_again: None,
             lent_lines: 0,
+            watch: None,
+            renewals,
+            renewed,
+            certificate_warnings: Vec::new(),
             lifecycle: Lifecycle::new(plan::of_stop(&setup.config)),
             belief,
             shortages: Shortages::default(),
@@ -259,6 +271,7 @@ impl Daemon {
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.notify_programs.next_finished() => {}
                 Some(observation) = self.observations.recv() => self.take_observation(observation),
+                Some(renewed) = self.renewed.recv() => self.take_renewed(renewed),
                 read = self.reloads.next_read() => self.handle_read(read),
                 Some(question) = questions.recv() => self.handle_question(question),
                 // Before what is due: nothing that stays due can keep it from beating and watching.
@@ -306,6 +319,9 @@ impl Daemon {
         self.leave_undead_behind(now);
         self.talk_to_children(now);
         self.watch_reload(now);
+        if let Stage::Idle = self.reloads.stage {
+            self.begin_renewal();
+        }
         let (late, waiting) = std::mem::take(&mut self.asked)
             .into_iter()
             .partition::<Vec<_>, _>(|asked| asked.until <= now);

@@ -69,7 +69,7 @@ impl Daemon {
     }
 
     /// From here on the new configuration is that of the daemon. Nothing in it fails.
-    pub(super) fn commit(&mut self, next: Next) {
+    pub(super) fn commit(&mut self, next: Next, is_reload: bool) {
         let now = Instant::now();
         let threads = next.threads();
         let before = std::mem::replace(&mut self.setup.config, next.config);
@@ -105,7 +105,8 @@ impl Daemon {
             keys.follow(&self.setup.config.group, &next.secrets);
         }
         self.follow_keys();
-        self.tell_children(now);
+        self.watch_certificates();
+        self.tell_children(now, is_reload);
         self.note_lacking_programs();
     }
 
@@ -165,7 +166,7 @@ impl Daemon {
         }
     }
 
-    fn tell_children(&mut self, now: Instant) {
+    fn tell_children(&mut self, now: Instant, is_reload: bool) {
         let (vrrp, proxy) = (self.belief.vrrp_bounds(), self.belief.proxy_bounds());
         let config = &self.setup.config;
         if self.vrrp.is_none() && !config.virtual_routers.is_empty() {
@@ -178,7 +179,7 @@ impl Daemon {
         self.take_verdicts();
         let generation = self.reloads.number;
         let fitness = self.fitness.clone();
-        if let Some(child) = &mut self.vrrp {
+        if let Some(child) = &mut self.vrrp.as_mut().filter(|_| is_reload) {
             child.send(&ToVrrp::Commit {
                 generation,
                 fitness,

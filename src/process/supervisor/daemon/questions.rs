@@ -71,6 +71,11 @@ impl Daemon {
         let mut warnings: Vec<String> = lacking
             .map(|(role, what)| format!("{}: {what}", role.profile().name))
             .chain(self.shortages.warnings(Instant::now()))
+            .chain(
+                self.certificate_warnings
+                    .iter()
+                    .map(|why| format!("certificate not taken up, the one before serves: {why}")),
+            )
             .chain(self.unrunnable.iter().map(|(script, why)| {
                 format!(
                     "track script {script} cannot be run: {why}; what was last known of it stands"
@@ -104,7 +109,8 @@ impl Daemon {
             pid: Some(std::process::id()),
             restarts: 0,
         };
-        let children = [&self.vrrp, &self.proxy]
+        let keys = self.keys.as_ref().map(|keys| &keys.child);
+        let children = [self.vrrp.as_ref(), self.proxy.as_ref(), keys]
             .into_iter()
             .flatten()
             .map(|child| ProcessStatus {

@@ -29,6 +29,7 @@ use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::child::Child;
+use crate::process::supervisor::keys::watch::Renewed;
 use crate::process::supervisor::reload::commanded;
 use crate::process::supervisor::reload::next::Next;
 use crate::process::supervisor::reload::prepared::{Read, Wanted};
@@ -64,7 +65,7 @@ impl Daemon {
         self.begin_next_order();
     }
 
-    fn begin_next_order(&mut self) {
+    pub(super) fn begin_next_order(&mut self) {
         while let Stage::Idle = self.reloads.stage
             && let Some(order) = self.reloads.next_order()
         {
@@ -74,6 +75,9 @@ impl Daemon {
                 self.tell_manager(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}"));
             }
             self.begin(order);
+        }
+        if let Stage::Idle = self.reloads.stage {
+            self.begin_renewal();
         }
     }
 
@@ -123,7 +127,7 @@ impl Daemon {
                 };
                 let last_failure = setup.running.last_failure.clone();
                 let read = Read::unchanged(checked, last_failure);
-                self.consider(asker, read, overrides);
+                self.consider(asker, read, overrides, None);
             }
             // Somebody has misspelled something: that is no failure of the daemon.
             Err(text) => {
@@ -143,7 +147,7 @@ impl Daemon {
             Ok(read) if Self::is_unfound(&read) => return self.begin_finding(asker, read),
             Ok(read) => {
                 let overrides = self.setup.overrides.clone();
-                self.consider(asker, read, overrides);
+                self.consider(asker, read, overrides, None);
             }
             Err(error) => self.fail(asker, &error),
         }
@@ -151,11 +155,20 @@ impl Daemon {
     }
 
     /// Finds out what changes, and has the children prepare for it.
-    fn consider(&mut self, asker: Asker, read: Read, overrides: Overrides) {
+    fn consider(
+        &mut self,
+        asker: Asker,
+        read: Read,
+        overrides: Overrides,
+        renewed: Option<Renewed>,
+    ) {
         let mut next = {
             let generation = self.setup.running.generation + 1;
             Next::new(&self.setup.base, generation, read, &overrides)
         };
+        if renewed.is_some() {
+            next.running = self.setup.running.clone();
+        }
         let steps = match diff(&self.setup.config, &next.config) {
             Ok(steps) => steps.iter().map(ToString::to_string).collect(),
             Err(error) => return self.fail(asker, &error.into()),
@@ -175,10 +188,12 @@ impl Daemon {
             asker,
             next,
             children: Awaited {
-                vrrp: !unchanged && self.vrrp.is_some(),
+                // What was found is the proxy's alone.
+                vrrp: !unchanged && self.vrrp.is_some() && renewed.is_none(),
                 proxy: !unchanged && self.proxy.is_some(),
             },
             until: Instant::now() + PREPARE_TIMEOUT,
+            renewed,
         };
         self.widen_bounds(&preparing.next.config);
         self.reloads.stage = Stage::Preparing(Box::new(preparing));
@@ -241,6 +256,8 @@ impl Daemon {
             return;
         }
         if let Some(why) = refused {
+            // It would be refused again.
+            preparing.renewed = None;
             let name = role.profile().name;
             return self.abandon(&format!("{name}: {why}"));
         }
@@ -268,7 +285,7 @@ impl Daemon {
             }
             // It had prepared and is asked again: the text is the same.
             Stage::Preparing(preparing) => match role {
-                Role::Vrrp => preparing.children.vrrp = true,
+                Role::Vrrp => preparing.children.vrrp = preparing.renewed.is_none(),
                 Role::Proxy => preparing.children.proxy = true,
                 Role::Supervisor | Role::Keys => {}
             },
@@ -322,21 +339,28 @@ impl Daemon {
         let Stage::Preparing(preparing) = stage else {
             return;
         };
-        let Preparing { asker, next, .. } = *preparing;
+        let Preparing {
+            asker,
+            next,
+            renewed,
+            ..
+        } = *preparing;
+        let is_reload = renewed.is_none();
         let changed = next.config != self.setup.config;
-        let report = next.report(self.setup.running.generation + 1, false);
+        let report = next.report(next.running.generation, false);
         let running =
             |child: &Option<Child>| changed && child.as_ref().is_some_and(Child::is_running);
         let children = Awaited {
-            vrrp: running(&self.vrrp),
+            vrrp: is_reload && running(&self.vrrp),
             proxy: running(&self.proxy),
         };
-        self.commit(next);
+        self.commit(next, is_reload);
         self.reloads.stage = Stage::Committing(Committing {
             reply: asker.reply,
             report,
             children,
             until: Instant::now() + COMMIT_TIMEOUT,
+            is_reload,
         });
         self.finish_if_all_have();
     }
@@ -356,9 +380,11 @@ impl Daemon {
         for step in &committing.report.steps {
             tracing::info!(cause = step.as_str(), "configuration changed");
         }
-        let generation = committing.report.generation;
-        tracing::info!(generation, "configuration in use");
-        self.tell_manager("READY=1");
+        if committing.is_reload {
+            let generation = committing.report.generation;
+            tracing::info!(generation, "configuration in use");
+            self.tell_manager("READY=1");
+        }
         answer(committing.reply, Response::Changed(committing.report));
         self.begin_next_order();
     }
@@ -378,8 +404,14 @@ impl Daemon {
             child.send(&ToProxy::Forget { generation });
         }
         self.forget_next(&preparing.next);
-        self.fail_with(preparing.asker, why.to_owned(), false);
-        self.begin_next_order();
+        match preparing.renewed {
+            // With the next tick.
+            Some(renewed) => self.reloads.renewed = Some(renewed),
+            None => self.fail_with(preparing.asker, why.to_owned(), false),
+        }
+        if self.reloads.renewed.is_none() {
+            self.begin_next_order();
+        }
     }
 
     /// The daemon stops: what has not begun to be true will not be.

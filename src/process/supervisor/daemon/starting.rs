@@ -20,7 +20,9 @@ impl Daemon {
         let now = Instant::now();
         self.start_observers()?;
         self.start_vrrp(now)?;
-        self.start_proxy(now)
+        self.start_proxy(now)?;
+        self.watch_certificates();
+        Ok(())
     }
 
     /// Starts what observes for the tracker beside the children.

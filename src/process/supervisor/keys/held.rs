@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reader::Pairs;
-use super::sources::PairFiles;
+use super::sources::{Look, PairFiles};
 use crate::config::{CertificateChain, GroupConfig, SecretSource};
 use crate::model::KeyId;
 use crate::process::supervisor::error::SupervisorError;
@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) certificate: File,
     pub(crate) key: Option<File>,
     pub(crate) chain: CertificateChain,
+    /// What they looked like before they were read.
+    pub(crate) looks: [Look; 2],
 }
 
 impl Opened {
@@ -32,8 +34,17 @@ impl Opened {
     pub(crate) fn read(files: &PairFiles, pairs: &dyn Pairs) -> Result<Self, String> {
         let certificate = open(&files.certificate)?;
         let key = files.key.as_deref().map(open).transpose()?;
+        let look = |file: &File| file.metadata().map(|it| Look::of(&it));
+        let looks = [&certificate, key.as_ref().unwrap_or(&certificate)].map(look);
+        let [Ok(of_certificate), Ok(of_key)] = looks else {
+            return Err(format!(
+                "{} cannot be looked at",
+                files.certificate.display()
+            ));
+        };
         let chain = pairs.read(&files.certificate, &certificate, key.as_ref())?;
         Ok(Self {
+            looks: [of_certificate, of_key],
             certificate,
             key,
             chain,
@@ -48,11 +59,6 @@ impl Held {
 
     pub(crate) fn get(&self, path: &Path) -> Option<&Arc<Opened>> {
         self.0.get(path)
-    }
-
-    /// Adds those of another, in the place of those with the same path.
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
     }
 
     /// Returns what their keys are known by.

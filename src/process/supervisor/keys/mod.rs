@@ -9,6 +9,7 @@ pub(crate) mod find;
 pub(crate) mod held;
 pub(crate) mod reader;
 pub(crate) mod sources;
+pub(crate) mod watch;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

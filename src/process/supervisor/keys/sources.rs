@@ -54,7 +54,7 @@ impl PairFiles {
 }
 
 impl Look {
-    fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),

@@ -15,6 +15,7 @@ use crate::ipc::control::{BackendChange, ChangeReport, MaintenanceChange, Reques
 use crate::process::role::Role;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::keys::watch::Renewed;
 
 /// Changes that are under way, and those that wait for them.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(crate) struct Reloads {
     pub(crate) waiting: VecDeque<Order>,
     /// Of the last that was prepared; a child knows a preparation by it.
     pub(crate) number: u64,
+    /// What was found anew, until it is taken up: it takes the place of nobody who waits.
+    pub(crate) renewed: Option<Renewed>,
 }
 
 /// What somebody asks for.
@@ -84,6 +87,8 @@ pub(crate) struct Preparing {
     pub(crate) next: Next,
     pub(crate) children: Awaited,
     pub(crate) until: Instant,
+    /// What was found anew, where nothing else changes.
+    pub(crate) renewed: Option<Renewed>,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,8 @@ pub(crate) struct Committing {
     pub(crate) report: ChangeReport,
     pub(crate) children: Awaited,
     pub(crate) until: Instant,
+    /// Whether it is another configuration, and not only what was found anew.
+    pub(crate) is_reload: bool,
 }
 
 /// Which children have not answered yet.
@@ -328,6 +335,7 @@ mod tests {
                 proxy: true,
             },
             until: Instant::now(),
+            is_reload: true,
         };
         let awaited = |committing: Committing| {
             let mut reloads = Reloads::default();

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::logic::lifecycle::Phase;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::daemon::Daemon;
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::keys::find::{find, has_tls};
+use crate::process::supervisor::keys::watch::{Renewed, Watch};
 use crate::process::supervisor::keys::{self, Keys, held};
 use crate::process::supervisor::reload::prepared::Read;
+use crate::process::supervisor::reload::source::Checked;
 use crate::process::supervisor::reload::stages::{Asker, Stage};
 
 impl Daemon {
@@ -43,6 +46,88 @@ impl Daemon {
         match begun {
             Ok(finding) => self.reloads.stage = Stage::Reading(asker, finding),
             Err(error) => self.fail(asker, &error),
+        }
+    }
+
+    /// Certificates have changed on disk, or what is wrong with some has.
+    pub(in crate::process::supervisor::daemon) fn take_renewed(&mut self, renewed: Renewed) {
+        self.certificate_warnings.clone_from(&renewed.warnings);
+        if renewed.listeners.is_empty() && renewed.pools.is_empty() {
+            return;
+        }
+        let pending = self.reloads.renewed.get_or_insert_default();
+        pending.listeners.extend(renewed.listeners);
+        pending.pools.extend(renewed.pools);
+        pending.held = renewed.held;
+        if let Stage::Idle = self.reloads.stage {
+            self.begin_renewal();
+        }
+    }
+
+    /// Takes up what was found anew, where nothing else is under way: as a change of the
+    /// configuration whose text stays, and which is the proxy's alone.
+    pub(in crate::process::supervisor::daemon) fn begin_renewal(&mut self) {
+        if self.lifecycle.phase() != Phase::Running {
+            return;
+        }
+        let Some(renewed) = self.reloads.renewed.take() else {
+            return;
+        };
+        let mut base = self.setup.base.clone();
+        for listener in &mut base.listeners {
+            if let Some(tls) = &mut listener.tls
+                && let Some((sources, found)) = renewed.listeners.get(&listener.name)
+                && *sources == tls.certificates
+            {
+                tls.found = Arc::clone(found);
+            }
+        }
+        for pool in &mut base.pools {
+            if let Some(tls) = &mut pool.tls
+                && let Some((source, found)) = renewed.pools.get(&pool.name)
+                && *source == tls.certificate
+            {
+                tls.found = Arc::clone(found);
+            }
+        }
+        if base == self.setup.base {
+            return;
+        }
+        let checked = Checked {
+            name: self.setup.running.file.clone(),
+            yaml: self.setup.yaml.clone(),
+            config: base,
+        };
+        let mut read = Read::unchanged(checked, self.setup.running.last_failure.clone());
+        read.held = Some(renewed.held.clone());
+        let asker = Asker {
+            dry_run: false,
+            reply: None,
+        };
+        let overrides = self.setup.overrides.clone();
+        self.consider(asker, read, overrides, Some(renewed));
+    }
+
+    /// Watches the files of the configuration that runs.
+    pub(in crate::process::supervisor::daemon) fn watch_certificates(&mut self) {
+        if !has_tls(&self.setup.config) {
+            self.watch = None;
+            return;
+        }
+        let (reader, held) = match &self.keys {
+            Some(keys) => (Arc::clone(&keys.reader), keys.held.clone()),
+            None => Default::default(),
+        };
+        self.watch
+            .take_if(|watch| self.keys.is_some() && !watch.asks(&reader));
+        if self.watch.is_none() {
+            match Watch::start(reader, self.renewals.clone()) {
+                Ok(watch) => self.watch = Some(watch),
+                Err(error) => tracing::error!(%error, "certificates are not watched"),
+            }
+        }
+        if let Some(watch) = &self.watch {
+            watch.follow(&self.setup.config, &held);
         }
     }
 }
