@@ -19,9 +19,9 @@ use std::process::{Command, Output};
 use evenkeel::cli::USAGE;
 use evenkeel::config::{self, BackendMode, check::NodeName};
 use evenkeel::ipc::control::{
-    AccessLogStatus, ActiveStatus, BackendStatus, ConfigurationStatus, FailureStatus,
-    ListenerStatus, OverrideStatus, PeerStatus, PoolStatus, ProcessStatus, RejectedStatus,
-    RouteStatus, RouterSettings, RouterStatus, Status, TimerStatus,
+    AccessLogStatus, ActiveStatus, BackendStatus, CertificateStatus, ConfigurationStatus,
+    FailureStatus, ListenerStatus, OverrideStatus, PeerStatus, PoolStatus, ProcessStatus,
+    RejectedStatus, RouteStatus, RouterSettings, RouterStatus, Status, TimerStatus,
 };
 use evenkeel::logic::access::{Field, Phase, Termination};
 use evenkeel::logic::vrrp::{Counters, Rejection};
@@ -615,6 +615,14 @@ fn sample_listener() -> ListenerStatus {
             pool: Some(String::from("webfarm")),
             requests_total: 1,
         }],
+        certificates: vec![CertificateStatus {
+            names: vec![String::from("www.example.org")],
+            file: String::from("/etc/evenkeel/tls/www.crt"),
+            not_after_s: 1_800_000_000,
+            days_left: 60,
+        }],
+        handshakes_total: 1,
+        handshakes_failed_total: 1,
         connections: 1,
         connections_refused_total: 1,
         connections_evicted_total: 1,

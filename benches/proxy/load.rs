@@ -5,6 +5,8 @@
 //! the moment a request was due, also where no connection was free to send it: nothing is omitted
 //! because the proxy was slow.
 
+pub(crate) mod secure;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -17,10 +19,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use self::secure::Secure;
 use crate::conn::{Conn, Failure, Turn};
 use crate::histogram::Histogram;
 use crate::measure::{Place, pin};
-use crate::secure::{self, Secure};
 use crate::wire::Template;
 
 /// What the generator is to do.

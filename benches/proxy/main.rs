@@ -16,7 +16,6 @@ mod options;
 mod peers;
 mod report;
 mod round;
-mod secure;
 mod soak;
 mod wire;
 mod workload;

@@ -18,8 +18,8 @@ use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::load::secure::{Certified, certified};
 use crate::measure::{Place, pin};
-use crate::secure::{Certified, certified};
 use crate::wire::Template;
 
 /// Who is measured.
@@ -166,7 +166,10 @@ pub(crate) struct Peer {
 
 enum Running {
     Nobody,
-    Node(Box<Node>),
+    Node(
+        Box<Node>,
+        #[expect(dead_code, reason = "removed with the node")] ScratchDir,
+    ),
     Process(
         Process,
         #[expect(dead_code, reason = "removed with the process")] ScratchDir,
@@ -187,7 +190,8 @@ impl Peer {
         let running = match kind {
             Kind::Direct => Running::Nobody,
             Kind::Evenkeel | Kind::Before => {
-                Running::Node(Box::new(evenkeel(host, kind, setting, backends)?))
+                let (node, scratch) = evenkeel(host, kind, setting, backends)?;
+                Running::Node(Box::new(node), scratch)
             }
             Kind::Haproxy => debian(host, kind, &haproxy(setting, backends), &["-db", "-f"])?,
             Kind::Nginx => debian(host, kind, &nginx(setting, backends), &["-c"])?,
@@ -202,7 +206,7 @@ impl Peer {
     pub(crate) fn pids(&mut self) -> Result<Vec<u32>, LabError> {
         match &mut self.running {
             Running::Nobody => Ok(Vec::new()),
-            Running::Node(node) => node.process().family(),
+            Running::Node(node, _) => node.process().family(),
             Running::Process(process, _) => process.family(),
         }
     }
@@ -211,7 +215,7 @@ impl Peer {
     pub(crate) fn log(&self) -> String {
         match &self.running {
             Running::Nobody => String::new(),
-            Running::Node(node) => node.log(),
+            Running::Node(node, _) => node.log(),
             Running::Process(process, _) => process.log(),
         }
     }
@@ -219,7 +223,7 @@ impl Peer {
     fn check_runs(&mut self) -> Result<(), LabError> {
         match &mut self.running {
             Running::Nobody => Ok(()),
-            Running::Node(node) => node.process().check_runs(),
+            Running::Node(node, _) => node.process().check_runs(),
             Running::Process(process, _) => process.check_runs(),
         }
     }
@@ -307,7 +311,12 @@ fn write_certificate(into: &Path) -> Result<(), LabError> {
 }
 
 /// Starts our own, which has an idle time of its own between requests in later versions.
-fn evenkeel(host: &Host, kind: Kind, setting: Setting, backends: &[u16]) -> Result<Node, LabError> {
+fn evenkeel(
+    host: &Host,
+    kind: Kind,
+    setting: Setting,
+    backends: &[u16],
+) -> Result<(Node, ScratchDir), LabError> {
     let binary = match (kind, before()) {
         (Kind::Before, Some(binary)) => binary,
         (_, _) => PathBuf::from(env!("CARGO_BIN_EXE_evenkeel")),
@@ -339,7 +348,8 @@ fn evenkeel(host: &Host, kind: Kind, setting: Setting, backends: &[u16]) -> Resu
         .map_err(LabError::system("run evenkeel check"))?
         .status
         .success();
-    Node::start(host, if knows { &newer } else { &older }, "bench", binary)
+    let node = Node::start(host, if knows { &newer } else { &older }, "bench", binary)?;
+    Ok((node, scratch))
 }
 
 fn evenkeel_yaml(
@@ -434,6 +444,18 @@ backend bench
     )
 }
 
+/// Returns what nginx has behind `listen`, and the lines beside it, where it speaks TLS.
+const fn nginx_tls(tls: bool) -> (&'static str, &'static str) {
+    match tls {
+        true => (
+            " ssl",
+            "    ssl_certificate @DIR@/chain.crt;\n    ssl_certificate_key @DIR@/chain.key;\n    \
+             ssl_protocols TLSv1.2 TLSv1.3;\n",
+        ),
+        false => ("", ""),
+    }
+}
+
 /// Bodies stay in memory: its defaults would write a 64 KiB upload, and a 1 MiB response, to a
 /// file.
 fn nginx(setting: Setting, backends: &[u16]) -> String {
@@ -442,14 +464,7 @@ fn nginx(setting: Setting, backends: &[u16]) -> String {
         routes,
         tls,
     } = setting;
-    let (tls, certificate) = match tls {
-        true => (
-            " ssl",
-            "    ssl_certificate @DIR@/chain.crt;\n    ssl_certificate_key @DIR@/chain.key;\n    \
-             ssl_protocols TLSv1.2 TLSv1.3;\n",
-        ),
-        false => ("", ""),
-    };
+    let (tls, certificate) = nginx_tls(tls);
     let names = match routes {
         Routes::Hosts => routes.lines(" h@.example.net", ""),
         Routes::None | Routes::Paths => String::new(),

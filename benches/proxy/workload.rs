@@ -1,8 +1,8 @@
 //! The workloads of the issue, and what each of them has to show.
 
+use crate::load::secure::Secure;
 use crate::load::{Pace, Reuse};
 use crate::peers::{Kind, Routes, Setting, Threads};
-use crate::secure::Secure;
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +239,14 @@ impl Workload {
                 fresh: true,
                 ..base
             },
-            Self::Tls => base.secure("w1 by TLS 1.3, 32 connections", Secure::Kept),
+            Self::Tls | Self::Handshake | Self::Resumption | Self::TlsIdle => self.secure(),
+        }
+    }
+
+    /// Returns what it does by TLS.
+    fn secure(self) -> Shape {
+        let base = Shape::W1;
+        match self {
             Self::Handshake => base.secure("a handshake for each request", Secure::Full),
             Self::Resumption => base.secure("a resumed session for each request", Secure::Resumed),
             Self::TlsIdle => Shape {
@@ -248,6 +255,18 @@ impl Workload {
                 fresh: true,
                 ..base.secure("2,000 idle connections of TLS", Secure::Kept)
             },
+            Self::W1
+            | Self::Two
+            | Self::Open
+            | Self::Hosts
+            | Self::Paths
+            | Self::W2
+            | Self::W3
+            | Self::W4
+            | Self::W5
+            | Self::W6
+            | Self::W8
+            | Self::Tls => base.secure("w1 by TLS 1.3, 32 connections", Secure::Kept),
         }
     }
 

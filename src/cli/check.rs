@@ -4,10 +4,12 @@
 //! Where the file is wrong, all that is wrong goes to standard error.
 
 mod routes;
+mod tls;
 mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -17,16 +19,17 @@ use nix::sys::socket::SockaddrStorage;
 use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
 use super::status::table;
 use crate::config::{
-    BackendConfig, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig, Preempt,
-    ProbeKind, Tier, VirtualRouterConfig,
+    BackendConfig, CertificateChain, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig,
+    Preempt, ProbeKind, Tier, VirtualRouterConfig,
 };
-use crate::model::{Priority, Rank};
-use crate::process::supervisor::read_config;
+use crate::model::{Chain, Priority, Rank};
+use crate::process::keys::pair;
+use crate::process::supervisor::{Pairs, read_config};
 
 /// Checks the file at `path` and prints what `node` (default: the file's, then the host's name)
 /// would run; returns the exit code: 0, 1 if the file cannot be read, or 78 if it is wrong.
 pub fn run(path: &Path, node: Option<&str>) -> i32 {
-    match read_config(path, node) {
+    match read_config(path, node, &InThisProcess) {
         // Whoever reads may have gone away.
         Ok((_, config)) => {
             let text = describe(&config) + &conflicts(&config, &own_addresses());
@@ -36,6 +39,32 @@ pub fn run(path: &Path, node: Option<&str>) -> i32 {
             }
         }
         Err(error) => refuse(&error),
+    }
+}
+
+/// Reads pairs of certificates and keys here: no key is kept.
+#[derive(Debug)]
+struct InThisProcess;
+
+impl Pairs for InThisProcess {
+    fn read(
+        &self,
+        path: &Path,
+        certificate: &File,
+        key: Option<&File>,
+    ) -> Result<CertificateChain, String> {
+        let text = |mut file: &File| {
+            let mut text = Vec::new();
+            let read = file.read_to_end(&mut text);
+            read.map(|_| text).map_err(|error| error.to_string())
+        };
+        let certificate = text(certificate)?;
+        let pair = match key {
+            None => pair::read(path, &certificate, &certificate),
+            Some(key) => pair::read(path, &certificate, &text(key)?),
+        };
+        let pair = pair.map_err(|error| format!("{}\nhelp: {}", Chain(&error), error.help()))?;
+        Ok(pair.chain)
     }
 }
 
@@ -121,6 +150,7 @@ pub fn describe(config: &Config) -> String {
         let head = ["LISTENER", "TIED TO", "POOL", "ADDRESSES"];
         text.push_str(&section(head, config.listeners.iter().map(listener_row)));
         text.push_str(&routes::describe(&config.listeners));
+        text.push_str(&tls::describe(config));
     }
     if !config.pools.is_empty() {
         let head = ["POOL", "BALANCE", "HEALTH CHECK", "BACKENDS"];

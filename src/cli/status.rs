@@ -84,6 +84,7 @@ fn render(status: &Status) -> String {
         text.push('\n');
         text.push_str(&listeners(&status.listeners));
         text.push_str(&routes(&status.listeners));
+        text.push_str(&certificates(&status.listeners));
     }
     if !status.pools.is_empty() {
         text.push('\n');
@@ -298,6 +299,35 @@ fn routes(listeners: &[ListenerStatus]) -> String {
                 route.name.clone(),
                 route.pool.clone().unwrap_or_else(|| "-".to_owned()),
                 route.requests_total.to_string(),
+            ]
+        }));
+    }
+    match rows.len() {
+        1 => String::new(),
+        _ => format!("\n{}", table(&rows)),
+    }
+}
+
+/// Returns the certificates, those that end first.
+fn certificates(listeners: &[ListenerStatus]) -> String {
+    let head = [
+        "LISTENER",
+        "CERTIFICATE FOR",
+        "DAYS",
+        "FILE",
+        "HANDSHAKES",
+        "FAILED",
+    ];
+    let mut rows = vec![row(head)];
+    for listener in listeners {
+        rows.extend(listener.certificates.iter().map(|certificate| {
+            vec![
+                listener.name.clone(),
+                certificate.names.join(" "),
+                certificate.days_left.to_string(),
+                certificate.file.clone(),
+                listener.handshakes_total.to_string(),
+                listener.handshakes_failed_total.to_string(),
             ]
         }));
     }

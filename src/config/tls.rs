@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Der, KeyId};
+use crate::model::{Der, KeyId, date_of_day};
 
 /// The key `tls` of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,9 +95,56 @@ pub struct CertificateChain {
     pub path: PathBuf,
     /// Its private key.
     pub key: KeyId,
+    /// The names of servers that it is for.
+    pub names: Vec<String>,
+    /// From then on it holds, seconds since 1970-01-01 UTC.
+    pub not_before: i64,
+    /// Until then.
+    pub not_after: i64,
     /// The certificate itself first, then each the one that has signed the one before.
     pub certificates: Vec<Der>,
 }
+
+impl CertificateChain {
+    /// Returns for how many days it holds; below 0 where it has ended.
+    pub fn days_left(&self, now_s: i64) -> i64 {
+        self.not_after.saturating_sub(now_s).div_euclid(86_400)
+    }
+
+    /// Returns the day until which it holds, and how far that is.
+    pub fn until(&self, now_s: i64) -> String {
+        let day = u64::try_from(self.not_after / 86_400).unwrap_or(0);
+        let (year, month, day) = date_of_day(day);
+        let days = self.days_left(now_s);
+        format!("{year:04}-{month:02}-{day:02} ({days} days)")
+    }
+
+    /// Returns what is wrong with its dates, or will be soon, for people.
+    pub fn objection(&self, now_s: i64) -> Option<String> {
+        let path = self.path.display();
+        let names = self.names.join(", ");
+        let until = self.until(now_s);
+        if self.not_after < now_s {
+            Some(format!(
+                "the certificate for {names} ({path}) has ended: {until}"
+            ))
+        } else if self.not_before > now_s {
+            let hours = (self.not_before - now_s) / 3600 + 1;
+            Some(format!(
+                "the certificate for {names} ({path}) does not hold yet, for {hours} h"
+            ))
+        } else if self.days_left(now_s) < WARNED_DAYS {
+            Some(format!(
+                "the certificate for {names} ({path}) ends soon: {until}"
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+/// So many days before its end a certificate is worth a word.
+pub const WARNED_DAYS: i64 = 21;
 
 /// The key `tls` of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -399,6 +399,15 @@ pub struct ListenerStatus {
     /// Its routes, in order.
     #[serde(default)]
     pub routes: Vec<RouteStatus>,
+    /// Its certificates, those that end first: a hundred at most.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
+    /// Handshakes of TLS that have come to their end since the proxy started.
+    #[serde(default)]
+    pub handshakes_total: u64,
+    /// Handshakes that have not.
+    #[serde(default)]
+    pub handshakes_failed_total: u64,
     /// Client connections open now.
     pub connections: u64,
     /// Connections turned away since the proxy started: one too many.
@@ -417,6 +426,19 @@ pub struct ListenerStatus {
     pub requests_total: u64,
     /// Answers by class of status: `2xx`, `3xx`, `4xx`, `5xx`.
     pub responses_total: BTreeMap<String, u64>,
+}
+
+/// One certificate of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// The names of servers that it is for.
+    pub names: Vec<String>,
+    /// Where it was read.
+    pub file: String,
+    /// Until when it holds, seconds since 1970-01-01 UTC.
+    pub not_after_s: i64,
+    /// For how many days; below 0 where it has ended.
+    pub days_left: i64,
 }
 
 /// One route of a listener.

@@ -364,6 +364,7 @@ fn defaults() -> BTreeMap<String, String> {
                 {backends: {b: \"127.0.0.2:80\"}}\n";
     let config: Config = config::parse("defaults.yaml", yaml, NodeName::Given("lb1")).unwrap();
     let ListenerTimeouts {
+        handshake,
         request_head,
         keep_alive,
         request_body,
@@ -384,6 +385,7 @@ fn defaults() -> BTreeMap<String, String> {
         connection_bytes,
     } = config.proxy;
     let timeouts = [
+        ("listener handshake", shown(handshake)),
         ("listener request_head", shown(request_head)),
         ("listener keep_alive", shown(keep_alive)),
         ("listener request_body", shown(request_body)),

@@ -51,14 +51,6 @@ impl Visitor {
         }
     }
 
-    /// Changes how it speaks.
-    pub(crate) fn change(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
-        let mut config = (*self.config).clone();
-        change(&mut config);
-        self.config = Arc::new(config);
-        self
-    }
-
     /// Connects and shakes hands.
     pub(crate) fn connect(&self, to: SocketAddr, name: &str) -> std::io::Result<Secure> {
         let name = ServerName::try_from(name.to_owned()).unwrap();

@@ -32,6 +32,7 @@ pub(crate) struct Identity {
     pub(crate) der: CertificateDer<'static>,
     key: Arc<dyn SigningKey>,
     id: KeyId,
+    names: Vec<String>,
     pkcs8: Vec<u8>,
 }
 
@@ -65,7 +66,7 @@ impl Authority {
             .distinguished_name
             .push(DnType::CommonName, common_name);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity::new(certificate.der().clone(), &key)
+        Identity::new(certificate.der().clone(), &key, names)
     }
 
     pub(crate) fn root(&self) -> Der {
@@ -74,7 +75,7 @@ impl Authority {
 }
 
 impl Identity {
-    fn new(der: CertificateDer<'static>, key: &KeyPair) -> Self {
+    fn new(der: CertificateDer<'static>, key: &KeyPair, names: &[&str]) -> Self {
         let pkcs8 = key.serialize_der();
         let signing = any_supported_type(&PrivatePkcs8KeyDer::from(pkcs8.clone()).into());
         let public = key.subject_public_key_info();
@@ -82,6 +83,7 @@ impl Identity {
             der,
             key: signing.unwrap(),
             id: KeyId(digest(&SHA256, &public).as_ref().try_into().unwrap()),
+            names: names.iter().map(ToString::to_string).collect(),
             pkcs8,
         }
     }
@@ -91,6 +93,9 @@ impl Identity {
         CertificateChain {
             path: PathBuf::from("/test.pem"),
             key: self.id,
+            names: self.names.clone(),
+            not_before: 0,
+            not_after: i64::MAX,
             certificates: vec![Der(self.der.to_vec())],
         }
     }

@@ -26,7 +26,7 @@ use self::values::{Dur, Use};
 use super::file::{self, Key, Kind, Node, NodeId};
 use super::reader::{Fields, Value, is_name, name_objection};
 use super::report::{Problems, shown};
-use super::{Config, ErrorPages, GroupConfig, ProxyConfig};
+use super::{Config, ErrorPages, ProxyConfig};
 
 pub use super::report::ConfigErrors;
 
@@ -119,11 +119,7 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         .map_or(Some(Vec::new()), |section| {
             routers::check(section, node.as_deref(), known, problems)
         });
-    let group = file
-        .get("group")
-        .map_or(Some(GroupConfig::default()), |section| {
-            tls::check_group(section, problems)
-        });
+    let group = tls::check_group(&file, problems);
     let access_log = file
         .get("access_log")
         .map(|section| access_log::check(section, problems));

@@ -13,11 +13,12 @@ pub enum ChainError {
     #[error("there is no certificate in it")]
     Empty,
     /// One of them cannot be read; they are counted from 1.
-    #[error("certificate {number} cannot be read: {error}")]
+    #[error("certificate {number} cannot be read")]
     Unreadable {
         /// Which.
         number: usize,
         /// Why.
+        #[source]
         error: X509Error,
     },
     /// Two are of servers.

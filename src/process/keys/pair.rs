@@ -29,7 +29,7 @@ pub struct Pair {
 #[derive(Debug, Error)]
 pub enum PairError {
     /// The certificates.
-    #[error("the certificates cannot be used: {0}")]
+    #[error("the certificates cannot be used")]
     Chain(#[from] ChainError),
     /// A text that is no PEM.
     #[error("the {0} is no PEM (RFC 7468): a line of it is damaged")]
@@ -95,7 +95,10 @@ pub fn read(path: &Path, certificates: &[u8], key: &[u8]) -> Result<Pair, PairEr
         chain: CertificateChain {
             path: path.to_owned(),
             key: id_of(leaf.public_key),
-            certificates: chain,
+            names: leaf.dns_names.iter().map(ToString::to_string).collect(),
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            certificates: chain.clone(),
         },
         key,
     })
@@ -128,12 +131,13 @@ fn key_of(text: &[u8]) -> Result<Arc<dyn SigningKey>, PairError> {
     let mut keys: Vec<PrivateKeyDer<'static>> = Vec::new();
     for section in sections(text) {
         let (kind, der) = section.map_err(|()| PairError::Pem("private key"))?;
-        keys.push(match kind {
-            SectionKind::PrivateKey => PrivatePkcs8KeyDer::from(der).into(),
-            SectionKind::RsaPrivateKey => PrivatePkcs1KeyDer::from(der).into(),
-            SectionKind::EcPrivateKey => PrivateSec1KeyDer::from(der).into(),
-            _ => continue,
-        });
+        if kind == SectionKind::PrivateKey {
+            keys.push(PrivatePkcs8KeyDer::from(der).into());
+        } else if kind == SectionKind::RsaPrivateKey {
+            keys.push(PrivatePkcs1KeyDer::from(der).into());
+        } else if kind == SectionKind::EcPrivateKey {
+            keys.push(PrivateSec1KeyDer::from(der).into());
+        }
     }
     let is_encrypted = || {
         let needle = b"ENCRYPTED";
@@ -161,6 +165,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::model::Chain;
 
     fn params(name: &str) -> CertificateParams {
         let mut params = CertificateParams::new(vec![format!("{name}.example.org")]).unwrap();
@@ -171,7 +176,7 @@ mod tests {
     fn complaint(certificates: &str, key: &str) -> String {
         let error = read(Path::new("/a"), certificates.as_bytes(), key.as_bytes()).unwrap_err();
         assert!(!error.help().is_empty());
-        error.to_string()
+        Chain(&error).to_string()
     }
 
     #[test]

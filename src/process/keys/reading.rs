@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,6 +13,7 @@ use super::keyring::Keyring;
 use super::pair;
 use crate::ipc::channel::{Channel, Received};
 use crate::ipc::message::{PairAsked, PairRead};
+use crate::model::Chain;
 
 /// Answers what comes over the line until it ends.
 pub(super) fn serve(line: OwnedFd, keyring: Arc<Keyring>) {
@@ -43,7 +44,7 @@ pub(super) fn serve(line: OwnedFd, keyring: Arc<Keyring>) {
 
 /// Reads a pair and keeps its key; what is wrong with it is for people.
 fn take_in(
-    path: &PathBuf,
+    path: &Path,
     descriptors: Vec<OwnedFd>,
     keyring: &Keyring,
 ) -> Result<crate::config::CertificateChain, String> {
@@ -54,7 +55,7 @@ fn take_in(
         None => pair::read(path, &certificate, &certificate),
         Some(key) => pair::read(path, &certificate, &read(key)?),
     };
-    let pair = pair.map_err(|error| format!("{error}\nhelp: {}", error.help()))?;
+    let pair = pair.map_err(|error| format!("{}\nhelp: {}", Chain(&error), error.help()))?;
     keyring.insert(pair.chain.key, pair.key);
     Ok(pair.chain)
 }

@@ -35,6 +35,8 @@ pub use self::runtime_dir::lock_network;
 
 use self::keys::Keys;
 use self::keys::find::find;
+pub(crate) use self::keys::find::notes as certificate_notes;
+pub(crate) use self::keys::reader::Pairs;
 use self::keys::reader::Reader;
 use self::passed::access_log::AccessLog;
 use self::passed::listeners::Bound;
@@ -183,8 +185,14 @@ fn keep_what_is_left(store: &Store, kept: io::Result<Overrides>, left: &Override
 /// Reads and checks a configuration for this machine; also what `evenkeel check` does.
 ///
 /// # Errors
-/// When the file cannot be read or is wrong, or a notify program cannot be trusted.
-pub fn read_config(path: &Path, node: Option<&str>) -> Result<(String, Config), SupervisorError> {
-    let checked = ConfigSource::Path(path.to_owned()).check(node)?;
+/// When the file cannot be read or is wrong, or something that it names cannot be used.
+pub(crate) fn read_config(
+    path: &Path,
+    node: Option<&str>,
+    pairs: &dyn Pairs,
+) -> Result<(String, Config), SupervisorError> {
+    let mut checked = ConfigSource::Path(path.to_owned()).check(node)?;
+    find(&mut checked.config, pairs)?;
+    keys::held::secrets(&checked.config.group)?;
     Ok((checked.yaml, checked.config))
 }

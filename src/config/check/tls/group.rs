@@ -2,15 +2,18 @@
 
 use super::check_file;
 use crate::config::file::Kind;
-use crate::config::reader::{Value, check_each};
+use crate::config::reader::{Fields, Value, check_each};
 use crate::config::report::{Problems, shown};
 use crate::config::{GroupConfig, SecretSource};
 
 /// Returns what the nodes share.
 pub(in crate::config::check) fn check(
-    section: Value<'_>,
+    file: &Fields<'_>,
     problems: &mut Problems,
 ) -> Option<GroupConfig> {
+    let Some(section) = file.get("group") else {
+        return Some(GroupConfig::default());
+    };
     let fields = section.fields(&["secret"], problems)?;
     let secret = match fields.get("secret") {
         None => Some(Vec::new()),

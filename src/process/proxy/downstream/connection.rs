@@ -124,7 +124,9 @@ pub(in crate::process::proxy) async fn serve(
         };
         let age = match read {
             Read::Handshake => Age::New,
-            _ => Age::Kept,
+            Read::Request(..) | Read::Refused(..) | Read::Late(_) | Read::Over | Read::Drained => {
+                Age::Kept
+            }
         };
         let mut slot = futures.take();
         slot.start((client, listener, read));

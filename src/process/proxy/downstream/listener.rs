@@ -200,6 +200,10 @@ impl Listener {
             binds: self.binds.clone(),
             pool: self.config.pool.clone(),
             routes: self.rules[1..].iter().map(Rules::status).collect(),
+            // The supervisor knows them.
+            certificates: Vec::new(),
+            handshakes_total: counters.sum(|counters| &counters.handshakes),
+            handshakes_failed_total: counters.sum(|counters| &counters.handshakes_failed),
             connections: connections.load(Relaxed),
             connections_refused_total: counters.sum(|counters| &counters.refused),
             connections_evicted_total: counters.sum(|counters| &counters.evicted),

@@ -1,4 +1,5 @@
-//! What of a configuration takes its time to compile: made on a thread aside, before its generation.
+//! What of a configuration takes its time to compile: made on a thread aside, before its
+//! generation.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -103,7 +103,7 @@ pub(in crate::process::proxy) enum HandshakeError {
     #[error("the connection ended in the handshake")]
     Gone,
     /// One of both does not want to.
-    #[error("{0}")]
+    #[error(transparent)]
     Tls(rustls::Error),
     /// It is a request in plain HTTP.
     #[error("a request in plain HTTP came where TLS is spoken")]
@@ -180,9 +180,10 @@ impl Session {
             Connection::Client(client) => client,
         };
         Some(Agreed {
-            version: match common.protocol_version()? {
-                ProtocolVersion::TLSv1_3 => "TLSv1.3",
-                _ => "TLSv1.2",
+            version: if common.protocol_version()? == ProtocolVersion::TLSv1_3 {
+                "TLSv1.3"
+            } else {
+                "TLSv1.2"
             },
             cipher: common.negotiated_cipher_suite()?.suite().as_str()?,
             server_name: self.server_name.as_deref(),
@@ -723,14 +724,12 @@ fn seal<Data>(
     plain: &[u8],
     out: &mut Out<'_>,
 ) -> Result<Option<io::Result<()>>, rustls::Error> {
-    match status.state? {
-        ConnectionState::WriteTraffic(mut traffic) => {
-            let sealed = traffic.encrypt(plain, &mut out.buffer[out.len..]);
-            let sealed = sealed.map_err(io::Error::other);
-            Ok(Some(sealed.map(|len| out.len += len)))
-        }
-        _ => Ok(None),
-    }
+    let ConnectionState::WriteTraffic(mut traffic) = status.state? else {
+        return Ok(None);
+    };
+    let sealed = traffic.encrypt(plain, &mut out.buffer[out.len..]);
+    let sealed = sealed.map_err(io::Error::other);
+    Ok(Some(sealed.map(|len| out.len += len)))
 }
 
 /// Says that nothing more comes; returns how many bytes that takes.

@@ -16,7 +16,6 @@ use thiserror::Error;
 
 use crate::config::{DefaultCertificate, ListenerTls, Resumption, TlsVersion};
 use crate::logic::tls::server_name::ServerNames;
-use crate::logic::tls::x509::Certificate;
 use crate::model::{Chain, Der};
 use crate::process::proxy::io::tls::note_asked_for;
 use crate::process::proxy::tls::keys::certified;
@@ -130,10 +129,7 @@ impl Certificates {
         let mut names = Vec::new();
         for chain in &tls.found.chains {
             let path = chain.path.display();
-            let leaf = chain.certificates.first();
-            let leaf = leaf.and_then(|leaf| Certificate::parse(&leaf.0).ok());
-            let leaf = leaf.ok_or_else(|| format!("{path}: the certificate cannot be read"))?;
-            names.push(leaf.dns_names.iter().map(ToString::to_string).collect());
+            names.push(chain.names.clone());
             let key = certified(chain);
             keys.push(key.ok_or_else(|| format!("{path}: keys of this kind cannot sign here"))?);
         }

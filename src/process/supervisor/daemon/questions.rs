@@ -1,16 +1,18 @@
 //! The operators' questions: a status is put together from what both children say in time.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Daemon;
 use super::asked::{Asked, ProxyPart};
 use crate::config::Tier;
 use crate::ipc::control::{
-    BackendStatus, ConfigurationStatus, PoolStatus, ProcessStatus, Request, Response, Status,
+    BackendStatus, ConfigurationStatus, ListenerStatus, PoolStatus, ProcessStatus, Request,
+    Response, Status, unix_ms,
 };
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
 use crate::process::supervisor::control::socket::Question;
+use crate::process::supervisor::keys::{Keys, find};
 use crate::process::supervisor::reload::commanded;
 use crate::process::supervisor::reload::stages::Order;
 
@@ -66,16 +68,37 @@ impl Daemon {
         }
     }
 
+    /// Fills in what the proxy does not know of its listeners' certificates; returns what is to be
+    /// known of them.
+    fn show_certificates(&self, listeners: &mut [ListenerStatus]) -> Vec<String> {
+        let now_s = i64::try_from(unix_ms(SystemTime::now()) / 1000).unwrap_or(i64::MAX);
+        for listener in listeners {
+            let mut configured = self.setup.config.listeners.iter();
+            let configured = configured.find(|it| it.name == listener.name);
+            let tls = configured.and_then(|it| it.tls.as_ref());
+            listener.certificates = tls.map_or(Vec::new(), |tls| find::status_of(tls, now_s));
+        }
+        let mut notes = find::notes(&self.setup.config, now_s);
+        notes.extend(
+            self.certificate_warnings
+                .iter()
+                .map(|why| format!("certificate not taken up, the one before serves: {why}")),
+        );
+        let dead = |keys: &Keys| !keys.child.is_running();
+        if self.keys.as_ref().is_some_and(dead) {
+            let name = Role::Keys.profile().name;
+            notes.push(format!(
+                "{name} does not run: handshakes wait, connections go on"
+            ));
+        }
+        notes
+    }
+
     pub(super) fn answer(&self, asked: Asked) {
         let lacking = self.lacking.iter();
         let mut warnings: Vec<String> = lacking
             .map(|(role, what)| format!("{}: {what}", role.profile().name))
             .chain(self.shortages.warnings(Instant::now()))
-            .chain(
-                self.certificate_warnings
-                    .iter()
-                    .map(|why| format!("certificate not taken up, the one before serves: {why}")),
-            )
             .chain(self.unrunnable.iter().map(|(script, why)| {
                 format!(
                     "track script {script} cannot be run: {why}; what was last known of it stands"
@@ -101,6 +124,8 @@ impl Daemon {
                 ..ProxyPart::default()
             }
         });
+        let mut listeners = proxy.listeners;
+        warnings.extend(self.show_certificates(&mut listeners));
         let name = Role::Proxy.profile().name;
         let short = proxy.warnings.iter().map(|what| format!("{name}: {what}"));
         warnings.extend(short);
@@ -122,7 +147,7 @@ impl Daemon {
             node: self.setup.config.node.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             virtual_routers,
-            listeners: proxy.listeners,
+            listeners,
             pools: proxy.pools,
             processes: std::iter::once(own).chain(children).collect(),
             warnings,

@@ -10,8 +10,8 @@ use super::reader::Pairs;
 use super::sources::pairs_of;
 use crate::config::{CertificateChain, CertificateSource, Config, FoundPoolTls, FoundTls};
 use crate::config::{DefaultCertificate, ListenerTls};
+use crate::ipc::control::CertificateStatus;
 use crate::logic::tls::server_name::ServerNames;
-use crate::logic::tls::x509::Certificate;
 
 /// All that is wrong with the files.
 #[derive(Debug, Default)]
@@ -126,15 +126,44 @@ pub(crate) fn of_listener(
 }
 
 /// Returns whom certificates are for, by their index.
-pub(crate) fn names_of(chains: &[CertificateChain]) -> ServerNames {
-    let names = chains.iter().map(|chain| {
-        let leaf = chain.certificates.first();
-        let leaf = leaf.and_then(|leaf| Certificate::parse(&leaf.0).ok());
-        let names = leaf.map(|leaf| leaf.dns_names).unwrap_or_default();
-        names.into_iter().map(ToOwned::to_owned).collect()
-    });
-    ServerNames::new(&names.collect::<Vec<Vec<String>>>())
+fn names_of(chains: &[CertificateChain]) -> ServerNames {
+    let names = chains.iter().map(|chain| chain.names.clone());
+    ServerNames::new(&names.collect::<Vec<_>>())
 }
+
+/// Returns what is to be known of the dates of certificates, for people; of each once.
+pub(crate) fn notes(config: &Config, now_s: i64) -> Vec<String> {
+    let of_listeners = config.listeners.iter().filter_map(|it| it.tls.as_ref());
+    let of_listeners = of_listeners.flat_map(|tls| &tls.found.chains);
+    let of_pools = config.pools.iter().filter_map(|it| it.tls.as_ref());
+    let of_pools = of_pools.filter_map(|tls| tls.found.chain.as_ref());
+    let mut notes: Vec<String> = of_listeners
+        .chain(of_pools)
+        .filter_map(|chain| chain.objection(now_s))
+        .collect();
+    notes.sort();
+    notes.dedup();
+    notes.truncate(NOTES_MAX);
+    notes
+}
+
+/// Returns the certificates of a listener for `status`: those that end first.
+pub(crate) fn status_of(tls: &ListenerTls, now_s: i64) -> Vec<CertificateStatus> {
+    let mut chains: Vec<&CertificateChain> = tls.found.chains.iter().collect();
+    chains.sort_by_key(|chain| chain.not_after);
+    let shown = chains.into_iter().take(NOTES_MAX);
+    shown
+        .map(|chain| CertificateStatus {
+            names: chain.names.clone(),
+            file: chain.path.display().to_string(),
+            not_after_s: chain.not_after,
+            days_left: chain.days_left(now_s),
+        })
+        .collect()
+}
+
+/// Of more nobody reads.
+const NOTES_MAX: usize = 100;
 
 fn of_source(
     source: &CertificateSource,

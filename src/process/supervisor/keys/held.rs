@@ -82,12 +82,13 @@ fn open(path: &Path) -> Result<File, String> {
         let reader = reader();
         let owner = owner_of(path);
         let shown = path.display();
-        let help = match error.kind() {
-            io::ErrorKind::PermissionDenied => format!(
+        let help = if error.kind() == io::ErrorKind::PermissionDenied {
+            format!(
                 "`setfacl -m u:{reader}:r {shown}` lets the daemon's user read it; it must also be \
                  let into the directories above: `setfacl -m u:{reader}:x DIRECTORY`"
-            ),
-            _ => "write the file, or mend its name in the configuration".to_owned(),
+            )
+        } else {
+            "write the file, or mend its name in the configuration".to_owned()
         };
         format!("{shown} cannot be read as {reader}{owner}: {error}\nhelp: {help}")
     };

@@ -32,7 +32,7 @@ pub(crate) struct Look {
 /// Why a source has no pairs.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    #[error("{0}")]
+    #[error(transparent)]
     System(#[from] io::Error),
     #[error("there is no certificate in it")]
     Empty,

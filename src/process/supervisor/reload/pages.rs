@@ -148,6 +148,9 @@ const ALL_BYTES_MAX: usize = 1 << 20;
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::config::{NodeName, parse};
 

@@ -1,3 +1,5 @@
+//! Conversations with the buffered side of rustls, over loopback.
+
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::future::poll_fn;
