@@ -370,6 +370,7 @@ fn defaults() -> BTreeMap<String, String> {
         idle,
         tunnel,
         linger,
+        handshake,
     } = config.listeners[0].timeouts;
     let PoolTimeouts {
         connect,
@@ -390,6 +391,7 @@ fn defaults() -> BTreeMap<String, String> {
         ("listener idle", shown(idle)),
         ("listener tunnel", shown(tunnel)),
         ("listener linger", shown(linger)),
+        ("listener handshake", shown(handshake)),
         ("pool connect", shown(connect)),
         ("pool response_head", shown(response_head)),
         ("pool queue", shown(queue)),
