@@ -146,6 +146,11 @@ const FIXED: [(&str, &str, &str); 25] = [
         "TRAILERS_MAX: usize = 32",
         "fields of trailers Ta 32",
     ),
+    (
+        "src/process/proxy/tls/signing.rs",
+        "ANSWER_TIMEOUT: Duration = Duration::from_millis(20)",
+        "signature of evenkeel-keys Ta 20ms",
+    ),
 ];
 
 #[test]
