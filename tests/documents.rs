@@ -195,9 +195,14 @@ fn every_example_parses_on_every_node() {
             "config/examples/{}",
             path.file_name().unwrap().to_str().unwrap()
         );
+        if name.ends_with(".sh") {
+            let output = run_tool("sh", "dash", &["-n", &name]);
+            assert!(output.status.success(), "{name}: {output:?}");
+            continue;
+        }
         assert!(
             name.ends_with(".yaml"),
-            "{name}: only configurations lie among the examples"
+            "{name}: only configurations and scripts lie among the examples"
         );
         examples.push((name, fs::read_to_string(&path).unwrap()));
     }

@@ -35,6 +35,10 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
         "config/examples/dual-stack.yaml",
         include_str!("../../config/examples/dual-stack.yaml"),
     ),
+    (
+        "config/examples/https.yaml",
+        include_str!("../../config/examples/https.yaml"),
+    ),
 ];
 
 /// Every key, with a text that the manual has about it.

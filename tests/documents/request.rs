@@ -20,7 +20,7 @@ const RELAY: &str = "src/process/proxy/request/attempts.rs";
 const ANSWER: &str = "src/process/proxy/request/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 25] = [
+const FIXED: [(&str, &str, &str); 26] = [
     (
         "src/logic/balance/queue.rs",
         "OVERTAKINGS_MAX: u32 = 8",
@@ -145,6 +145,11 @@ const FIXED: [(&str, &str, &str); 25] = [
         "src/logic/http1/chunked.rs",
         "TRAILERS_MAX: usize = 32",
         "fields of trailers Ta 32",
+    ),
+    (
+        "src/process/proxy/tls/signing.rs",
+        "ANSWER_TIMEOUT: Duration = Duration::from_millis(20)",
+        "signature of evenkeel-keys Ta 20ms",
     ),
 ];
 
@@ -371,6 +376,7 @@ fn defaults() -> BTreeMap<String, String> {
         idle,
         tunnel,
         linger,
+        handshake,
     } = config.listeners[0].timeouts;
     let PoolTimeouts {
         connect,
@@ -392,6 +398,7 @@ fn defaults() -> BTreeMap<String, String> {
         ("listener idle", shown(idle)),
         ("listener tunnel", shown(tunnel)),
         ("listener linger", shown(linger)),
+        ("listener handshake", shown(handshake)),
         ("pool connect", shown(connect)),
         ("pool response_head", shown(response_head)),
         ("pool queue", shown(queue)),
