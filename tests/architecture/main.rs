@@ -38,7 +38,7 @@ const SHARED: [&str; 1] = ["process/role"];
 const SYSTEM_CALL_FILES: [&str; 11] = [
     "src/ipc/channel.rs",
     "src/process/proxy/allocator.rs",
-    "src/process/proxy/io/socket.rs",
+    "src/process/proxy/io/listening.rs",
     "src/process/role/",
     "src/process/supervisor/scripts/keeper.rs",
     "src/process/supervisor/watch.rs",

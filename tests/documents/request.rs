@@ -376,7 +376,6 @@ fn defaults() -> BTreeMap<String, String> {
         idle,
         tunnel,
         linger,
-        handshake,
     } = config.listeners[0].timeouts;
     let PoolTimeouts {
         connect,
@@ -398,7 +397,6 @@ fn defaults() -> BTreeMap<String, String> {
         ("listener idle", shown(idle)),
         ("listener tunnel", shown(tunnel)),
         ("listener linger", shown(linger)),
-        ("listener handshake", shown(handshake)),
         ("pool connect", shown(connect)),
         ("pool response_head", shown(response_head)),
         ("pool queue", shown(queue)),

@@ -112,12 +112,30 @@ mod tests {
     #[test]
     fn what_is_derived_does_not_change() {
         let secrets = roots(&[SECRET]).derive(498_911);
-        let hex: Vec<(u64, String)> = secrets
-            .tickets
-            .iter()
-            .map(|it| (it.hour, to_hex(&it.key.0)))
-            .collect();
-        insta::assert_debug_snapshot!((hex, to_hex(&secrets.affinity[0].0)), @"");
+        let tickets = secrets.tickets.iter();
+        let tickets: Vec<(u64, String)> = tickets.map(|it| (it.hour, to_hex(&it.key.0))).collect();
+        // Made by Python's hmac, after RFC 5869.
+        let hoped = [
+            (
+                498912,
+                "e99a8b2886f6b16223af34f642d061b6980935af21b19c1bcc1eb9a16fc3878b",
+            ),
+            (
+                498911,
+                "3d6dfdf5f9184f0b511ddb5eca5a052c6b14347685b6bb25bb1be246cec771ec",
+            ),
+            (
+                498910,
+                "7dc66f17eeff81867f1f23be4bd2a0ea1f7709b6a97575dd882146a32091fb88",
+            ),
+            (
+                498909,
+                "c6a2303bbfe3bd4be36489a68b72eae02130da7853b591853ddb2f69fef6a3c7",
+            ),
+        ];
+        assert_eq!(tickets, hoped.map(|(hour, key)| (hour, key.to_owned())));
+        let affinity = "84968b43e67e390ce87243c34f04bed4d5f471ccc94bc6e713c0cb88620ff13f";
+        assert_eq!(to_hex(&secrets.affinity[0].0), affinity);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use self::compiled::Compiled;
+use self::compiled::{Compiled, TlsError};
 use super::downstream::listener::Listener;
+use super::tls::tickets::SharedSecrets;
 use super::upstream::pool::Pool;
 use crate::config::Config;
 use crate::ipc::message::PoolHealth;
@@ -95,6 +96,19 @@ impl Generation {
         })
     }
 
+    /// Compiles what of `config` takes its time; it follows the generation `before`.
+    ///
+    /// # Errors
+    /// When a certificate cannot be used.
+    pub(super) fn compile(
+        config: &Config,
+        before: Option<&Self>,
+        secrets: &Arc<SharedSecrets>,
+    ) -> Result<Compiled, TlsError> {
+        let olds = before.map_or((&[][..], &[][..]), |it| (&*it.pools, &*it.listeners));
+        Compiled::of(config, olds, secrets)
+    }
+
     /// Returns the pools that it does not have in common with another generation.
     pub(super) fn changed_since(&self, before: &Self) -> Vec<Arc<Pool>> {
         let olds: HashSet<_> = before.pools.iter().map(Arc::as_ptr).collect();
@@ -116,7 +130,7 @@ impl Generation {
 
         let config = config::parse("test.yaml", yaml, NodeName::Given("lb1"));
         let config = config.expect("it is right");
-        let compiled = Compiled::of(&config, before, &Arc::default()).expect("it needs no keys");
+        let compiled = Self::compile(&config, before, &Arc::default()).expect("it needs no keys");
         Self::new(&config, before, &[], compiled).expect("its pools exist")
     }
 }
@@ -236,7 +250,7 @@ mod tests {
         let config = config::parse("test.yaml", &text, NodeName::Given("lb1"));
         let mut config = config.expect("it is right");
         config.pools[0].backends[0].mode = BackendMode::Drained;
-        let compiled = Compiled::of(&config, Some(&old), &Arc::default());
+        let compiled = Generation::compile(&config, Some(&old), &Arc::default());
         let compiled = compiled.expect("it needs no keys");
         let new = Generation::new(&config, Some(&old), &[], compiled).expect("its pool exists");
         for backend in [0, 1] {

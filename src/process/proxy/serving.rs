@@ -22,10 +22,10 @@ use super::access::Log;
 use super::allocator;
 use super::deployment::{Answers, Deployment, Desired, Sockets};
 use super::generation::Generation;
-use super::generation::compiled::Compiled;
 use super::io::deadline::Phase;
 use super::progress::{Found, Observer, Progress};
 use super::shared::{Events, Shared, Stage};
+use super::tls::signing::SigningLines;
 use super::tls::tickets::SharedSecrets;
 use super::upstream::checks::Checks;
 use super::worker::{self, Plan};
@@ -114,9 +114,6 @@ impl Trust {
     }
 }
 
-/// What workers ask for signatures over, by their number.
-pub(super) type SigningLines = Arc<[Arc<OwnedFd>]>;
-
 fn signing_lines(lines: Vec<OwnedFd>) -> SigningLines {
     lines.into_iter().map(Arc::new).collect()
 }
@@ -161,7 +158,7 @@ impl Proxy {
         trust: Trust,
     ) -> Result<Self, ProxyError> {
         let Trust { secrets, lines } = trust;
-        let compiled = Compiled::of(config, None, &secrets);
+        let compiled = Generation::compile(config, None, &secrets);
         let compiled = compiled.map_err(|error| ProxyError::Tls(error.to_string()))?;
         let generation = Generation::new(config, None, initial_health, compiled);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;

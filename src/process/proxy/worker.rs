@@ -26,9 +26,8 @@ use super::deployment::Desired;
 use super::downstream::connection::{self, Futures};
 use super::io::deadline::BEAT_MS;
 use super::progress::Progress;
-use super::serving::SigningLines;
 use super::shared::{Shared, Stage};
-use super::tls::signing;
+use super::tls::signing::{self, SigningLines};
 
 /// What a worker is made of.
 pub(super) struct Plan {

@@ -28,7 +28,6 @@ use tokio::time::MissedTickBehavior;
 
 use self::asked::Asked;
 use self::belief::Belief;
-use self::children::keys;
 use self::meter::LogMeters;
 use self::shortage::Shortages;
 use super::aside::Aside;
@@ -36,8 +35,8 @@ use super::child::{Child, Heard, TICK};
 use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
-use super::keys::Keys;
 use super::keys::watch::{Renewed, Watch};
+use super::keys::{self, Keys};
 use super::notify::Notifier;
 use super::passed::access_log::AccessLog;
 use super::passed::listeners::{self, Bound};

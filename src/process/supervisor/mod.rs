@@ -193,6 +193,6 @@ pub(crate) fn read_config(
 ) -> Result<(String, Config), SupervisorError> {
     let mut checked = ConfigSource::Path(path.to_owned()).check(node)?;
     find(&mut checked.config, pairs)?;
-    keys::held::secrets(&checked.config.group)?;
+    keys::held::secrets(&checked.config.group).map_err(SupervisorError::Secret)?;
     Ok((checked.yaml, checked.config))
 }

@@ -20,7 +20,9 @@ pub(in crate::config::check) fn check(
     let Some(value) = fields.get("tls") else {
         return Some(None);
     };
-    if let Some(redirect) = fields.get("https_redirect") {
+    if let Some(redirect) = fields.get("https_redirect")
+        && redirect.node.kind != Kind::Bool(false)
+    {
         let help = "take one of them out: a listener of its own, on port 80, redirects";
         let message = "a listener with `tls` has nowhere to redirect to with `https_redirect`";
         problems.add_with_help(redirect.key, message, help);

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Generation;
 use crate::config::{Config, ListenerConfig, PoolConfig};
+use crate::process::proxy::downstream::listener::Listener;
 use crate::process::proxy::tls::acceptor::{Acceptor, AcceptorError};
 use crate::process::proxy::tls::connector::{Connector, ConnectorError};
 use crate::process::proxy::tls::tickets::SharedSecrets;
 use crate::process::proxy::upstream::method::Methods;
+use crate::process::proxy::upstream::pool::Pool;
 
 /// How pools pick, and how listeners speak TLS.
 pub(in crate::process::proxy) struct Compiled {
@@ -28,16 +29,16 @@ pub(in crate::process::proxy) enum TlsError {
 }
 
 impl Compiled {
-    /// Compiles what a configuration needs that follows the generation `before`.
+    /// Compiles what a configuration needs that follows one with these pools and listeners.
     ///
     /// # Errors
     /// When a certificate cannot be used.
     pub(in crate::process::proxy) fn of(
         config: &Config,
-        before: Option<&Generation>,
+        (old_pools, old_listeners): (&[Arc<Pool>], &[Arc<Listener>]),
         secrets: &Arc<SharedSecrets>,
     ) -> Result<Self, TlsError> {
-        let olds = before.iter().flat_map(|before| &before.pools);
+        let olds = old_pools.iter();
         let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
         let methods = Methods::of(config, |name| olds.get(name).map(|old| old.parts()));
         let connectors = config.pools.iter().filter_map(|pool| {
@@ -48,7 +49,7 @@ impl Compiled {
             Some(connector.map(|connector| (pool.name.clone(), connector)))
         });
         let connectors = connectors.collect::<Result<_, _>>()?;
-        let olds = before.iter().flat_map(|before| &before.listeners);
+        let olds = old_listeners.iter();
         let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
         let acceptors = config.listeners.iter().filter_map(|listener| {
             let tls = listener.tls.as_ref()?;

@@ -4,6 +4,7 @@
 
 pub(super) mod stream;
 pub(super) mod socket;
+pub(super) mod listening;
 pub(super) mod tls;
 pub(super) mod pipes;
 pub(super) mod buffers;

@@ -13,7 +13,7 @@ use crate::process::proxy::access::Log;
 use crate::process::proxy::deployment::{Answers, Deployment, Desired, Sockets};
 use crate::process::proxy::generation::Generation;
 use crate::process::proxy::generation::compiled::Compiled;
-use crate::process::proxy::io::socket::is_listening;
+use crate::process::proxy::io::listening::is_listening;
 use crate::process::proxy::shared::Stage;
 
 impl Proxy {
@@ -55,7 +55,7 @@ impl Proxy {
         config: &Config,
     ) -> Result<Compiled, ProxyError> {
         let running = Arc::clone(&self.state().running);
-        let compiled = Compiled::of(config, Some(&running.generation), &self.secrets);
+        let compiled = Generation::compile(config, Some(&running.generation), &self.secrets);
         compiled.map_err(|error| ProxyError::Tls(error.to_string()))
     }
 

@@ -28,6 +28,9 @@ pub(in crate::process::proxy) fn line() -> Rc<Line> {
     LINE.with(Rc::clone)
 }
 
+/// What workers ask over, by their number.
+pub(in crate::process::proxy) type SigningLines = Arc<[Arc<OwnedFd>]>;
+
 /// A line to the process that signs.
 #[derive(Default)]
 pub(in crate::process::proxy) struct Line {

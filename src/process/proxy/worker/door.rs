@@ -27,7 +27,7 @@ use crate::process::proxy::downstream::local::{Admission, Full, WorkerListener};
 use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::budget::Hunger;
 use crate::process::proxy::io::deadline::{BEAT_MS, Deadline};
-use crate::process::proxy::io::socket::Listening;
+use crate::process::proxy::io::listening::Listening;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::answer::{TOO_MANY_CONNECTIONS, connection_rate_limited};
 use crate::process::proxy::shared::Stage;

@@ -15,7 +15,7 @@ use super::door::{Closing, Door, Worker, accept, accept_in_time};
 use crate::process::proxy::access::Lines;
 use crate::process::proxy::context::parts::Parts;
 use crate::process::proxy::deployment::{Deployment, Desired, Placed};
-use crate::process::proxy::io::socket::{Listening, is_listening};
+use crate::process::proxy::io::listening::{Listening, is_listening};
 
 /// What a worker has taken up, and what it has prepared.
 pub(in crate::process::proxy) struct Follower {

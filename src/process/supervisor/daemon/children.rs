@@ -1,6 +1,6 @@
 //! What the children say and how they end, and what follows for the daemon.
 
-pub(super) mod keys;
+mod keys;
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime};

@@ -12,7 +12,6 @@ use super::reader::Pairs;
 use super::sources::{Look, PairFiles};
 use crate::config::{CertificateChain, GroupConfig, SecretSource};
 use crate::model::KeyId;
-use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::reload::file::{self, owner_of, reader};
 
 /// The files of the pairs that serve, by where the certificate is.
@@ -105,8 +104,8 @@ fn open(path: &Path) -> Result<File, String> {
 /// Opens the files with the secrets of a group.
 ///
 /// # Errors
-/// When one cannot be opened.
-pub(crate) fn secrets(group: &GroupConfig) -> Result<Vec<File>, SupervisorError> {
+/// When one cannot be opened, or is too short; what is wrong is for people.
+pub(crate) fn secrets(group: &GroupConfig) -> Result<Vec<File>, String> {
     let open_one = |source: &SecretSource| {
         let path = match source {
             SecretSource::File(path) => path.clone(),
@@ -134,9 +133,7 @@ pub(crate) fn secrets(group: &GroupConfig) -> Result<Vec<File>, SupervisorError>
         Ok(file)
     };
     let files = group.secret.iter().map(open_one);
-    files
-        .collect::<Result<_, String>>()
-        .map_err(SupervisorError::Secret)
+    files.collect()
 }
 
 /// A secret that can be guessed is none.

@@ -21,11 +21,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use self::held::Held;
 use self::reader::Reader;
-use super::child::Child;
+use super::aside::Aside;
+use super::child::{Child, Heard};
 use super::error::SupervisorError;
 use crate::config::{Config, GroupConfig};
 use crate::ipc::channel::{self, Bounds};
-use crate::ipc::message::{Secrets, ToKeys};
+use crate::ipc::message::{FromKeys, Secrets, ToKeys};
 use crate::model::KeyId;
 use crate::process::role::Role;
 
@@ -79,7 +80,7 @@ impl Keys {
     /// # Errors
     /// As [`start`](Self::start).
     pub(crate) fn start_again(&mut self, now: Instant) -> Result<(), SupervisorError> {
-        let files = held::secrets(&self.group)?;
+        let files = held::secrets(&self.group).map_err(SupervisorError::Secret)?;
         self.child.start(now, 1)?;
         let (ours, theirs) = channel::pair()?;
         self.pass(&ToKeys::PassReader, &[theirs.as_fd()]);
@@ -149,6 +150,26 @@ impl Keys {
     }
 }
 
+/// Waits until the keys of a new process are read; for ever where none is.
+pub(crate) async fn keys_read(
+    reading: &mut Option<Aside<Vec<String>>>,
+) -> std::io::Result<Vec<String>> {
+    match reading {
+        Some(reading) => reading.outcome(READ_TIMEOUT).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a message of it; for ever where there is none.
+pub(crate) async fn receive(keys: &Option<Keys>) -> Heard<FromKeys> {
+    match keys {
+        Some(keys) => keys.child.receive().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long disks may take to show all keys again.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// What it says is short, and it lends nothing.
 const BOUNDS: Bounds = Bounds {
     file_bytes: 256 * 1024,

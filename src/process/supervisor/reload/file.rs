@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Group, Uid, User};
 
 /// Opens a file for reading; also a pipe whose other end nobody has is opened at once.
-pub(in crate::process::supervisor) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -18,7 +18,7 @@ pub(in crate::process::supervisor) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Returns who reads.
-pub(in crate::process::supervisor) fn reader() -> String {
+pub(crate) fn reader() -> String {
     name_of(Uid::effective())
 }
 
@@ -29,7 +29,7 @@ fn name_of(uid: Uid) -> String {
 }
 
 /// Says whose a file is and who may read it, as far as that can be seen.
-pub(in crate::process::supervisor) fn owner_of(path: &Path) -> String {
+pub(crate) fn owner_of(path: &Path) -> String {
     let Ok(metadata) = fs::metadata(path) else {
         return String::new();
     };

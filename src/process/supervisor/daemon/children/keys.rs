@@ -5,7 +5,7 @@
 //! serve, and gets its lines when it has.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::ipc::message::{FromKeys, ToProxy};
 use crate::logic::lifecycle::Phase;
@@ -15,7 +15,6 @@ use crate::process::supervisor::child::Heard;
 use crate::process::supervisor::daemon::Daemon;
 use crate::process::supervisor::daemon::shortage::Shortage;
 use crate::process::supervisor::error::SupervisorError;
-use crate::process::supervisor::keys::Keys;
 
 impl Daemon {
     pub(in crate::process::supervisor::daemon) async fn hear_keys(
@@ -150,26 +149,3 @@ impl Daemon {
         }
     }
 }
-
-/// Waits until the keys of a new process are read; for ever where none is.
-pub(in crate::process::supervisor::daemon) async fn keys_read(
-    reading: &mut Option<Aside<Vec<String>>>,
-) -> std::io::Result<Vec<String>> {
-    match reading {
-        Some(reading) => reading.outcome(READ_TIMEOUT).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for a message of it; for ever where there is none.
-pub(in crate::process::supervisor::daemon) async fn receive(
-    keys: &Option<Keys>,
-) -> Heard<FromKeys> {
-    match keys {
-        Some(keys) => keys.child.receive().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// How long disks may take to show all keys again.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);

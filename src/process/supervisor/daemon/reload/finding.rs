@@ -24,25 +24,28 @@ impl Daemon {
 
     /// Begins to find them; the change goes on when they are found.
     pub(super) fn begin_finding(&mut self, asker: Asker, mut read: Read) {
-        let begun = held::secrets(&read.checked.config.group).and_then(|secrets| {
-            let reader = match &mut self.keys {
-                Some(keys) => Arc::clone(&keys.reader),
-                slot if keys::are_needed(&read.checked.config) => {
-                    let keys = Keys::start(&read.checked.config.group, Instant::now())?;
-                    Arc::clone(&slot.insert(keys).reader)
-                }
-                _ => Arc::default(),
-            };
-            let finding = Aside::begin("certificates", move || {
-                read.secrets = secrets;
-                read.held = Some(find(&mut read.checked.config, &*reader)?);
-                Ok(read)
+        let secrets = held::secrets(&read.checked.config.group);
+        let begun = secrets
+            .map_err(SupervisorError::Secret)
+            .and_then(|secrets| {
+                let reader = match &mut self.keys {
+                    Some(keys) => Arc::clone(&keys.reader),
+                    slot if keys::are_needed(&read.checked.config) => {
+                        let keys = Keys::start(&read.checked.config.group, Instant::now())?;
+                        Arc::clone(&slot.insert(keys).reader)
+                    }
+                    _ => Arc::default(),
+                };
+                let finding = Aside::begin("certificates", move || {
+                    read.secrets = secrets;
+                    read.held = Some(find(&mut read.checked.config, &*reader)?);
+                    Ok(read)
+                });
+                finding.map_err(|source| SupervisorError::System {
+                    what: "start a thread",
+                    source,
+                })
             });
-            finding.map_err(|source| SupervisorError::System {
-                what: "start a thread",
-                source,
-            })
-        });
         match begun {
             Ok(finding) => self.reloads.stage = Stage::Reading(asker, finding),
             Err(error) => self.fail(asker, &error),
