@@ -8,6 +8,7 @@ mod clients;
 mod daemon;
 mod demo;
 mod host;
+mod https;
 mod interop;
 mod lab;
 mod networks;

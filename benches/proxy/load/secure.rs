@@ -1,12 +1,14 @@
-//! The load generator for TLS: a thread a connection, blocking, by rustls. Slower than the one on
-//! epoll; what is measured is the proxy's CPU, in a closed loop.
+//! The load generator for TLS, by rustls, in a closed loop: connections that are kept are driven by
+//! one thread on epoll, which costs less than the proxy; handshakes by a thread each.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
@@ -56,8 +58,17 @@ pub(crate) fn run(plan: &Plan, secure: Secure, shared: &Arc<Shared>) -> io::Resu
     let idle = open_idle(plan, shared)?;
     let seen = Mutex::new(Seen {
         latencies: Histogram::new(),
-        failures: std::collections::BTreeMap::new(),
+        failures: BTreeMap::new(),
     });
+    if secure == Secure::Kept {
+        let mut latencies = Histogram::new();
+        let failures = Kept::new(plan, shared)?.run(&mut latencies);
+        drop(idle);
+        return Ok(Seen {
+            latencies,
+            failures,
+        });
+    }
     std::thread::scope(|scope| {
         for _ in 0..plan.busy {
             let (plan, seen) = (plan.clone(), &seen);
@@ -96,6 +107,121 @@ fn open_idle(plan: &Plan, shared: &Arc<Shared>) -> io::Result<Vec<Stream>> {
         shared.idle.fetch_add(1, Relaxed);
     }
     Ok(all)
+}
+
+/// Connections that are kept, each with a request that waits for its answer.
+struct Kept {
+    plan: Plan,
+    shared: Arc<Shared>,
+    epoll: Epoll,
+    all: Vec<Waiting>,
+    token: u64,
+    buffer: Vec<u8>,
+}
+
+struct Waiting {
+    stream: Stream,
+    token: u64,
+    due_at: Instant,
+    answer: Vec<u8>,
+}
+
+impl Kept {
+    fn new(plan: &Plan, shared: &Arc<Shared>) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let asker = Asker::new(plan.clone(), Secure::Kept, Arc::clone(shared));
+        let mut all = Vec::with_capacity(plan.busy);
+        for index in 0..plan.busy as u64 {
+            let stream = asker.connect()?;
+            stream.sock.set_nonblocking(true)?;
+            epoll.add(&stream.sock, EpollEvent::new(EpollFlags::EPOLLIN, index))?;
+            all.push(Waiting {
+                stream,
+                token: 0,
+                due_at: Instant::now(),
+                answer: Vec::new(),
+            });
+        }
+        Ok(Self {
+            plan: plan.clone(),
+            shared: Arc::clone(shared),
+            epoll,
+            all,
+            token: 1 << 40,
+            buffer: vec![0; 64 << 10],
+        })
+    }
+
+    fn run(&mut self, latencies: &mut Histogram) -> BTreeMap<Failure, u64> {
+        let mut failures = BTreeMap::new();
+        let mut events = vec![EpollEvent::empty(); 256];
+        for index in 0..self.all.len() {
+            if let Err(failure) = self.send(index) {
+                *failures.entry(failure).or_insert(0) += 1;
+            }
+        }
+        while !self.shared.stop.load(Relaxed) {
+            let count = self.epoll.wait(&mut events, 20_u16).unwrap_or(0);
+            for event in &events[..count] {
+                let index = event.data() as usize;
+                match self.turn(index) {
+                    Ok(false) => continue,
+                    Ok(true) => {
+                        self.shared.answered.fetch_add(1, Relaxed);
+                        if self.shared.measuring.load(Relaxed) {
+                            let took = self.all[index].due_at.elapsed();
+                            latencies.add(took.as_nanos() as u64);
+                        }
+                    }
+                    Err(failure) => *failures.entry(failure).or_insert(0) += 1,
+                }
+                if let Err(failure) = self.send(index) {
+                    *failures.entry(failure).or_insert(0) += 1;
+                    let _ = self.epoll.delete(&self.all[index].stream.sock);
+                }
+            }
+        }
+        failures
+    }
+
+    /// Sends the next request of a connection; it is short, and nothing waits before it.
+    fn send(&mut self, index: usize) -> Result<(), Failure> {
+        self.token += 1;
+        let waiting = &mut self.all[index];
+        (waiting.token, waiting.due_at) = (self.token, Instant::now());
+        waiting.answer.clear();
+        let request = self.plan.template.with(self.token);
+        waiting.stream.write_all(request).map_err(|_| Failure::Lost)
+    }
+
+    /// Reads what has come; true where the answer is whole and right.
+    fn turn(&mut self, index: usize) -> Result<bool, Failure> {
+        let waiting = &mut self.all[index];
+        loop {
+            match waiting.stream.read(&mut self.buffer) {
+                Ok(0) => return Err(Failure::Lost),
+                Ok(len) => waiting.answer.extend_from_slice(&self.buffer[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return Err(Failure::Lost),
+            }
+        }
+        let Some(head_len) = head_end(&waiting.answer) else {
+            return Ok(false);
+        };
+        let (head, body) = waiting.answer.split_at(head_len);
+        let head = parse_head(head).ok_or(Failure::Malformed)?;
+        let total = self.plan.template.response_bytes();
+        if head.status != 200 {
+            return Err(Failure::Status(head.status));
+        }
+        if head.body_bytes != Some(total) {
+            return Err(Failure::Length);
+        }
+        match is_body_at(body, 0, total, &token_text(waiting.token)) {
+            true => Ok(body.len() == total),
+            false => Err(Failure::Body),
+        }
+    }
 }
 
 /// One connection after another.
@@ -149,12 +275,11 @@ impl Asker {
 
     fn run(mut self, seen: &Mutex<Seen>) {
         let mut latencies = Histogram::new();
-        let mut failures = std::collections::BTreeMap::new();
-        let mut kept = None;
+        let mut failures = BTreeMap::new();
         let mut is_first = true;
         while !self.shared.stop.load(Relaxed) {
             let due_at = Instant::now();
-            let asked = match kept.take().map_or_else(|| self.connect(), Ok) {
+            let asked = match self.connect() {
                 Ok(mut stream) => self.ask(&mut stream).map(|()| stream),
                 Err(_) => Err(Failure::Connect),
             };
@@ -168,9 +293,6 @@ impl Asker {
                     self.shared.answered.fetch_add(1, Relaxed);
                     if self.shared.measuring.load(Relaxed) {
                         latencies.add(due_at.elapsed().as_nanos() as u64);
-                    }
-                    if self.secure == Secure::Kept {
-                        kept = Some(stream);
                     }
                 }
                 Err(failure) => {

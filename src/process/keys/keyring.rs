@@ -3,11 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::SignatureScheme;
 use rustls::sign::SigningKey;
 
 use crate::ipc::signing::Question;
 use crate::model::KeyId;
+
+/// Signs once, with a key that nobody knows: the first signature of a thread gathers entropy, which
+/// takes longer than a handshake waits.
+pub(super) fn warm_up() {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING);
+    if let Ok(key) = key {
+        let _ = key.sign(&SystemRandom::new(), b"evenkeel");
+    }
+}
 
 /// All keys; shared by the thread that signs and the one that reads files.
 #[derive(Default)]

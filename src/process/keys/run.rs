@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::sysinfo::sysinfo;
 
-use super::keyring::Keyring;
+use super::keyring::{self, Keyring};
 use super::lines::Lines;
 use super::reading;
 use super::secrets::{Roots, hour_now};
@@ -52,6 +52,7 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
         let what = format!("keys may be written to swap space: mlockall: {errno}");
         keys.say(&FromKeys::Lacking(vec![what]));
     }
+    keyring::warm_up();
     while keys.turn()? {}
     Ok(())
 }
