@@ -13,6 +13,7 @@ mod pools;
 mod properties;
 mod routers;
 mod routes;
+mod tls;
 mod track;
 mod together;
 mod whole_file;
