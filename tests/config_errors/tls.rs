@@ -596,3 +596,9 @@ fn a_group_has_no_other_keys() {
     help: known keys here: secret
     "#);
 }
+
+#[test]
+fn words_of_haproxy_and_nginx_are_answered_with_ours() {
+    let text = listener("ssl_certificate: /a.crt\n    tls: {certificates: /a, ciphers: HIGH}");
+    assert_snapshot!(errors(&text), @"");
+}
