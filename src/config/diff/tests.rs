@@ -476,6 +476,9 @@ fn what_was_found_in_files_is_part_of_the_configuration() {
         path: path.into(),
         key: KeyId([0; 32]),
         certificates: vec![certificate.clone()],
+        names: vec!["a.example".to_owned()],
+        not_before: 0,
+        not_after: 0,
     };
     let yaml = BASE
         .replace(

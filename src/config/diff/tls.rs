@@ -108,7 +108,8 @@ fn clients(old: Option<&ClientCertificates>, new: Option<&ClientCertificates>, w
         (None, Some(_)) => words.say("client certificates are asked for"),
         (Some(_), None) => words.say("client certificates are not asked for any more"),
         (Some(ClientCertificates { ca, required }), Some(new)) => {
-            words.value("client certificates ca", &ca.display(), &new.ca.display());
+            let shown = |path: &Path| path.display().to_string();
+            words.value("client certificates ca", &shown(ca), &shown(&new.ca));
             words.value("client certificates required", required, &new.required);
         }
     }
