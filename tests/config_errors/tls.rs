@@ -211,7 +211,7 @@ fn a_pair_has_no_other_key() {
       |
     9 |     tls: {certificates: {cert: /a.crt, key: /a.key}}
       |                          ^^^^
-    help: known keys here: certificate, key
+    help: that is said otherwise here: write `certificate: FILE`: it has those that have signed it, too
     "#);
 }
 
@@ -351,7 +351,7 @@ fn tls_of_a_listener_has_no_other_keys() {
       |
     9 |     tls: {certificates: /a, ciphers: HIGH}
       |                             ^^^^^^^
-    help: known keys here: certificates, default_certificate, minimum_version, client_certificates, resumption
+    help: that is said otherwise here: leave it out: what is spoken is not configured
     "#);
 }
 
@@ -401,7 +401,7 @@ fn tls_of_a_pool_has_no_other_keys() {
       |
     6 |     tls: {cafile: /ca.pem}
       |           ^^^^^^
-    help: known keys here: ca, server_name, verify, certificate, minimum_version
+    help: that is said otherwise here: write `ca: FILE`
     "#);
 }
 
@@ -600,5 +600,19 @@ fn a_group_has_no_other_keys() {
 #[test]
 fn words_of_haproxy_and_nginx_are_answered_with_ours() {
     let text = listener("ssl_certificate: /a.crt\n    tls: {certificates: /a, ciphers: HIGH}");
-    assert_snapshot!(errors(&text), @"");
+    assert_snapshot!(errors(&text), @r#"
+    error: unknown key `ssl_certificate`
+     --> lb.yaml:9:5
+      |
+    9 |     ssl_certificate: /a.crt
+      |     ^^^^^^^^^^^^^^^
+    help: that is said otherwise here: write `tls: {certificates: /etc/evenkeel/tls}`
+
+    error: unknown key `ciphers`
+      --> lb.yaml:10:29
+       |
+    10 |     tls: {certificates: /a, ciphers: HIGH}
+       |                             ^^^^^^^
+    help: that is said otherwise here: leave it out: what is spoken is not configured
+    "#);
 }
