@@ -13,7 +13,6 @@ mod pools;
 mod properties;
 mod routers;
 mod routes;
-mod tls;
 mod track;
 mod together;
 mod whole_file;

@@ -8,12 +8,12 @@ use evenkeel::config::{
 };
 use insta::assert_snapshot;
 
-use super::accepts::accepted;
-use super::{errors, pool};
+use super::accepted;
+use crate::{errors, pool};
 
 /// Returns a file with one listener of these lines.
 fn listener(lines: &str) -> String {
-    super::listener(&format!(
+    crate::listener(&format!(
         "bind: [\"192.0.2.1:443\"]\n    pool: farm\n    {lines}"
     ))
 }
