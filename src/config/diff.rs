@@ -11,6 +11,7 @@ mod proxy;
 mod rates;
 mod routers;
 mod routes;
+mod tls;
 mod words;
 
 pub use words::Step;

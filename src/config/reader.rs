@@ -5,12 +5,27 @@
 //! everything first and gives up last. What a value means is the matter of `check`.
 
 mod keepalived;
+mod proxies;
 
 use std::collections::HashSet;
 
-use self::keepalived::translation;
 use super::file::{Key, Kind, Node, NodeId};
 use super::report::{Problems, shown};
+
+/// Returns how to mend a key that nobody knows.
+fn help_for(word: &str, known: &[&str]) -> String {
+    if let Some(ours) = keepalived::translation(word) {
+        return format!("that is keepalived's word: {ours}");
+    }
+    if let Some(ours) = proxies::translation(word) {
+        return format!("that is said otherwise here: {ours}");
+    }
+    match nearest(word, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "nothing can stand here".to_owned(),
+        None => format!("known keys here: {}", known.join(", ")),
+    }
+}
 
 /// A value with the name it is known by in messages.
 #[derive(Clone, Copy, Debug)]
@@ -218,12 +233,7 @@ impl<'a> Fields<'a> {
         for (key, node) in entries {
             if !known.contains(&key.text.as_str()) {
                 let message = format!("unknown key `{}`", shown(&key.text));
-                let help = match (translation(&key.text), nearest(&key.text, known)) {
-                    (Some(ours), _) => format!("that is keepalived's word: {ours}"),
-                    (None, Some(near)) => format!("did you mean `{near}`?"),
-                    (None, None) if known.is_empty() => "nothing can stand here".to_owned(),
-                    (None, None) => format!("known keys here: {}", known.join(", ")),
-                };
+                let help = help_for(&key.text, known);
                 problems.add_with_help(key.id, message, help);
             } else if values.iter().any(|value| value.name == key.text) {
                 duplicate(key, problems);

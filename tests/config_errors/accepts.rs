@@ -133,6 +133,21 @@ pub(crate) const KEYS: &[&str] = &[
     "forwarded",
     "via",
     "request_id",
+    "tls",
+    "certificates",
+    "default_certificate",
+    "minimum_version",
+    "client_certificates",
+    "ca",
+    "required",
+    "resumption",
+    "handshake",
+    "server_name",
+    "verify",
+    "certificate",
+    "group",
+    "secret",
+    "file",
     "drain",
     "connection_bytes",
     "reuse",
@@ -251,6 +266,9 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     let maintenance = &mut with_all.listeners[0].maintenance;
     maintenance.page = None;
     maintenance.allow.clear();
+    with_all.listeners[0].tls = None;
+    with_all.pools[0].tls = None;
+    with_all.group.secret.clear();
     with_all.access_log = None;
     with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check

@@ -1,6 +1,7 @@
 //! Errors in `listeners`, and what is accepted there.
 
 mod pages;
+mod tls;
 
 use evenkeel::logic::http1::forwarding::OptionalField;
 use insta::assert_snapshot;

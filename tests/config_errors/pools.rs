@@ -226,7 +226,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start
+    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls
     "#);
 }
 

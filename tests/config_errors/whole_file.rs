@@ -170,7 +170,7 @@ admin: {listen: "127.0.0.1:8404"}
       |
     3 | admin: {listen: "127.0.0.1:8404"}
       | ^^^^^
-    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log
+    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log, group
     "#);
 }
 
@@ -186,7 +186,7 @@ fn a_merge_key_is_an_unknown_key() {
       |
     3 | <<: {node: lb1}
       | ^^
-    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log
+    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log, group
     "#);
 }
 

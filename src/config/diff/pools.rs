@@ -36,7 +36,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     self::timeouts(timeouts, &new.timeouts, words);
     self::keep_alive(keep_alive, &new.keep_alive, words);
     words.duration("slow_start", *slow_start, new.slow_start);
-    words.other("tls", tls, &new.tls);
+    super::tls::pool(tls.as_ref(), new.tls.as_ref(), words);
 }
 
 fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {

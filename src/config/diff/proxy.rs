@@ -66,7 +66,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
     words.switch("trace", trace, &new.trace);
     self::error_pages(error_pages, &new.error_pages, words);
     self::maintenance(maintenance, &new.maintenance, words);
-    words.other("tls", tls, &new.tls);
+    super::tls::listener(tls.as_ref(), new.tls.as_ref(), words);
 }
 
 fn error_pages(ErrorPages(old): &ErrorPages, ErrorPages(new): &ErrorPages, words: &mut Words) {
@@ -221,7 +221,7 @@ pub(super) fn proxy(old: &ProxyConfig, new: &ProxyConfig) -> impl Iterator<Item 
 pub(super) fn group(old: &GroupConfig, new: &GroupConfig) -> impl Iterator<Item = Step> {
     let GroupConfig { secret } = old;
     let mut words = Words::new();
-    words.other("secret", secret, &new.secret);
+    super::tls::secrets(secret, &new.secret, &mut words);
     words.into_steps("group")
 }
 

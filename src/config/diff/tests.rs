@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::sync::Arc;
+
 use super::*;
-use crate::config::{NodeName, parse};
+use crate::config::{CertificateChain, FoundPoolTls, FoundTls, NodeName, parse};
+use crate::model::{Der, KeyId};
 
 const BASE: &str = r#"
 virtual_routers:
@@ -347,4 +350,197 @@ fn another_node_needs_a_restart() {
         error.to_string(),
         "node cannot change from lb1 to lb2 while the daemon runs: restart it"
     );
+}
+
+#[test]
+fn every_change_of_tls_has_its_words() {
+    let hoped = |from: &str, to: &str, hoped: &[&str]| {
+        let with = |yaml: &str| config(&BASE.replace("pools:\n", &format!("{yaml}pools:\n")));
+        let steps = diff(&with(from), &with(to)).unwrap();
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        assert_eq!(steps, hoped, "{from} to {to}");
+    };
+    let listener = |tls: &str| format!("  https: {{bind: [\"10.0.0.9:443\"], pool: api{tls}}}\n");
+    for (from, to, words) in LISTENER_TLS {
+        let words: Vec<String> = words
+            .iter()
+            .map(|it| format!("listener https: {it}"))
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        hoped(&listener(from), &listener(to), &words);
+    }
+    for (from, to, words) in POOL_TLS {
+        let with =
+            |tls: &str| config(&BASE.replace("{tcp: {}}}", &format!("{{tcp: {{}}}}{tls}}}")));
+        let steps = diff(&with(from), &with(to)).unwrap();
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        let words: Vec<String> = words.iter().map(|it| format!("pool api: {it}")).collect();
+        assert_eq!(steps, words, "{from} to {to}");
+    }
+    let group = |secret: &str| format!("group: {{secret: {secret}}}\n");
+    hoped(
+        &group("{file: /a}"),
+        &group("[{credential: b}, {file: /c}]"),
+        &[
+            "group: secret credential b, /c added",
+            "group: secret /a removed",
+        ],
+    );
+    hoped(
+        &group("[{file: /a}, {file: /b}]"),
+        &group("[{file: /b}, {file: /a}]"),
+        &["group: order of secret changed"],
+    );
+}
+
+const LISTENER_TLS: &[Row] = &[
+    ("", ", tls: {certificates: /a}", &["tls begins"]),
+    (", tls: {certificates: /a}", "", &["tls ends"]),
+    (
+        ", tls: {certificates: [/a, {certificate: /b, key: /c}]}",
+        ", tls: {certificates: [/a, {certificate: /b, key: /d}, /e]}",
+        &[
+            "certificates /b with /d, /e added",
+            "certificates /b with /c removed",
+        ],
+    ),
+    (
+        ", tls: {certificates: [/a, /b]}",
+        ", tls: {certificates: [/b, /a]}",
+        &["order of certificates changed"],
+    ),
+    (
+        ", tls: {certificates: /a}",
+        ", tls: {certificates: /a, default_certificate: none, minimum_version: \"1.3\", \
+         client_certificates: {ca: /ca}, resumption: false}, timeouts: {handshake: 3s}",
+        &[
+            "timeout handshake 10s to 3s",
+            "default_certificate first to none",
+            "minimum_version 1.2 to 1.3",
+            "client certificates are asked for",
+            "resumption true to false",
+        ],
+    ),
+    (
+        ", tls: {certificates: /a, default_certificate: a.example, client_certificates: {ca: /ca}}",
+        ", tls: {certificates: /a, default_certificate: b.example, client_certificates: {ca: /b, \
+         required: false}}",
+        &[
+            "default_certificate a.example to b.example",
+            "client certificates ca /ca to /b",
+            "client certificates required true to false",
+        ],
+    ),
+    (
+        ", tls: {certificates: /a, client_certificates: {ca: /ca}}",
+        ", tls: {certificates: /a}",
+        &["client certificates are not asked for any more"],
+    ),
+];
+
+const POOL_TLS: &[Row] = &[
+    ("", ", tls: true", &["tls begins"]),
+    (", tls: true", ", tls: false", &["tls ends"]),
+    (
+        ", tls: true",
+        ", tls: {ca: /ca, server_name: b.example, certificate: {certificate: /c, key: /k}, \
+         minimum_version: \"1.3\"}",
+        &[
+            "ca system to /ca",
+            "server_name the address to b.example",
+            "certificate none to /c with /k",
+            "minimum_version 1.2 to 1.3",
+        ],
+    ),
+    (
+        ", tls: true",
+        ", tls: {verify: false}",
+        &["verify true to false"],
+    ),
+];
+
+/// Returns a certificate of this common name.
+fn made(name: &str) -> Der {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    Der(params.self_signed(&key).unwrap().der().to_vec())
+}
+
+fn chain(path: &str, certificate: &Der) -> CertificateChain {
+    CertificateChain {
+        path: path.into(),
+        key: KeyId([0; 32]),
+        names: vec!["a.example".to_owned()],
+        not_before: 0,
+        not_after: 0,
+        certificates: vec![certificate.clone()],
+    }
+}
+
+/// Returns a configuration of which this was found in files.
+fn found(chains: &[&CertificateChain], root: &Der, shown: &CertificateChain) -> Config {
+    let tls = "pool: api, tls: {certificates: /a, client_certificates: {ca: /ca}}}";
+    let of_pool = "{tcp: {}}, tls: {certificate: {certificate: /c, key: /k}}}";
+    let yaml = BASE
+        .replace("pool: api}", tls)
+        .replace("{tcp: {}}}", of_pool);
+    let mut config = config(&yaml);
+    config.listeners[0].tls.as_mut().unwrap().found = Arc::new(FoundTls {
+        chains: chains.iter().copied().cloned().collect(),
+        client_roots: vec![root.clone()],
+    });
+    config.pools[0].tls.as_mut().unwrap().found = Arc::new(FoundPoolTls {
+        roots: vec![root.clone()],
+        chain: Some(shown.clone()),
+    });
+    config
+}
+
+#[test]
+fn what_was_found_in_files_is_part_of_the_configuration() {
+    let (one, two) = (made("one"), made("two"));
+    let (a, b) = (chain("/a/a", &one), chain("/a/b", &two));
+    let renewed = chain("/a/a", &made("one"));
+    let (shown, other) = (chain("/c", &one), chain("/c", &two));
+    let before = found(&[&a, &b], &one, &shown);
+    for (before, after, hoped) in [
+        (&before, found(&[&a, &b], &one, &shown), &[] as &[&str]),
+        (
+            &before,
+            found(&[&renewed, &b], &one, &shown),
+            &["listener http: certificate of CN=one (/a/a) changed"],
+        ),
+        (
+            &before,
+            found(&[&a], &one, &shown),
+            &["listener http: certificate of CN=two (/a/b) gone"],
+        ),
+        (
+            &found(&[&a], &one, &shown),
+            found(&[&a, &b], &one, &shown),
+            &["listener http: certificate of CN=two (/a/b) found"],
+        ),
+        (
+            &before,
+            found(&[&b, &a], &one, &shown),
+            &["listener http: order of certificates changed"],
+        ),
+        (
+            &before,
+            found(&[&a, &b], &two, &other),
+            &[
+                "listener http: client authorities changed",
+                "pool api: certificate of CN=two (/c) changed",
+                "pool api: authorities changed",
+            ],
+        ),
+    ] {
+        let steps = diff(before, &after).unwrap();
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        assert_eq!(steps, hoped);
+    }
 }

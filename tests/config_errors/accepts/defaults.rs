@@ -100,6 +100,7 @@ fn defaults_are_those_of_the_manual() {
                     add: [],
                 },
                 timeouts: ListenerTimeouts {
+                    handshake: 10s,
                     request_head: 10s,
                     keep_alive: 60s,
                     request_body: 30s,

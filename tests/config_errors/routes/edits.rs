@@ -135,7 +135,7 @@ fn values_have_known_placeholders() {
        |
     10 |       - {path: /a, pool: farm, request_headers: {set: {X-A: "{clinet}", X-B: "{$var}"}}}
        |                                                                              ^^^^^^^^
-    help: placeholders are client, client_port, host, method, path, query, scheme, request_id, listener, route
+    help: placeholders are client, client_port, host, method, path, query, scheme, request_id, listener, route, tls_version, tls_cipher, tls_server_name, client_certificate, client_certificate_fingerprint
 
     error: X-A cannot be `{client`: a brace has no partner; write `{{` or `}}` for one that means itself
       --> lb.yaml:11:61

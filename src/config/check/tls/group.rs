@@ -36,7 +36,9 @@ fn check_secret(value: Value<'_>, problems: &mut Problems) -> Option<SecretSourc
     }
     let fields = value.fields(&["file", "credential"], problems)?;
     match (fields.get("file"), fields.get("credential")) {
-        (Some(file), None) => check_file(file, problems).map(SecretSource::File),
+        (Some(file), None) => {
+            check_file(file, "/etc/evenkeel/group.key", problems).map(SecretSource::File)
+        }
         (None, Some(credential)) => {
             let name = credential.text("the name of a credential", problems)?;
             if name.is_empty() || name.contains('/') || name.starts_with('.') {

@@ -99,8 +99,9 @@ fn check_clients(
         return Some(None);
     };
     let fields = value.fields(&["ca", "required"], problems)?;
-    let ca = fields.need("ca", "/etc/evenkeel/clients-ca.pem", problems);
-    let ca = ca.and_then(|value| check_file(value, problems));
+    let example = "/etc/evenkeel/clients-ca.pem";
+    let ca = fields.need("ca", example, problems);
+    let ca = ca.and_then(|value| check_file(value, example, problems));
     let required = flag(&fields, "required", true, problems);
     Some(Some(ClientCertificates {
         ca: ca?,

@@ -5,6 +5,8 @@ mod group;
 mod listener;
 mod pool;
 
+use std::path::PathBuf;
+
 use super::values::{one_of, path};
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
@@ -46,16 +48,17 @@ fn check_pair(value: Value<'_>, problems: &mut Problems) -> Option<CertificateSo
     let fields = value.fields(&["certificate", "key"], problems)?;
     let example = "/etc/evenkeel/tls/www.crt";
     let certificate = fields.need("certificate", example, problems);
-    let certificate = certificate.and_then(|value| check_file(value, problems));
-    let key = fields.need("key", "/etc/evenkeel/tls/www.key", problems);
-    let key = key.and_then(|value| check_file(value, problems));
+    let certificate = certificate.and_then(|value| check_file(value, example, problems));
+    let example = "/etc/evenkeel/tls/www.key";
+    let key = fields.need("key", example, problems);
+    let key = key.and_then(|value| check_file(value, example, problems));
     Some(CertificateSource::Pair {
         certificate: certificate?,
         key: key?,
     })
 }
 
-fn check_file(value: Value<'_>, problems: &mut Problems) -> Option<std::path::PathBuf> {
-    let help = "write where the file is, from `/` on: `/etc/evenkeel/tls/www.crt`";
-    path(value, "the path of a file", help, problems)
+fn check_file(value: Value<'_>, example: &str, problems: &mut Problems) -> Option<PathBuf> {
+    let help = format!("write where the file is, from `/` on: `{example}`");
+    path(value, "the path of a file", &help, problems)
 }
