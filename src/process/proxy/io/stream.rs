@@ -6,8 +6,10 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
 use crate::process::proxy::io::socket::{Socket, Unread};
@@ -36,6 +38,12 @@ impl Stream {
     /// Speaks TLS from now on, which begins with a handshake.
     pub(in crate::process::proxy) fn secure(&mut self, session: Session) {
         self.session = Some(Box::new(session));
+    }
+
+    /// Begins a handshake again of which nothing is answered; returns whether it could.
+    pub(in crate::process::proxy) fn begin_again(&mut self, config: &Arc<ServerConfig>) -> bool {
+        let session = self.session.as_mut();
+        session.is_some_and(|session| session.begin_again(config).is_ok())
     }
 
     /// Speaks no TLS any more: there was none.

@@ -15,7 +15,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{ClientConfig, HandshakeKind, OtherError, ProtocolVersion, ServerConfig};
 
 use crate::process::proxy::io::socket::{Socket, Unread};
 
@@ -31,6 +31,9 @@ pub(in crate::process::proxy) struct Session {
     outgoing: Held,
     end: Option<End>,
     has_begun: bool,
+    /// What a client has said first, as long as nothing is answered: where nobody signs it is heard
+    /// again.
+    hello: Option<Vec<u8>>,
     /// Whom the client has asked for.
     server_name: Option<Box<str>>,
 }
@@ -108,6 +111,30 @@ pub(in crate::process::proxy) enum HandshakeError {
     /// It is a request in plain HTTP.
     #[error("a request in plain HTTP came where TLS is spoken")]
     Plain,
+    /// Nobody has signed in time, and nothing is answered: it may begin again.
+    #[error("the process that signs does not answer")]
+    Unsigned,
+}
+
+impl HandshakeError {
+    fn of(error: rustls::Error) -> Self {
+        match is_unsigned(&error) {
+            true => Self::Unsigned,
+            false => Self::Tls(error),
+        }
+    }
+}
+
+/// What who signs says where it has had no answer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the process that signs does not answer")]
+pub(in crate::process::proxy) struct NoSignature;
+
+fn is_unsigned(error: &rustls::Error) -> bool {
+    if let rustls::Error::Other(OtherError(other)) = error {
+        return other.is::<NoSignature>();
+    }
+    false
 }
 
 /// What was agreed upon.
@@ -147,7 +174,9 @@ impl Session {
         scratch: &Rc<Scratch>,
     ) -> Result<Self, rustls::Error> {
         let connection = UnbufferedServerConnection::new(Arc::clone(config))?;
-        Ok(Self::new(Connection::Server(connection), scratch))
+        let mut session = Self::new(Connection::Server(connection), scratch);
+        session.hello = Some(Vec::new());
+        Ok(session)
     }
 
     /// Returns the client's side of one that begins.
@@ -169,8 +198,25 @@ impl Session {
             outgoing: Held::default(),
             end: None,
             has_begun: false,
+            hello: None,
             server_name: None,
         }
+    }
+
+    /// Begins the server's side again with what the client has said, of which nothing is answered.
+    ///
+    /// # Errors
+    /// When it cannot begin.
+    pub(in crate::process::proxy) fn begin_again(
+        &mut self,
+        config: &Arc<ServerConfig>,
+    ) -> Result<(), rustls::Error> {
+        let hello = self.hello.take().unwrap_or_default();
+        *self = Self::server(config, &self.scratch)?;
+        self.has_begun = true;
+        self.incoming.clone_from(&hello);
+        self.hello = Some(hello);
+        Ok(())
     }
 
     /// Returns what was agreed upon; `None` before the end of the handshake.
@@ -210,9 +256,9 @@ impl Session {
         socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), HandshakeError>> {
-        if matches!(self.connection, Connection::Client(_)) {
-            // It speaks first.
-            self.step_held().map_err(HandshakeError::Tls)?;
+        // A client speaks first, and a server may have heard everything already.
+        if matches!(self.connection, Connection::Client(_)) || !self.incoming.is_empty() {
+            self.step_held().map_err(HandshakeError::of)?;
         }
         if self.end.is_some() {
             return Poll::Ready(Err(HandshakeError::Gone));
@@ -225,7 +271,7 @@ impl Session {
                 Ok(_) => {}
                 Err(Came::Io(_)) => return Poll::Ready(Err(HandshakeError::Gone)),
                 Err(Came::Plain) => return Poll::Ready(Err(HandshakeError::Plain)),
-                Err(Came::Tls(error)) => return Poll::Ready(Err(HandshakeError::Tls(error))),
+                Err(Came::Tls(error)) => return Poll::Ready(Err(HandshakeError::of(error))),
             }
             if let Some(name) = ASKED_FOR.take() {
                 self.server_name = Some(name);
@@ -297,6 +343,9 @@ impl Session {
             return Poll::Ready(Err(Came::Io(io::ErrorKind::UnexpectedEof.into())));
         }
         self.has_begun = true;
+        if let Some(hello) = &mut self.hello {
+            hello.extend_from_slice(&buffer[held..held + len]);
+        }
         if held == 0 && self.is_handshaking() && is_plain_request(&buffer[..len]) {
             return Poll::Ready(Err(Came::Plain));
         }
@@ -321,6 +370,9 @@ impl Session {
             self.incoming = Vec::new();
         }
         filled.map_err(|error| {
+            if self.hello.is_some() && is_unsigned(&error) {
+                return Came::Tls(error);
+            }
             self.alert();
             self.end = Some(End::Failed);
             self.incoming = Vec::new();
@@ -501,6 +553,7 @@ impl Session {
         if self.outgoing.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        self.hello = None;
         let sent = ready!(socket.poll_write(cx, &[IoSlice::new(self.outgoing.bytes())]))?;
         self.outgoing.consume(sent);
         Poll::Ready(Ok(sent))

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
-use rustls::{SignatureAlgorithm, SignatureScheme};
+use rustls::{OtherError, SignatureAlgorithm, SignatureScheme};
 
 use crate::config::CertificateChain;
 use crate::logic::tls::x509::Certificate;
 use crate::model::KeyId;
-use crate::process::proxy::tls::signing::line;
+use crate::process::proxy::io::tls::NoSignature;
+use crate::process::proxy::tls::signing::{Unsigned, line};
 
 /// A private key that is elsewhere.
 #[derive(Debug)]
@@ -49,7 +50,10 @@ impl SigningKey for RemoteKey {
 impl Signer for RemoteSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         let signed = line().sign(self.id, self.scheme.into(), message);
-        signed.map_err(|error| rustls::Error::General(error.to_string()))
+        signed.map_err(|error| match error {
+            Unsigned::Silent => rustls::Error::Other(OtherError(Arc::new(NoSignature))),
+            Unsigned::Refused => rustls::Error::General(error.to_string()),
+        })
     }
 
     fn scheme(&self) -> SignatureScheme {

@@ -59,7 +59,15 @@ impl Client {
         self.deadline
             .enter(Phase::Idle, listener.timeouts.handshake);
         let line = signing::line();
-        match poll_fn(|cx| self.poll_shaken(cx, listener, &line)).await {
+        let shaken = loop {
+            let shaken = poll_fn(|cx| self.poll_shaken(cx, listener, &line)).await;
+            let is_unsigned = matches!(shaken, Shaken::Failed(HandshakeError::Unsigned));
+            // It waits until somebody answers, as all others do.
+            if !is_unsigned || !self.stream.begin_again(&acceptor.config) {
+                break shaken;
+            }
+        };
+        match shaken {
             Shaken::Agreed => {
                 let agreed = self.stream.session().and_then(Session::agreed);
                 let took = began_at.elapsed();
