@@ -8,7 +8,6 @@ mod clients;
 mod daemon;
 mod demo;
 mod host;
-mod https;
 mod interop;
 mod lab;
 mod networks;

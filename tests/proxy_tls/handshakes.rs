@@ -246,3 +246,44 @@ fn what_is_asked_right_behind_the_handshake_and_in_pieces_is_answered() {
     let (head, _) = client.ask_and_keep(b"", 2);
     assert!(head.starts_with("HTTP/1.1 200 "), "both are answered");
 }
+
+/// Who has shown nothing is not served where something must be shown by now.
+#[test]
+fn rules_that_change_hold_for_connections_that_there_are() {
+    let backend = Backend::saying(OK);
+    let [ours, theirs] = ["ours", "theirs"].map(Authority::new);
+    let identity = ours.sign("www", &["www.example.org"]);
+    let (rig, _signers) = start(secure(&backend, &[&identity]), &[&identity]);
+    let visitor = Visitor::new(&ours);
+    let connect = || visitor.connect(rig.address, "www.example.org").unwrap();
+    let (mut busy, mut idle) = (connect(), connect());
+    busy.ask_and_keep(ASK_AND_KEEP, 2);
+    idle.ask_and_keep(ASK_AND_KEEP, 2);
+    let asked = backend.requests().len();
+    rig.reload(|config| config.listeners[0].tls = Some(mutual(&[&identity], &theirs, true)));
+    let answer = busy.ask(ASK).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    assert!(answer.contains("misdirected: "), "{answer}");
+    let mut rest = Vec::new();
+    idle.0.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "it ends in order");
+    assert_eq!(backend.requests().len(), asked);
+}
+
+#[test]
+fn connections_without_tls_end_where_it_begins() {
+    let backend = Backend::saying(OK);
+    let authority = Authority::new("ca");
+    let identity = authority.sign("www", &["www.example.org"]);
+    let (rig, _signers) = start(setup(&[backend.address]), &[&identity]);
+    let mut client = rig.client();
+    assert_eq!(
+        client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status(),
+        200
+    );
+    rig.reload(|config| config.listeners[0].tls = Some(tls(&[&identity])));
+    let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.status(), 421);
+    let visitor = Visitor::new(&authority);
+    assert!(visitor.ask(rig.address, "www.example.org", ASK).is_ok());
+}

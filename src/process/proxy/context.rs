@@ -36,11 +36,20 @@ use super::io::tls::Scratch;
 use super::memory::{CONNECTION_BYTES, REQUEST_BYTES};
 use super::progress::Progress;
 use super::shared::{Shared, Stage};
+use super::tls::acceptor::are_alike;
 use super::upstream::connections::{Kept, KeptCount};
 use super::upstream::local::WorkerPool;
 use crate::logic::descriptors::Shares;
 use crate::logic::http1::date::{DATE_BYTES, http_date};
 use crate::logic::http1::forwarding::{RequestId, request_id};
+
+/// Slots that are not what they were.
+pub(super) struct Installed {
+    /// No generation has them any more.
+    pub(super) removed: Vec<Rc<ListenerSlot>>,
+    /// Their connections began under other rules of TLS.
+    pub(super) changed: Vec<Rc<ListenerSlot>>,
+}
 
 /// What the connections of one worker share.
 pub(super) struct WorkerContext {
@@ -127,17 +136,22 @@ impl WorkerContext {
     }
 
     /// Has new requests be served by these parts, whose listeners get a slot each; returns the
-    /// slots of those that they do not have.
-    pub(super) fn install(&self, parts: Parts) -> Vec<Rc<ListenerSlot>> {
+    /// slots of those that they do not have, or that speak TLS otherwise.
+    pub(super) fn install(&self, parts: Parts) -> Installed {
         let before = self.parts.replace(parts);
         let parts = self.parts.borrow();
         before.retire(&parts);
         let mut slots = self.slots.borrow_mut();
         let mut olds = std::mem::take(&mut *slots);
+        let mut changed = Vec::new();
         for listener in &parts.listeners {
             let number = listener.runtime.number;
             let slot = match olds.remove(&number) {
                 Some(slot) => {
+                    let before = slot.current();
+                    if !are_alike(before.acceptor.as_ref(), listener.acceptor.as_ref()) {
+                        changed.push(Rc::clone(&slot));
+                    }
                     slot.renew(listener);
                     slot
                 }
@@ -147,7 +161,7 @@ impl WorkerContext {
         }
         let removed: Vec<_> = olds.into_values().collect();
         removed.iter().for_each(|slot| slot.remove());
-        removed
+        Installed { removed, changed }
     }
 
     /// Keeps within these bounds from now on.

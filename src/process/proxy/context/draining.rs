@@ -45,8 +45,9 @@ impl WorkerContext {
         }
     }
 
-    /// Has all answers say that they are the last, and ends what is idle.
-    async fn end_idle(&self, of: Option<&ListenerSlot>) {
+    /// Has all answers of the connections that there are say that they are the last, and ends what
+    /// is idle of them.
+    pub(in crate::process::proxy) async fn end_idle(&self, of: Option<&ListenerSlot>) {
         for deadline in self.connections.borrow().of(of) {
             deadline.expect_no_more();
         }
@@ -56,7 +57,7 @@ impl WorkerContext {
         // A request may be on its way on an idle connection.
         tokio::time::sleep(DRAIN_GRACE).await;
         for deadline in self.connections.borrow().of(of) {
-            if deadline.phase() == Phase::Idle {
+            if deadline.phase() == Phase::Idle && deadline.expects_no_more() {
                 deadline.interrupt(Interrupt::Drain);
             }
         }

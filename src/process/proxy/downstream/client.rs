@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::tls::acceptor::Acceptor;
 use crate::process::proxy::tls::facts::TlsFacts;
 
 /// A client's connection.
@@ -23,6 +25,8 @@ pub(in crate::process::proxy) struct Client {
     /// What it has sent and no request has used.
     pub(in crate::process::proxy) ahead: Held,
     pub(in crate::process::proxy) age: Age,
+    /// How TLS was to be spoken when it began, where it was.
+    pub(in crate::process::proxy) acceptor: Option<Arc<Acceptor>>,
     /// What was agreed upon in its handshake, where there was one.
     pub(in crate::process::proxy) tls: Option<Box<TlsFacts>>,
 }

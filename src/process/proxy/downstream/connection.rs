@@ -38,6 +38,7 @@ use crate::process::proxy::request::context::{After, Answerer, Request, RequestC
 use crate::process::proxy::request::moments::Moments;
 use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::request::{answer, attempts, local};
+use crate::process::proxy::tls::acceptor;
 
 /// How far the reading of a head has come.
 struct Reading {
@@ -94,6 +95,7 @@ pub(in crate::process::proxy) async fn serve(
     deadline: Rc<Deadline>,
 ) {
     let _registered = context.register(&slot, address.ip(), counted, &deadline);
+    let acceptor = slot.look().acceptor.clone();
     // It moves into the future of every request, and back.
     let mut client = Box::new(Client {
         context,
@@ -104,14 +106,10 @@ pub(in crate::process::proxy) async fn serve(
         deadline,
         ahead: Held::default(),
         age: Age::New,
+        acceptor,
         tls: None,
     });
-    let mut handshake = client
-        .slot
-        .look()
-        .acceptor
-        .is_some()
-        .then_some(Read::Handshake);
+    let mut handshake = client.acceptor.is_some().then_some(Read::Handshake);
     loop {
         let (read, listener) = match handshake.take() {
             Some(handshake) => (handshake, client.slot.current()),
@@ -147,9 +145,9 @@ pub(in crate::process::proxy) async fn serve(
 async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     let after = match read {
         Read::Handshake => {
-            return match &listener.acceptor {
+            return match client.acceptor.clone() {
                 Some(acceptor) => {
-                    let after = client.shake_hands(&listener, acceptor).await;
+                    let after = client.shake_hands(&listener, &acceptor).await;
                     (client, after)
                 }
                 None => (client, After::Keep),
@@ -347,6 +345,9 @@ impl Client {
         head: &RequestHead<'_, '_>,
         began_at: Option<Instant>,
     ) -> Result<(Request, Answerer), RequestRefusal> {
+        if !acceptor::are_alike(self.acceptor.as_ref(), listener.acceptor.as_ref()) {
+            return Err(RequestRefusal::Misdirected);
+        }
         let local = self.fallback_host(head);
         let arrival = self.arrival(listener, &local);
         let trusted = &listener.forwarding.trusted_proxies;

@@ -56,17 +56,20 @@ impl Socket {
     }
 
     /// Takes a connection that the runtime knows.
+    #[inline]
     pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Self {
         Self(Kind::Registered(stream))
     }
 
     /// Returns whether the runtime can say when something comes; it learns to when that is waited
     /// for.
+    #[inline]
     pub(in crate::process::proxy) fn is_registered(&self) -> bool {
         matches!(self.0, Kind::Registered(_))
     }
 
     /// Has the runtime say when it is ready, from now on.
+    #[inline]
     pub(in crate::process::proxy) fn register(&mut self) -> io::Result<&mut TcpStream> {
         if let Kind::Unregistered(socket) = &mut self.0 {
             let socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
@@ -79,6 +82,7 @@ impl Socket {
     }
 
     /// Reads once; 0 is the end.
+    #[inline]
     pub(in crate::process::proxy) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -93,6 +97,7 @@ impl Socket {
     }
 
     /// Writes once, at least a byte.
+    #[inline]
     pub(in crate::process::proxy) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -139,6 +144,7 @@ impl Socket {
     }
 
     /// Returns `None` where the runtime is to be asked.
+    #[inline]
     fn try_unregistered<R>(
         &self,
         mut call: impl FnMut(&std::net::TcpStream) -> io::Result<R>,
@@ -171,6 +177,7 @@ impl Socket {
 
     /// Returns what has come on a connection that should be quiet, by what the runtime knows of it:
     /// no system call where nothing has happened. A byte of what has come is lost.
+    #[inline]
     pub(in crate::process::proxy) fn unread(&self) -> Unread {
         match &self.0 {
             Kind::Registered(stream) => Unread::of(stream.try_read(&mut [0])),

@@ -76,17 +76,20 @@ impl Stream {
     }
 
     /// Returns whether what it carries is what its socket carries.
+    #[inline]
     pub(in crate::process::proxy) const fn is_plain(&self) -> bool {
         self.session.is_none()
     }
 
     /// Returns whether the runtime can say when something comes; it learns to when that is waited
     /// for.
+    #[inline]
     pub(in crate::process::proxy) fn is_registered(&self) -> bool {
         self.socket.is_registered()
     }
 
     /// Reads once; 0 is the end.
+    #[inline]
     pub(in crate::process::proxy) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -99,6 +102,7 @@ impl Stream {
     }
 
     /// Writes once, at least a byte.
+    #[inline]
     pub(in crate::process::proxy) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -111,6 +115,7 @@ impl Stream {
     }
 
     /// Returns whether something that was written waits for the socket.
+    #[inline]
     pub(in crate::process::proxy) fn has_unsent(&self) -> bool {
         self.session
             .as_ref()
@@ -156,6 +161,7 @@ impl Stream {
 
     /// Returns what has come on a connection that should be quiet, by what the runtime knows of it:
     /// no system call where nothing has happened. A byte of what has come may be lost.
+    #[inline]
     pub(in crate::process::proxy) fn unread(&mut self) -> Unread {
         match &mut self.session {
             None => self.socket.unread(),

@@ -5,6 +5,8 @@
 //! another buffer of the worker's, and what the socket does not take of it is held. An idle
 //! connection holds neither.
 
+mod records;
+
 use std::cell::{RefCell, RefMut};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -14,9 +16,9 @@ use std::task::{Context, Poll, ready};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
 use rustls::{ClientConfig, HandshakeKind, OtherError, ProtocolVersion, ServerConfig};
 
+use self::records::{Held, Out, Sinks, Step, say_end, seal, step};
 use crate::process::proxy::io::socket::{Socket, Unread};
 
 /// One side of a conversation in TLS.
@@ -46,13 +48,6 @@ thread_local! {
 /// Notes whom the client asks for whose certificate is being chosen.
 pub(in crate::process::proxy) fn note_asked_for(name: Option<&str>) {
     ASKED_FOR.set(name.map(Into::into));
-}
-
-/// Bytes, taken from their beginning.
-#[derive(Default)]
-struct Held {
-    bytes: Vec<u8>,
-    from: usize,
 }
 
 /// Which side we are.
@@ -147,24 +142,6 @@ pub(in crate::process::proxy) struct Agreed<'a> {
     pub(in crate::process::proxy) resumed: bool,
     /// The certificate of the client.
     pub(in crate::process::proxy) certificate: Option<&'a CertificateDer<'static>>,
-}
-
-/// What a step has come to.
-enum Step {
-    /// There is more to do with what there is.
-    Again,
-    /// More must come.
-    Blocked,
-    /// The peer has said that nothing more comes.
-    Ended,
-}
-
-/// Where a step puts what it finds.
-struct Sinks<'a> {
-    into: &'a mut [u8],
-    filled: usize,
-    plain: &'a mut Held,
-    outgoing: &'a mut Held,
 }
 
 impl Session {
@@ -627,82 +604,6 @@ impl Session {
     }
 }
 
-impl Held {
-    const fn is_empty(&self) -> bool {
-        self.bytes.len() == self.from
-    }
-
-    const fn len(&self) -> usize {
-        self.bytes.len() - self.from
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.from..]
-    }
-
-    fn append(&mut self, more: &[u8]) {
-        self.bytes.extend_from_slice(more);
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    fn consume(&mut self, len: usize) {
-        self.from += len;
-        if self.is_empty() {
-            self.clear();
-        }
-    }
-
-    fn take(&mut self, into: &mut [u8]) -> usize {
-        let len = self.len().min(into.len());
-        into[..len].copy_from_slice(&self.bytes()[..len]);
-        self.consume(len);
-        len
-    }
-}
-
-/// What is encrypted, one after another, into a buffer of the worker's.
-struct Out<'a> {
-    buffer: &'a mut [u8],
-    len: usize,
-}
-
-impl<'a> Out<'a> {
-    const fn new(buffer: &'a mut [u8]) -> Self {
-        Self { buffer, len: 0 }
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let free = self.buffer.get_mut(self.len..self.len + bytes.len());
-        free.ok_or(io::ErrorKind::OutOfMemory)?
-            .copy_from_slice(bytes);
-        self.len += bytes.len();
-        Ok(())
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.len]
-    }
-}
-
-impl Sinks<'_> {
-    fn take(&mut self, mut plain: &[u8]) {
-        if self.plain.is_empty() {
-            let free = &mut self.into[self.filled..];
-            let len = free.len().min(plain.len());
-            let first;
-            (first, plain) = plain.split_at(len);
-            free[..len].copy_from_slice(first);
-            self.filled += len;
-        }
-        if !plain.is_empty() {
-            self.plain.append(plain);
-        }
-    }
-}
-
 /// Why nothing could be read.
 enum Came {
     Io(io::Error),
@@ -722,77 +623,6 @@ impl From<Came> for io::Error {
 
 fn invalid(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-/// Does what a state asks for; also returns how much of what has come is done with.
-fn step<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    sinks: &mut Sinks<'_>,
-) -> (usize, Result<Step, rustls::Error>) {
-    let UnbufferedStatus { mut discard, state } = status;
-    let step = match state {
-        Err(error) => Err(error),
-        Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-            match traffic.next_record() {
-                Some(Ok(record)) => {
-                    discard += record.discard;
-                    sinks.take(record.payload);
-                }
-                Some(Err(error)) => break Err(error),
-                None => break Ok(Step::Again),
-            }
-        },
-        Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            let outgoing = &mut sinks.outgoing.bytes;
-            let from = outgoing.len();
-            let mut result = data.encode(&mut []);
-            if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
-                result
-            {
-                outgoing.resize(from + required_size, 0);
-                result = data.encode(&mut outgoing[from..]);
-            }
-            result.map_or_else(
-                |error| Err(rustls::Error::General(error.to_string())),
-                |_| Ok(Step::Again),
-            )
-        }
-        Ok(ConnectionState::TransmitTlsData(data)) => {
-            data.done();
-            Ok(Step::Again)
-        }
-        Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
-            Ok(Step::Blocked)
-        }
-        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Step::Ended),
-        // Early data is never accepted.
-        Ok(_) => Err(rustls::Error::General("early data".to_owned())),
-    };
-    (discard, step)
-}
-
-/// Encrypts; `None` where something else is to be done before.
-fn seal<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    plain: &[u8],
-    out: &mut Out<'_>,
-) -> Result<Option<io::Result<()>>, rustls::Error> {
-    let ConnectionState::WriteTraffic(mut traffic) = status.state? else {
-        return Ok(None);
-    };
-    let sealed = traffic.encrypt(plain, &mut out.buffer[out.len..]);
-    let sealed = sealed.map_err(io::Error::other);
-    Ok(Some(sealed.map(|len| out.len += len)))
-}
-
-/// Says that nothing more comes; returns how many bytes that takes.
-fn say_end<Data>(status: UnbufferedStatus<'_, '_, Data>, out: &mut [u8]) -> usize {
-    match status.state {
-        Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-            traffic.queue_close_notify(out).unwrap_or(0)
-        }
-        Ok(_) | Err(_) => 0,
-    }
 }
 
 /// Returns whether this is what a browser sends that was told `http://` (RFC 9112 §3): records of

@@ -81,6 +81,23 @@ impl Acceptor {
     }
 }
 
+/// Returns whether a connection that began under one may go on under the other: by TLS or without,
+/// and with the same certificates of clients.
+pub(in crate::process::proxy) fn are_alike(
+    one: Option<&Arc<Acceptor>>,
+    other: Option<&Arc<Acceptor>>,
+) -> bool {
+    let clients = |of: &Acceptor| {
+        let rule = of.tls.client_certificates.clone();
+        rule.map(|rule| (rule.required, of.tls.found.client_roots.clone()))
+    };
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || clients(one) == clients(other),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
 pub(super) fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     match minimum {
         TlsVersion::Tls12 => BOTH,

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::door::{Closing, Door, Worker, accept, accept_in_time};
 use crate::process::proxy::access::Lines;
+use crate::process::proxy::context::Installed;
 use crate::process::proxy::context::parts::Parts;
 use crate::process::proxy::deployment::{Deployment, Desired, Placed};
 use crate::process::proxy::io::listening::{Listening, is_listening};
@@ -187,7 +188,12 @@ impl Follower {
             (Some(_), lines @ Some(_)) => context.set_lines(lines),
             (None, _) => context.set_lines(None),
         }
-        for removed in context.install(parts) {
+        let Installed { removed, changed } = context.install(parts);
+        for changed in changed {
+            let context = Rc::clone(context);
+            tokio::task::spawn_local(async move { context.end_idle(Some(&changed)).await });
+        }
+        for removed in removed {
             let (context, within) = (Rc::clone(context), deployment.drain);
             tokio::task::spawn_local(async move { context.drain(removed, within).await });
         }
