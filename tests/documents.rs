@@ -654,6 +654,7 @@ fn sample_pool() -> PoolStatus {
             mode: BackendMode::Up,
             backup: false,
             slow_start: Some(37),
+            ejected_ms: Some(27_000),
         }],
         retries_total: 0,
         queued_requests: 1,

@@ -373,7 +373,10 @@ fn state_of(backend: &BackendStatus) -> String {
     let slow_start = backend
         .slow_start
         .map_or_else(String::new, |percent| format!(", {percent}%"));
-    format!("{}{backup}{slow_start}", backend.state)
+    let ejected = backend
+        .ejected_ms
+        .map_or_else(String::new, |ms| format!(" for {}", ago(ms)));
+    format!("{}{ejected}{backup}{slow_start}", backend.state)
 }
 
 /// Returns who waits, for the pools where somebody may have to; empty where there is none.
@@ -472,6 +475,7 @@ mod tests {
                     mode: BackendMode::Up,
                     backup: name == "full",
                     slow_start: requests_max.map(|_| 37),
+                    ejected_ms: None,
                 }],
             )
         };

@@ -34,6 +34,7 @@ use crate::model::{
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
+pub use crate::logic::balance::ejection::EjectionRules;
 pub use crate::logic::balance::hash::HashOn;
 pub use crate::logic::balance::pick::Tier;
 pub use crate::logic::balance::retry::Reuse;
@@ -313,6 +314,8 @@ pub struct PoolConfig {
     pub keep_alive: KeepAliveConfig,
     /// How long a backend that was away is given less; zero: not at all.
     pub slow_start: Duration,
+    /// When a backend is taken out for how it answers; `None`: never.
+    pub ejection: Option<EjectionRules>,
     /// How TLS is spoken to backends; `None`: not at all.
     pub tls: Option<PoolTls>,
 }

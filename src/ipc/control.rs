@@ -493,7 +493,7 @@ pub struct BackendStatus {
     pub name: String,
     /// Where it listens.
     pub address: SocketAddr,
-    /// `up`, `down` or `unprobed`.
+    /// `up`, `down`, `unprobed`, or `ejected`: up, but taken out for how it answers.
     pub state: String,
     /// What the last probe said.
     pub check: String,
@@ -518,6 +518,9 @@ pub struct BackendStatus {
     /// How much of its weight it has, in percent, while it begins slowly; `None`: all.
     #[serde(default)]
     pub slow_start: Option<u16>,
+    /// For how long it is ejected still, in milliseconds; `None`: it is not.
+    #[serde(default)]
+    pub ejected_ms: Option<u64>,
 }
 
 /// Returns a time as it stands in these structures: milliseconds since 1970-01-01 UTC, 0 before.

@@ -176,6 +176,12 @@ pub(crate) const KEYS: &[&str] = &[
     "requests",
     "backup",
     "slow_start",
+    "ejection",
+    "consecutive_failures",
+    "failures",
+    "time",
+    "time_max",
+    "most",
     "proxy",
     "threads",
 ];
@@ -269,6 +275,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all.listeners[0].tls = None;
     with_all.pools[0].tls = None;
     with_all.group.secret.clear();
+    with_all.pools[0].ejection = None;
     with_all.access_log = None;
     with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check

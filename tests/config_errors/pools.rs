@@ -1,5 +1,7 @@
 //! Errors in `pools`.
 
+mod ejection;
+
 use std::time::Duration;
 
 use evenkeel::config::{Balance, HashOn, HealthCheckConfig};
@@ -226,7 +228,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls
+    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection
     "#);
 }
 

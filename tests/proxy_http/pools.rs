@@ -2,6 +2,7 @@
 
 mod backup;
 mod balance;
+mod ejection;
 mod failures;
 mod hash;
 mod queue;

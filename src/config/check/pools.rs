@@ -1,5 +1,7 @@
 //! The section `pools`: backends, how one is picked, how they are probed.
 
+mod ejection;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -65,6 +67,7 @@ fn check_pool(
             "keep_alive",
             "slow_start",
             "tls",
+            "ejection",
         ],
         problems,
     )?;
@@ -76,6 +79,7 @@ fn check_pool(
     let off = Duration::ZERO;
     let tls = tls::check_pool(&fields, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
+    let ejection = ejection::check(&fields, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
         backends: backends?,
@@ -84,6 +88,7 @@ fn check_pool(
         timeouts: timeouts?,
         keep_alive: keep_alive?,
         slow_start: slow_start?,
+        ejection: ejection?,
         tls: tls?,
     })
 }

@@ -2,7 +2,8 @@
 
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    BackendConfig, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts, ProbeConfig, Tier,
+    BackendConfig, EjectionRules, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts,
+    ProbeConfig, Tier,
 };
 
 /// Compares the pools.
@@ -19,6 +20,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         timeouts,
         keep_alive,
         slow_start,
+        ejection,
         tls,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
@@ -36,6 +38,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     self::timeouts(timeouts, &new.timeouts, words);
     self::keep_alive(keep_alive, &new.keep_alive, words);
     words.duration("slow_start", *slow_start, new.slow_start);
+    self::ejection(ejection.as_ref(), new.ejection.as_ref(), words);
     super::tls::pool(tls.as_ref(), new.tls.as_ref(), words);
 }
 
@@ -80,6 +83,34 @@ fn health_check(old: &HealthCheckConfig, new: &HealthCheckConfig, words: &mut Wo
     words.duration("health check timeout", *timeout, new.timeout);
     words.value("health check rise", rise, &new.rise);
     words.value("health check fall", fall, &new.fall);
+}
+
+fn ejection(old: Option<&EjectionRules>, new: Option<&EjectionRules>, words: &mut Words) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return words.say("ejection added"),
+        (Some(_), None) => return words.say("ejection removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let EjectionRules {
+        consecutive_failures,
+        failures,
+        requests,
+        interval,
+        time,
+        time_max,
+        most,
+    } = old;
+    let (before, after) = (consecutive_failures, &new.consecutive_failures);
+    words.value("ejection consecutive_failures", before, after);
+    let percent = |share: u8| format!("{share}%");
+    let (before, after) = (percent(*failures), percent(new.failures));
+    words.value("ejection failures", &before, &after);
+    words.value("ejection requests", requests, &new.requests);
+    words.duration("ejection interval", *interval, new.interval);
+    words.duration("ejection time", *time, new.time);
+    words.duration("ejection time_max", *time_max, new.time_max);
+    words.value("ejection most", &percent(*most), &percent(new.most));
 }
 
 fn timeouts(old: &PoolTimeouts, new: &PoolTimeouts, words: &mut Words) {

@@ -137,6 +137,11 @@ const OTHERS: &[Row] = &[
     ),
     ("{tcp: {}}", "none", &["pool api: health check removed"]),
     (
+        "health_check: {tcp: {}}",
+        "health_check: {tcp: {}}, ejection: true",
+        &["pool api: ejection added"],
+    ),
+    (
         "pools:\n",
         "proxy: {threads: 3, timeouts: {drain: 9s}}\naccess_log: {to: stdout}\npools:\n",
         &[

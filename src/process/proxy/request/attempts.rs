@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::config::PoolTimeouts;
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::hash::Key;
+use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
     self, AttemptError, Cause, Connection, Next, Order, Reached, Repeat, Reuse, Side, Spending,
     Tried,
@@ -135,6 +136,7 @@ impl Attempts<'_> {
                     if let Waited::Answered(answered) = waited {
                         let runtime = &slot.backend().runtime;
                         runtime.handle_answered(self.pool.now_ms());
+                        self.note_status(&slot, answered.status);
                         return Ok(self.relay(slot, answered, stream).await);
                     }
                     self.failed(on, waited)
@@ -375,10 +377,11 @@ impl Attempts<'_> {
         deadline.enter(Phase::Relaying, rules.timeouts.idle);
         let (exchange, mut sides) = self.sides(&mut upstream);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
+        self.record.termination = termination(relayed);
+        self.note_relayed(&slot, answered.status, relayed);
         let Self {
             client, exchange, ..
         } = self;
-        self.record.termination = termination(relayed);
         if relayed == Relayed::Silent && exchange.awaits_client() {
             // Closed, its socket would stay in the kernel for minutes, with bytes that the client
             // never takes.
@@ -419,6 +422,33 @@ impl Attempts<'_> {
                 After::Close
             }
             (Persistence::Close, _) => After::Linger,
+        }
+    }
+
+    /// Notes what kind of answer has come, where backends are ejected for that: a failure at once,
+    /// anything else of a connection that changes to another protocol.
+    fn note_status(&self, slot: &RequestSlot, status: u16) {
+        let outcome = match status {
+            500.. => Outcome::Failure,
+            101 => Outcome::Success,
+            _ => return,
+        };
+        let runtime = &slot.backend().runtime;
+        self.pool.note_outcome(runtime, outcome, self.pool.now_ms());
+    }
+
+    /// Notes how an answer ended that was none of a failure when it began. What the client does
+    /// says nothing of its backend.
+    fn note_relayed(&self, slot: &RequestSlot, status: u16, relayed: Relayed) {
+        let outcome = match relayed {
+            Relayed::Whole | Relayed::ClientGone | Relayed::Cut => Outcome::Success,
+            Relayed::Truncated => Outcome::Failure,
+            Relayed::Silent if self.exchange.awaits_client() => Outcome::Success,
+            Relayed::Silent => Outcome::Failure,
+        };
+        if status < 500 {
+            let runtime = &slot.backend().runtime;
+            self.pool.note_outcome(runtime, outcome, self.pool.now_ms());
         }
     }
 

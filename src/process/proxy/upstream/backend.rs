@@ -5,6 +5,8 @@
 //! the health checks (verdicts), read by both and by `status`. All orderings are relaxed: each
 //! number stands for itself, but for `in_flight`, about which `queue` tells.
 
+mod outlier;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,7 @@ use crate::logic::balance::health::Availability;
 use crate::logic::balance::pick::{Ejection, Tier};
 use crate::logic::balance::slow_start::{self, PERCENT_ALL, Returns, SlowStart};
 use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::upstream::backend::outlier::Outlier;
 
 /// A backend of a pool, in one generation.
 pub(in crate::process::proxy) struct Backend {
@@ -47,6 +50,8 @@ pub(in crate::process::proxy) struct BackendRuntime {
     silent: AtomicBool,
     /// When it has last answered a request, by the coarse clock.
     answered_ms: AtomicU64,
+    /// What it has answered, and whether it is ejected for that.
+    pub(in crate::process::proxy) outlier: Outlier,
     in_flight: AtomicU64,
     unsolicited: AtomicU64,
     pub(in crate::process::proxy) counters: PerWorker<BackendCounters>,
@@ -88,10 +93,15 @@ impl Backend {
         let runtime = &self.runtime;
         let percent = slow_start.map(|slow_start| slow_start.percent(runtime.up_ms(now_ms)));
         let is_up = self.mode == BackendMode::Up && runtime.availability() == Availability::Up;
+        let ejected_ms = runtime.outlier.left_ms(now_ms);
         BackendStatus {
             name: runtime.name.clone(),
             address: runtime.address,
-            state: runtime.availability().as_str().to_owned(),
+            state: match (is_up, ejected_ms) {
+                (true, Some(_)) => "ejected".to_owned(),
+                (true, None) | (false, _) => runtime.availability().as_str().to_owned(),
+            },
+            ejected_ms: ejected_ms.filter(|_| is_up),
             check: runtime.last_check(),
             active_requests: runtime.in_flight(),
             requests_total: runtime.counters.sum(|counters| &counters.requests),
@@ -127,6 +137,7 @@ impl BackendRuntime {
             ejections: AtomicU32::new(0),
             silent: AtomicBool::new(false),
             answered_ms: AtomicU64::new(0),
+            outlier: Outlier::default(),
             in_flight: AtomicU64::new(0),
             unsolicited: AtomicU64::new(0),
             counters: PerWorker::default(),
@@ -271,8 +282,10 @@ impl BackendRuntime {
         (1..=now_ms).contains(&self.ejected_until_ms.load(Relaxed))
     }
 
+    /// Returns whether others are asked first, for either reason.
     pub(in crate::process::proxy) fn ejection(&self, now_ms: u64) -> Ejection {
-        if self.ejected_until_ms.load(Relaxed) > now_ms {
+        let is_unreachable = self.ejected_until_ms.load(Relaxed) > now_ms;
+        if is_unreachable || self.outlier.is_ejected(now_ms) {
             Ejection::Ejected
         } else {
             Ejection::None

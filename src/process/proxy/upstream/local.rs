@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::logic::balance::Balance;
 use crate::logic::balance::hash::{HashOn, Key};
+use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
     AttemptError, Cause, Reached, RetryBudget, Side, Spending, Tried,
 };
@@ -152,6 +153,19 @@ impl WorkerPool {
         error: AttemptError,
     ) {
         let runtime = &self.backends[backend].runtime;
+        match error.cause {
+            Cause::Refused | Cause::TimedOut | Cause::Lost | Cause::Malformed
+                if error.side == Side::Upstream =>
+            {
+                self.note_outcome(runtime, Outcome::Failure, self.now_ms());
+            }
+            Cause::Refused
+            | Cause::TimedOut
+            | Cause::Lost
+            | Cause::Malformed
+            | Cause::Shortage
+            | Cause::Drained => {}
+        }
         match (error.side, error.reached, error.cause) {
             (Side::Upstream, Reached::Nothing, _) => runtime.eject(self.now_ms()),
             (Side::Upstream, Reached::Connected(_) | Reached::Sent(_), Cause::TimedOut) => {

@@ -1,8 +1,10 @@
 //! A pool as all workers see it: what a configuration says of it, and what outlives that.
 
+mod ejections;
+
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::config::{BackendMode, PoolConfig};
 use crate::ipc::control::PoolStatus;
@@ -37,6 +39,8 @@ impl Deref for Pool {
 pub(in crate::process::proxy) struct PoolRuntime {
     pub(in crate::process::proxy) queue: PoolQueue,
     pub(in crate::process::proxy) counters: PerWorker<PoolCounters>,
+    /// Held while a backend is ejected or taken back.
+    ejecting: Mutex<()>,
 }
 
 /// What one worker counts of a pool.
@@ -77,6 +81,7 @@ impl Pool {
         let fresh = || PoolRuntime {
             queue: PoolQueue::default(),
             counters: PerWorker::default(),
+            ejecting: Mutex::default(),
         };
         let runtime =
             before.map_or_else(|| Arc::new(fresh()), |before| Arc::clone(&before.runtime));
@@ -115,6 +120,7 @@ impl Pool {
         now_ms: u64,
     ) {
         backend.set_availability(availability, now_ms);
+        self.keep_half(now_ms);
         self.runtime.queue.call(now_ms);
     }
 
@@ -124,6 +130,7 @@ impl Pool {
         for backend in self.backends.all() {
             backend.runtime.set_mode(backend.mode, now_ms);
         }
+        self.keep_half(now_ms);
         self.runtime.queue.recall(&self.backends);
         self.runtime.queue.call(now_ms);
     }
@@ -137,7 +144,8 @@ impl Pool {
     /// Wakes waiting requests once the ejection of a backend has expired.
     pub(in crate::process::proxy) fn call_for_trials(&self, now_ms: u64) {
         let mut backends = self.backends.all().iter();
-        if backends.any(|backend| backend.runtime.may_be_tried(now_ms)) {
+        let is_back = self.welcome_back(now_ms);
+        if is_back || backends.any(|backend| backend.runtime.may_be_tried(now_ms)) {
             self.runtime.queue.call(now_ms);
         }
     }
@@ -170,7 +178,9 @@ impl Pool {
         let slow_start = SlowStart::new(self.slow_start);
         let backends = self.backends.all().iter();
         let backends = backends.map(|backend| backend.status(slow_start, now_ms));
-        let PoolRuntime { queue, counters } = &*self.runtime;
+        let PoolRuntime {
+            queue, counters, ..
+        } = &*self.runtime;
         PoolStatus {
             retries_total: counters.sum(|counters| &counters.retries),
             queued_requests: queue.waiting(),

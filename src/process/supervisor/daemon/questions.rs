@@ -199,6 +199,7 @@ impl Daemon {
                     mode: backend.mode,
                     backup: backend.tier == Tier::Backup,
                     slow_start: None,
+                    ejected_ms: None,
                 });
                 PoolStatus::uncounted(pool.name.clone(), backends.collect())
             })
