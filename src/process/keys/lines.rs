@@ -2,6 +2,7 @@
 //! longer than a signature, and one that says what is no question is not listened to any more.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -27,10 +28,23 @@ impl Lines {
         self.open.iter().map(AsFd::as_fd)
     }
 
-    /// Answers a question of each line that has one.
-    pub(super) fn answer(&mut self, keyring: &Keyring) {
+    /// Answers a question of each line that is ready, until a time; those that have no turn are the
+    /// first the next time.
+    pub(super) fn answer(&mut self, ready: &[bool], keyring: &Keyring, until: Instant) {
         let Self { open, buffer } = self;
-        open.retain(|line| answer_one(line, buffer, keyring));
+        let mut ready = ready.iter();
+        let mut served = 0;
+        open.retain(|line| {
+            if ready.next() != Some(&true) || Instant::now() >= until {
+                return true;
+            }
+            served += 1;
+            answer_one(line, buffer, keyring)
+        });
+        if !open.is_empty() {
+            let turned = served % open.len();
+            open.rotate_left(turned);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -56,7 +57,7 @@ fn take_in(
         Some(key) => pair::read(path, &certificate, &read(key)?),
     };
     let pair = pair.map_err(|error| format!("{}\nhelp: {}", Chain(&error), error.help()))?;
-    keyring.insert(pair.chain.key, pair.key);
+    keyring.insert(pair.chain.key, pair.key, Instant::now());
     Ok(pair.chain)
 }
 

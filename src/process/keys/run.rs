@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::sysinfo::sysinfo;
 
 use super::keyring::{self, Keyring};
 use super::lines::Lines;
 use super::reading;
 use super::secrets::{Roots, hour_now};
-use crate::ipc::channel::{Channel, ChannelError, Received};
+use crate::ipc::channel::{Channel, ChannelError, Received, Sent};
 use crate::ipc::message::{FromKeys, ToKeys};
 
 /// Why the process ends by itself.
@@ -44,17 +45,22 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
         beat_at: Instant::now(),
     };
     // What was written to swap space stays there.
-    let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
     let swaps = sysinfo().is_ok_and(|machine| machine.swap_total() > 0);
-    if let Err(errno) = locked
-        && swaps
-    {
-        let what = format!("keys may be written to swap space: mlockall: {errno}");
-        keys.say(&FromKeys::Lacking(vec![what]));
+    if !lock_memory() && swaps {
+        let what = "keys may be written to swap space: its memory may not be locked \
+                    (LimitMEMLOCK=infinity of the unit)";
+        keys.say(&FromKeys::Lacking(vec![what.to_owned()]));
     }
     keyring::warm_up();
     while keys.turn()? {}
     Ok(())
+}
+
+/// Locks all memory, where there is no limit: with one, what is needed later might be refused.
+fn lock_memory() -> bool {
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK);
+    limit.is_ok_and(|(soft, _)| soft == RLIM_INFINITY)
+        && mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).is_ok()
 }
 
 struct Keys {
@@ -75,9 +81,10 @@ impl Keys {
             self.beat_at = now + BEAT;
             self.say(&FromKeys::Beat);
             self.derive();
+            self.keyring.forget(now);
         }
-        self.wait(self.beat_at.saturating_duration_since(now))?;
-        self.lines.answer(&self.keyring);
+        let ready = self.wait(self.beat_at.saturating_duration_since(now))?;
+        self.lines.answer(&ready, &self.keyring, self.beat_at);
         loop {
             match self.channel.receive::<ToKeys>() {
                 Ok(Received::Message(message, descriptors)) => self.obey(message, descriptors)?,
@@ -89,14 +96,17 @@ impl Keys {
         }
     }
 
-    fn wait(&self, within: Duration) -> Result<(), RunError> {
+    /// Returns which lines have something to say.
+    fn wait(&self, within: Duration) -> Result<Vec<bool>, RunError> {
         let all = std::iter::once(self.channel.as_fd()).chain(self.lines.descriptors());
         let mut ready: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let within = PollTimeout::try_from(within.as_millis() + 1).unwrap_or(PollTimeout::ZERO);
         match poll(&mut ready, within) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(RunError::Poll(errno)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(RunError::Poll(errno)),
         }
+        let lines = ready.iter().skip(1);
+        Ok(lines.map(|line| line.any().unwrap_or(true)).collect())
     }
 
     fn obey(&mut self, message: ToKeys, descriptors: Vec<OwnedFd>) -> Result<(), RunError> {
@@ -123,16 +133,19 @@ impl Keys {
                 }
             }
             ToKeys::NoSecrets => {
-                if self.roots.is_none() {
+                if !self.roots.as_ref().is_some_and(Roots::are_own) {
                     self.take_roots(Roots::of_one_node());
                 }
             }
-            ToKeys::Keep(keys) => self.keyring.keep(&keys),
+            ToKeys::Keep(keys) => self.keyring.keep(&keys, Instant::now()),
         }
         Ok(())
     }
 
     fn take_roots(&mut self, roots: Roots) {
+        if self.roots.as_ref() == Some(&roots) {
+            return;
+        }
         self.roots = Some(roots);
         self.derived_for = None;
         self.derive();
@@ -145,8 +158,10 @@ impl Keys {
             && self.derived_for != Some(hour)
         {
             let secrets = roots.derive(hour);
-            self.derived_for = Some(hour);
-            self.say(&FromKeys::Secrets(secrets));
+            // With the next beat, where there is no room.
+            if let Ok(Sent::Queued) = self.channel.send(&FromKeys::Secrets(secrets), &[]) {
+                self.derived_for = Some(hour);
+            }
         }
     }
 

@@ -10,7 +10,12 @@ use crate::ipc::message::{Secrets, TicketSecret};
 use crate::model::SecretBytes;
 
 /// The secrets, the one that is used first.
-pub(super) struct Roots(Vec<Vec<u8>>);
+#[derive(PartialEq, Eq)]
+pub(super) struct Roots {
+    all: Vec<Vec<u8>>,
+    /// Whether nobody else has it.
+    own: bool,
+}
 
 impl Roots {
     /// Returns one that nobody else has.
@@ -18,9 +23,20 @@ impl Roots {
         let mut bytes = vec![0; 32];
         // Without chance there is no key that nobody knows: then nothing is derived.
         match rand::fill(&mut bytes) {
-            Ok(()) => Self(vec![bytes]),
-            Err(_) => Self(Vec::new()),
+            Ok(()) => Self {
+                all: vec![bytes],
+                own: true,
+            },
+            Err(_) => Self {
+                all: Vec::new(),
+                own: true,
+            },
         }
+    }
+
+    /// Returns whether they are this node's alone.
+    pub(super) const fn are_own(&self) -> bool {
+        self.own
     }
 
     /// Reads them from the texts of their files.
@@ -40,20 +56,23 @@ impl Roots {
             }
             roots.push(secret.to_vec());
         }
-        Ok(Self(roots))
+        Ok(Self {
+            all: roots,
+            own: false,
+        })
     }
 
     /// Returns what is derived for an hour since 1970.
     pub(super) fn derive(&self, hour: u64) -> Secrets {
         let hours = (hour.saturating_sub(HOURS_BEFORE)..=hour + 1).rev();
         let tickets = hours.flat_map(|hour| {
-            let roots = self.0.iter();
+            let roots = self.all.iter();
             roots.filter_map(move |root| {
                 let key = derive(root, b"session tickets", &hour.to_be_bytes())?;
                 Some(TicketSecret { hour, key })
             })
         });
-        let affinity = self.0.iter();
+        let affinity = self.all.iter();
         Secrets {
             tickets: tickets.collect(),
             affinity: affinity

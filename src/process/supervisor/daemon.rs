@@ -310,7 +310,6 @@ impl Daemon {
         }
         if let Some(keys) = &mut self.keys {
             keys.child.handle_tick();
-            keys.handle_tick(Instant::now());
         }
         self.notifier.send("WATCHDOG=1");
         self.ask_for_time();
@@ -318,6 +317,7 @@ impl Daemon {
         self.leave_undead_behind(now);
         self.talk_to_children(now);
         self.watch_reload(now);
+        self.follow_keys();
         if let Stage::Idle = self.reloads.stage {
             self.begin_renewal();
         }

@@ -142,7 +142,7 @@ fn start_keys(config: &mut Config) -> Result<Option<Keys>, SupervisorError> {
     let now = Instant::now();
     let mut keys = Keys::start(&config.group, now)?;
     let held = find(config, &*keys.reader)?;
-    keys.hold(held, now);
+    keys.hold(held);
     Ok(Some(keys))
 }
 

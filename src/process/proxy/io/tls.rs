@@ -396,20 +396,31 @@ impl Session {
         }
     }
 
-    /// Has the peer told why the conversation has failed. Whatever rustls has to say it says at
-    /// once; asked more it panics.
+    /// Has the peer told why the conversation has failed: an alert is the last that rustls has to
+    /// say, behind what the handshake came to. Asked more it panics.
     fn alert(&mut self) {
-        let mut sinks = Sinks {
-            into: &mut [],
-            filled: 0,
-            plain: &mut self.plain,
-            outgoing: &mut self.outgoing,
-        };
-        let incoming = &mut self.incoming;
-        let _ = match &mut self.connection {
-            Connection::Server(server) => step(server.process_tls_records(incoming), &mut sinks),
-            Connection::Client(client) => step(client.process_tls_records(incoming), &mut sinks),
-        };
+        loop {
+            let before = self.outgoing.bytes.len();
+            let mut sinks = Sinks {
+                into: &mut [],
+                filled: 0,
+                plain: &mut self.plain,
+                outgoing: &mut self.outgoing,
+            };
+            let incoming = &mut self.incoming;
+            let _ = match &mut self.connection {
+                Connection::Server(server) => {
+                    step(server.process_tls_records(incoming), &mut sinks)
+                }
+                Connection::Client(client) => {
+                    step(client.process_tls_records(incoming), &mut sinks)
+                }
+            };
+            let record = self.outgoing.bytes.get(before..).unwrap_or_default();
+            if record.is_empty() || records::is_alert(record) {
+                return;
+            }
+        }
     }
 
     /// Does what is to be done without anything having come.

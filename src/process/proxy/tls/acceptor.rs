@@ -61,7 +61,8 @@ impl Acceptor {
         let mut config = builder
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(certificates));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A client of HTTP/1.0 may name it, and nothing else (curl's --http1.0).
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match tls.resumption {
             Resumption::Tickets => {

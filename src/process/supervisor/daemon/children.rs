@@ -112,6 +112,9 @@ impl Daemon {
             let ended = child.leave_behind(now);
             self.vrrp_ended(pid, ended);
         }
+        if let Some(keys) = self.keys.as_mut().filter(|keys| keys.child.is_undead()) {
+            keys.child.leave_behind(now);
+        }
         if let Some(child) = self.proxy.as_mut().filter(|child| child.is_undead()) {
             let pid = child.pid();
             let ended = child.leave_behind(now);

@@ -101,8 +101,10 @@ impl Daemon {
         self.follow_tracked(&before);
         self.follow_access_log(next.log);
         if let (Some(keys), Some(held)) = (&mut self.keys, next.held) {
-            keys.hold(held, now);
-            keys.follow(&self.setup.config.group, &next.secrets);
+            keys.hold(held);
+            if is_reload {
+                keys.follow(next.secrets);
+            }
         }
         self.follow_keys();
         self.watch_certificates();

@@ -70,6 +70,12 @@ impl Daemon {
                 self.shortages.note(now, Shortage::Send(role), &errno);
             }
         }
+        if let Some(keys) = &mut self.keys {
+            keys.child.resend();
+            if let Some(errno) = keys.child.take_shortage() {
+                self.shortages.note(now, Shortage::Send(Role::Keys), &errno);
+            }
+        }
         self.pass_pending_access_log(now);
     }
 

@@ -40,10 +40,8 @@ pub(crate) struct Keys {
     pub(crate) held: Held,
     /// What is derived from the group's secret, as far as it is known.
     pub(crate) secrets: Option<Secrets>,
-    /// Whose secrets it has.
-    group: GroupConfig,
-    /// When keys that nobody needs any more are forgotten.
-    forget_at: Option<Instant>,
+    /// The files with the secrets of the group, opened as they were read.
+    secret_files: Vec<File>,
 }
 
 /// Returns whether a configuration needs the process.
@@ -62,13 +60,13 @@ impl Keys {
     /// # Errors
     /// When the system refuses, or a secret cannot be opened.
     pub(crate) fn start(group: &GroupConfig, now: Instant) -> Result<Self, SupervisorError> {
+        let secret_files = held::secrets(group).map_err(SupervisorError::Secret)?;
         let mut keys = Self {
             child: Child::new(Role::Keys, BOUNDS, now),
             reader: Arc::default(),
             held: Held::default(),
             secrets: None,
-            group: group.clone(),
-            forget_at: None,
+            secret_files,
         };
         keys.start_again(now)?;
         Ok(keys)
@@ -80,29 +78,28 @@ impl Keys {
     /// # Errors
     /// As [`start`](Self::start).
     pub(crate) fn start_again(&mut self, now: Instant) -> Result<(), SupervisorError> {
-        let files = held::secrets(&self.group).map_err(SupervisorError::Secret)?;
         self.child.start(now, 1)?;
         let (ours, theirs) = channel::pair()?;
         self.pass(&ToKeys::PassReader, &[theirs.as_fd()]);
         self.reader.connect(ours);
-        self.pass_secrets(&files);
+        self.pass_secrets();
         Ok(())
     }
 
-    /// Follows another group, for which these secrets were opened.
-    pub(crate) fn follow(&mut self, group: &GroupConfig, files: &[File]) {
-        if self.group != *group {
-            self.group = group.clone();
-            self.pass_secrets(files);
-        }
+    /// Has the secrets be those in these files, which may be the same.
+    pub(crate) fn follow(&mut self, secret_files: Vec<File>) {
+        self.secret_files = secret_files;
+        self.pass_secrets();
     }
 
-    fn pass_secrets(&mut self, files: &[File]) {
-        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
-        match files[..] {
+    fn pass_secrets(&mut self) {
+        let files = std::mem::take(&mut self.secret_files);
+        let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        match descriptors[..] {
             [] => self.child.send(&ToKeys::NoSecrets),
-            [..] => self.pass(&ToKeys::Secrets, &files),
+            [..] => self.pass(&ToKeys::Secrets, &descriptors),
         }
+        self.secret_files = files;
     }
 
     /// Returns the workers' ends of so many new lines, of which it has the others from now on.
@@ -125,20 +122,16 @@ impl Keys {
         Ok(theirs)
     }
 
-    /// Has these files be those whose keys are needed; others are forgotten in a while, when no
-    /// handshake needs them any more.
-    pub(crate) fn hold(&mut self, held: Held, now: Instant) {
+    /// Has these files be those whose keys are needed.
+    pub(crate) fn hold(&mut self, held: Held) {
         self.held = held;
-        self.forget_at = Some(now + FORGET_AFTER);
+        self.say_what_is_kept();
     }
 
-    /// Has keys forgotten that nobody needs any more.
-    pub(crate) fn handle_tick(&mut self, now: Instant) {
-        if self.forget_at.is_some_and(|at| at <= now) {
-            self.forget_at = None;
-            let ids: Vec<KeyId> = self.held.ids().collect();
-            self.child.send(&ToKeys::Keep(ids));
-        }
+    /// Says which keys are needed; others are forgotten in a while.
+    pub(crate) fn say_what_is_kept(&mut self) {
+        let ids: Vec<KeyId> = self.held.ids().collect();
+        self.child.send(&ToKeys::Keep(ids));
     }
 
     /// A process without what it was to get is of no use; the next one gets it.
@@ -175,5 +168,3 @@ const BOUNDS: Bounds = Bounds {
     file_bytes: 256 * 1024,
     descriptors: 0,
 };
-/// Handshakes with a key of before have ended by then.
-const FORGET_AFTER: Duration = Duration::from_secs(60);

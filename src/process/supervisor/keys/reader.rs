@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::CertificateChain;
-use crate::ipc::channel::{Channel, Received, Sent};
+use crate::ipc::channel::{Bounds, Channel, Received, Sent};
 use crate::ipc::message::{PairAsked, PairRead};
 
 /// What reads pairs of files.
@@ -43,7 +43,7 @@ impl Reader {
     pub(crate) fn connect(&self, line: OwnedFd) {
         // A thread that panicked here left it whole.
         let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        own.channel = Some(Channel::new(line));
+        own.channel = Some(Channel::bounded(line, BOUNDS));
     }
 }
 
@@ -98,3 +98,8 @@ impl Pairs for Reader {
 const GONE: &str = "the process that keeps private keys does not answer";
 /// How long a disk may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A chain of certificates, as hexadecimal digits.
+const BOUNDS: Bounds = Bounds {
+    file_bytes: 4 << 20,
+    descriptors: 0,
+};

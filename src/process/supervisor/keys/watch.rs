@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -30,6 +30,8 @@ pub(crate) struct Renewed {
     pub(crate) held: Held,
     /// What is wrong with files that were to be taken up, for people.
     pub(crate) warnings: Vec<String>,
+    /// What was watched, by its number.
+    pub(crate) number: u64,
 }
 
 /// Watches as long as it is there.
@@ -77,6 +79,15 @@ impl Watch {
         })
     }
 
+    /// Returns the number of what is watched.
+    pub(crate) fn number(&self) -> u64 {
+        // A thread that panicked here left it whole.
+        self.wanted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .number
+    }
+
     /// Returns whether it has files read by this reader.
     pub(crate) fn asks(&self, reader: &Arc<Reader>) -> bool {
         Arc::ptr_eq(&self.reader, reader)
@@ -111,11 +122,25 @@ struct Watcher {
     /// What files looked like at the last look.
     looks: BTreeMap<PathBuf, Option<Look>>,
     /// Those that were tried as they look now, in vain, and why.
-    failed: BTreeMap<PathBuf, (Option<[Look; 2]>, String)>,
+    failed: BTreeMap<PathBuf, Failed>,
     /// What authorities looked like when they were read.
     authorities: BTreeMap<PathBuf, Option<Look>>,
     /// What was said last.
     warnings: Vec<String>,
+}
+
+/// A file that could not be taken up.
+struct Failed {
+    looks: Option<[Look; 2]>,
+    why: String,
+    tried_at: Instant,
+}
+
+impl Failed {
+    /// Returns whether it is tried again: it looks otherwise, or what was wrong may have passed.
+    fn is_due(&self, looks: Option<[Look; 2]>) -> bool {
+        self.looks != looks || self.tried_at.elapsed() >= RETRY_AFTER
+    }
 }
 
 /// What a look at one thing has come to.
@@ -162,8 +187,9 @@ impl Watcher {
         (self.wanted.listeners, self.wanted.pools) = (listeners, pools);
         let looks = &self.looks;
         self.failed.retain(|path, _| looks.contains_key(path));
-        renewed.warnings = self.failed.values().map(|(_, why)| why.clone()).collect();
+        renewed.warnings = self.failed.values().map(|it| it.why.clone()).collect();
         renewed.held = self.wanted.held.clone();
+        renewed.number = self.wanted.number;
         let is_news = !renewed.listeners.is_empty()
             || !renewed.pools.is_empty()
             || renewed.warnings != self.warnings;
@@ -263,12 +289,7 @@ impl Watcher {
             self.failed.remove(path);
             return old;
         }
-        if !stands_still
-            || self
-                .failed
-                .get(path)
-                .is_some_and(|(tried, _)| *tried == looks)
-        {
+        if !stands_still || self.failed.get(path).is_some_and(|it| !it.is_due(looks)) {
             return old;
         }
         match Opened::read(files, &*self.reader as &dyn Pairs) {
@@ -318,13 +339,22 @@ impl Watcher {
             true => line.to_owned(),
             false => format!("{shown}: {line}"),
         };
-        tracing::warn!(
-            cause = text,
-            "certificate not taken up, the one before serves"
-        );
-        self.failed.insert(path.to_owned(), (looks, text));
+        if self.failed.get(path).is_none_or(|known| known.why != text) {
+            tracing::warn!(
+                cause = text,
+                "certificate not taken up, the one before serves"
+            );
+        }
+        let failed = Failed {
+            looks,
+            why: text,
+            tried_at: Instant::now(),
+        };
+        self.failed.insert(path.to_owned(), failed);
     }
 }
 
 /// Twice so long, and a reload, is less than the second in which a change is taken up.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// What failed for want of something of ours may be right after all.
+const RETRY_AFTER: Duration = Duration::from_secs(2);

@@ -175,3 +175,18 @@ pub(super) fn say_end<Data>(status: UnbufferedStatus<'_, '_, Data>, out: &mut [u
         Ok(_) | Err(_) => 0,
     }
 }
+
+/// Returns whether a record is an alert; one that is encrypted is known by its length.
+pub(super) fn is_alert(record: &[u8]) -> bool {
+    match record.first() {
+        Some(&ALERT) => true,
+        Some(&APPLICATION_DATA) => record.len() == SEALED_ALERT_BYTES,
+        Some(_) | None => false,
+    }
+}
+
+/// Content types of RFC 8446, section 5.1.
+const ALERT: u8 = 21;
+const APPLICATION_DATA: u8 = 23;
+/// A header, two bytes, the content type and the tag of any cipher of TLS 1.3.
+const SEALED_ALERT_BYTES: usize = 5 + 2 + 1 + 16;

@@ -15,6 +15,7 @@ use crate::process::supervisor::child::Heard;
 use crate::process::supervisor::daemon::Daemon;
 use crate::process::supervisor::daemon::shortage::Shortage;
 use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::reload::stages::Stage;
 
 impl Daemon {
     pub(in crate::process::supervisor::daemon) async fn hear_keys(
@@ -77,6 +78,7 @@ impl Daemon {
         if keys.child.start_at().is_none_or(|at| at > now) {
             return;
         }
+        self.lent_lines = 0;
         let started = keys.start_again(now);
         let started = started.and_then(|()| {
             let (held, reader) = (keys.held.clone(), std::sync::Arc::clone(&keys.reader));
@@ -112,6 +114,9 @@ impl Daemon {
             }
             Err(error) => tracing::error!(%error, "keys cannot be read again"),
         }
+        if let Some(keys) = &mut self.keys {
+            keys.say_what_is_kept();
+        }
         self.lend_lines();
     }
 
@@ -120,7 +125,8 @@ impl Daemon {
         let (Some(keys), Some(proxy)) = (&mut self.keys, &mut self.proxy) else {
             return;
         };
-        if !proxy.is_running() || !keys.child.is_running() {
+        // A process without its keys would refuse.
+        if !proxy.is_running() || !keys.child.is_running() || self.reading_again.is_some() {
             return;
         }
         // One for each worker, and one for the health checks.
@@ -129,21 +135,24 @@ impl Daemon {
             let lines: Vec<BorrowedFd<'_>> = lines.iter().map(AsFd::as_fd).collect();
             proxy.pass(&ToProxy::PassSigningLines, &lines)
         });
-        self.lent_lines = self.threads;
-        if let Err(errno) = passed {
-            // The next one gets them.
-            let now = Instant::now();
-            self.shortages
-                .note(now, Shortage::Send(Role::Proxy), &errno);
-            proxy.kill();
-        }
+        self.lent_lines = match passed {
+            Ok(()) => self.threads,
+            Err(errno) => {
+                // With the next tick.
+                let now = Instant::now();
+                self.shortages.note(now, Shortage::Send(Role::Keys), &errno);
+                0
+            }
+        };
     }
 
     /// Lends lines where there are more workers than before, and lets the process go that nobody
     /// needs any more.
     pub(in crate::process::supervisor::daemon) fn follow_keys(&mut self) {
         if !crate::process::supervisor::keys::are_needed(&self.setup.config) {
-            self.keys = None;
+            let is_idle = matches!(self.reloads.stage, Stage::Idle);
+            self.keys.take_if(|_| is_idle);
+            self.lent_lines = 0;
         } else if self.lent_lines < self.threads {
             self.lend_lines();
         }

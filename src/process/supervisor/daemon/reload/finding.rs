@@ -32,6 +32,7 @@ impl Daemon {
                     Some(keys) => Arc::clone(&keys.reader),
                     slot if keys::are_needed(&read.checked.config) => {
                         let keys = Keys::start(&read.checked.config.group, Instant::now())?;
+                        self.lent_lines = 0;
                         Arc::clone(&slot.insert(keys).reader)
                     }
                     _ => Arc::default(),
@@ -54,6 +55,10 @@ impl Daemon {
 
     /// Certificates have changed on disk, or what is wrong with some has.
     pub(in crate::process::supervisor::daemon) fn take_renewed(&mut self, renewed: Renewed) {
+        // It is found again where what is watched is something else by now.
+        if self.watch.as_ref().map(Watch::number) != Some(renewed.number) {
+            return;
+        }
         self.certificate_warnings.clone_from(&renewed.warnings);
         if renewed.listeners.is_empty() && renewed.pools.is_empty() {
             return;
@@ -62,6 +67,7 @@ impl Daemon {
         pending.listeners.extend(renewed.listeners);
         pending.pools.extend(renewed.pools);
         pending.held = renewed.held;
+        pending.number = renewed.number;
         if let Stage::Idle = self.reloads.stage {
             self.begin_renewal();
         }
@@ -76,6 +82,9 @@ impl Daemon {
         let Some(renewed) = self.reloads.renewed.take() else {
             return;
         };
+        if self.watch.as_ref().map(Watch::number) != Some(renewed.number) {
+            return;
+        }
         let mut base = self.setup.base.clone();
         for listener in &mut base.listeners {
             if let Some(tls) = &mut listener.tls
