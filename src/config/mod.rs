@@ -74,6 +74,27 @@ pub struct Config {
     pub group: GroupConfig,
 }
 
+impl Config {
+    /// Returns the pools that may answer the requests of a listener, each once: its own, those of
+    /// its routes, and the fallbacks of both.
+    pub fn pools_behind<'a>(&'a self, listener: &'a ListenerConfig) -> Vec<&'a str> {
+        let mut all = Vec::new();
+        for pool in listener.pools() {
+            let mut next = Some(pool);
+            while let Some(name) = next.filter(|name| !all.contains(name)) {
+                all.push(name);
+                next = self.pool(name).and_then(PoolConfig::fallback_pool);
+            }
+        }
+        all
+    }
+
+    /// Returns the pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&PoolConfig> {
+        self.pools.iter().find(|pool| pool.name == name)
+    }
+}
+
 /// One virtual router: one entry of `virtual_routers` in one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualRouterConfig {
@@ -314,10 +335,31 @@ pub struct PoolConfig {
     pub keep_alive: KeepAliveConfig,
     /// How long a backend that was away is given less; zero: not at all.
     pub slow_start: Duration,
+    /// What answers while none of its backends is up; `None`: 503.
+    pub fallback: Option<Fallback>,
     /// When a backend is taken out for how it answers; `None`: never.
     pub ejection: Option<EjectionRules>,
     /// How TLS is spoken to backends; `None`: not at all.
     pub tls: Option<PoolTls>,
+}
+
+/// What answers in the place of a pool of which nobody is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Another pool, by name.
+    Pool(String),
+    /// Always the same.
+    Respond(RespondConfig),
+}
+
+impl PoolConfig {
+    /// Returns the pool that answers while none of its backends is up, where that is one.
+    pub fn fallback_pool(&self) -> Option<&str> {
+        match &self.fallback {
+            Some(Fallback::Pool(name)) => Some(name),
+            Some(Fallback::Respond(_)) | None => None,
+        }
+    }
 }
 
 /// One backend.

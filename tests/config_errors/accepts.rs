@@ -177,6 +177,7 @@ pub(crate) const KEYS: &[&str] = &[
     "backup",
     "slow_start",
     "ejection",
+    "fallback",
     "consecutive_failures",
     "failures",
     "time",
@@ -276,6 +277,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all.pools[0].tls = None;
     with_all.group.secret.clear();
     with_all.pools[0].ejection = None;
+    with_all.pools[0].fallback = None;
     with_all.access_log = None;
     with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check

@@ -1,6 +1,7 @@
 //! Errors in `pools`.
 
 mod ejection;
+mod fallback;
 
 use std::time::Duration;
 
@@ -228,7 +229,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection
+    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection, fallback
     "#);
 }
 

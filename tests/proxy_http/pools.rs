@@ -4,6 +4,7 @@ mod backup;
 mod balance;
 mod ejection;
 mod failures;
+mod fallback;
 mod hash;
 mod queue;
 mod slow_start;

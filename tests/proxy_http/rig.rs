@@ -63,6 +63,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         },
         keep_alive: KeepAliveConfig::default(),
         slow_start: Duration::ZERO,
+        fallback: None,
         ejection: None,
         tls: None,
     };

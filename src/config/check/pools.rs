@@ -1,7 +1,9 @@
 //! The section `pools`: backends, how one is picked, how they are probed.
 
 mod ejection;
+mod fallback;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ pub(super) struct Pools {
     pub(super) names: Vec<String>,
     /// Where each backend's address stands, by pool.
     pub(super) backends: Vec<(String, NodeId, SocketAddr)>,
+    /// Which pool is the fallback of which.
+    pub(super) fallbacks: BTreeMap<String, String>,
     /// `None` if anything is wrong.
     pub(super) checked: Option<Vec<PoolConfig>>,
 }
@@ -34,17 +38,38 @@ impl Default for Pools {
         Self {
             names: Vec::new(),
             backends: Vec::new(),
+            fallbacks: BTreeMap::new(),
             checked: Some(Vec::new()),
         }
+    }
+}
+
+impl Pools {
+    /// Returns these pools, and those that answer in their place.
+    pub(super) fn with_fallbacks<'a>(
+        &'a self,
+        asked: impl Iterator<Item = &'a str>,
+    ) -> Vec<&'a str> {
+        let mut all = Vec::new();
+        for pool in asked {
+            let mut next = Some(pool);
+            while let Some(name) = next.filter(|name| !all.contains(name)) {
+                all.push(name);
+                next = self.fallbacks.get(name).map(String::as_str);
+            }
+        }
+        all
     }
 }
 
 /// Checks the section; `None` if it is no map of pools at all.
 pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools> {
     let mut pools = Pools::default();
-    for entry in section.entries("pools by name", problems)? {
-        pools.names.push(entry.name.to_owned());
-        let pool = check_pool(entry, &mut pools.backends, problems);
+    let entries = section.entries("pools by name", problems)?;
+    pools.names = entries.iter().map(|entry| entry.name.to_owned()).collect();
+    pools.fallbacks = fallback::check_loops(&entries, problems);
+    for entry in entries {
+        let pool = check_pool(entry, &pools.names, &mut pools.backends, problems);
         pools.checked = pools.checked.zip(pool).map(|(mut checked, pool)| {
             checked.push(pool);
             checked
@@ -55,6 +80,7 @@ pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools
 
 fn check_pool(
     entry: Value<'_>,
+    names: &[String],
     endpoints: &mut Vec<(String, NodeId, SocketAddr)>,
     problems: &mut Problems,
 ) -> Option<PoolConfig> {
@@ -68,6 +94,7 @@ fn check_pool(
             "slow_start",
             "tls",
             "ejection",
+            "fallback",
         ],
         problems,
     )?;
@@ -79,6 +106,7 @@ fn check_pool(
     let off = Duration::ZERO;
     let tls = tls::check_pool(&fields, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
+    let fallback = fallback::check(&fields, names, problems);
     let ejection = ejection::check(&fields, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
@@ -88,6 +116,7 @@ fn check_pool(
         timeouts: timeouts?,
         keep_alive: keep_alive?,
         slow_start: slow_start?,
+        fallback: fallback?,
         ejection: ejection?,
         tls: tls?,
     })

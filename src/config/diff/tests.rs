@@ -142,6 +142,11 @@ const OTHERS: &[Row] = &[
         &["pool api: ejection added"],
     ),
     (
+        "health_check: {tcp: {}}",
+        "health_check: {tcp: {}}, fallback: {respond: {status: 503}}",
+        &["pool api: fallback none to status 503"],
+    ),
+    (
         "pools:\n",
         "proxy: {threads: 3, timeouts: {drain: 9s}}\naccess_log: {to: stdout}\npools:\n",
         &[

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::scripts::track::{Observation, Runner};
 use super::watch::{self, Watched};
-use crate::config::{Config, TrackScriptConfig};
+use crate::config::{Config, PoolConfig, TrackScriptConfig};
 use crate::ipc::message::PoolHealth;
 use crate::logic::track::{Condition, Effect, Observed, Source, Tracked};
 use crate::process::role::ProgramUser;
@@ -193,8 +193,29 @@ fn watched(config: &Config) -> Vec<Watched> {
     all
 }
 
-/// Returns what the health of its backends says of a pool.
-pub(super) fn observed(health: &PoolHealth) -> Observed {
+/// Returns what the health of all pools says of one: while it has lost its backends, a pool may
+/// answer in its place.
+pub(super) fn observed(
+    config: &Config,
+    pool: &str,
+    healths: &BTreeMap<String, PoolHealth>,
+) -> Option<Observed> {
+    let own = alone(healths.get(pool)?);
+    let Observed::Failed(why) = own else {
+        return Some(own);
+    };
+    let fallback_of = |name| config.pool(name).and_then(PoolConfig::fallback_pool);
+    let mut names = std::iter::successors(fallback_of(pool), |name| fallback_of(name));
+    let is_up = |name: &&str| healths.get(*name).map(alone) == Some(Observed::Well);
+    // A checked file has fewer.
+    let substitute = names.by_ref().take(config.pools.len()).find(is_up);
+    Some(match substitute {
+        Some(name) => Observed::Substituted(format!("{why}, pool {name} answers in its place")),
+        None => Observed::Failed(why),
+    })
+}
+
+fn alone(health: &PoolHealth) -> Observed {
     if health.backends.values().any(|up| *up) {
         Observed::Well
     } else if health.probed {

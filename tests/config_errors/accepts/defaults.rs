@@ -182,6 +182,7 @@ fn defaults_are_those_of_the_manual() {
                     reuse: Safe,
                 },
                 slow_start: 0ns,
+                fallback: None,
                 ejection: None,
                 tls: None,
             },
