@@ -2,6 +2,7 @@
 
 mod ejection;
 mod fallback;
+mod probes;
 
 use std::time::Duration;
 
@@ -490,7 +491,7 @@ fn a_health_check_does_one_thing() {
 }
 
 #[test]
-fn a_tcp_check_has_no_keys() {
+fn a_tcp_check_has_few_keys() {
     let text = pool("health_check: {tcp: {port: 80}}");
     assert_snapshot!(errors(&text), @r#"
     error: unknown key `port`
@@ -498,7 +499,7 @@ fn a_tcp_check_has_no_keys() {
       |
     6 |     health_check: {tcp: {port: 80}}
       |                          ^^^^
-    help: nothing can stand here
+    help: known keys here: send, receive
     "#);
 }
 

@@ -76,12 +76,20 @@ fn health_check(old: &HealthCheckConfig, new: &HealthCheckConfig, words: &mut Wo
     let ProbeConfig {
         kind,
         interval,
+        interval_changing,
+        port,
+        tls,
         timeout,
         rise,
         fall,
     } = old;
     words.other("health check", kind, &new.kind);
     words.duration("health check interval", *interval, new.interval);
+    let changing = "health check interval_changing";
+    words.duration(changing, *interval_changing, new.interval_changing);
+    let (before, after) = (port.as_ref(), new.port.as_ref());
+    words.optional("health check port", "the backend's", before, after);
+    words.value("health check tls", tls, &new.tls);
     words.duration("health check timeout", *timeout, new.timeout);
     words.value("health check rise", rise, &new.rise);
     words.value("health check fall", fall, &new.fall);

@@ -3,8 +3,8 @@
 use super::edits::template;
 use super::names::known_pool;
 use super::respond;
-use crate::config::check::pools::{Pools, check_host};
-use crate::config::check::values::{flag, number_or};
+use crate::config::check::pools::Pools;
+use crate::config::check::values::{flag, host, number_or};
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
@@ -108,7 +108,7 @@ fn check_rewrite(value: Value<'_>, problems: &mut Problems) -> Option<Rewrite> {
     }
     let host = match fields.get("host") {
         None => Some(None),
-        Some(value) => check_host(value, problems).map(Some),
+        Some(value) => host(value, problems).map(Some),
     };
     let path = match fields.get("path") {
         None => Some(None),
