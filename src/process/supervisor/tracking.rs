@@ -235,3 +235,49 @@ pub(super) fn entries(config: &Config) -> Vec<&str> {
     }
     entries
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{NodeName, parse};
+
+    /// `a` hands on to `b`, and `b` to `c`; `d` responds.
+    #[test]
+    fn a_pool_is_substituted_while_one_behind_it_is_up() {
+        let pool = |name: &str, fallback: &str| {
+            format!("  {name}: {{backends: {{x: \"192.0.2.10:80\"}}, fallback: {fallback}}}\n")
+        };
+        let responds = "{respond: {status: 200}}";
+        let pools = [("a", "b"), ("b", "c"), ("c", responds), ("d", responds)];
+        let pools: String = pools.iter().map(|(name, to)| pool(name, to)).collect();
+        let yaml =
+            format!("listeners:\n  l: {{bind: [\"127.0.0.1:80\"], pool: a}}\npools:\n{pools}");
+        let config = parse("t.yaml", &yaml, NodeName::Given("lb1")).expect("it is right");
+        for (up, hoped) in [
+            (&["a", "b"][..], "wwff"),
+            (&["b"], "swff"),
+            (&["c"], "sswf"),
+            (&["d"], "fffw"),
+            (&[], "ffff"),
+        ] {
+            let known = ["a", "b", "c", "d"].map(|name| {
+                let backends = BTreeMap::from([("x".to_owned(), up.contains(&name))]);
+                let health = PoolHealth {
+                    pool: name.to_owned(),
+                    backends,
+                    probed: true,
+                };
+                (name.to_owned(), health)
+            });
+            let healths = BTreeMap::from(known);
+            let words = ["a", "b", "c", "d"].map(|name| match observed(&config, name, &healths) {
+                Some(Observed::Well) => 'w',
+                Some(Observed::Substituted(_)) => 's',
+                Some(Observed::Failed(_)) => 'f',
+                Some(Observed::Unknown | Observed::Content(_)) | None => '?',
+            });
+            assert_eq!(words.iter().collect::<String>(), hoped, "{up:?}");
+        }
+        assert_eq!(observed(&config, "a", &BTreeMap::new()), None);
+    }
+}
