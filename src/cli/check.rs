@@ -257,11 +257,19 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
         HealthCheckConfig::None => "none".to_owned(),
         HealthCheckConfig::Probe(probe) => {
             let what = match &probe.kind {
-                ProbeKind::Tcp => "tcp".to_owned(),
-                ProbeKind::Http { path, .. } => format!("http {path}"),
+                ProbeKind::Tcp(_) => "tcp".to_owned(),
+                ProbeKind::Http(http) => format!("http {}", http.path),
             };
+            let tls = if probe.tls && pool.tls.is_some() {
+                " over tls"
+            } else {
+                ""
+            };
+            let port = probe
+                .port
+                .map_or_else(String::new, |port| format!(" at port {port}"));
             format!(
-                "{what} every {:?}, rise {}, fall {}",
+                "{what}{tls}{port} every {:?}, rise {}, fall {}",
                 probe.interval, probe.rise, probe.fall
             )
         }

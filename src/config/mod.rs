@@ -74,6 +74,27 @@ pub struct Config {
     pub group: GroupConfig,
 }
 
+impl Config {
+    /// Returns the pools that may answer the requests of a listener, each once: its own, those of
+    /// its routes, and the fallbacks of both.
+    pub fn pools_behind<'a>(&'a self, listener: &'a ListenerConfig) -> Vec<&'a str> {
+        let mut all = Vec::new();
+        for pool in listener.pools() {
+            let mut next = Some(pool);
+            while let Some(name) = next.filter(|name| !all.contains(name)) {
+                all.push(name);
+                next = self.pool(name).and_then(PoolConfig::fallback_pool);
+            }
+        }
+        all
+    }
+
+    /// Returns the pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&PoolConfig> {
+        self.pools.iter().find(|pool| pool.name == name)
+    }
+}
+
 /// One virtual router: one entry of `virtual_routers` in one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualRouterConfig {
@@ -314,10 +335,31 @@ pub struct PoolConfig {
     pub keep_alive: KeepAliveConfig,
     /// How long a backend that was away is given less; zero: not at all.
     pub slow_start: Duration,
+    /// What answers while none of its backends is up; `None`: 503.
+    pub fallback: Option<Fallback>,
     /// When a backend is taken out for how it answers; `None`: never.
     pub ejection: Option<EjectionRules>,
     /// How TLS is spoken to backends; `None`: not at all.
     pub tls: Option<PoolTls>,
+}
+
+/// What answers in the place of a pool of which nobody is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Another pool, by name.
+    Pool(String),
+    /// Always the same.
+    Respond(RespondConfig),
+}
+
+impl PoolConfig {
+    /// Returns the pool that answers while none of its backends is up, where that is one.
+    pub fn fallback_pool(&self) -> Option<&str> {
+        match &self.fallback {
+            Some(Fallback::Pool(name)) => Some(name),
+            Some(Fallback::Respond(_)) | None => None,
+        }
+    }
 }
 
 /// One backend.
@@ -366,6 +408,12 @@ pub struct ProbeConfig {
     pub kind: ProbeKind,
     /// From the start of one probe to the start of the next.
     pub interval: Duration,
+    /// The same while the verdict is changing; default: the interval.
+    pub interval_changing: Duration,
+    /// Where backends are probed; `None`: where they are asked.
+    pub port: Option<u16>,
+    /// Whether TLS is spoken where it is spoken to the pool.
+    pub tls: bool,
     /// A probe that takes longer has failed; default: the interval.
     pub timeout: Duration,
     /// Successes in a row that bring a backend up.
@@ -377,19 +425,49 @@ pub struct ProbeConfig {
 /// What a probe does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeKind {
-    /// Opens a connection and closes it.
-    Tcp,
-    /// Asks for `path`; any status from 200 to 399 is a success unless `expect` names others.
-    Http {
-        /// How it asks.
-        method: ProbeMethod,
-        /// The target of the request, beginning with `/`.
-        path: String,
-        /// The Host field; default: the backend's address.
-        host: Option<String>,
-        /// Inclusive ranges of statuses that count as success.
-        expect: Vec<(u16, u16)>,
-    },
+    /// Opens a connection, and perhaps says something on it.
+    Tcp(TcpProbe),
+    /// Sends a request.
+    Http(HttpProbe),
+}
+
+/// What is said on a connection that is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TcpProbe {
+    /// What is sent; empty: nothing.
+    pub send: String,
+    /// What must be among the first 64 KiB that come; empty: nothing need come.
+    pub receive: String,
+}
+
+/// What is asked, and what must be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpProbe {
+    /// How it asks.
+    pub method: ProbeMethod,
+    /// The target of the request, beginning with `/`.
+    pub path: String,
+    /// The Host field; default: the backend's address.
+    pub host: Option<String>,
+    /// More fields, in their order.
+    pub headers: Vec<(String, String)>,
+    /// Inclusive ranges of statuses that count as success; empty: 200 to 399.
+    pub expect: Vec<(u16, u16)>,
+    /// What must be in the first 64 KiB of the body; `None`: anything may.
+    pub body: Option<String>,
+}
+
+impl Default for HttpProbe {
+    fn default() -> Self {
+        Self {
+            method: ProbeMethod::Get,
+            path: "/".to_owned(),
+            host: None,
+            headers: Vec::new(),
+            expect: vec![(200, 399)],
+            body: None,
+        }
+    }
 }
 
 /// The method of a probe.

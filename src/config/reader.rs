@@ -48,6 +48,19 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Returns what stands under a key of a map, without a complaint.
+    pub(super) fn entry(&self, name: &str) -> Option<Self> {
+        let Kind::Map(entries) = &self.node.kind else {
+            return None;
+        };
+        let (key, node) = entries.iter().find(|(key, _)| key.text == name)?;
+        Some(Value {
+            name: &key.text,
+            key: key.id,
+            node,
+        })
+    }
+
     /// Complains about the kind of this value.
     pub(super) fn expected(self, what: &str, problems: &mut Problems) {
         let found = self.node.kind.describe();

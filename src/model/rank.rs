@@ -70,6 +70,16 @@ impl Rank {
         self.base.max(Priority::from_wire(self.nodes + self.place))
     }
 
+    /// Returns the priority of a node that serves from what answers in the place of something else:
+    /// N + its rank, above all that cannot serve and, as long as base priorities are above 2 N,
+    /// below all others that can. An owner's never changes.
+    pub fn substituted(self) -> Priority {
+        match self.ill() {
+            Some(_) => Priority::from_wire(self.nodes + self.place),
+            None => self.base,
+        }
+    }
+
     /// Returns the priority of a node that cannot serve, 1 to N; `None` for an owner, who is never
     /// lowered.
     pub fn ill(self) -> Option<Priority> {

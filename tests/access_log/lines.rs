@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use evenkeel::config::{ListenerMode, PageConfig, ProbeKind, RateLimit};
+use evenkeel::config::{ListenerMode, PageConfig, ProbeKind, RateLimit, TcpProbe};
 use evenkeel::logic::balance::rate::Rate;
 use evenkeel::model::Network;
 use serde_json::json;
@@ -119,7 +119,7 @@ fn retries_that_help_are_counted() {
 #[test]
 fn pools_without_a_backend_that_is_up_are_said() {
     let (_held, refusing) = refusing_address();
-    let logged = Logged::start(setup(&[refusing]).check(ProbeKind::Tcp, 1, 1));
+    let logged = Logged::start(setup(&[refusing]).check(ProbeKind::Tcp(TcpProbe::default()), 1, 1));
     wait_until("the backend is down", || {
         logged.rig.pool().backends[0].state == "down"
     });

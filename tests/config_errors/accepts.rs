@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    Balance, Config, ErrorPages, HealthCheckConfig, NodeName, Preempt, ProbeKind, ProbeMethod,
+    Balance, Config, ErrorPages, HealthCheckConfig, HttpProbe, NodeName, Preempt, ProbeKind,
     RequestRates, Tier, VirtualRouterConfig, parse,
 };
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
@@ -170,6 +170,11 @@ pub(crate) const KEYS: &[&str] = &[
     "timeout",
     "rise",
     "fall",
+    "interval_changing",
+    "headers",
+    "body",
+    "send",
+    "receive",
     "connect",
     "response_head",
     "queue",
@@ -177,6 +182,7 @@ pub(crate) const KEYS: &[&str] = &[
     "backup",
     "slow_start",
     "ejection",
+    "fallback",
     "consecutive_failures",
     "failures",
     "time",
@@ -276,12 +282,16 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all.pools[0].tls = None;
     with_all.group.secret.clear();
     with_all.pools[0].ejection = None;
+    with_all.pools[0].fallback = None;
     with_all.access_log = None;
     with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
-        && let ProbeKind::Http { host, .. } = &mut probe.kind
+        && let ProbeKind::Http(http) = &mut probe.kind
     {
-        *host = None;
+        http.host = None;
+        http.headers.clear();
+        http.body = None;
+        probe.port = None;
     }
     assert_eq!(with_all, as_shipped);
 }
@@ -340,12 +350,12 @@ fn everything_can_be_said() {
     let host = Some("[::1]:80".to_owned());
     assert_eq!(
         probe.kind,
-        ProbeKind::Http {
-            method: ProbeMethod::Get,
+        ProbeKind::Http(HttpProbe {
             path: "/up".to_owned(),
             host,
-            expect
-        }
+            expect,
+            ..HttpProbe::default()
+        })
     );
 }
 

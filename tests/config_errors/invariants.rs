@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel::config::{
-    Authentication, Config, HealthCheckConfig, ListenerConfig, ListenerMode, NodeName, PoolConfig,
-    ProbeKind, RouteAction, RouteConfig, VirtualRouterConfig, parse,
+    Authentication, Config, HealthCheckConfig, HttpProbe, ListenerConfig, ListenerMode, NodeName,
+    PoolConfig, ProbeKind, RouteAction, RouteConfig, VirtualRouterConfig, parse,
 };
 use evenkeel::logic::balance::route::{Access, PathPattern};
 use evenkeel::logic::http1::rewrite::path::normalize;
@@ -167,8 +167,8 @@ fn check_pool(pool: &PoolConfig) {
     assert!(probe.timeout > Duration::ZERO);
     assert!((1..=100).contains(&probe.rise) && (1..=100).contains(&probe.fall));
     match &probe.kind {
-        ProbeKind::Tcp => {}
-        ProbeKind::Http { path, expect, .. } => {
+        ProbeKind::Tcp(_) => {}
+        ProbeKind::Http(HttpProbe { path, expect, .. }) => {
             assert!(path.starts_with('/'), "the target of a request");
             let statuses = expect
                 .iter()

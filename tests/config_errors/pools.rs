@@ -1,6 +1,8 @@
 //! Errors in `pools`.
 
 mod ejection;
+mod fallback;
+mod probes;
 
 use std::time::Duration;
 
@@ -228,7 +230,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection
+    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection, fallback
     "#);
 }
 
@@ -489,7 +491,7 @@ fn a_health_check_does_one_thing() {
 }
 
 #[test]
-fn a_tcp_check_has_no_keys() {
+fn a_tcp_check_has_few_keys() {
     let text = pool("health_check: {tcp: {port: 80}}");
     assert_snapshot!(errors(&text), @r#"
     error: unknown key `port`
@@ -497,7 +499,7 @@ fn a_tcp_check_has_no_keys() {
       |
     6 |     health_check: {tcp: {port: 80}}
       |                          ^^^^
-    help: nothing can stand here
+    help: known keys here: send, receive
     "#);
 }
 

@@ -4,7 +4,9 @@ mod backup;
 mod balance;
 mod ejection;
 mod failures;
+mod fallback;
 mod hash;
+mod probes;
 mod queue;
 mod slow_start;
 

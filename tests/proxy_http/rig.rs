@@ -11,9 +11,9 @@ use std::time::Duration;
 use crate::common::{Backend, Message, Wire, poll};
 use evenkeel::config::{
     BackendConfig, BackendMode, Balance, Config, ErrorPages, ForwardingConfig, GroupConfig,
-    HealthCheckConfig, KeepAliveConfig, ListenerConfig, ListenerLimits, ListenerTimeouts,
-    MaintenanceConfig, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, ProxyConfig,
-    Tier,
+    HealthCheckConfig, HttpProbe, KeepAliveConfig, ListenerConfig, ListenerLimits,
+    ListenerTimeouts, MaintenanceConfig, PoolConfig, PoolTimeouts, ProbeConfig, ProbeKind,
+    ProxyConfig, Tier,
 };
 use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
@@ -63,6 +63,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         },
         keep_alive: KeepAliveConfig::default(),
         slow_start: Duration::ZERO,
+        fallback: None,
         ejection: None,
         tls: None,
     };
@@ -145,6 +146,9 @@ impl Setup {
             pool.health_check = HealthCheckConfig::Probe(ProbeConfig {
                 kind,
                 interval: Duration::from_millis(30),
+                interval_changing: Duration::from_millis(30),
+                port: None,
+                tls: pool.tls.is_some(),
                 timeout: Duration::from_millis(500),
                 rise,
                 fall,
@@ -213,12 +217,11 @@ pub(crate) fn sockets_at(mut at: SocketAddr, count: u16) -> Vec<TcpListener> {
 
 /// Asks for `/health`, and takes what is common for healthy.
 pub(crate) fn http_check() -> ProbeKind {
-    ProbeKind::Http {
-        method: ProbeMethod::Get,
+    ProbeKind::Http(HttpProbe {
         path: "/health".to_owned(),
-        host: None,
         expect: Vec::new(),
-    }
+        ..HttpProbe::default()
+    })
 }
 
 pub(crate) fn rig(backends: &[&Backend]) -> Rig {

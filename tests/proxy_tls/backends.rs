@@ -5,14 +5,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use evenkeel::config::{Authorities, FoundPoolTls, PoolTls, TlsVersion};
+use evenkeel::config::{
+    Authorities, FoundPoolTls, HealthCheckConfig, PoolTls, ProbeKind, TcpProbe, TlsVersion,
+};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::common::PATIENCE;
+use crate::common::{PATIENCE, wait_until};
 use crate::pki::{Authority, Identity};
-use crate::rig::{GET, setup};
+use crate::rig::{GET, Rig, http_check, setup};
 use crate::start;
 
 /// A backend that speaks TLS, and what it has seen.
@@ -199,4 +201,72 @@ fn backends_that_ask_for_a_certificate_are_shown_it() {
         502,
         "kept connections of before are not used"
     );
+}
+
+/// What a probe says of a backend, once it says anything.
+fn probed(rig: &Rig) -> (String, String) {
+    let mut said = None;
+    wait_until("it is probed", || {
+        let backend = rig.pool().backends.remove(0);
+        said = Some((backend.state, backend.check));
+        said.as_ref().is_some_and(|(state, _)| state != "unprobed")
+    });
+    said.unwrap()
+}
+
+#[test]
+fn probes_speak_tls_where_the_pool_does() {
+    let [right, wrong] = ["right", "wrong"].map(Authority::new);
+    let identity = right.sign("backend", &["web.internal"]);
+    let backend = SecureBackend::new(&identity, None, usize::MAX);
+    let tcp = || ProbeKind::Tcp(TcpProbe::default());
+    for (kind, authority, is_secure, state, check) in [
+        (http_check(), &right, true, "up", "status 200 OK"),
+        (tcp(), &right, true, "up", "connected"),
+        (http_check(), &wrong, true, "down", "TLS handshake failed"),
+        (tcp(), &wrong, true, "down", "TLS handshake failed"),
+        (tcp(), &wrong, false, "up", "connected"),
+        (http_check(), &right, false, "down", ""),
+    ] {
+        let tls = trusting(authority, Some("web.internal"), None);
+        let setup = setup(&[backend.address])
+            .pool(|pool| pool.tls = Some(tls))
+            .check(kind, 1, 1)
+            .pool(|pool| {
+                if let HealthCheckConfig::Probe(probe) = &mut pool.health_check {
+                    probe.tls = is_secure;
+                }
+            });
+        let (rig, _signers) = start(setup, &[]);
+        let (found, said) = probed(&rig);
+        assert_eq!(found, state, "{said}");
+        assert!(said.contains(check), "{said}");
+    }
+}
+
+/// Nobody who signs is nothing that the backend lacks.
+#[test]
+fn probes_show_a_certificate_and_say_nothing_while_nobody_signs() {
+    let [ours, theirs] = ["ours", "theirs"].map(Authority::new);
+    let identity = theirs.sign("backend", &["web.internal"]);
+    let own = ours.sign("proxy", &["proxy.internal"]);
+    let backend = SecureBackend::new(&identity, Some(&ours), usize::MAX);
+    let tls = trusting(&theirs, Some("web.internal"), Some(&own));
+    let setup = setup(&[backend.address])
+        .pool(|pool| pool.tls = Some(tls))
+        .check(http_check(), 1, 1);
+    let (rig, signers) = start(setup, &[&own]);
+    assert_eq!(probed(&rig), ("up".to_owned(), "status 200 OK".to_owned()));
+    assert!(backend.handshakes.lock().unwrap()[0].1, "it knows us");
+    rig.proxy.set_signing_lines(Vec::new());
+    // Sessions are resumed without a signature: another backend has none.
+    let other = SecureBackend::new(&identity, Some(&ours), usize::MAX);
+    rig.reload(|config| config.pools[0].backends[0].address = other.address);
+    let unsigned = "not probed: the process that signs does not answer";
+    wait_until("it is not probed", || {
+        rig.pool().backends[0].check == unsigned
+    });
+    assert_eq!(rig.pool().backends[0].state, "unprobed");
+    rig.proxy.set_signing_lines(signers.lines(1));
+    wait_until("it is probed", || rig.pool().backends[0].state == "up");
 }

@@ -116,7 +116,8 @@ pub(crate) struct Signers {
 impl Signers {
     /// Returns the proxy's ends of so many lines.
     pub(crate) fn lines(&self, count: u16) -> Vec<OwnedFd> {
-        (0..count).map(|_| self.line()).collect()
+        // One for each worker, and one for the health checks.
+        (0..=count).map(|_| self.line()).collect()
     }
 
     fn line(&self) -> OwnedFd {

@@ -4,9 +4,10 @@
 mod actions;
 mod conditions;
 mod edits;
-mod names;
+pub(super) mod names;
 pub(super) mod pages;
 pub(super) mod rates;
+pub(super) mod respond;
 mod routes;
 
 use std::collections::BTreeSet;
@@ -295,7 +296,7 @@ fn check_pool<'a>(
         (Some(value), Rest::Answered | Rest::Unanswered) => value,
         (None, Rest::Unanswered) => fields.need("pool", "NAME", problems)?,
     };
-    known_pool(value, pools, problems).map(Some)
+    known_pool(value, pools.map(|pools| &*pools.names), problems).map(Some)
 }
 
 /// Two listeners cannot have one address and port; a wildcard has every address of its family.
@@ -347,7 +348,8 @@ fn check_loops(
     problems: &mut Problems,
 ) {
     let of_routes = answers.routes.iter().filter_map(RouteConfig::pool);
-    let asked: BTreeSet<&str> = answers.pool.into_iter().chain(of_routes).collect();
+    let asked = answers.pool.into_iter().chain(of_routes);
+    let asked: BTreeSet<&str> = pools.with_fallbacks(asked).into_iter().collect();
     for (_, at, backend) in pools
         .backends
         .iter()
@@ -374,7 +376,7 @@ pub(super) fn loop_by<'c>(config: &'c Config, pool: &str, backend: SocketAddr) -
     let mut listeners = config
         .listeners
         .iter()
-        .filter(|it| it.pools().contains(&pool));
+        .filter(|it| config.pools_behind(it).contains(&pool));
     let own = listeners.find(|it| it.binds.iter().any(|bind| is_own(*bind, backend)));
     own.map(|listener| listener.name.as_str())
 }

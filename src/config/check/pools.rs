@@ -1,7 +1,10 @@
 //! The section `pools`: backends, how one is picked, how they are probed.
 
 mod ejection;
+mod fallback;
+mod health;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,11 +14,9 @@ use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{
-    BackendConfig, BackendMode, HashOn, HealthCheckConfig, KeepAliveConfig, PoolConfig,
-    PoolTimeouts, ProbeConfig, ProbeKind, ProbeMethod, Reuse, Tier,
+    BackendConfig, BackendMode, HashOn, KeepAliveConfig, PoolConfig, PoolTimeouts, Reuse, Tier,
 };
 use crate::logic::balance::Balance;
-use crate::logic::http1::host::is_host;
 use crate::logic::http1::rewrite::edit;
 
 /// The section, as far as it is right.
@@ -25,6 +26,8 @@ pub(super) struct Pools {
     pub(super) names: Vec<String>,
     /// Where each backend's address stands, by pool.
     pub(super) backends: Vec<(String, NodeId, SocketAddr)>,
+    /// Which pool is the fallback of which.
+    pub(super) fallbacks: BTreeMap<String, String>,
     /// `None` if anything is wrong.
     pub(super) checked: Option<Vec<PoolConfig>>,
 }
@@ -34,17 +37,38 @@ impl Default for Pools {
         Self {
             names: Vec::new(),
             backends: Vec::new(),
+            fallbacks: BTreeMap::new(),
             checked: Some(Vec::new()),
         }
+    }
+}
+
+impl Pools {
+    /// Returns these pools, and those that answer in their place.
+    pub(super) fn with_fallbacks<'a>(
+        &'a self,
+        asked: impl Iterator<Item = &'a str>,
+    ) -> Vec<&'a str> {
+        let mut all = Vec::new();
+        for pool in asked {
+            let mut next = Some(pool);
+            while let Some(name) = next.filter(|name| !all.contains(name)) {
+                all.push(name);
+                next = self.fallbacks.get(name).map(String::as_str);
+            }
+        }
+        all
     }
 }
 
 /// Checks the section; `None` if it is no map of pools at all.
 pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools> {
     let mut pools = Pools::default();
-    for entry in section.entries("pools by name", problems)? {
-        pools.names.push(entry.name.to_owned());
-        let pool = check_pool(entry, &mut pools.backends, problems);
+    let entries = section.entries("pools by name", problems)?;
+    pools.names = entries.iter().map(|entry| entry.name.to_owned()).collect();
+    pools.fallbacks = fallback::check_loops(&entries, problems);
+    for entry in entries {
+        let pool = check_pool(entry, &pools.names, &mut pools.backends, problems);
         pools.checked = pools.checked.zip(pool).map(|(mut checked, pool)| {
             checked.push(pool);
             checked
@@ -55,6 +79,7 @@ pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools
 
 fn check_pool(
     entry: Value<'_>,
+    names: &[String],
     endpoints: &mut Vec<(String, NodeId, SocketAddr)>,
     problems: &mut Problems,
 ) -> Option<PoolConfig> {
@@ -68,17 +93,20 @@ fn check_pool(
             "slow_start",
             "tls",
             "ejection",
+            "fallback",
         ],
         problems,
     )?;
     let backends = check_backends(entry.name, &fields, endpoints, problems);
     let balance = check_balance(&fields, problems);
-    let health_check = check_health_check(&fields, problems);
     let timeouts = check_timeouts(&fields, problems);
     let keep_alive = check_keep_alive(&fields, problems);
     let off = Duration::ZERO;
     let tls = tls::check_pool(&fields, problems);
+    let is_secure = tls.as_ref().is_none_or(Option::is_some);
+    let health_check = health::check(&fields, is_secure, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
+    let fallback = fallback::check(&fields, names, problems);
     let ejection = ejection::check(&fields, problems);
     Some(PoolConfig {
         name: entry.name.to_owned(),
@@ -88,6 +116,7 @@ fn check_pool(
         timeouts: timeouts?,
         keep_alive: keep_alive?,
         slow_start: slow_start?,
+        fallback: fallback?,
         ejection: ejection?,
         tls: tls?,
     })
@@ -288,159 +317,6 @@ fn check_cookie(value: Value<'_>, problems: &mut Problems) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn check_health_check(fields: &Fields<'_>, problems: &mut Problems) -> Option<HealthCheckConfig> {
-    let Some(value) = fields.get("health_check") else {
-        return Some(HealthCheckConfig::Probe(ProbeConfig {
-            kind: ProbeKind::Tcp,
-            interval: INTERVAL,
-            timeout: INTERVAL,
-            rise: RISE,
-            fall: FALL,
-        }));
-    };
-    match &value.node.kind {
-        Kind::Text(text) if text == "none" => Some(HealthCheckConfig::None),
-        Kind::Map(_) => check_probe(value, problems).map(HealthCheckConfig::Probe),
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Int(_)
-        | Kind::Float(_)
-        | Kind::Text(_)
-        | Kind::List(_) => {
-            value.wrong_with_help("health_check must be a map or `none`", KIND_HELP, problems);
-            None
-        }
-    }
-}
-
-fn check_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeConfig> {
-    let known = &["http", "tcp", "interval", "timeout", "rise", "fall"];
-    let fields = value.fields(known, problems)?;
-    let kind = match (fields.get("http"), fields.get("tcp")) {
-        (Some(http), None) => check_http_probe(http, problems),
-        (None, Some(tcp)) => tcp.fields(&[], problems).map(|_| ProbeKind::Tcp),
-        (None, None) => {
-            let message = "health_check says neither `http` nor `tcp`";
-            problems.add_with_help(fields.key(), message, KIND_HELP);
-            None
-        }
-        (Some(http), Some(tcp)) => {
-            let message = "health_check is either `http` or `tcp`, not both";
-            problems.add_with_help(tcp.key, message, "keep one; a pool has one health check");
-            check_http_probe(http, problems);
-            tcp.fields(&[], problems);
-            None
-        }
-    };
-    let interval = duration_or(&fields, "interval", INTERVAL, INTERVAL_MIN..=HOUR, problems);
-    let default = interval.unwrap_or(INTERVAL);
-    let timeout = duration_or(&fields, "timeout", default, TIMEOUT_MIN..=HOUR, problems);
-    let rise = number_or(&fields, "rise", RISE, 1..=COUNT_MAX, problems);
-    let fall = number_or(&fields, "fall", FALL, 1..=COUNT_MAX, problems);
-    Some(ProbeConfig {
-        kind: kind?,
-        interval: interval?,
-        timeout: timeout?,
-        rise: rise?,
-        fall: fall?,
-    })
-}
-
-fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
-    let fields = value.fields(&["method", "path", "host", "expect"], problems)?;
-    let method = match fields.get("method") {
-        None => Some(ProbeMethod::Get),
-        Some(value) => check_method(value, problems),
-    };
-    let path = match fields.get("path") {
-        None => Some("/".to_owned()),
-        Some(value) => check_path(value, problems),
-    };
-    let host = match fields.get("host") {
-        None => Some(None),
-        Some(value) => check_host(value, problems).map(Some),
-    };
-    let expect = match fields.get("expect") {
-        None => Some(vec![(200, 399)]),
-        Some(value) => check_expect(value, problems),
-    };
-    Some(ProbeKind::Http {
-        method: method?,
-        path: path?,
-        host: host?,
-        expect: expect?,
-    })
-}
-
-fn check_method(value: Value<'_>, problems: &mut Problems) -> Option<ProbeMethod> {
-    let text = value.text("GET or HEAD", problems)?;
-    match text {
-        "GET" => Some(ProbeMethod::Get),
-        "HEAD" => Some(ProbeMethod::Head),
-        other => {
-            let message = format!("method cannot be `{}`", shown(other));
-            value.wrong_with_help(message, "write `GET` or `HEAD`", problems);
-            None
-        }
-    }
-}
-
-/// A target in origin form (RFC 9112 §3.2.1); escapes are the user's.
-fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
-    let path = value.text("a path", problems)?;
-    let printable = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if !path.starts_with('/') || !printable || path.len() > PATH_BYTES_MAX {
-        let message = format!("path cannot be `{}`", shown(path));
-        let help = "a path begins with `/` and has no spaces, control or non-ASCII characters, \
-                    nor `#`; write those as %20 and so on";
-        value.wrong_with_help(message, help, problems);
-        return None;
-    }
-    Some(path.to_owned())
-}
-
-pub(super) fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
-    let host = value.text("a host", problems)?;
-    // As strict as with clients.
-    if host.len() > HOST_BYTES_MAX || !is_host(host.as_bytes()) {
-        let message = format!("host cannot be `{}`", shown(host));
-        let help = "write a host name or an address, and a port where needed: `www.example.org`";
-        value.wrong_with_help(message, help, problems);
-        return None;
-    }
-    Some(host.to_owned())
-}
-
-/// One status, a range of them, or a list of both.
-fn check_expect(value: Value<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
-    if !matches!(value.node.kind, Kind::List(_)) {
-        return check_statuses(value, problems).map(|range| vec![range]);
-    }
-    let items = value.items("statuses", problems)?;
-    check_each(items, |item| check_statuses(item, problems))
-}
-
-fn check_statuses(value: Value<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
-    let range = match &value.node.kind {
-        Kind::Int(status) => u16::try_from(*status).ok().map(|status| (status, status)),
-        Kind::Text(text) => {
-            let (from, to) = text.split_once('-').unwrap_or((text, text));
-            from.trim().parse().ok().zip(to.trim().parse().ok())
-        }
-        Kind::Null | Kind::Bool(_) | Kind::Float(_) | Kind::List(_) | Kind::Map(_) => None,
-    };
-    let range = range.filter(|(from, to)| 200 <= *from && from <= to && *to <= 599);
-    if range.is_none() {
-        let message = "expect must be statuses between 200 and 599";
-        value.wrong_with_help(
-            message,
-            "write 200, \"200-399\" or [200, \"300-399\"]",
-            problems,
-        );
-    }
-    range
-}
-
 fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTimeouts> {
     let default = PoolTimeouts {
         connect: CONNECT,
@@ -472,23 +348,15 @@ const BALANCE_HELP: &str =
 const HASH_HELP: &str = "write `source_address`, `path`, `{header: X-User}` or `{cookie: session}`";
 const REQUESTS_HELP: &str =
     "leave `requests` out where there is no limit; `health_check` keeps requests from a backend";
-const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}` or `none`";
 
-const INTERVAL: Duration = Duration::from_secs(1);
-const INTERVAL_MIN: Duration = Duration::from_millis(10);
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CONNECT: Duration = Duration::from_secs(1);
 const RESPONSE_HEAD: Duration = Duration::from_secs(30);
 const QUEUE: Duration = Duration::from_secs(5);
-const RISE: u32 = 2;
-const FALL: u32 = 2;
-const COUNT_MAX: u32 = 100;
 const WEIGHT_MAX: u32 = 256;
 /// As many as there can be client connections.
 const REQUESTS_MAX: u32 = 10_000_000;
 /// No worker keeps more, of all backends together.
 const KEPT_MAX: u32 = 10_000;
-const PATH_BYTES_MAX: usize = 2048;
-const HOST_BYTES_MAX: usize = 255;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
+use crate::logic::http1::host::is_host;
 
 /// A span of time as it is written: `10ms`, `1.5s`, `2m`, `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -282,6 +283,21 @@ const SOCKET_ADDR_HELP: &str = "write `\"192.0.2.10:80\"` or `\"[2001:db8::10]:8
 
 /// A longer number is no duration that anybody means.
 const DIGITS_MAX: usize = 9;
+
+/// Returns a host, with a port where there is one.
+pub(super) fn host(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let host = value.text("a host", problems)?;
+    // As strict as with clients.
+    if host.len() > HOST_BYTES_MAX || !is_host(host.as_bytes()) {
+        let message = format!("host cannot be `{}`", shown(host));
+        let help = "write a host name or an address, and a port where needed: `www.example.org`";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(host.to_owned())
+}
+
+const HOST_BYTES_MAX: usize = 255;
 
 /// Returns the name of an interface, by the kernel's own rule.
 pub(super) fn interface_name<'a>(value: Value<'a>, problems: &mut Problems) -> Option<&'a str> {

@@ -2,8 +2,8 @@
 
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    BackendConfig, EjectionRules, HealthCheckConfig, KeepAliveConfig, PoolConfig, PoolTimeouts,
-    ProbeConfig, Tier,
+    BackendConfig, EjectionRules, Fallback, HealthCheckConfig, KeepAliveConfig, PoolConfig,
+    PoolTimeouts, ProbeConfig, Tier,
 };
 
 /// Compares the pools.
@@ -20,6 +20,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         timeouts,
         keep_alive,
         slow_start,
+        fallback,
         ejection,
         tls,
     } = old;
@@ -38,6 +39,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     self::timeouts(timeouts, &new.timeouts, words);
     self::keep_alive(keep_alive, &new.keep_alive, words);
     words.duration("slow_start", *slow_start, new.slow_start);
+    self::fallback(fallback.as_ref(), new.fallback.as_ref(), words);
     self::ejection(ejection.as_ref(), new.ejection.as_ref(), words);
     super::tls::pool(tls.as_ref(), new.tls.as_ref(), words);
 }
@@ -74,15 +76,42 @@ fn health_check(old: &HealthCheckConfig, new: &HealthCheckConfig, words: &mut Wo
     let ProbeConfig {
         kind,
         interval,
+        interval_changing,
+        port,
+        tls,
         timeout,
         rise,
         fall,
     } = old;
     words.other("health check", kind, &new.kind);
     words.duration("health check interval", *interval, new.interval);
+    let changing = "health check interval_changing";
+    words.duration(changing, *interval_changing, new.interval_changing);
+    let (before, after) = (port.as_ref(), new.port.as_ref());
+    words.optional("health check port", "the backend's", before, after);
+    words.value("health check tls", tls, &new.tls);
     words.duration("health check timeout", *timeout, new.timeout);
     words.value("health check rise", rise, &new.rise);
     words.value("health check fall", fall, &new.fall);
+}
+
+fn fallback(old: Option<&Fallback>, new: Option<&Fallback>, words: &mut Words) {
+    let named = |fallback: Option<&Fallback>| match fallback {
+        None => "none".to_owned(),
+        Some(Fallback::Pool(name)) => format!("pool {name}"),
+        Some(Fallback::Respond(respond)) => format!("status {}", respond.status),
+    };
+    match (old, new) {
+        (Some(Fallback::Respond(old)), Some(Fallback::Respond(new)))
+            if old.status == new.status =>
+        {
+            words.other("fallback", old, new);
+        }
+        (
+            None | Some(Fallback::Pool(_) | Fallback::Respond(_)),
+            None | Some(Fallback::Pool(_) | Fallback::Respond(_)),
+        ) => words.value("fallback", &named(old), &named(new)),
+    }
 }
 
 fn ejection(old: Option<&EjectionRules>, new: Option<&EjectionRules>, words: &mut Words) {

@@ -142,6 +142,20 @@ const OTHERS: &[Row] = &[
         &["pool api: ejection added"],
     ),
     (
+        "{tcp: {}}",
+        "{tcp: {receive: OK}, interval_changing: 100ms, port: 81}",
+        &[
+            "pool api: health check changed",
+            "pool api: health check interval_changing 1s to 100ms",
+            "pool api: health check port the backend's to 81",
+        ],
+    ),
+    (
+        "health_check: {tcp: {}}",
+        "health_check: {tcp: {}}, fallback: {respond: {status: 503}}",
+        &["pool api: fallback none to status 503"],
+    ),
+    (
         "pools:\n",
         "proxy: {threads: 3, timeouts: {drain: 9s}}\naccess_log: {to: stdout}\npools:\n",
         &[

@@ -72,6 +72,15 @@ impl BackendHealth {
         }
     }
 
+    /// Returns whether the verdict may soon be another one: there is none, or the last outcome was
+    /// not what it says.
+    pub fn is_changing(&self) -> bool {
+        match self.state {
+            State::Unprobed => true,
+            State::Up { failures: count } | State::Down { successes: count } => count > 0,
+        }
+    }
+
     /// Takes the outcome of a probe; returns the new verdict when it is another one.
     pub fn handle_probe(&mut self, outcome: Outcome) -> Option<Availability> {
         let before = self.availability();
@@ -154,6 +163,24 @@ mod tests {
                 hoped,
                 "{rise} {fall} {outcomes}"
             );
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_changing_until_enough_outcomes_agree() {
+        let thresholds = Thresholds { rise: 2, fall: 3 };
+        let mut health = BackendHealth::new(thresholds, Availability::Unprobed);
+        assert!(health.is_changing());
+        for (outcomes, hoped) in [("+", "."), ("--", "**"), ("+", "."), ("---+-++", "**.*.*.")] {
+            let changing = outcomes.chars().map(|outcome| {
+                let outcome = match outcome {
+                    '+' => Outcome::Success,
+                    _ => Outcome::Failure,
+                };
+                health.handle_probe(outcome);
+                if health.is_changing() { '*' } else { '.' }
+            });
+            assert_eq!(changing.collect::<String>(), hoped, "{outcomes}");
         }
     }
 

@@ -7,6 +7,8 @@
 //! - `Ill`, the default: the node stands at the priority that its rank leaves for this, below every
 //!   node of the file that can serve, never below 1, and never out of the election, because
 //!   somebody must answer. Entries that move together are ill together.
+//!   While something else answers in the place of what fails, it stands at the lowest priority that
+//!   its rank leaves for those that can serve.
 //! - `Fault`: the node is out of the election.
 //! - Numbers are added to the base priority and taken away from it, all at once, always from the
 //!   base; the sum is kept between the priority of an ill node and 254.
@@ -118,6 +120,8 @@ pub enum Observed {
     /// It does not, and why, for people; the proxy died, or was killed because it was silent, and
     /// is being restarted.
     Failed(String),
+    /// It does not, and why, but something else does in its place: a pool whose fallback is up.
+    Substituted(String),
     /// The number that it has.
     Content(i32),
 }
@@ -175,7 +179,7 @@ impl Tracker {
     pub fn observe(&mut self, now: Instant, source: Source, observed: Observed) {
         if source == Source::Proxy {
             return match observed {
-                Observed::Unknown | Observed::Content(_) => {}
+                Observed::Unknown | Observed::Content(_) | Observed::Substituted(_) => {}
                 Observed::Well => self.proxy.handle_serving(now),
                 Observed::Failed(_) => self.proxy.handle_died(now),
             };
@@ -250,6 +254,10 @@ impl Tracker {
                     reason: "the proxy is starting".into(),
                 })
             }
+            Standing::Substituted(reason) => Verdict {
+                fitness: Fitness::Ready(tracked.rank.substituted()),
+                reason,
+            },
             Standing::Ill(source, reason) => Verdict {
                 fitness: match (tracked.rank.ill(), source) {
                     (Some(priority), _) => Fitness::Ready(priority),
@@ -274,7 +282,7 @@ impl Tracker {
         let faults = tracked.conditions.iter();
         let mut faults = faults.filter(|condition| condition.effect == Effect::Fault);
         faults.find_map(|condition| match self.state(&condition.source) {
-            Standing::Ill(_, reason) => Some(reason),
+            Standing::Ill(_, reason) | Standing::Substituted(reason) => Some(reason),
             Standing::Well | Standing::Unready(_) | Standing::Restarting => None,
         })
     }
@@ -295,7 +303,7 @@ impl Tracker {
             let lasts = now.zip(since);
             let lasts = lasts.map(|(now, since)| now.saturating_duration_since(since));
             let (by, why) = match (effect, &observed) {
-                (Effect::LowerBy(by), Observed::Failed(why)) => {
+                (Effect::LowerBy(by), Observed::Failed(why) | Observed::Substituted(why)) => {
                     (-i64::from(*by), failing(source, lasts, why))
                 }
                 (Effect::RaiseBy(by), Observed::Well) => (i64::from(*by), format!("{source}")),
@@ -352,8 +360,9 @@ impl Tracker {
         let own = self.own_standing(tracked);
         match own {
             Standing::Ill(..) | Standing::Restarting => return own,
-            Standing::Well | Standing::Unready(_) => {}
+            Standing::Well | Standing::Unready(_) | Standing::Substituted(_) => {}
         }
+        let mut substituted = None;
         let others = self
             .entries
             .iter()
@@ -365,16 +374,23 @@ impl Tracker {
                     return Standing::Ill(source, reason);
                 }
                 Standing::Restarting => return Standing::Restarting,
+                Standing::Substituted(reason) => {
+                    let reason = format!("it moves with {}: {reason}", other.entry);
+                    substituted = substituted.or(Some(reason));
+                }
                 Standing::Well | Standing::Unready(_) => {}
             }
         }
-        own
+        match (own, substituted) {
+            (Standing::Well, Some(reason)) => Standing::Substituted(reason),
+            (own, _) => own,
+        }
     }
 
     /// How an entry stands by its own conditions: the first that makes it ill decides, then the
-    /// first of which nothing is known.
+    /// first of which nothing is known, then the first in whose place something else answers.
     fn own_standing<'a>(&'a self, tracked: &'a Tracked) -> Standing<'a> {
-        let mut unready = None;
+        let (mut unready, mut substituted) = (None, None);
         for Condition { source, effect } in &tracked.conditions {
             let makes_ill = match effect {
                 Effect::Ill => true,
@@ -389,10 +405,18 @@ impl Tracker {
                     return standing;
                 }
                 Standing::Unready(reason) => drop(unready.get_or_insert(reason)),
-                Standing::Ill(..) | Standing::Restarting | Standing::Well => {}
+                Standing::Substituted(reason) if makes_ill => {
+                    substituted = substituted.or(Some(reason));
+                }
+                Standing::Ill(..)
+                | Standing::Restarting
+                | Standing::Substituted(_)
+                | Standing::Well => {}
             }
         }
-        unready.map_or(Standing::Well, Standing::Unready)
+        let unready = unready.map(Standing::Unready);
+        let substituted = substituted.map(Standing::Substituted);
+        unready.or(substituted).unwrap_or(Standing::Well)
     }
 
     /// How an entry would stand that needs this alone.
@@ -407,6 +431,9 @@ impl Tracker {
         match self.observed.get(source) {
             Some((_, Observed::Well | Observed::Content(_))) => Standing::Well,
             Some((_, Observed::Failed(why))) => Standing::Ill(source, failing(source, None, why)),
+            Some((_, Observed::Substituted(why))) => {
+                Standing::Substituted(failing(source, None, why))
+            }
             Some((_, Observed::Unknown)) | None => Standing::Unready(match source {
                 Source::Pool(_) => format!("{source} has not been probed yet"),
                 Source::Proxy
@@ -441,6 +468,8 @@ enum Standing<'a> {
     /// The proxy is being restarted, and is not late.
     Restarting,
     Ill(&'a Source, String),
+    /// It can serve, from what answers in the place of something else.
+    Substituted(String),
 }
 
 #[cfg(test)]

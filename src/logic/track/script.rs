@@ -89,7 +89,7 @@ mod tests {
                     assert_eq!(why, "exit status 1");
                     'F'
                 }
-                Some(Observed::Unknown | Observed::Content(_)) => '?',
+                Some(Observed::Unknown | Observed::Content(_) | Observed::Substituted(_)) => '?',
             });
         }
         assert_eq!(said, "W.....F...W");

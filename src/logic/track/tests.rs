@@ -36,6 +36,22 @@ fn lost() -> Observed {
     Observed::Failed("has lost all its backends".into())
 }
 
+/// A pool that answers in the place of another: better than none, worse than its own.
+#[test]
+fn a_node_that_serves_from_a_fallback_stands_between_the_others() {
+    let now = Instant::now();
+    let substituted = || Observed::Substituted("has lost all its backends".into());
+    let mut tracker = serving(now, vec![tracked(Some(&["webfarm", "api"]))]);
+    tracker.observe(now, pool("api"), substituted());
+    assert_eq!(fitness(&mut tracker), ready(4));
+    tracker.observe(now, pool("webfarm"), lost());
+    assert_eq!(fitness(&mut tracker), ready(2));
+    tracker.observe(now, pool("webfarm"), Observed::Well);
+    assert_eq!(fitness(&mut tracker), ready(4));
+    tracker.observe(now, pool("api"), Observed::Well);
+    assert_eq!(fitness(&mut tracker), ready(150));
+}
+
 fn pool(name: &str) -> Source {
     Source::Pool(name.into())
 }

@@ -197,6 +197,13 @@ impl WorkerContext {
         (!Rc::ptr_eq(current, pool)).then(|| Rc::clone(current))
     }
 
+    /// Returns the pool of this name.
+    pub(super) fn pool_of(&self, name: &str) -> Option<Rc<WorkerPool>> {
+        let parts = self.parts.borrow();
+        let mut pools = parts.pools.iter();
+        pools.find(|pool| pool.name == name).map(Rc::clone)
+    }
+
     /// Returns a name for a request.
     pub(super) fn request_id(&self) -> RequestId {
         let mut chance = self.chance.borrow_mut();

@@ -194,8 +194,9 @@ impl Proxy {
         let stage = proxy.stage.subscribe();
         let first = Arc::clone(&proxy.state().running);
         let desired = (first, proxy.desired.subscribe());
+        let lines = proxy.lines.subscribe();
         spawn(name, move || {
-            checks.run(shared, stage, desired, &checking, events);
+            checks.run(shared, stage, desired, lines, &checking, events);
         })?;
         Ok(proxy)
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::scripts::track::{Observation, Runner};
 use super::watch::{self, Watched};
-use crate::config::{Config, TrackScriptConfig};
+use crate::config::{Config, PoolConfig, TrackScriptConfig};
 use crate::ipc::message::PoolHealth;
 use crate::logic::track::{Condition, Effect, Observed, Source, Tracked};
 use crate::process::role::ProgramUser;
@@ -193,8 +193,29 @@ fn watched(config: &Config) -> Vec<Watched> {
     all
 }
 
-/// Returns what the health of its backends says of a pool.
-pub(super) fn observed(health: &PoolHealth) -> Observed {
+/// Returns what the health of all pools says of one: while it has lost its backends, a pool may
+/// answer in its place.
+pub(super) fn observed(
+    config: &Config,
+    pool: &str,
+    healths: &BTreeMap<String, PoolHealth>,
+) -> Option<Observed> {
+    let own = alone(healths.get(pool)?);
+    let Observed::Failed(why) = own else {
+        return Some(own);
+    };
+    let fallback_of = |name| config.pool(name).and_then(PoolConfig::fallback_pool);
+    let mut names = std::iter::successors(fallback_of(pool), |name| fallback_of(name));
+    let is_up = |name: &&str| healths.get(*name).map(alone) == Some(Observed::Well);
+    // A checked file has fewer.
+    let substitute = names.by_ref().take(config.pools.len()).find(is_up);
+    Some(match substitute {
+        Some(name) => Observed::Substituted(format!("{why}, pool {name} answers in its place")),
+        None => Observed::Failed(why),
+    })
+}
+
+fn alone(health: &PoolHealth) -> Observed {
     if health.backends.values().any(|up| *up) {
         Observed::Well
     } else if health.probed {
@@ -213,4 +234,50 @@ pub(super) fn entries(config: &Config) -> Vec<&str> {
         }
     }
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{NodeName, parse};
+
+    /// `a` hands on to `b`, and `b` to `c`; `d` responds.
+    #[test]
+    fn a_pool_is_substituted_while_one_behind_it_is_up() {
+        let pool = |name: &str, fallback: &str| {
+            format!("  {name}: {{backends: {{x: \"192.0.2.10:80\"}}, fallback: {fallback}}}\n")
+        };
+        let responds = "{respond: {status: 200}}";
+        let pools = [("a", "b"), ("b", "c"), ("c", responds), ("d", responds)];
+        let pools: String = pools.iter().map(|(name, to)| pool(name, to)).collect();
+        let yaml =
+            format!("listeners:\n  l: {{bind: [\"127.0.0.1:80\"], pool: a}}\npools:\n{pools}");
+        let config = parse("t.yaml", &yaml, NodeName::Given("lb1")).expect("it is right");
+        for (up, hoped) in [
+            (&["a", "b"][..], "wwff"),
+            (&["b"], "swff"),
+            (&["c"], "sswf"),
+            (&["d"], "fffw"),
+            (&[], "ffff"),
+        ] {
+            let known = ["a", "b", "c", "d"].map(|name| {
+                let backends = BTreeMap::from([("x".to_owned(), up.contains(&name))]);
+                let health = PoolHealth {
+                    pool: name.to_owned(),
+                    backends,
+                    probed: true,
+                };
+                (name.to_owned(), health)
+            });
+            let healths = BTreeMap::from(known);
+            let words = ["a", "b", "c", "d"].map(|name| match observed(&config, name, &healths) {
+                Some(Observed::Well) => 'w',
+                Some(Observed::Substituted(_)) => 's',
+                Some(Observed::Failed(_)) => 'f',
+                Some(Observed::Unknown | Observed::Content(_)) | None => '?',
+            });
+            assert_eq!(words.iter().collect::<String>(), hoped, "{up:?}");
+        }
+        assert_eq!(observed(&config, "a", &BTreeMap::new()), None);
+    }
 }

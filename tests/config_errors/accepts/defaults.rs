@@ -164,8 +164,16 @@ fn defaults_are_those_of_the_manual() {
                 balance: RandomOfTwo,
                 health_check: Probe(
                     ProbeConfig {
-                        kind: Tcp,
+                        kind: Tcp(
+                            TcpProbe {
+                                send: "",
+                                receive: "",
+                            },
+                        ),
                         interval: 1s,
+                        interval_changing: 1s,
+                        port: None,
+                        tls: true,
                         timeout: 1s,
                         rise: 2,
                         fall: 2,
@@ -182,6 +190,7 @@ fn defaults_are_those_of_the_manual() {
                     reuse: Safe,
                 },
                 slow_start: 0ns,
+                fallback: None,
                 ejection: None,
                 tls: None,
             },

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evenkeel::config::{Balance, ProbeKind, ProbeMethod};
+use evenkeel::config::{Balance, HttpProbe, ProbeKind, ProbeMethod, TcpProbe};
 use evenkeel::ipc::message::PoolHealth;
 
 use crate::common::{Backend, Wire, poll, refusing_address, wait_until};
@@ -158,12 +158,11 @@ fn health_follows_the_probes() {
 #[test]
 fn expected_statuses_and_hosts_are_used() {
     let backend = Backend::saying("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-    let kind = ProbeKind::Http {
-        method: ProbeMethod::Get,
-        path: "/".to_owned(),
+    let kind = ProbeKind::Http(HttpProbe {
         host: Some("check.example".to_owned()),
         expect: vec![(404, 404)],
-    };
+        ..HttpProbe::default()
+    });
     let rig = setup(&[backend.address]).check(kind, 1, 1).start();
     wait_until("the backend is up", || rig.pool().backends[0].state == "up");
     assert_eq!(
@@ -266,12 +265,11 @@ fn probes_read_a_body_that_comes_behind_its_head() {
 #[test]
 fn probes_ask_by_head_where_they_are_told_to() {
     let backend = Backend::saying("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n");
-    let kind = ProbeKind::Http {
+    let kind = ProbeKind::Http(HttpProbe {
         method: ProbeMethod::Head,
         path: "/up".to_owned(),
-        host: None,
-        expect: Vec::new(),
-    };
+        ..HttpProbe::default()
+    });
     let rig = setup(&[backend.address]).check(kind, 1, 1).start();
     wait_until("the backend is up", || rig.pool().backends[0].state == "up");
     assert_eq!(backend.last_request().line(), "HEAD /up HTTP/1.1");
@@ -296,7 +294,7 @@ fn requests_avoid_backends_that_are_down() {
     let (_held, refusing) = refusing_address();
     let backend = Backend::saying(OK);
     let rig = setup(&[refusing, backend.address])
-        .check(ProbeKind::Tcp, 1, 1)
+        .check(ProbeKind::Tcp(TcpProbe::default()), 1, 1)
         .start();
     poll("the pool is probed", || {
         rig.healths().into_iter().find(|health| health.probed)
@@ -319,7 +317,7 @@ fn pools_without_checks_are_up_and_known_at_once() {
 #[test]
 fn health_known_before_is_taken_over() {
     let (_held, refusing) = refusing_address();
-    let mut setup = setup(&[refusing]).check(ProbeKind::Tcp, 1, 1_000_000);
+    let mut setup = setup(&[refusing]).check(ProbeKind::Tcp(TcpProbe::default()), 1, 1_000_000);
     setup.health = vec![PoolHealth {
         pool: "web".to_owned(),
         backends: [("b0".to_owned(), true)].into(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::{ProbeKind, Reuse};
+use evenkeel::config::{ProbeKind, Reuse, TcpProbe};
 use evenkeel::model::Network;
 
 use crate::common::{Backend, refusing_address, wait_until};
@@ -220,7 +220,9 @@ fn what_is_behind_the_proxy_is_told_to_trusted_proxies_alone() {
 #[test]
 fn requests_fail_fast_where_no_backend_is_up() {
     let (_held, refusing) = refusing_address();
-    let rig = setup(&[refusing]).check(ProbeKind::Tcp, 1, 1).start();
+    let rig = setup(&[refusing])
+        .check(ProbeKind::Tcp(TcpProbe::default()), 1, 1)
+        .start();
     wait_until("the backend is down", || {
         rig.pool().backends[0].state == "down"
     });

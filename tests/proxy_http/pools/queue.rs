@@ -403,6 +403,9 @@ fn the_unprobed_are_not_asked_because_others_are_full() {
         pool.health_check = HealthCheckConfig::Probe(ProbeConfig {
             kind: http_check(),
             interval: Duration::from_secs(60),
+            interval_changing: Duration::from_secs(60),
+            port: None,
+            tls: false,
             timeout: Duration::from_secs(60),
             rise: 1,
             fall: 1,

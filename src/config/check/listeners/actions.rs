@@ -2,14 +2,13 @@
 
 use super::edits::template;
 use super::names::known_pool;
-use crate::config::check::pools::{Pools, check_host};
-use crate::config::check::values::{flag, number_or};
+use super::respond;
+use crate::config::check::pools::Pools;
+use crate::config::check::values::{flag, host, number_or};
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
-use crate::config::{
-    HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
-};
+use crate::config::{HttpsRedirectConfig, KeepQuery, RedirectConfig, Rewrite, RouteAction};
 use crate::logic::http1::host::is_host;
 use crate::logic::http1::rewrite::path::normalize;
 use crate::logic::http1::rewrite::template::Template;
@@ -36,7 +35,7 @@ pub(super) fn check(
         .map(|value| check_redirect(value, problems));
     let respond = fields
         .get("respond")
-        .map(|value| check_respond(value, problems));
+        .map(|value| respond::check(value, "a route", problems));
     match (pool, redirect, respond) {
         (Some(pool), None, None) => pool,
         (None, Some(redirect), None) => redirect.map(RouteAction::Redirect),
@@ -89,7 +88,7 @@ fn check_pool(
     pools: Option<&Pools>,
     problems: &mut Problems,
 ) -> Option<RouteAction> {
-    let pool = known_pool(value, pools, problems);
+    let pool = known_pool(value, pools.map(|pools| &*pools.names), problems);
     let rewrite = match fields.get("rewrite") {
         None => Some(Rewrite::default()),
         Some(value) => check_rewrite(value, problems),
@@ -109,7 +108,7 @@ fn check_rewrite(value: Value<'_>, problems: &mut Problems) -> Option<Rewrite> {
     }
     let host = match fields.get("host") {
         None => Some(None),
-        Some(value) => check_host(value, problems).map(Some),
+        Some(value) => host(value, problems).map(Some),
     };
     let path = match fields.get("path") {
         None => Some(None),
@@ -238,73 +237,6 @@ fn is_authority(rest: &str) -> bool {
     is_host(authority.as_bytes())
 }
 
-fn check_respond(value: Value<'_>, problems: &mut Problems) -> Option<RespondConfig> {
-    let fields = value.fields(&["status", "body", "content_type"], problems)?;
-    let status = fields
-        .need("status", "200", problems)
-        .and_then(|status| check_answer_status(status, problems));
-    let body = match fields.get("body") {
-        None => Some(""),
-        Some(body) => check_body(body, status, problems),
-    };
-    let content_type = match fields.get("content_type") {
-        None => Some("text/plain; charset=utf-8"),
-        Some(value) => check_content_type(value, problems),
-    };
-    Some(RespondConfig {
-        status: status?,
-        body: body?.to_owned(),
-        content_type: content_type?.to_owned(),
-    })
-}
-
-fn check_answer_status(value: Value<'_>, problems: &mut Problems) -> Option<u16> {
-    let status = u16::try_from(value.number(200, 599, problems)?).ok()?;
-    let help = match status {
-        304 => "it is for clients that ask whether something has changed; write `status: 204`",
-        301 | 302 | 303 | 307 | 308 => "it needs a URL: write `redirect: {to: URL, status: 301}`",
-        _ => return Some(status),
-    };
-    value.wrong_with_help(format!("a route cannot respond {status}"), help, problems);
-    None
-}
-
-fn check_body<'a>(
-    value: Value<'a>,
-    status: Option<u16>,
-    problems: &mut Problems,
-) -> Option<&'a str> {
-    let body = value.text("a text", problems)?;
-    if let Some(status @ (204 | 205)) = status
-        && !body.is_empty()
-    {
-        let message = format!("an answer of status {status} has no body");
-        value.wrong_with_help(message, "leave it out, or write `status: 200`", problems);
-        return None;
-    }
-    if body.len() > BODY_BYTES_MAX {
-        let message = format!("body has more than {BODY_BYTES_MAX} bytes");
-        value.wrong_with_help(message, "have a backend answer with it", problems);
-        return None;
-    }
-    Some(body)
-}
-
-fn check_content_type<'a>(value: Value<'a>, problems: &mut Problems) -> Option<&'a str> {
-    let text = value.text("a media type", problems)?;
-    let is_written = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    let kind = text.split(';').next().unwrap_or_default().trim();
-    let parts = kind.split_once('/');
-    let is_whole = parts.is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty());
-    if !is_whole || !is_written || text.trim() != text || text.len() > TYPE_BYTES_MAX {
-        let message = format!("content_type cannot be `{}`", shown(text));
-        let help = "write `text/html; charset=utf-8` or `application/json`";
-        value.wrong_with_help(message, help, problems);
-        return None;
-    }
-    Some(text)
-}
-
 /// The status of a redirection: one of a few.
 fn check_status(
     fields: &Fields<'_>,
@@ -339,7 +271,3 @@ const PATH_HELP: &str = "write a path that begins with `/`, without query, place
                          follows it";
 
 const PATH_BYTES_MAX: usize = 2048;
-const TYPE_BYTES_MAX: usize = 128;
-
-/// Larger texts are pages, which a backend serves better.
-const BODY_BYTES_MAX: usize = 16 * 1024;

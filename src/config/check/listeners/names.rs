@@ -1,17 +1,16 @@
 //! Names of other sections: whether they are there, and which were meant if not.
 
-use crate::config::check::pools::Pools;
 use crate::config::reader::{Value, nearest};
 use crate::config::report::{Problems, shown};
 
-/// Returns the name of a pool of the file; `pools` is `None` where their section is no map at all.
-pub(super) fn known_pool<'a>(
+/// Returns the name of a pool of the file; `names` is `None` where their section is no map at all.
+pub(crate) fn known_pool<'a>(
     value: Value<'a>,
-    pools: Option<&Pools>,
+    names: Option<&[String]>,
     problems: &mut Problems,
 ) -> Option<&'a str> {
     let name = value.text("the name of a pool", problems)?;
-    let names: Vec<&str> = pools?.names.iter().map(String::as_str).collect();
+    let names: Vec<&str> = names?.iter().map(String::as_str).collect();
     if !names.contains(&name) {
         unknown_name(value, "pool", name, &names, problems);
         return None;

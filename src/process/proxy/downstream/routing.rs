@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::logic::access::Termination;
 use crate::logic::balance::route::{Asked, Found, PathPattern};
-use crate::logic::http1::local_reply::{LocalReply, Page};
+use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::request::{RequestHead, Rewritten, Target};
 use crate::logic::http1::rewrite::edit::{Edits, FieldEdits};
@@ -360,10 +360,7 @@ fn sent_to(status: u16, location: &[u8]) -> Local {
 
 fn responded(respond: &RespondConfig) -> Local {
     let mut reply = LocalReply::line(respond.status, "responded", String::new());
-    reply.page = Some(Page {
-        content_type: respond.content_type.as_str().into(),
-        body: respond.body.as_bytes().into(),
-    });
+    reply.page = Some(answer::page_of(respond));
     Local {
         reply,
         termination: Termination::Responded,

@@ -9,10 +9,11 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::Poll;
 
+use crate::config::RespondConfig;
 use crate::logic::balance::rate::retry_after_secs;
 use crate::logic::balance::retry::{AttemptError, Cause, Reached, Side};
 use crate::logic::http1::head::Persistence;
-use crate::logic::http1::local_reply::LocalReply;
+use crate::logic::http1::local_reply::{LocalReply, Page};
 use crate::logic::http1::refusal::{BodyError, RequestRefusal, ResponseRefusal};
 use crate::logic::http1::response::AskedFor;
 use crate::logic::http1::rewrite::edit::Edits;
@@ -169,6 +170,14 @@ pub(in crate::process::proxy) fn disclosed(
     let why = for_strangers(id);
     record.error = Some(reply.why.into());
     LocalReply { why, ..reply }
+}
+
+/// Returns what an administrator has written for an answer.
+pub(in crate::process::proxy) fn page_of(respond: &RespondConfig) -> Page {
+    Page {
+        content_type: respond.content_type.as_str().into(),
+        body: respond.body.as_bytes().into(),
+    }
 }
 
 /// Returns the answer to a client that is not served, because the listener is in maintenance.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::config::PoolTimeouts;
+use crate::config::{Fallback, PoolTimeouts};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::hash::Key;
 use crate::logic::balance::health::Outcome;
@@ -181,6 +181,7 @@ impl Attempts<'_> {
     /// Returns a slot for a request that is new: it overtakes no request that waits. Where there is
     /// none the pool of the current generation is asked, while that is another one.
     async fn first_slot(&mut self) -> Result<RequestSlot, Unserved> {
+        let mut handed_on = 0;
         loop {
             // What is hashed is the pool's.
             self.key = self.pool.key_of(&self.message, self.record.origin);
@@ -199,9 +200,25 @@ impl Attempts<'_> {
             }
             match self.context.worker.successor_of(&self.pool) {
                 Some(successor) => self.pool = successor,
-                None => return Err(self.nobody_up()),
+                None => self.pool = self.fallback(&mut handed_on)?,
             }
+            // What has been tried are backends of the pool before, by their index.
+            self.tried = Tried::default();
         }
+    }
+
+    /// Returns the pool that answers in the place of one of which nobody is up. A file has no more
+    /// of them in a row, but the next pool may be of another file.
+    fn fallback(&self, handed_on: &mut usize) -> Result<Rc<WorkerPool>, Unserved> {
+        let pool = self
+            .pool
+            .fallback_pool()
+            .filter(|_| *handed_on < FALLBACKS_MAX);
+        let pool = pool.and_then(|name| self.context.worker.pool_of(name));
+        let pool = pool.ok_or_else(|| self.nobody_up())?;
+        *handed_on += 1;
+        pool.count_request();
+        Ok(pool)
     }
 
     /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there
@@ -536,7 +553,11 @@ impl Attempts<'_> {
             self.pool.backends.all().len(),
             self.pool.name
         );
-        let reply = LocalReply::line(503, "no_backend_up", why);
+        let mut reply = LocalReply::line(503, "no_backend_up", why);
+        if let Some(Fallback::Respond(respond)) = &self.pool.fallback {
+            reply.status = respond.status;
+            reply.page = Some(answer::page_of(respond));
+        }
         Unserved::Reply(reply, Termination::NoBackendUp)
     }
 
@@ -565,7 +586,8 @@ impl Attempts<'_> {
             }
         };
         let over = is_bodyless(self.framing) || self.exchange.has_uploaded();
-        let keep = over && reply.status >= 500;
+        let is_written = self.record.termination == Termination::NoBackendUp;
+        let keep = over && (reply.status >= 500 || is_written);
         let persistence = match self.asked.persistence {
             Persistence::Keep if keep => Persistence::Keep,
             Persistence::Keep | Persistence::Close => Persistence::Close,
@@ -623,6 +645,8 @@ impl Attempts<'_> {
     }
 }
 
+/// Pools that a request is handed on to, one after another, at most.
+const FALLBACKS_MAX: usize = 4;
 /// How long the rest of a request whose answer is whole may be silent: the client may send no more.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -85,6 +85,11 @@ impl Line {
         Poll::Pending
     }
 
+    /// Returns whether a question would be asked at once.
+    pub(in crate::process::proxy) fn is_answering(&self) -> bool {
+        self.state.get() == State::Answering
+    }
+
     fn wake(&self) {
         if self.state.get() == State::Answering {
             self.waiting.take().into_iter().for_each(Waker::wake);

@@ -267,8 +267,8 @@ impl BackendRuntime {
     /// A connection alone says nothing of one that was silent.
     pub(in crate::process::proxy) fn handle_probed(&self, kind: &ProbeKind, now_ms: u64) {
         let says_nothing = match kind {
-            ProbeKind::Tcp => self.silent.load(Relaxed),
-            ProbeKind::Http { .. } => false,
+            ProbeKind::Tcp(tcp) => tcp.receive.is_empty() && self.silent.load(Relaxed),
+            ProbeKind::Http(_) => false,
         };
         if !says_nothing {
             self.ejections.store(0, Relaxed);
@@ -360,6 +360,7 @@ const DOWN: u8 = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TcpProbe;
 
     fn backend() -> BackendRuntime {
         let config = BackendConfig {
@@ -407,10 +408,10 @@ mod tests {
     #[test]
     fn successful_probes_shorten_an_ejection_and_never_begin_one() {
         let backend = backend();
-        backend.handle_probed(&ProbeKind::Tcp, 1000);
+        backend.handle_probed(&ProbeKind::Tcp(TcpProbe::default()), 1000);
         assert_eq!(backend.ejection(1000), Ejection::None);
         lengths_ms(&backend, 4);
-        backend.handle_probed(&ProbeKind::Tcp, 1_000_000);
+        backend.handle_probed(&ProbeKind::Tcp(TcpProbe::default()), 1_000_000);
         assert_eq!(backend.ejected_until_ms.load(Relaxed), 1_001_000);
     }
 
@@ -420,7 +421,7 @@ mod tests {
         let backend = backend();
         backend.eject_silent(1000, 2000);
         backend.handle_connected();
-        backend.handle_probed(&ProbeKind::Tcp, 2000);
+        backend.handle_probed(&ProbeKind::Tcp(TcpProbe::default()), 2000);
         let lengths = lengths_ms(&backend, 2);
         assert_eq!(lengths, [2000, 4000], "nothing has begun anew");
         backend.handle_answered(300_000);

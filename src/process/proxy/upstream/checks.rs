@@ -24,12 +24,15 @@ use crate::logic::balance::health::{Availability, BackendHealth, Outcome, Thresh
 use crate::model::Chain;
 use crate::process::proxy::deployment::{Deployment, Desired};
 use crate::process::proxy::io::deadline::BEAT_MS;
+use crate::process::proxy::io::tls::Scratch;
 use crate::process::proxy::progress::Progress;
 use crate::process::proxy::shared::{Events, Shared, Stage};
 use crate::process::proxy::shortage::{Operation, is_shortage_towards};
+use crate::process::proxy::tls::signing::{self, SigningLines};
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
 use crate::process::proxy::upstream::pool::Pool;
-use crate::process::proxy::upstream::probe::{ProbeError, probe};
+use crate::process::proxy::upstream::probe::wire::WireError;
+use crate::process::proxy::upstream::probe::{Aim, ProbeError, probe};
 
 /// The runtime of the health checks, made before the proxy accepts: it needs descriptors.
 pub(in crate::process::proxy) struct Checks(Option<Runtime>);
@@ -60,6 +63,7 @@ impl Checks {
         shared: Arc<Shared>,
         mut stage: Receiver<Stage>,
         (first, mut desired): (Arc<Deployment>, Receiver<Arc<Desired>>),
+        mut lines: Receiver<SigningLines>,
         progress: &Progress,
         events: Events,
     ) {
@@ -68,6 +72,7 @@ impl Checks {
         let drained = local.block_on(&runtime, async {
             let mut probing = Probing::new(shared, events);
             probing.begin(first);
+            probing.connect(&lines.borrow_and_update());
             let mut ticks = tokio::time::interval(Duration::from_millis(BEAT_MS));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -78,11 +83,15 @@ impl Checks {
                         let running = Arc::clone(&desired.borrow_and_update().running);
                         probing.follow(&running);
                     }
+                    Ok(()) = lines.changed() => probing.connect(&lines.borrow_and_update()),
                     Some(ended) = probing.checks.join_next() => match ended {
                         Err(error) if error.is_cancelled() => {}
                         Ok(()) | Err(_) => return false,
                     },
-                    _ = ticks.tick() => progress.end(),
+                    _ = ticks.tick() => {
+                        signing::line().handle_beat();
+                        progress.end();
+                    }
                 }
             }
         });
@@ -107,6 +116,7 @@ struct Probing {
     /// By its runtime, the check of each backend that is probed.
     probes: HashMap<usize, Probe>,
     checks: JoinSet<()>,
+    scratch: Rc<Scratch>,
 }
 
 struct Probe {
@@ -123,7 +133,19 @@ impl Probing {
             pools: HashMap::new(),
             probes: HashMap::new(),
             checks: JoinSet::new(),
+            scratch: Rc::default(),
         }
+    }
+
+    /// Asks for signatures over the last of these lines, which is no worker's.
+    fn connect(&self, lines: &SigningLines) {
+        let threads = self.running.as_ref().map_or(0, |running| running.threads);
+        let own = lines.last().filter(|_| lines.len() > threads);
+        if own.is_some() {
+            // The first chance of a thread takes longer than the others.
+            let _ = aws_lc_rs::rand::fill(&mut [0; 32]);
+        }
+        signing::line().connect(own.cloned());
     }
 
     /// Takes up the first deployment.
@@ -203,6 +225,7 @@ impl Probing {
             shared: Arc::clone(&self.shared),
             pool: Rc::clone(pool),
             backend: Arc::clone(&backend.runtime),
+            scratch: Rc::clone(&self.scratch),
         };
         let check = check(target, config.clone(), Arc::clone(&self.events));
         let task = self.checks.spawn_local(check);
@@ -241,6 +264,8 @@ struct Target {
     /// As the current generation has it.
     pool: Rc<RefCell<Arc<Pool>>>,
     backend: Arc<BackendRuntime>,
+    /// Of this thread.
+    scratch: Rc<Scratch>,
 }
 
 async fn check(target: Target, config: ProbeConfig, events: Events) {
@@ -248,33 +273,25 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
         shared,
         pool,
         backend,
+        scratch,
     } = target;
     let thresholds = Thresholds {
         rise: config.rise,
         fall: config.fall,
     };
     let mut health = BackendHealth::new(thresholds, backend.availability());
+    // The first probe says at once what there is; of the others not all come together.
+    let mut spread = fastrand::u32(..=100);
     loop {
         let began_at = Instant::now();
-        let result = match tokio::time::timeout(
-            config.timeout,
-            probe(backend.address, &config.kind),
-        )
-        .await
-        {
+        let current = Arc::clone(&pool.borrow());
+        let probing = probe(Aim::of(&current, &backend, &config), &config.kind, &scratch);
+        let result = match tokio::time::timeout(config.timeout, probing).await {
             Ok(result) => result,
             Err(_) => Err(ProbeError::TimedOut),
         };
-        let outcome = match &result {
-            Ok(_) => Some(Outcome::Success),
-            // What we lack is no verdict on the backend.
-            Err(ProbeError::Connect(error)) if is_shortage_towards(backend.address, error) => {
-                let now_ms = shared.now_ms();
-                shared.shortages.note(Operation::Probe, error, now_ms);
-                None
-            }
-            Err(_) => Some(Outcome::Failure),
-        };
+        drop(current);
+        let outcome = outcome(&shared, &backend, &result);
         let text = match (result, outcome) {
             (Err(error), None) => format!("not probed: {}", Chain(&error)),
             (result, _) => result.unwrap_or_else(|error| Chain(&error).to_string()),
@@ -293,10 +310,35 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
             );
             events(FromProxy::Health(pool.health()));
         }
+        let interval = match health.is_changing() {
+            true => config.interval_changing,
+            false => config.interval,
+        };
         // Two nodes started together do not stay in step.
-        let interval = config.interval * fastrand::u32(95..=105) / 100;
+        let percent = fastrand::u32(95..=105) + std::mem::take(&mut spread);
+        let interval = interval * percent / 100;
         let rest = interval.saturating_sub(began_at.elapsed()).max(REST_MIN);
         tokio::time::sleep(rest).await;
+    }
+}
+
+/// Returns what a probe says of its backend: what we lack is no verdict on it.
+fn outcome(
+    shared: &Shared,
+    backend: &BackendRuntime,
+    result: &Result<String, ProbeError>,
+) -> Option<Outcome> {
+    match result {
+        Ok(_) => Some(Outcome::Success),
+        Err(ProbeError::Wire(WireError::Connect(error)))
+            if is_shortage_towards(backend.address, error) =>
+        {
+            let now_ms = shared.now_ms();
+            shared.shortages.note(Operation::Probe, error, now_ms);
+            None
+        }
+        Err(ProbeError::Wire(WireError::Unsigned)) => None,
+        Err(_) => Some(Outcome::Failure),
     }
 }
 

@@ -5,30 +5,36 @@
 //! read behind the verdict, so that the backend can end in order. When probes are made is
 //! `checks`'s to say.
 
+pub(in crate::process::proxy) mod wire;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::config::{ProbeKind, ProbeMethod};
+use self::wire::{Wire, WireError};
+use crate::config::{HttpProbe, ProbeConfig, ProbeKind, ProbeMethod, TcpProbe};
 use crate::logic::http1::body::Body;
 use crate::logic::http1::head::{Persistence, Slots, Upgrade, Version};
 use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::response::{AskedFor, AskedMethod, BodyCoding, ResponseHead};
+use crate::process::proxy::io::tls::Scratch;
+use crate::process::proxy::tls::connector::Secure;
 use crate::process::proxy::transfer::exchange::{INTERIM_MAX, RESPONSE_LIMITS};
+use crate::process::proxy::upstream::backend::BackendRuntime;
+use crate::process::proxy::upstream::pool::Pool;
 
 /// Why a probe failed.
 #[derive(Debug, Error)]
 pub(in crate::process::proxy) enum ProbeError {
     #[error("no answer in time")]
     TimedOut,
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
+    #[error(transparent)]
+    Wire(#[from] WireError),
     #[error("connection lost")]
     Lost(#[source] io::Error),
     #[error("the connection ended before the answer did")]
@@ -37,6 +43,8 @@ pub(in crate::process::proxy) enum ProbeError {
     Answer(#[source] ResponseRefusal),
     #[error("{0}{1}")]
     Status(String, HostHint),
+    #[error("`{0}` is not in the first 64 KiB")]
+    Without(String),
 }
 
 /// What may be wrong where a backend does not like the default Host.
@@ -52,48 +60,185 @@ impl fmt::Display for HostHint {
     }
 }
 
+/// Where a probe goes, and how TLS is spoken there.
+#[derive(Clone)]
+pub(in crate::process::proxy) struct Aim {
+    address: SocketAddr,
+    secure: Option<Secure>,
+}
+
+impl Aim {
+    /// Returns where a backend of a pool is probed.
+    pub(in crate::process::proxy) fn of(
+        pool: &Pool,
+        backend: &BackendRuntime,
+        config: &ProbeConfig,
+    ) -> Self {
+        let mut address = backend.address;
+        if let Some(port) = config.port {
+            address.set_port(port);
+        }
+        let connector = pool.connector.as_ref().filter(|_| config.tls);
+        let secure = connector.and_then(|connector| connector.to(backend.address));
+        Self {
+            address,
+            secure: secure.cloned(),
+        }
+    }
+}
+
 /// Probes a backend once; returns what it said, for people.
 pub(in crate::process::proxy) async fn probe(
-    address: SocketAddr,
+    aim: Aim,
     kind: &ProbeKind,
+    scratch: &Rc<Scratch>,
 ) -> Result<String, ProbeError> {
-    let mut stream = TcpStream::connect(address)
-        .await
-        .map_err(ProbeError::Connect)?;
-    let ProbeKind::Http {
-        method,
-        path,
-        host,
-        expect,
-    } = kind
-    else {
+    let mut wire = Wire::open(aim.address, aim.secure.as_ref(), scratch).await?;
+    match kind {
+        ProbeKind::Tcp(tcp) => {
+            let text = talk(&mut wire, tcp).await;
+            wire.close();
+            text
+        }
+        ProbeKind::Http(http) => ask(wire, aim.address, http).await,
+    }
+}
+
+/// Says what is to be said on a connection, and hears what must come.
+async fn talk(wire: &mut Wire, tcp: &TcpProbe) -> Result<String, ProbeError> {
+    if !tcp.send.is_empty() {
+        let written = wire.write_all(tcp.send.as_bytes()).await;
+        written.map_err(ProbeError::Lost)?;
+    }
+    if tcp.receive.is_empty() {
         return Ok("connected".to_owned());
+    }
+    let mut search = Search::new(&tcp.receive);
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match wire.read(&mut buffer).await {
+            Ok(0) => return Err(ProbeError::Ended),
+            Ok(len) => search.handle(&buffer[..len]),
+            Err(error) => return Err(ProbeError::Lost(error)),
+        }
+        match search.is_found() {
+            Some(true) => return Ok("received what it should".to_owned()),
+            Some(false) => return Err(ProbeError::Without(tcp.receive.clone())),
+            None => {}
+        }
+    }
+}
+
+/// Sends a request, and judges the answer.
+async fn ask(mut wire: Wire, address: SocketAddr, http: &HttpProbe) -> Result<String, ProbeError> {
+    let method = match http.method {
+        ProbeMethod::Get => AskedMethod::Other,
+        ProbeMethod::Head => AskedMethod::Head,
     };
-    let (verb, asked_method) = match method {
-        ProbeMethod::Get => ("GET", AskedMethod::Other),
-        ProbeMethod::Head => ("HEAD", AskedMethod::Head),
-    };
-    let said = host.clone().unwrap_or_else(|| address.to_string());
-    let request = format!(
-        "{verb} {path} HTTP/1.1\r\nHost: {said}\r\nConnection: close\r\n\
-         User-Agent: evenkeel-health-check\r\n\r\n"
-    );
-    let written = stream.write_all(request.as_bytes()).await;
+    let written = wire.write_all(request(address, http).as_bytes()).await;
     written.map_err(ProbeError::Lost)?;
-    let Answer { status, text, body } = answer(&mut stream, asked_method).await?;
+    let mut answer = answer(&mut wire, method, http.body.as_deref()).await?;
+    let is_hoped = is_hoped(answer.status, &http.expect);
+    let body = match &mut answer.search {
+        Some(search) if is_hoped => find(&mut wire, &mut answer.body, search).await,
+        Some(_) | None => Ok(()),
+    };
+    let Answer {
+        status,
+        text,
+        body: rest,
+        ..
+    } = answer;
     // The verdict does not wait for it; where too many wait already, it is ended at once.
     if let Ok(place) = ENDS.try_acquire() {
         tokio::task::spawn_local(async move {
             let _place = place;
-            end(stream, body).await;
+            end(wire, rest).await;
         });
     }
-    if is_hoped(status, expect) {
-        return Ok(text);
+    if is_hoped {
+        return body.map(|()| text);
     }
-    let is_default = host.is_none() && matches!(status, 400 | 403 | 404 | 421);
+    let is_default = http.host.is_none() && matches!(status, 400 | 403 | 404 | 421);
     let hint = HostHint(is_default.then_some(address));
     Err(ProbeError::Status(text, hint))
+}
+
+fn request(address: SocketAddr, http: &HttpProbe) -> String {
+    let verb = match http.method {
+        ProbeMethod::Get => "GET",
+        ProbeMethod::Head => "HEAD",
+    };
+    let host = http.host.clone().unwrap_or_else(|| address.to_string());
+    let path = &http.path;
+    let mut request = format!("{verb} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let says = |wanted: &str| {
+        let mut names = http.headers.iter().map(|(name, _)| name);
+        names.any(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    if !says("user-agent") {
+        request += "User-Agent: evenkeel-health-check\r\n";
+    }
+    for (name, value) in &http.headers {
+        for part in [name, ": ", value, "\r\n"] {
+            request += part;
+        }
+    }
+    request + "\r\n"
+}
+
+/// Reads the body as far as it takes to know whether it has what it must.
+async fn find(wire: &mut Wire, body: &mut Body, search: &mut Search) -> Result<(), ProbeError> {
+    let malformed = |error| ProbeError::Answer(ResponseRefusal::Body(error));
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let found = match search.is_found() {
+            None if body.is_ended() => Some(false),
+            known => known,
+        };
+        match found {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(ProbeError::Without(search.wanted.clone())),
+            None => {}
+        }
+        match wire.read(&mut buffer).await {
+            Ok(0) => body.handle_end().map_err(malformed)?,
+            Ok(len) => take(body, &buffer[..len], Some(&mut *search)).map_err(malformed)?,
+            Err(error) => return Err(ProbeError::Lost(error)),
+        }
+    }
+}
+
+/// Looks for a text in the first bytes that come.
+struct Search {
+    wanted: String,
+    seen: Vec<u8>,
+    is_found: bool,
+}
+
+impl Search {
+    fn new(wanted: &str) -> Self {
+        Self {
+            wanted: wanted.to_owned(),
+            seen: Vec::new(),
+            is_found: false,
+        }
+    }
+
+    fn handle(&mut self, bytes: &[u8]) {
+        let room = SEARCHED_BYTES_MAX - self.seen.len();
+        // What was looked at before cannot have all of it.
+        let from = self.seen.len().saturating_sub(self.wanted.len() - 1);
+        self.seen.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let mut places = self.seen[from..].windows(self.wanted.len());
+        self.is_found |= places.any(|place| place == self.wanted.as_bytes());
+    }
+
+    /// Returns whether it is there; `None`: not yet.
+    fn is_found(&self) -> Option<bool> {
+        let is_over = self.seen.len() == SEARCHED_BYTES_MAX;
+        (self.is_found || is_over).then_some(self.is_found)
+    }
 }
 
 /// What a backend has answered.
@@ -103,6 +248,8 @@ struct Answer {
     text: String,
     /// What is still to come.
     body: Body,
+    /// What has come of what must be in it.
+    search: Option<Search>,
 }
 
 /// Returns a status for people, with as much of its reason as is one.
@@ -123,7 +270,11 @@ fn is_hoped(status: u16, expect: &[(u16, u16)]) -> bool {
 
 /// Reads the final head, and what has come of the body with it: as much as is judged of traffic
 /// before it is relayed.
-async fn answer(stream: &mut TcpStream, method: AskedMethod) -> Result<Answer, ProbeError> {
+async fn answer(
+    wire: &mut Wire,
+    method: AskedMethod,
+    wanted: Option<&str>,
+) -> Result<Answer, ProbeError> {
     let asked = AskedFor {
         method,
         version: Version::Http11,
@@ -131,6 +282,7 @@ async fn answer(stream: &mut TcpStream, method: AskedMethod) -> Result<Answer, P
         persistence: Persistence::Close,
     };
     let (mut bytes, mut interim_count) = (Vec::new(), 0);
+    let mut buffer = vec![0; READ_BYTES];
     loop {
         let mut slots = Slots::new();
         let head = ResponseHead::parse(&bytes, &mut slots, &RESPONSE_LIMITS, asked);
@@ -143,27 +295,36 @@ async fn answer(stream: &mut TcpStream, method: AskedMethod) -> Result<Answer, P
                 bytes.drain(..head.len);
             }
             Some(head) => {
-                let mut body = Body::new(head.framing, BodyCoding::AsIs);
-                let taken = take(&mut body, &bytes[head.len..]);
+                let mut body = Body::new(head.framing, BodyCoding::Unchunked);
+                let mut search = wanted.map(Search::new);
+                let taken = take(&mut body, &bytes[head.len..], search.as_mut());
                 taken.map_err(|error| ProbeError::Answer(ResponseRefusal::Body(error)))?;
                 return Ok(Answer {
                     status: head.status,
                     text: text(head.status, head.reason),
                     body,
+                    search,
                 });
             }
-            None => match stream.read_buf(&mut bytes).await {
-                Ok(1..) => {}
+            None => match wire.read(&mut buffer).await {
                 Ok(0) => return Err(ProbeError::Ended),
+                Ok(len) => bytes.extend_from_slice(&buffer[..len]),
                 Err(error) => return Err(ProbeError::Lost(error)),
             },
         }
     }
 }
 
-fn take(body: &mut Body, mut bytes: &[u8]) -> Result<(), BodyError> {
+fn take(
+    body: &mut Body,
+    mut bytes: &[u8],
+    mut search: Option<&mut Search>,
+) -> Result<(), BodyError> {
     while !bytes.is_empty() && !body.is_ended() {
         let run = body.handle_bytes(bytes)?;
+        if let Some(search) = &mut search {
+            search.handle(&bytes[..run.pass]);
+        }
         bytes = &bytes[run.pass + run.skip..];
     }
     Ok(())
@@ -172,13 +333,13 @@ fn take(body: &mut Body, mut bytes: &[u8]) -> Result<(), BodyError> {
 /// Reads what is left of an answer and then the end of the connection: a backend whose answer is
 /// cut logs an error, and whoever ends a connection first has its port occupied for a minute, which
 /// should not be us.
-async fn end(mut stream: TcpStream, mut body: Body) {
-    let mut buffer = vec![0; 16 * 1024];
+async fn end(mut wire: Wire, mut body: Body) {
+    let mut buffer = vec![0; READ_BYTES];
     let mut bytes = 0;
     let rest = async {
         while !body.is_ended() && bytes < REST_BYTES_MAX {
-            match stream.read(&mut buffer).await {
-                Ok(len @ 1..) if take(&mut body, &buffer[..len]).is_ok() => bytes += len,
+            match wire.read(&mut buffer).await {
+                Ok(len @ 1..) if take(&mut body, &buffer[..len], None).is_ok() => bytes += len,
                 Ok(_) | Err(_) => return,
             }
         }
@@ -186,10 +347,15 @@ async fn end(mut stream: TcpStream, mut body: Body) {
     let in_time = tokio::time::timeout(REST_TIMEOUT, rest).await;
     if in_time.is_ok() && body.is_ended() {
         // Nothing more is expected, whatever comes.
-        let _ = tokio::time::timeout(END_TIMEOUT, stream.read(&mut buffer)).await;
+        let _ = tokio::time::timeout(END_TIMEOUT, wire.read(&mut buffer)).await;
     }
+    wire.close();
 }
 
+/// Read at once.
+const READ_BYTES: usize = 16 * 1024;
+/// How far a text is looked for.
+const SEARCHED_BYTES_MAX: usize = 64 * 1024;
 /// A longer reason is cut.
 const REASON_MAX: usize = 40;
 /// Probes whose end is waited for; each has a descriptor.
@@ -205,6 +371,33 @@ const END_TIMEOUT: Duration = Duration::from_millis(200);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_found_wherever_what_comes_is_cut() {
+        let text = format!("{}needle{}", "need".repeat(100), "le".repeat(100));
+        for len in 1..50 {
+            let mut search = Search::new("needle");
+            text.as_bytes()
+                .chunks(len)
+                .for_each(|cut| search.handle(cut));
+            assert_eq!(search.is_found(), Some(true), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_looked_for_in_the_first_bytes_alone() {
+        for (before, hoped) in [(0, Some(true)), (65_530, Some(true)), (65_531, Some(false))] {
+            let mut search = Search::new("needle");
+            let text = format!("{}needle", "x".repeat(before));
+            text.as_bytes()
+                .chunks(1000)
+                .for_each(|cut| search.handle(cut));
+            assert_eq!(search.is_found(), hoped, "{before}");
+        }
+        let mut search = Search::new("needle");
+        search.handle(b"needl");
+        assert_eq!(search.is_found(), None);
+    }
 
     #[test]
     fn statuses_are_hoped_for_by_their_ranges() {

@@ -16,7 +16,6 @@ use crate::logic::track::{Observed, Source};
 use crate::model::{Fitness, RouterName};
 use crate::process::role::Role;
 use crate::process::supervisor::scripts::track::Observation;
-use crate::process::supervisor::tracking::observed;
 
 impl Daemon {
     pub(super) fn handle_vrrp(&mut self, message: FromVrrp, descriptors: Vec<OwnedFd>) {
@@ -141,9 +140,8 @@ impl Daemon {
                 self.tracker.observe(now, Source::Proxy, Observed::Well);
             }
             FromProxy::Health(health) => {
-                let pool = Source::Pool(health.pool.clone());
-                self.tracker.observe(now, pool, observed(&health));
                 self.health.insert(health.pool.clone(), health);
+                self.observe_pools(now);
             }
             FromProxy::Status {
                 id,

@@ -13,7 +13,7 @@ use crate::process::supervisor::child::Child;
 use crate::process::supervisor::passed::access_log::AccessLog;
 use crate::process::supervisor::reload::next::{Next, renamed};
 use crate::process::supervisor::runtime_dir;
-use crate::process::supervisor::tracking::{entries, tracked};
+use crate::process::supervisor::tracking::{entries, observed, tracked};
 
 impl Daemon {
     /// Opens sockets, starts observers, takes the lock of the network: all that can be refused.
@@ -99,6 +99,7 @@ impl Daemon {
         self.unrunnable
             .retain(|script, _| self.observers.run_script(script));
         self.follow_tracked(&before);
+        self.observe_pools(now);
         self.follow_access_log(next.log);
         if let (Some(keys), Some(held)) = (&mut self.keys, next.held) {
             keys.hold(held);
@@ -110,6 +111,16 @@ impl Daemon {
         self.watch_certificates();
         self.tell_children(now, is_reload);
         self.note_lacking_programs();
+    }
+
+    /// Tells the tracker of all pools: one may answer in the place of another.
+    pub(super) fn observe_pools(&mut self, now: Instant) {
+        for pool in &self.setup.config.pools {
+            if let Some(observed) = observed(&self.setup.config, &pool.name, &self.health) {
+                let source = Source::Pool(pool.name.clone());
+                self.tracker.observe(now, source, observed);
+            }
+        }
     }
 
     /// What is tracked goes on under its name, or a new one.
