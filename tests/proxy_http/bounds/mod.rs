@@ -38,6 +38,20 @@ const TABLE: &[(&str, Tried)] = &[
     ("pool response_head", Tried::Cases),
     ("pool queue", Tried::Cases),
     (
+        "listener handshake",
+        Tried::Tests(
+            "tests/proxy_tls/handshakes.rs",
+            &["a_handshake_that_stands_still_ends_in_time_and_others_go_on"],
+        ),
+    ),
+    (
+        "signature of evenkeel-keys",
+        Tried::Tests(
+            "tests/proxy_tls/signing.rs",
+            &["handshakes_wait_where_nobody_signs_and_connections_go_on"],
+        ),
+    ),
+    (
         "proxy drain",
         Tried::Tests(
             "tests/proxy_http/bounds/stops.rs",
