@@ -64,7 +64,11 @@ fn connects() -> Vec<Case> {
                 client.send(request);
                 stage.is_in_flight();
                 assert_eq!(client.response().text(), "ok");
-                assert!(since.elapsed() > tenths(T, 5), "it had to wait");
+                assert!(
+                    since.elapsed() > tenths(T, 5),
+                    "it had to wait: {:?}",
+                    since.elapsed()
+                );
                 stage.require_logged(&client, &json!({"status": 200, "termination": "complete"}));
             },
         );

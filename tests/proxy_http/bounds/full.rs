@@ -2,6 +2,7 @@
 //! comes.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use crate::common::{Visit, Wire};
@@ -9,13 +10,14 @@ use crate::common::{Visit, Wire};
 /// It, and those who fill it.
 pub(super) struct Full {
     pub address: SocketAddr,
+    begin: Sender<()>,
     _filling: Vec<TcpStream>,
     _listener: TcpListener,
 }
 
 impl Full {
-    /// Fills the queue of a socket; after `within` all in it are accepted, and those after them
-    /// served.
+    /// Fills the queue of a socket; `within` after the beginning all in it are accepted, and those
+    /// after them served.
     pub(super) fn new(within: Duration) -> Self {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -30,7 +32,11 @@ impl Full {
             assert!(filling.len() < 10, "the queue of a socket has an end");
         }
         let accepting = listener.try_clone().unwrap();
+        let (begin, begun) = mpsc::channel();
         std::thread::spawn(move || {
+            if begun.recv().is_err() {
+                return;
+            }
             std::thread::sleep(within);
             for stream in accepting.incoming().map_while(Result::ok) {
                 std::thread::spawn(move || {
@@ -43,9 +49,15 @@ impl Full {
         });
         Self {
             address,
+            begin,
             _filling: filling,
             _listener: listener,
         }
+    }
+
+    /// Begins its time: until here the machine may have been busy with something else.
+    pub(super) fn begin(&self) {
+        self.begin.send(()).unwrap();
     }
 }
 

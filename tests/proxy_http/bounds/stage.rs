@@ -161,6 +161,9 @@ fn play_in_one(cases: &[Case], situation: Situation) -> Vec<Duration> {
     let binds = world.rig.proxy.status().0;
     let address = |index: usize| binds[index].binds[0];
     let busy = (situation == Situation::Busy).then(|| Load::start(address(cases.len())));
+    for full in all.iter().filter_map(|played| played.full.as_ref()) {
+        full.begin();
+    }
     let failed = std::thread::scope(|scope| {
         let each = cases.iter().enumerate().map(|(index, case)| {
             let stage = Stage {

@@ -256,6 +256,7 @@ fn the_deadline_of_the_drain_holds_for_connections_that_are_being_opened() {
         (20 * second, tenths(WITHIN, 2), 1, "drain_timeout"),
     ] {
         let full = Full::new(full);
+        full.begin();
         let mut setup = setup(&[full.address]).pool(|pool| pool.timeouts.connect = 10 * second);
         let log = tempfile::NamedTempFile::new().unwrap();
         log_to(&mut setup);
