@@ -2,7 +2,7 @@
 //! comes.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, SyncSender};
 use std::time::Duration;
 
 use crate::common::{Visit, Wire};
@@ -10,7 +10,7 @@ use crate::common::{Visit, Wire};
 /// It, and those who fill it.
 pub(super) struct Full {
     pub address: SocketAddr,
-    begin: Sender<()>,
+    begin: SyncSender<()>,
     _filling: Vec<TcpStream>,
     _listener: TcpListener,
 }
@@ -32,7 +32,7 @@ impl Full {
             assert!(filling.len() < 10, "the queue of a socket has an end");
         }
         let accepting = listener.try_clone().unwrap();
-        let (begin, begun) = mpsc::channel();
+        let (begin, begun) = mpsc::sync_channel(1);
         std::thread::spawn(move || {
             if begun.recv().is_err() {
                 return;
