@@ -30,7 +30,7 @@ impl Site {
     /// with `DIR` for the directory of its files.
     pub(crate) fn build(names: &[&str], keys: &str) -> Self {
         let scratch = ScratchDir::new().expect("a directory");
-        write_files(&scratch.path().to_owned());
+        write_files(scratch.path());
         let mut lab = Lab::new().expect("root, or a user namespace's");
         for (name, address) in [
             ("lb1", "192.0.2.1"),
@@ -43,12 +43,12 @@ impl Site {
         }
         let web = lab.host("web").expect("a host");
         let address = "192.0.2.9:80".parse().expect("an address");
-        let backend = Backend::start(&web, "web", address).expect("a backend");
+        let backend = Backend::start(web, "web", address).expect("a backend");
         let yaml = yaml(keys).replace("DIR", &scratch.path().display().to_string());
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
         let nodes = names.iter().map(|name| {
             let host = lab.host(name).expect("a host");
-            Node::start(&host, &yaml, name, &binary).expect("a node")
+            Node::start(host, &yaml, name, &binary).expect("a node")
         });
         let mut site = Self {
             nodes: nodes.collect(),
