@@ -35,6 +35,8 @@ use super::child::{Child, Heard, TICK};
 use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
+use super::follow::Followers;
+use super::follow::news::News;
 use super::keys::watch::{Renewed, Watch};
 use super::keys::{self, Keys};
 use super::notify::Notifier;
@@ -161,6 +163,9 @@ struct Daemon {
     renewed: mpsc::Receiver<Renewed>,
     /// What is wrong with certificates that were to be taken up.
     certificate_warnings: Vec<String>,
+    /// Of backends in files and behind names.
+    followers: Followers,
+    news: mpsc::Receiver<News>,
     tracker: Tracker,
     /// What the vrrp process was last told of each entry.
     fitness: BTreeMap<String, Fitness>,
@@ -195,6 +200,7 @@ impl Daemon {
         let notify_programs = NotifyPrograms::new();
         let (observer, observations) = mpsc::channel(OBSERVATIONS_MAX);
         let (renewals, renewed) = mpsc::channel(1);
+        let (teller, news) = mpsc::channel(1);
         let (vrrp, proxy) = (belief.vrrp_bounds(), belief.proxy_bounds());
         let wanted = |role, bounds, empty: bool| (!empty).then(|| Child::new(role, bounds, now));
         Self {
@@ -207,6 +213,8 @@ impl Daemon {
             renewals,
             renewed,
             certificate_warnings: Vec::new(),
+            followers: Followers::new(teller),
+            news,
             lifecycle: Lifecycle::new(plan::of_stop(&setup.config)),
             belief,
             shortages: Shortages::default(),
@@ -271,6 +279,7 @@ impl Daemon {
                 () = self.notify_programs.next_finished() => {}
                 Some(observation) = self.observations.recv() => self.take_observation(observation),
                 Some(renewed) = self.renewed.recv() => self.take_renewed(renewed),
+                Some(news) = self.news.recv() => self.take_news(news),
                 read = self.reloads.next_read() => self.handle_read(read),
                 Some(question) = questions.recv() => self.handle_question(question),
                 // Before what is due: nothing that stays due can keep it from beating and watching.

@@ -15,6 +15,7 @@ mod child;
 mod daemon;
 mod descriptors;
 mod error;
+mod follow;
 mod keys;
 mod notify;
 mod runtime_dir;

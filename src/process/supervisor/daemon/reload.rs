@@ -406,7 +406,12 @@ impl Daemon {
         self.forget_next(&preparing.next);
         match preparing.renewed {
             // With the next tick.
-            Some(renewed) => self.reloads.renewed = Some(renewed),
+            Some(mut renewed) => {
+                if let Some(later) = self.reloads.renewed.take() {
+                    renewed.extend(later);
+                }
+                self.reloads.renewed = Some(renewed);
+            }
             None => self.fail_with(preparing.asker, why.to_owned(), false),
         }
         if self.reloads.renewed.is_none() {
