@@ -1,4 +1,5 @@
-//! Pools whose backends stand in a file of their own, which changes while the daemon serves.
+//! Pools whose backends stand in a file of their own, or behind names, and change while the daemon
+//! serves.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -317,4 +318,29 @@ fn a_command_holds_over_a_file_also_while_the_file_does_not_have_the_backend() {
     rig.says(&["backend", "webfarm/two", "up"]);
     rig.daemon
         .wait("it has its share", |_| client.ask().1 == "two");
+}
+
+#[test]
+fn a_name_is_looked_up_and_one_without_an_answer_keeps_nobody_from_serving() {
+    let backend = named_backend("here");
+    let keys = format!("backends: {{web: \"localhost:{}\"}}", backend.port());
+    let rig = Rig::start_with("", &keys);
+    assert_eq!(Client::new(&rig.daemon).ask().1, "here");
+    let known = rig.backends();
+    assert!(known.contains(&"web/127.0.0.1".to_owned()), "{known:?}");
+    rig.says(&["backend", "webfarm/web/127.0.0.1", "weight", "7"]);
+    let config = rig.daemon.directory.path().join("evenkeel.yaml");
+    let old = fs::read_to_string(&config).unwrap();
+    let more = old.replace("{web:", "{no: \"no.example.invalid:80\", web:");
+    fs::write(&config, more).unwrap();
+    rig.says(&["reload"]);
+    assert_eq!(rig.backends(), known, "the one has none");
+    assert_eq!(Client::new(&rig.daemon).ask().1, "here");
+    rig.daemon.wait("it is said", |daemon| {
+        let warnings = daemon.status().unwrap().warnings;
+        let said = "name no.example.invalid is not resolved, it has no backend: ";
+        warnings.iter().any(|warning| warning.starts_with(said))
+    });
+    let overrides = rig.daemon.status().unwrap().overrides;
+    assert!(overrides.iter().any(|it| it.change == "weight 7"));
 }

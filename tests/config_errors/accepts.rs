@@ -154,6 +154,7 @@ pub(crate) const KEYS: &[&str] = &[
     "pools",
     "backends",
     "backends_file",
+    "resolve",
     "address",
     "weight",
     "balance",
@@ -282,6 +283,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all.listeners[0].tls = None;
     with_all.pools[0].tls = None;
     with_all.pools[0].follow.file = None;
+    with_all.pools[0].follow.names.clear();
     with_all.group.secret.clear();
     with_all.pools[0].ejection = None;
     with_all.pools[0].fallback = None;

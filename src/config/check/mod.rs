@@ -18,7 +18,7 @@ mod tls;
 mod values;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use self::listeners::Log;
@@ -72,6 +72,11 @@ pub fn backend_objection(
         return Some(format!("`{}` cannot be a name: {help}", shown(name)));
     }
     address_objection(config, pool, address)
+}
+
+/// Returns whether a backend can have an address, whatever its port.
+pub fn is_of_backend(address: IpAddr) -> bool {
+    values::objection(SocketAddr::new(address, 1), Use::Backend).is_none()
 }
 
 /// Returns why no backend of a pool of a checked configuration can be at an address; `None` where

@@ -19,6 +19,7 @@ mod stopping;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::{self as nix_signal, SigSet};
@@ -36,6 +37,7 @@ use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
 use super::follow::Followers;
+use super::follow::names::Resolver;
 use super::follow::news::News;
 use super::keys::watch::{Renewed, Watch};
 use super::keys::{self, Keys};
@@ -86,6 +88,8 @@ pub(super) struct Setup {
     pub access_log: Option<AccessLog>,
     /// Started already, with what it is to keep, for the same reason.
     pub keys: Option<Keys>,
+    /// What it knows of names is found already.
+    pub resolver: Arc<Resolver>,
     /// Where the control socket goes.
     pub runtime_dir: PathBuf,
 }
@@ -213,7 +217,7 @@ impl Daemon {
             renewals,
             renewed,
             certificate_warnings: Vec::new(),
-            followers: Followers::new(teller),
+            followers: Followers::new(teller, Arc::clone(&setup.resolver)),
             news,
             lifecycle: Lifecycle::new(plan::of_stop(&setup.config)),
             belief,

@@ -5,6 +5,8 @@
 //! takes its place. The daemon takes up what is new as it does with certificates that change.
 
 pub(crate) mod backends_file;
+mod hosts;
+pub(crate) mod names;
 pub(crate) mod news;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::backends_file::FileWatch;
+use self::names::{NameWatch, Resolver};
 use self::news::{FollowKind, News};
 use crate::config::Config;
 
@@ -21,15 +24,19 @@ use crate::config::Config;
 #[derive(Debug)]
 pub(crate) struct Followers {
     teller: mpsc::Sender<News>,
+    resolver: Arc<Resolver>,
     files: Option<FileWatch>,
+    names: Option<NameWatch>,
     warnings: BTreeMap<FollowKind, Vec<String>>,
 }
 
 impl Followers {
-    pub(crate) const fn new(teller: mpsc::Sender<News>) -> Self {
+    pub(crate) const fn new(teller: mpsc::Sender<News>, resolver: Arc<Resolver>) -> Self {
         Self {
             teller,
+            resolver,
             files: None,
+            names: None,
             warnings: BTreeMap::new(),
         }
     }
@@ -42,9 +49,28 @@ impl Followers {
         } else if self.files.is_none() {
             self.files = started("backends", FileWatch::start(self.teller.clone()));
         }
-        if let Some(files) = &self.files {
-            files.follow(&Arc::new(config.clone()));
+        if config.pools.iter().all(|pool| pool.follow.names.is_empty()) {
+            self.names = None;
+            self.warnings.remove(&FollowKind::Names);
+        } else if self.names.is_none() {
+            let resolver = Arc::clone(&self.resolver);
+            self.names = started("names", NameWatch::start(resolver, self.teller.clone()));
         }
+        if self.files.is_none() && self.names.is_none() {
+            return;
+        }
+        let config = Arc::new(config.clone());
+        if let Some(files) = &self.files {
+            files.follow(&config);
+        }
+        if let Some(names) = &self.names {
+            names.follow(&config);
+        }
+    }
+
+    /// Returns who looks names up.
+    pub(crate) fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
     }
 
     /// Notes what is wrong.

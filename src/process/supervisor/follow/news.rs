@@ -19,6 +19,7 @@ pub(crate) struct News {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FollowKind {
     Files,
+    Names,
 }
 
 /// What has been found anew of pools and is not taken up yet.
@@ -46,7 +47,7 @@ impl FollowedPools {
                 let found = found.filter(|(follow, _)| *follow == pool.follow);
                 found.map(|(_, found)| found.clone())
             };
-            let (of_file, of_names) = (part(FollowKind::Files), None);
+            let (of_file, of_names) = (part(FollowKind::Files), part(FollowKind::Names));
             if of_file.is_some() || of_names.is_some() {
                 let of_file = of_file.unwrap_or_else(|| pool.of_file());
                 let of_names = of_names.unwrap_or_else(|| pool.of_names());
