@@ -281,9 +281,9 @@ fn what_is_wrong_with_a_file_changes_nothing_and_is_said_as_long_as_it_lasts() {
         rig.warnings().iter().any(|it| it.contains("No such file"))
     });
     rig.replace(&format!("[{{\"name\": \"two\", \"address\": \"{one}\"}}]"));
-    rig.daemon
-        .wait("it is right again", |_| rig.warnings().is_empty());
-    assert_eq!(rig.backends(), ["two"]);
+    rig.daemon.wait("it is right again", |_| {
+        rig.warnings().is_empty() && rig.backends() == ["two"]
+    });
 }
 
 #[test]
@@ -343,4 +343,31 @@ fn a_name_is_looked_up_and_one_without_an_answer_keeps_nobody_from_serving() {
     });
     let overrides = rig.daemon.status().unwrap().overrides;
     assert!(overrides.iter().any(|it| it.change == "weight 7"));
+}
+
+#[test]
+fn a_thousand_backends_are_followed_and_shown() {
+    let one = named_backend("one");
+    let lines = |count: usize, weight: usize| -> String {
+        let line = |index| format!("{} weight={weight}\n", format_args!("n{index} {one}"));
+        (0..count).map(line).collect()
+    };
+    let keys = "backends_file: FILE\n    slow_start: 0s";
+    let rig = Rig::start_with(&format!("one {one}\n"), keys);
+    rig.replace(&lines(1000, 1));
+    rig.daemon
+        .wait("all are there", |_| rig.backends().len() == 1000);
+    rig.replace(&lines(999, 2));
+    rig.daemon
+        .wait("all but one are there", |_| rig.backends().len() == 999);
+    rig.replace(&lines(1001, 2));
+    rig.daemon.wait("it is said", |_| {
+        let warnings = rig.warnings();
+        warnings
+            .iter()
+            .any(|it| it.contains("there are more than 1000 backends in it"))
+    });
+    assert_eq!(Client::new(&rig.daemon).ask().1, "one");
+    let restarted = rig.daemon.pid("evenkeel-proxy");
+    assert!(restarted.is_some(), "it is believed");
 }
