@@ -19,8 +19,8 @@ use nix::sys::socket::SockaddrStorage;
 use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
 use super::status::table;
 use crate::config::{
-    BackendConfig, CertificateChain, Config, Format, HealthCheckConfig, ListenerConfig, PoolConfig,
-    Preempt, ProbeKind, Tier, VirtualRouterConfig,
+    BackendConfig, CertificateChain, Config, Format, HealthCheckConfig, ListenerConfig,
+    NamedBackend, PoolConfig, Preempt, ProbeKind, Tier, VirtualRouterConfig,
 };
 use crate::model::{Chain, Priority, Rank};
 use crate::process::keys::pair;
@@ -288,6 +288,15 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
         let BackendConfig { name, address, .. } = backend;
         format!("{name}={address}{weight}{requests}{backup}")
     });
+    let names = pool.follow.names.iter();
+    let names = names.map(
+        |NamedBackend {
+             name, host, port, ..
+         }| format!("{name}={host}:{port}"),
+    );
+    let file = pool.follow.file.iter();
+    let file = file.map(|path| format!("backends_file {}", path.display()));
+    let backends = backends.chain(names).chain(file);
     [
         pool.name.clone(),
         pool.balance.to_string(),

@@ -40,6 +40,7 @@ pub use crate::logic::balance::pick::Tier;
 pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
+pub use found::backends::{Follow, FoundBackend, NamedBackend, Origin};
 pub use pages::{ErrorPages, ListenerMode, MaintenanceConfig, PageConfig, Statuses};
 pub use rates::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
 pub use routes::{
@@ -323,8 +324,10 @@ impl Default for ForwardingConfig {
 pub struct PoolConfig {
     /// The key under `pools`.
     pub name: String,
-    /// Never empty, in the order of the file.
+    /// In the order of the file, then those that were found; empty only where it follows something.
     pub backends: Vec<BackendConfig>,
+    /// Where it has backends from besides.
+    pub follow: Follow,
     /// Who gets the next request.
     pub balance: Balance,
     /// How backends are probed.
@@ -377,6 +380,8 @@ pub struct BackendConfig {
     pub mode: BackendMode,
     /// Whether it gets requests only where no other backend can be given them.
     pub tier: Tier,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// Whether a backend gets requests and probes.

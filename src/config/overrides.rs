@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendConfig, BackendMode, Config, ListenerMode, Tier};
+use super::{BackendConfig, BackendMode, Config, ListenerMode, Origin, Tier};
 
 /// All changes by command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ impl Overrides {
                         requests: None,
                         mode: BackendMode::Up,
                         tier: Tier::Primary,
+                        origin: Origin::Written,
                     });
                 }
             }

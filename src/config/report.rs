@@ -26,6 +26,25 @@ impl ConfigErrors {
         self.0.len()
     }
 
+    /// All that is wrong with a text of lines.
+    pub(super) fn placed(path: &str, text: &str, placed: &[Placed]) -> Self {
+        let source = Source::new(path, text);
+        let print = |one: &Placed| {
+            let position = Position {
+                line: one.line,
+                column: one.column,
+                len: one.len,
+            };
+            let problem = Problem {
+                at: None,
+                message: one.message.clone(),
+                help: Some(one.help.clone()),
+            };
+            problem.print(&source, Some(position), String::new)
+        };
+        Self(placed.iter().map(print).collect())
+    }
+
     /// The only error of a text that cannot be read at all.
     pub(super) fn syntax(path: &str, text: &str, error: &SyntaxError) -> Self {
         let position = error.place.map(|(line, column)| Position {
@@ -44,6 +63,18 @@ impl ConfigErrors {
             String::new,
         )])
     }
+}
+
+/// Something that is wrong with a text of lines.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// From 1.
+    pub(super) line: usize,
+    /// From 1, in characters.
+    pub(super) column: usize,
+    pub(super) len: usize,
+    pub(super) message: String,
+    pub(super) help: String,
 }
 
 impl fmt::Display for ConfigErrors {

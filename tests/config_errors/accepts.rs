@@ -153,6 +153,8 @@ pub(crate) const KEYS: &[&str] = &[
     "reuse",
     "pools",
     "backends",
+    "backends_file",
+    "resolve",
     "address",
     "weight",
     "balance",
@@ -280,6 +282,8 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     maintenance.allow.clear();
     with_all.listeners[0].tls = None;
     with_all.pools[0].tls = None;
+    with_all.pools[0].follow.file = None;
+    with_all.pools[0].follow.names.clear();
     with_all.group.secret.clear();
     with_all.pools[0].ejection = None;
     with_all.pools[0].fallback = None;

@@ -2,6 +2,7 @@
 
 mod ejection;
 mod fallback;
+mod follow;
 mod probes;
 
 use std::time::Duration;
@@ -59,19 +60,6 @@ fn a_backend_twice_is_refused() {
     5 |     backends: {a: "192.0.2.10:80", a: "192.0.2.11:80"}
       |                                    ^
     help: keep one of the two
-    "#);
-}
-
-#[test]
-fn a_backend_is_not_a_host_name() {
-    let text = pool("backends: {a: \"www.example.org:80\"}");
-    assert_snapshot!(errors(&text), @r#"
-    error: `www.example.org:80` is not an address with a port
-     --> lb.yaml:5:19
-      |
-    5 |     backends: {a: "www.example.org:80"}
-      |                   ^^^^^^^^^^^^^^^^^^^^
-    help: this version takes addresses, not host names: `"192.0.2.10:80"`
     "#);
 }
 
@@ -230,7 +218,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection, fallback
+    help: known keys here: backends, backends_file, resolve, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection, fallback
     "#);
 }
 

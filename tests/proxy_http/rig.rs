@@ -50,10 +50,12 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             requests: None,
             mode: BackendMode::Up,
             tier: Tier::Primary,
+            origin: evenkeel::config::Origin::Written,
         });
     let pool = PoolConfig {
         name: "web".to_owned(),
         backends: backends.collect(),
+        follow: evenkeel::config::Follow::default(),
         balance: Balance::RoundRobin,
         health_check: HealthCheckConfig::None,
         timeouts: PoolTimeouts {

@@ -18,7 +18,7 @@ mod tls;
 mod values;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use self::listeners::Log;
@@ -28,6 +28,9 @@ use super::reader::{Fields, Value, is_name, name_objection};
 use super::report::{Problems, shown};
 use super::{Config, ErrorPages, ProxyConfig};
 
+pub use self::pools::backends_file::{
+    ADDRESSES_MAX, FILE_BACKENDS_MAX, backends_of_file, backends_of_name,
+};
 pub use super::report::ConfigErrors;
 
 /// Who this machine is, in the order of precedence: `Given` wins over the file, the file over
@@ -68,6 +71,17 @@ pub fn backend_objection(
     if let Some(help) = name_objection(name) {
         return Some(format!("`{}` cannot be a name: {help}", shown(name)));
     }
+    address_objection(config, pool, address)
+}
+
+/// Returns whether a backend can have an address, whatever its port.
+pub fn is_of_backend(address: IpAddr) -> bool {
+    values::objection(SocketAddr::new(address, 1), Use::Backend).is_none()
+}
+
+/// Returns why no backend of a pool of a checked configuration can be at an address; `None` where
+/// one can.
+pub fn address_objection(config: &Config, pool: &str, address: SocketAddr) -> Option<String> {
     if let Some(why) = values::objection(address, Use::Backend) {
         return Some(format!("`{address}`: {why}"));
     }

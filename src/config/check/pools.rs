@@ -1,5 +1,7 @@
 //! The section `pools`: backends, how one is picked, how they are probed.
 
+mod backends;
+pub(super) mod backends_file;
 mod ejection;
 mod fallback;
 mod health;
@@ -9,13 +11,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tls;
-use super::values::{self, Use, duration_or, number_or, one_of};
+use super::values::{duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
-use crate::config::reader::{Fields, Value, check_each, nearest};
+use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
-use crate::config::{
-    BackendConfig, BackendMode, HashOn, KeepAliveConfig, PoolConfig, PoolTimeouts, Reuse, Tier,
-};
+use crate::config::{HashOn, KeepAliveConfig, PoolConfig, PoolTimeouts, Reuse};
 use crate::logic::balance::Balance;
 use crate::logic::http1::rewrite::edit;
 
@@ -86,6 +86,8 @@ fn check_pool(
     let fields = entry.fields(
         &[
             "backends",
+            "backends_file",
+            "resolve",
             "balance",
             "health_check",
             "timeouts",
@@ -97,7 +99,7 @@ fn check_pool(
         ],
         problems,
     )?;
-    let backends = check_backends(entry.name, &fields, endpoints, problems);
+    let written = backends::check(entry.name, &fields, endpoints, problems);
     let balance = check_balance(&fields, problems);
     let timeouts = check_timeouts(&fields, problems);
     let keep_alive = check_keep_alive(&fields, problems);
@@ -108,9 +110,11 @@ fn check_pool(
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     let fallback = fallback::check(&fields, names, problems);
     let ejection = ejection::check(&fields, problems);
+    let (backends, follow) = written?;
     Some(PoolConfig {
         name: entry.name.to_owned(),
-        backends: backends?,
+        backends,
+        follow,
         balance: balance?,
         health_check: health_check?,
         timeouts: timeouts?,
@@ -151,83 +155,6 @@ fn check_reuse(value: Value<'_>, problems: &mut Problems) -> Option<Reuse> {
     ];
     let help = "write `never`, `safe` or `always`";
     one_of(value, "never, safe or always", &words, help, problems)
-}
-
-fn check_backends(
-    pool: &str,
-    fields: &Fields<'_>,
-    endpoints: &mut Vec<(String, NodeId, SocketAddr)>,
-    problems: &mut Problems,
-) -> Option<Vec<BackendConfig>> {
-    let value = fields.need("backends", "{b1: \"192.0.2.10:80\"}", problems)?;
-    let entries = value.entries("addresses by name", problems)?;
-    check_each(entries, |entry| {
-        let (at, backend) = check_backend(entry, problems)?;
-        endpoints.push((pool.to_owned(), at, backend.address));
-        Some(backend)
-    })
-}
-
-fn check_backend(entry: Value<'_>, problems: &mut Problems) -> Option<(NodeId, BackendConfig)> {
-    let (value, weight, requests, tier) = match &entry.node.kind {
-        Kind::Map(_) => {
-            let fields = entry.fields(&["address", "weight", "requests", "backup"], problems)?;
-            let weight = number_or(&fields, "weight", 1, 1..=WEIGHT_MAX, problems);
-            let requests = check_requests(&fields, problems);
-            let tier = match values::flag(&fields, "backup", false, problems) {
-                Some(true) => Some(Tier::Backup),
-                Some(false) => Some(Tier::Primary),
-                None => None,
-            };
-            (
-                fields.need("address", "\"192.0.2.10:80\"", problems),
-                weight,
-                requests,
-                tier,
-            )
-        }
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Int(_)
-        | Kind::Float(_)
-        | Kind::Text(_)
-        | Kind::List(_) => (Some(entry), Some(1), Some(None), Some(Tier::Primary)),
-    };
-    let value = value?;
-    let address = values::socket_addr(value, Use::Backend, problems)?;
-    let weight = u16::try_from(weight?).ok()?;
-    Some((
-        value.at(),
-        BackendConfig {
-            name: entry.name.to_owned(),
-            address,
-            weight,
-            requests: requests?,
-            mode: BackendMode::Up,
-            tier: tier?,
-        },
-    ))
-}
-
-/// The requests in progress at once; `Some(None)` where there is no limit.
-fn check_requests(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<u32>> {
-    let Some(value) = fields.get("requests") else {
-        return Some(None);
-    };
-    match &value.node.kind {
-        Kind::Int(number) if *number > 0 => value.number(1, REQUESTS_MAX, problems).map(Some),
-        Kind::Int(_)
-        | Kind::Null
-        | Kind::Bool(_)
-        | Kind::Float(_)
-        | Kind::Text(_)
-        | Kind::List(_)
-        | Kind::Map(_) => {
-            let message = format!("requests must be a number between 1 and {REQUESTS_MAX}");
-            value.wrong_with_help(message, REQUESTS_HELP, problems);
-            None
-        }
-    }
 }
 
 fn check_balance(fields: &Fields<'_>, problems: &mut Problems) -> Option<Balance> {
@@ -346,8 +273,6 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTi
 const BALANCE_HELP: &str =
     "write `random_of_two`, `round_robin`, `least_connections` or `{hash: source_address}`";
 const HASH_HELP: &str = "write `source_address`, `path`, `{header: X-User}` or `{cookie: session}`";
-const REQUESTS_HELP: &str =
-    "leave `requests` out where there is no limit; `health_check` keeps requests from a backend";
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -355,8 +280,5 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const CONNECT: Duration = Duration::from_secs(1);
 const RESPONSE_HEAD: Duration = Duration::from_secs(30);
 const QUEUE: Duration = Duration::from_secs(5);
-const WEIGHT_MAX: u32 = 256;
-/// As many as there can be client connections.
-const REQUESTS_MAX: u32 = 10_000_000;
 /// No worker keeps more, of all backends together.
 const KEPT_MAX: u32 = 10_000;

@@ -256,7 +256,7 @@ pub(super) fn objection(addr: SocketAddr, purpose: Use) -> Option<&'static str> 
 }
 
 /// Guesses what somebody meant who did not write an address with a port.
-fn socket_addr_help(text: &str) -> String {
+pub(super) fn socket_addr_help(text: &str) -> String {
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => return format!("add the port: `\"{ip}:80\"`"),
         // Whether the last group is meant as a port cannot be told.
@@ -271,7 +271,7 @@ fn socket_addr_help(text: &str) -> String {
             Ok(IpAddr::V6(_)) => format!("put the address in brackets: `\"[{host}]:{port}\"`"),
             Ok(IpAddr::V4(_)) => "the port must be between 1 and 65535".to_owned(),
             Err(_) if host.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                format!("this version takes addresses, not host names: `\"192.0.2.10:{port}\"`")
+                format!("no name is looked up here, write the address: `\"192.0.2.10:{port}\"`")
             }
             Err(_) => SOCKET_ADDR_HELP.to_owned(),
         },

@@ -1,9 +1,11 @@
 //! What changes of pools and their backends.
 
+use std::path::PathBuf;
+
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    BackendConfig, EjectionRules, Fallback, HealthCheckConfig, KeepAliveConfig, PoolConfig,
-    PoolTimeouts, ProbeConfig, Tier,
+    BackendConfig, EjectionRules, Fallback, Follow, HealthCheckConfig, KeepAliveConfig,
+    NamedBackend, PoolConfig, PoolTimeouts, ProbeConfig, Tier,
 };
 
 /// Compares the pools.
@@ -15,6 +17,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     let PoolConfig {
         name: _,
         backends,
+        follow: before,
         balance,
         health_check,
         timeouts,
@@ -34,6 +37,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     if steps.is_empty() && names(backends) != names(&new.backends) {
         words.say("order of backends changed");
     }
+    follow(before, &new.follow, words);
     words.value("balance", balance, &new.balance);
     self::health_check(health_check, &new.health_check, words);
     self::timeouts(timeouts, &new.timeouts, words);
@@ -44,6 +48,35 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     super::tls::pool(tls.as_ref(), new.tls.as_ref(), words);
 }
 
+fn follow(old: &Follow, new: &Follow, words: &mut Words) {
+    let Follow {
+        file,
+        names,
+        interval,
+    } = old;
+    let shown = |file: &Option<PathBuf>| file.as_ref().map(|path| path.display().to_string());
+    let (before, after) = (shown(file), shown(&new.file));
+    words.optional("backends_file", "none", before.as_ref(), after.as_ref());
+    for Step { subject, change } in by_name(names, &new.names, |one| &one.name, "name", name) {
+        words.say(format!("{subject} {change}"));
+    }
+    words.duration("resolve interval", *interval, new.interval);
+}
+
+fn name(old: &NamedBackend, new: &NamedBackend, words: &mut Words) {
+    let NamedBackend {
+        name: _,
+        host,
+        port,
+        // These are said of each of its backends.
+        weight: _,
+        requests: _,
+        tier: _,
+    } = old;
+    words.value("host", host, &new.host);
+    words.value("port", port, &new.port);
+}
+
 fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {
     let BackendConfig {
         name: _,
@@ -52,6 +85,8 @@ fn backend(old: &BackendConfig, new: &BackendConfig, words: &mut Words) {
         requests,
         mode,
         tier,
+        // One that moves from a list to another is the same.
+        origin: _,
     } = old;
     words.value("address", address, &new.address);
     words.value("weight", weight, &new.weight);

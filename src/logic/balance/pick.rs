@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::hash::HashOn;
 use super::health::Availability;
 
@@ -60,7 +62,8 @@ pub enum Rank {
 }
 
 /// Whether a backend is for every day. Of two backends of the same rank the primary goes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// It is.
     #[default]

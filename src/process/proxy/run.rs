@@ -349,8 +349,8 @@ fn parse(
 ) -> Result<Config, ConfigErrors> {
     let config = config::parse("the running configuration", yaml, NodeName::Given(node));
     let mut config = config?;
-    overrides.apply(&mut config);
     found.apply(&mut config);
+    overrides.apply(&mut config);
     Ok(config)
 }
 

@@ -19,6 +19,7 @@ mod stopping;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::{self as nix_signal, SigSet};
@@ -35,6 +36,9 @@ use super::child::{Child, Heard, TICK};
 use super::control::event_log::{self, EventLog};
 use super::control::socket::{self, Question};
 use super::error::SupervisorError;
+use super::follow::Followers;
+use super::follow::names::Resolver;
+use super::follow::news::News;
 use super::keys::watch::{Renewed, Watch};
 use super::keys::{self, Keys};
 use super::notify::Notifier;
@@ -84,6 +88,8 @@ pub(super) struct Setup {
     pub access_log: Option<AccessLog>,
     /// Started already, with what it is to keep, for the same reason.
     pub keys: Option<Keys>,
+    /// What it knows of names is found already.
+    pub resolver: Arc<Resolver>,
     /// Where the control socket goes.
     pub runtime_dir: PathBuf,
 }
@@ -161,6 +167,9 @@ struct Daemon {
     renewed: mpsc::Receiver<Renewed>,
     /// What is wrong with certificates that were to be taken up.
     certificate_warnings: Vec<String>,
+    /// Of backends in files and behind names.
+    followers: Followers,
+    news: mpsc::Receiver<News>,
     tracker: Tracker,
     /// What the vrrp process was last told of each entry.
     fitness: BTreeMap<String, Fitness>,
@@ -195,6 +204,7 @@ impl Daemon {
         let notify_programs = NotifyPrograms::new();
         let (observer, observations) = mpsc::channel(OBSERVATIONS_MAX);
         let (renewals, renewed) = mpsc::channel(1);
+        let (teller, news) = mpsc::channel(1);
         let (vrrp, proxy) = (belief.vrrp_bounds(), belief.proxy_bounds());
         let wanted = |role, bounds, empty: bool| (!empty).then(|| Child::new(role, bounds, now));
         Self {
@@ -207,6 +217,8 @@ impl Daemon {
             renewals,
             renewed,
             certificate_warnings: Vec::new(),
+            followers: Followers::new(teller, Arc::clone(&setup.resolver)),
+            news,
             lifecycle: Lifecycle::new(plan::of_stop(&setup.config)),
             belief,
             shortages: Shortages::default(),
@@ -271,6 +283,7 @@ impl Daemon {
                 () = self.notify_programs.next_finished() => {}
                 Some(observation) = self.observations.recv() => self.take_observation(observation),
                 Some(renewed) = self.renewed.recv() => self.take_renewed(renewed),
+                Some(news) = self.news.recv() => self.take_news(news),
                 read = self.reloads.next_read() => self.handle_read(read),
                 Some(question) = questions.recv() => self.handle_question(question),
                 // Before what is due: nothing that stays due can keep it from beating and watching.

@@ -7,6 +7,7 @@ use crate::config::ConfigErrors;
 use crate::config::diff::NeedsRestart;
 use crate::ipc::channel::ChannelError;
 use crate::process::role::ConfineError;
+use crate::process::supervisor::follow::backends_file::BackendsFileErrors;
 use crate::process::supervisor::keys::find::CertificateErrors;
 use crate::process::supervisor::reload::pages::PageErrors;
 
@@ -61,6 +62,9 @@ pub enum SupervisorError {
     /// Pages that it names cannot be used.
     #[error(transparent)]
     Pages(#[from] PageErrors),
+    /// Files with backends that it names cannot be used.
+    #[error(transparent)]
+    BackendsFiles(#[from] BackendsFileErrors),
     /// Certificates or keys that it names cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificateErrors),
@@ -150,6 +154,7 @@ impl SupervisorError {
             | Self::Notify { .. }
             | Self::Script { .. }
             | Self::Pages(_)
+            | Self::BackendsFiles(_)
             | Self::Certificates(_)
             | Self::Secret(_)
             | Self::NeedsRestart(_) => true,

@@ -15,6 +15,7 @@ mod child;
 mod daemon;
 mod descriptors;
 mod error;
+mod follow;
 mod keys;
 mod notify;
 mod runtime_dir;
@@ -25,6 +26,7 @@ mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use nix::sys::signal::SigSet;
@@ -33,6 +35,7 @@ pub use self::error::SupervisorError;
 pub use self::reload::source::open_config;
 pub use self::runtime_dir::lock_network;
 
+use self::follow::names::Resolver;
 use self::keys::Keys;
 use self::keys::find::find;
 pub(crate) use self::keys::find::notes as certificate_notes;
@@ -74,6 +77,8 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let mut checked = source.check(options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
+    let resolver = Arc::new(Resolver::default());
+    resolver.find(&mut checked.config);
     let store = Store::of(&options.runtime_dir);
     let kept = store.load();
     let overrides = kept
@@ -124,6 +129,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             sockets,
             access_log,
             keys,
+            resolver,
             runtime_dir: options.runtime_dir.clone(),
         },
         &printer,

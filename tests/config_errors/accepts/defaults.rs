@@ -159,8 +159,14 @@ fn defaults_are_those_of_the_manual() {
                         requests: None,
                         mode: Up,
                         tier: Primary,
+                        origin: Written,
                     },
                 ],
+                follow: Follow {
+                    file: None,
+                    names: [],
+                    interval: 10s,
+                },
                 balance: RandomOfTwo,
                 health_check: Probe(
                     ProbeConfig {

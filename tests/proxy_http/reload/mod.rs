@@ -22,6 +22,7 @@ fn backend(name: &str, backend: &Backend) -> BackendConfig {
         requests: None,
         mode: BackendMode::Up,
         tier: Tier::Primary,
+        origin: evenkeel::config::Origin::Written,
     }
 }
 

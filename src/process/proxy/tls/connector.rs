@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use thiserror::Error;
 
-use crate::config::{BackendConfig, PoolConfig, PoolTls};
+use crate::config::{BackendConfig, Origin, PoolConfig, PoolTls};
 use crate::model::Chain;
 use crate::process::proxy::tls::acceptor::{PROVIDER, roots, versions};
 use crate::process::proxy::tls::keys::certified;
@@ -97,7 +97,14 @@ fn server_name(tls: &PoolTls, backend: &BackendConfig) -> Result<ServerName<'sta
             let known = ServerName::try_from(name.clone());
             known.map_err(|_| format!("`{name}` is no name of a server"))
         }
-        None => Ok(ServerName::from(backend.address.ip())),
+        None => match &backend.origin {
+            Origin::Name(host) => {
+                let host = host.strip_suffix('.').unwrap_or(host).to_owned();
+                let known = ServerName::try_from(host.clone());
+                known.map_err(|_| format!("`{host}` is no name of a server"))
+            }
+            Origin::Written | Origin::File => Ok(ServerName::from(backend.address.ip())),
+        },
     }
 }
 

@@ -370,6 +370,7 @@ mod tests {
             requests: None,
             mode: crate::config::BackendMode::Up,
             tier: Tier::Primary,
+            origin: crate::config::Origin::Written,
         };
         BackendRuntime::new(&config, &HealthCheckConfig::None, None)
     }

@@ -228,6 +228,7 @@ mod tests {
             requests: None,
             mode: crate::config::BackendMode::Up,
             tier: crate::config::Tier::Primary,
+            origin: crate::config::Origin::Written,
         };
         Arc::new(BackendRuntime::new(&config, &HealthCheckConfig::None, None))
     }

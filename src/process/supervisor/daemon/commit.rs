@@ -108,7 +108,7 @@ impl Daemon {
             }
         }
         self.follow_keys();
-        self.watch_certificates();
+        self.follow_what_is_found();
         self.tell_children(now, is_reload);
         self.note_lacking_programs();
     }

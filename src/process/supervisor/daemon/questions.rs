@@ -84,6 +84,7 @@ impl Daemon {
                 .iter()
                 .map(|why| format!("certificate not taken up, the one before serves: {why}")),
         );
+        notes.extend(self.followers.warnings().map(str::to_owned));
         let dead = |keys: &Keys| !keys.child.is_running();
         if self.keys.as_ref().is_some_and(dead) {
             let name = Role::Keys.profile().name;

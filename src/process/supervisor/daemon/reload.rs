@@ -90,6 +90,7 @@ impl Daemon {
                     source,
                     node: setup.node.clone(),
                     log: setup.access_log.as_ref().map(|log| log.to().clone()),
+                    resolver: self.followers.resolver(),
                     dry_run: asker.dry_run,
                 };
                 return match Aside::begin("reload", move || wanted.read()) {
@@ -406,7 +407,12 @@ impl Daemon {
         self.forget_next(&preparing.next);
         match preparing.renewed {
             // With the next tick.
-            Some(renewed) => self.reloads.renewed = Some(renewed),
+            Some(mut renewed) => {
+                if let Some(later) = self.reloads.renewed.take() {
+                    renewed.extend(later);
+                }
+                self.reloads.renewed = Some(renewed);
+            }
             None => self.fail_with(preparing.asker, why.to_owned(), false),
         }
         if self.reloads.renewed.is_none() {

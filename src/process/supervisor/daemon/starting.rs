@@ -21,7 +21,7 @@ impl Daemon {
         self.start_observers()?;
         self.start_vrrp(now)?;
         self.start_proxy(now)?;
-        self.watch_certificates();
+        self.follow_what_is_found();
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use super::reader::{Pairs, Reader};
 use super::sources::{Look, PairFiles, pairs_of};
 use crate::config::{Authorities, CertificateSource, Config, FoundPoolTls, FoundTls};
 use crate::config::{ListenerTls, PoolTls};
+use crate::process::supervisor::follow::news::FollowedPools;
 
 /// What was found anew.
 #[derive(Clone, Debug, Default)]
@@ -28,10 +29,39 @@ pub(crate) struct Renewed {
     /// By pool.
     pub(crate) pools: BTreeMap<String, (Option<CertificateSource>, Arc<FoundPoolTls>)>,
     pub(crate) held: Held,
+    /// Backends, by pool.
+    pub(crate) followed: FollowedPools,
     /// What is wrong with files that were to be taken up, for people.
     pub(crate) warnings: Vec<String>,
     /// What was watched, by its number.
     pub(crate) number: u64,
+}
+
+impl Renewed {
+    /// Returns whether it has certificates, and so `held`.
+    pub(crate) fn is_of_certificates(&self) -> bool {
+        !self.listeners.is_empty() || !self.pools.is_empty()
+    }
+
+    /// Leaves certificates out unless they are of what is watched now; what has changed of that is
+    /// found again.
+    pub(crate) fn keep_certificates_of(&mut self, number: Option<u64>) {
+        if number != Some(self.number) {
+            self.listeners.clear();
+            self.pools.clear();
+        }
+    }
+
+    /// Adds what was found later.
+    pub(crate) fn extend(&mut self, later: Self) {
+        if later.is_of_certificates() {
+            self.held = later.held;
+            self.number = later.number;
+        }
+        self.listeners.extend(later.listeners);
+        self.pools.extend(later.pools);
+        self.followed.extend(later.followed);
+    }
 }
 
 /// Watches as long as it is there.

@@ -86,9 +86,13 @@ pub(crate) fn pruned(overrides: &Overrides, config: &Config) -> Overrides {
                 .values_mut()
                 .for_each(|change| change.removed = false);
         }
+        let mut awaited = 0;
         changes.retain(|name, change| {
             let is_there = has(pool, name) || change.added.is_some();
-            is_there && !says_nothing(change)
+            // What a file or a name has lost may come back.
+            let is_awaited = !is_there && pool.follow.is_any() && awaited < AWAITED_MAX;
+            awaited += usize::from(is_awaited);
+            (is_there || is_awaited) && !says_nothing(change)
         });
         !changes.is_empty()
     });
@@ -139,6 +143,9 @@ pub(crate) fn lost(before: &Overrides, after: &Overrides) -> Vec<String> {
     .collect()
 }
 
+/// Of backends of one pool that are not there now.
+const AWAITED_MAX: usize = 1000;
+
 fn has(pool: &PoolConfig, name: &str) -> bool {
     pool.backends.iter().any(|backend| backend.name == name)
 }
@@ -147,7 +154,10 @@ fn has(pool: &PoolConfig, name: &str) -> bool {
 fn have_none(pool: &PoolConfig, changes: &BTreeMap<String, BackendOverride>) -> bool {
     let is_removed = |name: &str| changes.get(name).is_some_and(|change| change.removed);
     let mut added = changes.iter().filter(|(_, change)| change.added.is_some());
-    pool.backends.iter().all(|one| is_removed(&one.name)) && added.all(|(name, _)| is_removed(name))
+    let is_empty = pool.backends.is_empty() && pool.follow.is_any();
+    !is_empty
+        && pool.backends.iter().all(|one| is_removed(&one.name))
+        && added.all(|(name, _)| is_removed(name))
 }
 
 fn says_nothing(change: &BackendOverride) -> bool {

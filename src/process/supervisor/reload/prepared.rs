@@ -11,6 +11,7 @@ use crate::config::{AccessLogTarget, Config};
 use crate::ipc::control::FailureStatus;
 use crate::process::role::ProgramUser;
 use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::follow::names::Resolver;
 use crate::process::supervisor::keys::held::Held;
 use crate::process::supervisor::passed::access_log::AccessLog;
 
@@ -22,6 +23,8 @@ pub(crate) struct Wanted {
     pub(crate) node: Option<String>,
     /// Where the access log goes now.
     pub(crate) log: Option<AccessLogTarget>,
+    /// Who knows what names are.
+    pub(crate) resolver: Arc<Resolver>,
     /// It is only asked what would change: nothing is made.
     pub(crate) dry_run: bool,
 }
@@ -56,7 +59,8 @@ impl Wanted {
     /// # Errors
     /// When the file cannot be read or is wrong, or the access log cannot be opened.
     pub(crate) fn read(self) -> Result<Read, SupervisorError> {
-        let checked = self.source.check(self.node.as_deref())?;
+        let mut checked = self.source.check(self.node.as_deref())?;
+        self.resolver.find(&mut checked.config);
         let to = checked.config.access_log.as_ref().map(|log| &log.to);
         let log = match to {
             Some(to) if self.log.as_ref() != Some(to) && !self.dry_run => {

@@ -13,6 +13,7 @@ use super::file::{self, reader};
 use super::pages;
 use crate::config::{self, Config, check::NodeName};
 use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::follow::backends_file;
 use crate::process::supervisor::scripts;
 
 /// Where a configuration is read from.
@@ -41,8 +42,8 @@ impl ConfigSource {
     /// Reads and checks it for this machine, or for the node that was named.
     ///
     /// # Errors
-    /// When the file cannot be read or is wrong, a program in it cannot be trusted, or a page of
-    /// it cannot be read.
+    /// When the file cannot be read or is wrong, a program in it cannot be trusted, or a page or
+    /// a file with backends of it cannot be read.
     pub(crate) fn check(self, node: Option<&str>) -> Result<Checked, SupervisorError> {
         let (name, file) = match self {
             Self::Path(path) => {
@@ -54,6 +55,7 @@ impl ConfigSource {
         let yaml = read(&name, file)?;
         let mut config = parse(&name, &yaml, node)?;
         pages::read(&mut config)?;
+        backends_file::find(&mut config)?;
         Ok(Checked { name, yaml, config })
     }
 }

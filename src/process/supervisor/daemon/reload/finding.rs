@@ -8,6 +8,7 @@ use crate::logic::lifecycle::Phase;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::daemon::Daemon;
 use crate::process::supervisor::error::SupervisorError;
+use crate::process::supervisor::follow::news::News;
 use crate::process::supervisor::keys::find::{find, has_tls};
 use crate::process::supervisor::keys::watch::{Renewed, Watch};
 use crate::process::supervisor::keys::{self, Keys, held};
@@ -63,11 +64,22 @@ impl Daemon {
         if renewed.listeners.is_empty() && renewed.pools.is_empty() {
             return;
         }
+        self.take_up(renewed);
+    }
+
+    /// Backends have changed in files or behind names, or what is wrong with some has.
+    pub(in crate::process::supervisor::daemon) fn take_news(&mut self, news: News) {
+        self.followers.note(&news);
+        if !news.pools.is_empty() {
+            let mut renewed = Renewed::default();
+            renewed.followed.add(news);
+            self.take_up(renewed);
+        }
+    }
+
+    fn take_up(&mut self, renewed: Renewed) {
         let pending = self.reloads.renewed.get_or_insert_default();
-        pending.listeners.extend(renewed.listeners);
-        pending.pools.extend(renewed.pools);
-        pending.held = renewed.held;
-        pending.number = renewed.number;
+        pending.extend(renewed);
         if let Stage::Idle = self.reloads.stage {
             self.begin_renewal();
         }
@@ -79,12 +91,10 @@ impl Daemon {
         if self.lifecycle.phase() != Phase::Running {
             return;
         }
-        let Some(renewed) = self.reloads.renewed.take() else {
+        let Some(mut renewed) = self.reloads.renewed.take() else {
             return;
         };
-        if self.watch.as_ref().map(Watch::number) != Some(renewed.number) {
-            return;
-        }
+        renewed.keep_certificates_of(self.watch.as_ref().map(Watch::number));
         let mut base = self.setup.base.clone();
         for listener in &mut base.listeners {
             if let Some(tls) = &mut listener.tls
@@ -102,6 +112,7 @@ impl Daemon {
                 tls.found = Arc::clone(found);
             }
         }
+        renewed.followed.apply(&mut base);
         if base == self.setup.base {
             return;
         }
@@ -111,7 +122,7 @@ impl Daemon {
             config: base,
         };
         let mut read = Read::unchanged(checked, self.setup.running.last_failure.clone());
-        read.held = Some(renewed.held.clone());
+        read.held = renewed.is_of_certificates().then(|| renewed.held.clone());
         let asker = Asker {
             dry_run: false,
             reply: None,
@@ -120,8 +131,14 @@ impl Daemon {
         self.consider(asker, read, overrides, Some(renewed));
     }
 
+    /// Has what is found elsewhere followed as the configuration that runs has it.
+    pub(in crate::process::supervisor::daemon) fn follow_what_is_found(&mut self) {
+        self.watch_certificates();
+        self.followers.follow(&self.setup.base);
+    }
+
     /// Watches the files of the configuration that runs.
-    pub(in crate::process::supervisor::daemon) fn watch_certificates(&mut self) {
+    fn watch_certificates(&mut self) {
         if !has_tls(&self.setup.config) {
             self.watch = None;
             return;

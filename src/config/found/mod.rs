@@ -2,11 +2,14 @@
 //! part of the configuration from then on, so that what has changed there is a configuration that
 //! has changed. It travels to the proxy beside the YAML. Pure.
 
+pub mod backends;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::backends::FoundBackend;
 use super::Config;
 use super::pages::PageTexts;
 use super::tls::{FoundPoolTls, FoundTls};
@@ -20,6 +23,8 @@ pub struct Found {
     pub listeners: BTreeMap<String, Arc<FoundTls>>,
     /// Certificates, by pool.
     pub pools: BTreeMap<String, Arc<FoundPoolTls>>,
+    /// Backends, by pool.
+    pub backends: BTreeMap<String, Vec<FoundBackend>>,
 }
 
 impl Found {
@@ -33,10 +38,13 @@ impl Found {
             let tls = pool.tls.as_ref()?;
             Some((pool.name.clone(), Arc::clone(&tls.found)))
         });
+        let following = config.pools.iter().filter(|pool| pool.follow.is_any());
+        let backends = following.map(|pool| (pool.name.clone(), pool.found()));
         Self {
             pages: PageTexts::of(config),
             listeners: listeners.collect(),
             pools: pools.collect(),
+            backends: backends.collect(),
         }
     }
 
@@ -46,6 +54,7 @@ impl Found {
             pages,
             mut listeners,
             mut pools,
+            mut backends,
         } = self;
         pages.apply(config);
         for listener in &mut config.listeners {
@@ -57,6 +66,7 @@ impl Found {
             if let Some(tls) = &mut pool.tls {
                 tls.found = pools.remove(&pool.name).unwrap_or_default();
             }
+            pool.set_found(backends.remove(&pool.name).unwrap_or_default());
         }
     }
 }

@@ -1,0 +1,90 @@
+//! Backends that stand in files of their own, or behind names: found with the configuration, and
+//! followed from then on, each kind on a thread of its own.
+//!
+//! Whatever happens to a file or a resolver, what was good last goes on: only something better
+//! takes its place. The daemon takes up what is new as it does with certificates that change.
+
+pub(crate) mod backends_file;
+mod hosts;
+pub(crate) mod names;
+pub(crate) mod news;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use self::backends_file::FileWatch;
+use self::names::{NameWatch, Resolver};
+use self::news::{FollowKind, News};
+use crate::config::Config;
+
+/// The threads, as the daemon has them.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    teller: mpsc::Sender<News>,
+    resolver: Arc<Resolver>,
+    files: Option<FileWatch>,
+    names: Option<NameWatch>,
+    warnings: BTreeMap<FollowKind, Vec<String>>,
+}
+
+impl Followers {
+    pub(crate) const fn new(teller: mpsc::Sender<News>, resolver: Arc<Resolver>) -> Self {
+        Self {
+            teller,
+            resolver,
+            files: None,
+            names: None,
+            warnings: BTreeMap::new(),
+        }
+    }
+
+    /// Follows what a configuration has from now on; it is without what was changed by command.
+    pub(crate) fn follow(&mut self, config: &Config) {
+        if config.pools.iter().all(|pool| pool.follow.file.is_none()) {
+            self.files = None;
+            self.warnings.remove(&FollowKind::Files);
+        } else if self.files.is_none() {
+            self.files = started("backends", FileWatch::start(self.teller.clone()));
+        }
+        if config.pools.iter().all(|pool| pool.follow.names.is_empty()) {
+            self.names = None;
+            self.warnings.remove(&FollowKind::Names);
+        } else if self.names.is_none() {
+            let resolver = Arc::clone(&self.resolver);
+            self.names = started("names", NameWatch::start(resolver, self.teller.clone()));
+        }
+        if self.files.is_none() && self.names.is_none() {
+            return;
+        }
+        let config = Arc::new(config.clone());
+        if let Some(files) = &self.files {
+            files.follow(&config);
+        }
+        if let Some(names) = &self.names {
+            names.follow(&config);
+        }
+    }
+
+    /// Returns who looks names up.
+    pub(crate) fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
+    }
+
+    /// Notes what is wrong.
+    pub(crate) fn note(&mut self, news: &News) {
+        self.warnings.insert(news.kind, news.warnings.clone());
+    }
+
+    /// Returns what is wrong, for people.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.values().flatten().map(String::as_str)
+    }
+}
+
+fn started<T>(thread: &str, started: io::Result<T>) -> Option<T> {
+    let failed = |error: &io::Error| tracing::error!(thread, %error, "backends are not followed");
+    started.inspect_err(failed).ok()
+}
