@@ -405,8 +405,13 @@ impl Daemon {
         }
         self.forget_next(&preparing.next);
         match preparing.renewed {
-            // With the next tick.
-            Some(renewed) => self.reloads.renewed = Some(renewed),
+            // With the next tick, and what was found since.
+            Some(mut renewed) => {
+                if let Some(newer) = self.reloads.renewed.take() {
+                    renewed.add(newer);
+                }
+                self.reloads.renewed = Some(renewed);
+            }
             None => self.fail_with(preparing.asker, why.to_owned(), false),
         }
         if self.reloads.renewed.is_none() {

@@ -3,7 +3,6 @@
 //! up.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::Arc;
 
 use super::source::{Checked, ConfigSource};
@@ -11,7 +10,7 @@ use crate::config::{AccessLogTarget, Config};
 use crate::ipc::control::FailureStatus;
 use crate::process::role::ProgramUser;
 use crate::process::supervisor::error::SupervisorError;
-use crate::process::supervisor::keys::held::Held;
+use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
 
 /// What is to be read, and what is there already.
@@ -37,8 +36,8 @@ pub(crate) struct Read {
     pub(crate) last_failure: Option<FailureStatus>,
     /// The files of certificates and keys that it names, where it does and they are found.
     pub(crate) held: Option<Held>,
-    /// The files with the secrets of the group.
-    pub(crate) secrets: Vec<File>,
+    /// The files with the secrets of the group, where they were looked for.
+    pub(crate) secrets: Option<GroupSecrets>,
 }
 
 /// Under whose names programs run.
@@ -69,7 +68,7 @@ impl Wanted {
             users: Users::of(&checked.config),
             last_failure: None,
             held: None,
-            secrets: Vec::new(),
+            secrets: None,
             checked,
         })
     }
@@ -84,7 +83,7 @@ impl Read {
             log: None,
             users: Users::default(),
             held: None,
-            secrets: Vec::new(),
+            secrets: None,
         }
     }
 }

@@ -31,14 +31,13 @@ impl Daemon {
                 let reader = match &mut self.keys {
                     Some(keys) => Arc::clone(&keys.reader),
                     slot if keys::are_needed(&read.checked.config) => {
-                        let keys = Keys::start(&read.checked.config.group, Instant::now())?;
-                        self.lent_lines = 0;
+                        let keys = Keys::start(Arc::clone(&secrets), Instant::now())?;
                         Arc::clone(&slot.insert(keys).reader)
                     }
                     _ => Arc::default(),
                 };
                 let finding = Aside::begin("certificates", move || {
-                    read.secrets = secrets;
+                    read.secrets = Some(secrets);
                     read.held = Some(find(&mut read.checked.config, &*reader)?);
                     Ok(read)
                 });
@@ -55,19 +54,15 @@ impl Daemon {
 
     /// Certificates have changed on disk, or what is wrong with some has.
     pub(in crate::process::supervisor::daemon) fn take_renewed(&mut self, renewed: Renewed) {
-        // It is found again where what is watched is something else by now.
-        if self.watch.as_ref().map(Watch::number) != Some(renewed.number) {
-            return;
-        }
         self.certificate_warnings.clone_from(&renewed.warnings);
         if renewed.listeners.is_empty() && renewed.pools.is_empty() {
             return;
         }
-        let pending = self.reloads.renewed.get_or_insert_default();
-        pending.listeners.extend(renewed.listeners);
-        pending.pools.extend(renewed.pools);
-        pending.held = renewed.held;
-        pending.number = renewed.number;
+        // The watcher finds it again, beside what is the configuration's now.
+        if renewed.number != self.watched {
+            return;
+        }
+        self.reloads.renewed.get_or_insert_default().add(renewed);
         if let Stage::Idle = self.reloads.stage {
             self.begin_renewal();
         }
@@ -79,12 +74,10 @@ impl Daemon {
         if self.lifecycle.phase() != Phase::Running {
             return;
         }
-        let Some(renewed) = self.reloads.renewed.take() else {
+        let renewed = self.reloads.renewed.take();
+        let Some(renewed) = renewed.filter(|it| it.number == self.watched) else {
             return;
         };
-        if self.watch.as_ref().map(Watch::number) != Some(renewed.number) {
-            return;
-        }
         let mut base = self.setup.base.clone();
         for listener in &mut base.listeners {
             if let Some(tls) = &mut listener.tls
@@ -139,7 +132,8 @@ impl Daemon {
             }
         }
         if let Some(watch) = &self.watch {
-            watch.follow(&self.setup.config, &held);
+            self.watched += 1;
+            watch.follow(self.watched, &self.setup.config, &held);
         }
     }
 }
