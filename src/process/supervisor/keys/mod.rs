@@ -81,7 +81,7 @@ impl Keys {
         self.pass(&ToKeys::PassReader, &[theirs.as_fd()]);
         self.reader.connect(ours);
         // Before it has them: none of them is forgotten.
-        self.say_wanted();
+        self.say_what_is_kept();
         self.pass_secrets();
         Ok(())
     }
@@ -125,10 +125,10 @@ impl Keys {
     /// no handshake needs them any more.
     pub(crate) fn hold(&mut self, held: Held) {
         self.held = held;
-        self.say_wanted();
+        self.say_what_is_kept();
     }
 
-    fn say_wanted(&mut self) {
+    fn say_what_is_kept(&mut self) {
         let ids: Vec<KeyId> = self.held.ids().collect();
         self.child.send(&ToKeys::Keep(ids));
     }
