@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use evenkeel::ipc::control::ProcessStatus;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::{Pair, Settings};
 use evenkeel::lab::visitors::Crowd;
@@ -68,17 +67,10 @@ fn add_keys(node: &mut Node) {
     let yaml = fs::read_to_string(node.config_path()).unwrap();
     let group = format!("group: {{secret: {{file: {}}}}}\n", secret.display());
     node.reload(&format!("{yaml}{group}")).unwrap();
-    let runs = |process: &ProcessStatus| {
-        process.name == Role::Keys.profile().name && process.pid.is_some()
-    };
-    node.wait_for("it keeps keys", Duration::from_secs(5), |status| {
-        status.processes.iter().any(runs)
-    })
-    .unwrap();
     // It has confined itself when it has started a thread.
-    let keys = node.pid_of(Role::Keys.profile().name).unwrap();
+    let name = Role::Keys.profile().name;
     let deadline = Instant::now() + Duration::from_secs(5);
-    while threads(keys).len() < 2 {
+    while node.pid_of(name).is_none_or(|keys| threads(keys).len() < 2) {
         assert!(Instant::now() < deadline, "it reads no files");
         std::thread::park_timeout(Duration::from_millis(10));
     }
