@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::{Pair, Settings};
 use evenkeel::lab::visitors::Crowd;
 use evenkeel::process::role::Role;
 use nix::sys::resource::Resource;
+use nix::unistd::User;
 
 /// The fields of one `/proc/PID/status`, or of one thread's.
 struct Proc(String);
@@ -58,6 +60,22 @@ fn pair() -> Pair {
     .unwrap()
 }
 
+/// Has a node keep the secret of a group, and so the process that keeps keys.
+fn add_keys(node: &mut Node) {
+    let secret = node.config_path().with_file_name("group.key");
+    fs::write(&secret, "0123456789abcdef".repeat(4)).unwrap();
+    let yaml = fs::read_to_string(node.config_path()).unwrap();
+    let group = format!("group: {{secret: {{file: {}}}}}\n", secret.display());
+    node.reload(&format!("{yaml}{group}")).unwrap();
+    // It has confined itself when it has started a thread.
+    let name = Role::Keys.profile().name;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while node.pid_of(name).is_none_or(|keys| threads(keys).len() < 2) {
+        assert!(Instant::now() < deadline, "it reads no files");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
 /// Returns whether user ids mean here what they mean on the machine; not so in a small user
 /// namespace.
 fn has_all_users() -> bool {
@@ -79,6 +97,7 @@ const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 fn every_thread_has_what_its_role_needs_and_no_more() {
     let mut pair = pair();
     let node = pair.node(0).unwrap();
+    add_keys(node);
     let supervisor = node.process().pid();
     assert_eq!(threads(supervisor)[0].field("Name"), "evenkeel");
 
@@ -103,18 +122,25 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
         );
     }
 
-    let proxy = node.pid_of(Role::Proxy.profile().name).unwrap();
-    let proxy_threads = threads(proxy);
+    let [proxy, keys] = [Role::Proxy, Role::Keys].map(|role| {
+        let pid = node.pid_of(role.profile().name).unwrap();
+        threads(pid)
+    });
     assert!(
-        proxy_threads.len() >= 3,
+        proxy.len() >= 3,
         "the workers and the main thread are looked at"
     );
-    for thread in proxy_threads {
+    assert!(keys.len() >= 2, "also the one that reads files");
+    // The proxy takes another where its own is missing.
+    let keys_has_a_user = User::from_name("evenkeel-keys").unwrap().is_some();
+    let proxy = proxy.into_iter().map(|thread| (thread, true));
+    let keys = keys.into_iter().map(|thread| (thread, keys_has_a_user));
+    for (thread, has_a_user) in proxy.chain(keys) {
         for set in SETS {
             assert_eq!(thread.capabilities(set), 0, "{set} in\n{}", thread.0);
         }
         assert_fenced(&thread);
-        if has_all_users() {
+        if has_all_users() && has_a_user {
             let uids: Vec<&str> = thread.field("Uid").split_whitespace().collect();
             assert!(
                 uids.iter().all(|uid| *uid != "0"),
@@ -137,7 +163,8 @@ fn assert_fenced(thread: &Proc) {
 fn limits_of_each_process_are_those_of_the_table() {
     let mut pair = pair();
     let node = pair.node(0).unwrap();
-    for role in [Role::Vrrp, Role::Proxy] {
+    add_keys(node);
+    for role in Role::CHILDREN {
         let pid = node.pid_of(role.profile().name).unwrap();
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         for limit in role.profile().limits.at_most {
@@ -167,11 +194,15 @@ fn limits_of_each_process_are_those_of_the_table() {
         );
     }
     let mut warnings = node.status().unwrap().warnings;
-    // How many files this machine lets a process open, and which users it has, is not the table's
-    // to say.
-    warnings.retain(|warning| {
-        !warning.contains("limit of open files") && !warning.contains("there is no user")
-    });
+    // How many files this machine lets a process open, how much memory it may lock, and which users
+    // there are, is not the table's to say.
+    let of_the_machine = [
+        "limit of open files",
+        "there is no user",
+        "none of the users",
+        "swap space",
+    ];
+    warnings.retain(|warning| !of_the_machine.iter().any(|it| warning.contains(it)));
     assert!(
         warnings.is_empty() || !has_all_users(),
         "nothing is lacking where everything can be had: {warnings:?}"

@@ -179,7 +179,13 @@ fn unit_keeps_its_promises_under_systemd() {
     let host = lab.add_host("lb1", &["192.0.2.1/24"]).unwrap();
     let client = lab.add_host("client", &["192.0.2.9/24"]).unwrap();
     let _backend = SlowBackend::start(&client);
-    let mut machine = Machine::boot(&host, &[("evenkeel.yaml", CONFIG), ("notify.sh", NOTIFY)]);
+    let secret = "0123456789abcdef".repeat(4);
+    let files = [
+        ("evenkeel.yaml", CONFIG),
+        ("notify.sh", NOTIFY),
+        ("group.key", &secret),
+    ];
+    let mut machine = Machine::boot(&host, &files);
     machine.systemctl(&["start", "evenkeel"]);
     assert_eq!(machine.property("ActiveState"), "active");
     machine.wait("it is Active and its backend is up", |machine| {
@@ -223,6 +229,7 @@ fn processes_are_as_the_table_says(machine: &mut Machine) {
             score_of_the_unit,
         ),
         (Role::Proxy, "evenkeel-proxy", 0, "0"),
+        (Role::Keys, "evenkeel-keys", 0, score_of_the_unit),
     ] {
         let pid = machine.pid_of(role).unwrap();
         let field = |name| status_field(pid, name);
@@ -460,6 +467,7 @@ listeners:
 pools:
   web: {backends: {a: \"192.0.2.9:8000\"}}
 access_log: {to: /var/log/evenkeel/access.log}
+group: {secret: {file: /etc/evenkeel/group.key}}
 ";
 
 const NOTIFY: &str = "\

@@ -33,7 +33,7 @@ impl Daemon {
     }
 
     /// As `start_with`, by this command and with these pools besides.
-    pub(crate) fn launch(mut command: Command, lines: &str, pools: &str) -> Self {
+    pub(crate) fn launch(command: Command, lines: &str, pools: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listen = free_address();
         let lines = lines.replace("DIR", directory.path().to_str().unwrap());
@@ -43,6 +43,17 @@ impl Daemon {
              {pools}proxy: {{threads: 2}}\n",
             backend()
         );
+        Self::launch_in(directory, command, listen, &config)
+    }
+
+    /// Starts one with this configuration, whose listener answers on `listen`, in a directory that
+    /// has whatever it needs.
+    pub(crate) fn launch_in(
+        directory: tempfile::TempDir,
+        mut command: Command,
+        listen: SocketAddr,
+        config: &str,
+    ) -> Self {
         fs::write(directory.path().join("evenkeel.yaml"), config).unwrap();
         let daemon = Self {
             process: run(&mut command, &directory),

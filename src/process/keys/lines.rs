@@ -1,20 +1,25 @@
 //! The lines over which workers ask, each its own: a worker that asks much has others wait no
 //! longer than a signature, and one that says what is no question is not listened to any more.
 
+mod refused;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 
+pub(super) use self::refused::Refused;
 use super::keyring::Keyring;
 use crate::ipc::signing::{Answer, PACKET_BYTES_MAX, Question};
 
 /// The lines of all workers.
 #[derive(Default)]
 pub(super) struct Lines {
+    /// In the order in which they are answered.
     open: Vec<OwnedFd>,
     buffer: Vec<u8>,
+    /// Questions that were.
+    pub(super) refused: Refused,
 }
 
 impl Lines {
@@ -28,28 +33,34 @@ impl Lines {
         self.open.iter().map(AsFd::as_fd)
     }
 
-    /// Answers a question of each line that is ready, until a time; those that have no turn are the
-    /// first the next time.
-    pub(super) fn answer(&mut self, ready: &[bool], keyring: &Keyring, until: Instant) {
-        let Self { open, buffer } = self;
-        let mut ready = ready.iter();
-        let mut served = 0;
-        open.retain(|line| {
-            if ready.next() != Some(&true) || Instant::now() >= until {
-                return true;
+    /// Answers a question of each line that is ready, in the order of `descriptors`, as long as
+    /// there is time; those that had none come first the next time.
+    pub(super) fn answer(
+        &mut self,
+        ready: &[bool],
+        keyring: &Keyring,
+        has_time: impl Fn() -> bool,
+    ) {
+        let Self {
+            open,
+            buffer,
+            refused,
+        } = self;
+        let ready = ready.iter().copied().chain(std::iter::repeat(false));
+        let mut left = std::mem::take(open).into_iter().zip(ready).peekable();
+        let mut done = Vec::new();
+        while let Some((line, is_ready)) = left.next_if(|(_, ready)| !ready || has_time()) {
+            if !is_ready || answer_one(&line, buffer, keyring, refused) {
+                done.push(line);
             }
-            served += 1;
-            answer_one(line, buffer, keyring)
-        });
-        if !open.is_empty() {
-            let turned = served % open.len();
-            open.rotate_left(turned);
         }
+        open.extend(left.map(|(line, _)| line));
+        open.extend(done);
     }
 }
 
 /// Returns whether a line is listened to any longer.
-fn answer_one(line: &OwnedFd, buffer: &mut [u8], keyring: &Keyring) -> bool {
+fn answer_one(line: &OwnedFd, buffer: &mut [u8], keyring: &Keyring, refused: &mut Refused) -> bool {
     let fd = line.as_raw_fd();
     let len = match recv(fd, buffer, MsgFlags::MSG_DONTWAIT) {
         Ok(0) => return false,
@@ -65,6 +76,9 @@ fn answer_one(line: &OwnedFd, buffer: &mut [u8], keyring: &Keyring) -> bool {
         return false;
     };
     let signature = keyring.sign(&question);
+    if signature.is_none() {
+        refused.note();
+    }
     let answer = Answer {
         id: question.id,
         signature: signature.as_deref(),
@@ -77,4 +91,138 @@ fn answer_one(line: &OwnedFd, buffer: &mut [u8], keyring: &Keyring) -> bool {
         send(fd, &packet, flags),
         Err(Errno::EPIPE | Errno::ECONNRESET)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use rustls::SignatureScheme;
+    use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+    use crate::model::KeyId;
+
+    const KNOWN: KeyId = KeyId([1; 32]);
+
+    fn keyring() -> Keyring {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let der = PrivatePkcs8KeyDer::from(pair.serialize_der());
+        let key = any_supported_type(&PrivateKeyDer::from(der)).unwrap();
+        let keyring = Keyring::default();
+        keyring.insert(KNOWN, Arc::clone(&key), Instant::now());
+        keyring
+    }
+
+    /// Returns so many lines, and the workers' ends.
+    fn lines(count: usize) -> (Lines, Vec<OwnedFd>) {
+        let pairs = (0..count).map(|_| {
+            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
+        });
+        let (ours, theirs) = pairs.unzip();
+        let mut lines = Lines::default();
+        lines.add(ours);
+        (lines, theirs)
+    }
+
+    fn say(line: &OwnedFd, packet: &[u8]) -> Result<usize, Errno> {
+        send(line.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL)
+    }
+
+    fn question(id: u32, key: KeyId) -> Vec<u8> {
+        let mut packet = Vec::new();
+        let question = Question {
+            id,
+            key,
+            scheme: SignatureScheme::ECDSA_NISTP256_SHA256.into(),
+            message: b"what",
+        };
+        question.write(&mut packet);
+        packet
+    }
+
+    /// Returns the next answer: its id, and whether it is a signature.
+    fn answer(line: &OwnedFd) -> Result<(u32, bool), Errno> {
+        let mut buffer = [0; 1024];
+        let len = recv(line.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        if len == 0 {
+            return Err(Errno::ECONNRESET);
+        }
+        let answer = Answer::read(&buffer[..len]).unwrap();
+        Ok((answer.id, answer.signature.is_some()))
+    }
+
+    #[test]
+    fn who_says_what_is_no_question_is_not_listened_to_and_others_are() {
+        let (keyring, (mut lines, theirs)) = (keyring(), lines(5));
+        let long = vec![0; PACKET_BYTES_MAX + 1];
+        say(&theirs[0], b"garbage").unwrap();
+        say(&theirs[1], &long).unwrap();
+        say(&theirs[2], &question(7, KeyId([9; 32]))).unwrap();
+        let mut unknown_scheme = question(8, KNOWN);
+        unknown_scheme[36..38].copy_from_slice(&[0xff, 0xff]);
+        say(&theirs[3], &unknown_scheme).unwrap();
+        say(&theirs[4], &question(9, KNOWN)).unwrap();
+        lines.answer(&[true; 5], &keyring, || true);
+        assert_eq!(answer(&theirs[0]), Err(Errno::ECONNRESET));
+        assert_eq!(answer(&theirs[1]), Err(Errno::ECONNRESET));
+        assert_eq!(answer(&theirs[2]), Ok((7, false)), "an unknown key");
+        assert_eq!(answer(&theirs[3]), Ok((8, false)), "an unknown scheme");
+        assert_eq!(answer(&theirs[4]), Ok((9, true)));
+        assert_eq!(lines.descriptors().count(), 3);
+        assert_eq!(lines.refused.take(Instant::now()), Some(2));
+    }
+
+    /// And one that is silent is not asked anything.
+    #[test]
+    fn who_floods_has_others_wait_for_one_signature_and_whoever_takes_no_answer_gets_none() {
+        let (keyring, (mut lines, theirs)) = (keyring(), lines(3));
+        let mut asked = 0;
+        while say(&theirs[0], &question(asked, KNOWN)).is_ok() {
+            asked += 1;
+        }
+        assert!(asked > 2, "{asked}");
+        say(&theirs[1], &question(7, KNOWN)).unwrap();
+        say(&theirs[2], &question(8, KNOWN)).unwrap();
+        lines.answer(&[true, true, false], &keyring, || true);
+        assert_eq!(answer(&theirs[1]), Ok((7, true)));
+        assert_eq!(answer(&theirs[2]), Err(Errno::EAGAIN), "it was not ready");
+        for _ in 0..2000 {
+            let _ = say(&theirs[0], &question(asked, KNOWN));
+            lines.answer(&[true, true, true], &keyring, || true);
+        }
+        assert_eq!(answer(&theirs[2]), Ok((8, true)));
+        assert_eq!(answer(&theirs[0]), Ok((0, true)));
+        assert_eq!(lines.descriptors().count(), 3);
+    }
+
+    #[test]
+    fn who_found_no_time_comes_first_the_next_time() {
+        let (keyring, (mut lines, theirs)) = (keyring(), lines(3));
+        for turn in 0..3 {
+            for line in &theirs {
+                say(line, &question(turn, KNOWN)).unwrap();
+            }
+        }
+        // Time for two signatures a turn.
+        for _ in 0..4 {
+            let left = Cell::new(2);
+            lines.answer(&[true; 3], &keyring, || left.replace(left.get() - 1) > 0);
+        }
+        let answered = theirs.iter().map(|line| {
+            let mut count = 0;
+            while answer(line).is_ok() {
+                count += 1;
+            }
+            count
+        });
+        assert_eq!(answered.collect::<Vec<_>>(), [3, 3, 2]);
+    }
 }

@@ -128,6 +128,11 @@ pub fn id_of(public_key: &[u8]) -> KeyId {
 }
 
 fn key_of(text: &[u8]) -> Result<Arc<dyn SigningKey>, PairError> {
+    let says = |needle: &[u8]| text.windows(needle.len()).any(|window| window == needle);
+    // First: with the headers of older programs (RFC 1421 §4.6.1.1) it is no PEM as others are.
+    if says(b"ENCRYPTED") {
+        return Err(PairError::Encrypted);
+    }
     let mut keys: Vec<PrivateKeyDer<'static>> = Vec::new();
     for section in sections(text) {
         let (kind, der) = section.map_err(|()| PairError::Pem("private key"))?;
@@ -139,13 +144,10 @@ fn key_of(text: &[u8]) -> Result<Arc<dyn SigningKey>, PairError> {
             keys.push(PrivateSec1KeyDer::from(der).into());
         }
     }
-    let is_encrypted = || {
-        let needle = b"ENCRYPTED";
-        text.windows(needle.len()).any(|window| window == needle)
-    };
     match &keys[..] {
-        _ if is_encrypted() => Err(PairError::Encrypted),
         [key] => any_supported_type(key).map_err(|_| PairError::Kind),
+        // DSA's, for one.
+        [] if says(b" PRIVATE KEY-----") => Err(PairError::Kind),
         [] => Err(PairError::NoKey),
         [..] => Err(PairError::ManyKeys(keys.len())),
     }
@@ -202,6 +204,72 @@ mod tests {
                 let ders: Vec<&[u8]> = pair.chain.certificates.iter().map(|it| &*it.0).collect();
                 assert_eq!(ders, [&**leaf.der(), &**root_certificate.der()]);
             }
+        }
+    }
+
+    /// What openssl prints for these words; it reads and writes files in `directory`.
+    fn openssl(directory: &Path, words: &str) -> String {
+        let mut command = std::process::Command::new("openssl");
+        command.args(words.split(' ')).current_dir(directory);
+        let output = command.output().expect("openssl is installed");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl {words}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn keys_that_openssl_makes_are_read_in_every_form() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        for (words, head) in [
+            ("genrsa -traditional 2048", "-----BEGIN RSA PRIVATE KEY"),
+            ("genrsa 3072", "-----BEGIN PRIVATE KEY"),
+            (
+                "ecparam -genkey -noout -name prime256v1",
+                "-----BEGIN EC PRIVATE KEY",
+            ),
+            (
+                "ecparam -genkey -name secp384r1",
+                "-----BEGIN EC PARAMETERS",
+            ),
+            ("genpkey -algorithm ED25519", "-----BEGIN PRIVATE KEY"),
+        ] {
+            let key = openssl(at, words);
+            assert!(key.starts_with(head), "{words}: {key}");
+            std::fs::write(at.join("key"), &key).unwrap();
+            let request = "req -x509 -new -key key -subj /CN=www -days 1";
+            let certificate = openssl(at, request);
+            let pair = read(Path::new("/a"), certificate.as_bytes(), key.as_bytes());
+            assert!(pair.is_ok(), "{words}: {}", pair.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn keys_that_openssl_makes_and_nobody_can_use_are_refused_in_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let certificate = params("www")
+            .self_signed(&KeyPair::generate().unwrap())
+            .unwrap()
+            .pem();
+        openssl(at, "dsaparam -out dsa 1024");
+        let dsa = openssl(at, "gendsa dsa");
+        std::fs::write(at.join("dsa.key"), &dsa).unwrap();
+        let traditional = openssl(at, "pkey -traditional -in dsa.key");
+        assert!(traditional.starts_with("-----BEGIN DSA"), "{traditional}");
+        let pkcs8 = "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -aes256 -pass pass:x";
+        for (key, why) in [
+            (openssl(at, pkcs8), "passphrase"),
+            (
+                openssl(at, "genrsa -traditional -aes256 -passout pass:x 2048"),
+                "passphrase",
+            ),
+            (dsa, "of a kind that is not used"),
+            (traditional, "of a kind that is not used"),
+            (openssl(at, "genrsa 1024"), "of a kind that is not used"),
+        ] {
+            let complaint = complaint(&certificate, &key);
+            assert!(complaint.contains(why), "{key}: {complaint}");
         }
     }
 

@@ -44,23 +44,29 @@ pub fn run(channel: OwnedFd) -> Result<(), RunError> {
         derived_for: None,
         beat_at: Instant::now(),
     };
-    // What was written to swap space stays there.
     let swaps = sysinfo().is_ok_and(|machine| machine.swap_total() > 0);
-    if !lock_memory() && swaps {
-        let what = "keys may be written to swap space: its memory may not be locked \
-                    (LimitMEMLOCK=infinity of the unit)";
-        keys.say(&FromKeys::Lacking(vec![what.to_owned()]));
+    if let Err(why) = lock_memory()
+        && swaps
+    {
+        let what = format!("keys may be written to swap space: {why}");
+        keys.say(&FromKeys::Lacking(vec![what]));
     }
     keyring::warm_up();
     while keys.turn()? {}
     Ok(())
 }
 
-/// Locks all memory, where there is no limit: with one, what is needed later might be refused.
-fn lock_memory() -> bool {
+/// Keeps all memory out of swap space: what was written there stays there.
+fn lock_memory() -> Result<(), String> {
+    let failed = |what: &str, errno: Errno| format!("{what}: {errno}");
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK);
-    limit.is_ok_and(|(soft, _)| soft == RLIM_INFINITY)
-        && mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).is_ok()
+    let (soft, _) = limit.map_err(|errno| failed("RLIMIT_MEMLOCK", errno))?;
+    // Under a limit, memory that is asked for later would be refused.
+    if soft != RLIM_INFINITY {
+        return Err(format!("it may lock {soft} bytes only (LimitMEMLOCK)"));
+    }
+    let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+    locked.map_err(|errno| failed("mlockall", errno))
 }
 
 struct Keys {
@@ -82,9 +88,17 @@ impl Keys {
             self.say(&FromKeys::Beat);
             self.derive();
             self.keyring.forget(now);
+            if let Some(count) = self.lines.refused.take(now) {
+                tracing::warn!(
+                    count,
+                    "questions refused: no such key, or none of its ways to sign"
+                );
+            }
         }
         let ready = self.wait(self.beat_at.saturating_duration_since(now))?;
-        self.lines.answer(&ready, &self.keyring, self.beat_at);
+        let beat_at = self.beat_at;
+        let has_time = || Instant::now() < beat_at;
+        self.lines.answer(&ready, &self.keyring, has_time);
         loop {
             match self.channel.receive::<ToKeys>() {
                 Ok(Received::Message(message, descriptors)) => self.obey(message, descriptors)?,
@@ -96,17 +110,19 @@ impl Keys {
         }
     }
 
-    /// Returns which lines have something to say.
+    /// Waits for something to do; returns which lines have something.
     fn wait(&self, within: Duration) -> Result<Vec<bool>, RunError> {
         let all = std::iter::once(self.channel.as_fd()).chain(self.lines.descriptors());
         let mut ready: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let within = PollTimeout::try_from(within.as_millis() + 1).unwrap_or(PollTimeout::ZERO);
         match poll(&mut ready, within) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(RunError::Poll(errno)),
+            Ok(_) => {
+                let lines = ready.iter().skip(1);
+                Ok(lines.map(|line| line.any().unwrap_or(true)).collect())
+            }
+            Err(Errno::EINTR) => Ok(Vec::new()),
+            Err(errno) => Err(RunError::Poll(errno)),
         }
-        let lines = ready.iter().skip(1);
-        Ok(lines.map(|line| line.any().unwrap_or(true)).collect())
     }
 
     fn obey(&mut self, message: ToKeys, descriptors: Vec<OwnedFd>) -> Result<(), RunError> {
@@ -123,21 +139,23 @@ impl Keys {
             }
             ToKeys::PassLines => self.lines.add(descriptors),
             ToKeys::Secrets => {
-                let texts: Result<Vec<_>, String> = descriptors
+                let files = descriptors
                     .into_iter()
-                    .map(|file| reading::read(file.into()))
-                    .collect();
+                    .map(|file| reading::read(file.into()));
+                let texts: Result<Vec<_>, String> = files.collect();
                 match texts.and_then(Roots::read) {
                     Ok(roots) => self.take_roots(roots),
-                    Err(why) => self.say(&FromKeys::SecretsRefused(why)),
+                    Err(why) => {
+                        self.say(&FromKeys::SecretsRefused(why));
+                    }
                 }
             }
             ToKeys::NoSecrets => {
-                if !self.roots.as_ref().is_some_and(Roots::are_own) {
+                if !self.roots.as_ref().is_some_and(Roots::are_of_one_node) {
                     self.take_roots(Roots::of_one_node());
                 }
             }
-            ToKeys::Keep(keys) => self.keyring.keep(&keys, Instant::now()),
+            ToKeys::Keep(keys) => self.keyring.keep(keys, Instant::now()),
         }
         Ok(())
     }
@@ -158,18 +176,90 @@ impl Keys {
             && self.derived_for != Some(hour)
         {
             let secrets = roots.derive(hour);
-            // With the next beat, where there is no room.
-            if let Ok(Sent::Queued) = self.channel.send(&FromKeys::Secrets(secrets), &[]) {
+            if self.say(&FromKeys::Secrets(secrets)) {
                 self.derived_for = Some(hour);
             }
         }
     }
 
-    /// Nobody waits: what has no room for now is a beat, or is asked for again.
-    fn say(&self, message: &FromKeys) {
-        let _ = self.channel.send(message, &[]);
+    /// Nobody waits; returns whether there was room for it.
+    fn say(&self, message: &FromKeys) -> bool {
+        matches!(self.channel.send(message, &[]), Ok(Sent::Queued))
     }
 }
 
 /// As often as the supervisor counts silence.
 const BEAT: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::io::Write;
+
+    use super::*;
+    use crate::ipc::channel;
+    use crate::ipc::message::Secrets;
+
+    fn keys() -> (Keys, Channel) {
+        let (ours, theirs) = channel::pair().unwrap();
+        let keys = Keys {
+            channel: Channel::new(theirs),
+            keyring: Arc::default(),
+            lines: Lines::default(),
+            roots: None,
+            derived_for: None,
+            beat_at: Instant::now(),
+        };
+        (keys, Channel::new(ours))
+    }
+
+    fn file(text: &str) -> OwnedFd {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.into()
+    }
+
+    /// Returns the affinity keys that it says, if it says some.
+    fn said(supervisor: &Channel) -> Option<Secrets> {
+        match supervisor.receive::<FromKeys>().unwrap() {
+            Received::Message(FromKeys::Secrets(secrets), _) => Some(secrets),
+            Received::Message(..) | Received::Empty | Received::Closed => None,
+        }
+    }
+
+    #[test]
+    fn another_secret_is_taken_up_the_same_says_nothing_and_none_is_the_nodes_own() {
+        let (mut keys, supervisor) = keys();
+        let mut told = |message, files| {
+            keys.obey(message, files).unwrap();
+            said(&supervisor)
+        };
+        let (one, other) = ("1".repeat(32), "2".repeat(32));
+        let first = told(ToKeys::Secrets, vec![file(&one)]).unwrap();
+        assert_eq!(told(ToKeys::Secrets, vec![file(&one)]), None);
+        let second = told(ToKeys::Secrets, vec![file(&other)]).unwrap();
+        assert_ne!(first.affinity, second.affinity);
+        let own = told(ToKeys::NoSecrets, Vec::new()).unwrap();
+        assert!(![first.affinity, second.affinity].contains(&own.affinity));
+        assert_eq!(told(ToKeys::NoSecrets, Vec::new()), None, "it keeps it");
+        assert_eq!(
+            told(ToKeys::Secrets, Vec::new()),
+            None,
+            "the files were lost"
+        );
+    }
+
+    /// What found no room is said with the next beat.
+    #[test]
+    fn secrets_that_found_no_room_are_said_later() {
+        let (mut keys, supervisor) = keys();
+        while keys.say(&FromKeys::Beat) {}
+        keys.obey(ToKeys::NoSecrets, Vec::new()).unwrap();
+        while let Received::Message(message, _) = supervisor.receive::<FromKeys>().unwrap() {
+            assert_eq!(message, FromKeys::Beat);
+        }
+        keys.derive();
+        assert!(said(&supervisor).is_some());
+    }
+}

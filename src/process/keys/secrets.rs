@@ -12,8 +12,8 @@ use crate::model::SecretBytes;
 /// The secrets, the one that is used first.
 #[derive(PartialEq, Eq)]
 pub(super) struct Roots {
-    all: Vec<Vec<u8>>,
-    /// Whether nobody else has it.
+    secrets: Vec<Vec<u8>>,
+    /// Whether nobody else has them.
     own: bool,
 }
 
@@ -22,28 +22,26 @@ impl Roots {
     pub(super) fn of_one_node() -> Self {
         let mut bytes = vec![0; 32];
         // Without chance there is no key that nobody knows: then nothing is derived.
-        match rand::fill(&mut bytes) {
-            Ok(()) => Self {
-                all: vec![bytes],
-                own: true,
-            },
-            Err(_) => Self {
-                all: Vec::new(),
-                own: true,
-            },
+        let filled = rand::fill(&mut bytes).is_ok();
+        Self {
+            secrets: filled.then_some(bytes).into_iter().collect(),
+            own: true,
         }
     }
 
-    /// Returns whether they are this node's alone.
-    pub(super) const fn are_own(&self) -> bool {
+    /// Returns whether nobody else has them.
+    pub(super) const fn are_of_one_node(&self) -> bool {
         self.own
     }
 
     /// Reads them from the texts of their files.
     ///
     /// # Errors
-    /// When one is too short.
+    /// When one is too short, or there is none.
     pub(super) fn read(texts: Vec<Vec<u8>>) -> Result<Self, String> {
+        if texts.is_empty() {
+            return Err("no file came with it".to_owned());
+        }
         let mut roots = Vec::new();
         for text in texts {
             let secret = text.trim_ascii_end();
@@ -57,7 +55,7 @@ impl Roots {
             roots.push(secret.to_vec());
         }
         Ok(Self {
-            all: roots,
+            secrets: roots,
             own: false,
         })
     }
@@ -66,13 +64,13 @@ impl Roots {
     pub(super) fn derive(&self, hour: u64) -> Secrets {
         let hours = (hour.saturating_sub(HOURS_BEFORE)..=hour + 1).rev();
         let tickets = hours.flat_map(|hour| {
-            let roots = self.all.iter();
+            let roots = self.secrets.iter();
             roots.filter_map(move |root| {
                 let key = derive(root, b"session tickets", &hour.to_be_bytes())?;
                 Some(TicketSecret { hour, key })
             })
         });
-        let affinity = self.all.iter();
+        let affinity = self.secrets.iter();
         Secrets {
             tickets: tickets.collect(),
             affinity: affinity

@@ -163,6 +163,8 @@ struct Daemon {
     lent_lines: u16,
     /// Of certificates, where there are some.
     watch: Option<Watch>,
+    /// What the configuration is known by whose certificates are watched.
+    watched: u64,
     renewals: mpsc::Sender<Renewed>,
     renewed: mpsc::Receiver<Renewed>,
     /// What is wrong with certificates that were to be taken up.
@@ -214,6 +216,7 @@ impl Daemon {
             reading_again: None,
             lent_lines: 0,
             watch: None,
+            watched: 0,
             renewals,
             renewed,
             certificate_warnings: Vec::new(),

@@ -146,7 +146,8 @@ fn start_keys(config: &mut Config) -> Result<Option<Keys>, SupervisorError> {
         return Ok(None);
     }
     let now = Instant::now();
-    let mut keys = Keys::start(&config.group, now)?;
+    let secrets = keys::held::secrets(&config.group).map_err(SupervisorError::Secret)?;
+    let mut keys = Keys::start(secrets, now)?;
     let held = find(config, &*keys.reader)?;
     keys.hold(held);
     Ok(Some(keys))

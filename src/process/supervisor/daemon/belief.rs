@@ -18,7 +18,7 @@ use crate::config::track::Source;
 use crate::config::{Config, ListenerConfig, TrackConfig};
 use crate::ipc::channel::Bounds;
 use crate::ipc::log_line;
-use crate::ipc::message::{Followed, FromProxy, FromVrrp, PoolHealth, SocketKey};
+use crate::ipc::message::{Followed, FromKeys, FromProxy, FromVrrp, PoolHealth, SocketKey};
 use crate::model::{Family, RouterName};
 
 /// What the configuration knows, and so the most that a child can say.
@@ -262,6 +262,21 @@ impl Belief {
             | FromProxy::Ready
             | FromProxy::Committed { .. }
             | FromProxy::Drained) => Ok(message),
+        }
+    }
+
+    /// Returns a message of the process that keeps keys as far as it can be believed; what it may
+    /// say does not depend on the configuration.
+    pub(super) fn of_keys(
+        message: FromKeys,
+        descriptors: &[OwnedFd],
+    ) -> Result<FromKeys, Disbelief> {
+        check_none(descriptors)?;
+        match message {
+            FromKeys::Lacking(what) => Ok(FromKeys::Lacking(few(what))),
+            FromKeys::SecretsRefused(why) => Ok(FromKeys::SecretsRefused(printable(&why))),
+            FromKeys::Log(line) => Ok(FromKeys::Log(line.bounded())),
+            message @ (FromKeys::Beat | FromKeys::Secrets(_)) => Ok(message),
         }
     }
 

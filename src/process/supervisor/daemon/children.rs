@@ -111,13 +111,16 @@ impl Daemon {
             let ended = child.leave_behind(now);
             self.vrrp_ended(pid, ended);
         }
-        if let Some(keys) = self.keys.as_mut().filter(|keys| keys.child.is_undead()) {
-            keys.child.leave_behind(now);
-        }
         if let Some(child) = self.proxy.as_mut().filter(|child| child.is_undead()) {
             let pid = child.pid();
             let ended = child.leave_behind(now);
             self.proxy_ended(pid, ended);
+        }
+        let keys = self.keys.as_mut().map(|keys| &mut keys.child);
+        if let Some(child) = keys.filter(|child| child.is_undead()) {
+            let pid = child.pid();
+            let ended = child.leave_behind(now);
+            self.keys_ended(pid, ended);
         }
     }
 

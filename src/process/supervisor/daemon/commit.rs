@@ -81,6 +81,10 @@ impl Daemon {
         if next.network_lock.is_some() {
             self.setup.network_lock = next.network_lock;
         }
+        // Also where nothing else has changed: another secret may be in the same file.
+        if let (Some(keys), Some(secrets)) = (&mut self.keys, next.secrets) {
+            keys.follow(secrets);
+        }
         if !changed {
             return;
         }
@@ -103,9 +107,6 @@ impl Daemon {
         self.follow_access_log(next.log);
         if let (Some(keys), Some(held)) = (&mut self.keys, next.held) {
             keys.hold(held);
-            if is_reload {
-                keys.follow(next.secrets);
-            }
         }
         self.follow_keys();
         self.follow_what_is_found();

@@ -59,7 +59,12 @@ impl Daemon {
     /// Sends what waits, shows the vrrp process that this loop goes on, and notes what there was
     /// too little of.
     pub(super) fn talk_to_children(&mut self, now: Instant) {
-        let children = [(Role::Vrrp, &mut self.vrrp), (Role::Proxy, &mut self.proxy)];
+        let keys = self.keys.as_mut().map(|keys| &mut keys.child);
+        let children = [
+            (Role::Vrrp, self.vrrp.as_mut()),
+            (Role::Proxy, self.proxy.as_mut()),
+            (Role::Keys, keys),
+        ];
         for (role, child) in children {
             let Some(child) = child else { continue };
             child.resend();
@@ -68,12 +73,6 @@ impl Daemon {
             }
             if let Some(errno) = child.take_shortage() {
                 self.shortages.note(now, Shortage::Send(role), &errno);
-            }
-        }
-        if let Some(keys) = &mut self.keys {
-            keys.child.resend();
-            if let Some(errno) = keys.child.take_shortage() {
-                self.shortages.note(now, Shortage::Send(Role::Keys), &errno);
             }
         }
         self.pass_pending_access_log(now);

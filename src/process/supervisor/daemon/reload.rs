@@ -29,10 +29,10 @@ use crate::process::role::Role;
 use crate::process::supervisor::SupervisorError;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::child::Child;
-use crate::process::supervisor::keys::watch::Renewed;
 use crate::process::supervisor::reload::commanded;
 use crate::process::supervisor::reload::next::Next;
 use crate::process::supervisor::reload::prepared::{Read, Wanted};
+use crate::process::supervisor::reload::renewal::Renewal;
 use crate::process::supervisor::reload::source::{Checked, ConfigSource};
 use crate::process::supervisor::reload::stages::{
     Asker, Awaited, Change, Committing, Order, Preparing, Stage, answer, refuse,
@@ -161,13 +161,13 @@ impl Daemon {
         asker: Asker,
         read: Read,
         overrides: Overrides,
-        renewed: Option<Renewed>,
+        renewal: Option<Renewal>,
     ) {
         let mut next = {
             let generation = self.setup.running.generation + 1;
             Next::new(&self.setup.base, generation, read, &overrides)
         };
-        if renewed.is_some() {
+        if renewal.is_some() {
             next.running = self.setup.running.clone();
         }
         let steps = match diff(&self.setup.config, &next.config) {
@@ -190,11 +190,11 @@ impl Daemon {
             next,
             children: Awaited {
                 // What was found is the proxy's alone.
-                vrrp: !unchanged && self.vrrp.is_some() && renewed.is_none(),
+                vrrp: !unchanged && self.vrrp.is_some() && renewal.is_none(),
                 proxy: !unchanged && self.proxy.is_some(),
             },
             until: Instant::now() + PREPARE_TIMEOUT,
-            renewed,
+            renewal,
         };
         self.widen_bounds(&preparing.next.config);
         self.reloads.stage = Stage::Preparing(Box::new(preparing));
@@ -258,7 +258,7 @@ impl Daemon {
         }
         if let Some(why) = refused {
             // It would be refused again.
-            preparing.renewed = None;
+            preparing.renewal = None;
             let name = role.profile().name;
             return self.abandon(&format!("{name}: {why}"));
         }
@@ -286,7 +286,7 @@ impl Daemon {
             }
             // It had prepared and is asked again: the text is the same.
             Stage::Preparing(preparing) => match role {
-                Role::Vrrp => preparing.children.vrrp = preparing.renewed.is_none(),
+                Role::Vrrp => preparing.children.vrrp = preparing.renewal.is_none(),
                 Role::Proxy => preparing.children.proxy = true,
                 Role::Supervisor | Role::Keys => {}
             },
@@ -343,10 +343,10 @@ impl Daemon {
         let Preparing {
             asker,
             next,
-            renewed,
+            renewal,
             ..
         } = *preparing;
-        let is_reload = renewed.is_none();
+        let is_reload = renewal.is_none();
         let changed = next.config != self.setup.config;
         let report = next.report(next.running.generation, false);
         let running =
@@ -405,17 +405,17 @@ impl Daemon {
             child.send(&ToProxy::Forget { generation });
         }
         self.forget_next(&preparing.next);
-        match preparing.renewed {
-            // With the next tick.
-            Some(mut renewed) => {
-                if let Some(later) = self.reloads.renewed.take() {
-                    renewed.extend(later);
+        match preparing.renewal {
+            // With the next tick, and what was found since.
+            Some(mut renewal) => {
+                if let Some(newer) = self.reloads.renewal.take() {
+                    renewal.add(newer);
                 }
-                self.reloads.renewed = Some(renewed);
+                self.reloads.renewal = Some(renewal);
             }
             None => self.fail_with(preparing.asker, why.to_owned(), false),
         }
-        if self.reloads.renewed.is_none() {
+        if self.reloads.renewal.is_none() {
             self.begin_next_order();
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use super::sources::{Look, PairFiles};
 use crate::config::{CertificateChain, GroupConfig, SecretSource};
 use crate::model::KeyId;
 use crate::process::supervisor::reload::file::{self, owner_of, reader};
+
+/// The files with the secrets of a group, opened; none where it has none.
+pub(crate) type GroupSecrets = Arc<[File]>;
 
 /// The files of the pairs that serve, by where the certificate is.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +64,11 @@ impl Held {
         self.0.get(path)
     }
 
+    /// Forgets those whose certificate is not named any more.
+    pub(crate) fn retain(&mut self, is_named: impl Fn(&Path) -> bool) {
+        self.0.retain(|path, _| is_named(path));
+    }
+
     /// Returns what their keys are known by.
     pub(crate) fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.0.values().map(|opened| opened.chain.key)
@@ -105,7 +114,7 @@ fn open(path: &Path) -> Result<File, String> {
 ///
 /// # Errors
 /// When one cannot be opened, or is too short; what is wrong is for people.
-pub(crate) fn secrets(group: &GroupConfig) -> Result<Vec<File>, String> {
+pub(crate) fn secrets(group: &GroupConfig) -> Result<GroupSecrets, String> {
     let open_one = |source: &SecretSource| {
         let path = match source {
             SecretSource::File(path) => path.clone(),
@@ -122,19 +131,73 @@ pub(crate) fn secrets(group: &GroupConfig) -> Result<Vec<File>, String> {
             }
         };
         let file = open(&path)?;
-        let bytes = file.metadata().map_err(|error| error.to_string())?.len();
-        if bytes < SECRET_BYTES_MIN {
-            return Err(format!(
-                "{}: the secret has {bytes} bytes, and {SECRET_BYTES_MIN} are the least\nhelp: \
-                 `openssl rand -hex 32` makes one",
-                path.display()
-            ));
+        let shown = path.display();
+        let is_long = is_long_enough(&file).map_err(|error| format!("{shown}: {error}"))?;
+        match is_long {
+            true => Ok(file),
+            false => Err(format!(
+                "{shown}: the secret has less than {SECRET_BYTES_MIN} bytes\nhelp: `openssl rand \
+                 -hex 32` makes one"
+            )),
         }
-        Ok(file)
     };
     let files = group.secret.iter().map(open_one);
     files.collect()
 }
 
+/// Returns whether a secret is no shorter than it may be without the white space at its end. Of
+/// what is secret one byte is read: the first that makes it long enough.
+fn is_long_enough(file: &File) -> io::Result<bool> {
+    let mut byte = [0];
+    for at in SECRET_BYTES_MIN - 1..SECRET_FILE_BYTES_MAX {
+        if file.read_at(&mut byte, at)? == 0 {
+            return Ok(false);
+        }
+        if !byte[0].is_ascii_whitespace() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A secret that can be guessed is none.
 const SECRET_BYTES_MIN: u64 = 32;
+/// So much white space is no secret.
+const SECRET_FILE_BYTES_MAX: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_line_is_no_byte_of_a_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        let group = GroupConfig {
+            secret: vec![SecretSource::File(path.clone())],
+        };
+        for (text, fits) in [
+            ("", false),
+            (&"a".repeat(31), false),
+            (&format!("{}\n", "a".repeat(31)), false),
+            (&format!("{}\r\n \n", "a".repeat(31)), false),
+            (&"a".repeat(32), true),
+            (&format!("{}\n", "a".repeat(32)), true),
+            (&format!("{} \nb", "a".repeat(30)), true),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            match secrets(&group) {
+                Ok(files) => assert!(fits && files.len() == 1, "{text:?}"),
+                Err(why) => {
+                    assert!(!fits, "{text:?}: {why}");
+                    assert!(
+                        why.contains("32 bytes") && why.contains("openssl rand"),
+                        "{why}"
+                    );
+                }
+            }
+        }
+    }
+}

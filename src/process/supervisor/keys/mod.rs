@@ -11,7 +11,6 @@ pub(crate) mod reader;
 pub(crate) mod sources;
 pub(crate) mod watch;
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,12 +18,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use self::held::Held;
+use self::held::{GroupSecrets, Held};
 use self::reader::Reader;
 use super::aside::Aside;
 use super::child::{Child, Heard};
 use super::error::SupervisorError;
-use crate::config::{Config, GroupConfig};
+use crate::config::Config;
 use crate::ipc::channel::{self, Bounds};
 use crate::ipc::message::{FromKeys, Secrets, ToKeys};
 use crate::model::KeyId;
@@ -40,8 +39,8 @@ pub(crate) struct Keys {
     pub(crate) held: Held,
     /// What is derived from the group's secret, as far as it is known.
     pub(crate) secrets: Option<Secrets>,
-    /// The files with the secrets of the group, opened as they were read.
-    secret_files: Vec<File>,
+    /// The files with the secrets of the group, opened.
+    files: GroupSecrets,
 }
 
 /// Returns whether a configuration needs the process.
@@ -55,18 +54,17 @@ pub(crate) fn are_needed(config: &Config) -> bool {
 }
 
 impl Keys {
-    /// Starts it, with the secrets of this group.
+    /// Starts it, with these secrets.
     ///
     /// # Errors
-    /// When the system refuses, or a secret cannot be opened.
-    pub(crate) fn start(group: &GroupConfig, now: Instant) -> Result<Self, SupervisorError> {
-        let secret_files = held::secrets(group).map_err(SupervisorError::Secret)?;
+    /// When the system refuses.
+    pub(crate) fn start(files: GroupSecrets, now: Instant) -> Result<Self, SupervisorError> {
         let mut keys = Self {
             child: Child::new(Role::Keys, BOUNDS, now),
             reader: Arc::default(),
             held: Held::default(),
             secrets: None,
-            secret_files,
+            files,
         };
         keys.start_again(now)?;
         Ok(keys)
@@ -82,24 +80,25 @@ impl Keys {
         let (ours, theirs) = channel::pair()?;
         self.pass(&ToKeys::PassReader, &[theirs.as_fd()]);
         self.reader.connect(ours);
+        // Before it has them: none of them is forgotten.
+        self.say_what_is_kept();
         self.pass_secrets();
         Ok(())
     }
 
-    /// Has the secrets be those in these files, which may be the same.
-    pub(crate) fn follow(&mut self, secret_files: Vec<File>) {
-        self.secret_files = secret_files;
+    /// Has these be the secrets of the group; the process sees whether they are others.
+    pub(crate) fn follow(&mut self, files: GroupSecrets) {
+        self.files = files;
         self.pass_secrets();
     }
 
     fn pass_secrets(&mut self) {
-        let files = std::mem::take(&mut self.secret_files);
-        let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
-        match descriptors[..] {
+        let files = Arc::clone(&self.files);
+        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        match files[..] {
             [] => self.child.send(&ToKeys::NoSecrets),
-            [..] => self.pass(&ToKeys::Secrets, &descriptors),
+            [..] => self.pass(&ToKeys::Secrets, &files),
         }
-        self.secret_files = files;
     }
 
     /// Returns the workers' ends of so many new lines, of which it has the others from now on.
@@ -122,14 +121,14 @@ impl Keys {
         Ok(theirs)
     }
 
-    /// Has these files be those whose keys are needed.
+    /// Has these files be those whose keys are needed; the process forgets others in a while, when
+    /// no handshake needs them any more.
     pub(crate) fn hold(&mut self, held: Held) {
         self.held = held;
         self.say_what_is_kept();
     }
 
-    /// Says which keys are needed; others are forgotten in a while.
-    pub(crate) fn say_what_is_kept(&mut self) {
+    fn say_what_is_kept(&mut self) {
         let ids: Vec<KeyId> = self.held.ids().collect();
         self.child.send(&ToKeys::Keep(ids));
     }

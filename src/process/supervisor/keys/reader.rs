@@ -95,11 +95,11 @@ impl Pairs for Reader {
     }
 }
 
+/// The certificates of one pair, and no descriptors.
+const BOUNDS: Bounds = Bounds {
+    file_bytes: 4 * 1024 * 1024,
+    descriptors: 0,
+};
 const GONE: &str = "the process that keeps private keys does not answer";
 /// How long a disk may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// A chain of certificates, as hexadecimal digits.
-const BOUNDS: Bounds = Bounds {
-    file_bytes: 4 << 20,
-    descriptors: 0,
-};

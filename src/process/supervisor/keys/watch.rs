@@ -17,50 +17,36 @@ use super::authorities;
 use super::held::{Held, Opened};
 use super::reader::{Pairs, Reader};
 use super::sources::{Look, PairFiles, pairs_of};
-use crate::config::{Authorities, CertificateSource, Config, FoundPoolTls, FoundTls};
+use crate::config::{Authorities, CertificateChain, CertificateSource, Config};
+use crate::config::{FoundPoolTls, FoundTls};
 use crate::config::{ListenerTls, PoolTls};
-use crate::process::supervisor::follow::news::FollowedPools;
+use crate::model::Der;
 
 /// What was found anew.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Renewed {
+    /// The configuration beside which it was found; in another one it may be wrong.
+    pub(crate) number: u64,
     /// By listener, with what it was looked up from.
     pub(crate) listeners: BTreeMap<String, (Vec<CertificateSource>, Arc<FoundTls>)>,
     /// By pool.
     pub(crate) pools: BTreeMap<String, (Option<CertificateSource>, Arc<FoundPoolTls>)>,
     pub(crate) held: Held,
-    /// Backends, by pool.
-    pub(crate) followed: FollowedPools,
     /// What is wrong with files that were to be taken up, for people.
     pub(crate) warnings: Vec<String>,
-    /// What was watched, by its number.
-    pub(crate) number: u64,
 }
 
 impl Renewed {
-    /// Returns whether it has certificates, and so `held`.
-    pub(crate) fn is_of_certificates(&self) -> bool {
-        !self.listeners.is_empty() || !self.pools.is_empty()
-    }
-
-    /// Leaves certificates out unless they are of what is watched now; what has changed of that is
-    /// found again.
-    pub(crate) fn keep_certificates_of(&mut self, number: Option<u64>) {
-        if number != Some(self.number) {
-            self.listeners.clear();
-            self.pools.clear();
+    /// Takes over what was found since.
+    pub(crate) fn add(&mut self, newer: Self) {
+        if self.number != newer.number {
+            *self = newer;
+            return;
         }
-    }
-
-    /// Adds what was found later.
-    pub(crate) fn extend(&mut self, later: Self) {
-        if later.is_of_certificates() {
-            self.held = later.held;
-            self.number = later.number;
-        }
-        self.listeners.extend(later.listeners);
-        self.pools.extend(later.pools);
-        self.followed.extend(later.followed);
+        self.listeners.extend(newer.listeners);
+        self.pools.extend(newer.pools);
+        self.held = newer.held;
+        self.warnings = newer.warnings;
     }
 }
 
@@ -96,11 +82,16 @@ impl Watch {
             .name("certificates".into())
             .spawn(move || {
                 let mut watcher = Watcher::new(watched, reader);
-                while let Some(turned) = watcher.turn() {
+                loop {
+                    let begun_at = Instant::now();
+                    let Some(turned) = watcher.turn(begun_at) else {
+                        return;
+                    };
+                    let took = begun_at.elapsed();
                     if turned.is_some_and(|it| renewed.blocking_send(it).is_err()) {
                         return;
                     }
-                    std::thread::park_timeout(LOOK_INTERVAL);
+                    std::thread::park_timeout(pause_after(took));
                 }
             })?;
         Ok(Self {
@@ -109,22 +100,14 @@ impl Watch {
         })
     }
 
-    /// Returns the number of what is watched.
-    pub(crate) fn number(&self) -> u64 {
-        // A thread that panicked here left it whole.
-        self.wanted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .number
-    }
-
     /// Returns whether it has files read by this reader.
     pub(crate) fn asks(&self, reader: &Arc<Reader>) -> bool {
         Arc::ptr_eq(&self.reader, reader)
     }
 
-    /// Watches what a configuration names from now on; `held` are its files as they were read.
-    pub(crate) fn follow(&self, config: &Config, held: &Held) {
+    /// Watches what a configuration names from now on; `held` are its files as they were read. No
+    /// two have the same number.
+    pub(crate) fn follow(&self, number: u64, config: &Config, held: &Held) {
         let listeners = config.listeners.iter().filter_map(|listener| {
             let tls = listener.tls.clone()?;
             Some((listener.name.clone(), tls))
@@ -136,7 +119,7 @@ impl Watch {
         // A thread that panicked here left it whole.
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         *wanted = Wanted {
-            number: wanted.number + 1,
+            number,
             listeners: listeners.collect(),
             pools: pools.collect(),
             held: held.clone(),
@@ -147,30 +130,31 @@ impl Watch {
 /// The thread.
 struct Watcher {
     watched: Weak<Mutex<Wanted>>,
-    reader: Arc<Reader>,
+    pairs: Arc<dyn Pairs + Send + Sync>,
     wanted: Wanted,
+    now: Instant,
     /// What files looked like at the last look.
-    looks: BTreeMap<PathBuf, Option<Look>>,
-    /// Those that were tried as they look now, in vain, and why.
+    looks: Looks,
+    /// Those that were tried in vain.
     failed: BTreeMap<PathBuf, Failed>,
-    /// What authorities looked like when they were read.
-    authorities: BTreeMap<PathBuf, Option<Look>>,
+    /// Whether all sources showed which pairs they have.
+    all_shown: bool,
+    /// Authorities, and what they looked like when they were read.
+    authorities: BTreeMap<PathBuf, (Option<Look>, Arc<[Der]>)>,
     /// What was said last.
     warnings: Vec<String>,
 }
 
-/// A file that could not be taken up.
+/// By path; `None` where nothing is there.
+type Looks = BTreeMap<PathBuf, Option<Look>>;
+
+/// What could not be taken up.
+#[derive(Debug)]
 struct Failed {
+    /// As it looked then.
     looks: Option<[Look; 2]>,
     why: String,
     tried_at: Instant,
-}
-
-impl Failed {
-    /// Returns whether it is tried again: it looks otherwise, or what was wrong may have passed.
-    fn is_due(&self, looks: Option<[Look; 2]>) -> bool {
-        self.looks != looks || self.tried_at.elapsed() >= RETRY_AFTER
-    }
 }
 
 /// What a look at one thing has come to.
@@ -180,11 +164,13 @@ enum Seen<T> {
 }
 
 impl Watcher {
-    fn new(watched: Weak<Mutex<Wanted>>, reader: Arc<Reader>) -> Self {
+    fn new(watched: Weak<Mutex<Wanted>>, pairs: Arc<dyn Pairs + Send + Sync>) -> Self {
         Self {
             watched,
-            reader,
+            pairs,
             wanted: Wanted::default(),
+            now: Instant::now(),
+            all_shown: true,
             looks: BTreeMap::new(),
             failed: BTreeMap::new(),
             authorities: BTreeMap::new(),
@@ -193,8 +179,10 @@ impl Watcher {
     }
 
     /// Looks at everything; `None` where nobody wants to know any more.
-    fn turn(&mut self) -> Option<Option<Renewed>> {
+    fn turn(&mut self, now: Instant) -> Option<Option<Renewed>> {
         self.take_wanted()?;
+        self.now = now;
+        self.all_shown = true;
         let mut renewed = Renewed::default();
         let mut current = BTreeMap::new();
         let mut listeners = std::mem::take(&mut self.wanted.listeners);
@@ -217,9 +205,13 @@ impl Watcher {
         (self.wanted.listeners, self.wanted.pools) = (listeners, pools);
         let looks = &self.looks;
         self.failed.retain(|path, _| looks.contains_key(path));
-        renewed.warnings = self.failed.values().map(|it| it.why.clone()).collect();
-        renewed.held = self.wanted.held.clone();
+        if self.all_shown {
+            self.wanted.held.retain(|path| looks.contains_key(path));
+        }
         renewed.number = self.wanted.number;
+        let failed = self.failed.values();
+        renewed.warnings = failed.map(|failed| failed.why.clone()).collect();
+        renewed.held = self.wanted.held.clone();
         let is_news = !renewed.listeners.is_empty()
             || !renewed.pools.is_empty()
             || renewed.warnings != self.warnings;
@@ -243,25 +235,30 @@ impl Watcher {
         Some(())
     }
 
-    fn look_at_listener(
-        &mut self,
-        tls: &ListenerTls,
-        current: &mut BTreeMap<PathBuf, Option<Look>>,
-    ) -> Seen<FoundTls> {
+    fn look_at_listener(&mut self, tls: &ListenerTls, current: &mut Looks) -> Seen<FoundTls> {
         let mut chains = Vec::new();
+        let mut all_shown = true;
         for source in &tls.certificates {
-            let Ok(pairs) = pairs_of(source) else {
-                // It is gone for a moment, or for good: what serves goes on.
-                return Seen::Same;
+            let Some(pairs) = self.look_at_source(source, current) else {
+                all_shown = false;
+                continue;
             };
             for files in pairs {
                 chains.extend(self.look_at_pair(&files, current));
             }
         }
+        let vanished = |chain: &CertificateChain| {
+            !current.contains_key(&chain.path) && self.looks.contains_key(&chain.path)
+        };
+        // What serves goes on where its source is gone, and at the first look without it.
+        if !all_shown || tls.found.chains.iter().any(vanished) {
+            self.all_shown = false;
+            return Seen::Same;
+        }
         let clients = tls.client_certificates.as_ref();
         let client_roots = clients
             .and_then(|clients| self.look_at_authorities(&clients.ca, current))
-            .unwrap_or_else(|| tls.found.client_roots.clone());
+            .map_or_else(|| tls.found.client_roots.clone(), |roots| roots.to_vec());
         let found = FoundTls {
             chains: chains
                 .into_iter()
@@ -275,14 +272,10 @@ impl Watcher {
         }
     }
 
-    fn look_at_pool(
-        &mut self,
-        tls: &PoolTls,
-        current: &mut BTreeMap<PathBuf, Option<Look>>,
-    ) -> Seen<FoundPoolTls> {
+    fn look_at_pool(&mut self, tls: &PoolTls, current: &mut Looks) -> Seen<FoundPoolTls> {
         let mut found = (*tls.found).clone();
         if let Some(source) = &tls.certificate
-            && let Ok(pairs) = pairs_of(source)
+            && let Some(pairs) = self.look_at_source(source, current)
             && let Some(files) = pairs.first()
             && let Some(opened) = self.look_at_pair(files, current)
         {
@@ -292,7 +285,7 @@ impl Watcher {
             && tls.verify
             && let Some(roots) = self.look_at_authorities(path, current)
         {
-            found.roots = roots;
+            found.roots = roots.to_vec();
         }
         match found == *tls.found {
             true => Seen::Same,
@@ -300,17 +293,37 @@ impl Watcher {
         }
     }
 
-    /// Returns the pair that serves from now on: the one of before, where there is no better one.
-    fn look_at_pair(
+    /// Returns the pairs that a source has; `None` where that cannot be seen: it may be gone for a
+    /// moment, or for good.
+    fn look_at_source(
         &mut self,
-        files: &PairFiles,
-        current: &mut BTreeMap<PathBuf, Option<Look>>,
-    ) -> Option<Arc<Opened>> {
+        source: &CertificateSource,
+        current: &mut Looks,
+    ) -> Option<Vec<PairFiles>> {
+        let error = match pairs_of(source) {
+            Ok(pairs) => return Some(pairs),
+            Err(error) => error,
+        };
+        self.all_shown = false;
+        let (CertificateSource::Path(path)
+        | CertificateSource::Pair {
+            certificate: path, ..
+        }) = source;
+        let look = look_at(path);
+        current.insert(path.clone(), look);
+        if self.looks.get(path) == Some(&look) {
+            self.note_failed(path, look.map(|look| [look; 2]), &error.to_string());
+        }
+        None
+    }
+
+    /// Returns the pair that serves from now on: the one of before, where there is no better one.
+    fn look_at_pair(&mut self, files: &PairFiles, current: &mut Looks) -> Option<Arc<Opened>> {
         let path = &files.certificate;
         let looks = files.look();
         let [certificate, key] = [path, files.key.as_ref().unwrap_or(path)];
         let stands_still = [certificate, key].into_iter().all(|path| {
-            let look = fs::metadata(path).ok().map(|it| Look::of(&it));
+            let look = look_at(path);
             current.insert(path.clone(), look);
             self.looks.get(path) == Some(&look)
         });
@@ -319,10 +332,10 @@ impl Watcher {
             self.failed.remove(path);
             return old;
         }
-        if !stands_still || self.failed.get(path).is_some_and(|it| !it.is_due(looks)) {
+        if !stands_still || self.is_too_early_for(path, looks) {
             return old;
         }
-        match Opened::read(files, &*self.reader as &dyn Pairs) {
+        match Opened::read(files, &*self.pairs) {
             Ok(opened) => {
                 let opened = Arc::new(opened);
                 self.failed.remove(path);
@@ -336,30 +349,43 @@ impl Watcher {
         }
     }
 
-    /// Returns authorities that have changed.
-    fn look_at_authorities(
-        &mut self,
-        path: &Path,
-        current: &mut BTreeMap<PathBuf, Option<Look>>,
-    ) -> Option<Vec<crate::model::Der>> {
-        let look = fs::metadata(path).ok().map(|it| Look::of(&it));
+    /// Returns authorities as they were read last; `None` where they have not been.
+    fn look_at_authorities(&mut self, path: &Path, current: &mut Looks) -> Option<Arc<[Der]>> {
+        let look = look_at(path);
         current.insert(path.to_owned(), look);
+        let looks = look.map(|look| [look; 2]);
         let stands_still = self.looks.get(path) == Some(&look);
-        let first = !self.authorities.contains_key(path);
-        if !stands_still || (!first && self.authorities.get(path) == Some(&look)) {
-            return None;
+        let old = self.authorities.get(path);
+        let is_read = old.is_some_and(|(of, _)| *of == look);
+        let old = old.map(|(_, roots)| Arc::clone(roots));
+        if is_read {
+            self.failed.remove(path);
         }
-        self.authorities.insert(path.to_owned(), look);
+        if is_read || !stands_still || self.is_too_early_for(path, looks) {
+            return old;
+        }
         match authorities::of_file(path) {
             Ok(roots) => {
                 self.failed.remove(path);
+                let roots: Arc<[Der]> = roots.into();
+                let read = (look, Arc::clone(&roots));
+                self.authorities.insert(path.to_owned(), read);
                 Some(roots)
             }
             Err(why) => {
-                self.note_failed(path, look.map(|look| [look; 2]), &why);
-                None
+                self.note_failed(path, looks, &why);
+                old
             }
         }
+    }
+
+    /// Returns whether this was tried a moment ago, and looks as it did then: what was short may
+    /// have been the machine.
+    fn is_too_early_for(&self, path: &Path, looks: Option<[Look; 2]>) -> bool {
+        self.failed.get(path).is_some_and(|failed| {
+            let since = self.now.saturating_duration_since(failed.tried_at);
+            failed.looks == looks && since < RETRY_INTERVAL
+        })
     }
 
     fn note_failed(&mut self, path: &Path, looks: Option<[Look; 2]>, why: &str) {
@@ -369,22 +395,35 @@ impl Watcher {
             true => line.to_owned(),
             false => format!("{shown}: {line}"),
         };
-        if self.failed.get(path).is_none_or(|known| known.why != text) {
-            tracing::warn!(
-                cause = text,
-                "certificate not taken up, the one before serves"
-            );
+        let said = self.failed.get(path).map(|failed| &failed.why);
+        if said != Some(&text) {
+            let cause = &text;
+            tracing::warn!(cause, "certificate not taken up, the one before serves");
         }
         let failed = Failed {
             looks,
             why: text,
-            tried_at: Instant::now(),
+            tried_at: self.now,
         };
         self.failed.insert(path.to_owned(), failed);
     }
 }
 
+fn look_at(path: &Path) -> Option<Look> {
+    fs::metadata(path).ok().map(|it| Look::of(&it))
+}
+
+/// Returns how long to rest: of a processor, a tenth is used at most while nothing changes.
+fn pause_after(took: Duration) -> Duration {
+    (took * 9).clamp(LOOK_INTERVAL, LOOK_INTERVAL_MAX)
+}
+
 /// Twice so long, and a reload, is less than the second in which a change is taken up.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// What failed for want of something of ours may be right after all.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Where so many files are looked at that a turn takes long.
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(2);
+/// When what could not be read is tried again, also where it looks the same.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub(super) mod file;
 pub(super) mod source;
 pub(super) mod pages;
 pub(super) mod prepared;
+pub(super) mod renewal;
 pub(super) mod commanded;
 pub(super) mod running;
 pub(super) mod next;

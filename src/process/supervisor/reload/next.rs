@@ -1,7 +1,6 @@
 //! A configuration that is to follow, with all that was made for it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
@@ -16,7 +15,7 @@ use crate::ipc::control::ChangeReport;
 use crate::ipc::control::unix_ms;
 use crate::ipc::message::ToProxy;
 use crate::process::supervisor::child::Child;
-use crate::process::supervisor::keys::held::Held;
+use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
 use crate::process::supervisor::passed::listeners::{self, Additional};
 use crate::process::supervisor::runtime_dir::NetworkLock;
@@ -39,8 +38,8 @@ pub(crate) struct Next {
     pub(crate) users: Users,
     /// The files of certificates and keys, where they were looked for.
     pub(crate) held: Option<Held>,
-    /// The files with the secrets of the group.
-    pub(crate) secrets: Vec<File>,
+    /// The files with the secrets of the group, where they were looked for.
+    pub(crate) secrets: Option<GroupSecrets>,
     pub(crate) sockets: Option<Additional>,
     pub(crate) observers: Option<NewObservers>,
     /// Where the daemon has its first virtual routers.

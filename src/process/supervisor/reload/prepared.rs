@@ -3,7 +3,6 @@
 //! up.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::Arc;
 
 use super::source::{Checked, ConfigSource};
@@ -12,7 +11,7 @@ use crate::ipc::control::FailureStatus;
 use crate::process::role::ProgramUser;
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::follow::names::Resolver;
-use crate::process::supervisor::keys::held::Held;
+use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
 
 /// What is to be read, and what is there already.
@@ -40,8 +39,8 @@ pub(crate) struct Read {
     pub(crate) last_failure: Option<FailureStatus>,
     /// The files of certificates and keys that it names, where it does and they are found.
     pub(crate) held: Option<Held>,
-    /// The files with the secrets of the group.
-    pub(crate) secrets: Vec<File>,
+    /// The files with the secrets of the group, where they were looked for.
+    pub(crate) secrets: Option<GroupSecrets>,
 }
 
 /// Under whose names programs run.
@@ -73,7 +72,7 @@ impl Wanted {
             users: Users::of(&checked.config),
             last_failure: None,
             held: None,
-            secrets: Vec::new(),
+            secrets: None,
             checked,
         })
     }
@@ -88,7 +87,7 @@ impl Read {
             log: None,
             users: Users::default(),
             held: None,
-            secrets: Vec::new(),
+            secrets: None,
         }
     }
 }

@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 
 use super::next::Next;
 use super::prepared::Read;
+use super::renewal::Renewal;
 use super::source::ConfigSource;
 use crate::ipc::control::{BackendChange, ChangeReport, MaintenanceChange, Request, Response};
 use crate::process::role::Role;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::error::SupervisorError;
-use crate::process::supervisor::keys::watch::Renewed;
 
 /// Changes that are under way, and those that wait for them.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(crate) struct Reloads {
     /// Of the last that was prepared; a child knows a preparation by it.
     pub(crate) number: u64,
     /// What was found anew, until it is taken up: it takes the place of nobody who waits.
-    pub(crate) renewed: Option<Renewed>,
+    pub(crate) renewal: Option<Renewal>,
 }
 
 /// What somebody asks for.
@@ -88,7 +88,7 @@ pub(crate) struct Preparing {
     pub(crate) children: Awaited,
     pub(crate) until: Instant,
     /// What was found anew, where nothing else changes.
-    pub(crate) renewed: Option<Renewed>,
+    pub(crate) renewal: Option<Renewal>,
 }
 
 #[derive(Debug)]

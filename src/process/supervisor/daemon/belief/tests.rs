@@ -95,6 +95,37 @@ fn invented_names_are_not_believed_however_many_there_are() {
 }
 
 #[test]
+fn the_process_that_keeps_keys_lends_nothing_and_its_words_are_cut() {
+    let descriptor = || vec![OwnedFd::from(File::open("/dev/null").unwrap())];
+    assert!(Belief::of_keys(FromKeys::Beat, &descriptor()).is_err());
+    let long = format!("\u{1b}]0;owned\u{7}{}", "x".repeat(100_000));
+    let many = vec![long.clone(); 1000];
+    let lacking = Belief::of_keys(FromKeys::Lacking(many), &[]).unwrap();
+    let FromKeys::Lacking(few) = lacking else {
+        panic!("{lacking:?}");
+    };
+    assert_eq!(few.len(), LACKING_MAX);
+    let refused = Belief::of_keys(FromKeys::SecretsRefused(long.clone()), &[]).unwrap();
+    let FromKeys::SecretsRefused(why) = refused else {
+        panic!("{refused:?}");
+    };
+    for text in few.iter().chain([&why]) {
+        assert!(text.len() < 2 * TEXT_BYTES_MAX, "{}", text.len());
+        assert!(!text.chars().any(char::is_control));
+    }
+    let line = LogLine {
+        level: crate::ipc::log_line::LogLevel::Error,
+        message: long,
+        fields: Vec::new(),
+        dropped: 0,
+    };
+    let FromKeys::Log(line) = Belief::of_keys(FromKeys::Log(line), &[]).unwrap() else {
+        panic!("it stays a line");
+    };
+    assert!(line.message.len() < 10_000, "{}", line.message.len());
+}
+
+#[test]
 fn status_is_believed_when_it_was_asked_for_also_when_it_comes_late() {
     let belief = belief();
     for (id, believed) in [(0, false), (1, true), (3, true), (4, false)] {

@@ -13,6 +13,7 @@ use crate::process::role::Role;
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::child::Heard;
 use crate::process::supervisor::daemon::Daemon;
+use crate::process::supervisor::daemon::belief::Belief;
 use crate::process::supervisor::daemon::shortage::Shortage;
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::reload::stages::Stage;
@@ -23,18 +24,23 @@ impl Daemon {
         heard: Heard<FromKeys>,
     ) {
         match heard {
-            Heard::Message(message, _) => self.handle_keys(message),
+            Heard::Message(message, descriptors) => match Belief::of_keys(message, &descriptors) {
+                Ok(message) => self.handle_keys(message),
+                Err(unfit) => self.condemn_keys(&unfit),
+            },
             Heard::Lost(errno) => {
                 let now = Instant::now();
                 self.shortages
                     .note(now, Shortage::Receive(Role::Keys), &errno);
             }
-            Heard::Unfit(unfit) => {
-                if let Some(keys) = &mut self.keys {
-                    keys.child.condemn(&unfit);
-                }
-            }
+            Heard::Unfit(unfit) => self.condemn_keys(&unfit),
             Heard::End => self.handle_keys_end(Instant::now()).await,
+        }
+    }
+
+    fn condemn_keys(&mut self, unfit: &str) {
+        if let Some(keys) = &mut self.keys {
+            keys.child.condemn(unfit);
         }
     }
 
@@ -66,6 +72,16 @@ impl Daemon {
         let Some(keys) = &mut self.keys else { return };
         let pid = keys.child.pid();
         let ended = keys.child.handle_end(now).await;
+        self.keys_ended(pid, &ended);
+    }
+
+    pub(in crate::process::supervisor::daemon) fn keys_ended(
+        &mut self,
+        pid: Option<u32>,
+        ended: &str,
+    ) {
+        // What it was to read is read by the next one.
+        self.reading_again = None;
         if self.lifecycle.phase() == Phase::Running {
             let child = Role::Keys.profile().name;
             tracing::error!(child, pid, %ended, "process died, restarting it");
@@ -78,7 +94,6 @@ impl Daemon {
         if keys.child.start_at().is_none_or(|at| at > now) {
             return;
         }
-        self.lent_lines = 0;
         let started = keys.start_again(now);
         let started = started.and_then(|()| {
             let (held, reader) = (keys.held.clone(), std::sync::Arc::clone(&keys.reader));
@@ -114,9 +129,6 @@ impl Daemon {
             }
             Err(error) => tracing::error!(%error, "keys cannot be read again"),
         }
-        if let Some(keys) = &mut self.keys {
-            keys.say_what_is_kept();
-        }
         self.lend_lines();
     }
 
@@ -125,7 +137,7 @@ impl Daemon {
         let (Some(keys), Some(proxy)) = (&mut self.keys, &mut self.proxy) else {
             return;
         };
-        // A process without its keys would refuse.
+        // It gets them when the keys are there.
         if !proxy.is_running() || !keys.child.is_running() || self.reading_again.is_some() {
             return;
         }
@@ -140,19 +152,25 @@ impl Daemon {
             Err(errno) => {
                 // With the next tick.
                 let now = Instant::now();
-                self.shortages.note(now, Shortage::Send(Role::Keys), &errno);
+                self.shortages
+                    .note(now, Shortage::Send(Role::Proxy), &errno);
                 0
             }
         };
     }
 
-    /// Lends lines where there are more workers than before, and lets the process go that nobody
-    /// needs any more.
+    /// Lends lines where there are more workers than before, or where none could be lent, and lets
+    /// the process go that nobody needs: also one that was started for a configuration that was
+    /// refused.
     pub(in crate::process::supervisor::daemon) fn follow_keys(&mut self) {
         if !crate::process::supervisor::keys::are_needed(&self.setup.config) {
-            let is_idle = matches!(self.reloads.stage, Stage::Idle);
-            self.keys.take_if(|_| is_idle);
-            self.lent_lines = 0;
+            // What is read or prepared may need it.
+            if let Stage::Idle = self.reloads.stage {
+                self.keys = None;
+                self.reading_again = None;
+                // The next one lends its own.
+                self.lent_lines = 0;
+            }
         } else if self.lent_lines < self.threads {
             self.lend_lines();
         }

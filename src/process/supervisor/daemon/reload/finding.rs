@@ -13,6 +13,7 @@ use crate::process::supervisor::keys::find::{find, has_tls};
 use crate::process::supervisor::keys::watch::{Renewed, Watch};
 use crate::process::supervisor::keys::{self, Keys, held};
 use crate::process::supervisor::reload::prepared::Read;
+use crate::process::supervisor::reload::renewal::Renewal;
 use crate::process::supervisor::reload::source::Checked;
 use crate::process::supervisor::reload::stages::{Asker, Stage};
 
@@ -32,14 +33,13 @@ impl Daemon {
                 let reader = match &mut self.keys {
                     Some(keys) => Arc::clone(&keys.reader),
                     slot if keys::are_needed(&read.checked.config) => {
-                        let keys = Keys::start(&read.checked.config.group, Instant::now())?;
-                        self.lent_lines = 0;
+                        let keys = Keys::start(Arc::clone(&secrets), Instant::now())?;
                         Arc::clone(&slot.insert(keys).reader)
                     }
                     _ => Arc::default(),
                 };
                 let finding = Aside::begin("certificates", move || {
-                    read.secrets = secrets;
+                    read.secrets = Some(secrets);
                     read.held = Some(find(&mut read.checked.config, &*reader)?);
                     Ok(read)
                 });
@@ -56,30 +56,26 @@ impl Daemon {
 
     /// Certificates have changed on disk, or what is wrong with some has.
     pub(in crate::process::supervisor::daemon) fn take_renewed(&mut self, renewed: Renewed) {
-        // It is found again where what is watched is something else by now.
-        if self.watch.as_ref().map(Watch::number) != Some(renewed.number) {
-            return;
-        }
         self.certificate_warnings.clone_from(&renewed.warnings);
         if renewed.listeners.is_empty() && renewed.pools.is_empty() {
             return;
         }
-        self.take_up(renewed);
+        // The watcher finds it again, beside what is the configuration's now.
+        if renewed.number == self.watched {
+            self.take_up(Renewal::of_certificates(renewed));
+        }
     }
 
     /// Backends have changed in files or behind names, or what is wrong with some has.
     pub(in crate::process::supervisor::daemon) fn take_news(&mut self, news: News) {
         self.followers.note(&news);
         if !news.pools.is_empty() {
-            let mut renewed = Renewed::default();
-            renewed.followed.add(news);
-            self.take_up(renewed);
+            self.take_up(Renewal::of_backends(news));
         }
     }
 
-    fn take_up(&mut self, renewed: Renewed) {
-        let pending = self.reloads.renewed.get_or_insert_default();
-        pending.extend(renewed);
+    fn take_up(&mut self, newer: Renewal) {
+        self.reloads.renewal.get_or_insert_default().add(newer);
         if let Stage::Idle = self.reloads.stage {
             self.begin_renewal();
         }
@@ -91,28 +87,12 @@ impl Daemon {
         if self.lifecycle.phase() != Phase::Running {
             return;
         }
-        let Some(mut renewed) = self.reloads.renewed.take() else {
+        let Some(mut renewal) = self.reloads.renewal.take() else {
             return;
         };
-        renewed.keep_certificates_of(self.watch.as_ref().map(Watch::number));
+        renewal.keep_certificates_of(self.watched);
         let mut base = self.setup.base.clone();
-        for listener in &mut base.listeners {
-            if let Some(tls) = &mut listener.tls
-                && let Some((sources, found)) = renewed.listeners.get(&listener.name)
-                && *sources == tls.certificates
-            {
-                tls.found = Arc::clone(found);
-            }
-        }
-        for pool in &mut base.pools {
-            if let Some(tls) = &mut pool.tls
-                && let Some((source, found)) = renewed.pools.get(&pool.name)
-                && *source == tls.certificate
-            {
-                tls.found = Arc::clone(found);
-            }
-        }
-        renewed.followed.apply(&mut base);
+        renewal.apply(&mut base);
         if base == self.setup.base {
             return;
         }
@@ -122,13 +102,13 @@ impl Daemon {
             config: base,
         };
         let mut read = Read::unchanged(checked, self.setup.running.last_failure.clone());
-        read.held = renewed.is_of_certificates().then(|| renewed.held.clone());
+        read.held = renewal.certificates.as_ref().map(|it| it.held.clone());
         let asker = Asker {
             dry_run: false,
             reply: None,
         };
         let overrides = self.setup.overrides.clone();
-        self.consider(asker, read, overrides, Some(renewed));
+        self.consider(asker, read, overrides, Some(renewal));
     }
 
     /// Has what is found elsewhere followed as the configuration that runs has it.
@@ -156,7 +136,8 @@ impl Daemon {
             }
         }
         if let Some(watch) = &self.watch {
-            watch.follow(&self.setup.config, &held);
+            self.watched += 1;
+            watch.follow(self.watched, &self.setup.config, &held);
         }
     }
 }
