@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use evenkeel::config::{
     Authorities, FoundPoolTls, HealthCheckConfig, PoolTls, ProbeKind, TcpProbe, TlsVersion,
@@ -269,4 +270,45 @@ fn probes_show_a_certificate_and_say_nothing_while_nobody_signs() {
     assert_eq!(rig.pool().backends[0].state, "unprobed");
     rig.proxy.set_signing_lines(signers.lines(1));
     wait_until("it is probed", || rig.pool().backends[0].state == "up");
+}
+
+/// The backend is not to blame, and what was begun goes on when somebody signs.
+#[test]
+fn requests_wait_for_who_signs_and_blame_no_backend() {
+    let [ours, theirs] = ["ours", "theirs"].map(Authority::new);
+    let identity = theirs.sign("backend", &["web.internal"]);
+    let own = ours.sign("proxy", &["proxy.internal"]);
+    // A connection each, and none that is resumed.
+    let backend = SecureBackend::new(&identity, Some(&ours), 1);
+    let tls = trusting(&theirs, Some("web.internal"), Some(&own));
+    let setup = setup(&[backend.address])
+        .pool(|pool| pool.tls = Some(tls))
+        .pool(|pool| pool.timeouts.connect = Duration::from_millis(500));
+    let (rig, signers) = start(setup, &[&own]);
+    signers.silent.store(true, SeqCst);
+    let answer = rig.ask(GET);
+    assert_eq!(answer.status(), 503, "{}", answer.text());
+    assert!(
+        answer.text().starts_with("resources_exhausted"),
+        "{}",
+        answer.text()
+    );
+    let status = rig.pool().backends.remove(0);
+    assert_eq!(status.failures_total, 0, "{status:?}");
+    signers.silent.store(false, SeqCst);
+    wait_until("it is served", || rig.ask(GET).status() == 200);
+
+    rig.proxy.set_signing_lines(Vec::new());
+    let other = SecureBackend::new(&identity, Some(&ours), 1);
+    rig.reload(|config| {
+        config.pools[0].backends[0].address = other.address;
+        config.pools[0].timeouts.connect = PATIENCE;
+    });
+    let mut client = rig.client();
+    client.send(GET);
+    wait_until("it is being opened", || {
+        rig.pool().backends[0].active_requests == 1
+    });
+    rig.proxy.set_signing_lines(signers.lines(1));
+    assert_eq!(client.response().status(), 200);
 }

@@ -20,6 +20,9 @@ pub(crate) struct Visitor {
     config: Arc<ClientConfig>,
 }
 
+/// A handshake of which only the client's end is missing.
+pub(crate) struct Half(ClientConnection, TcpStream);
+
 /// A connection that has shaken hands.
 pub(crate) struct Secure(pub(crate) StreamOwned<ClientConnection, TcpStream>);
 
@@ -51,23 +54,52 @@ impl Visitor {
         }
     }
 
+    /// Returns one that offers a protocol (RFC 7301).
+    pub(crate) fn offering(&self, protocol: &[u8]) -> Self {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Self {
+            config: Arc::new(config),
+        }
+    }
+
     /// Connects and shakes hands.
     pub(crate) fn connect(&self, to: SocketAddr, name: &str) -> std::io::Result<Secure> {
+        self.begin(to, name)?.finish()
+    }
+
+    /// Connects, and shakes hands as far as the proxy has something to say.
+    pub(crate) fn begin(&self, to: SocketAddr, name: &str) -> std::io::Result<Half> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut connection = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         let mut socket = TcpStream::connect(to)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut socket)?;
+        connection.write_tls(&mut socket)?;
+        while !connection.wants_write() {
+            if connection.read_tls(&mut socket)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let processed = connection.process_new_packets();
+            processed.map_err(std::io::Error::other)?;
         }
-        Ok(Secure(StreamOwned::new(connection, socket)))
+        Ok(Half(connection, socket))
     }
 
     /// Connects, asks and returns the whole answer.
     pub(crate) fn ask(&self, to: SocketAddr, name: &str, request: &str) -> std::io::Result<String> {
         let mut secure = self.connect(to, name)?;
         secure.ask(request)
+    }
+}
+
+impl Half {
+    pub(crate) fn finish(self) -> std::io::Result<Secure> {
+        let Self(mut connection, mut socket) = self;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        Ok(Secure(StreamOwned::new(connection, socket)))
     }
 }
 

@@ -130,6 +130,29 @@ fn certificates_that_are_renewed_serve_new_connections_and_old_ones_go_on() {
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
 }
 
+/// A worker has many handshakes at once, and rustls says whom a client asks for in passing.
+#[test]
+fn whom_one_client_has_asked_for_is_never_said_of_another() {
+    let backend = Backend::saying(OK);
+    let authority = Authority::new("ca");
+    let identity = authority.sign("www", &["www.example.org"]);
+    let setup = secure(&backend, &[&identity]).listener(|listener| {
+        let template = Template::parse("{tls_server_name}").unwrap();
+        listener.request_fields.set = vec![("X-Asked-For".to_owned(), template)];
+    });
+    let (rig, _signers) = start(setup, &[&identity]);
+    let visitor = Visitor::new(&authority);
+    let half = visitor.begin(rig.address, "www.example.org").unwrap();
+    let other = visitor
+        .offering(b"h2")
+        .connect(rig.address, "other.example");
+    assert!(other.is_err(), "it offers what is not spoken");
+    let answer = half.finish().unwrap().ask(ASK).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let asked_for = backend.last_request().field("X-Asked-For");
+    assert_eq!(asked_for.as_deref(), Some("www.example.org"));
+}
+
 #[test]
 fn versions_below_the_lowest_are_refused() {
     let backend = Backend::saying(OK);

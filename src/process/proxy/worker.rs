@@ -134,10 +134,6 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
 async fn follow_lines(mut lines: Receiver<SigningLines>, number: usize) {
     loop {
         let mine = lines.borrow_and_update().get(number).cloned();
-        if mine.is_some() {
-            // The first chance of a thread takes longer than the others.
-            let _ = aws_lc_rs::rand::fill(&mut [0; 32]);
-        }
         signing::line().connect(mine);
         if lines.changed().await.is_err() {
             // It may be that connections are finished for some time yet.

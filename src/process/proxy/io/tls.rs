@@ -56,6 +56,20 @@ enum Connection {
     Client(UnbufferedClientConnection),
 }
 
+impl Connection {
+    /// Does the next that is to be done with what has come; returns how much of it is done with.
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        sinks: &mut Sinks<'_>,
+    ) -> (usize, Result<Step, rustls::Error>) {
+        match self {
+            Self::Server(server) => step(server.process_tls_records(incoming), sinks),
+            Self::Client(client) => step(client.process_tls_records(incoming), sinks),
+        }
+    }
+}
+
 /// Why nothing more comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -220,6 +234,16 @@ impl Session {
         self.has_begun
     }
 
+    /// Returns whether somebody may have to sign yet: what is answered is signed, but for a wish
+    /// that the client begin differently (RFC 8446 §4.1.4).
+    pub(in crate::process::proxy) fn is_to_be_signed(&self) -> bool {
+        let Connection::Server(server) = &self.connection else {
+            return true;
+        };
+        self.hello.is_some()
+            || server.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest)
+    }
+
     fn is_handshaking(&self) -> bool {
         match &self.connection {
             Connection::Server(server) => server.is_handshaking(),
@@ -235,7 +259,8 @@ impl Session {
     ) -> Poll<Result<(), HandshakeError>> {
         // A client speaks first, and a server may have heard everything already.
         if matches!(self.connection, Connection::Client(_)) || !self.incoming.is_empty() {
-            self.step_held().map_err(HandshakeError::of)?;
+            let stepped = self.step_held();
+            stepped.map_err(|error| HandshakeError::of(self.fail(error, socket)))?;
         }
         if self.end.is_some() {
             return Poll::Ready(Err(HandshakeError::Gone));
@@ -249,9 +274,6 @@ impl Session {
                 Err(Came::Io(_)) => return Poll::Ready(Err(HandshakeError::Gone)),
                 Err(Came::Plain) => return Poll::Ready(Err(HandshakeError::Plain)),
                 Err(Came::Tls(error)) => return Poll::Ready(Err(HandshakeError::of(error))),
-            }
-            if let Some(name) = ASKED_FOR.take() {
-                self.server_name = Some(name);
             }
             if self.is_handshaking() && self.end.is_some() {
                 return Poll::Ready(Err(HandshakeError::Gone));
@@ -346,16 +368,18 @@ impl Session {
         if self.incoming.is_empty() {
             self.incoming = Vec::new();
         }
-        filled.map_err(|error| {
-            if self.hello.is_some() && is_unsigned(&error) {
-                return Came::Tls(error);
-            }
+        filled.map_err(|error| Came::Tls(self.fail(error, socket)))
+    }
+
+    /// Ends it and says so, unless it may begin again.
+    fn fail(&mut self, error: rustls::Error, socket: &Socket) -> rustls::Error {
+        if self.end != Some(End::Failed) && (self.hello.is_none() || !is_unsigned(&error)) {
             self.alert();
             self.end = Some(End::Failed);
             self.incoming = Vec::new();
             self.send_what_fits(socket);
-            Came::Tls(error)
-        })
+        }
+        error
     }
 
     /// Goes through what has come; returns how much of it is done with, and how much of `into` is
@@ -365,6 +389,7 @@ impl Session {
         incoming: &mut [u8],
         into: &mut [u8],
     ) -> (usize, Result<usize, rustls::Error>) {
+        let was_handshaking = self.is_handshaking();
         let mut sinks = Sinks {
             into,
             filled: 0,
@@ -372,28 +397,24 @@ impl Session {
             outgoing: &mut self.outgoing,
         };
         let mut used = 0;
-        loop {
-            let (discard, step) = match &mut self.connection {
-                Connection::Server(server) => step(
-                    server.process_tls_records(&mut incoming[used..]),
-                    &mut sinks,
-                ),
-                Connection::Client(client) => step(
-                    client.process_tls_records(&mut incoming[used..]),
-                    &mut sinks,
-                ),
-            };
+        let result = loop {
+            let (discard, step) = self.connection.step(&mut incoming[used..], &mut sinks);
             used += discard;
             match step {
                 Ok(Step::Again) => {}
-                Ok(Step::Blocked) => return (used, Ok(sinks.filled)),
+                Ok(Step::Blocked) => break Ok(sinks.filled),
                 Ok(Step::Ended) => {
                     self.end = Some(End::Said);
-                    return (used, Ok(sinks.filled));
+                    break Ok(sinks.filled);
                 }
-                Err(error) => return (used, Err(error)),
+                Err(error) => break Err(error),
             }
+        };
+        // Whatever came of it: the next of this thread is somebody else.
+        if was_handshaking && let Some(name) = ASKED_FOR.take() {
+            self.server_name = Some(name);
         }
+        (used, result)
     }
 
     /// Has the peer told why the conversation has failed: an alert is the last that rustls has to
@@ -407,15 +428,7 @@ impl Session {
                 plain: &mut self.plain,
                 outgoing: &mut self.outgoing,
             };
-            let incoming = &mut self.incoming;
-            let _ = match &mut self.connection {
-                Connection::Server(server) => {
-                    step(server.process_tls_records(incoming), &mut sinks)
-                }
-                Connection::Client(client) => {
-                    step(client.process_tls_records(incoming), &mut sinks)
-                }
-            };
+            let _ = self.connection.step(&mut self.incoming, &mut sinks);
             let record = self.outgoing.bytes.get(before..).unwrap_or_default();
             if record.is_empty() || records::is_alert(record) {
                 return;

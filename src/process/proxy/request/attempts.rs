@@ -25,6 +25,7 @@ use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::io::socket::Unread;
 use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::io::tls::HandshakeError;
 use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_reply};
 use crate::process::proxy::request::context::{After, Request, RequestContext};
 use crate::process::proxy::request::record::{self, Record, Termination};
@@ -337,11 +338,8 @@ impl Attempts<'_> {
             worker, deadline, ..
         } = self.context;
         deadline.enter(Phase::Connecting, self.timeouts().connect);
-        let mut stream = connect::open(worker, runtime.address, deadline).await?;
-        if let Some(connector) = &self.pool.connector {
-            let secure = connector.to(runtime.address);
-            connect::secure(worker, &mut stream, secure, deadline).await?;
-        }
+        let connector = self.pool.connector.as_deref();
+        let stream = connect::open(worker, runtime.address, connector, deadline).await?;
         runtime.handle_connected();
         Ok((stream, Connection::Fresh))
     }
@@ -512,6 +510,10 @@ impl Attempts<'_> {
             OpenError::TimedOut => (Side::Upstream, Cause::TimedOut, Detail::None),
             OpenError::Refused(error) => (Side::Upstream, Cause::Refused, Detail::System(error)),
             OpenError::Shortage(error) => (Side::Proxy, Cause::Shortage, Detail::System(error)),
+            OpenError::Unsigned => {
+                let error = std::io::Error::other(HandshakeError::Unsigned);
+                (Side::Proxy, Cause::Shortage, Detail::System(error))
+            }
         };
         let reached = Reached::Nothing;
         let error = AttemptError {

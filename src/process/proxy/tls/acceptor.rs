@@ -76,6 +76,12 @@ impl Acceptor {
         })
     }
 
+    /// Returns what is asked of clients: whether they must show something, and who signs it.
+    fn clients(&self) -> Option<(bool, &[Der])> {
+        let rule = self.tls.client_certificates.as_ref()?;
+        Some((rule.required, &self.tls.found.client_roots))
+    }
+
     /// Returns whether this is what it would be.
     pub(in crate::process::proxy) fn is_of(&self, tls: &ListenerTls) -> bool {
         self.tls == *tls
@@ -84,17 +90,14 @@ impl Acceptor {
 
 /// Returns whether a connection that began under one may go on under the other: by TLS or without,
 /// and with the same certificates of clients.
+#[inline]
 pub(in crate::process::proxy) fn are_alike(
     one: Option<&Arc<Acceptor>>,
     other: Option<&Arc<Acceptor>>,
 ) -> bool {
-    let clients = |of: &Acceptor| {
-        let rule = of.tls.client_certificates.clone();
-        rule.map(|rule| (rule.required, of.tls.found.client_roots.clone()))
-    };
     match (one, other) {
         (None, None) => true,
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || clients(one) == clients(other),
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.clients() == other.clients(),
         (None, Some(_)) | (Some(_), None) => false,
     }
 }

@@ -33,6 +33,13 @@ pub(in crate::process::proxy) struct Secure {
     pub(in crate::process::proxy) name: ServerName<'static>,
 }
 
+impl Secure {
+    /// Returns whether somebody must sign for us.
+    pub(in crate::process::proxy) fn needs_signature(&self) -> bool {
+        self.config.client_auth_cert_resolver.has_certs()
+    }
+}
+
 /// Why TLS cannot be spoken to a pool.
 #[derive(Debug, Error)]
 #[error("pool {pool}: {why}")]

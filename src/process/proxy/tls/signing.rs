@@ -65,6 +65,11 @@ pub(in crate::process::proxy) enum Unsigned {
 impl Line {
     /// Asks over this socket from now on.
     pub(in crate::process::proxy) fn connect(&self, socket: Option<Arc<OwnedFd>>) {
+        if socket.is_some() {
+            // The first chance of a thread takes longer than the others; without it a handshake
+            // fails and says so.
+            let _ = aws_lc_rs::rand::fill(&mut [0; 32]);
+        }
         self.state.set(match socket {
             Some(_) => State::Answering,
             None => State::Closed,
@@ -96,9 +101,10 @@ impl Line {
         }
     }
 
-    /// Looks whether the answer has come that was late; with every beat of the worker.
+    /// Looks whether the answer has come that was late, and whether the line has ended: before a
+    /// question finds out. With every beat of the worker.
     pub(in crate::process::proxy) fn handle_beat(&self) {
-        if self.state.get() == State::Silent && self.receive(self.asked.get()).is_some() {
+        if self.state.get() != State::Closed && self.receive(self.asked.get()).is_some() {
             self.state.set(State::Answering);
             self.wake();
         }
@@ -267,8 +273,11 @@ mod tests {
         assert_eq!(signed, Err(Unsigned::Silent));
         line.handle_beat();
         assert!(!is_answering(&line));
-        let (other, _theirs) = pair();
+        let (other, theirs) = pair();
         line.connect(other.socket.take());
         assert!(is_answering(&line));
+        drop(theirs);
+        line.handle_beat();
+        assert!(!is_answering(&line), "seen before anything is asked");
     }
 }

@@ -141,10 +141,6 @@ impl Probing {
     fn connect(&self, lines: &SigningLines) {
         let threads = self.running.as_ref().map_or(0, |running| running.threads);
         let own = lines.last().filter(|_| lines.len() > threads);
-        if own.is_some() {
-            // The first chance of a thread takes longer than the others.
-            let _ = aws_lc_rs::rand::fill(&mut [0; 32]);
-        }
         signing::line().connect(own.cloned());
     }
 

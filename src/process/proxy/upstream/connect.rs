@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::{Poll, ready};
+use std::task::Poll;
 
 use tokio::net::TcpStream;
 
@@ -13,12 +13,38 @@ use crate::process::proxy::io::deadline::{Deadline, Interrupt};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::{HandshakeError, Session};
 use crate::process::proxy::shortage::{Operation, is_shortage_towards};
-use crate::process::proxy::tls::connector::Secure;
+use crate::process::proxy::tls::connector::{Connector, Secure};
 use crate::process::proxy::tls::signing;
 
-/// Opens a connection, in the time that `deadline` gives. Where something of ours is short, a kept
-/// connection gives way.
+/// Opens a connection that is ready for requests, in the time that `deadline` gives. Where nobody
+/// has signed for us it begins again, once: whoever signs may have been replaced.
 pub(in crate::process::proxy) async fn open(
+    context: &WorkerContext,
+    address: SocketAddr,
+    connector: Option<&Connector>,
+    deadline: &Deadline,
+) -> Result<Stream, OpenError> {
+    match open_once(context, address, connector, deadline).await {
+        Err(OpenError::Unsigned) => open_once(context, address, connector, deadline).await,
+        result => result,
+    }
+}
+
+async fn open_once(
+    context: &WorkerContext,
+    address: SocketAddr,
+    connector: Option<&Connector>,
+    deadline: &Deadline,
+) -> Result<Stream, OpenError> {
+    let mut stream = connect_or_close_kept(context, address, deadline).await?;
+    if let Some(connector) = connector {
+        secure(context, &mut stream, connector.to(address), deadline).await?;
+    }
+    Ok(stream)
+}
+
+/// Connects. Where something of ours is short, a kept connection gives way.
+async fn connect_or_close_kept(
     context: &WorkerContext,
     address: SocketAddr,
     deadline: &Deadline,
@@ -55,7 +81,7 @@ async fn connect(address: SocketAddr, deadline: &Deadline) -> Result<Stream, Ope
 }
 
 /// Has TLS spoken on a connection, in the time that is left of its opening.
-pub(in crate::process::proxy) async fn secure(
+async fn secure(
     context: &WorkerContext,
     stream: &mut Stream,
     secure: Option<&Secure>,
@@ -64,25 +90,24 @@ pub(in crate::process::proxy) async fn secure(
     // Without a word on whom the backend must be nothing is said to it.
     let unknown = || OpenError::Refused(io::ErrorKind::NotFound.into());
     let secure = secure.ok_or_else(unknown)?;
-    let refused = |error: HandshakeError| OpenError::Refused(io::Error::other(error));
     let session = Session::client(&secure.config, secure.name.clone(), &context.scratch);
-    stream.secure(session.map_err(|error| refused(HandshakeError::Tls(error)))?);
-    let line = secure
-        .config
-        .client_auth_cert_resolver
-        .has_certs()
-        .then(signing::line);
+    stream.secure(session.map_err(HandshakeError::Tls)?);
+    let line = secure.needs_signature().then(signing::line);
     poll_fn(|cx| {
+        let is_unsigned = line
+            .as_ref()
+            .is_some_and(|line| line.poll_answering(cx).is_pending());
         if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
             return Poll::Ready(Err(match interrupt {
+                Interrupt::Overdue if is_unsigned => OpenError::Unsigned,
                 Interrupt::Overdue => OpenError::TimedOut,
                 Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
             }));
         }
-        if let Some(line) = &line {
-            ready!(line.poll_answering(cx));
+        if is_unsigned {
+            return Poll::Pending;
         }
-        stream.poll_handshake(cx).map_err(refused)
+        stream.poll_handshake(cx).map_err(OpenError::from)
     })
     .await
 }
@@ -96,6 +121,8 @@ pub(in crate::process::proxy) enum OpenError {
     Refused(io::Error),
     /// The system had nothing left to make one of.
     Shortage(io::Error),
+    /// Nobody has signed for us in time; it says nothing about the backend.
+    Unsigned,
     /// Everything ends.
     Cut,
 }
@@ -106,6 +133,17 @@ impl OpenError {
             Self::Shortage(error)
         } else {
             Self::Refused(error)
+        }
+    }
+}
+
+impl From<HandshakeError> for OpenError {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Unsigned => Self::Unsigned,
+            HandshakeError::Gone | HandshakeError::Tls(_) | HandshakeError::Plain => {
+                Self::Refused(io::Error::other(error))
+            }
         }
     }
 }

@@ -107,7 +107,9 @@ impl Client {
         }
         let budget = &self.context.budget;
         ready!(budget.poll());
-        if line.poll_answering(cx).is_ready() {
+        let session = self.stream.session();
+        let is_signed = session.is_some_and(|session| !session.is_to_be_signed());
+        if is_signed || line.poll_answering(cx).is_ready() {
             let shaken = self.stream.poll_handshake(cx);
             if self.has_begun() && self.deadline.phase() == Phase::Idle {
                 let within = listener.timeouts.handshake;

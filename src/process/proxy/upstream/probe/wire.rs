@@ -49,8 +49,7 @@ impl Wire {
         secure: &Secure,
         scratch: &Rc<Scratch>,
     ) -> Result<(), WireError> {
-        let needs_signature = secure.config.client_auth_cert_resolver.has_certs();
-        let is_signed = || !needs_signature || signing::line().is_answering();
+        let is_signed = || !secure.needs_signature() || signing::line().is_answering();
         if !is_signed() {
             return Err(WireError::Unsigned);
         }
