@@ -9,7 +9,7 @@ mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -17,13 +17,13 @@ use nix::ifaddrs::InterfaceAddress;
 use nix::sys::socket::SockaddrStorage;
 
 use super::outcome::{EXIT_DONE, EXIT_FAILED, refuse};
-use super::status::table;
+use super::status::section;
 use crate::config::{
     BackendConfig, CertificateChain, Config, Format, HealthCheckConfig, ListenerConfig,
     NamedBackend, PoolConfig, Preempt, ProbeKind, Tier, VirtualRouterConfig,
 };
-use crate::model::{Chain, Priority, Rank};
-use crate::process::keys::pair;
+use crate::model::{Priority, Rank};
+use crate::process::keys::pair_of;
 use crate::process::supervisor::{Pairs, read_config};
 
 /// Checks the file at `path` and prints what `node` (default: the file's, then the host's name)
@@ -53,17 +53,7 @@ impl Pairs for InThisProcess {
         certificate: &File,
         key: Option<&File>,
     ) -> Result<CertificateChain, String> {
-        let text = |mut file: &File| {
-            let mut text = Vec::new();
-            let read = file.read_to_end(&mut text);
-            read.map(|_| text).map_err(|error| error.to_string())
-        };
-        let certificate = text(certificate)?;
-        let pair = match key {
-            None => pair::read(path, &certificate, &certificate),
-            Some(key) => pair::read(path, &certificate, &text(key)?),
-        };
-        let pair = pair.map_err(|error| format!("{}\nhelp: {}", Chain(&error), error.help()))?;
+        let pair = pair_of(path, certificate, key)?;
         Ok(pair.chain)
     }
 }
@@ -310,11 +300,4 @@ fn join(items: impl Iterator<Item = impl ToString>) -> String {
         .map(|item| item.to_string())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// Returns an empty line and aligned columns under a heading.
-fn section<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows = std::iter::once(head.map(str::to_owned)).chain(rows);
-    let rows: Vec<Vec<String>> = rows.map(|row| row.to_vec()).collect();
-    format!("\n{}", table(&rows))
 }

@@ -405,6 +405,16 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
+/// Returns an empty line and aligned columns under a heading.
+pub(super) fn section<const N: usize>(
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let rows = std::iter::once(head.map(str::to_owned)).chain(rows);
+    let rows: Vec<Vec<String>> = rows.map(|row| row.to_vec()).collect();
+    format!("\n{}", table(&rows))
+}
+
 /// Returns the rows with their columns aligned, two spaces apart.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

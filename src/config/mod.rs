@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::logic::balance::fallback::with_fallbacks;
 use crate::logic::http1::forwarding::OptionalField;
 use crate::logic::http1::head::Protocol;
 use crate::logic::http1::rewrite::edit::FieldEdits;
@@ -79,15 +80,7 @@ impl Config {
     /// Returns the pools that may answer the requests of a listener, each once: its own, those of
     /// its routes, and the fallbacks of both.
     pub fn pools_behind<'a>(&'a self, listener: &'a ListenerConfig) -> Vec<&'a str> {
-        let mut all = Vec::new();
-        for pool in listener.pools() {
-            let mut next = Some(pool);
-            while let Some(name) = next.filter(|name| !all.contains(name)) {
-                all.push(name);
-                next = self.pool(name).and_then(PoolConfig::fallback_pool);
-            }
-        }
-        all
+        with_fallbacks(listener.pools(), |name| self.pool(name)?.fallback_pool())
     }
 
     /// Returns the pool of this name.

@@ -531,6 +531,11 @@ pub fn unix_ms(at: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Returns the seconds since 1970-01-01 UTC, as certificates count them.
+pub fn unix_s(at: SystemTime) -> i64 {
+    i64::try_from(unix_ms(at) / 1000).unwrap_or(i64::MAX)
+}
+
 /// Asks the daemon that uses this runtime directory, and waits for its answer, each step at most
 /// `within`.
 ///

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus};
+use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus, unix_ms};
 pub use super::log_line::LogLine;
 pub use crate::config::found::Found;
 pub use crate::config::overrides::{BackendOverride, Overrides};
@@ -325,7 +326,7 @@ pub enum ToKeys {
     Secrets,
     /// There are none: the node has one of its own.
     NoSecrets,
-    /// Forget all keys but these.
+    /// Keep these keys, and forget the others in a while: somebody may ask for one yet.
     Keep(Vec<KeyId>),
 }
 
@@ -373,6 +374,9 @@ pub struct Secrets {
     pub affinity: Vec<SecretBytes>,
 }
 
+/// A secret of a group has so many bytes at least: one that can be guessed is none.
+pub const SECRET_BYTES_MIN: usize = 32;
+
 /// What keys of session tickets are derived from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketSecret {
@@ -380,6 +384,16 @@ pub struct TicketSecret {
     pub hour: u64,
     /// Of this hour; where secrets are rotated an hour has several, and the first is used.
     pub key: SecretBytes,
+}
+
+impl TicketSecret {
+    /// Tickets of so many hours before this one are accepted.
+    pub const HOURS_BEFORE: u64 = 2;
+
+    /// Returns this hour.
+    pub fn hour_now() -> u64 {
+        unix_ms(SystemTime::now()) / 3_600_000
+    }
 }
 
 /// Proxy to supervisor.

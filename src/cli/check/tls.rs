@@ -1,36 +1,34 @@
 //! The certificates of listeners, and what is to be known of them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use super::super::status::table;
+use super::super::status::section;
 use crate::config::{Config, Resumption};
+use crate::ipc::control::unix_s;
 use crate::process::supervisor::certificate_notes;
 
 /// Returns a table of certificates, and what is to be known; empty where there are none.
 pub(super) fn describe(config: &Config) -> String {
-    let now_s = now_s();
-    let mut rows = vec![
-        ["CERTIFICATE OF", "NAMES", "UNTIL", "FILE"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    for listener in &config.listeners {
-        let Some(tls) = &listener.tls else { continue };
-        rows.extend(tls.found.chains.iter().map(|chain| {
-            vec![
+    let now_s = unix_s(SystemTime::now());
+    let listeners = config.listeners.iter();
+    let with_tls = listeners.filter_map(|it| Some((it, it.tls.as_ref()?)));
+    let rows = with_tls.flat_map(|(listener, tls)| {
+        tls.found.chains.iter().map(move |chain| {
+            [
                 listener.name.clone(),
                 chain.names.join(" "),
                 chain.until(now_s),
                 chain.path.display().to_string(),
             ]
-        }));
-    }
+        })
+    });
+    let mut rows = rows.peekable();
+    let mut text = match rows.peek() {
+        None => String::new(),
+        Some(_) => section(["CERTIFICATE OF", "NAMES", "UNTIL", "FILE"], rows),
+    };
     let mut notes = certificate_notes(config, now_s);
     notes.extend(what_is_lost(config));
-    let mut text = match rows.len() {
-        1 => String::new(),
-        _ => format!("\n{}", table(&rows)),
-    };
     for note in notes {
         text.push_str(&format!("\nnote: {note}\n"));
     }
@@ -47,9 +45,4 @@ fn what_is_lost(config: &Config) -> Option<String> {
          a whole handshake each"
             .to_owned()
     })
-}
-
-fn now_s() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }

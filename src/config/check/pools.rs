@@ -17,6 +17,7 @@ use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
 use crate::config::{HashOn, KeepAliveConfig, PoolConfig, PoolTimeouts, Reuse};
 use crate::logic::balance::Balance;
+use crate::logic::balance::fallback::with_fallbacks;
 use crate::logic::http1::rewrite::edit;
 
 /// The section, as far as it is right.
@@ -49,15 +50,7 @@ impl Pools {
         &'a self,
         asked: impl Iterator<Item = &'a str>,
     ) -> Vec<&'a str> {
-        let mut all = Vec::new();
-        for pool in asked {
-            let mut next = Some(pool);
-            while let Some(name) = next.filter(|name| !all.contains(name)) {
-                all.push(name);
-                next = self.fallbacks.get(name).map(String::as_str);
-            }
-        }
-        all
+        with_fallbacks(asked, |name| self.fallbacks.get(name).map(String::as_str))
     }
 }
 

@@ -109,15 +109,7 @@ impl Field {
     ];
 
     /// Those that only a request has that has come by TLS; in JSON they stand behind all others.
-    pub const OF_TLS: [Self; 7] = [
-        Self::TlsVersion,
-        Self::TlsCipher,
-        Self::TlsServerName,
-        Self::TlsResumed,
-        Self::ClientCertificate,
-        Self::ClientCertificateFingerprint,
-        Self::HandshakeMs,
-    ];
+    pub const OF_TLS: &[Self] = Self::ALL.split_at(Self::ALL.len() - 7).1;
 
     /// Returns its key in JSON and its placeholder in a text.
     pub fn name(self) -> &'static str {

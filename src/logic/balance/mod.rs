@@ -6,6 +6,7 @@
 //! a failure). `limits` says who is one client, `rate` how often one may come.
 
 pub mod ejection;
+pub mod fallback;
 pub mod hash;
 pub mod health;
 pub mod limits;

@@ -11,3 +11,5 @@ mod lines;
 mod reading;
 mod secrets;
 pub mod run;
+
+pub(crate) use self::reading::pair_of;

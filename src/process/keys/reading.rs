@@ -2,7 +2,7 @@
 //! may be slow and a handshake must not wait for it.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,20 +51,27 @@ fn take_in(
 ) -> Result<crate::config::CertificateChain, String> {
     let mut files = descriptors.into_iter().map(File::from);
     let certificate = files.next().ok_or("no file came with it")?;
-    let certificate = read(certificate)?;
-    let pair = match files.next() {
-        None => pair::read(path, &certificate, &certificate),
-        Some(key) => pair::read(path, &certificate, &read(key)?),
-    };
-    let pair = pair.map_err(|error| format!("{}\nhelp: {}", Chain(&error), error.help()))?;
+    let pair = pair_of(path, &certificate, files.next().as_ref())?;
     keyring.insert(pair.chain.key, pair.key, Instant::now());
     Ok(pair.chain)
 }
 
+/// Reads a pair from its files; what is wrong with it is for people.
+pub(crate) fn pair_of(
+    path: &Path,
+    certificate: &File,
+    key: Option<&File>,
+) -> Result<pair::Pair, String> {
+    let certificate = read(certificate)?;
+    let pair = match key {
+        None => pair::read(path, &certificate, &certificate),
+        Some(key) => pair::read(path, &certificate, &read(key)?),
+    };
+    pair.map_err(|error| format!("{}\nhelp: {}", Chain(&error), error.help()))
+}
+
 /// Reads a whole file from its beginning.
-pub(super) fn read(file: File) -> Result<Vec<u8>, String> {
-    use std::io::Seek;
-    let mut file = file;
+pub(super) fn read(mut file: &File) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     let read = file
         .rewind()

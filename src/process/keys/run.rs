@@ -13,9 +13,9 @@ use nix::sys::sysinfo::sysinfo;
 use super::keyring::{self, Keyring};
 use super::lines::Lines;
 use super::reading;
-use super::secrets::{Roots, hour_now};
+use super::secrets::Roots;
 use crate::ipc::channel::{Channel, ChannelError, Received, Sent};
-use crate::ipc::message::{FromKeys, ToKeys};
+use crate::ipc::message::{FromKeys, TicketSecret, ToKeys};
 
 /// Why the process ends by itself.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +141,7 @@ impl Keys {
             ToKeys::Secrets => {
                 let files = descriptors
                     .into_iter()
-                    .map(|file| reading::read(file.into()));
+                    .map(|file| reading::read(&file.into()));
                 let texts: Result<Vec<_>, String> = files.collect();
                 match texts.and_then(Roots::read) {
                     Ok(roots) => self.take_roots(roots),
@@ -171,7 +171,7 @@ impl Keys {
 
     /// Tells what is derived, where the hour has changed.
     fn derive(&mut self) {
-        let hour = hour_now();
+        let hour = TicketSecret::hour_now();
         if let Some(roots) = &self.roots
             && self.derived_for != Some(hour)
         {

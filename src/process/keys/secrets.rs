@@ -1,12 +1,10 @@
 //! What is derived from the secret that the nodes of the group share: by HKDF (RFC 5869), with the
 //! hour, so that all of them have the same keys at the same time and tell each other nothing.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand;
 
-use crate::ipc::message::{Secrets, TicketSecret};
+use crate::ipc::message::{SECRET_BYTES_MIN, Secrets, TicketSecret};
 use crate::model::SecretBytes;
 
 /// The secrets, the one that is used first.
@@ -62,7 +60,7 @@ impl Roots {
 
     /// Returns what is derived for an hour since 1970.
     pub(super) fn derive(&self, hour: u64) -> Secrets {
-        let hours = (hour.saturating_sub(HOURS_BEFORE)..=hour + 1).rev();
+        let hours = (hour.saturating_sub(TicketSecret::HOURS_BEFORE)..=hour + 1).rev();
         let tickets = hours.flat_map(|hour| {
             let roots = self.secrets.iter();
             roots.filter_map(move |root| {
@@ -80,36 +78,17 @@ impl Roots {
     }
 }
 
-/// Returns this hour, since 1970.
-pub(super) fn hour_now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_secs() / 3600
-}
-
 fn derive(root: &[u8], purpose: &[u8], of: &[u8]) -> Option<SecretBytes> {
     let extracted = Salt::new(HKDF_SHA256, b"evenkeel 1").extract(root);
     let mut bytes = [0; 32];
     let info = [purpose, of];
     extracted
-        .expand(&info, Bytes32)
+        .expand(&info, HKDF_SHA256)
         .ok()?
         .fill(&mut bytes)
         .ok()?;
     Some(SecretBytes(bytes))
 }
-
-struct Bytes32;
-
-impl KeyType for Bytes32 {
-    fn len(&self) -> usize {
-        32
-    }
-}
-
-/// A secret that can be guessed is none.
-const SECRET_BYTES_MIN: usize = 32;
-/// Tickets of so many hours before this one are opened.
-const HOURS_BEFORE: u64 = 2;
 
 #[cfg(test)]
 mod tests {

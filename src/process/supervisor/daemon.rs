@@ -55,7 +55,7 @@ use crate::config::Config;
 use crate::config::overrides::Overrides;
 use crate::ipc;
 use crate::ipc::log::Printer;
-use crate::ipc::message::{ActiveRole, FromProxy, FromVrrp, PoolHealth, SocketKey};
+use crate::ipc::message::{ActiveRole, FromKeys, FromProxy, FromVrrp, PoolHealth, SocketKey};
 use crate::logic::lifecycle::{Lifecycle, Phase};
 use crate::logic::track::Tracker;
 use crate::model::Fitness;
@@ -278,9 +278,9 @@ impl Daemon {
                 _ = signals.interrupt.recv() => self.handle_stop_signal("SIGINT"),
                 _ = signals.hang_up.recv() => self.handle_reload_signal(),
                 _ = signals.user_defined_1.recv() => self.reopen_access_log(),
-                heard = receive::<FromVrrp>(&self.vrrp) => self.hear_vrrp(heard).await,
-                heard = receive::<FromProxy>(&self.proxy) => self.hear_proxy(heard).await,
-                heard = keys::receive(&self.keys) => self.hear_keys(heard).await,
+                heard = receive::<FromVrrp>(self.vrrp.as_ref()) => self.hear_vrrp(heard).await,
+                heard = receive::<FromProxy>(self.proxy.as_ref()) => self.hear_proxy(heard).await,
+                heard = receive::<FromKeys>(self.keys.as_ref().map(|it| &it.child)) => self.hear_keys(heard).await,
                 read = keys::keys_read(&mut self.reading_again) => self.handle_keys_read(read),
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.notify_programs.next_finished() => {}
@@ -348,7 +348,7 @@ impl Daemon {
 }
 
 /// Waits for a message of a child that exists; for ever where it does not.
-async fn receive<T: serde::de::DeserializeOwned>(child: &Option<Child>) -> Heard<T> {
+async fn receive<T: serde::de::DeserializeOwned>(child: Option<&Child>) -> Heard<T> {
     match child {
         Some(child) => child.receive().await,
         None => std::future::pending().await,

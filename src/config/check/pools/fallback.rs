@@ -8,6 +8,7 @@ use crate::config::check::listeners::respond;
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
+use crate::logic::balance::fallback::FALLBACKS_MAX;
 
 /// Returns what answers; `Some(None)`: nothing but 503.
 pub(super) fn check(
@@ -81,6 +82,3 @@ fn of<'a>(entry: &Value<'a>) -> Option<(&'a str, Value<'a>, &'a str)> {
         | Kind::Map(_) => None,
     }
 }
-
-/// A request is not handed on more often.
-const FALLBACKS_MAX: usize = 4;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::config::{Fallback, PoolTimeouts};
 use crate::logic::access::{self, Awaited};
+use crate::logic::balance::fallback::FALLBACKS_MAX;
 use crate::logic::balance::hash::Key;
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
@@ -647,8 +648,6 @@ impl Attempts<'_> {
     }
 }
 
-/// Pools that a request is handed on to, one after another, at most.
-const FALLBACKS_MAX: usize = 4;
 /// How long the rest of a request whose answer is whole may be silent: the client may send no more.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -8,14 +8,13 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk};
 use rustls::server::ProducesTickets;
 
 use crate::config::ListenerTls;
-use crate::ipc::message::Secrets;
+use crate::ipc::message::{Secrets, TicketSecret};
 
 /// What is derived from the group's secret, as it is now.
 #[derive(Debug, Default)]
@@ -110,7 +109,7 @@ impl Ticketer {
         let mut keys = keys.iter();
         let key = keys.find(|key| key.name == *name)?;
         // Clocks of two nodes may differ by some seconds.
-        if key.hour > hour + 1 || key.hour + HOURS_BEFORE < hour {
+        if key.hour > hour + 1 || key.hour + TicketSecret::HOURS_BEFORE < hour {
             return None;
         }
         let mut plain = sealed.to_vec();
@@ -135,11 +134,11 @@ impl ProducesTickets for Ticketer {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, hour_now())
+        self.seal(plain, TicketSecret::hour_now())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.open(ticket, hour_now())
+        self.open(ticket, TicketSecret::hour_now())
     }
 }
 
@@ -204,13 +203,6 @@ fn is_of_tls13(plain: &[u8]) -> bool {
     rest.starts_with(&[0x03, 0x04])
 }
 
-fn hour_now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or(Duration::ZERO).as_secs() / 3600
-}
-
 const NAME_BYTES: usize = 16;
-/// Tickets of so many hours before this one are opened.
-const HOURS_BEFORE: u64 = 2;
 /// What is said of a ticket: the rest of its hour may be short.
-const LIFETIME_SECONDS: u32 = 2 * 3600;
+const LIFETIME_SECONDS: u32 = TicketSecret::HOURS_BEFORE as u32 * 3600;

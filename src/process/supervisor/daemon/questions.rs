@@ -7,7 +7,7 @@ use super::asked::{Asked, ProxyPart};
 use crate::config::Tier;
 use crate::ipc::control::{
     BackendStatus, ConfigurationStatus, ListenerStatus, PoolStatus, ProcessStatus, Request,
-    Response, Status, unix_ms,
+    Response, Status, unix_s,
 };
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
@@ -71,7 +71,7 @@ impl Daemon {
     /// Fills in what the proxy does not know of its listeners' certificates; returns what is to be
     /// known of them.
     fn show_certificates(&self, listeners: &mut [ListenerStatus]) -> Vec<String> {
-        let now_s = i64::try_from(unix_ms(SystemTime::now()) / 1000).unwrap_or(i64::MAX);
+        let now_s = unix_s(SystemTime::now());
         for listener in listeners {
             let mut configured = self.setup.config.listeners.iter();
             let configured = configured.find(|it| it.name == listener.name);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::reader::Pairs;
 use super::sources::{Look, PairFiles};
 use crate::config::{CertificateChain, GroupConfig, SecretSource};
+use crate::ipc::message::SECRET_BYTES_MIN;
 use crate::model::KeyId;
 use crate::process::supervisor::reload::file::{self, owner_of, reader};
 
@@ -149,7 +150,7 @@ pub(crate) fn secrets(group: &GroupConfig) -> Result<GroupSecrets, String> {
 /// what is secret one byte is read: the first that makes it long enough.
 fn is_long_enough(file: &File) -> io::Result<bool> {
     let mut byte = [0];
-    for at in SECRET_BYTES_MIN - 1..SECRET_FILE_BYTES_MAX {
+    for at in SECRET_BYTES_MIN as u64 - 1..SECRET_FILE_BYTES_MAX {
         if file.read_at(&mut byte, at)? == 0 {
             return Ok(false);
         }
@@ -160,8 +161,6 @@ fn is_long_enough(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A secret that can be guessed is none.
-const SECRET_BYTES_MIN: u64 = 32;
 /// So much white space is no secret.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
 

@@ -21,11 +21,11 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use self::held::{GroupSecrets, Held};
 use self::reader::Reader;
 use super::aside::Aside;
-use super::child::{Child, Heard};
+use super::child::Child;
 use super::error::SupervisorError;
 use crate::config::Config;
 use crate::ipc::channel::{self, Bounds};
-use crate::ipc::message::{FromKeys, Secrets, ToKeys};
+use crate::ipc::message::{Secrets, ToKeys};
 use crate::model::KeyId;
 use crate::process::role::Role;
 
@@ -148,14 +148,6 @@ pub(crate) async fn keys_read(
 ) -> std::io::Result<Vec<String>> {
     match reading {
         Some(reading) => reading.outcome(READ_TIMEOUT).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for a message of it; for ever where there is none.
-pub(crate) async fn receive(keys: &Option<Keys>) -> Heard<FromKeys> {
-    match keys {
-        Some(keys) => keys.child.receive().await,
         None => std::future::pending().await,
     }
 }

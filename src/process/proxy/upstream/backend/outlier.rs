@@ -30,16 +30,11 @@ impl Outlier {
         if self.is_ejected(now_ms) {
             return None;
         }
-        let after = |bits| {
-            Some(
-                Tally::from_bits(bits)
-                    .after(outcome, rules, now_ms)
-                    .to_bits(),
-            )
-        };
-        let before = self.tally.fetch_update(Relaxed, Relaxed, after);
-        let (Ok(before) | Err(before)) = before;
-        let tally = Tally::from_bits(before).after(outcome, rules, now_ms);
+        let mut tally = Tally::default();
+        let _ = self.tally.fetch_update(Relaxed, Relaxed, |bits| {
+            tally = Tally::from_bits(bits).after(outcome, rules, now_ms);
+            Some(tally.to_bits())
+        });
         match outcome {
             Outcome::Success => None,
             Outcome::Failure => tally.reason(rules),

@@ -3,11 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "common/daemon.rs"]
+#[path = "../common/daemon.rs"]
 mod daemon;
-#[path = "keys/memory.rs"]
 mod memory;
-#[path = "keys/visitor.rs"]
 mod visitor;
 
 use std::fs;
