@@ -30,6 +30,8 @@ pub fn clean_up_on_signals() -> Result<(), LabError> {
             // What cannot be killed or removed is not helped by staying.
             let _ = process::kill_descendants();
             scratch::remove_all();
+            // And what was being started meanwhile.
+            let _ = process::kill_descendants();
             end(signal);
         })
         .map(drop)

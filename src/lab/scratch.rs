@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::LabError;
 
@@ -22,6 +23,12 @@ impl ScratchDir {
     /// # Errors
     /// When the directory of temporary files refuses it.
     pub fn new() -> Result<Self, LabError> {
+        // A thread that panicked here left it whole.
+        let has_ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+        if *has_ended {
+            let error = std::io::Error::from(std::io::ErrorKind::Interrupted);
+            return Err(LabError::system("make a directory: everything ends")(error));
+        }
         loop {
             let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
             let path = std::env::temp_dir().join(format!("{}{serial}", prefix()));
@@ -48,8 +55,11 @@ impl Drop for ScratchDir {
     }
 }
 
-/// Removes every directory of this process, for an end without destructors.
+/// Removes every directory of this process, for an end without destructors; from then on there is
+/// no other.
 pub fn remove_all() {
+    let mut has_ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+    *has_ended = true;
     let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
         return;
     };
@@ -58,8 +68,10 @@ pub fn remove_all() {
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
     for entry in own {
-        // As on drop.
-        let _ = fs::remove_dir_all(entry.path());
+        // Who still writes into it must not find it while it is being emptied. The rest as on drop.
+        let gone = entry.path().with_extension("gone");
+        let path = fs::rename(entry.path(), &gone).map_or_else(|_| entry.path(), |()| gone);
+        let _ = fs::remove_dir_all(path);
     }
 }
 
@@ -69,3 +81,5 @@ fn prefix() -> String {
 }
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
+/// Held while a directory is made.
+static ENDED: Mutex<bool> = Mutex::new(false);
