@@ -106,7 +106,7 @@ fn many_virtual_routers_cost_little_and_survive_a_crash() {
             routers: 250,
             span: Duration::from_secs(5),
             share_max: Permille(250),
-            // Of which 21 MiB are the program itself, without optimization, locked in memory.
+            // Of which 22 MiB are the program itself, without optimization, locked in memory.
             memory_max: Kibibytes(28 << 10),
             crashes: 3,
             rounds: 1,
