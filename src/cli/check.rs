@@ -249,6 +249,7 @@ fn pool_row(pool: &PoolConfig) -> [String; 4] {
             let what = match &probe.kind {
                 ProbeKind::Tcp(_) => "tcp".to_owned(),
                 ProbeKind::Http(http) => format!("http {}", http.path),
+                ProbeKind::Grpc(grpc) => format!("grpc {}", grpc.service).trim_end().to_owned(),
             };
             let tls = if probe.tls && pool.tls.is_some() {
                 " over tls"

@@ -427,6 +427,8 @@ pub enum ProbeKind {
     Tcp(TcpProbe),
     /// Sends a request.
     Http(HttpProbe),
+    /// Asks for the health of a service, as gRPC has it.
+    Grpc(GrpcProbe),
 }
 
 /// What is said on a connection that is opened.
@@ -436,6 +438,15 @@ pub struct TcpProbe {
     pub send: String,
     /// What must be among the first 64 KiB that come; empty: nothing need come.
     pub receive: String,
+}
+
+/// Whose health is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcProbe {
+    /// The service; empty: the server as a whole.
+    pub service: String,
+    /// The authority of the call; default: the backend's address.
+    pub host: Option<String>,
 }
 
 /// What is asked, and what must be answered.

@@ -164,6 +164,8 @@ pub(crate) const KEYS: &[&str] = &[
     "health_check",
     "http",
     "tcp",
+    "grpc",
+    "service",
     "method",
     "path",
     "host",

@@ -168,6 +168,7 @@ fn check_pool(pool: &PoolConfig) {
     assert!((1..=100).contains(&probe.rise) && (1..=100).contains(&probe.fall));
     match &probe.kind {
         ProbeKind::Tcp(_) => {}
+        ProbeKind::Grpc(grpc) => assert!(grpc.service.len() <= 255),
         ProbeKind::Http(HttpProbe { path, expect, .. }) => {
             assert!(path.starts_with('/'), "the target of a request");
             let statuses = expect

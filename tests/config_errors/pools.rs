@@ -448,7 +448,7 @@ fn a_health_check_is_a_map_or_none() {
       |
     6 |     health_check: http
       |                   ^^^^
-    help: write `{tcp: {}}`, `{http: {path: /}}` or `none`
+    help: write `{tcp: {}}`, `{http: {path: /}}`, `{grpc: {}}` or `none`
     "#);
 }
 
@@ -456,12 +456,12 @@ fn a_health_check_is_a_map_or_none() {
 fn a_health_check_says_what_it_does() {
     let text = pool("health_check: {interval: 1s}");
     assert_snapshot!(errors(&text), @r#"
-    error: health_check says neither `http` nor `tcp`
+    error: health_check says none of `http`, `tcp` and `grpc`
      --> lb.yaml:6:5
       |
     6 |     health_check: {interval: 1s}
       |     ^^^^^^^^^^^^
-    help: write `{tcp: {}}`, `{http: {path: /}}` or `none`
+    help: write `{tcp: {}}`, `{http: {path: /}}`, `{grpc: {}}` or `none`
     "#);
 }
 
@@ -469,7 +469,7 @@ fn a_health_check_says_what_it_does() {
 fn a_health_check_does_one_thing() {
     let text = pool("health_check: {http: {path: /}, tcp: {}}");
     assert_snapshot!(errors(&text), @r#"
-    error: health_check is either `http` or `tcp`, not both
+    error: health_check is one of `http`, `tcp` and `grpc`, not several
      --> lb.yaml:6:37
       |
     6 |     health_check: {http: {path: /}, tcp: {}}

@@ -6,6 +6,7 @@ mod ejection;
 mod failures;
 mod fallback;
 mod hash;
+mod grpc;
 mod probes;
 mod queue;
 mod slow_start;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use evenkeel::config::{
     Authorities, FoundPoolTls, HealthCheckConfig, PoolTls, ProbeKind, TcpProbe, TlsVersion,
 };
+use evenkeel::model::Der;
+use rcgen::{BasicConstraints, IsCa, date_time_ymd};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -154,6 +157,32 @@ fn backends_are_asked_for_who_they_are_and_connections_are_kept() {
     let setup = setup(&[backend.address]).pool(|pool| pool.tls = Some(unverified));
     let (rig, _signers) = start(setup, &[]);
     assert_eq!(rig.ask(GET).status(), 200);
+}
+
+/// As what `openssl req -x509` makes, which is an authority too.
+#[test]
+fn a_certificate_that_is_believed_itself_counts_for_its_names_and_its_time() {
+    let authority = Authority::new("ca");
+    let made = |year: Range<i32>| {
+        authority.sign_with("backend", &["web.internal"], |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.not_before = date_time_ymd(year.start, 1, 1);
+            params.not_after = date_time_ymd(year.end, 1, 1);
+        })
+    };
+    for (identity, name, status) in [
+        (made(2000..4000), "web.internal", 200),
+        (made(2000..4000), "api.internal", 502),
+        (made(2000..2001), "web.internal", 502),
+        (made(3999..4000), "web.internal", 502),
+    ] {
+        let backend = SecureBackend::new(&identity, None, usize::MAX);
+        let mut tls = trusting(&authority, Some(name), None);
+        Arc::make_mut(&mut tls.found).roots = vec![Der(identity.der.to_vec())];
+        let setup = setup(&[backend.address]).pool(|pool| pool.tls = Some(tls));
+        let (rig, _signers) = start(setup, &[]);
+        assert_eq!(rig.ask(GET).status(), status, "{name}");
+    }
 }
 
 #[test]

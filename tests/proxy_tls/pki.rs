@@ -52,6 +52,16 @@ impl Authority {
 
     /// Returns a certificate for these names and addresses.
     pub(crate) fn sign(&self, common_name: &str, names: &[&str]) -> Identity {
+        self.sign_with(common_name, names, |_| {})
+    }
+
+    /// The same, for a certificate that is special.
+    pub(crate) fn sign_with(
+        &self,
+        common_name: &str,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names
@@ -65,6 +75,7 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity::new(certificate.der().clone(), &key, names)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel::config::{HealthCheckConfig, HttpProbe, ProbeConfig, ProbeKind, TcpProbe};
+use evenkeel::config::{GrpcProbe, HealthCheckConfig, HttpProbe, ProbeConfig, ProbeKind, TcpProbe};
 use insta::assert_snapshot;
 
 use crate::accepts::accepted;
@@ -37,6 +37,17 @@ fn a_probe_says_and_looks_for_what_is_written() {
         ..HttpProbe::default()
     };
     assert_eq!(probe(text).kind, ProbeKind::Http(http));
+    let whole = GrpcProbe::default();
+    assert_eq!(
+        probe("health_check: {grpc: {}}").kind,
+        ProbeKind::Grpc(whole)
+    );
+    let text = "health_check: {grpc: {service: shop.v1.Orders, host: shop.internal}}";
+    let grpc = GrpcProbe {
+        service: "shop.v1.Orders".to_owned(),
+        host: Some("shop.internal".to_owned()),
+    };
+    assert_eq!(probe(text).kind, ProbeKind::Grpc(grpc));
 }
 
 #[test]
@@ -135,6 +146,14 @@ fn what_is_said_and_looked_for_is_short_and_something() {
             "body must be 1 to 1024 bytes",
         ),
         ("tcp: {port: 1}".to_owned(), "unknown key `port`"),
+        ("grpc: {service: \"\"}".to_owned(), "service cannot be ``"),
+        ("grpc: {service: a b}".to_owned(), "service cannot be `a b`"),
+        (
+            format!("grpc: {{service: {}}}", &long[..256]),
+            "service cannot be `x",
+        ),
+        ("grpc: {path: /}".to_owned(), "unknown key `path`"),
+        ("grpc: {host: \"a b\"}".to_owned(), "host"),
         (
             "tcp: {}, port: 0".to_owned(),
             "port must be between 1 and 65535",

@@ -6,7 +6,9 @@ use crate::config::check::values::{duration_or, flag, host, number_or};
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value, check_each};
 use crate::config::report::{Problems, shown};
-use crate::config::{HealthCheckConfig, HttpProbe, ProbeConfig, ProbeKind, ProbeMethod, TcpProbe};
+use crate::config::{
+    GrpcProbe, HealthCheckConfig, HttpProbe, ProbeConfig, ProbeKind, ProbeMethod, TcpProbe,
+};
 use crate::logic::http1::rewrite::edit;
 
 /// Returns how the backends of a pool are probed, to which TLS is spoken or not.
@@ -46,6 +48,7 @@ fn check_probe(value: Value<'_>, is_secure: bool, problems: &mut Problems) -> Op
     let known = &[
         "http",
         "tcp",
+        "grpc",
         "interval",
         "timeout",
         "rise",
@@ -55,22 +58,7 @@ fn check_probe(value: Value<'_>, is_secure: bool, problems: &mut Problems) -> Op
         "tls",
     ];
     let fields = value.fields(known, problems)?;
-    let kind = match (fields.get("http"), fields.get("tcp")) {
-        (Some(http), None) => check_http_probe(http, problems),
-        (None, Some(tcp)) => check_tcp_probe(tcp, problems),
-        (None, None) => {
-            let message = "health_check says neither `http` nor `tcp`";
-            problems.add_with_help(fields.key(), message, KIND_HELP);
-            None
-        }
-        (Some(http), Some(tcp)) => {
-            let message = "health_check is either `http` or `tcp`, not both";
-            problems.add_with_help(tcp.key, message, "keep one; a pool has one health check");
-            check_http_probe(http, problems);
-            check_tcp_probe(tcp, problems);
-            None
-        }
-    };
+    let kind = check_kind(&fields, problems);
     let interval = duration_or(&fields, "interval", INTERVAL, INTERVAL_MIN..=HOUR, problems);
     let default = interval.unwrap_or(INTERVAL);
     let range = INTERVAL_MIN..=HOUR;
@@ -93,6 +81,63 @@ fn check_probe(value: Value<'_>, is_secure: bool, problems: &mut Problems) -> Op
         rise: rise?,
         fall: fall?,
     })
+}
+
+/// The one of three that it is.
+fn check_kind(fields: &Fields<'_>, problems: &mut Problems) -> Option<ProbeKind> {
+    let kinds: [(_, Check); 3] = [
+        ("http", check_http_probe),
+        ("tcp", check_tcp_probe),
+        ("grpc", check_grpc_probe),
+    ];
+    let found = kinds.map(|(key, check)| {
+        let value = fields.get(key)?;
+        Some((value.key, check(value, problems)))
+    });
+    let mut found = found.into_iter().flatten();
+    let Some((_, kind)) = found.next() else {
+        let message = "health_check says none of `http`, `tcp` and `grpc`";
+        problems.add_with_help(fields.key(), message, KIND_HELP);
+        return None;
+    };
+    if let Some((key, _)) = found.next() {
+        let message = "health_check is one of `http`, `tcp` and `grpc`, not several";
+        problems.add_with_help(key, message, "keep one; a pool has one health check");
+        return None;
+    }
+    kind
+}
+
+type Check = fn(Value<'_>, &mut Problems) -> Option<ProbeKind>;
+
+fn check_grpc_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
+    let fields = value.fields(&["service", "host"], problems)?;
+    let service = match fields.get("service") {
+        None => Some(String::new()),
+        Some(value) => check_service(value, problems),
+    };
+    let host = match fields.get("host") {
+        None => Some(None),
+        Some(value) => host(value, problems).map(Some),
+    };
+    Some(ProbeKind::Grpc(GrpcProbe {
+        service: service?,
+        host: host?,
+    }))
+}
+
+/// The name of a service, with its package.
+fn check_service(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let service = value.text("the name of a service", problems)?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    if service.is_empty() || service.len() > SERVICE_BYTES_MAX || !service.bytes().all(is_name) {
+        let message = format!("service cannot be `{}`", shown(service));
+        let help = "1 to 255 letters, digits, `.`, `_`, `-` and `/`, as in \
+                    `shop.v1.Orders`; without `service` the whole server is asked for";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(service.to_owned())
 }
 
 fn check_http_probe(value: Value<'_>, problems: &mut Problems) -> Option<ProbeKind> {
@@ -270,7 +315,7 @@ fn check_headers(value: Value<'_>, problems: &mut Problems) -> Option<Vec<(Strin
     })
 }
 
-const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}` or `none`";
+const KIND_HELP: &str = "write `{tcp: {}}`, `{http: {path: /}}`, `{grpc: {}}` or `none`";
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -282,3 +327,4 @@ const COUNT_MAX: u32 = 100;
 const PATH_BYTES_MAX: usize = 2048;
 const TEXT_BYTES_MAX: usize = 1024;
 const HEADERS_MAX: usize = 20;
+const SERVICE_BYTES_MAX: usize = 255;

@@ -16,7 +16,9 @@ use std::task::{Context, Poll, ready};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
-use rustls::{ClientConfig, HandshakeKind, OtherError, ProtocolVersion, ServerConfig};
+use rustls::{
+    CertificateError, ClientConfig, HandshakeKind, OtherError, ProtocolVersion, ServerConfig,
+};
 
 use self::records::{Held, Out, Sinks, Step, say_end, seal, step};
 use crate::process::proxy::io::socket::{Socket, Unread};
@@ -115,7 +117,7 @@ pub(in crate::process::proxy) enum HandshakeError {
     #[error("the connection ended in the handshake")]
     Gone,
     /// One of both does not want to.
-    #[error(transparent)]
+    #[error("{}", for_people(.0))]
     Tls(rustls::Error),
     /// It is a request in plain HTTP.
     #[error("a request in plain HTTP came where TLS is spoken")]
@@ -131,6 +133,20 @@ impl HandshakeError {
             true => Self::Unsigned,
             false => Self::Tls(error),
         }
+    }
+}
+
+/// What a failure is called where rustls names its own parts.
+fn for_people(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = error
+    else {
+        return error.to_string();
+    };
+    match other.to_string().as_str() {
+        "CaUsedAsEndEntity" => "invalid peer certificate: it is an authority's, and not itself \
+                                among those that are believed"
+            .to_owned(),
+        other => format!("invalid peer certificate: {other}"),
     }
 }
 

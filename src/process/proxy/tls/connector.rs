@@ -6,15 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use thiserror::Error;
 
 use crate::config::{BackendConfig, Origin, PoolConfig, PoolTls};
-use crate::model::Chain;
+use crate::logic::tls::x509::Certificate;
+use crate::model::{Chain, Der};
 use crate::process::proxy::tls::acceptor::{PROVIDER, roots, versions};
 use crate::process::proxy::tls::keys::certified;
 
@@ -34,6 +36,16 @@ pub(in crate::process::proxy) struct Secure {
 }
 
 impl Secure {
+    /// Returns the same for a conversation in HTTP/2.
+    pub(in crate::process::proxy) fn offering_http2(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self {
+            config: Arc::new(config),
+            name: self.name.clone(),
+        }
+    }
+
     /// Returns whether somebody must sign for us.
     pub(in crate::process::proxy) fn needs_signature(&self) -> bool {
         self.config.client_auth_cert_resolver.has_certs()
@@ -120,7 +132,9 @@ fn client_config(tls: &PoolTls) -> Result<ClientConfig, String> {
         .with_protocol_versions(versions(tls.minimum_version))
         .map_err(|error| Chain(&error).to_string())?;
     let builder = match tls.verify {
-        true => builder.with_root_certificates(roots(&tls.found.roots)?),
+        true => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Known::new(&tls.found.roots)?)),
         false => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anybody)),
@@ -147,6 +161,78 @@ impl ResolvesClientCert for Own {
 
     fn has_certs(&self) -> bool {
         true
+    }
+}
+
+/// Believes those whom authorities have signed, and those who stand among the authorities
+/// themselves: what `openssl req -x509` makes is its own, and webpki takes no authority for a
+/// server.
+#[derive(Debug)]
+struct Known {
+    authorities: Arc<WebPkiServerVerifier>,
+    ders: Vec<Der>,
+}
+
+impl Known {
+    fn new(ders: &[Der]) -> Result<Self, String> {
+        let roots = Arc::new(roots(ders)?);
+        let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER));
+        Ok(Self {
+            authorities: builder.build().map_err(|error| Chain(&error).to_string())?,
+            ders: ders.to_vec(),
+        })
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self
+            .authorities
+            .verify_server_cert(certificate, others, name, stapled, now);
+        if verified.is_ok() || self.ders.iter().all(|der| *der.0 != **certificate) {
+            return verified;
+        }
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+        let parsed = Certificate::parse(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now_s < parsed.not_before {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now_s > parsed.not_after {
+            return Err(CertificateError::Expired.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
     }
 }
 

@@ -268,7 +268,7 @@ impl BackendRuntime {
     pub(in crate::process::proxy) fn handle_probed(&self, kind: &ProbeKind, now_ms: u64) {
         let says_nothing = match kind {
             ProbeKind::Tcp(tcp) => tcp.receive.is_empty() && self.silent.load(Relaxed),
-            ProbeKind::Http(_) => false,
+            ProbeKind::Http(_) | ProbeKind::Grpc(_) => false,
         };
         if !says_nothing {
             self.ejections.store(0, Relaxed);

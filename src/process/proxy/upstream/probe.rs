@@ -5,6 +5,7 @@
 //! read behind the verdict, so that the backend can end in order. When probes are made is
 //! `checks`'s to say.
 
+mod grpc;
 pub(in crate::process::proxy) mod wire;
 
 use std::fmt;
@@ -45,6 +46,10 @@ pub(in crate::process::proxy) enum ProbeError {
     Status(String, HostHint),
     #[error("`{0}` is not in the first 64 KiB")]
     Without(String),
+    #[error("bad answer")]
+    Http2(#[from] h2::Error),
+    #[error("gRPC health: {0}")]
+    Grpc(String),
 }
 
 /// What may be wrong where a backend does not like the default Host.
@@ -80,10 +85,11 @@ impl Aim {
         }
         let connector = pool.connector.as_ref().filter(|_| config.tls);
         let secure = connector.and_then(|connector| connector.to(backend.address));
-        Self {
-            address,
-            secure: secure.cloned(),
-        }
+        let secure = secure.map(|secure| match config.kind {
+            ProbeKind::Grpc(_) => secure.offering_http2(),
+            ProbeKind::Tcp(_) | ProbeKind::Http(_) => secure.clone(),
+        });
+        Self { address, secure }
     }
 }
 
@@ -101,6 +107,7 @@ pub(in crate::process::proxy) async fn probe(
             text
         }
         ProbeKind::Http(http) => ask(wire, aim.address, http).await,
+        ProbeKind::Grpc(service) => grpc::ask(wire, aim.address, service).await,
     }
 }
 

@@ -3,10 +3,12 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::process::proxy::io::stream::Stream;
@@ -67,13 +69,7 @@ impl Wire {
 
     /// Sends what waits for the socket.
     async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| {
-            while self.0.has_unsent() {
-                ready!(self.0.poll_send(cx))?;
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
+        poll_fn(|cx| Pin::new(&mut *self).poll_flush(cx)).await
     }
 
     /// Sends all of this.
@@ -91,8 +87,47 @@ impl Wire {
         poll_fn(|cx| self.0.poll_read(cx, into)).await
     }
 
+    /// Returns whether TLS is spoken on it.
+    pub(super) fn is_secure(&self) -> bool {
+        self.0.session().is_some()
+    }
+
     /// Says that nothing more comes.
     pub(super) fn close(&mut self) {
         self.0.say_end();
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let len = ready!(self.0.poll_read(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.0.has_unsent() {
+            ready!(self.0.poll_send(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.close();
+        Poll::Ready(Ok(()))
     }
 }
