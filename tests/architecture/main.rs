@@ -51,7 +51,7 @@ const SYSTEM_CALL_FILES: [&str; 11] = [
 
 /// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's
 /// namespaces) alone; the vrrp process has no runtime; HTTP stays with the proxy.
-const CRATE_HOMES: [(&str, &[&str]); 10] = [
+const CRATE_HOMES: [(&str, &[&str]); 11] = [
     (
         "netlink_packet_core",
         &["src/process/vrrp/host/", "src/lab/"],
@@ -69,6 +69,7 @@ const CRATE_HOMES: [(&str, &[&str]); 10] = [
     ),
     ("httparse", &["src/logic/http1/"]),
     ("hyper", &["src/lab/"]),
+    ("h2", &["src/process/proxy/upstream/probe/"]),
     ("hyper_util", &["src/lab/"]),
     (
         "tokio",

@@ -8,6 +8,7 @@
 mod records;
 
 use std::cell::{RefCell, RefMut};
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -117,8 +118,8 @@ pub(in crate::process::proxy) enum HandshakeError {
     #[error("the connection ended in the handshake")]
     Gone,
     /// One of both does not want to.
-    #[error("{}", for_people(.0))]
-    Tls(rustls::Error),
+    #[error(transparent)]
+    Tls(Disagreement),
     /// It is a request in plain HTTP.
     #[error("a request in plain HTTP came where TLS is spoken")]
     Plain,
@@ -128,25 +129,34 @@ pub(in crate::process::proxy) enum HandshakeError {
 }
 
 impl HandshakeError {
-    fn of(error: rustls::Error) -> Self {
+    pub(in crate::process::proxy) fn of(error: rustls::Error) -> Self {
         match is_unsigned(&error) {
             true => Self::Unsigned,
-            false => Self::Tls(error),
+            false => Self::Tls(Disagreement(error)),
         }
     }
 }
 
-/// What a failure is called where rustls names its own parts.
-fn for_people(error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = error
-    else {
-        return error.to_string();
-    };
-    match other.to_string().as_str() {
-        "CaUsedAsEndEntity" => "invalid peer certificate: it is an authority's, and not itself \
-                                among those that are believed"
-            .to_owned(),
-        other => format!("invalid peer certificate: {other}"),
+/// What both sides of a handshake do not agree about.
+#[derive(Debug)]
+pub(in crate::process::proxy) struct Disagreement(rustls::Error);
+
+impl std::error::Error for Disagreement {}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = &self.0
+        else {
+            return self.0.fmt(f);
+        };
+        // Where rustls names its own parts.
+        match other.to_string().as_str() {
+            "CaUsedAsEndEntity" => f.write_str(
+                "invalid peer certificate: it is an authority's, and not itself among those that \
+                 are believed",
+            ),
+            other => write!(f, "invalid peer certificate: {other}"),
+        }
     }
 }
 

@@ -91,7 +91,7 @@ async fn secure(
     let unknown = || OpenError::Refused(io::ErrorKind::NotFound.into());
     let secure = secure.ok_or_else(unknown)?;
     let session = Session::client(&secure.config, secure.name.clone(), &context.scratch);
-    stream.secure(session.map_err(HandshakeError::Tls)?);
+    stream.secure(session.map_err(HandshakeError::of)?);
     let line = secure.needs_signature().then(signing::line);
     poll_fn(|cx| {
         let is_unsigned = line

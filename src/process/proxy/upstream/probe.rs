@@ -5,19 +5,17 @@
 //! read behind the verdict, so that the backend can end in order. When probes are made is
 //! `checks`'s to say.
 
+mod failure;
 mod grpc;
 pub(in crate::process::proxy) mod wire;
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use thiserror::Error;
-use tokio::sync::Semaphore;
-
-use self::wire::{Wire, WireError};
+pub(in crate::process::proxy) use self::failure::ProbeError;
+use self::failure::{HostHint, text};
+use self::wire::{END_TIMEOUT, ENDS, Wire};
 use crate::config::{HttpProbe, ProbeConfig, ProbeKind, ProbeMethod, TcpProbe};
 use crate::logic::http1::body::Body;
 use crate::logic::http1::head::{Persistence, Slots, Upgrade, Version};
@@ -28,42 +26,6 @@ use crate::process::proxy::tls::connector::Secure;
 use crate::process::proxy::transfer::exchange::{INTERIM_MAX, RESPONSE_LIMITS};
 use crate::process::proxy::upstream::backend::BackendRuntime;
 use crate::process::proxy::upstream::pool::Pool;
-
-/// Why a probe failed.
-#[derive(Debug, Error)]
-pub(in crate::process::proxy) enum ProbeError {
-    #[error("no answer in time")]
-    TimedOut,
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    #[error("connection lost")]
-    Lost(#[source] io::Error),
-    #[error("the connection ended before the answer did")]
-    Ended,
-    #[error("bad answer")]
-    Answer(#[source] ResponseRefusal),
-    #[error("{0}{1}")]
-    Status(String, HostHint),
-    #[error("`{0}` is not in the first 64 KiB")]
-    Without(String),
-    #[error("bad answer")]
-    Http2(#[from] h2::Error),
-    #[error("gRPC health: {0}")]
-    Grpc(String),
-}
-
-/// What may be wrong where a backend does not like the default Host.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::process::proxy) struct HostHint(Option<SocketAddr>);
-
-impl fmt::Display for HostHint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => write!(f, "; the Host was {address}, `host` sets another"),
-            None => Ok(()),
-        }
-    }
-}
 
 /// Where a probe goes, and how TLS is spoken there.
 #[derive(Clone)]
@@ -259,13 +221,6 @@ struct Answer {
     search: Option<Search>,
 }
 
-/// Returns a status for people, with as much of its reason as is one.
-fn text(status: u16, reason: &str) -> String {
-    let is_plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
-    let reason: String = reason.chars().filter(is_plain).take(REASON_MAX).collect();
-    format!("status {status} {reason}").trim_end().to_owned()
-}
-
 fn is_hoped(status: u16, expect: &[(u16, u16)]) -> bool {
     match expect {
         [] => (200..=399).contains(&status),
@@ -363,17 +318,10 @@ async fn end(mut wire: Wire, mut body: Body) {
 const READ_BYTES: usize = 16 * 1024;
 /// How far a text is looked for.
 const SEARCHED_BYTES_MAX: usize = 64 * 1024;
-/// A longer reason is cut.
-const REASON_MAX: usize = 40;
-/// Probes whose end is waited for; each has a descriptor.
-static ENDS: Semaphore = Semaphore::const_new(ENDS_MAX);
-const ENDS_MAX: usize = 64;
 /// What is read of a probe's answer, at most.
 const REST_BYTES_MAX: usize = 256 * 1024;
 /// How long it is read; the verdict stands already.
 const REST_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the end of a probe's connection is waited for behind it.
-const END_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

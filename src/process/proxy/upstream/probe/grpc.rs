@@ -8,11 +8,11 @@ use std::task::Poll;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use hyper::header::{CONTENT_TYPE, TE, USER_AGENT};
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use http::header::{CONTENT_TYPE, TE, USER_AGENT};
+use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::wire::Wire;
-use super::{ENDS, HostHint, ProbeError, text};
+use super::failure::{HostHint, ProbeError, text};
+use super::wire::{END_TIMEOUT, ENDS, Wire};
 use crate::config::GrpcProbe;
 
 /// Calls it, and judges the answer.
@@ -65,7 +65,7 @@ pub(super) async fn ask(
     if !has_ended && let Ok(place) = ENDS.try_acquire() {
         tokio::task::spawn_local(async move {
             let _place = place;
-            let _ = tokio::time::timeout(super::END_TIMEOUT, connection).await;
+            let _ = tokio::time::timeout(END_TIMEOUT, connection).await;
         });
     }
     verdict

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::{HandshakeError, Scratch, Session};
@@ -56,7 +58,7 @@ impl Wire {
             return Err(WireError::Unsigned);
         }
         let session = Session::client(&secure.config, secure.name.clone(), scratch);
-        let session = session.map_err(|error| WireError::Handshake(HandshakeError::Tls(error)))?;
+        let session = session.map_err(|error| WireError::Handshake(HandshakeError::of(error)))?;
         self.0.secure(session);
         let shaken = poll_fn(|cx| self.0.poll_handshake(cx)).await;
         if shaken.is_err() && !is_signed() {
@@ -131,3 +133,9 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(()))
     }
 }
+
+/// Probes whose end is waited for; each has a descriptor.
+pub(super) static ENDS: Semaphore = Semaphore::const_new(ENDS_MAX);
+const ENDS_MAX: usize = 64;
+/// How long the end of a probe's connection is waited for behind it.
+pub(super) const END_TIMEOUT: Duration = Duration::from_millis(200);
