@@ -45,7 +45,9 @@ impl Site {
         let address = "192.0.2.9:80".parse().expect("an address");
         let backend = Backend::start(web, "web", address).expect("a backend");
         let yaml = yaml(keys).replace("DIR", &scratch.path().display().to_string());
-        let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
+        let built = env!("CARGO_BIN_EXE_evenkeel");
+        let binary = std::env::var("EVENKEEL_BINARY").unwrap_or_else(|_| built.to_owned());
+        let binary = PathBuf::from(binary);
         let nodes = names.iter().map(|name| {
             let host = lab.host(name).expect("a host");
             Node::start(host, &yaml, name, &binary).expect("a node")
