@@ -1,9 +1,9 @@
 //! Sessions that stay on their backend, by a cookie that needs no memory of them.
 //!
 //! A cookie's value is a tag: a keyed code over the names of pool and backend, which whoever has
-//! the key computes ([`tagged`] says of what, the proxy has the key and the code). It is the same on
-//! every node, whatever the order of backends and however many more there are; it names nobody to
-//! strangers, and who has no key can make none. Pure.
+//! the key computes ([`tagged`] says of what, the proxy has the key and the code). It is the same
+//! on every node, whatever the order of backends and however many more there are; it names nobody
+//! to strangers, and who has no key can make none. Pure.
 
 use std::fmt;
 use std::time::Duration;
@@ -99,8 +99,8 @@ pub enum Age {
 }
 
 impl Tags {
-    /// Returns those of a pool: of each key, the one that is used first, the tags of all backends by
-    /// index.
+    /// Returns those of a pool: of each key, the one that is used first, the tags of all backends
+    /// by index.
     pub fn new(of_keys: &[Vec<Tag>]) -> Self {
         let mut all = Vec::new();
         for (index, tags) in of_keys.iter().enumerate() {

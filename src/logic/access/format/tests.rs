@@ -38,6 +38,8 @@ fn line(head: &[u8]) -> Line<'_> {
         error: None,
         phase: Phase::ResponseBody,
         awaited: Awaited::Backend,
+        affinity: None,
+        ejected: None,
         tls: None,
     }
 }
