@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::check::values::{cookie_name, duration, flag, one_of};
+use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value};
 use crate::config::report::{Problems, shown};
 use crate::config::{CookieRules, SameSite, Secure};
@@ -12,6 +13,11 @@ pub(super) fn check(fields: &Fields<'_>, problems: &mut Problems) -> Option<Opti
     let Some(value) = fields.get("affinity") else {
         return Some(None);
     };
+    if !matches!(value.node.kind, Kind::Map(_)) {
+        let help = "write `affinity: {cookie: {name: evenkeel}}`";
+        value.wrong_with_help("affinity must be a map", help, problems);
+        return None;
+    }
     let fields = value.fields(&["cookie"], problems)?;
     let cookie = fields.need("cookie", "{name: evenkeel}", problems)?;
     check_rules(cookie, problems).map(Some)
@@ -50,7 +56,7 @@ fn check_rules(cookie: Value<'_>, problems: &mut Problems) -> Option<CookieRules
     };
     let lifetime = match fields.get("lifetime") {
         None => Some(None),
-        Some(value) => duration(value, LIFETIME_MIN..=LIFETIME_MAX, problems).map(Some),
+        Some(value) => check_lifetime(value, problems).map(Some),
     };
     let rules = CookieRules {
         name: name?,
@@ -87,6 +93,16 @@ fn check_path(value: Value<'_>, problems: &mut Problems) -> Option<String> {
         return None;
     }
     Some(path.to_owned())
+}
+
+/// Max-Age has whole seconds (RFC 6265 §4.1.1).
+fn check_lifetime(value: Value<'_>, problems: &mut Problems) -> Option<Duration> {
+    let lifetime = duration(value, LIFETIME_MIN..=LIFETIME_MAX, problems)?;
+    if lifetime.subsec_nanos() != 0 {
+        value.wrong("lifetime must be whole seconds", problems);
+        return None;
+    }
+    Some(lifetime)
 }
 
 fn check_same_site(value: Value<'_>, problems: &mut Problems) -> Option<SameSite> {
