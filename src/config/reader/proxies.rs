@@ -1,4 +1,5 @@
-//! What HAProxy and nginx call things of TLS and sessions: a key in their manner is answered with ours.
+//! What HAProxy and nginx call things of TLS and sessions: a key in their manner is answered with
+//! ours.
 //!
 //! Only for the help of an error; nothing is read in their manner.
 
