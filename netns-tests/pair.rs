@@ -1,5 +1,6 @@
 //! A failover pair under traffic: what clients lose, and where the addresses are.
 
+mod affinity;
 mod endurance;
 mod failover;
 mod hostile;

@@ -3,6 +3,7 @@
 //! Nothing is opened but the file, and the kernel is asked for the addresses of this machine.
 //! Where the file is wrong, all that is wrong goes to standard error.
 
+mod affinity;
 mod routes;
 mod tls;
 mod track;
@@ -141,6 +142,7 @@ pub fn describe(config: &Config) -> String {
         text.push_str(&section(head, config.listeners.iter().map(listener_row)));
         text.push_str(&routes::describe(&config.listeners));
         text.push_str(&tls::describe(config));
+        text.push_str(&affinity::describe(config));
     }
     if !config.pools.is_empty() {
         let head = ["POOL", "BALANCE", "HEALTH CHECK", "BACKENDS"];

@@ -35,6 +35,7 @@ use crate::model::{
 
 pub use crate::logic::access::Format;
 pub use crate::logic::balance::Balance;
+pub use crate::logic::balance::affinity::{CookieRules, SameSite, Secure};
 pub use crate::logic::balance::ejection::EjectionRules;
 pub use crate::logic::balance::hash::HashOn;
 pub use crate::logic::balance::pick::Tier;
@@ -335,6 +336,8 @@ pub struct PoolConfig {
     pub fallback: Option<Fallback>,
     /// When a backend is taken out for how it answers; `None`: never.
     pub ejection: Option<EjectionRules>,
+    /// The cookie by which sessions stay on their backend; `None`: they do not.
+    pub affinity: Option<CookieRules>,
     /// How TLS is spoken to backends; `None`: not at all.
     pub tls: Option<PoolTls>,
 }

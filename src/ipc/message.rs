@@ -372,6 +372,8 @@ pub struct Secrets {
     pub tickets: Vec<TicketSecret>,
     /// Keys of affinity cookies: the first is used, all are accepted.
     pub affinity: Vec<SecretBytes>,
+    /// Whether the secret is one of the node's own.
+    pub of_one_node: bool,
 }
 
 /// A secret of a group has so many bytes at least: one that can be guessed is none.

@@ -3,9 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use evenkeel::config::{ListenerMode, PageConfig, ProbeKind, RateLimit, TcpProbe};
+use evenkeel::config::{
+    BackendMode, CookieRules, EjectionRules, ListenerMode, PageConfig, ProbeKind, RateLimit,
+    TcpProbe,
+};
+use evenkeel::ipc::message::Secrets;
 use evenkeel::logic::balance::rate::Rate;
-use evenkeel::model::Network;
+use evenkeel::model::{Network, SecretBytes};
 use serde_json::json;
 
 use crate::common::{Backend, refusing_address, wait_until};
@@ -462,4 +466,70 @@ fn listeners_can_be_left_out() {
     let logged = Logged::start(setup);
     assert_eq!(logged.rig.ask(GET).status(), 200);
     assert_eq!(logged.rest(), Vec::<String>::new());
+}
+
+#[test]
+fn sessions_are_kept_renewed_moved_or_new_and_said_of_pools_that_have_them() {
+    let backends = [Backend::named("b0"), Backend::named("b1")];
+    let all = setup(&backends.each_ref().map(|backend| backend.address));
+    let setup = all.pool(|pool| pool.affinity = Some(CookieRules::default()));
+    let logged = Logged::start(setup);
+    let ask = |cookie: &str| {
+        let lines = GET.trim_end();
+        let answer = logged
+            .rig
+            .ask(&format!("{lines}\r\nCookie: {cookie}\r\n\r\n"));
+        let field = answer.field("set-cookie").unwrap_or_default();
+        (logged.line(), field.split(';').next().unwrap().to_owned())
+    };
+    let keys = |of: &[u8]| {
+        logged.rig.proxy.set_secrets(Secrets {
+            affinity: of.iter().map(|of| SecretBytes([*of; 32])).collect(),
+            ..Secrets::default()
+        });
+    };
+    assert!(ask("a=1").0.get("affinity").is_none(), "there is no key");
+    keys(&[1]);
+    let (line, first) = ask("a=1");
+    require(&line, &json!({"affinity": "new"}));
+    let backend = line["backend"].clone();
+    let kept = json!({"affinity": "kept", "backend": backend});
+    require(&ask(&first).0, &kept);
+    keys(&[2, 1]);
+    let (line, second) = ask(&first);
+    require(&line, &json!({"affinity": "renewed", "backend": backend}));
+    require(&ask(&second).0, &kept);
+    logged.rig.reload(|config| {
+        let backends = &mut config.pools[0].backends;
+        let own = backends.iter_mut().find(|it| backend == it.name.as_str());
+        own.unwrap().mode = BackendMode::Maintained;
+    });
+    let (line, _) = ask(&second);
+    require(&line, &json!({"affinity": "moved"}));
+    assert_ne!(line["backend"], backend);
+    assert!(line.get("ejected").is_none(), "this pool ejects nobody");
+}
+
+#[test]
+fn the_request_that_had_a_backend_ejected_says_so() {
+    let ill = Backend::saying("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n");
+    let well = Backend::saying(OK);
+    let setup = setup(&[ill.address, well.address]).pool(|pool| {
+        pool.ejection = Some(EjectionRules {
+            consecutive_failures: 2,
+            ..EjectionRules::default()
+        });
+    });
+    let logged = Logged::start(setup);
+    let mut said = Vec::new();
+    for _ in 0..8 {
+        logged.rig.ask(GET);
+        let line = logged.line();
+        let status = line["status"].as_u64().unwrap();
+        said.push((status, line["ejected"].as_bool().unwrap()));
+    }
+    let failures: Vec<_> = said.iter().filter(|(status, _)| *status == 500).collect();
+    assert_eq!(failures, [&(500, false), &(500, true)], "{said:?}");
+    let others = said.iter().filter(|(status, _)| *status == 200);
+    assert!(others.clone().all(|(_, ejected)| !ejected) && others.count() == 6);
 }

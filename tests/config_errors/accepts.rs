@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
-    Balance, Config, ErrorPages, HealthCheckConfig, HttpProbe, NodeName, Preempt, ProbeKind,
-    RequestRates, Tier, VirtualRouterConfig, parse,
+    Balance, Config, CookieRules, ErrorPages, HealthCheckConfig, HttpProbe, NodeName, Preempt,
+    ProbeKind, RequestRates, Secure, Tier, VirtualRouterConfig, parse,
 };
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use insta::assert_snapshot;
@@ -161,6 +161,12 @@ pub(crate) const KEYS: &[&str] = &[
     "hash",
     "header",
     "cookie",
+    "affinity",
+    "name",
+    "secure",
+    "http_only",
+    "same_site",
+    "lifetime",
     "health_check",
     "http",
     "tcp",
@@ -288,6 +294,13 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     with_all.pools[0].follow.names.clear();
     with_all.group.secret.clear();
     with_all.pools[0].ejection = None;
+    let cookie = with_all.pools[0].affinity.take();
+    let cookie = cookie.map(|cookie| CookieRules {
+        secure: Secure::AsArrived,
+        lifetime: None,
+        ..cookie
+    });
+    assert_eq!(cookie, Some(CookieRules::default()));
     with_all.pools[0].fallback = None;
     with_all.access_log = None;
     with_all.track_scripts.clear();

@@ -5,6 +5,7 @@
 
 #[path = "../common/daemon.rs"]
 mod daemon;
+mod affinity;
 mod memory;
 mod visitor;
 

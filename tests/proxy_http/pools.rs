@@ -1,5 +1,6 @@
 //! Which backend gets a request, what happens where one fails, and who waits for one.
 
+mod affinity;
 mod backup;
 mod balance;
 mod ejection;

@@ -67,6 +67,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         slow_start: Duration::ZERO,
         fallback: None,
         ejection: None,
+        affinity: None,
         tls: None,
     };
     let listener = ListenerConfig {

@@ -72,6 +72,7 @@ fn secrets(of: u8) -> Secrets {
     Secrets {
         tickets: tickets.collect(),
         affinity: Vec::new(),
+        of_one_node: false,
     }
 }
 

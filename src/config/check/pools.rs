@@ -1,5 +1,6 @@
 //! The section `pools`: backends, how one is picked, how they are probed.
 
+mod affinity;
 mod backends;
 pub(super) mod backends_file;
 mod ejection;
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tls;
-use super::values::{duration_or, number_or, one_of};
+use super::values::{cookie_name, duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
@@ -89,6 +90,7 @@ fn check_pool(
             "tls",
             "ejection",
             "fallback",
+            "affinity",
         ],
         problems,
     )?;
@@ -103,6 +105,7 @@ fn check_pool(
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     let fallback = fallback::check(&fields, names, problems);
     let ejection = ejection::check(&fields, problems);
+    let affinity = affinity::check(&fields, problems);
     let (backends, follow) = written?;
     Some(PoolConfig {
         name: entry.name.to_owned(),
@@ -115,6 +118,7 @@ fn check_pool(
         slow_start: slow_start?,
         fallback: fallback?,
         ejection: ejection?,
+        affinity: affinity?,
         tls: tls?,
     })
 }
@@ -196,7 +200,7 @@ fn check_hash(value: Value<'_>, problems: &mut Problems) -> Option<HashOn> {
     let fields = value.fields(&["header", "cookie"], problems)?;
     match (fields.get("header"), fields.get("cookie")) {
         (Some(name), None) => check_header(name, problems).map(HashOn::Header),
-        (None, Some(name)) => check_cookie(name, problems).map(HashOn::Cookie),
+        (None, Some(name)) => cookie_name(name, problems).map(HashOn::Cookie),
         (None, None) => {
             let message = "hash says neither `header` nor `cookie`";
             problems.add_with_help(fields.key(), message, HASH_HELP);
@@ -219,19 +223,6 @@ fn check_header(value: Value<'_>, problems: &mut Problems) -> Option<String> {
     if let Some(why) = objection {
         let message = format!("no request is hashed on the field `{}`", shown(name));
         value.wrong_with_help(message, why, problems);
-        return None;
-    }
-    Some(name.to_owned())
-}
-
-/// A name as RFC 6265 §4.1.1 has it.
-fn check_cookie(value: Value<'_>, problems: &mut Problems) -> Option<String> {
-    let name = value.text("the name of a cookie", problems)?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        let message = format!("`{}` is no name of a cookie", shown(name));
-        let help = "letters, digits, hyphens and underscores (RFC 6265 §4.1.1)";
-        value.wrong_with_help(message, help, problems);
         return None;
     }
     Some(name.to_owned())

@@ -12,6 +12,7 @@ use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
 use crate::logic::http1::host::is_host;
+use crate::logic::http1::request::cookie;
 
 /// A span of time as it is written: `10ms`, `1.5s`, `2m`, `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -283,6 +284,18 @@ const SOCKET_ADDR_HELP: &str = "write `\"192.0.2.10:80\"` or `\"[2001:db8::10]:8
 
 /// A longer number is no duration that anybody means.
 const DIGITS_MAX: usize = 9;
+
+/// Returns the name of a cookie, as RFC 6265 §4.1.1 has it.
+pub(super) fn cookie_name(value: Value<'_>, problems: &mut Problems) -> Option<String> {
+    let name = value.text("the name of a cookie", problems)?;
+    if !cookie::is_name(name) {
+        let message = format!("`{}` is no name of a cookie", shown(name));
+        let help = "letters, digits, hyphens and underscores (RFC 6265 §4.1.1)";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(name.to_owned())
+}
 
 /// Returns a host, with a port where there is one.
 pub(super) fn host(value: Value<'_>, problems: &mut Problems) -> Option<String> {

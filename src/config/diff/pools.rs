@@ -1,11 +1,12 @@
 //! What changes of pools and their backends.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    BackendConfig, EjectionRules, Fallback, Follow, HealthCheckConfig, KeepAliveConfig,
-    NamedBackend, PoolConfig, PoolTimeouts, ProbeConfig, Tier,
+    BackendConfig, CookieRules, EjectionRules, Fallback, Follow, HealthCheckConfig,
+    KeepAliveConfig, NamedBackend, PoolConfig, PoolTimeouts, ProbeConfig, Tier,
 };
 
 /// Compares the pools.
@@ -25,6 +26,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         slow_start,
         fallback,
         ejection,
+        affinity,
         tls,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
@@ -45,6 +47,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     words.duration("slow_start", *slow_start, new.slow_start);
     self::fallback(fallback.as_ref(), new.fallback.as_ref(), words);
     self::ejection(ejection.as_ref(), new.ejection.as_ref(), words);
+    self::affinity(affinity.as_ref(), new.affinity.as_ref(), words);
     super::tls::pool(tls.as_ref(), new.tls.as_ref(), words);
 }
 
@@ -175,6 +178,37 @@ fn ejection(old: Option<&EjectionRules>, new: Option<&EjectionRules>, words: &mu
     words.duration("ejection time", *time, new.time);
     words.duration("ejection time_max", *time_max, new.time_max);
     words.value("ejection most", &percent(*most), &percent(new.most));
+}
+
+fn affinity(old: Option<&CookieRules>, new: Option<&CookieRules>, words: &mut Words) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return words.say("affinity added"),
+        (Some(_), None) => return words.say("affinity removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let CookieRules {
+        name,
+        path,
+        secure,
+        http_only,
+        same_site,
+        lifetime,
+    } = old;
+    words.value("affinity cookie", name, &new.name);
+    words.value("affinity path", path, &new.path);
+    words.value("affinity secure", secure, &new.secure);
+    words.value("affinity http_only", http_only, &new.http_only);
+    words.value("affinity same_site", same_site, &new.same_site);
+    let shown = |lifetime: Option<Duration>| lifetime.map(|lifetime| format!("{lifetime:?}"));
+    let (before, after) = (shown(*lifetime), shown(new.lifetime));
+    let missing = "of the client's session";
+    words.optional(
+        "affinity lifetime",
+        missing,
+        before.as_ref(),
+        after.as_ref(),
+    );
 }
 
 fn timeouts(old: &PoolTimeouts, new: &PoolTimeouts, words: &mut Words) {

@@ -142,6 +142,11 @@ const OTHERS: &[Row] = &[
         &["pool api: ejection added"],
     ),
     (
+        "health_check: {tcp: {}}",
+        "health_check: {tcp: {}}, affinity: {cookie: {}}",
+        &["pool api: affinity added"],
+    ),
+    (
         "{tcp: {}}",
         "{tcp: {receive: OK}, interval_changing: 100ms, port: 81}",
         &[
@@ -369,6 +374,33 @@ fn another_node_needs_a_restart() {
         error.to_string(),
         "node cannot change from lb1 to lb2 while the daemon runs: restart it"
     );
+}
+
+#[test]
+fn every_change_of_affinity_has_its_words() {
+    let with = |keys: &str| config(&BASE.replace("{tcp: {}}}", &format!("{{tcp: {{}}}}{keys}}}")));
+    let other = ", affinity: {cookie: {name: s, path: /a, secure: true, http_only: false, \
+                 same_site: none, lifetime: 1h}}";
+    for (from, to, hoped) in [
+        (", affinity: {cookie: {}}", "", &["affinity removed"][..]),
+        (
+            ", affinity: {cookie: {}}",
+            other,
+            &[
+                "affinity cookie evenkeel to s",
+                "affinity path / to /a",
+                "affinity secure as clients arrive to true",
+                "affinity http_only true to false",
+                "affinity same_site lax to none",
+                "affinity lifetime of the client's session to 3600s",
+            ],
+        ),
+    ] {
+        let steps = diff(&with(from), &with(to)).unwrap();
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        let hoped: Vec<String> = hoped.iter().map(|it| format!("pool api: {it}")).collect();
+        assert_eq!(steps, hoped, "{from} to {to}");
+    }
 }
 
 #[test]

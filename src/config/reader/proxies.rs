@@ -1,4 +1,5 @@
-//! What HAProxy and nginx call things of TLS: a key in their manner is answered with ours.
+//! What HAProxy and nginx call things of TLS and sessions: a key in their manner is answered with
+//! ours.
 //!
 //! Only for the help of an error; nothing is read in their manner.
 
@@ -62,6 +63,16 @@ const WORDS: &[(&[&str], &str)] = &[
             "proxy_ssl_trusted_certificate",
         ],
         "write `ca: FILE`",
+    ),
+    (
+        &[
+            "sticky",
+            "appsession",
+            "sticky_cookie",
+            "stickiness",
+            "session_cookie",
+        ],
+        "write `affinity: {cookie: {name: evenkeel}}` in the pool",
     ),
     (
         &["sni", "proxy_ssl_name"],

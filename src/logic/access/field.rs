@@ -45,6 +45,8 @@ pub enum Field {
     RequestId,
     Referer,
     UserAgent,
+    Affinity,
+    Ejected,
     TlsVersion,
     TlsCipher,
     TlsServerName,
@@ -70,7 +72,7 @@ enum Value<'a> {
 
 impl Field {
     /// Every field, in the order of a JSON line.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Time,
         Self::Client,
         Self::ClientPort,
@@ -99,6 +101,8 @@ impl Field {
         Self::RequestId,
         Self::Referer,
         Self::UserAgent,
+        Self::Affinity,
+        Self::Ejected,
         Self::TlsVersion,
         Self::TlsCipher,
         Self::TlsServerName,
@@ -107,6 +111,10 @@ impl Field {
         Self::ClientCertificateFingerprint,
         Self::HandshakeMs,
     ];
+
+    /// Those that only a request has whose pool has affinity, or ejects backends; in JSON they
+    /// stand behind all but those of TLS.
+    pub const OF_POOL: [Self; 2] = [Self::Affinity, Self::Ejected];
 
     /// Those that only a request has that has come by TLS; in JSON they stand behind all others.
     pub const OF_TLS: &[Self] = Self::ALL.split_at(Self::ALL.len() - 7).1;
@@ -148,6 +156,8 @@ impl Field {
             Self::RequestId => ",\"request_id\":",
             Self::Referer => ",\"referer\":",
             Self::UserAgent => ",\"user_agent\":",
+            Self::Affinity => ",\"affinity\":",
+            Self::Ejected => ",\"ejected\":",
             Self::TlsVersion => ",\"tls_version\":",
             Self::TlsCipher => ",\"tls_cipher\":",
             Self::TlsServerName => ",\"tls_server_name\":",
@@ -222,6 +232,8 @@ impl Field {
             Self::RequestId => foreign(parts.request_id, REQUEST_ID_BYTES_MAX),
             Self::Referer => foreign(parts.referer, REFERER_BYTES_MAX),
             Self::UserAgent => foreign(parts.user_agent, USER_AGENT_BYTES_MAX),
+            Self::Affinity => word(line.affinity),
+            Self::Ejected => line.ejected.map_or(Value::Absent, Value::Flag),
             Self::TlsVersion => word(tls.map(|tls| tls.version)),
             Self::TlsCipher => word(tls.map(|tls| tls.cipher)),
             Self::TlsServerName => {

@@ -10,8 +10,8 @@ use super::head::Parts;
 /// The look of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// An object a line, with every field in the order of [`Field::ALL`]; those of TLS where there
-    /// was TLS.
+    /// An object a line, with every field in the order of [`Field::ALL`]; those of TLS and of some
+    /// pools where there was TLS, or such a pool.
     Json,
     /// A text with fields in it.
     Text(Vec<Piece>),
@@ -113,13 +113,21 @@ impl Format {
         match self {
             Self::Json => {
                 let from = out.len();
-                let all = match line.tls {
-                    Some(_) => &Field::ALL[..],
-                    None => &Field::ALL[..Field::ALL.len() - Field::OF_TLS.len()],
-                };
-                for field in all {
+                let mut write = |field: Field| {
                     out.extend_from_slice(field.key().as_bytes());
                     field.write_json(line, &parts, out);
+                };
+                let of_some = Field::OF_POOL.len() + Field::OF_TLS.len();
+                let of_all = &Field::ALL[..Field::ALL.len() - of_some];
+                of_all.iter().for_each(|field| write(*field));
+                if line.affinity.is_some() {
+                    write(Field::Affinity);
+                }
+                if line.ejected.is_some() {
+                    write(Field::Ejected);
+                }
+                if line.tls.is_some() {
+                    Field::OF_TLS.iter().for_each(|field| write(*field));
                 }
                 // Every key begins with a comma.
                 out[from] = b'{';

@@ -60,6 +60,10 @@ pub struct Line<'a> {
     pub phase: Phase,
     /// Who was waited for when an answer stood still.
     pub awaited: Awaited,
+    /// What became of its session, a word; `None` where the pool has no affinity.
+    pub affinity: Option<&'static str>,
+    /// Whether a backend was ejected for how it went; `None` where the pool ejects none.
+    pub ejected: Option<bool>,
     /// What is known of its TLS, where there was any.
     pub tls: Option<TlsParts<'a>>,
 }

@@ -2,9 +2,11 @@
 //!
 //! Read `route` (which pool), `health` (rise and fall), then `pick` (who is next), `hash` (who is
 //! next for a key) and `slow_start` (how much one is given that was away), `ejection` (who is taken
-//! out for how it answers), then `queue` (who waits where all are full), then `retry` (what follows
-//! a failure). `limits` says who is one client, `rate` how often one may come.
+//! out for how it answers), `affinity` (whose backend is next for a session), then `queue` (who
+//! waits where all are full), then `retry` (what follows a failure). `limits` says who is one
+//! client, `rate` how often one may come.
 
+pub mod affinity;
 pub mod ejection;
 pub mod fallback;
 pub mod hash;

@@ -10,6 +10,7 @@
 //! the lock.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Those who wait, each with what is kept for it, and those who have been called and have not
 /// answered yet.
@@ -26,7 +27,8 @@ use std::collections::BTreeMap;
 /// assert_eq!(queue.waiting(), 1);
 /// ```
 ///
-/// Entering, calling the first and leaving cost the logarithm of how many wait. It has no bound of
+/// Entering, calling the first and leaving cost the logarithm of how many wait, and calling besides
+/// as much as there are lines. It has no bound of
 /// its own: each waiter belongs to a client connection, and those are bounded.
 #[derive(Debug)]
 pub struct Queue<W, C> {
@@ -41,8 +43,12 @@ pub struct Queue<W, C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
     lane: Lane,
+    line: Line,
     number: u64,
 }
+
+/// What one waits for: any backend, or one of them by its index.
+pub type Line = Option<usize>;
 
 /// Where one enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +78,7 @@ pub enum Offer<C> {
     Call(C),
     /// There is nothing for it; the waiters behind it are asked.
     Pass,
-    /// There is nothing for it nor for the waiters behind it in its lane.
+    /// There is nothing for it nor for the waiters behind it in its line of its lane.
     Stop,
 }
 
@@ -88,11 +94,16 @@ impl<W, C> Default for Queue<W, C> {
 }
 
 impl<W, C> Queue<W, C> {
-    /// Takes a place behind everybody in the lane.
+    /// Takes a place behind everybody in the lane; it waits for any backend.
     pub fn enter(&mut self, lane: Lane, waiter: W) -> Ticket {
+        self.enter_line(lane, None, waiter)
+    }
+
+    /// Takes a place behind everybody in the lane, in a line of it.
+    pub fn enter_line(&mut self, lane: Lane, line: Line, waiter: W) -> Ticket {
         let number = self.entered;
         self.entered += 1;
-        let ticket = Ticket { lane, number };
+        let ticket = Ticket { lane, line, number };
         self.waiting.insert(ticket, waiter);
         ticket
     }
@@ -113,28 +124,66 @@ impl<W, C> Queue<W, C> {
         let mut lanes = LANES;
         if self.overtakings >= OVERTAKINGS_MAX {
             let news = &mut lanes[1..];
-            let first = |lane: &Lane| self.in_lane(*lane).next().map(|(ticket, _)| ticket.number);
             // Of lanes without a waiter the last.
-            news.sort_by_key(|lane| first(lane).unwrap_or(u64::MAX));
+            news.sort_by_key(|lane| self.oldest(*lane).unwrap_or(u64::MAX));
         }
         lanes
     }
 
-    fn in_lane(&self, lane: Lane) -> impl Iterator<Item = (&Ticket, &W)> {
-        let ticket = |number| Ticket { lane, number };
-        self.waiting.range(ticket(0)..=ticket(u64::MAX))
+    /// Returns the number of who has waited longest in a lane.
+    fn oldest(&self, lane: Lane) -> Option<u64> {
+        let firsts = self.lines(lane).map(|first| first.number);
+        firsts.min()
+    }
+
+    /// Returns the first ticket of each line of a lane.
+    fn lines(&self, lane: Lane) -> impl Iterator<Item = Ticket> {
+        let last = Ticket {
+            lane,
+            line: Some(usize::MAX),
+            number: u64::MAX,
+        };
+        let first = Ticket {
+            line: None,
+            number: 0,
+            ..last
+        };
+        let mut from = Bound::Included(first);
+        std::iter::from_fn(move || {
+            let mut rest = self.waiting.range((from, Bound::Included(last)));
+            let (ticket, _) = rest.next()?;
+            from = Bound::Excluded(Ticket {
+                number: u64::MAX,
+                ..*ticket
+            });
+            Some(*ticket)
+        })
+    }
+
+    /// Returns those of a line, from its first ticket on.
+    fn in_line(&self, first: Ticket) -> impl Iterator<Item = (&Ticket, &W)> {
+        let last = Ticket {
+            number: u64::MAX,
+            ..first
+        };
+        self.waiting.range(first..=last)
     }
 
     /// Asks those of one lane, in order, until one takes the offer.
     fn ask(&self, lane: Lane, offer: &mut impl FnMut(&W) -> Offer<C>) -> Option<(Ticket, C)> {
-        for (ticket, waiter) in self.in_lane(lane) {
+        let lines = self.lines(lane);
+        let mut lines: Vec<_> = lines.map(|first| self.in_line(first).peekable()).collect();
+        loop {
+            let firsts = lines.iter_mut().enumerate();
+            let numbers = firsts.filter_map(|(at, line)| Some((line.peek()?.0.number, at)));
+            let (_, at) = numbers.min()?;
+            let (ticket, waiter) = lines[at].next()?;
             match offer(waiter) {
                 Offer::Call(call) => return Some((*ticket, call)),
                 Offer::Pass => {}
-                Offer::Stop => return None,
+                Offer::Stop => drop(lines.swap_remove(at)),
             }
         }
-        None
     }
 
     /// Notes whether the one that is called has overtaken another by being more urgent.
@@ -143,8 +192,8 @@ impl<W, C> Queue<W, C> {
             return;
         };
         let behind = LANES.into_iter().filter(|lane| *lane > called.lane);
-        let mut overtaken = behind.filter_map(|lane| self.in_lane(lane).next());
-        self.overtakings = if overtaken.any(|(ticket, _)| ticket.number < called.number) {
+        let mut overtaken = behind.filter_map(|lane| self.oldest(lane));
+        self.overtakings = if overtaken.any(|number| number < called.number) {
             self.overtakings.saturating_add(1)
         } else {
             0
@@ -349,6 +398,41 @@ mod tests {
             Offer::Stop
         });
         assert_eq!((called, asked, queue.waiting()), (None, vec![4, 0, 3], 5));
+    }
+
+    #[test]
+    fn a_line_that_finds_nothing_stops_alone_and_the_order_is_that_of_all_lines() {
+        let mut queue: Queue<(u32, Line), ()> = Queue::default();
+        for (number, line) in (0..).zip([Some(1), None, Some(0), Some(1), None, Some(0)]) {
+            queue.enter_line(NEW, line, (number, line));
+        }
+        let mut asked = Vec::new();
+        let called = queue.call_next(|(number, line)| {
+            asked.push(*number);
+            match (line, number) {
+                (None, _) | (Some(0), 2) => Offer::Pass,
+                (Some(1), _) => Offer::Stop,
+                (Some(_), _) => Offer::Call(()),
+            }
+        });
+        assert_eq!(called, Some((5, Some(0))));
+        assert_eq!(asked, [0, 1, 2, 4, 5], "3 stands behind 0");
+        let mut left = std::iter::from_fn(|| queue.call_next(|_| Offer::Call(())));
+        assert!(left.by_ref().map(|(number, _)| number).eq([0, 1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn lines_are_overtaken_no_more_than_lanes() {
+        let [high, _, low] = ALL.map(Lane::New);
+        let mut queue: Queue<&str, ()> = Queue::default();
+        queue.enter_line(low, Some(7), "oldest");
+        queue.enter(low, "younger");
+        for _ in 0..20 {
+            queue.enter_line(high, Some(3), "behind");
+        }
+        let called = order(&mut queue);
+        let at = |name| called.iter().position(|it| *it == name);
+        assert_eq!((at("oldest"), at("younger")), (Some(8), Some(17)));
     }
 
     /// What happens to the queue of a pool with two backends.

@@ -4,6 +4,7 @@
 //! itself are extended or replaced by what we saw, and names that CGI-like backends confuse are
 //! dropped. Pure; `refusal` lists what is not relayed at all.
 
+pub mod cookie;
 pub mod message;
 
 use httparse::Status;

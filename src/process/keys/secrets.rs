@@ -74,6 +74,7 @@ impl Roots {
             affinity: affinity
                 .filter_map(|root| derive(root, b"affinity", b""))
                 .collect(),
+            of_one_node: self.own,
         }
     }
 }

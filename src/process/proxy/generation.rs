@@ -57,7 +57,8 @@ impl Generation {
             let method = compiled.methods.take(pool);
             let connector = compiled.connector(pool);
             let old = old.map(|old| &**old);
-            Arc::new(Pool::new(pool, old, known, method, connector))
+            let spoken = (connector, compiled.take_affinity(pool));
+            Arc::new(Pool::new(pool, old, known, method, spoken))
         });
         let pools: Vec<Arc<Pool>> = pools.collect();
         let by_name: HashMap<_, _> = pools
@@ -142,7 +143,7 @@ mod tests {
     use crate::logic::balance::health::Availability;
     use crate::logic::balance::queue::Urgency;
     use crate::logic::balance::retry::Tried;
-    use crate::process::proxy::upstream::picker::Claim;
+    use crate::process::proxy::upstream::picker::{Claim, Wish};
     use crate::process::proxy::upstream::queue::Call;
 
     fn yaml(backends: &str) -> String {
@@ -263,7 +264,7 @@ mod tests {
         let claim = |generation: &Generation| {
             generation.pools[0]
                 .backends
-                .claim_waited(0, &Tried::default(), None)
+                .claim_waited(0, &Tried::default(), Wish::default())
         };
         let both = [claim(&new), claim(&new)];
         assert!(both.contains(&Claim::Taken(0)), "not yet: {both:?}");
@@ -288,11 +289,20 @@ mod tests {
         new.set_availability(&new.backend(1).runtime, Availability::Up, 0);
         assert!(old.backend(0).try_acquire());
         let queue = &old.runtime.queue;
-        let first = queue.enter(&old.backends, 0, Tried::default(), Urgency::Normal, None);
-        let second =
-            new.runtime
-                .queue
-                .enter(&new.backends, 0, Tried::default(), Urgency::Normal, None);
+        let first = queue.enter(
+            &old.backends,
+            0,
+            Tried::default(),
+            Urgency::Normal,
+            Wish::default(),
+        );
+        let second = new.runtime.queue.enter(
+            &new.backends,
+            0,
+            Tried::default(),
+            Urgency::Normal,
+            Wish::default(),
+        );
         assert_eq!(queue.waiting(), 2, "one queue");
         new.set_availability(&new.backend(0).runtime, Availability::Up, 0);
         let b = queue.leave(second);

@@ -268,6 +268,7 @@ impl Daemon {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What cannot be had now is an error that an operator sees; later it is a shortage that
         // passes.
+        self.hear_first_secrets().await;
         self.start_first()?;
         while self.lifecycle.phase() != Phase::Over {
             self.start_children();

@@ -198,6 +198,7 @@ fn defaults_are_those_of_the_manual() {
                 slow_start: 0ns,
                 fallback: None,
                 ejection: None,
+                affinity: None,
                 tls: None,
             },
         ],

@@ -38,6 +38,8 @@ fn line(head: &[u8]) -> Line<'_> {
         error: None,
         phase: Phase::ResponseBody,
         awaited: Awaited::Backend,
+        affinity: None,
+        ejected: None,
         tls: None,
     }
 }
@@ -114,6 +116,34 @@ fn texts_say_what_they_were_told() {
             format!("{hoped}\n"),
             "{format}"
         );
+    }
+}
+
+#[test]
+fn what_only_some_pools_have_stands_there_where_they_have_it() {
+    let of = |affinity, ejected| {
+        let line = Line {
+            affinity,
+            ejected,
+            ..line(HEAD)
+        };
+        let json = rendered("json", &line);
+        let (_, json) = json.split_once(r#""user_agent":"probe/1""#).unwrap();
+        let text = rendered("{affinity} {ejected}", &line);
+        (json.trim_end().to_owned(), text.trim_end().to_owned())
+    };
+    for (affinity, ejected, json, text) in [
+        (None, None, "}", "- -"),
+        (Some("kept"), None, r#","affinity":"kept"}"#, "kept -"),
+        (None, Some(true), r#","ejected":true}"#, "- true"),
+        (
+            Some("new"),
+            Some(false),
+            r#","affinity":"new","ejected":false}"#,
+            "new false",
+        ),
+    ] {
+        assert_eq!(of(affinity, ejected), (json.to_owned(), text.to_owned()));
     }
 }
 
@@ -199,6 +229,7 @@ fn the_worst_line_fits() {
         response: long,
         total: long,
     };
+    (line.affinity, line.ejected) = (Some("renewed"), Some(false));
     let foreign = "\"".repeat(2048);
     let foreign = Some(foreign.as_str());
     line.tls = Some(TlsParts {

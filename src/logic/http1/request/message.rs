@@ -4,6 +4,8 @@
 //! where somebody wants them. What is said otherwise to a backend is said in another text, when the
 //! backend is known.
 
+use super::cookie;
+
 /// A request's head that has been judged and may be relayed.
 ///
 /// ```
@@ -55,13 +57,19 @@ impl Message {
 
     /// Returns the value of the first cookie of this name, as it stands (RFC 6265 §4.2.1).
     pub fn cookie(&self, name: &str) -> Option<&[u8]> {
+        self.cookies(name).next()
+    }
+
+    /// Returns the values of all cookies of this name, in order.
+    pub fn cookies(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let fields = self.fields();
         let fields = fields.filter(|(it, _)| it.eq_ignore_ascii_case(b"cookie"));
-        let mut pairs = fields.flat_map(|(_, value)| value.split(|&byte| byte == b';'));
-        pairs.find_map(|pair| {
-            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-            value.strip_prefix(b"=")
-        })
+        fields.flat_map(move |(_, value)| cookie::values(value, name))
+    }
+
+    /// Takes all cookies of this name out.
+    pub fn take_cookies_out(&mut self, name: &str) {
+        cookie::take_out(&mut self.text, name);
     }
 
     /// Returns names and values of all fields, in order.

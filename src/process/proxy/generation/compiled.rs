@@ -11,12 +11,14 @@ use crate::process::proxy::tls::connector::{Connector, ConnectorError};
 use crate::process::proxy::tls::tickets::SharedSecrets;
 use crate::process::proxy::upstream::method::Methods;
 use crate::process::proxy::upstream::pool::Pool;
+use crate::process::proxy::upstream::pool::affinity::Affinity;
 
-/// How pools pick, and how listeners speak TLS.
+/// How pools pick and know sessions, and how listeners speak TLS.
 pub(in crate::process::proxy) struct Compiled {
     pub(super) methods: Methods,
     acceptors: HashMap<String, Arc<Acceptor>>,
     connectors: HashMap<String, Arc<Connector>>,
+    affinities: HashMap<String, Affinity>,
 }
 
 /// Why TLS cannot be spoken.
@@ -49,6 +51,13 @@ impl Compiled {
             Some(connector.map(|connector| (pool.name.clone(), connector)))
         });
         let connectors = connectors.collect::<Result<_, _>>()?;
+        let is_changed =
+            |pool: &&PoolConfig| !olds.get(&*pool.name).is_some_and(|it| it.is_of(pool));
+        let affinities = config.pools.iter().filter(is_changed).filter_map(|pool| {
+            let affinity = Affinity::of(pool, secrets)?;
+            Some((pool.name.clone(), affinity))
+        });
+        let affinities = affinities.collect();
         let olds = old_listeners.iter();
         let olds: HashMap<_, _> = olds.map(|old| (old.name.as_str(), old)).collect();
         let acceptors = config.listeners.iter().filter_map(|listener| {
@@ -65,12 +74,18 @@ impl Compiled {
             methods,
             acceptors: acceptors.collect::<Result<_, _>>()?,
             connectors,
+            affinities,
         })
     }
 
     /// Returns how a listener speaks TLS, where it does.
     pub(super) fn acceptor(&self, listener: &ListenerConfig) -> Option<Arc<Acceptor>> {
         self.acceptors.get(&listener.name).cloned()
+    }
+
+    /// Returns how sessions stay on the backends of a pool, where they do and it has changed.
+    pub(super) fn take_affinity(&mut self, pool: &PoolConfig) -> Option<Affinity> {
+        self.affinities.remove(&pool.name)
     }
 
     /// Returns how TLS is spoken to a pool, where it is.

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use crate::config::{Fallback, PoolTimeouts};
 use crate::logic::access::{self, Awaited};
+use crate::logic::balance::affinity;
+use crate::logic::balance::affinity::Arrival;
 use crate::logic::balance::fallback::FALLBACKS_MAX;
-use crate::logic::balance::hash::Key;
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
     self, AttemptError, Cause, Connection, Next, Order, Reached, Repeat, Reuse, Side, Spending,
@@ -38,7 +39,7 @@ use crate::process::proxy::upstream::backend::BackendRuntime;
 use crate::process::proxy::upstream::connect::{self, OpenError};
 use crate::process::proxy::upstream::connections::Liveness;
 use crate::process::proxy::upstream::local::{WorkerBackend, WorkerPool};
-use crate::process::proxy::upstream::picker::Claim;
+use crate::process::proxy::upstream::picker::{Claim, Wish};
 use crate::process::proxy::upstream::slot::{QueueTicket, RequestSlot};
 
 /// Answers one request, in any case but that of a client that has gone. `ahead` is what the client
@@ -79,7 +80,8 @@ pub(in crate::process::proxy) async fn answer(
         repeat,
         order,
         tried: Tried::default(),
-        key: None,
+        wish: Wish::default(),
+        passed: Vec::new(),
         record,
     };
     let result = attempts.run().await;
@@ -113,8 +115,10 @@ struct Attempts<'c> {
     repeat: Repeat,
     order: Order,
     tried: Tried,
-    /// Where the pool hashes.
-    key: Option<Key>,
+    /// Where it belongs, in this pool.
+    wish: Wish,
+    /// Pools with affinity that had nobody for it.
+    passed: Vec<Rc<WorkerPool>>,
     record: Record,
 }
 
@@ -130,7 +134,7 @@ impl Attempts<'_> {
             self.record.moments.picked_at = self.context.worker.moment();
             self.record.moments.connected_at = None;
             let picked_ms = self.pool.now_ms();
-            self.prepare();
+            self.prepare(slot.index());
             let (error, detail) = match self.lease(slot.backend(), on).await {
                 Ok((mut stream, on)) => {
                     self.record.moments.connected_at = self.context.worker.moment();
@@ -150,7 +154,7 @@ impl Attempts<'_> {
             if next != Next::SameBackend && error.side == Side::Upstream {
                 slot.backend().counters.failures.count();
             }
-            self.pool.note(slot.index(), picked_ms, error);
+            self.record.ejected |= self.pool.note(slot.index(), picked_ms, error);
             (slot, on) = match next {
                 Next::SameBackend => {
                     // A dead connection that was kept costs its backend nothing.
@@ -172,12 +176,35 @@ impl Attempts<'_> {
     }
 
     /// Gives the exchange the request as the backend is sent it that was picked. All are sent the
-    /// same so far: the message as it stands.
-    fn prepare(&mut self) {
+    /// same so far: the message as it stands, without cookies of ours.
+    fn prepare(&mut self, backend: usize) {
+        if self.pool.affinity.is_some() || !self.passed.is_empty() {
+            self.prepare_session(backend);
+        }
         match std::mem::take(&mut self.message).into_text() {
             text if text.is_empty() => self.exchange.rewind(self.context.worker),
             text => self.exchange.begin(text),
         }
+    }
+
+    /// Takes the cookies of pools out of the request, and has the client be given that of the
+    /// backend which has been picked, where it does not have it.
+    #[inline(never)]
+    fn prepare_session(&mut self, backend: usize) {
+        for pool in self.passed.iter().chain([&self.pool]) {
+            if let Some(affinity) = &pool.affinity {
+                self.message.take_cookies_out(&affinity.rules.name);
+            }
+        }
+        let arrival = match self.context.tls {
+            Some(_) => Arrival::Tls,
+            None => Arrival::Plain,
+        };
+        let outcome = affinity::Outcome::of(self.wish.session, backend);
+        let cookie = self.pool.cookie_of(backend, arrival);
+        self.record.affinity = cookie.as_ref().map(|_| outcome);
+        let cookie = cookie.filter(|_| outcome != affinity::Outcome::Kept);
+        self.exchange.give_cookie(cookie);
     }
 
     /// Returns a slot for a request that is new: it overtakes no request that waits. Where there is
@@ -185,12 +212,12 @@ impl Attempts<'_> {
     async fn first_slot(&mut self) -> Result<RequestSlot, Unserved> {
         let mut handed_on = 0;
         loop {
-            // What is hashed is the pool's.
-            self.key = self.pool.key_of(&self.message, self.record.origin);
+            // What is hashed, and which cookie counts, is the pool's.
+            self.wish = self.pool.wish_of(&self.message, self.record.origin);
             let claim = if self.pool.runtime.queue.is_busy() {
                 Claim::Full
             } else {
-                self.pool.claim(&self.tried, self.key)
+                self.pool.claim(&self.tried, self.wish)
             };
             let slot = match claim {
                 Claim::Taken(backend) => Some(self.slot(backend)),
@@ -200,9 +227,13 @@ impl Attempts<'_> {
             if let Some(slot) = slot {
                 return Ok(slot);
             }
-            match self.context.worker.successor_of(&self.pool) {
-                Some(successor) => self.pool = successor,
-                None => self.pool = self.fallback(&mut handed_on)?,
+            let next = match self.context.worker.successor_of(&self.pool) {
+                Some(successor) => successor,
+                None => self.fallback(&mut handed_on)?,
+            };
+            let passed = std::mem::replace(&mut self.pool, next);
+            if passed.affinity.is_some() {
+                self.passed.push(passed);
             }
             // What has been tried are backends of the pool before, by their index.
             self.tried = Tried::default();
@@ -226,7 +257,7 @@ impl Attempts<'_> {
     /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there
     /// is none.
     async fn slot_elsewhere(&mut self, unserved: Unserved) -> Result<RequestSlot, Unserved> {
-        let claim = self.pool.claim(&self.tried, self.key);
+        let claim = self.pool.claim(&self.tried, self.wish);
         let slot = match claim {
             Claim::Taken(backend) => Some(self.slot(backend)),
             Claim::Full => None,
@@ -258,8 +289,8 @@ impl Attempts<'_> {
         if deadline.phase() != Phase::Queued {
             deadline.enter(Phase::Queued, self.timeouts().queue);
         }
-        let ticket =
-            QueueTicket::take(&self.pool, self.tried, self.context.rules.urgency, self.key);
+        let urgency = self.context.rules.urgency;
+        let ticket = QueueTicket::take(&self.pool, self.tried, urgency, self.wish);
         let Self {
             exchange, client, ..
         } = self;
@@ -443,19 +474,19 @@ impl Attempts<'_> {
 
     /// Notes what kind of answer has come, where backends are ejected for that: a failure at once,
     /// anything else of a connection that changes to another protocol.
-    fn note_status(&self, slot: &RequestSlot, status: u16) {
+    fn note_status(&mut self, slot: &RequestSlot, status: u16) {
         let outcome = match status {
             500.. => Outcome::Failure,
             101 => Outcome::Success,
             _ => return,
         };
         let runtime = &slot.backend().runtime;
-        self.pool.note_outcome(runtime, outcome, self.pool.now_ms());
+        self.record.ejected |= self.pool.note_outcome(runtime, outcome, self.pool.now_ms());
     }
 
     /// Notes how an answer ended that was none of a failure when it began. What the client does
     /// says nothing of its backend.
-    fn note_relayed(&self, slot: &RequestSlot, status: u16, relayed: Relayed) {
+    fn note_relayed(&mut self, slot: &RequestSlot, status: u16, relayed: Relayed) {
         let outcome = match relayed {
             Relayed::Whole | Relayed::ClientGone | Relayed::Cut => Outcome::Success,
             Relayed::Truncated => Outcome::Failure,
@@ -464,7 +495,7 @@ impl Attempts<'_> {
         };
         if status < 500 {
             let runtime = &slot.backend().runtime;
-            self.pool.note_outcome(runtime, outcome, self.pool.now_ms());
+            self.record.ejected |= self.pool.note_outcome(runtime, outcome, self.pool.now_ms());
         }
     }
 

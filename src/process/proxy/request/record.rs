@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::logic::access::{Awaited, Line, Phase};
+use crate::logic::balance::affinity::Outcome;
 use crate::logic::balance::retry::Order;
 use crate::process::proxy::request::context::RequestContext;
 use crate::process::proxy::request::moments::{AskedAs, Moments};
@@ -47,6 +48,10 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) asked: Option<Box<AskedAs>>,
     /// Whether it was the first of its connection.
     pub(in crate::process::proxy) order: Order,
+    /// What became of its session; `None` where the pool has no affinity, or no key.
+    pub(in crate::process::proxy) affinity: Option<Outcome>,
+    /// Whether a backend was ejected for how it went.
+    pub(in crate::process::proxy) ejected: bool,
 }
 
 impl Record {
@@ -68,6 +73,8 @@ impl Record {
             awaited: Awaited::Backend,
             asked: None,
             order: Order::First,
+            affinity: None,
+            ejected: false,
         }
     }
 }
@@ -114,6 +121,10 @@ pub(in crate::process::proxy) fn ended(
             error: record.error.as_deref(),
             phase: record.phase,
             awaited: record.awaited,
+            affinity: record.affinity.map(Outcome::as_str),
+            ejected: pool
+                .filter(|pool| pool.ejection.is_some())
+                .map(|_| record.ejected),
             tls: context.tls.map(|tls| tls.parts(record.order)),
         });
     }

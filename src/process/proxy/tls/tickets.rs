@@ -7,6 +7,8 @@
 //! gives away what was said before, once its key is known (RFC 9325 §4.4).
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
@@ -18,20 +20,34 @@ use crate::ipc::message::{Secrets, TicketSecret};
 
 /// What is derived from the group's secret, as it is now.
 #[derive(Debug, Default)]
-pub(in crate::process::proxy) struct SharedSecrets(RwLock<Arc<Secrets>>);
+pub(in crate::process::proxy) struct SharedSecrets {
+    current: RwLock<Arc<Secrets>>,
+    /// How often the keys of affinity have changed.
+    affinity_version: AtomicU64,
+}
 
 impl SharedSecrets {
     /// Replaces it.
     pub(in crate::process::proxy) fn set(&self, secrets: Secrets) {
         // A thread that panicked here left it whole.
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = current.affinity != secrets.affinity;
         *current = Arc::new(secrets);
+        if is_other {
+            self.affinity_version.fetch_add(1, Release);
+        }
+    }
+
+    /// Returns a number that is another one after the keys of affinity have changed; 0 before there
+    /// are any.
+    pub(in crate::process::proxy) fn affinity_version(&self) -> u64 {
+        self.affinity_version.load(Acquire)
     }
 
     /// Returns it.
     pub(in crate::process::proxy) fn get(&self) -> Arc<Secrets> {
         // The same.
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&current)
     }
 }

@@ -41,6 +41,8 @@ pub(in crate::process::proxy) struct Exchange {
     searched: Option<usize>,
     interim_count: u8,
     edits: Option<Rc<Edits>>,
+    /// A field that the final head has besides.
+    cookie: Option<Vec<u8>>,
 }
 
 /// How far the request has come.
@@ -212,12 +214,18 @@ impl Exchange {
             searched: None,
             interim_count: 0,
             edits: None,
+            cookie: None,
         }
     }
 
     /// Has the head of the response be edited.
     pub(in crate::process::proxy) fn edit_response(&mut self, edits: Option<Rc<Edits>>) {
         self.edits = edits;
+    }
+
+    /// Has the final response give the client a cookie, or not: a field with the end of its line.
+    pub(in crate::process::proxy) fn give_cookie(&mut self, cookie: Option<Vec<u8>>) {
+        self.cookie = cookie;
     }
 
     /// Bounds what is held for each direction, and the request's body and how slow it may be.
@@ -548,6 +556,20 @@ impl Exchange {
             edits.apply(&mut own);
             prefix.append(&mut own);
         }
+        if let Some(cookie) = &self.cookie
+            && !head.is_interim()
+            && prefix.ends_with(HEAD_END)
+        {
+            context
+                .buffers
+                .reserve(prefix, cookie.len() + PRIVATE.len());
+            prefix.truncate(prefix.len() - 2);
+            prefix.extend_from_slice(cookie);
+            if head.status != 101 {
+                prefix.extend_from_slice(PRIVATE);
+            }
+            prefix.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Relays the response, and what is left of the request, until the response has ended.
@@ -684,6 +706,9 @@ pub(in crate::process::proxy) enum Direction {
     Ended,
 }
 
+const HEAD_END: &[u8] = b"\r\n\r\n";
+/// What one client is given is for no other (RFC 9111 §5.2.2.7), whatever else its backend says.
+const PRIVATE: &[u8] = b"Cache-Control: private\r\n";
 /// What a response's head may hold.
 pub(in crate::process::proxy) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
     head_bytes: RESPONSE_HEAD_BYTES,

@@ -34,8 +34,8 @@ pub(in crate::process::proxy) struct BackendRuntime {
     pub(in crate::process::proxy) name: String,
     pub(in crate::process::proxy) address: SocketAddr,
     availability: AtomicU8,
-    /// Whether the current generation has new requests given to it: also those of older ones.
-    takes_requests: AtomicBool,
+    /// What the current generation says of it: for requests of older ones too.
+    mode: AtomicU8,
     /// When it has last come back, by the coarse clock; 0 where it was never away.
     up_since_ms: AtomicU64,
     /// Whether it was in maintenance, and has not come back yet.
@@ -126,7 +126,7 @@ impl BackendRuntime {
             name: config.name.clone(),
             address: config.address,
             availability: AtomicU8::new(encode(initial(check, known))),
-            takes_requests: AtomicBool::new(config.mode == BackendMode::Up),
+            mode: AtomicU8::new(encode_mode(config.mode)),
             up_since_ms: AtomicU64::new(0),
             maintained: AtomicBool::new(config.mode == BackendMode::Maintained),
             last_check: Mutex::new(match check {
@@ -162,7 +162,7 @@ impl BackendRuntime {
             }
             BackendMode::Drained => {}
         }
-        self.takes_requests.store(mode == BackendMode::Up, Relaxed);
+        self.mode.store(encode_mode(mode), Relaxed);
     }
 
     /// Begins slowly.
@@ -181,7 +181,20 @@ impl BackendRuntime {
 
     /// Returns whether new requests may be given to it, as far as operators are concerned.
     pub(in crate::process::proxy) fn takes_requests(&self) -> bool {
-        self.takes_requests.load(Relaxed)
+        self.mode.load(Relaxed) == TAKES_ALL
+    }
+
+    /// Returns whether sessions that are on it stay there: also while it is drained. One of which
+    /// nothing is known is tried.
+    pub(in crate::process::proxy) fn takes_sessions(&self, now_ms: u64) -> bool {
+        let takes = self.mode.load(Relaxed) != TAKES_NOTHING;
+        takes
+            && match self.availability() {
+                Availability::Up | Availability::Unprobed => {
+                    self.ejection(now_ms) == Ejection::None
+                }
+                Availability::Down => false,
+            }
     }
 
     /// Notes that it has sent an unsolicited response.
@@ -346,6 +359,18 @@ fn encode(availability: Availability) -> u8 {
         Availability::Down => DOWN,
     }
 }
+
+fn encode_mode(mode: BackendMode) -> u8 {
+    match mode {
+        BackendMode::Up => TAKES_ALL,
+        BackendMode::Drained => TAKES_SESSIONS,
+        BackendMode::Maintained => TAKES_NOTHING,
+    }
+}
+
+const TAKES_ALL: u8 = 0;
+const TAKES_SESSIONS: u8 = 1;
+const TAKES_NOTHING: u8 = 2;
 
 /// How long a backend that could not be connected to, or is silent, is asked last: about what a
 /// health check needs to notice.

@@ -2,23 +2,26 @@
 //! counters. Nothing of it is shared with another worker; of generations that follow each other,
 //! budget and connections are the same.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::logic::balance::Balance;
+use crate::logic::balance::affinity::{Arrival, Known};
 use crate::logic::balance::hash::{HashOn, Key};
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
     AttemptError, Cause, Reached, RetryBudget, Side, Spending, Tried,
 };
+use crate::logic::http1::request::cookie;
 use crate::logic::http1::request::message::Message;
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::backend::{BackendCounters, BackendRuntime};
 use crate::process::proxy::upstream::connections::{Kept, KeptCount};
-use crate::process::proxy::upstream::picker::{Claim, Picker};
+use crate::process::proxy::upstream::picker::{Claim, Picker, Wish};
+use crate::process::proxy::upstream::pool::affinity::{Affinity, Made};
 use crate::process::proxy::upstream::pool::{Pool, PoolCounters};
 
 /// A pool, as one worker uses it.
@@ -26,6 +29,8 @@ pub(in crate::process::proxy) struct WorkerPool {
     pool: Arc<Pool>,
     shared: Arc<Shared>,
     picker: RefCell<Picker>,
+    /// Who is known by which cookie, where the pool has affinity.
+    made: RefCell<Made>,
     budget: Rc<Cell<RetryBudget>>,
     /// By index.
     backends: Vec<WorkerBackend>,
@@ -74,6 +79,7 @@ impl WorkerPool {
         Self {
             shared: Arc::clone(shared),
             picker: RefCell::new(Picker::new(pool.backends.all(), worker)),
+            made: RefCell::default(),
             budget: budget.unwrap_or_else(|| Rc::new(Cell::new(RetryBudget::new(0)))),
             backends: backends.collect(),
             counters: pool.runtime.counters.of(worker),
@@ -117,12 +123,46 @@ impl WorkerPool {
         spending
     }
 
-    /// Returns what a request goes by, where the pool hashes and the request has it.
-    pub(in crate::process::proxy) fn key_of(
+    /// Returns where a request belongs, as far as the pool hashes or has affinity.
+    pub(in crate::process::proxy) fn wish_of(&self, message: &Message, client: IpAddr) -> Wish {
+        let affinity = self.pool.affinity.as_ref();
+        Wish {
+            key: self.key_of(message, client),
+            session: affinity.and_then(|affinity| self.session_of(affinity, message)),
+        }
+    }
+
+    #[inline(never)]
+    fn session_of(&self, affinity: &Affinity, message: &Message) -> Option<Known> {
+        let made = self.made(affinity);
+        let values = message.cookies(&affinity.rules.name);
+        made.tags.find(values.map(cookie::unquoted))
+    }
+
+    /// Returns the field that gives a client the cookie of a backend, with the end of its line;
+    /// `None` where there is no key, or no affinity.
+    pub(in crate::process::proxy) fn cookie_of(
         &self,
-        message: &Message,
-        client: IpAddr,
-    ) -> Option<Key> {
+        backend: usize,
+        arrival: Arrival,
+    ) -> Option<Vec<u8>> {
+        let affinity = self.pool.affinity.as_ref()?;
+        let made = self.made(affinity);
+        let tag = made.tags.of(backend)?;
+        let mut field = Vec::new();
+        affinity.rules.write(tag, arrival, &mut field);
+        Some(field)
+    }
+
+    fn made(&self, affinity: &Affinity) -> Ref<'_, Made> {
+        if !affinity.is_current(&self.made.borrow()) {
+            *self.made.borrow_mut() = affinity.make();
+        }
+        self.made.borrow()
+    }
+
+    /// Returns what a request goes by, where the pool hashes and the request has it.
+    fn key_of(&self, message: &Message, client: IpAddr) -> Option<Key> {
         let Balance::Hash(on) = &self.pool.balance else {
             return None;
         };
@@ -135,37 +175,38 @@ impl WorkerPool {
         (!text.is_empty()).then(|| Key::of(text))
     }
 
-    /// Picks the backend of the next attempt of a request with this key, and acquires a request
+    /// Picks the backend of the next attempt of a request with this wish, and acquires a request
     /// slot on it.
-    pub(in crate::process::proxy) fn claim(&self, tried: &Tried, key: Option<Key>) -> Claim {
+    pub(in crate::process::proxy) fn claim(&self, tried: &Tried, wish: Wish) -> Claim {
         let mut picker = self.picker.borrow_mut();
-        picker.claim(&self.pool.backends, self.now_ms(), tried, key)
+        picker.claim(&self.pool.backends, self.now_ms(), tried, wish)
     }
 
     /// Notes a failed attempt on a backend that was picked at `picked_ms`: where it could not be
     /// connected to, or is silent, others are asked first for a while, as its health check may not
     /// have noticed yet. Every request that met it would cost a retry otherwise, more than the
-    /// budget has, or all the time that an answer may take.
+    /// budget has, or all the time that an answer may take. Returns whether it is ejected for how
+    /// it answers.
     pub(in crate::process::proxy) fn note(
         &self,
         backend: usize,
         picked_ms: u64,
         error: AttemptError,
-    ) {
+    ) -> bool {
         let runtime = &self.backends[backend].runtime;
-        match error.cause {
+        let is_ejected = match error.cause {
             Cause::Refused | Cause::TimedOut | Cause::Lost | Cause::Malformed
                 if error.side == Side::Upstream =>
             {
-                self.note_outcome(runtime, Outcome::Failure, self.now_ms());
+                self.note_outcome(runtime, Outcome::Failure, self.now_ms())
             }
             Cause::Refused
             | Cause::TimedOut
             | Cause::Lost
             | Cause::Malformed
             | Cause::Shortage
-            | Cause::Drained => {}
-        }
+            | Cause::Drained => false,
+        };
         match (error.side, error.reached, error.cause) {
             (Side::Upstream, Reached::Nothing, _) => runtime.eject(self.now_ms()),
             (Side::Upstream, Reached::Connected(_) | Reached::Sent(_), Cause::TimedOut) => {
@@ -173,6 +214,7 @@ impl WorkerPool {
             }
             (Side::Client | Side::Upstream | Side::Proxy, _, _) => {}
         }
+        is_ejected
     }
 
     /// Returns the coarse clock of all threads.

@@ -6,6 +6,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::logic::balance::affinity::Known;
 use crate::logic::balance::hash::Key;
 use crate::logic::balance::pick::{
     Candidate, Rank, RoundRobin, Tier, least_connections, leave_backups_out, random_of_two,
@@ -62,11 +63,11 @@ impl Backends {
         &self,
         now_ms: u64,
         tried: &Tried,
-        key: Option<Key>,
+        wish: Wish,
     ) -> Claim {
         // A thread that panicked here left the wheel whole.
         let mut picker = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
-        picker.claim(self, now_ms, tried, key)
+        picker.claim(self, now_ms, tried, wish)
     }
 }
 
@@ -78,15 +79,34 @@ pub(in crate::process::proxy) struct Picker {
     candidates: Vec<Candidate>,
 }
 
+/// Where a request belongs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::process::proxy) struct Wish {
+    /// By what it is hashed.
+    pub(in crate::process::proxy) key: Option<Key>,
+    /// Which backend its session is on.
+    pub(in crate::process::proxy) session: Option<Known>,
+}
+
 /// What came of a pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::process::proxy) enum Claim {
     /// A backend by index; the request has a slot on it.
     Taken(usize),
-    /// The backends of the lowest rank are full.
+    /// The backends of the lowest rank are full, or that of the session is.
     Full,
     /// No backend is up that has not been tried.
     NoBackend,
+}
+
+/// Takes room on a backend, whichever others there are.
+fn take(backends: &Backends, index: usize, now_ms: u64) -> Claim {
+    let backend = &backends.all[index];
+    if !backend.try_acquire() {
+        return Claim::Full;
+    }
+    backend.runtime.handle_picked(now_ms);
+    Claim::Taken(index)
 }
 
 impl Picker {
@@ -101,16 +121,25 @@ impl Picker {
         }
     }
 
-    /// Picks a backend of the lowest rank, a primary where there is one; where those are full, no
-    /// other is asked in their place. The `key` of a request counts where the pool hashes.
+    /// Picks the backend of a session, where that can be asked; it is not left because it is full.
+    /// Otherwise one of the lowest rank, a primary where there is one; where those are full, no
+    /// other is asked in their place. The key of a request counts where the pool hashes.
     pub(in crate::process::proxy) fn claim(
         &mut self,
         backends: &Backends,
         now_ms: u64,
         tried: &Tried,
-        key: Option<Key>,
+        wish: Wish,
     ) -> Claim {
         let all = &backends.all;
+        let session = wish.session.map(|known| known.backend);
+        if let Some(own) = session
+            && let Some(backend) = all.get(own)
+            && !tried.contains(own)
+            && backend.runtime.takes_sessions(now_ms)
+        {
+            return take(backends, own, now_ms);
+        }
         // Once for all: they may change between two looks.
         let ranks = all.iter().enumerate().map(|(index, backend)| {
             let rank = Rank::of(
@@ -124,13 +153,19 @@ impl Picker {
         let Some(lowest) = self.ranks.iter().flatten().min().copied() else {
             return Claim::NoBackend;
         };
+        // The others are no better.
+        if let Some(own) = session
+            && self.ranks.get(own) == Some(&Some(lowest))
+        {
+            return take(backends, own, now_ms);
+        }
         let tier = if backends.has_backups {
             let tiers = all.iter().map(|backend| backend.tier);
             leave_backups_out(&mut self.ranks, tiers, lowest)
         } else {
             Tier::Primary
         };
-        while let Some(picked) = self.pick(backends, (lowest, tier), now_ms, key) {
+        while let Some(picked) = self.pick(backends, (lowest, tier), now_ms, wish.key) {
             // If not, another thread was faster.
             if all[picked].try_acquire() {
                 all[picked].runtime.handle_picked(now_ms);

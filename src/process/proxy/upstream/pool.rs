@@ -1,5 +1,6 @@
 //! A pool as all workers see it: what a configuration says of it, and what outlives that.
 
+pub(in crate::process::proxy) mod affinity;
 mod ejections;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::process::proxy::tls::connector::Connector;
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
 use crate::process::proxy::upstream::method::Method;
 use crate::process::proxy::upstream::picker::Backends;
+use crate::process::proxy::upstream::pool::affinity::Affinity;
 use crate::process::proxy::upstream::queue::PoolQueue;
 
 /// A pool, in one generation.
@@ -25,6 +27,8 @@ pub(in crate::process::proxy) struct Pool {
     pub(in crate::process::proxy) runtime: Arc<PoolRuntime>,
     /// How TLS is spoken to it, where it is.
     pub(in crate::process::proxy) connector: Option<Arc<Connector>>,
+    /// How sessions stay on its backends, where they do.
+    pub(in crate::process::proxy) affinity: Option<Affinity>,
 }
 
 impl Deref for Pool {
@@ -60,7 +64,7 @@ impl Pool {
         before: Option<&Self>,
         known: Option<&PoolHealth>,
         method: Method,
-        connector: Option<Arc<Connector>>,
+        (connector, affinity): (Option<Arc<Connector>>, Option<Affinity>),
     ) -> Self {
         let backends = config.backends.iter().map(|backend| {
             let mut olds = before.iter().flat_map(|pool| pool.backends.all());
@@ -93,6 +97,7 @@ impl Pool {
             backends,
             runtime,
             connector,
+            affinity,
         }
     }
 

@@ -14,10 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::logic::balance::hash::Key;
 use crate::logic::balance::queue::{Lane, Offer, Queue, Ticket, Urgency};
 use crate::logic::balance::retry::Tried;
-use crate::process::proxy::upstream::picker::{Backends, Claim};
+use crate::process::proxy::upstream::picker::{Backends, Claim, Wish};
 
 /// The queue of one pool.
 ///
@@ -46,7 +45,7 @@ struct Waiter {
     /// Those it may get.
     backends: Arc<Backends>,
     tried: Tried,
-    key: Option<Key>,
+    wish: Wish,
     /// `None` until it is polled.
     waker: Option<Waker>,
 }
@@ -132,7 +131,7 @@ impl PoolQueue {
         now_ms: u64,
         tried: Tried,
         urgency: Urgency,
-        key: Option<Key>,
+        wish: Wish,
     ) -> Ticket {
         let lane = match tried.count() {
             0 => Lane::New(urgency),
@@ -141,12 +140,14 @@ impl PoolQueue {
         let waiter = Waiter {
             backends: Arc::clone(backends),
             tried,
-            key,
+            wish,
             waker: None,
         };
         let mut inside = self.lock();
         inside.newest = Arc::as_ptr(backends).addr();
-        let ticket = inside.queue.enter(lane, waiter);
+        let session = wish.session.map(|known| known.backend);
+        let line = session.filter(|own| !tried.contains(*own));
+        let ticket = inside.queue.enter_line(lane, line, waiter);
         self.count(&inside.queue);
         self.waited.store(self.waited() + 1, Relaxed);
         drop(inside);
@@ -195,14 +196,14 @@ fn offer(waiter: &Waiter, newest: usize, now_ms: u64) -> Offer<Call> {
     let Waiter {
         backends,
         tried,
-        key,
+        wish,
         ..
     } = waiter;
-    match backends.claim_waited(now_ms, tried, *key) {
+    match backends.claim_waited(now_ms, tried, *wish) {
         Claim::Taken(backend) => Offer::Call(Call::Slot(backend)),
         Claim::NoBackend => Offer::Call(Call::NoBackend),
-        // All behind it in its lane are new too, with the same backends, and would be told the
-        // same.
+        // All behind it in its line are new too, with the same backends and the same wish, and
+        // would be told the same.
         Claim::Full if tried.count() == 0 && Arc::as_ptr(backends).addr() == newest => Offer::Stop,
         Claim::Full => Offer::Pass,
     }
@@ -243,7 +244,7 @@ mod tests {
 
     fn enter(pool: &Pool, tried: Tried) -> Ticket {
         let queue = &pool.runtime.queue;
-        queue.enter(&pool.backends, 0, tried, Urgency::Normal, None)
+        queue.enter(&pool.backends, 0, tried, Urgency::Normal, Wish::default())
     }
 
     /// Waits on this thread until it is called, in vain if no call comes in time.
@@ -272,7 +273,7 @@ mod tests {
         for _ in 0..ROUNDS {
             let claim = match pool.runtime.queue.is_busy() {
                 true => Claim::Full,
-                false => picker.claim(&pool.backends, 0, &Tried::default(), None),
+                false => picker.claim(&pool.backends, 0, &Tried::default(), Wish::default()),
             };
             let backend = match claim {
                 Claim::Taken(backend) => backend,
@@ -328,7 +329,7 @@ mod tests {
 
     fn claim(pool: &Pool) -> Claim {
         let mut picker = Picker::new(pool.backends.all(), 0);
-        picker.claim(&pool.backends, 0, &Tried::default(), None)
+        picker.claim(&pool.backends, 0, &Tried::default(), Wish::default())
     }
 
     /// Takes the only room of either backend; returns both in the order of taking.
@@ -369,7 +370,15 @@ mod tests {
         let pool = &pool([1, 1]);
         let [mut held, _] = fill(pool);
         let queue = &pool.runtime.queue;
-        let enter = |urgency| queue.enter(&pool.backends, 0, Tried::default(), urgency, None);
+        let enter = |urgency| {
+            queue.enter(
+                &pool.backends,
+                0,
+                Tried::default(),
+                urgency,
+                Wish::default(),
+            )
+        };
         let tickets = [Urgency::Low, Urgency::Normal, Urgency::High].map(enter);
         for ticket in tickets.into_iter().rev() {
             pool.release_slot(held, 0);
@@ -389,7 +398,7 @@ mod tests {
         tried.insert(0);
         let queue = &pool.runtime.queue;
         let [new, again] = [Tried::default(), tried]
-            .map(|tried| queue.enter(&pool.backends, 0, tried, Urgency::Normal, None));
+            .map(|tried| queue.enter(&pool.backends, 0, tried, Urgency::Normal, Wish::default()));
         queue.recall(&pool.backends);
         assert_eq!(queue.waiting(), 2, "nothing has changed");
         queue.recall(&Arc::new(Backends::new(

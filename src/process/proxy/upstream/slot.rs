@@ -5,10 +5,10 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::logic::balance::hash::Key;
 use crate::logic::balance::queue::{Ticket, Urgency};
 use crate::logic::balance::retry::Tried;
 use crate::process::proxy::upstream::local::{WorkerBackend, WorkerPool};
+use crate::process::proxy::upstream::picker::Wish;
 use crate::process::proxy::upstream::queue::Call;
 
 /// A request that a backend is busy with: the slot that was acquired there, released when this is
@@ -51,16 +51,16 @@ pub(in crate::process::proxy) struct QueueTicket {
 }
 
 impl QueueTicket {
-    /// Takes a place for a request with this key that has been tried on the given backends.
+    /// Takes a place for a request with this wish that has been tried on the given backends.
     pub(in crate::process::proxy) fn take(
         pool: &Rc<WorkerPool>,
         tried: Tried,
         urgency: Urgency,
-        key: Option<Key>,
+        wish: Wish,
     ) -> Self {
         let queue = &pool.runtime.queue;
         Self {
-            ticket: queue.enter(&pool.backends, pool.now_ms(), tried, urgency, key),
+            ticket: queue.enter(&pool.backends, pool.now_ms(), tried, urgency, wish),
             pool: Rc::clone(pool),
         }
     }

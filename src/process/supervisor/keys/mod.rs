@@ -26,7 +26,7 @@ use super::error::SupervisorError;
 use crate::config::Config;
 use crate::ipc::channel::{self, Bounds};
 use crate::ipc::message::{Secrets, ToKeys};
-use crate::model::KeyId;
+use crate::model::{KeyId, SecretBytes};
 use crate::process::role::Role;
 
 /// The process that keeps private keys.
@@ -39,6 +39,9 @@ pub(crate) struct Keys {
     pub(crate) held: Held,
     /// What is derived from the group's secret, as far as it is known.
     pub(crate) secrets: Option<Secrets>,
+    /// Keys of cookies from a secret of the node's own: those of its first process, since a new one
+    /// would send every session elsewhere.
+    own_affinity: Option<Vec<SecretBytes>>,
     /// The files with the secrets of the group, opened.
     files: GroupSecrets,
 }
@@ -50,7 +53,11 @@ pub(crate) fn are_needed(config: &Config) -> bool {
         let tls = pool.tls.as_ref();
         tls.is_some_and(|tls| tls.certificate.is_some())
     };
-    of_listeners || config.pools.iter().any(shows) || !config.group.secret.is_empty()
+    let has_affinity = config.pools.iter().any(|pool| pool.affinity.is_some());
+    of_listeners
+        || has_affinity
+        || config.pools.iter().any(shows)
+        || !config.group.secret.is_empty()
 }
 
 impl Keys {
@@ -64,6 +71,7 @@ impl Keys {
             reader: Arc::default(),
             held: Held::default(),
             secrets: None,
+            own_affinity: None,
             files,
         };
         keys.start_again(now)?;
@@ -90,6 +98,15 @@ impl Keys {
     pub(crate) fn follow(&mut self, files: GroupSecrets) {
         self.files = files;
         self.pass_secrets();
+    }
+
+    /// Takes what a process has derived; returns what holds.
+    pub(crate) fn take_secrets(&mut self, mut secrets: Secrets) -> Secrets {
+        if secrets.of_one_node {
+            let first = self.own_affinity.get_or_insert(secrets.affinity);
+            secrets.affinity = first.clone();
+        }
+        self.secrets.insert(secrets).clone()
     }
 
     fn pass_secrets(&mut self) {

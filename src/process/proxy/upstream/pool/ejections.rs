@@ -13,23 +13,26 @@ use crate::process::proxy::upstream::backend::BackendRuntime;
 use crate::process::proxy::upstream::pool::Pool;
 
 impl Pool {
-    /// Notes how a request on a backend ended, where backends are ejected for that.
+    /// Notes how a request on a backend ended, where backends are ejected for that; returns whether
+    /// this one is ejected now.
     pub(in crate::process::proxy) fn note_outcome(
         &self,
         backend: &BackendRuntime,
         outcome: Outcome,
         now_ms: u64,
-    ) {
-        let Some(rules) = &self.ejection else { return };
+    ) -> bool {
+        let Some(rules) = &self.ejection else {
+            return false;
+        };
         let Some(reason) = backend.outlier.note(outcome, rules, now_ms) else {
-            return;
+            return false;
         };
         let Ok(_deciding) = self.runtime.ejecting.try_lock() else {
-            return;
+            return false;
         };
         let is_in_use = is_in_use(backend) && !backend.outlier.is_ejected(now_ms);
         if !is_in_use || !self.standing(now_ms).can_spare_one(rules) {
-            return;
+            return false;
         }
         let duration_ms = backend.outlier.eject(rules, now_ms);
         let BackendRuntime { name, address, .. } = backend;
@@ -37,6 +40,7 @@ impl Pool {
             pool = %self.name, backend = %name, %address, cause = %reason, duration_ms,
             "backend ejected"
         );
+        true
     }
 
     /// Says which backends are no longer ejected, their time being over; returns whether any is.

@@ -5,7 +5,7 @@
 //! serve, and gets its lines when it has.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ipc::message::{FromKeys, ToProxy};
 use crate::logic::lifecycle::Phase;
@@ -38,6 +38,27 @@ impl Daemon {
         }
     }
 
+    /// Hears what is derived from the secret before a proxy starts that knows sessions by it: those
+    /// that came first would be sent elsewhere.
+    pub(in crate::process::supervisor::daemon) async fn hear_first_secrets(&mut self) {
+        let mut pools = self.setup.config.pools.iter();
+        let is_wanted = pools.any(|pool| pool.affinity.is_some());
+        let until = Instant::now() + FIRST_SECRETS_TIMEOUT;
+        if !is_wanted {
+            return;
+        }
+        while let Some(keys) = &self.keys
+            && keys.secrets.is_none()
+            && keys.child.is_running()
+        {
+            let heard = tokio::time::timeout_at(until.into(), keys.child.receive());
+            match heard.await {
+                Ok(heard) => self.hear_keys(heard).await,
+                Err(_) => return,
+            }
+        }
+    }
+
     fn condemn_keys(&mut self, unfit: &str) {
         if let Some(keys) = &mut self.keys {
             keys.child.condemn(unfit);
@@ -53,11 +74,10 @@ impl Daemon {
             }
             FromKeys::Lacking(what) => self.note_lacking(Role::Keys, what),
             FromKeys::Secrets(secrets) => {
+                let Some(keys) = &mut self.keys else { return };
+                let secrets = keys.take_secrets(secrets);
                 if let Some(proxy) = &mut self.proxy {
-                    proxy.send(&ToProxy::Secrets(secrets.clone()));
-                }
-                if let Some(keys) = &mut self.keys {
-                    keys.secrets = Some(secrets);
+                    proxy.send(&ToProxy::Secrets(secrets));
                 }
             }
             FromKeys::SecretsRefused(why) => {
@@ -176,3 +196,6 @@ impl Daemon {
         }
     }
 }
+
+/// How long a start waits for the first of the process; the proxy follows what comes later.
+const FIRST_SECRETS_TIMEOUT: Duration = Duration::from_secs(1);
