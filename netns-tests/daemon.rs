@@ -1,5 +1,6 @@
 //! One daemon on its host: its processes, what they may do, how they start, stop and fail.
 
+mod names;
 mod notify;
 mod privileges;
 mod reload;

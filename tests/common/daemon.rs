@@ -165,7 +165,8 @@ impl Drop for Daemon {
 
 /// Returns the program.
 pub(crate) fn evenkeel() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+    let built = env!("CARGO_BIN_EXE_evenkeel");
+    Command::new(std::env::var("EVENKEEL_BINARY").unwrap_or_else(|_| built.to_owned()))
 }
 
 /// Returns an address of loopback that was free a moment ago.

@@ -143,6 +143,7 @@ impl Daemon {
                 self.tracker.observe(now, Source::Proxy, Observed::Well);
             }
             FromProxy::Health(health) => {
+                self.followers.note_health(&health);
                 self.health.insert(health.pool.clone(), health);
                 self.observe_pools(now);
             }

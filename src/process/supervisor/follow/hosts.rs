@@ -1,13 +1,15 @@
 //! Names that are looked up again and again: when each is due, and what it is known by. It waits
 //! for nobody and asks nobody itself.
 //!
-//! What was good last stays for as long as the resolver fails, is late, says nothing or what no
-//! backend can have; it is asked less and less often then.
+//! What was good last stays for as long as the resolver fails, says nothing or what no backend can
+//! have, and of IPv4 and IPv6 each by itself; it is asked less and less often then. An answer that
+//! is late is said to be, and taken: a resolver may have to go to its second name server.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::lookup::{Half, Halves, NO_ADDRESS};
 use crate::config::Config;
 use crate::config::check::is_of_backend;
 
@@ -16,20 +18,42 @@ use crate::config::check::is_of_backend;
 pub(super) struct Hosts {
     hosts: BTreeMap<String, Host>,
     tickets: u64,
+    /// Another number with everything that changes what is known, or what is wrong.
+    changes: u64,
 }
 
 #[derive(Debug)]
 struct Host {
     interval: Duration,
     next_at: Instant,
-    /// A question without an answer: its ticket, and since when.
-    asked: Option<(u64, Instant)>,
+    /// A question without an answer.
+    asked: Option<Asked>,
     /// In a row.
     failures: u32,
     /// The last good answer.
     addresses: Option<Vec<IpAddr>>,
-    /// Why the last answer was none.
+    /// Why the last answer was none, or not a good one.
     why: Option<String>,
+}
+
+/// A question under way.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    ticket: u64,
+    since: Instant,
+    /// It was said that there is no answer in time.
+    is_late: bool,
+}
+
+impl Asked {
+    /// When something is to be done for want of an answer.
+    fn until(self) -> Instant {
+        self.since
+            + match self.is_late {
+                false => ANSWER_TIMEOUT,
+                true => GIVE_UP,
+            }
+    }
 }
 
 /// What has become of a name with an answer, or for want of one.
@@ -70,6 +94,12 @@ impl Hosts {
             kept.next_at = kept.next_at.min(now + kept.pause());
             self.hosts.insert(host, kept);
         }
+        self.changes += 1;
+    }
+
+    /// Returns a number that stays the same while what is known does, and what is wrong.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Returns whom to ask now, at most so many, with a ticket for each answer.
@@ -87,39 +117,53 @@ impl Hosts {
         for (_, name) in names {
             if let Some(host) = self.hosts.get_mut(&name) {
                 self.tickets += 1;
-                host.asked = Some((self.tickets, now));
+                host.asked = Some(Asked {
+                    ticket: self.tickets,
+                    since: now,
+                    is_late: false,
+                });
                 asked.push((name, self.tickets));
             }
         }
         asked
     }
 
-    /// Takes an answer; one that is late, or of a question that nobody remembers, is none.
+    /// Takes an answer; one of a question that nobody remembers is none.
     pub(super) fn hear(
         &mut self,
         now: Instant,
         name: &str,
         ticket: u64,
-        answer: Result<Vec<IpAddr>, String>,
+        answer: Halves,
     ) -> Outcome {
         let host = self.hosts.get_mut(name);
-        let Some(host) = host.filter(|host| host.asked.is_some_and(|(own, _)| own == ticket))
-        else {
-            return Outcome::Same;
-        };
-        host.take(now, answer.and_then(usable))
+        let is_own = |host: &&mut Host| host.asked.is_some_and(|asked| asked.ticket == ticket);
+        match host.filter(is_own) {
+            Some(host) => {
+                let before = host.addresses.clone();
+                let outcome = host.take(now, answer);
+                self.changes += u64::from(outcome != Outcome::Same || host.addresses != before);
+                outcome
+            }
+            None => Outcome::Same,
+        }
     }
 
-    /// Gives up those who were asked long ago.
+    /// Notes who is late, and gives up those who were asked long ago.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<(String, Outcome)> {
         let mut outcomes = Vec::new();
         for (name, host) in &mut self.hosts {
-            if host
-                .asked
-                .is_some_and(|(_, since)| now >= since + ANSWER_TIMEOUT)
-            {
-                let why = format!("no answer within {ANSWER_TIMEOUT:?}");
-                outcomes.push((name.clone(), host.take(now, Err(why))));
+            let Some(asked) = host.asked.as_mut().filter(|asked| now >= asked.until()) else {
+                continue;
+            };
+            if asked.is_late {
+                host.asked = None;
+                host.failures = host.failures.saturating_add(1);
+                host.next_at = now + host.pause();
+            } else {
+                asked.is_late = true;
+                self.changes += 1;
+                outcomes.push((name.clone(), host.note(Some(late()))));
             }
         }
         outcomes
@@ -127,10 +171,7 @@ impl Hosts {
 
     /// Returns when somebody is to be asked or given up.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let next = |host: &Host| match host.asked {
-            Some((_, since)) => since + ANSWER_TIMEOUT,
-            None => host.next_at,
-        };
+        let next = |host: &Host| host.asked.map_or(host.next_at, Asked::until);
         self.hosts.values().map(next).min()
     }
 
@@ -157,28 +198,30 @@ impl Hosts {
 }
 
 impl Host {
-    fn take(&mut self, now: Instant, answer: Result<Vec<IpAddr>, String>) -> Outcome {
-        self.asked = None;
-        let outcome = match answer {
-            Ok(addresses) => {
+    fn take(&mut self, now: Instant, answer: Halves) -> Outcome {
+        let is_late = self.asked.take().is_some_and(|asked| asked.is_late);
+        let why = match merged(answer, self.addresses.as_deref().unwrap_or_default()) {
+            Ok((addresses, why)) => {
                 self.failures = 0;
                 self.addresses = Some(addresses);
-                match self.why.take() {
-                    Some(_) => Outcome::Good,
-                    None => Outcome::Same,
-                }
+                why.or_else(|| is_late.then(late))
             }
             Err(why) => {
                 self.failures = self.failures.saturating_add(1);
-                let known = self.why.replace(why.clone());
-                match known == self.why {
-                    true => Outcome::Same,
-                    false => Outcome::Failed(why),
-                }
+                Some(why)
             }
         };
         self.next_at = now + self.pause();
-        outcome
+        self.note(why)
+    }
+
+    fn note(&mut self, why: Option<String>) -> Outcome {
+        let before = std::mem::replace(&mut self.why, why);
+        match &self.why {
+            why if *why == before => Outcome::Same,
+            Some(why) => Outcome::Failed(why.clone()),
+            None => Outcome::Good,
+        }
     }
 
     /// How long to wait for the next question: twice as long for every failure.
@@ -202,27 +245,75 @@ pub(super) fn hosts_of(config: &Config) -> BTreeMap<String, Duration> {
     hosts
 }
 
-/// Returns what of an answer a backend can have.
-pub(super) fn usable(mut addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, String> {
-    let first = addresses.first().copied();
-    addresses.retain(|address| is_of_backend(address.to_canonical()));
-    match first {
-        Some(first) if addresses.is_empty() => {
-            Err(format!("no backend can have the address {first}"))
+/// Returns the addresses of an answer, and why it is not a whole one: where the resolver failed for
+/// one kind of addresses, the last ones of this kind stay.
+///
+/// # Errors
+/// Why there is none that a backend can have.
+pub(super) fn merged(
+    answer: Halves,
+    last: &[IpAddr],
+) -> Result<(Vec<IpAddr>, Option<String>), String> {
+    let [v4, v6] = answer.map(usable);
+    match (v4, v6) {
+        (Half::Addresses(v4), Half::Addresses(v6)) => Ok(([v4, v6].concat(), None)),
+        (Half::Addresses(found), Half::Empty(_)) | (Half::Empty(_), Half::Addresses(found)) => {
+            Ok((found, None))
         }
-        Some(_) => {
-            addresses.truncate(ANSWER_MAX);
-            Ok(addresses)
-        }
-        None => Err("the answer has no address".to_owned()),
+        (Half::Addresses(found), Half::Failed(why)) => Ok(with_last(found, last, "IPv6", &why)),
+        (Half::Failed(why), Half::Addresses(found)) => Ok(with_last(found, last, "IPv4", &why)),
+        (Half::Failed(why), Half::Failed(_) | Half::Empty(_))
+        | (Half::Empty(_), Half::Failed(why))
+        | (Half::Empty(why), Half::Empty(_)) => Err(why),
     }
 }
 
-/// An answer that comes later is none.
+fn with_last(
+    mut found: Vec<IpAddr>,
+    last: &[IpAddr],
+    kind: &str,
+    why: &str,
+) -> (Vec<IpAddr>, Option<String>) {
+    let are_v4 = found.iter().all(IpAddr::is_ipv4);
+    let before = found.len();
+    found.extend(last.iter().filter(|address| address.is_ipv4() != are_v4));
+    found.sort_unstable();
+    // A name server may never know what a kind is of which there is none.
+    let why = (found.len() > before).then(|| format!("its {kind} addresses: {why}"));
+    (found, why)
+}
+
+/// Returns what of an answer a backend can have.
+fn usable(half: Half) -> Half {
+    let Half::Addresses(mut addresses) = half else {
+        return half;
+    };
+    let first = addresses.first().copied();
+    addresses.retain(|address| is_of_backend(address.to_canonical()));
+    // Name servers turn the order round.
+    addresses.sort_unstable();
+    addresses.truncate(ANSWER_MAX);
+    match first {
+        Some(first) if addresses.is_empty() => {
+            Half::Failed(format!("no backend can have the address {first}"))
+        }
+        Some(_) => Half::Addresses(addresses),
+        None => Half::Empty(NO_ADDRESS.to_owned()),
+    }
+}
+
+fn late() -> String {
+    format!("no answer within {ANSWER_TIMEOUT:?}")
+}
+
+/// An answer that comes later is late.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A question is asked again, though its thread may wait on. The system's resolver itself gives up
+/// after half of that, with three name servers and no other setting.
+const GIVE_UP: Duration = Duration::from_secs(60);
 /// Between two questions while they fail, where the interval is no longer.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Addresses that are looked at.
+/// Addresses of a kind that are looked at.
 const ANSWER_MAX: usize = 1024;
 
 #[cfg(test)]
@@ -244,6 +335,20 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
+    /// An answer of the resolver, sorted by kind.
+    fn halves(answer: Result<Vec<IpAddr>, &str>) -> Halves {
+        [true, false].map(|is_v4| match &answer {
+            Err(why) => Half::Failed((*why).to_owned()),
+            Ok(all) => {
+                let own = all.iter().filter(|address| address.is_ipv4() == is_v4);
+                match own.copied().collect::<Vec<_>>() {
+                    own if own.is_empty() => Half::Empty("none".to_owned()),
+                    own => Half::Addresses(own),
+                }
+            }
+        })
+    }
+
     /// One name, what it was asked, and answers that come at once.
     struct Case {
         hosts: Hosts,
@@ -259,6 +364,10 @@ mod tests {
 
         /// Waits until it is asked; returns after how long, and what the answer has done.
         fn next(&mut self, answer: Result<&[&str], &str>) -> (u64, Outcome) {
+            self.next_of(halves(answer.map(addresses)))
+        }
+
+        fn next_of(&mut self, answer: Halves) -> (u64, Outcome) {
             let at = self.hosts.poll_timeout().unwrap().max(self.now);
             let after = (at - self.now).as_secs();
             self.now = at;
@@ -266,7 +375,6 @@ mod tests {
             let [(name, ticket)] = &asked[..] else {
                 panic!("it is asked: {asked:?}")
             };
-            let answer = answer.map(addresses).map_err(str::to_owned);
             (after, self.hosts.hear(self.now, name, *ticket, answer))
         }
 
@@ -312,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_after_five_seconds_is_none() {
+    fn an_answer_after_five_seconds_is_said_to_be_late_and_taken() {
         let mut case = Case::new();
         let asked = case.hosts.due(case.now, 9);
         assert!(case.hosts.due(case.now, 9).is_empty(), "once at a time");
@@ -323,11 +431,60 @@ mod tests {
         assert!(
             matches!(&outcomes[..], [(_, Outcome::Failed(why))] if why == "no answer within 5s")
         );
-        let late = Ok(addresses(&["192.0.2.1"]));
+        case.now += Duration::from_secs(15);
+        assert!(case.hosts.handle_timeout(case.now).is_empty(), "once");
+        assert!(case.hosts.due(case.now, 9).is_empty(), "it is still asked");
+        let late = halves(Ok(addresses(&["192.0.2.1"])));
         let outcome = case.hosts.hear(case.now, "a.example", asked[0].1, late);
+        assert_eq!(outcome, Outcome::Same, "it is known to be late");
+        assert!(case.has(&["192.0.2.1"]));
+        assert_eq!(case.hosts.warnings().count(), 1);
+        assert_eq!(case.next(Ok(&["192.0.2.2"])), (4, Outcome::Good));
+    }
+
+    #[test]
+    fn a_question_that_is_never_answered_is_asked_again_after_a_minute() {
+        let mut case = Case::new();
+        let asked = case.hosts.due(case.now, 9);
+        for _ in 0..2 {
+            case.now = case.hosts.poll_timeout().unwrap();
+            case.hosts.handle_timeout(case.now);
+        }
+        let lost = halves(Ok(addresses(&["192.0.2.1"])));
+        let outcome = case.hosts.hear(case.now, "a.example", asked[0].1, lost);
         assert_eq!(outcome, Outcome::Same);
         assert_eq!(case.hosts.known().get("a.example"), None);
         assert_eq!(case.next(Ok(&["192.0.2.2"])), (8, Outcome::Good));
+    }
+
+    #[test]
+    fn a_kind_of_addresses_that_fails_keeps_its_last_ones_and_one_that_is_empty_does_not() {
+        let mut case = Case::new();
+        let (v4, v6) = (addresses(&["192.0.2.1"]), addresses(&["2001:db8::1"]));
+        let (good_v4, good_v6) = (Half::Addresses(v4), Half::Addresses(v6));
+        let failed = || Half::Failed("SERVFAIL".to_owned());
+        let empty = || Half::Empty("none".to_owned());
+        assert_eq!(case.next_of([good_v4.clone(), failed()]).1, Outcome::Same);
+        assert!(case.has(&["192.0.2.1"]), "there was none before");
+        assert_eq!(case.next_of([failed(), good_v6.clone()]).0, 4);
+        assert!(case.has(&["192.0.2.1", "2001:db8::1"]));
+        let said: Vec<_> = case.hosts.warnings().collect();
+        assert!(
+            said[0].ends_with("its IPv4 addresses: SERVFAIL"),
+            "{said:?}"
+        );
+        let outcome = case.next_of([good_v4, empty()]);
+        assert_eq!(
+            outcome,
+            (4, Outcome::Good),
+            "it is asked as often as before"
+        );
+        assert!(case.has(&["192.0.2.1"]));
+        let outcome = case.next_of([empty(), failed()]).1;
+        assert_eq!(outcome, Outcome::Failed("SERVFAIL".to_owned()));
+        let outcome = case.next_of([empty(), good_v6]).1;
+        assert_eq!(outcome, Outcome::Good);
+        assert!(case.has(&["2001:db8::1"]));
     }
 
     #[test]

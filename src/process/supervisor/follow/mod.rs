@@ -5,7 +5,9 @@
 //! takes its place. The daemon takes up what is new as it does with certificates that change.
 
 pub(crate) mod backends_file;
+mod behind;
 mod hosts;
+mod lookup;
 pub(crate) mod names;
 pub(crate) mod news;
 
@@ -19,6 +21,7 @@ use self::backends_file::FileWatch;
 use self::names::{NameWatch, Resolver};
 use self::news::{FollowKind, News};
 use crate::config::Config;
+use crate::ipc::message::PoolHealth;
 
 /// The threads, as the daemon has them.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl Followers {
     }
 
     /// Follows what a configuration has from now on; it is without what was changed by command.
-    pub(crate) fn follow(&mut self, config: &Config) {
+    pub(crate) fn follow(&mut self, config: &Config, healths: &BTreeMap<String, PoolHealth>) {
         if config.pools.iter().all(|pool| pool.follow.file.is_none()) {
             self.files = None;
             self.warnings.remove(&FollowKind::Files);
@@ -51,6 +54,7 @@ impl Followers {
         }
         if config.pools.iter().all(|pool| pool.follow.names.is_empty()) {
             self.names = None;
+            self.resolver.rest();
             self.warnings.remove(&FollowKind::Names);
         } else if self.names.is_none() {
             let resolver = Arc::clone(&self.resolver);
@@ -64,6 +68,7 @@ impl Followers {
             files.follow(&config);
         }
         if let Some(names) = &self.names {
+            self.resolver.note_running(Arc::clone(&config), healths);
             names.follow(&config);
         }
     }
@@ -71,6 +76,13 @@ impl Followers {
     /// Returns who looks names up.
     pub(crate) fn resolver(&self) -> Arc<Resolver> {
         Arc::clone(&self.resolver)
+    }
+
+    /// Notes what the proxy says of a pool.
+    pub(crate) fn note_health(&self, health: &PoolHealth) {
+        if self.names.is_some() {
+            self.resolver.note_health(health);
+        }
     }
 
     /// Notes what is wrong.

@@ -2,38 +2,19 @@
 //! its time; with the configuration first, and again and again from then on.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::hosts::{Hosts, Outcome, hosts_of, usable};
+use super::behind::Present;
+use super::hosts::{Hosts, Outcome, hosts_of, merged};
+use super::lookup::{Half, Halves, Lookup, System};
 use super::news::{FollowKind, News, Told, Wanted, wanted_now};
-use crate::config::check::backends_of_name;
-use crate::config::{Config, FoundBackend, Origin, PoolConfig};
-
-/// Asks for the addresses of a name.
-pub(crate) trait Lookup: Send + Sync + fmt::Debug {
-    /// Waits for the answer, however long it takes.
-    ///
-    /// # Errors
-    /// What the resolver says where it has none.
-    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
-}
-
-/// The resolver of the system: its files, and the name servers that they name.
-#[derive(Clone, Copy, Debug)]
-struct System;
-
-impl Lookup for System {
-    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let found = (host, 0_u16).to_socket_addrs()?;
-        Ok(found.map(|address| address.ip()).collect())
-    }
-}
+use crate::config::{Config, FoundBackend};
+use crate::ipc::message::PoolHealth;
 
 /// Looks names up, and remembers what they were last.
 #[derive(Debug)]
@@ -43,6 +24,7 @@ pub(crate) struct Resolver {
     asking: Arc<AtomicUsize>,
     /// By name: only of those that are followed, or that a configuration under way has.
     known: Mutex<BTreeMap<String, Vec<IpAddr>>>,
+    present: Mutex<Present>,
 }
 
 /// What a thread has found.
@@ -50,7 +32,7 @@ pub(crate) struct Resolver {
 struct Answer {
     host: String,
     ticket: u64,
-    addresses: Result<Vec<IpAddr>, String>,
+    addresses: Halves,
 }
 
 impl Default for Resolver {
@@ -65,12 +47,33 @@ impl Resolver {
             lookup,
             asking: Arc::default(),
             known: Mutex::default(),
+            present: Mutex::default(),
         }
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Vec<IpAddr>>> {
         // A thread that panicked here left it whole.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        // The same.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what the proxy says of a pool.
+    pub(crate) fn note_health(&self, health: &PoolHealth) {
+        self.present().note(health);
+    }
+
+    /// Notes what runs, without what was changed by command, and how it is.
+    pub(super) fn note_running(&self, config: Arc<Config>, healths: &BTreeMap<String, PoolHealth>) {
+        self.present().run(config, healths);
+    }
+
+    /// Notes that no names are followed.
+    pub(super) fn rest(&self) {
+        *self.present() = Present::default();
     }
 
     /// Returns how many more may be asked for at once.
@@ -91,11 +94,12 @@ impl Resolver {
             let _ = answer.send(Answer {
                 host: asked,
                 ticket,
-                addresses: addresses.map_err(|error| error.to_string()),
+                addresses,
             });
         });
         if let Err(error) = started {
-            let addresses = Err(error.to_string());
+            let why = Half::Failed(error.to_string());
+            let addresses = [why.clone(), why];
             // Without room it is late, and asked again.
             let _ = tell.try_send(Answer {
                 host,
@@ -108,7 +112,10 @@ impl Resolver {
     /// Lays what is known of its names on a configuration; those of which nothing is known are
     /// asked for, and waited for a moment. One that has no answer then has no backend yet.
     pub(crate) fn find(&self, config: &mut Config) {
+        let present = self.present().clone();
         let mut known = self.known().clone();
+        // What was left by those who follow no more is old.
+        known.retain(|host, _| present.follows(host));
         let mut waiting: Vec<String> = hosts_of(config).into_keys().collect();
         waiting.retain(|host| !known.contains_key(host));
         let until = Instant::now() + FIND_TIMEOUT;
@@ -124,7 +131,7 @@ impl Resolver {
             match answers.recv_timeout(left.min(TURN)) {
                 Ok(answer) => {
                     asked -= 1;
-                    if let Ok(addresses) = answer.addresses.and_then(usable) {
+                    if let Ok((addresses, _)) = merged(answer.addresses, &[]) {
                         known.insert(answer.host.clone(), addresses.clone());
                         // Until those who follow have others.
                         self.known().insert(answer.host, addresses);
@@ -134,40 +141,15 @@ impl Resolver {
                 Err(_) => {}
             }
         }
-        let all: Vec<_> = config
-            .pools
-            .iter()
-            .map(|pool| of_pool(config, pool, &known).0)
+        let pools = config.pools.iter();
+        let all: Vec<_> = pools
+            .map(|pool| present.of_pool(config, pool, &known).0)
             .collect();
         for (pool, of_names) in config.pools.iter_mut().zip(all) {
             let of_file = pool.of_file();
             pool.set_found(of_file.into_iter().chain(of_names));
         }
     }
-}
-
-/// Returns the backends behind a pool's names, and what is to be said of them.
-fn of_pool(
-    config: &Config,
-    pool: &PoolConfig,
-    known: &BTreeMap<String, Vec<IpAddr>>,
-) -> (Vec<FoundBackend>, Vec<String>) {
-    let mut warnings = Vec::new();
-    let mut found = Vec::new();
-    for named in &pool.follow.names {
-        let Some(addresses) = known.get(&named.host) else {
-            let prefix = format!("{}/", named.name);
-            let is_own = |one: &FoundBackend| {
-                one.name.starts_with(&prefix) && one.origin == Origin::Name(named.host.clone())
-            };
-            found.extend(pool.of_names().into_iter().filter(is_own));
-            continue;
-        };
-        let (some, why) = backends_of_name(config, pool, named, addresses);
-        found.extend(some);
-        warnings.extend(why.map(|why| format!("pool {}: {}: {why}", pool.name, named.host)));
-    }
-    (found, warnings)
 }
 
 /// A place among the threads.
@@ -226,6 +208,8 @@ struct Watcher {
     wanted: Weak<Mutex<Wanted>>,
     resolver: Arc<Resolver>,
     number: u64,
+    /// The configuration, the answers and the health that were looked at last.
+    seen: Option<(u64, u64, u64)>,
     hosts: Hosts,
     tell: SyncSender<Answer>,
     answers: Receiver<Answer>,
@@ -241,6 +225,7 @@ impl Watcher {
             wanted,
             resolver,
             number: 0,
+            seen: None,
             hosts: Hosts::default(),
             tell,
             answers,
@@ -267,6 +252,11 @@ impl Watcher {
         for (host, ticket) in self.hosts.due(now, self.resolver.room()) {
             self.resolver.ask(host, ticket, &self.tell);
         }
+        let present = self.resolver.present().clone();
+        let seen = (number, self.hosts.changes(), present.changes);
+        if self.seen.replace(seen) == Some(seen) {
+            return Some(None);
+        }
         let known = self.hosts.known();
         let mut news = News {
             kind: FollowKind::Names,
@@ -278,7 +268,10 @@ impl Watcher {
             .iter()
             .filter(|pool| !pool.follow.names.is_empty())
         {
-            let (found, warnings) = of_pool(&config, pool, &known);
+            let (found, warnings) = present.of_pool(&config, pool, &known);
+            for cause in warnings.iter().filter(|it| !self.warnings.contains(*it)) {
+                tracing::warn!(cause, "addresses of a name not taken as they are");
+            }
             news.warnings.extend(warnings);
             if found != pool.of_names() && self.told.get(&pool.name) != Some(&found) {
                 self.told.insert(pool.name.clone(), found.clone());
@@ -352,16 +345,22 @@ mod tests {
     struct Told(Mutex<BTreeMap<String, Option<Vec<IpAddr>>>>);
 
     impl Lookup for Told {
-        fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        fn addresses(&self, host: &str) -> Halves {
             let known = self.0.lock().unwrap().get(host).cloned();
             match known {
-                Some(Some(addresses)) => Ok(addresses),
+                Some(Some(addresses)) => [true, false].map(|is_v4| {
+                    let own = addresses.iter().filter(|it| it.is_ipv4() == is_v4);
+                    Half::Addresses(own.copied().collect())
+                }),
                 // Longer than any test.
                 Some(None) => {
                     std::thread::park_timeout(Duration::from_secs(60));
-                    Err(io::ErrorKind::TimedOut.into())
+                    [
+                        Half::Failed("late".to_owned()),
+                        Half::Failed("late".to_owned()),
+                    ]
                 }
-                None => Err(io::Error::other("there is no such name")),
+                None => ["v4", "v6"].map(|_| Half::Empty("there is no such name".to_owned())),
             }
         }
     }
@@ -415,6 +414,27 @@ mod tests {
             "what is written goes first"
         );
         assert_eq!(resolver.room(), THREADS_MAX - 1, "one does not come back");
+    }
+
+    #[test]
+    fn what_was_known_is_asked_for_anew_when_nobody_follows_it_any_more() {
+        let told = Arc::new(Told::default());
+        let say = |addresses| {
+            let mut said = told.0.lock().unwrap();
+            said.insert("web.example".to_owned(), addresses)
+        };
+        let resolver = Resolver::new(Arc::clone(&told) as Arc<dyn Lookup>);
+        let find = || {
+            let mut config = config("web: \"web.example:80\"");
+            resolver.find(&mut config);
+            config
+        };
+        say(Some(many(1)));
+        resolver.note_running(Arc::new(find()), &BTreeMap::new());
+        say(Some(many(2)));
+        assert_eq!(find().pools[0].backends.len(), 1, "it is followed");
+        resolver.rest();
+        assert_eq!(find().pools[0].backends.len(), 2);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Daemon {
     /// Has what is found elsewhere followed as the configuration that runs has it.
     pub(in crate::process::supervisor::daemon) fn follow_what_is_found(&mut self) {
         self.watch_certificates();
-        self.followers.follow(&self.setup.base);
+        self.followers.follow(&self.setup.base, &self.health);
     }
 
     /// Watches the files of the configuration that runs.
