@@ -1,7 +1,7 @@
 //! Certificates that are replaced over and over, in every order and half, under handshakes.
 //!
-//! `netns-tests/run certificates 60` replaces them for so many seconds under 500 handshakes a second
-//! of the optimized program.
+//! `netns-tests/run certificates 60` replaces them for so many seconds, under 500 handshakes a
+//! second, of the optimized program.
 
 use std::fs;
 use std::io::Write;
