@@ -43,16 +43,14 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     // Of a head that has been judged, every line ends as it should.
-    if lines
-        .split(|&byte| byte == b'\n')
-        .all(|line| line.is_empty() || line.ends_with(b"\r"))
-    {
+    let mut ended = lines.split_inclusive(|&byte| byte == b'\n');
+    if ended.all(|line| line.ends_with(b"\r\n")) {
         let message = Message::new(head);
         let found: Vec<&[u8]> = message.cookies(name).collect();
-        let values: Vec<&[u8]> = values.iter().map(|it| it.trim_ascii_end()).collect();
-        let found_: Vec<&[u8]> = found.iter().map(|it| it.trim_ascii_end()).collect();
-        assert_eq!(found_, values);
         assert_eq!(message.cookie(name), found.first().copied());
+        // Spaces at the end of a pair are not the value's.
+        let trimmed = values.iter().map(|value| value.trim_ascii_end());
+        assert!(found.iter().map(|value| value.trim_ascii_end()).eq(trimmed));
     }
 });
 
