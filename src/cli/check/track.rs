@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::super::status::table;
 use crate::config::{Config, VirtualRouterConfig};
+use crate::logic::track::Source;
 use crate::logic::track::outlook::{Outlook, outlooks};
 use crate::model::{Priority, Rank};
 
@@ -20,7 +21,7 @@ pub(super) fn describe(config: &Config) -> String {
             continue;
         }
         seen.push(entry);
-        text.push_str(&entry_table(&config.node, router));
+        text.push_str(&entry_table(config, router));
         let notes = restless(config, router);
         if !notes.is_empty() {
             // Writing to a text does not fail.
@@ -57,18 +58,30 @@ fn restless(config: &Config, router: &VirtualRouterConfig) -> Vec<String> {
 /// The columns: what each node stands with, the best first.
 type Columns<'a> = Vec<(&'a str, Vec<Outlook>)>;
 
-fn entry_table(node: &str, router: &VirtualRouterConfig) -> String {
+fn entry_table(config: &Config, router: &VirtualRouterConfig) -> String {
     let conditions = &router.track.conditions;
+    let has_substitute = |source: &Source| match source {
+        Source::Pool(name) => config
+            .pool(name)
+            .is_some_and(|it| it.fallback_pool().is_some()),
+        Source::Proxy
+        | Source::Script(_)
+        | Source::Interface(_)
+        | Source::File(_)
+        | Source::Process(_)
+        | Source::Gateway(_) => false,
+    };
     let mut columns: Columns<'_> = router
         .priorities
         .keys()
         .filter_map(|node| {
             let rank = Rank::among(node, &router.priorities)?;
-            Some((node.as_str(), outlooks(rank, conditions)))
+            Some((node.as_str(), outlooks(rank, conditions, has_substitute)))
         })
         .collect();
     if columns.is_empty() {
-        columns.push((node, outlooks(router.rank, conditions)));
+        let outlooks = outlooks(router.rank, conditions, has_substitute);
+        columns.push((&config.node, outlooks));
     }
     columns.sort_by_key(|(_, outlooks)| std::cmp::Reverse(well(outlooks)));
     let heading = format!("TRACK {}", router.name.entry);
@@ -77,7 +90,7 @@ fn entry_table(node: &str, router: &VirtualRouterConfig) -> String {
     let cases = columns.first().map_or(0, |(_, outlooks)| outlooks.len());
     for case in 0..cases {
         let of_node = |(_, outlooks): &(&str, Vec<Outlook>)| shown(outlooks[case].priority);
-        let what = columns.first().map(|(_, all)| called(&all[case], cases));
+        let what = columns.first().map(|(_, all)| called(&all[case]));
         let row = what.into_iter().chain(columns.iter().map(of_node));
         rows.push(row.collect());
     }
@@ -98,15 +111,13 @@ fn shown(priority: Option<Priority>) -> String {
     priority.map_or_else(|| "fault".to_owned(), |priority| priority.to_string())
 }
 
-fn called(outlook: &Outlook, cases: usize) -> String {
+fn called(outlook: &Outlook) -> String {
     match outlook.failing.as_slice() {
         [] => "all well".to_owned(),
+        [one] if outlook.is_substituted => format!("{one} fails, its fallback answers"),
         [one] => format!("{one} fails"),
-        several if several.len() + 2 == cases => "all of these fail".to_owned(),
-        several => {
-            let names: Vec<String> = several.iter().map(ToString::to_string).collect();
-            format!("{} fail", names.join(", "))
-        }
+        // One alone fails, or all.
+        [_, _, ..] => "all of these fail".to_owned(),
     }
 }
 
@@ -120,14 +131,13 @@ fn notes(entry: &str, columns: &Columns<'_>) -> Vec<String> {
     let Some(next_well) = well(others) else {
         return notes;
     };
-    let cases = outlooks.len();
     let failing = outlooks
         .iter()
         .filter(|outlook| !outlook.failing.is_empty());
     let mut by_priority: BTreeMap<Priority, Vec<String>> = BTreeMap::new();
     for outlook in failing {
         if let Some(priority) = outlook.priority {
-            let what = called(outlook, cases);
+            let what = called(outlook);
             by_priority.entry(priority).or_default().push(what);
         }
     }

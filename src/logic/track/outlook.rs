@@ -9,13 +9,19 @@ use crate::model::{Priority, Rank};
 pub struct Outlook {
     /// The sources that fail, in their order; none: all is well.
     pub failing: Vec<Source>,
+    /// Whether something else answers in the place of the one that fails.
+    pub is_substituted: bool,
     /// `None`: it is out of the election.
     pub priority: Option<Priority>,
 }
 
-/// Returns what follows when all is well, when each source fails alone, and when all fail. Numbers
-/// in files are taken for 0.
-pub fn outlooks(rank: Rank, conditions: &[Condition]) -> Vec<Outlook> {
+/// Returns what follows when all is well, when each source fails alone, also while something else
+/// answers in its place, and when all fail. Numbers in files are taken for 0.
+pub fn outlooks(
+    rank: Rank,
+    conditions: &[Condition],
+    has_substitute: impl Fn(&Source) -> bool,
+) -> Vec<Outlook> {
     let mut sources: Vec<&Source> = Vec::new();
     for Condition { source, effect } in conditions {
         let by_content = matches!(effect, Effect::RaiseByContent | Effect::LowerByContent);
@@ -23,24 +29,36 @@ pub fn outlooks(rank: Rank, conditions: &[Condition]) -> Vec<Outlook> {
             sources.push(source);
         }
     }
-    let alone = sources.iter().map(|source| vec![*source]);
-    let mut cases: Vec<Vec<&Source>> = std::iter::once(Vec::new()).chain(alone).collect();
-    if sources.len() > 1 {
-        cases.push(sources);
+    let mut cases = vec![(Vec::new(), false)];
+    for source in &sources {
+        cases.push((vec![*source], false));
+        if has_substitute(source) {
+            cases.push((vec![*source], true));
+        }
     }
-    let outlook = |failing: Vec<&Source>| Outlook {
-        priority: priority(rank, conditions, &failing),
+    if sources.len() > 1 {
+        cases.push((sources, false));
+    }
+    let outlook = |(failing, is_substituted): (Vec<&Source>, bool)| Outlook {
+        priority: priority(rank, conditions, &failing, is_substituted),
         failing: failing.into_iter().cloned().collect(),
+        is_substituted,
     };
     cases.into_iter().map(outlook).collect()
 }
 
-fn priority(rank: Rank, conditions: &[Condition], failing: &[&Source]) -> Option<Priority> {
+fn priority(
+    rank: Rank,
+    conditions: &[Condition],
+    failing: &[&Source],
+    is_substituted: bool,
+) -> Option<Priority> {
     let mut sum = 0;
-    let mut ill = false;
+    let (mut ill, mut substituted) = (false, false);
     for Condition { source, effect } in conditions {
         match (effect, failing.contains(&source)) {
             (Effect::Fault, true) => return None,
+            (Effect::Ill, true) if is_substituted => substituted = true,
             (Effect::Ill, true) => ill = true,
             (Effect::LowerBy(by), true) => sum -= i64::from(*by),
             (Effect::RaiseBy(by), false) => sum += i64::from(*by),
@@ -56,6 +74,9 @@ fn priority(rank: Rank, conditions: &[Condition], failing: &[&Source]) -> Option
         }
     }
     let standing = rank.changed_by(sum);
+    if substituted {
+        return Some(rank.substituted());
+    }
     Some(rank.ill().filter(|_| ill).unwrap_or(standing))
 }
 
@@ -81,7 +102,7 @@ mod tests {
             },
         ];
         let priorities = |conditions: &[Condition]| -> Vec<Option<u8>> {
-            let all = outlooks(Rank::alone(base), conditions);
+            let all = outlooks(Rank::alone(base), conditions, |_| false);
             let all = all.iter().map(|it| it.priority.map(Priority::get));
             all.collect()
         };
@@ -95,5 +116,31 @@ mod tests {
         );
         assert_eq!(priorities(&conditions[..1]), [Some(150), Some(90)]);
         assert_eq!(priorities(&[]), [Some(150)]);
+    }
+
+    #[test]
+    fn what_answers_in_the_place_of_another_has_a_case_of_its_own() {
+        let pool = |name: &str| Condition {
+            source: Source::Pool(name.into()),
+            effect: Effect::Ill,
+        };
+        let has_substitute = |source: &Source| *source == Source::Pool("a".into());
+        let rank = Rank::alone(Priority::from_wire(150));
+        let all = outlooks(rank, &[pool("a"), pool("b")], has_substitute);
+        let shown: Vec<_> = all
+            .iter()
+            .map(|it| (it.failing.len(), it.is_substituted, it.priority))
+            .collect();
+        let priority = |number| Some(Priority::from_wire(number));
+        assert_eq!(
+            shown,
+            [
+                (0, false, priority(150)),
+                (1, false, priority(1)),
+                (1, true, Some(rank.substituted())),
+                (1, false, priority(1)),
+                (2, false, priority(1)),
+            ]
+        );
     }
 }
