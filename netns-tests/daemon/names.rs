@@ -39,6 +39,10 @@ fn a_resolver_that_stops_dies_and_lies_costs_nobody_an_answer() {
     let yaml = site.yaml.clone();
     site.node.reload(&yaml).unwrap();
     site.stays(&["web/10.90.0.11", "web/10.90.0.12"], SHORT);
+    // Of who leaves, what is in flight ends as it would.
+    let slow = Duration::from_secs(8);
+    site.clients
+        .wait_long(&site.client, LISTENER.parse().unwrap(), slow);
     site.say(&["10.90.0.12", "10.90.0.13"]);
     site.comes_to("another address", &["web/10.90.0.12", "web/10.90.0.13"]);
     site.is_well();
@@ -125,6 +129,7 @@ struct Site {
     dnsmasq: Dnsmasq,
     clients: Clients,
     dns: Arc<Host>,
+    client: Arc<Host>,
     yaml: String,
     _backends: Vec<Backend>,
     directory: tempfile::TempDir,
@@ -167,12 +172,13 @@ impl Site {
         let mut node = Node::start(&lb, &yaml, "lb", &binary).unwrap();
         let first = |status: &Status| is_up(status) && names(status) == ["web/10.90.0.11"];
         node.wait_for("the first address", PATIENCE, first).unwrap();
-        let clients = Clients::start(&client, "10.90.0.1:80".parse().unwrap());
+        let clients = Clients::start(&client, LISTENER.parse().unwrap());
         Self {
             node,
             dnsmasq,
             clients,
             dns,
+            client,
             yaml,
             _backends: backends,
             directory,
@@ -298,6 +304,7 @@ fn is_up(status: &Status) -> bool {
     backends.all(|backend| backend.state == "up")
 }
 
+const LISTENER: &str = "10.90.0.1:80";
 /// Longer than two questions that fail, and the pauses after them.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// More than the interval.

@@ -37,6 +37,23 @@ impl Clients {
         Self { shared, threads }
     }
 
+    /// Sends requests that are answered after so long, each on a connection of its own; what fails
+    /// of them is among the failures.
+    pub(super) fn wait_long(&mut self, host: &Host, target: SocketAddr, delay: Duration) {
+        let path = format!("/?delay_ms={}", delay.as_millis());
+        for _ in 0..SLOW {
+            let (shared, path) = (Arc::clone(&self.shared), path.clone());
+            let thread = host.thread("slow", move || {
+                match connect(target).and_then(|stream| ask(stream, &path)) {
+                    Ok((status, _)) if status.contains(" 200 ") => {}
+                    Ok((status, _)) => shared.fail(status),
+                    Err(error) => shared.fail(error.to_string()),
+                }
+            });
+            self.threads.push(thread.unwrap());
+        }
+    }
+
     /// Returns how many were answered, fresh and kept.
     pub(super) fn asked(&self) -> [u64; 2] {
         self.shared.asked.each_ref().map(|it| it.load(Relaxed))
@@ -56,6 +73,12 @@ impl Clients {
     }
 }
 
+impl Shared {
+    fn fail(&self, why: String) {
+        self.failures.lock().unwrap().push(why);
+    }
+}
+
 impl Drop for Clients {
     fn drop(&mut self) {
         self.shared.stop.store(true, Relaxed);
@@ -66,14 +89,16 @@ fn ask_until(shared: &Shared, target: SocketAddr, is_kept: bool) {
     let mut kept: Option<BufReader<TcpStream>> = None;
     while !shared.stop.load(Relaxed) {
         let stream = kept.take();
-        let answered = stream.map_or_else(|| connect(target), Ok).and_then(ask);
+        let answered = stream
+            .map_or_else(|| connect(target), Ok)
+            .and_then(|stream| ask(stream, "/"));
         match answered {
             Ok((status, stream)) if status.contains(" 200 ") => {
                 kept = is_kept.then_some(stream);
                 shared.asked[usize::from(is_kept)].fetch_add(1, Relaxed);
             }
-            Ok((status, _)) => shared.failures.lock().unwrap().push(status),
-            Err(error) => shared.failures.lock().unwrap().push(error.to_string()),
+            Ok((status, _)) => shared.fail(status),
+            Err(error) => shared.fail(error.to_string()),
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -86,9 +111,12 @@ fn connect(target: SocketAddr) -> std::io::Result<BufReader<TcpStream>> {
 }
 
 /// Returns the status line.
-fn ask(mut stream: BufReader<TcpStream>) -> std::io::Result<(String, BufReader<TcpStream>)> {
-    let request = b"GET / HTTP/1.1\r\nHost: web.lab\r\n\r\n";
-    stream.get_mut().write_all(request)?;
+fn ask(
+    mut stream: BufReader<TcpStream>,
+    path: &str,
+) -> std::io::Result<(String, BufReader<TcpStream>)> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: web.lab\r\n\r\n");
+    stream.get_mut().write_all(request.as_bytes())?;
     let mut status = String::new();
     stream.read_line(&mut status)?;
     let (mut length, mut line) = (0, String::new());
@@ -105,3 +133,6 @@ fn ask(mut stream: BufReader<TcpStream>) -> std::io::Result<(String, BufReader<T
     stream.read_exact(&mut body)?;
     Ok((status.trim_end().to_owned(), stream))
 }
+
+/// So many that not all are with a backend that stays.
+const SLOW: usize = 8;

@@ -47,12 +47,10 @@ impl Dnsmasq {
         );
         let mut command = Command::new(path);
         command.args([
-            "--keep-in-foreground",
-            "--log-facility=-",
+            // It neither forks nor changes its user, which a user namespace may not let it.
+            "--no-daemon",
             "--conf-file=/dev/null",
             "--pid-file=",
-            "--user=root",
-            "--group=root",
             "--no-resolv",
             "--no-hosts",
             "--bind-interfaces",

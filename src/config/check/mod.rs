@@ -29,7 +29,7 @@ use super::report::{Problems, shown};
 use super::{Config, ErrorPages, ProxyConfig};
 
 pub use self::pools::backends_file::{
-    ADDRESSES_MAX, FILE_BACKENDS_MAX, backends_of_file, backends_of_name,
+    FILE_BACKENDS_MAX, addresses_of_a_name, backends_of_file, backends_of_name,
 };
 pub use super::report::ConfigErrors;
 

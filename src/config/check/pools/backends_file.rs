@@ -41,21 +41,32 @@ pub fn backends_of_name(
     addresses: &[IpAddr],
 ) -> (Vec<FoundBackend>, Option<String>) {
     let addresses: BTreeSet<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+    let most = addresses_of_a_name(config);
     let mut why = None;
     let mut found = Vec::new();
     for address in addresses {
         let backend = named.at(address);
         match address_objection(config, &pool.name, backend.address) {
-            None if found.len() < ADDRESSES_MAX => found.push(backend),
-            None => why = Some(format!("only {ADDRESSES_MAX} of its addresses are used")),
+            None if found.len() < most => found.push(backend),
+            None => why = Some(format!("only {most} of its addresses are used")),
             Some(objection) => why = Some(objection),
         }
     }
     (found, why)
 }
 
+/// Returns how many backends a name has at most: name servers alone cannot make them more than the
+/// proxy can have.
+pub fn addresses_of_a_name(config: &Config) -> usize {
+    let pools = config.pools.iter();
+    let names: usize = pools.map(|pool| pool.follow.names.len()).sum();
+    (NAMED_MAX / names.max(1)).clamp(1, ADDRESSES_MAX)
+}
+
 /// Of one name.
-pub const ADDRESSES_MAX: usize = 64;
+const ADDRESSES_MAX: usize = 64;
+/// Of all names together, as long as there are no more names than that.
+const NAMED_MAX: usize = 4096;
 /// In one file.
 pub const FILE_BACKENDS_MAX: usize = 1000;
 /// More errors nobody reads.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::check::backends_of_name;
+use crate::config::check::{addresses_of_a_name, backends_of_name};
 use crate::config::{Config, FoundBackend, NamedBackend, Origin, PoolConfig};
 use crate::ipc::message::PoolHealth;
 
@@ -72,7 +72,8 @@ impl Present {
                 continue;
             };
             let (some, why) = backends_of_name(config, pool, named, addresses);
-            let (some, stay) = self.with_those_of_before(&pool.name, named, some, own);
+            let most = addresses_of_a_name(config);
+            let (some, stay) = self.with_those_of_before(&pool.name, named, some, own, most);
             found.extend(some);
             let whys = why.into_iter().chain(stay);
             warnings.extend(whys.map(|why| format!("pool {}: {}: {why}", pool.name, named.host)));
@@ -81,13 +82,14 @@ impl Present {
     }
 
     /// Adds backends of before to those of the answer while none of these is up: such as are up, or
-    /// all where none is.
+    /// all where none is, at most so many.
     fn with_those_of_before(
         &self,
         pool: &str,
         named: &NamedBackend,
         mut found: Vec<FoundBackend>,
         before: Vec<IpAddr>,
+        most: usize,
     ) -> (Vec<FoundBackend>, Option<String>) {
         let health = self.health.get(pool);
         let verdict = |one: &FoundBackend| health?.get(&one.name).copied();
@@ -103,7 +105,7 @@ impl Present {
         if stay.iter().any(is_up) {
             stay.retain(is_up);
         }
-        stay.truncate(STAY_MAX);
+        stay.truncate(most);
         // A new one is given the time of its first probe.
         let are_down = found.iter().all(|one| verdict(one) == Some(false));
         let why = are_down.then(|| STAY.to_owned());
@@ -114,8 +116,6 @@ impl Present {
 }
 
 const STAY: &str = "none of its addresses is up, those of before stay";
-/// Backends of before that stay, of one name.
-const STAY_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -166,10 +166,10 @@ mod tests {
             .map(|one| one.name.rsplit('.').next().unwrap().parse().unwrap())
             .collect();
         let stays = found.iter().any(|last| !answer.contains(last));
-        let is_said = warnings
-            .iter()
-            .any(|why| why.contains("those of before stay"));
-        assert_eq!(stays, is_said, "{warnings:?}");
+        let mut probed = answer.iter().filter(|last| **last != 200);
+        let are_down = probed.all(|last| running.contains(last));
+        let is_said = warnings.iter().any(|why| why.ends_with(STAY));
+        assert_eq!(stays && are_down, is_said, "{warnings:?}");
         found
     }
 
@@ -187,11 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn names_share_what_the_proxy_can_have() {
+        for (names, hoped) in [(1, 64), (64, 64), (65, 63), (1000, 4), (5000, 1)] {
+            let mut config = config();
+            let name = config.pools[0].follow.names[0].clone();
+            config.pools[0].follow.names = vec![name; names];
+            let known = (1..=100).map(address).collect();
+            let known = BTreeMap::from([("a.example".to_owned(), known)]);
+            let pool = config.pools[0].clone();
+            let (found, _) = Present::default().of_pool(&config, &pool, &known);
+            assert_eq!(found.len(), names * hoped, "of {names}");
+        }
+    }
+
+    #[test]
     fn an_answer_that_is_always_another_does_not_gather_backends() {
         let mut running: Vec<u8> = vec![1];
         for lie in 2..150 {
             running = taken(&running, &[], &[lie]);
-            assert!(running.len() <= STAY_MAX + 1);
+            assert!(running.len() <= 65, "{running:?}");
         }
         assert_eq!(taken(&[1, 7, 8], &[1], &[9]), [1, 9]);
     }
