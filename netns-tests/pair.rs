@@ -3,6 +3,7 @@
 mod affinity;
 mod endurance;
 mod failover;
+mod fallback;
 mod hostile;
 mod ranks;
 mod reload;
