@@ -166,10 +166,8 @@ pub(crate) struct Peer {
 
 enum Running {
     Nobody,
-    Node(
-        Box<Node>,
-        #[expect(dead_code, reason = "removed with the node")] ScratchDir,
-    ),
+    /// With the directory of its certificates, and its configuration.
+    Node(Box<Node>, ScratchDir, String),
     Process(
         Process,
         #[expect(dead_code, reason = "removed with the process")] ScratchDir,
@@ -190,8 +188,8 @@ impl Peer {
         let running = match kind {
             Kind::Direct => Running::Nobody,
             Kind::Evenkeel | Kind::Before => {
-                let (node, scratch) = evenkeel(host, kind, setting, backends)?;
-                Running::Node(Box::new(node), scratch)
+                let (node, scratch, yaml) = evenkeel(host, kind, setting, backends)?;
+                Running::Node(Box::new(node), scratch, yaml)
             }
             Kind::Haproxy => debian(host, kind, &haproxy(setting, backends), &["-db", "-f"])?,
             Kind::Nginx => debian(host, kind, &nginx(setting, backends), &["-c"])?,
@@ -206,7 +204,7 @@ impl Peer {
     pub(crate) fn pids(&mut self) -> Result<Vec<u32>, LabError> {
         match &mut self.running {
             Running::Nobody => Ok(Vec::new()),
-            Running::Node(node, _) => node.process().family(),
+            Running::Node(node, ..) => node.process().family(),
             Running::Process(process, _) => process.family(),
         }
     }
@@ -215,31 +213,74 @@ impl Peer {
     pub(crate) fn log(&self) -> String {
         match &self.running {
             Running::Nobody => String::new(),
-            Running::Node(node, _) => node.log(),
+            Running::Node(node, ..) => node.log(),
             Running::Process(process, _) => process.log(),
         }
+    }
+
+    /// Has our own follow its configuration as it is changed here; it is given the directory of its
+    /// certificates. Others stay as they are.
+    pub(crate) fn reload(
+        &mut self,
+        change: impl FnOnce(&str, &Path) -> String,
+    ) -> Result<(), LabError> {
+        match &mut self.running {
+            Running::Nobody | Running::Process(..) => Ok(()),
+            Running::Node(node, scratch, yaml) => node.reload(&change(yaml, scratch.path())),
+        }
+    }
+
+    /// Puts another certificate in the place of our own.
+    pub(crate) fn replace_certificate(&self, certificate: &str, key: &str) -> Result<(), LabError> {
+        let Running::Node(_, scratch, _) = &self.running else {
+            return Ok(());
+        };
+        for (name, text) in [("chain.crt", certificate), ("chain.key", key)] {
+            let (aside, path) = (scratch.path().join("aside"), scratch.path().join(name));
+            let written = fs::write(&aside, text).and_then(|()| fs::rename(&aside, path));
+            written.map_err(LabError::system("write a certificate"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until somebody listens there.
+    pub(crate) fn wait_until_it_listens(&mut self, host: &Host, port: u16) -> Result<(), LabError> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        self.wait_for("a listener", || {
+            host.run(move || listens(address).unwrap_or(false))
+        })
     }
 
     fn check_runs(&mut self) -> Result<(), LabError> {
         match &mut self.running {
             Running::Nobody => Ok(()),
-            Running::Node(node, _) => node.process().check_runs(),
+            Running::Node(node, ..) => node.process().check_runs(),
             Running::Process(process, _) => process.check_runs(),
         }
     }
 
     fn wait_until_it_answers(&mut self, host: &Host, tls: bool) -> Result<(), LabError> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.kind.port()));
+        let asks = if tls { listens } else { answers };
+        self.wait_for("the first answer", || {
+            host.run(move || asks(address).unwrap_or(false))
+        })
+    }
+
+    fn wait_for(
+        &mut self,
+        what: &str,
+        is_so: impl Fn() -> Result<bool, LabError>,
+    ) -> Result<(), LabError> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            let asks = if tls { listens } else { answers };
-            if host.run(move || asks(address).unwrap_or(false))? {
+            if is_so()? {
                 return Ok(());
             }
             self.check_runs()?;
             if Instant::now() >= deadline {
                 return Err(LabError::Deadline {
-                    what: format!("the first answer of {}", self.kind.name()),
+                    what: format!("{what} of {}", self.kind.name()),
                     within: START_TIMEOUT,
                     seen: format!("; its log:\n{}", self.log()),
                 });
@@ -316,7 +357,7 @@ fn evenkeel(
     kind: Kind,
     setting: Setting,
     backends: &[u16],
-) -> Result<(Node, ScratchDir), LabError> {
+) -> Result<(Node, ScratchDir, String), LabError> {
     let binary = match (kind, before()) {
         (Kind::Before, Some(binary)) => binary,
         (_, _) => PathBuf::from(env!("CARGO_BIN_EXE_evenkeel")),
@@ -348,8 +389,9 @@ fn evenkeel(
         .map_err(LabError::system("run evenkeel check"))?
         .status
         .success();
-    let node = Node::start(host, if knows { &newer } else { &older }, "bench", binary)?;
-    Ok((node, scratch))
+    let yaml = if knows { newer } else { older };
+    let node = Node::start(host, &yaml, "bench", binary)?;
+    Ok((node, scratch, yaml))
 }
 
 fn evenkeel_yaml(

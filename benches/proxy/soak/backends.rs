@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use super::garbage::{KINDS, Then, UNASKED, garbage, nobodys};
 use super::message::{Framing, Reader, body, chunked, fields, framing};
+use super::wire::Wire;
 use super::{SPOKEN, Tally, WRONG};
 use crate::wire::{Ask, TOKEN_LEN, is_body_at, parse_ask, token_text};
 
@@ -134,7 +135,7 @@ fn attend(
 }
 
 fn converse(manner: Manner, stream: TcpStream, tally: &Tally) -> io::Result<()> {
-    let mut reader = Reader::new(stream, IDLE)?;
+    let mut reader = Reader::new(Wire::Plain(stream), IDLE)?;
     let mut chance = fastrand::Rng::new();
     while let Some(head) = reader.head()? {
         let Some(ask) = parse_ask(&head) else {

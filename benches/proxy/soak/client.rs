@@ -1,11 +1,15 @@
 //! The clients of the soak: each has a habit, and looks at every answer it gets.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ClientConfig;
 
 use super::garbage::{SURPLUS, UNASKED};
 use super::message::{Framing, Reader, body, chunked, fields, framing};
+use super::wire::{Wire, secure};
 use super::{TAKEN, Tally, WRONG};
 use crate::wire::{TOKEN_LEN, is_body_at, token_text};
 
@@ -56,11 +60,18 @@ struct Wish {
     request_bytes: usize,
 }
 
+/// Where clients come, and every other time by TLS where that is spoken.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub(super) port: u16,
+    pub(super) secure: Option<(u16, Arc<ClientConfig>)>,
+}
+
 /// Lives by a habit until the soak is over.
-pub(super) fn live(habit: Habit, port: u16, tally: &Tally) {
+pub(super) fn live(habit: Habit, doors: Doors, tally: &Tally) {
     let mut client = Client {
         habit,
-        port,
+        doors,
         tally,
         chance: fastrand::Rng::new(),
     };
@@ -77,7 +88,7 @@ fn kind(error: &io::Error) -> String {
 
 struct Client<'a> {
     habit: Habit,
-    port: u16,
+    doors: Doors,
     tally: &'a Tally,
     chance: fastrand::Rng,
 }
@@ -125,8 +136,14 @@ impl Client<'_> {
 
     /// Lives one connection.
     fn connection(&mut self) -> io::Result<()> {
-        let address = (Ipv4Addr::new(127, 0, 0, self.chance.u8(1..100)), self.port).into();
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let host = Ipv4Addr::new(127, 0, 0, self.chance.u8(1..100));
+        let door = self.doors.secure.clone().filter(|_| self.chance.bool());
+        let port = door.as_ref().map_or(self.doors.port, |(port, _)| *port);
+        let socket = TcpStream::connect_timeout(&(host, port).into(), PATIENCE)?;
+        let stream = match door {
+            None => Wire::Plain(socket),
+            Some((_, config)) => self.secured(&config, socket)?,
+        };
         let mut reader = Reader::new(stream, PATIENCE)?;
         for _ in 0..self.requests() {
             if self.tally.is_over() {
@@ -149,6 +166,20 @@ impl Client<'_> {
             std::thread::sleep(Duration::from_micros(self.chance.u64(0..3_000)));
         }
         Ok(())
+    }
+
+    /// Shakes hands; nothing that goes on excuses one that fails.
+    fn secured(&self, config: &Arc<ClientConfig>, socket: TcpStream) -> io::Result<Wire> {
+        match secure(config, socket, PATIENCE) {
+            Ok((wire, is_resumed)) => {
+                self.note(if is_resumed { "resumed" } else { "shook hands" });
+                Ok(wire)
+            }
+            Err(error) => {
+                self.wrong("handshake", error.to_string().as_bytes());
+                Err(error)
+            }
+        }
     }
 
     fn requests(&mut self) -> usize {
@@ -298,7 +329,7 @@ impl Client<'_> {
         reader.stream().write_all(&bytes[..part])?;
         std::thread::sleep(Duration::from_micros(self.chance.u64(0..5_000)));
         if self.chance.bool() {
-            reader.stream().shutdown(Shutdown::Write)?;
+            reader.stream().end()?;
             while let Some(head) = reader.head().inspect_err(|error| self.failed(error))? {
                 if self.is_ours(&head, &wish) && head.starts_with(b"HTTP/1.1 2") {
                     self.wrong("success of an upload that was not complete", &head);
@@ -307,7 +338,7 @@ impl Client<'_> {
             }
             self.note("aborted by half-close");
         } else {
-            socket2::SockRef::from(&*reader.stream()).set_linger(Some(Duration::ZERO))?;
+            socket2::SockRef::from(reader.stream().socket()).set_linger(Some(Duration::ZERO))?;
             self.note("aborted by reset");
         }
         Ok(())

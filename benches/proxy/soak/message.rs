@@ -1,17 +1,17 @@
 //! Blocking reading of HTTP messages, with a deadline, for the clients and backends of the soak.
 
 use std::io::{self, Read};
-use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
 
+use super::wire::Wire;
 use crate::wire::{TOKEN_LEN, head_end};
 
 /// The reading half of a connection.
 pub(super) struct Reader {
-    stream: TcpStream,
+    stream: Wire,
     buf: Vec<u8>,
     /// What of `buf` was handed out.
     used: usize,
@@ -30,10 +30,10 @@ pub(super) enum Framing {
 
 impl Reader {
     /// Reads from a connection; no read waits longer than this.
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> io::Result<Self> {
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
-        stream.set_nodelay(true)?;
+    pub(super) fn new(stream: Wire, patience: Duration) -> io::Result<Self> {
+        stream.socket().set_read_timeout(Some(patience))?;
+        stream.socket().set_write_timeout(Some(patience))?;
+        stream.socket().set_nodelay(true)?;
         Ok(Self {
             stream,
             buf: Vec::new(),
@@ -42,13 +42,13 @@ impl Reader {
     }
 
     /// Returns the connection, to write to it.
-    pub(super) const fn stream(&mut self) -> &mut TcpStream {
+    pub(super) const fn stream(&mut self) -> &mut Wire {
         &mut self.stream
     }
 
     /// Returns whether nothing comes for so long.
     pub(super) fn is_silent_for(&self, ms: u16) -> bool {
-        let mut waits = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        let mut waits = [PollFd::new(self.stream.socket().as_fd(), PollFlags::POLLIN)];
         self.rest().is_empty() && poll(&mut waits, ms).is_ok_and(|ready| ready == 0)
     }
 

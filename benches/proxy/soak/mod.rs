@@ -1,6 +1,9 @@
 //! The soak: all kinds of clients and backends at once, for long, and never an answer for somebody
 //! else.
 //!
+//! Half of the connections to our own are TLS, with sessions that are resumed; its certificates are
+//! replaced and it is reloaded over and over.
+//!
 //! Three backends stand behind the proxy: one that is steady, one that dies and returns every few
 //! seconds, one that answers garbage half of the time. Every answer bears the token of its request.
 //! An error of the proxy's own and an answer that is visibly cut are allowed, since backends die;
@@ -11,6 +14,7 @@ mod backends;
 mod client;
 mod garbage;
 mod message;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,7 +28,8 @@ use crate::measure::{Memory, descriptors};
 use crate::options::everybody;
 use crate::peers::{Kind, Peer, Routes, Setting, Threads};
 use backends::{Backends, PORTS};
-use client::Habit;
+use client::{Doors, Habit};
+use wire::Authority;
 
 /// What clients and backends count, by name; what begins with `WRONG` must never be.
 #[derive(Default)]
@@ -106,20 +111,42 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
         "{:>6} {:>10} {:>8} {:>8} {:>8} {:>6} {:>7}",
         "second", "answers", "errors", "RSS MB", "PSS MB", "fds", "wrong"
     );
+    let authority = Authority::new();
+    let mut doors = Doors {
+        port: kind.port(),
+        secure: None,
+    };
+    if kind == Kind::Evenkeel {
+        rotate(&peer, &authority)?;
+        reload(&mut peer, 0)?;
+        peer.wait_until_it_listens(host, SECURE_PORT)?;
+        doors.secure = Some((SECURE_PORT, authority.config()));
+    }
     let mut clients = Vec::new();
     for (habit, count) in Habit::CROWD {
         for number in 0..count {
-            let (tally, port) = (Arc::clone(&tally), kind.port());
+            let tally = Arc::clone(&tally);
+            let mut doors = doors.clone();
+            // Each has tickets of its own.
+            doors.secure = doors.secure.map(|(port, _)| (port, authority.config()));
             let name = format!("client-{number}");
-            clients.push(host.thread(&name, move || client::live(habit, port, &tally))?);
+            clients.push(host.thread(&name, move || client::live(habit, doors, &tally))?);
         }
     }
     let began = Instant::now();
     let every = (span / 40).clamp(Duration::from_secs(1), Duration::from_secs(10));
     let mut samples = Vec::new();
     let mut died = false;
+    let mut changes = 0;
     while began.elapsed() < span && !died {
-        std::thread::sleep(every.min(span.saturating_sub(began.elapsed())));
+        let next = began + span.min(began.elapsed() + every);
+        while kind == Kind::Evenkeel && Instant::now() + CHANGE_EVERY < next {
+            std::thread::sleep(CHANGE_EVERY);
+            changes += 1;
+            rotate(&peer, &authority)?;
+            reload(&mut peer, changes)?;
+        }
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
         let pids = peer.pids()?;
         died = pids.is_empty();
         samples.push(sample(&pids));
@@ -131,6 +158,7 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     }
     std::thread::sleep(AFTER);
     let last = sample(&peer.pids()?);
+    println!("{changes} times other certificates, and a reload");
     println!(
         "clients gone: {} descriptors, {:.1} MB",
         last.descriptors,
@@ -145,6 +173,25 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     drop(peer);
     drop(backends);
     Ok(verdict(&tally, &samples) && !died)
+}
+
+/// Has another certificate serve.
+fn rotate(peer: &Peer, authority: &Authority) -> Result<(), LabError> {
+    let (certificate, key) = authority.sign();
+    peer.replace_certificate(&certificate, &key)
+}
+
+/// Has our own follow another configuration, which always has a listener of TLS.
+fn reload(peer: &mut Peer, number: u32) -> Result<(), LabError> {
+    peer.reload(|yaml, directory| {
+        let at = directory.display();
+        let more = format!(
+            "  secure: {{bind: [\"0.0.0.0:{SECURE_PORT}\"], pool: bench, timeouts: {{idle: {}s}}, tls: \
+             {{certificates: [{{certificate: {at}/chain.crt, key: {at}/chain.key}}]}}}}\npools:\n",
+            60 + number % 2
+        );
+        yaml.replace("pools:\n", &more)
+    })
 }
 
 fn sample(pids: &[u32]) -> Held {
@@ -222,6 +269,10 @@ const SETTING: Setting = Setting {
     routes: Routes::None,
     tls: false,
 };
+
+/// Where our own speaks TLS.
+const SECURE_PORT: u16 = 8101;
+const CHANGE_EVERY: Duration = Duration::from_secs(3);
 
 const fn word(right: bool) -> &'static str {
     if right { "PASS" } else { "FAIL" }
