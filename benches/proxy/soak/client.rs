@@ -61,7 +61,6 @@ struct Wish {
 }
 
 /// Where clients come, and every other time by TLS where that is spoken.
-#[derive(Clone)]
 pub(super) struct Doors {
     pub(super) port: u16,
     pub(super) secure: Option<(u16, Arc<ClientConfig>)>,

@@ -112,26 +112,25 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
         "second", "answers", "errors", "RSS MB", "PSS MB", "fds", "wrong"
     );
     let authority = Authority::new();
-    let mut doors = Doors {
-        port: kind.port(),
-        secure: None,
-    };
-    if kind == Kind::Evenkeel {
-        rotate(&peer, &authority)?;
-        reload(&mut peer, 0)?;
+    let is_ours = kind == Kind::Evenkeel;
+    if is_ours {
+        change(&mut peer, &authority, 0)?;
         peer.wait_until_it_listens(host, SECURE_PORT)?;
-        doors.secure = Some((SECURE_PORT, authority.config()));
     }
     let mut clients = Vec::new();
-    for (habit, count) in Habit::CROWD {
-        for number in 0..count {
-            let tally = Arc::clone(&tally);
-            let mut doors = doors.clone();
+    let crowd = Habit::CROWD.into_iter();
+    for (number, habit) in crowd
+        .flat_map(|(habit, count)| vec![habit; count])
+        .enumerate()
+    {
+        let tally = Arc::clone(&tally);
+        let doors = Doors {
+            port: kind.port(),
             // Each has tickets of its own.
-            doors.secure = doors.secure.map(|(port, _)| (port, authority.config()));
-            let name = format!("client-{number}");
-            clients.push(host.thread(&name, move || client::live(habit, doors, &tally))?);
-        }
+            secure: is_ours.then(|| (SECURE_PORT, authority.config())),
+        };
+        let name = format!("client-{number}");
+        clients.push(host.thread(&name, move || client::live(habit, doors, &tally))?);
     }
     let began = Instant::now();
     let every = (span / 40).clamp(Duration::from_secs(1), Duration::from_secs(10));
@@ -140,11 +139,10 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     let mut changes = 0;
     while began.elapsed() < span && !died {
         let next = began + span.min(began.elapsed() + every);
-        while kind == Kind::Evenkeel && Instant::now() + CHANGE_EVERY < next {
+        while is_ours && Instant::now() + CHANGE_EVERY < next {
             std::thread::sleep(CHANGE_EVERY);
             changes += 1;
-            rotate(&peer, &authority)?;
-            reload(&mut peer, changes)?;
+            change(&mut peer, &authority, changes)?;
         }
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         let pids = peer.pids()?;
@@ -175,14 +173,11 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     Ok(verdict(&tally, &samples) && !died)
 }
 
-/// Has another certificate serve.
-fn rotate(peer: &Peer, authority: &Authority) -> Result<(), LabError> {
+/// Has our own serve with another certificate, and follow another configuration, which always has a
+/// listener of TLS.
+fn change(peer: &mut Peer, authority: &Authority, number: u32) -> Result<(), LabError> {
     let (certificate, key) = authority.sign();
-    peer.replace_certificate(&certificate, &key)
-}
-
-/// Has our own follow another configuration, which always has a listener of TLS.
-fn reload(peer: &mut Peer, number: u32) -> Result<(), LabError> {
+    peer.replace_certificate(&certificate, &key)?;
     peer.reload(|yaml, directory| {
         let at = directory.display();
         let more = format!(
