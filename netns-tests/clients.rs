@@ -5,7 +5,7 @@
 //! slowhttptest tries to keep everybody else out. A program that is missing is a failure that says
 //! the package.
 
-mod https;
+pub(crate) mod https;
 mod program;
 mod site;
 mod slow;

@@ -3,7 +3,7 @@
 //! Certificates are made for each test. Needs Debian's packages curl and openssl.
 
 mod rotation;
-mod site;
+pub(crate) mod site;
 
 use site::{NAME, Site};
 

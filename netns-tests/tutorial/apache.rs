@@ -1,12 +1,16 @@
-//! Debian's Apache on a host of the lab: a few pages, a cookie, and a log of who asked.
+//! Debian's Apache on a host of the lab: a few pages, a cookie, an application with sessions, and
+//! a log of who asked.
+//!
+//! The application (`counter.sh`) counts the requests of each session in a file of this Apache's
+//! own, as PHP keeps sessions: another Apache knows nothing of them.
 //!
 //! It runs as Debian's www-data. Where that user does not exist, as in a user namespace with a
 //! single user, it runs in a user namespace of its own, whose only user has www-data's number:
 //! Apache refuses to serve as root.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -43,9 +47,11 @@ impl Apache {
         require_apache();
         let scratch = ScratchDir::new().expect("a directory");
         let (documents, own) = (scratch.path().join("www"), scratch.path().join("own"));
-        for directory in [&documents, &own] {
+        let sessions = own.join("sessions");
+        for directory in [&documents, &own, &sessions] {
             fs::create_dir(directory).expect("a directory");
         }
+        give_to_www_data(&sessions);
         for page in 0..pages {
             fs::write(
                 documents.join(format!("{page}.txt")),
@@ -54,13 +60,31 @@ impl Apache {
             .expect("a page");
         }
         fs::write(documents.join("index.html"), name).expect("a page");
-        let file = scratch.path().join("apache2.conf");
-        fs::write(&file, configuration(scratch.path(), port)).expect("a configuration");
+        // Not where the sources are: www-data need not be able to go there.
+        let counter = scratch.path().join("counter.sh");
+        fs::write(&counter, include_str!("counter.sh")).expect("a script");
+        fs::set_permissions(&counter, Permissions::from_mode(0o755)).expect("a script that runs");
+        let configuration = configuration(scratch.path(), name, port);
+        fs::write(scratch.path().join(FILE), configuration).expect("a configuration");
         host.set_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
             .expect("an ordinary user may listen on port 80");
-        let command = command(&file, &own);
-        let process = host.spawn(command).expect("apache2 starts");
+        let process = spawn(host, scratch.path());
         Self { process, scratch }
+    }
+
+    /// Starts it again after [`Apache::kill`]; the sessions that it had are still there.
+    pub(crate) fn start_again(&mut self, host: &Host) {
+        // The number in it may be another process's by now.
+        fs::remove_file(self.scratch.path().join("own/apache2.pid")).expect("it was killed");
+        self.process = spawn(host, self.scratch.path());
+    }
+
+    /// Kills all its processes at one stroke.
+    pub(crate) fn kill(&mut self) {
+        self.process
+            .check_runs()
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.errors()));
+        self.process.kill_family().expect("apache2 dies");
     }
 
     /// Stops it as an administrator does, and waits for its end.
@@ -100,6 +124,11 @@ fn entry(line: &str) -> Option<Entry> {
     })
 }
 
+fn spawn(host: &Host, root: &Path) -> Process {
+    let command = command(&root.join(FILE), &root.join("own"));
+    host.spawn(command).expect("apache2 starts")
+}
+
 /// Fails with the package when it is missing.
 pub(crate) fn require_apache() {
     match Command::new(APACHE).arg("-v").output() {
@@ -113,8 +142,8 @@ pub(crate) fn require_apache() {
 
 /// Returns how to start it as www-data, who gets the directory.
 pub(crate) fn command(file: &Path, own: &Path) -> Command {
+    give_to_www_data(own);
     let mut command = if has_user(WWW_DATA) {
-        chown(own, Some(WWW_DATA), Some(WWW_DATA)).expect("a directory of www-data");
         let mut command = Command::new(APACHE);
         command.uid(WWW_DATA).gid(WWW_DATA);
         command
@@ -128,6 +157,13 @@ pub(crate) fn command(file: &Path, own: &Path) -> Command {
     };
     command.arg("-f").arg(file).arg("-DFOREGROUND");
     command
+}
+
+/// Gives a directory to Apache's user, where that is another than this one.
+fn give_to_www_data(directory: &Path) {
+    if has_user(WWW_DATA) {
+        chown(directory, Some(WWW_DATA), Some(WWW_DATA)).expect("a directory of www-data");
+    }
 }
 
 /// Whether a user's number means anything in this user namespace.
@@ -145,12 +181,22 @@ fn has_user(uid: u32) -> bool {
     })
 }
 
-/// The least that serves files; every visitor gets a cookie and is told which one came.
-fn configuration(root: &Path, port: u16) -> String {
+/// The least that serves files and runs a script; every visitor to a file gets a cookie and is told
+/// which one came.
+fn configuration(root: &Path, name: &str, port: u16) -> String {
     let root = root.display();
-    let modules: String = ["mpm_event", "authz_core", "dir", "mime", "headers"]
-        .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
-        .concat();
+    let modules: String = [
+        "mpm_event",
+        "authz_core",
+        "dir",
+        "mime",
+        "headers",
+        "alias",
+        "env",
+        "cgid",
+    ]
+    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+    .concat();
     format!(
         r#"ServerRoot {root}
 ServerName localhost
@@ -167,14 +213,21 @@ KeepAlive On
 MaxKeepAliveRequests 0
 StartServers 1
 ThreadsPerChild 25
-Header set Set-Cookie "visitor=%t; Path=/" "expr=-z %{{HTTP_COOKIE}}"
-Header set X-Seen-Cookie "expr=%{{HTTP_COOKIE}}" "expr=-n %{{HTTP_COOKIE}}"
+<Files "*.txt">
+    Header set Set-Cookie "visitor=%t; Path=/" "expr=-z %{{HTTP_COOKIE}}"
+    Header set X-Seen-Cookie "expr=%{{HTTP_COOKIE}}" "expr=-n %{{HTTP_COOKIE}}"
+</Files>
+ScriptSock {root}/own/cgid
+ScriptAlias /counter {root}/counter.sh
+SetEnv SESSIONS {root}/own/sessions
+SetEnv SERVER {name}
 LogFormat "%{{X-Forwarded-For}}i|%h|%r|%>s|%{{Cookie}}i" visitors
 CustomLog {root}/own/access.log visitors
 "#
     )
 }
 
+const FILE: &str = "apache2.conf";
 const APACHE: &str = "/usr/sbin/apache2";
 /// Debian's user and group for web servers, the same number everywhere.
 const WWW_DATA: u32 = 33;
