@@ -102,15 +102,7 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     let tally = Arc::new(Tally::default());
     let backends = Backends::start(host, &tally)?;
     let mut peer = Peer::start(host, kind, SETTING, &PORTS)?;
-    println!(
-        "\nsoak of {}, {} s; two threads",
-        kind.name(),
-        span.as_secs()
-    );
-    println!(
-        "{:>6} {:>10} {:>8} {:>8} {:>8} {:>6} {:>7}",
-        "second", "answers", "errors", "RSS MB", "PSS MB", "fds", "wrong"
-    );
+    print_heading(kind, span);
     let authority = Authority::new();
     let is_ours = kind == Kind::Evenkeel;
     if is_ours {
@@ -194,6 +186,18 @@ fn sample(pids: &[u32]) -> Held {
         memory: Memory::of(pids),
         descriptors: descriptors(pids),
     }
+}
+
+fn print_heading(kind: Kind, span: Duration) {
+    println!(
+        "\nsoak of {}, {} s; two threads",
+        kind.name(),
+        span.as_secs()
+    );
+    println!(
+        "{:>6} {:>10} {:>8} {:>8} {:>8} {:>6} {:>7}",
+        "second", "answers", "errors", "RSS MB", "PSS MB", "fds", "wrong"
+    );
 }
 
 fn print_line(at: Duration, tally: &Tally, held: Option<&Held>) {
