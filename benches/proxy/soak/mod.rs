@@ -131,12 +131,16 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     let mut changes = 0;
     while began.elapsed() < span && !died {
         let next = began + span.min(began.elapsed() + every);
-        while is_ours && Instant::now() + CHANGE_EVERY < next {
-            std::thread::sleep(CHANGE_EVERY);
+        loop {
+            let due = began + CHANGE_EVERY * (changes + 1);
+            let until = if is_ours { due.min(next) } else { next };
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            if until == next {
+                break;
+            }
             changes += 1;
             change(&mut peer, &authority, changes)?;
         }
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
         let pids = peer.pids()?;
         died = pids.is_empty();
         samples.push(sample(&pids));
