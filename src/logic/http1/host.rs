@@ -14,14 +14,17 @@ pub fn is_host(text: &[u8]) -> bool {
             .is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
         return is_address && is_port_or_nothing(&rest[end + 1..]);
     }
-    let end = text
-        .iter()
-        .position(|&byte| !IN_NAMES[usize::from(byte)])
-        .unwrap_or(text.len());
     // RFC 1035 §3.1: only the last label may be empty, the root.
-    let name = &text[..end];
-    let is_name = end > 0 && name[0] != b'.' && !name.windows(2).any(|two| two == b"..");
-    is_name && is_port_or_nothing(&text[end..])
+    let (mut end, mut is_label_empty) = (0, true);
+    for &byte in text.iter().take_while(|byte| IN_NAMES[usize::from(**byte)]) {
+        let is_dot = byte == b'.';
+        if is_dot && is_label_empty {
+            return false;
+        }
+        is_label_empty = is_dot;
+        end += 1;
+    }
+    end > 0 && is_port_or_nothing(&text[end..])
 }
 
 /// The bytes of a name or an IPv4 address: what is unreserved in RFC 3986 §2.3.
