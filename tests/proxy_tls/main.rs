@@ -65,9 +65,14 @@ fn secrets(of: u8) -> Secrets {
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     let hour = since.as_secs() / 3600;
-    let tickets = (hour - 2..=hour + 1).map(|hour| TicketSecret {
-        hour,
-        key: SecretBytes([of ^ (hour % 251) as u8; 32]),
+    let tickets = (hour - 2..=hour + 1).map(|hour| {
+        // Of no other secret in another hour.
+        let mut key = [of; 32];
+        key[..8].copy_from_slice(&hour.to_be_bytes());
+        TicketSecret {
+            hour,
+            key: SecretBytes(key),
+        }
     });
     Secrets {
         tickets: tickets.collect(),

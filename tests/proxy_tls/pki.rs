@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use evenkeel::config::CertificateChain;
-use evenkeel::ipc::signing::{Answer, PACKET_BYTES_MAX, Question};
+use evenkeel::ipc::signing::{Answer, Outcome, PACKET_BYTES_MAX, Question};
 use evenkeel::model::{Der, KeyId};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use rcgen::{
@@ -159,7 +159,9 @@ impl Signers {
             let signature = signer.map(|signer| signer.sign(question.message).unwrap());
             let answer = Answer {
                 id: question.id,
-                signature: signature.as_deref(),
+                outcome: signature
+                    .as_deref()
+                    .map_or(Outcome::Refused, Outcome::Signed),
             };
             let mut packet = Vec::new();
             answer.write(&mut packet);

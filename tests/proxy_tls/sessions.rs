@@ -1,10 +1,13 @@
 //! Sessions that are resumed: here, on another node, and nowhere else.
 
+use std::time::{Duration, SystemTime};
+
 use evenkeel::config::{ListenerTls, Resumption};
 use evenkeel::process::proxy::Trust;
+use rcgen::date_time_ymd;
 
-use crate::client::{ASK_AND_KEEP, Visitor};
-use crate::common::Backend;
+use crate::client::{ASK, ASK_AND_KEEP, Visitor};
+use crate::common::{Backend, wait_until};
 use crate::pki::{Authority, Identity, Signers};
 use crate::rig::{OK, Rig, setup};
 use crate::{mutual, secrets, tls};
@@ -125,4 +128,72 @@ fn secrets_that_are_replaced_seal_new_tickets_at_once() {
     };
     rig.proxy.set_secrets(both);
     assert!(visit(&visitor, &rig, name), "old ones are accepted beside");
+}
+
+/// With a ticket it would go on for ever, each of them giving another.
+#[test]
+fn a_session_does_not_outlive_the_certificate_of_its_client() {
+    let backend = Backend::saying(OK);
+    let [ours, theirs] = ["ours", "theirs"].map(Authority::new);
+    let identity = ours.sign("www", &["www.example.org"]);
+    let name = "www.example.org";
+    for required in [true, false] {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ends_at = Duration::from_secs(now.unwrap().as_secs() + 4);
+        let client = theirs.sign_with("client", &["client.example.org"], |params| {
+            params.not_after = date_time_ymd(1970, 1, 1) + ends_at;
+        });
+        let rig = node(
+            &backend,
+            &identity,
+            7,
+            "web",
+            mutual(&[&identity], &theirs, required),
+        );
+        let visitor = Visitor::with(&ours, rustls::ALL_VERSIONS, Some(&client));
+        assert!(!visit(&visitor, &rig, name));
+        let mut resumed = 0;
+        wait_until("its certificate ends", || {
+            let went = visitor
+                .connect(rig.address, name)
+                .and_then(|mut client| client.ask(ASK).map(|answer| (answer, client.is_resumed())));
+            match went {
+                Ok((answer, is_resumed)) if answer.starts_with("HTTP/1.1 200 ") => {
+                    resumed += u32::from(is_resumed);
+                    false
+                }
+                Ok(_) | Err(_) => true,
+            }
+        });
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        assert!(since.unwrap() > ends_at);
+        assert!(
+            resumed > 0 || !required,
+            "as long as it holds it is resumed"
+        );
+    }
+}
+
+#[test]
+fn many_authorities_of_clients_are_not_told_and_believed_all_the_same() {
+    let backend = Backend::saying(OK);
+    let ours = Authority::new("ours");
+    let identity = ours.sign("www", &["www.example.org"]);
+    let theirs: Vec<Authority> = (0..1500)
+        .map(|number| {
+            Authority::new(&format!(
+                "an authority with quite a long name, number {number}"
+            ))
+        })
+        .collect();
+    let mut tls = mutual(&[&identity], &theirs[0], true);
+    std::sync::Arc::make_mut(&mut tls.found).client_roots =
+        theirs.iter().map(Authority::root).collect();
+    let rig = node(&backend, &identity, 7, "web", tls);
+    let client = theirs[1499].sign("client", &["client.example.org"]);
+    for versions in [rustls::ALL_VERSIONS, &[&rustls::version::TLS12]] {
+        let visitor = Visitor::with(&ours, versions, Some(&client));
+        let answer = visitor.ask(rig.address, "www.example.org", ASK).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
 }

@@ -109,6 +109,7 @@ mod tests {
             id: 1,
             key: KeyId([id; 32]),
             scheme: SignatureScheme::ECDSA_NISTP256_SHA256.into(),
+            until_ms: u64::MAX,
             message: b"what",
         };
         keyring.sign(&question).is_some()

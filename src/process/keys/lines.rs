@@ -10,7 +10,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 pub(super) use self::refused::Refused;
 use super::keyring::Keyring;
-use crate::ipc::signing::{Answer, PACKET_BYTES_MAX, Question};
+use crate::ipc::signing::{Answer, Outcome, PACKET_BYTES_MAX, Question, now_ms};
 
 /// The lines of all workers.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Lines {
     buffer: Vec<u8>,
     /// Questions that were.
     pub(super) refused: Refused,
+    /// And those whose time was over before their turn came.
+    pub(super) late: Refused,
 }
 
 impl Lines {
@@ -45,12 +47,13 @@ impl Lines {
             open,
             buffer,
             refused,
+            late,
         } = self;
         let ready = ready.iter().copied().chain(std::iter::repeat(false));
         let mut left = std::mem::take(open).into_iter().zip(ready).peekable();
         let mut done = Vec::new();
         while let Some((line, is_ready)) = left.next_if(|(_, ready)| !ready || has_time()) {
-            if !is_ready || answer_one(&line, buffer, keyring, refused) {
+            if !is_ready || answer_one(&line, buffer, keyring, [refused, late]) {
                 done.push(line);
             }
         }
@@ -60,7 +63,12 @@ impl Lines {
 }
 
 /// Returns whether a line is listened to any longer.
-fn answer_one(line: &OwnedFd, buffer: &mut [u8], keyring: &Keyring, refused: &mut Refused) -> bool {
+fn answer_one(
+    line: &OwnedFd,
+    buffer: &mut [u8],
+    keyring: &Keyring,
+    [refused, late]: [&mut Refused; 2],
+) -> bool {
     let fd = line.as_raw_fd();
     let len = match recv(fd, buffer, MsgFlags::MSG_DONTWAIT) {
         Ok(0) => return false,
@@ -75,13 +83,23 @@ fn answer_one(line: &OwnedFd, buffer: &mut [u8], keyring: &Keyring, refused: &mu
         tracing::error!("a worker says what is no question, it is not listened to any more");
         return false;
     };
-    let signature = keyring.sign(&question);
-    if signature.is_none() {
-        refused.note();
-    }
+    // Where more is asked than can be signed, all of that counts which is still of use.
+    let is_late = now_ms() >= question.until_ms;
+    let signature = (!is_late).then(|| keyring.sign(&question)).flatten();
+    let outcome = match &signature {
+        Some(signature) => Outcome::Signed(signature),
+        None if is_late => {
+            late.note();
+            Outcome::Late
+        }
+        None => {
+            refused.note();
+            Outcome::Refused
+        }
+    };
     let answer = Answer {
         id: question.id,
-        signature: signature.as_deref(),
+        outcome,
     };
     let mut packet = Vec::with_capacity(512);
     answer.write(&mut packet);
@@ -142,6 +160,7 @@ mod tests {
             id,
             key,
             scheme: SignatureScheme::ECDSA_NISTP256_SHA256.into(),
+            until_ms: now_ms() + 60_000,
             message: b"what",
         };
         question.write(&mut packet);
@@ -156,7 +175,7 @@ mod tests {
             return Err(Errno::ECONNRESET);
         }
         let answer = Answer::read(&buffer[..len]).unwrap();
-        Ok((answer.id, answer.signature.is_some()))
+        Ok((answer.id, matches!(answer.outcome, Outcome::Signed(_))))
     }
 
     #[test]
@@ -178,6 +197,21 @@ mod tests {
         assert_eq!(answer(&theirs[4]), Ok((9, true)));
         assert_eq!(lines.descriptors().count(), 3);
         assert_eq!(lines.refused.take(Instant::now()), Some(2));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_signed() {
+        let (keyring, (mut lines, theirs)) = (keyring(), lines(1));
+        let mut packet = question(7, KNOWN);
+        packet[38..46].copy_from_slice(&now_ms().to_be_bytes());
+        say(&theirs[0], &packet).unwrap();
+        lines.answer(&[true], &keyring, || true);
+        let mut buffer = [0; 1024];
+        let len = recv(theirs[0].as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap();
+        let answer = Answer::read(&buffer[..len]).unwrap();
+        assert_eq!((answer.id, answer.outcome), (7, Outcome::Late));
+        assert_eq!(lines.late.take(Instant::now()), Some(1));
+        assert_eq!(lines.refused.take(Instant::now()), None);
     }
 
     /// And one that is silent is not asked anything.

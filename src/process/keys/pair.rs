@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use rustls::SignatureAlgorithm;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
@@ -46,6 +47,9 @@ pub enum PairError {
     /// A key that nobody here signs with.
     #[error("the private key is damaged, or of a kind that is not used")]
     Kind,
+    /// A key that takes longer than anybody waits.
+    #[error("an RSA key of more than 4096 bits signs for longer than a handshake may wait")]
+    Slow,
     /// The key of another certificate.
     #[error("the private key is not that of the certificate `{0}`")]
     Unfit(String),
@@ -67,7 +71,11 @@ impl PairError {
             Self::ManyKeys(_) => "leave the one that was made with the certificate",
             Self::Encrypted => "`openssl pkey -in OLD -out NEW` takes the passphrase off",
             Self::Kind => {
-                "RSA of 2048 bits and more, ECDSA with P-256, P-384 or P-521, and Ed25519 are used"
+                "RSA of 2048 to 4096 bits, ECDSA with P-256, P-384 or P-521, and Ed25519 are used"
+            }
+            Self::Slow => {
+                "have a certificate made for a key of ECDSA, which signs a hundred times as fast, \
+                 or of RSA with 2048 to 4096 bits"
             }
             Self::Unfit(_) => {
                 "they are made together: `openssl x509 -pubkey` of the one and `openssl pkey \
@@ -88,6 +96,9 @@ pub fn read(path: &Path, certificates: &[u8], key: &[u8]) -> Result<Pair, PairEr
     let leaf = leaf.map_err(|error| ChainError::Unreadable { number: 1, error })?;
     let key = key_of(key)?;
     let public = key.public_key().ok_or(PairError::Kind)?;
+    if key.algorithm() == SignatureAlgorithm::RSA && public.len() > RSA_BYTES_MAX {
+        return Err(PairError::Slow);
+    }
     if *public != *leaf.public_key {
         return Err(PairError::Unfit(leaf.subject.to_string()));
     }
@@ -103,6 +114,9 @@ pub fn read(path: &Path, certificates: &[u8], key: &[u8]) -> Result<Pair, PairEr
         key,
     })
 }
+
+/// A SubjectPublicKeyInfo of RSA with 4096 bits has 550 bytes.
+const RSA_BYTES_MAX: usize = 560;
 
 /// Returns the certificates in a text.
 ///

@@ -88,6 +88,13 @@ impl Keys {
             self.say(&FromKeys::Beat);
             self.derive();
             self.keyring.forget(now);
+            if let Some(count) = self.lines.late.take(now) {
+                tracing::warn!(
+                    count,
+                    "questions came too late to be signed: keys of RSA cost much, those of ECDSA \
+                     little"
+                );
+            }
             if let Some(count) = self.lines.refused.take(now) {
                 tracing::warn!(
                     count,

@@ -5,7 +5,9 @@
 //! pays after it, in bytes as `splice` moves them; what costs more a byte pays a multiple. Who has
 //! used all up is hungry, and waits in a line of its own: a few of it are fed at a time, and
 //! between two meals whoever needs little is served at once. So a request of some hundred bytes
-//! does not wait for a round of a thousand downloads. Nothing here is about clients or backends.
+//! does not wait for a round of a thousand downloads. What keeps the whole worker waiting for a
+//! moment, a signature, has a line of its own, and comes one at a time. Nothing here is about
+//! clients or backends.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -17,11 +19,16 @@ use std::task::{Context, Poll, Waker};
 pub(in crate::process::proxy) struct Budget {
     left: Cell<usize>,
     /// Each at most once; so as many as the worker has connections.
-    line: RefCell<VecDeque<(Rc<Hunger>, Waker)>>,
+    line: RefCell<Line>,
+    /// Those that wait for their turn with what keeps everybody waiting; likewise.
+    slow_line: RefCell<Line>,
+    is_slow: Cell<bool>,
     feeder: RefCell<Option<Waker>>,
 }
 
-/// Whether a connection stands in the line.
+type Line = VecDeque<(Rc<Hunger>, Waker)>;
+
+/// Whether a connection stands in a line.
 #[derive(Debug, Default)]
 pub(in crate::process::proxy) struct Hunger(Cell<bool>);
 
@@ -36,13 +43,24 @@ impl Budget {
     /// Begins the poll of a connection.
     pub(in crate::process::proxy) fn begin(&self) {
         self.left.set(CREDIT);
+        self.is_slow.set(false);
+    }
+
+    /// Has the poll end here, and go on when it is its turn with what keeps everybody waiting.
+    pub(in crate::process::proxy) fn wait_for_slow_turn(&self) {
+        self.left.set(0);
+        self.is_slow.set(true);
     }
 
     /// Ends it; a connection that has used all up gets in line.
     pub(in crate::process::proxy) fn end(&self, hunger: &Rc<Hunger>, cx: &Context<'_>) {
         if self.is_used_up() && !hunger.0.replace(true) {
             let waiting = (Rc::clone(hunger), cx.waker().clone());
-            self.line.borrow_mut().push_back(waiting);
+            let line = match self.is_slow.get() {
+                true => &self.slow_line,
+                false => &self.line,
+            };
+            line.borrow_mut().push_back(waiting);
             if let Some(feeder) = self.feeder.take() {
                 feeder.wake();
             }
@@ -74,12 +92,14 @@ impl Budget {
     pub(in crate::process::proxy) async fn feed(&self) {
         loop {
             std::future::poll_fn(|cx| self.poll_line(cx)).await;
-            for _ in 0..FED_AT_ONCE {
-                let Some((hunger, waker)) = self.line.borrow_mut().pop_front() else {
-                    break;
-                };
-                hunger.0.set(false);
-                waker.wake();
+            for (line, count) in [(&self.line, FED_AT_ONCE), (&self.slow_line, 1)] {
+                for _ in 0..count {
+                    let Some((hunger, waker)) = line.borrow_mut().pop_front() else {
+                        break;
+                    };
+                    hunger.0.set(false);
+                    waker.wake();
+                }
             }
             // Comes back when all others that can run have run, and the sockets were asked.
             tokio::task::yield_now().await;
@@ -88,7 +108,7 @@ impl Budget {
 
     /// Ready when a connection waits.
     fn poll_line(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.line.borrow().is_empty() {
+        if self.line.borrow().is_empty() && self.slow_line.borrow().is_empty() {
             *self.feeder.borrow_mut() = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -189,6 +209,31 @@ mod tests {
         assert_eq!(meals(), [2, 1, 1, 1, 1, 1, 1, 1, 1, 1], "behind the others");
         feed(&budget);
         assert_eq!(meals().iter().sum::<u64>(), 11, "nobody is left");
+    }
+
+    #[test]
+    fn what_keeps_everybody_waiting_comes_one_at_a_time_beside_the_others() {
+        let budget = Budget::default();
+        let (slow, greedy) = (
+            (0..3).map(|_| Greedy::new()).collect::<Vec<_>>(),
+            Greedy::new(),
+        );
+        for one in &slow {
+            let waker = Waker::from(Arc::clone(&one.woken));
+            budget.begin();
+            budget.wait_for_slow_turn();
+            budget.end(&one.hunger, &Context::from_waker(&waker));
+        }
+        greedy.poll(&budget, 1);
+        let meals = || slow.iter().map(Greedy::meals).collect::<Vec<_>>();
+        feed(&budget);
+        assert_eq!(
+            (meals(), greedy.meals()),
+            (vec![1, 0, 0], 1),
+            "not behind them"
+        );
+        feed(&budget);
+        assert_eq!(meals(), [1, 1, 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 mod records;
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -41,11 +41,29 @@ pub(in crate::process::proxy) struct Session {
     hello: Option<Vec<u8>>,
     /// Whom the client has asked for.
     server_name: Option<Box<str>>,
+    /// Until when the client's certificate holds.
+    holds_until: i64,
 }
 
 thread_local! {
     /// Whom the client has asked for whose certificate was chosen last: rustls says it there alone.
     static ASKED_FOR: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+}
+
+thread_local! {
+    /// Until when the certificate of the client holds whose session is dealt with now, seconds since
+    /// 1970-01-01 UTC: tickets are made and opened without a word on whose they are.
+    static HOLDS_UNTIL: Cell<i64> = const { Cell::new(i64::MAX) };
+}
+
+/// Notes until when the certificate of a client holds.
+pub(in crate::process::proxy) fn note_holds_until(seconds: i64) {
+    HOLDS_UNTIL.set(seconds);
+}
+
+/// Returns until when the certificate of the client holds whose session is dealt with now.
+pub(in crate::process::proxy) fn holds_until() -> i64 {
+    HOLDS_UNTIL.get()
 }
 
 /// Notes whom the client asks for whose certificate is being chosen.
@@ -217,6 +235,7 @@ impl Session {
             has_begun: false,
             hello: None,
             server_name: None,
+            holds_until: i64::MAX,
         }
     }
 
@@ -369,6 +388,10 @@ impl Session {
         }
         self.has_begun = true;
         if let Some(hello) = &mut self.hello {
+            if hello.len() + len > HELLO_BYTES_MAX {
+                let error = rustls::Error::General("a ClientHello that is too long".to_owned());
+                return Poll::Ready(Err(Came::Tls(self.fail(error, socket))));
+            }
             hello.extend_from_slice(&buffer[held..held + len]);
         }
         if held == 0 && self.is_handshaking() && is_plain_request(&buffer[..len]) {
@@ -416,6 +439,9 @@ impl Session {
         into: &mut [u8],
     ) -> (usize, Result<usize, rustls::Error>) {
         let was_handshaking = self.is_handshaking();
+        if was_handshaking {
+            HOLDS_UNTIL.set(self.holds_until);
+        }
         let mut sinks = Sinks {
             into,
             filled: 0,
@@ -437,8 +463,11 @@ impl Session {
             }
         };
         // Whatever came of it: the next of this thread is somebody else.
-        if was_handshaking && let Some(name) = ASKED_FOR.take() {
-            self.server_name = Some(name);
+        if was_handshaking {
+            self.holds_until = HOLDS_UNTIL.get();
+            if let Some(name) = ASKED_FOR.take() {
+                self.server_name = Some(name);
+            }
         }
         (used, result)
     }
@@ -691,6 +720,8 @@ const OUTGOING_BYTES: usize = WRITE_BYTES_MAX + 2 * COALESCED_BYTES_MAX;
 /// Read at once: a record at least.
 const READ_BYTES_MIN: usize = RECORD_BYTES + 2 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
+/// What a client may say before it is answered: ten times as much as is usual.
+const HELLO_BYTES_MAX: usize = 24 * 1024;
 /// Beside what is read, the longest message of a handshake.
 const INCOMING_BYTES: usize = READ_BYTES_MAX + 80 * 1024;
 /// Reads in a row that bring nothing for who reads.

@@ -3,21 +3,26 @@
 
 use std::sync::{Arc, LazyLock};
 
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateDer;
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{
     ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion,
+};
 use thiserror::Error;
 
 use crate::config::{DefaultCertificate, ListenerTls, Resumption, TlsVersion};
 use crate::logic::tls::server_name::ServerNames;
+use crate::logic::tls::x509::Certificate;
 use crate::model::{Chain, Der};
-use crate::process::proxy::io::tls::note_asked_for;
+use crate::process::proxy::io::tls::{note_asked_for, note_holds_until};
 use crate::process::proxy::tls::keys::certified;
 use crate::process::proxy::tls::tickets::{SharedSecrets, Ticketer};
 
@@ -132,8 +137,85 @@ fn verifier(tls: &ListenerTls) -> Result<Arc<dyn ClientCertVerifier>, String> {
         true => builder,
         false => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error| Chain(&error).to_string())
+    let verifier = builder.build().map_err(|error| Chain(&error).to_string())?;
+    Ok(Arc::new(Clients::new(verifier)))
 }
+
+/// Verifies the certificates of clients.
+#[derive(Debug)]
+struct Clients {
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// Whether clients are told who is believed.
+    has_hints: bool,
+}
+
+impl Clients {
+    fn new(verifier: Arc<dyn ClientCertVerifier>) -> Self {
+        let subjects = verifier.root_hint_subjects().iter();
+        let bytes: usize = subjects.map(|subject| subject.as_ref().len() + 2).sum();
+        Self {
+            has_hints: bytes <= HINT_BYTES_MAX,
+            verifier,
+        }
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    fn offer_client_auth(&self) -> bool {
+        self.verifier.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.verifier.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        match self.has_hints {
+            true => self.verifier.root_hint_subjects(),
+            false => &[],
+        }
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.verifier.verify_client_cert(certificate, others, now)?;
+        let parsed = Certificate::parse(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        note_holds_until(parsed.not_after);
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// Whom clients are told to choose from (RFC 8446 §4.2.4): a longer list some do not take, and none
+/// has room for more than 64 KiB.
+const HINT_BYTES_MAX: usize = 16 * 1024;
 
 /// The certificates of a listener.
 #[derive(Debug)]

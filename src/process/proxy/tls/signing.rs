@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use crate::ipc::signing::{Answer, PACKET_BYTES_MAX, Question};
+use crate::ipc::signing::{Answer, Outcome, PACKET_BYTES_MAX, Question, now_ms};
 use crate::model::KeyId;
 
 thread_local! {
@@ -51,6 +51,13 @@ enum State {
     Answering,
     /// The last question was not answered in time.
     Silent,
+}
+
+/// What has come of a question, where it is ours.
+enum Reply {
+    Signed(Vec<u8>),
+    Refused,
+    Late,
 }
 
 /// Why there is no signature.
@@ -126,10 +133,14 @@ impl Line {
             id,
             key,
             scheme,
+            until_ms: now_ms() + ANSWER_TIMEOUT.as_millis() as u64,
             message,
         });
         match signed {
-            Some(signature) => signature.ok_or(Unsigned::Refused),
+            Some(Reply::Signed(signature)) => Ok(signature),
+            Some(Reply::Refused) => Err(Unsigned::Refused),
+            // It may be asked again at once.
+            Some(Reply::Late) => Err(Unsigned::Silent),
             None => {
                 if self.state.get() == State::Answering {
                     self.state.set(State::Silent);
@@ -140,7 +151,7 @@ impl Line {
     }
 
     /// Returns the answer; `None` where none has come in time.
-    fn ask(&self, question: Question<'_>) -> Option<Option<Vec<u8>>> {
+    fn ask(&self, question: Question<'_>) -> Option<Reply> {
         let until = Instant::now() + ANSWER_TIMEOUT;
         let socket = self.socket.borrow().clone()?;
         let mut packet = Vec::with_capacity(question.message.len() + 64);
@@ -173,7 +184,7 @@ impl Line {
 
     /// Takes what has come; returns the answer to this question, where it is among it. Others are
     /// late and nobody's.
-    fn receive(&self, id: u32) -> Option<Option<Vec<u8>>> {
+    fn receive(&self, id: u32) -> Option<Reply> {
         let socket = self.socket.borrow().clone()?;
         let mut buffer = self.buffer.borrow_mut();
         buffer.resize(ANSWER_BYTES_MAX, 0);
@@ -185,7 +196,11 @@ impl Line {
                 }
                 Ok(len) => match Answer::read(&buffer[..len]) {
                     Some(answer) if answer.id == id => {
-                        return Some(answer.signature.map(<[u8]>::to_vec));
+                        return Some(match answer.outcome {
+                            Outcome::Signed(signature) => Reply::Signed(signature.to_vec()),
+                            Outcome::Refused => Reply::Refused,
+                            Outcome::Late => Reply::Late,
+                        });
                     }
                     Some(_) | None => {}
                 },
@@ -228,7 +243,8 @@ mod tests {
 
     fn answer(theirs: &OwnedFd, id: u32, signature: Option<&[u8]>) {
         let mut packet = Vec::new();
-        Answer { id, signature }.write(&mut packet);
+        let outcome = signature.map_or(Outcome::Refused, Outcome::Signed);
+        Answer { id, outcome }.write(&mut packet);
         send(theirs.as_raw_fd(), &packet, MsgFlags::MSG_DONTWAIT).unwrap();
     }
 

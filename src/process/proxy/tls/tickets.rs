@@ -10,13 +10,16 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk};
 use rustls::server::ProducesTickets;
 
 use crate::config::ListenerTls;
+use crate::ipc::control::unix_s;
 use crate::ipc::message::{Secrets, TicketSecret};
+use crate::process::proxy::io::tls::{holds_until, note_holds_until};
 
 /// What is derived from the group's secret, as it is now.
 #[derive(Debug, Default)]
@@ -100,13 +103,15 @@ impl Ticketer {
         derived.keys.clone()
     }
 
-    fn seal(&self, plain: &[u8], hour: u64) -> Option<Vec<u8>> {
+    fn seal(&self, plain: &[u8], hour: u64, holds_until: i64) -> Option<Vec<u8>> {
         if !is_of_tls13(plain) {
             return None;
         }
         let keys = self.keys();
         let key = keys.iter().find(|key| key.hour == hour)?;
-        let mut sealed = plain.to_vec();
+        // Before what rustls says of it, until when the client's certificate holds.
+        let mut sealed = holds_until.to_be_bytes().to_vec();
+        sealed.extend_from_slice(plain);
         let nonce = key
             .key
             .seal_in_place_append_tag(Aad::from(key.name), &mut sealed)
@@ -118,7 +123,8 @@ impl Ticketer {
         Some(ticket)
     }
 
-    fn open(&self, ticket: &[u8], hour: u64) -> Option<Vec<u8>> {
+    /// Returns what is in it, and until when the client's certificate holds.
+    fn open(&self, ticket: &[u8], hour: u64) -> Option<(Vec<u8>, i64)> {
         let (name, rest) = ticket.split_first_chunk::<NAME_BYTES>()?;
         let (nonce, sealed) = rest.split_first_chunk::<12>()?;
         let keys = self.keys();
@@ -134,9 +140,8 @@ impl Ticketer {
             .key
             .open_in_place(nonce, Aad::from(*name), &mut plain)
             .ok()?;
-        let len = opened.len();
-        plain.truncate(len);
-        Some(plain)
+        let (holds_until, session) = opened.split_first_chunk()?;
+        Some((session.to_vec(), i64::from_be_bytes(*holds_until)))
     }
 }
 
@@ -150,11 +155,17 @@ impl ProducesTickets for Ticketer {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, TicketSecret::hour_now())
+        self.seal(plain, TicketSecret::hour_now(), holds_until())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.open(ticket, TicketSecret::hour_now())
+        let (session, holds_until) = self.open(ticket, TicketSecret::hour_now())?;
+        // A session does not outlive the certificate that it began with.
+        if unix_s(SystemTime::now()) > holds_until {
+            return None;
+        }
+        note_holds_until(holds_until);
+        Some(session)
     }
 }
 

@@ -4,6 +4,7 @@
 //! all places are taken. Where the process that signs does not answer nothing is read: the client
 //! waits, the worker does not.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -39,6 +40,13 @@ enum Begun {
     No,
 }
 
+/// Whether a connection stands in line for a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    NotAsked,
+    Asked,
+}
+
 impl Client {
     /// Begins TLS; the connection is kept where both agree.
     pub(super) async fn shake_hands(
@@ -59,8 +67,9 @@ impl Client {
         self.deadline
             .enter(Phase::Idle, listener.timeouts.handshake);
         let line = signing::line();
+        let turn = Cell::new(Turn::NotAsked);
         let shaken = loop {
-            let shaken = poll_fn(|cx| self.poll_shaken(cx, listener, &line)).await;
+            let shaken = poll_fn(|cx| self.poll_shaken(cx, listener, &line, &turn)).await;
             let is_unsigned = matches!(shaken, Shaken::Failed(HandshakeError::Unsigned));
             // It waits until somebody answers, as all others do.
             if !is_unsigned || !self.stream.begin_again(&acceptor.config) {
@@ -97,6 +106,7 @@ impl Client {
         cx: &mut Context<'_>,
         listener: &WorkerListener,
         line: &Line,
+        turn: &Cell<Turn>,
     ) -> Poll<Shaken> {
         if let Poll::Ready(interrupt) = self.deadline.poll_interrupt(cx) {
             return Poll::Ready(match interrupt {
@@ -107,9 +117,7 @@ impl Client {
         }
         let budget = &self.context.budget;
         ready!(budget.poll());
-        let session = self.stream.session();
-        let is_signed = session.is_some_and(|session| !session.is_to_be_signed());
-        if is_signed || line.poll_answering(cx).is_ready() {
+        if self.poll_turn(cx, line, turn).is_ready() {
             let shaken = self.stream.poll_handshake(cx);
             if self.has_begun() && self.deadline.phase() == Phase::Idle {
                 let within = listener.timeouts.handshake;
@@ -126,6 +134,24 @@ impl Client {
         if self.deadline.take_wanted() && self.leaves() {
             return Poll::Ready(Shaken::Over);
         }
+        Poll::Pending
+    }
+
+    /// Ready when the handshake may go on: what is to be signed keeps the whole worker waiting, and
+    /// comes in turn.
+    fn poll_turn(&self, cx: &mut Context<'_>, line: &Line, turn: &Cell<Turn>) -> Poll<()> {
+        let session = self.stream.session();
+        if session.is_some_and(|session| !session.is_to_be_signed()) {
+            return Poll::Ready(());
+        }
+        let before = turn.replace(Turn::NotAsked);
+        ready!(line.poll_answering(cx));
+        if before == Turn::Asked {
+            // Nothing polls it before its turn.
+            return Poll::Ready(());
+        }
+        turn.set(Turn::Asked);
+        self.context.budget.wait_for_slow_turn();
         Poll::Pending
     }
 
