@@ -132,10 +132,16 @@ impl Shop {
         status.pools[0].backends[apache].name.clone()
     }
 
-    /// Does something to the site; until it has ended customers may notice it.
+    /// Does something to the site; until it has ended customers may notice it, and where a node
+    /// goes until each has used the connection that it had there.
     fn happens(&mut self, event: Event, what: impl FnOnce(&mut Site)) {
         let from = Instant::now();
         what(&mut self.site);
+        match event {
+            Event::ApacheGone(_) | Event::ApacheBack => {}
+            // The first may have been asked before.
+            Event::NodeGone | Event::NodeBack => self.served(2),
+        }
         let to = Instant::now();
         self.windows.push(Window { event, from, to });
     }

@@ -123,7 +123,7 @@ impl Shared {
     }
 }
 
-/// Every so many requests of a browser one is a POST, which nobody may repeat unasked.
+/// Every so many requests of a browser one is a POST, which Evenkeel does not repeat.
 const POST_EVERY: usize = 3;
 /// Between an answer and the next request.
 const BETWEEN: Duration = Duration::from_millis(100);

@@ -30,7 +30,8 @@ pub(super) struct Page {
 pub(super) enum Lost {
     /// There is no connection, so nothing was asked.
     NotConnected(String),
-    /// A kept connection had ended, and a browser says nothing of it: it asks at once on another.
+    /// A kept connection ended without an answer, and a browser says nothing of it: it asks at once
+    /// on another, whatever the method, as Firefox and Chromium do.
     Quietly,
     /// Asked, and not answered, or with an error's answer.
     Failed(String),
@@ -38,7 +39,7 @@ pub(super) enum Lost {
     Wrong(String),
 }
 
-/// Something that happens to the site, from its beginning until nothing of it is to be noticed.
+/// Something that happens to the site, from its beginning until all have come to terms with it.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     pub event: Event,
@@ -67,6 +68,8 @@ pub(super) struct Noticed {
     pub repeated: usize,
     /// Sessions that go on at the other Apache.
     pub moved: usize,
+    /// Of both, those that an Apache had counted although no answer arrived.
+    pub counted_twice: usize,
     /// From asking to the answer.
     pub longest: Duration,
 }
@@ -166,19 +169,26 @@ impl<'a> Audit<'a> {
         let mut before: Option<(&Visit, &Page)> = None;
         let mut interrupted = vec![0; self.windows.len()];
         for visit in journal {
-            self.read_losses(customer, before, visit, &mut interrupted);
+            let reason = self.read_losses(customer, before, visit);
+            if let Some(index) = reason.filter(|_| visit.has_failed()) {
+                interrupted[index] += 1;
+            }
             let Some(page) = &visit.page else {
                 self.note(customer, "no answer at all", visit);
                 continue;
             };
             let most = visit.maybe_counted() + 1;
-            let fits = match before {
-                None => page.count >= 1 && page.count <= most,
+            let (had_to, counted) = match before {
+                None => (true, 0),
                 Some((last, old)) if old.server != page.server => {
-                    self.read_move(last, old, visit) && page.count >= 1 && page.count <= most
+                    (self.read_move(last, old, visit), 0)
                 }
-                Some((_, old)) => page.count > old.count && page.count <= old.count + most,
+                Some((_, old)) => (true, old.count),
             };
+            let fits = had_to && page.count > counted && page.count <= counted + most;
+            if let Some(index) = reason.filter(|_| page.count > counted + 1) {
+                self.noticed[index].counted_twice += 1;
+            }
             if !fits || before.is_some_and(|(_, old)| old.session != page.session) {
                 self.note(customer, &format!("after {before:?}"), visit);
             }
@@ -190,13 +200,13 @@ impl<'a> Audit<'a> {
         }
     }
 
+    /// Returns the window that is the reason for what was lost.
     fn read_losses(
         &mut self,
         customer: usize,
         before: Option<(&Visit, &Page)>,
         visit: &Visit,
-        interrupted: &mut [usize],
-    ) {
+    ) -> Option<usize> {
         let server = before.map(|(_, page)| &*page.server);
         let took = visit.ended_at.duration_since(visit.asked_at);
         for (window, noticed) in self.windows.iter().zip(&mut self.noticed) {
@@ -205,17 +215,16 @@ impl<'a> Audit<'a> {
             }
         }
         if visit.lost.is_empty() {
-            return;
+            return None;
         }
         let is_excuse = |window: &Window| window.excuses(visit, server);
-        match self.windows.iter().position(is_excuse) {
+        let reason = self.windows.iter().position(is_excuse);
+        match reason {
             None => self.note(customer, "lost without a reason", visit),
-            Some(index) if visit.has_failed() => {
-                interrupted[index] += 1;
-                self.noticed[index].interrupted += 1;
-            }
+            Some(index) if visit.has_failed() => self.noticed[index].interrupted += 1,
             Some(index) => self.noticed[index].repeated += 1,
         }
+        reason
     }
 
     /// Returns whether the session had to move.
@@ -263,9 +272,10 @@ impl fmt::Display for Noticed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} interrupted, {} repeated, {} moved, longest {} ms",
+            "{} interrupted, {} repeated, {} counted twice, {} moved, longest {} ms",
             self.interrupted,
             self.repeated,
+            self.counted_twice,
             self.moved,
             self.longest.as_millis()
         )
