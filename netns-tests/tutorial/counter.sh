@@ -28,6 +28,8 @@ if [ -e "$SESSIONS/$id" ]; then
 fi
 count=$((${count:-0} + 1))
 echo "$count" >"$SESSIONS/$id"
+# The work, so that requests are in flight when something goes.
+sleep 0.05
 
 body="$count $SERVER $id"
 printf 'Content-Type: text/plain\r\nCache-Control: no-store\r\n'

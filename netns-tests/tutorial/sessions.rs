@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evenkeel::lab::scratch::ScratchDir;
 
@@ -163,7 +163,7 @@ impl Shop {
                 nodes[0].log(),
                 nodes[1].log()
             );
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -206,8 +206,8 @@ impl Shop {
         let [_, _, takeover, back] = &audit.noticed[..] else {
             panic!("four things have happened");
         };
-        assert!(takeover.longest < TAKEOVER_MAX, "{takeover:?}");
-        assert!(back.longest < TAKEOVER_MAX, "{back:?}");
+        assert!(takeover.longest < TAKEOVER_MAX + UNHEARD, "{takeover:?}");
+        assert!(back.longest < BACK_MAX, "{back:?}");
     }
 }
 
@@ -228,7 +228,12 @@ fn configuration(files: &Path) -> String {
 }
 
 /// Come before an Apache goes, and so many again before lb1 goes.
-const BROWSERS: usize = 12;
+const BROWSERS: usize = 9;
 const CURLS: usize = 2;
 /// So many pages each customer wants to see before the next thing happens: a second of them.
 const PAGES_A_STEP: usize = 10;
+/// What curl waits for a node that does not hear it.
+const UNHEARD: Duration = Duration::from_secs(2);
+/// The longest time that curl waits for an answer that went with lb2's address, and a second
+/// request.
+const BACK_MAX: Duration = Duration::from_secs(7);

@@ -212,6 +212,6 @@ pub(super) const SESSION_COOKIE: &str = "PHPSESSID";
 /// Shorter than a second, after which the kernel asks again: the node may be another by then.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
 /// What a busy machine may need for an answer.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 const LINE_BYTES_MAX: u64 = 8 << 10;
 const BODY_BYTES_MAX: usize = 64 << 10;

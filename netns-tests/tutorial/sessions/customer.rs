@@ -126,6 +126,6 @@ impl Shared {
 /// Every so many requests of a browser one is a POST, which Evenkeel does not repeat.
 const POST_EVERY: usize = 3;
 /// Between an answer and the next request.
-const BETWEEN: Duration = Duration::from_millis(100);
+const BETWEEN: Duration = Duration::from_millis(80);
 /// Until what failed is asked again.
 const AGAIN: Duration = Duration::from_millis(100);

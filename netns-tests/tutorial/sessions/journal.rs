@@ -62,6 +62,8 @@ pub(super) enum Event {
 /// What customers notice of an event.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Noticed {
+    /// Requests that were on their way when it began, at the Apache that dies where one does.
+    pub in_flight: usize,
     /// Requests that failed and were asked again, at most one of each session.
     pub interrupted: usize,
     /// Requests that a browser repeats without a word.
@@ -127,14 +129,23 @@ impl Page {
 }
 
 impl Window {
+    fn concerns(&self, server: Option<&str>) -> bool {
+        match &self.event {
+            Event::ApacheGone(name) => server == Some(name),
+            Event::ApacheBack | Event::NodeGone | Event::NodeBack => true,
+        }
+    }
+
     /// Whether a request may fail for it; `server` is the Apache of its session.
     fn excuses(&self, visit: &Visit, server: Option<&str>) -> bool {
         if visit.asked_at > self.to || visit.ended_at < self.from {
             return false;
         }
         match &self.event {
-            // Evenkeel repeats what may be repeated.
-            Event::ApacheGone(name) => visit.posts && server == Some(name),
+            // Evenkeel repeats a GET itself, unless its second connection was lost as well.
+            Event::ApacheGone(_) => {
+                self.concerns(server) && (visit.posts || visit.lost.iter().all(is_connection_lost))
+            }
             Event::ApacheBack => false,
             Event::NodeGone | Event::NodeBack => true,
         }
@@ -213,6 +224,8 @@ impl<'a> Audit<'a> {
             if visit.asked_at <= window.to && visit.ended_at >= window.from {
                 noticed.longest = noticed.longest.max(took);
             }
+            let is_on_its_way = visit.asked_at <= window.from && visit.ended_at >= window.from;
+            noticed.in_flight += usize::from(is_on_its_way && window.concerns(server));
         }
         if visit.lost.is_empty() {
             return None;
@@ -272,13 +285,22 @@ impl fmt::Display for Noticed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} interrupted, {} repeated, {} counted twice, {} moved, longest {} ms",
+            "{} in flight, {} interrupted, {} repeated, {} counted twice, {} moved, longest {} ms",
+            self.in_flight,
             self.interrupted,
             self.repeated,
             self.counted_twice,
             self.moved,
             self.longest.as_millis()
         )
+    }
+}
+
+/// Whether this is Evenkeel's answer where what was asked may not be asked of a backend again.
+fn is_connection_lost(lost: &Lost) -> bool {
+    match lost {
+        Lost::Failed(what) => what.contains("connection_lost"),
+        Lost::NotConnected(_) | Lost::Quietly | Lost::Wrong(_) => false,
     }
 }
 

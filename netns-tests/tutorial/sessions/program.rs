@@ -47,9 +47,9 @@ impl Curl {
                 "-sS",
                 "-L",
                 "--connect-timeout",
-                "1",
-                "--max-time",
                 "2",
+                "--max-time",
+                "5",
             ])
             .arg("--cacert")
             .arg(&self.authority)
