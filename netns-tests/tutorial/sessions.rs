@@ -116,7 +116,8 @@ impl Shop {
             Means::Curl(curl)
         });
         for means in browsers.chain(curls) {
-            let customer = Customer::enter(self.site.client(), means);
+            let number = self.customers.len();
+            let customer = Customer::enter(self.site.client(), number, means);
             self.customers.push(customer);
         }
     }
