@@ -80,8 +80,8 @@ impl Apache {
         self.process = spawn(host, self.scratch.path());
     }
 
-    /// Kills all its processes at one stroke, the first first: who accepts connections is to be gone
-    /// before who answers.
+    /// Kills all its processes at one stroke, the first first: who accepts connections is to be
+    /// gone before who answers.
     pub(crate) fn kill(&mut self) {
         self.process
             .check_runs()

@@ -22,6 +22,7 @@ use self::browser::Browser;
 use self::customer::{Customer, Means};
 use self::journal::{Audit, Event, Visit, Window};
 use self::program::{Curl, Openssl};
+use super::apache::Apache;
 use super::site::{self, PATIENCE, Site, TAKEOVER_MAX};
 use crate::clients::https::site::{Authority, NAME};
 
@@ -180,6 +181,7 @@ impl Shop {
     /// Lets all go, and reads their journals; so many sessions were at the Apache that died.
     fn close(mut self, at_the_gone: usize) {
         let journals: Vec<Vec<Visit>> = self.customers.drain(..).map(Customer::leave).collect();
+        self.site.apaches.iter_mut().for_each(Apache::stop);
         let audit = Audit::of(&self.windows, &journals);
         let visits: usize = journals.iter().map(Vec::len).sum();
         let shaken = |is_resumed: bool| {

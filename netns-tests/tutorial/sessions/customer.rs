@@ -97,7 +97,7 @@ impl Shared {
             Means::Browser(_) => Visit::begin(posts),
             Means::Curl(_) => Visit::begin(false),
         };
-        while visit.asked_at.elapsed() < PATIENCE && !self.leaves.load(Ordering::Relaxed) {
+        loop {
             let answer = match means {
                 Means::Browser(browser) => browser.ask(&mut visit),
                 Means::Curl(curl) => curl.ask(),
@@ -116,6 +116,9 @@ impl Shared {
                     visit.lost.push(lost);
                     std::thread::sleep(AGAIN);
                 }
+            }
+            if visit.asked_at.elapsed() > PATIENCE || self.leaves.load(Ordering::Relaxed) {
+                break;
             }
         }
         visit.ended_at = Instant::now();
