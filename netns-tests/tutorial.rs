@@ -2,8 +2,8 @@
 //! wrong.
 //!
 //! The configuration is `config/examples/tutorial.yaml` as it lies there; the lab gives its hosts
-//! the addresses that stand in it; `sessions` adds HTTPS and sessions to it, as its reader may. Needs
-//! Debian's package apache2; Apache never runs as root here.
+//! the addresses that stand in it; `sessions` adds HTTPS and sessions to it, as its reader may.
+//! Needs Debian's package apache2; Apache never runs as root here.
 
 pub(crate) mod apache;
 mod sessions;

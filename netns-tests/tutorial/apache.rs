@@ -14,11 +14,12 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenkeel::lab::namespace::host::Host;
-use evenkeel::lab::process::Process;
+use evenkeel::lab::process::{self, Process};
 use evenkeel::lab::scratch::ScratchDir;
+use nix::sys::signal::Signal;
 
 /// A running Apache.
 #[derive(Debug)]
@@ -79,12 +80,23 @@ impl Apache {
         self.process = spawn(host, self.scratch.path());
     }
 
-    /// Kills all its processes at one stroke.
+    /// Kills all its processes at one stroke, the first first: who accepts connections is to be
+    /// gone before who answers.
     pub(crate) fn kill(&mut self) {
         self.process
             .check_runs()
             .unwrap_or_else(|error| panic!("{error}\n{}", self.errors()));
+        let family = self.process.family().expect("it runs");
+        for pid in &family {
+            process::send(*pid, Signal::SIGKILL).expect("apache2 dies");
+        }
+        // Scripts that were started meanwhile.
         self.process.kill_family().expect("apache2 dies");
+        let deadline = Instant::now() + STOP_MAX;
+        while family.iter().any(|pid| process::runs(*pid)) {
+            assert!(Instant::now() < deadline, "{family:?} are killed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Stops it as an administrator does, and waits for its end.

@@ -28,10 +28,12 @@ if [ -e "$SESSIONS/$id" ]; then
 fi
 count=$((${count:-0} + 1))
 echo "$count" >"$SESSIONS/$id"
+# The work, so that requests are in flight when something goes.
+sleep 0.05
 
 body="$count $SERVER $id"
-printf 'Content-Type: text/plain\r\nContent-Length: %d\r\nCache-Control: no-store\r\n' "${#body}"
+printf 'Content-Type: text/plain\r\nCache-Control: no-store\r\n'
 if [ -n "$given" ]; then
     printf 'Set-Cookie: PHPSESSID=%s; Path=/; HttpOnly\r\n' "$id"
 fi
-printf '\r\n%s' "$body"
+printf '\r\n%s\n' "$body"

@@ -342,8 +342,8 @@ fn children_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Whether a process still runs; a zombie that its new parent has not reaped does not.
-fn runs(pid: u32) -> bool {
+/// Returns whether a process still runs; a zombie that its new parent has not reaped does not.
+pub fn runs(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };

@@ -30,6 +30,13 @@ struct Answer {
     body: String,
 }
 
+/// How the end of a body is known.
+enum Length {
+    Unknown,
+    Known(usize),
+    Chunked,
+}
+
 impl Browser {
     /// Returns one that trusts this authority.
     pub(super) fn new(door: SocketAddr, authority: &str) -> Self {
@@ -60,7 +67,7 @@ impl Browser {
                 .map_err(|error| Lost::NotConnected(error.to_string()))?,
         };
         if let Err(error) = self.send(&mut connection, visit.posts) {
-            return Err(match was_kept && !visit.posts && is_end(&error) {
+            return Err(match was_kept && is_end(&error) {
                 true => Lost::Quietly,
                 false => Lost::Failed(error.to_string()),
             });
@@ -73,7 +80,7 @@ impl Browser {
         if status >= 500 {
             return Err(Lost::Failed(format!("{status} {body}")));
         }
-        let page = Page::parse(&body).filter(|page| {
+        let page = Page::parse(body.trim_end()).filter(|page| {
             status == 200 && self.cookies.get(SESSION_COOKIE) == Some(&page.session)
         });
         page.ok_or_else(|| Lost::Wrong(format!("{status} {body}, {:?}", self.cookies)))
@@ -127,14 +134,17 @@ impl Browser {
             .strip_prefix("HTTP/1.1 ")
             .and_then(|rest| rest.get(..3)?.parse().ok())
             .ok_or_else(|| broken("no status line"))?;
-        let mut length = None;
+        let mut length = Length::Unknown;
         loop {
             let line = line(connection)?;
             let Some((name, value)) = line.split_once(": ") else {
                 break;
             };
             match &*name.to_ascii_lowercase() {
-                "content-length" => length = value.parse().ok(),
+                "content-length" => {
+                    length = Length::Known(value.parse().map_err(|_| broken(value))?);
+                }
+                "transfer-encoding" => length = Length::Chunked,
                 "set-cookie" => {
                     let pair = value.split(';').next().unwrap_or_default();
                     let (name, value) = pair.split_once('=').ok_or_else(|| broken(pair))?;
@@ -143,12 +153,37 @@ impl Browser {
                 _ => {}
             }
         }
-        let length: usize = length.ok_or_else(|| broken("no length"))?;
-        let mut body = vec![0; length.min(BODY_BYTES_MAX)];
-        connection.read_exact(&mut body)?;
+        let body = match length {
+            Length::Unknown => return Err(broken("no length")),
+            Length::Known(length) => piece(connection, length)?,
+            Length::Chunked => chunks(connection)?,
+        };
         let body = String::from_utf8(body).map_err(|_| broken("a body that is no text"))?;
         Ok(Answer { status, body })
     }
+}
+
+/// Reads a body in chunks to its end.
+fn chunks(connection: &mut Connection) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let size = usize::from_str_radix(&line(connection)?, 16).map_err(io::Error::other)?;
+        let chunk = piece(connection, size)?;
+        body.extend(chunk);
+        // The end of a chunk, or that of the body: Apache sends no trailers here.
+        if !line(connection)?.is_empty() || body.len() > BODY_BYTES_MAX {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        if size == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+fn piece(connection: &mut Connection, length: usize) -> io::Result<Vec<u8>> {
+    let mut piece = vec![0; length.min(BODY_BYTES_MAX)];
+    connection.read_exact(&mut piece)?;
+    Ok(piece)
 }
 
 /// Reads a line, without its end.
@@ -177,6 +212,6 @@ pub(super) const SESSION_COOKIE: &str = "PHPSESSID";
 /// Shorter than a second, after which the kernel asks again: the node may be another by then.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
 /// What a busy machine may need for an answer.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 const LINE_BYTES_MAX: u64 = 8 << 10;
 const BODY_BYTES_MAX: usize = 64 << 10;

@@ -31,12 +31,12 @@ struct Shared {
 }
 
 impl Customer {
-    /// Lets a customer in.
-    pub(super) fn enter(host: &Host, mut means: Means) -> Self {
+    /// Lets a customer in, the how manieth says `number`: not all do the same at the same time.
+    pub(super) fn enter(host: &Host, number: usize, mut means: Means) -> Self {
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
         let thread = host
-            .thread("customer", move || own.stay(&mut means))
+            .thread("customer", move || own.stay(number, &mut means))
             .expect("a thread");
         Self {
             shared,
@@ -80,12 +80,12 @@ impl Shared {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stay(&self, means: &mut Means) {
-        for number in 1_usize.. {
+    fn stay(&self, number: usize, means: &mut Means) {
+        for turn in number.. {
             if self.leaves.load(Ordering::Relaxed) {
                 return;
             }
-            let visit = self.visit(means, number.is_multiple_of(POST_EVERY));
+            let visit = self.visit(means, turn.is_multiple_of(POST_EVERY));
             self.journal().push(visit);
             std::thread::sleep(BETWEEN);
         }
@@ -97,7 +97,7 @@ impl Shared {
             Means::Browser(_) => Visit::begin(posts),
             Means::Curl(_) => Visit::begin(false),
         };
-        while visit.asked_at.elapsed() < PATIENCE && !self.leaves.load(Ordering::Relaxed) {
+        loop {
             let answer = match means {
                 Means::Browser(browser) => browser.ask(&mut visit),
                 Means::Curl(curl) => curl.ask(),
@@ -117,15 +117,18 @@ impl Shared {
                     std::thread::sleep(AGAIN);
                 }
             }
+            if visit.asked_at.elapsed() > PATIENCE || self.leaves.load(Ordering::Relaxed) {
+                break;
+            }
         }
         visit.ended_at = Instant::now();
         visit
     }
 }
 
-/// Every so many requests of a browser one is a POST, which nobody may repeat unasked.
+/// Every so many requests of a browser one is a POST, which Evenkeel does not repeat.
 const POST_EVERY: usize = 3;
 /// Between an answer and the next request.
-const BETWEEN: Duration = Duration::from_millis(100);
+const BETWEEN: Duration = Duration::from_millis(80);
 /// Until what failed is asked again.
 const AGAIN: Duration = Duration::from_millis(100);

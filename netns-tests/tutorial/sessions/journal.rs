@@ -30,7 +30,8 @@ pub(super) struct Page {
 pub(super) enum Lost {
     /// There is no connection, so nothing was asked.
     NotConnected(String),
-    /// A kept connection had ended, and a browser says nothing of it: it asks at once on another.
+    /// A kept connection ended without an answer, and a browser says nothing of it: it asks at once
+    /// on another, whatever the method, as Firefox and Chromium do.
     Quietly,
     /// Asked, and not answered, or with an error's answer.
     Failed(String),
@@ -38,7 +39,7 @@ pub(super) enum Lost {
     Wrong(String),
 }
 
-/// Something that happens to the site, from its beginning until nothing of it is to be noticed.
+/// Something that happens to the site, from its beginning until all have come to terms with it.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     pub event: Event,
@@ -61,12 +62,16 @@ pub(super) enum Event {
 /// What customers notice of an event.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Noticed {
+    /// Requests that were on their way when it began, at the Apache that dies where one does.
+    pub in_flight: usize,
     /// Requests that failed and were asked again, at most one of each session.
     pub interrupted: usize,
     /// Requests that a browser repeats without a word.
     pub repeated: usize,
     /// Sessions that go on at the other Apache.
     pub moved: usize,
+    /// Of both, those that an Apache had counted although no answer arrived.
+    pub counted_twice: usize,
     /// From asking to the answer.
     pub longest: Duration,
 }
@@ -124,14 +129,23 @@ impl Page {
 }
 
 impl Window {
+    fn concerns(&self, server: Option<&str>) -> bool {
+        match &self.event {
+            Event::ApacheGone(name) => server == Some(name),
+            Event::ApacheBack | Event::NodeGone | Event::NodeBack => true,
+        }
+    }
+
     /// Whether a request may fail for it; `server` is the Apache of its session.
     fn excuses(&self, visit: &Visit, server: Option<&str>) -> bool {
         if visit.asked_at > self.to || visit.ended_at < self.from {
             return false;
         }
         match &self.event {
-            // Evenkeel repeats what may be repeated.
-            Event::ApacheGone(name) => visit.posts && server == Some(name),
+            // Evenkeel repeats a GET itself, unless its second connection was lost as well.
+            Event::ApacheGone(_) => {
+                self.concerns(server) && (visit.posts || visit.lost.iter().all(is_connection_lost))
+            }
             Event::ApacheBack => false,
             Event::NodeGone | Event::NodeBack => true,
         }
@@ -166,19 +180,26 @@ impl<'a> Audit<'a> {
         let mut before: Option<(&Visit, &Page)> = None;
         let mut interrupted = vec![0; self.windows.len()];
         for visit in journal {
-            self.read_losses(customer, before, visit, &mut interrupted);
+            let reason = self.read_losses(customer, before, visit);
+            if let Some(index) = reason.filter(|_| visit.has_failed()) {
+                interrupted[index] += 1;
+            }
             let Some(page) = &visit.page else {
                 self.note(customer, "no answer at all", visit);
                 continue;
             };
             let most = visit.maybe_counted() + 1;
-            let fits = match before {
-                None => page.count >= 1 && page.count <= most,
+            let (had_to, counted) = match before {
+                None => (true, 0),
                 Some((last, old)) if old.server != page.server => {
-                    self.read_move(last, old, visit) && page.count >= 1 && page.count <= most
+                    (self.read_move(last, old, visit), 0)
                 }
-                Some((_, old)) => page.count > old.count && page.count <= old.count + most,
+                Some((_, old)) => (true, old.count),
             };
+            let fits = had_to && page.count > counted && page.count <= counted + most;
+            if let Some(index) = reason.filter(|_| page.count > counted + 1) {
+                self.noticed[index].counted_twice += 1;
+            }
             if !fits || before.is_some_and(|(_, old)| old.session != page.session) {
                 self.note(customer, &format!("after {before:?}"), visit);
             }
@@ -190,32 +211,33 @@ impl<'a> Audit<'a> {
         }
     }
 
+    /// Returns the window that is the reason for what was lost.
     fn read_losses(
         &mut self,
         customer: usize,
         before: Option<(&Visit, &Page)>,
         visit: &Visit,
-        interrupted: &mut [usize],
-    ) {
+    ) -> Option<usize> {
         let server = before.map(|(_, page)| &*page.server);
         let took = visit.ended_at.duration_since(visit.asked_at);
         for (window, noticed) in self.windows.iter().zip(&mut self.noticed) {
             if visit.asked_at <= window.to && visit.ended_at >= window.from {
                 noticed.longest = noticed.longest.max(took);
             }
+            let is_on_its_way = visit.asked_at <= window.from && visit.ended_at >= window.from;
+            noticed.in_flight += usize::from(is_on_its_way && window.concerns(server));
         }
         if visit.lost.is_empty() {
-            return;
+            return None;
         }
         let is_excuse = |window: &Window| window.excuses(visit, server);
-        match self.windows.iter().position(is_excuse) {
+        let reason = self.windows.iter().position(is_excuse);
+        match reason {
             None => self.note(customer, "lost without a reason", visit),
-            Some(index) if visit.has_failed() => {
-                interrupted[index] += 1;
-                self.noticed[index].interrupted += 1;
-            }
+            Some(index) if visit.has_failed() => self.noticed[index].interrupted += 1,
             Some(index) => self.noticed[index].repeated += 1,
         }
+        reason
     }
 
     /// Returns whether the session had to move.
@@ -263,12 +285,22 @@ impl fmt::Display for Noticed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} interrupted, {} repeated, {} moved, longest {} ms",
+            "{} in flight, {} interrupted, {} repeated, {} counted twice, {} moved, longest {} ms",
+            self.in_flight,
             self.interrupted,
             self.repeated,
+            self.counted_twice,
             self.moved,
             self.longest.as_millis()
         )
+    }
+}
+
+/// Whether this is Evenkeel's answer where what was asked may not be asked of a backend again.
+fn is_connection_lost(lost: &Lost) -> bool {
+    match lost {
+        Lost::Failed(what) => what.contains("connection_lost"),
+        Lost::NotConnected(_) | Lost::Quietly | Lost::Wrong(_) => false,
     }
 }
 

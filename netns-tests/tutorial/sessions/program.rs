@@ -47,9 +47,9 @@ impl Curl {
                 "-sS",
                 "-L",
                 "--connect-timeout",
-                "1",
-                "--max-time",
                 "2",
+                "--max-time",
+                "5",
             ])
             .arg("--cacert")
             .arg(&self.authority)
@@ -57,7 +57,7 @@ impl Curl {
             .arg(&self.jar)
             .arg("-c")
             .arg(&self.jar)
-            .args(["-w", "\n%{http_code} %{num_redirects}"])
+            .args(["-w", "%{http_code} %{num_redirects}"])
             .args(["--resolve", &format!("{NAME}:80:{}", self.address)])
             .args(["--resolve", &format!("{NAME}:443:{}", self.address)])
             .arg(format!("{scheme}://{NAME}/counter"));
@@ -123,7 +123,8 @@ impl Openssl {
     }
 
     fn run(&self, host: &Host, what: &str) -> String {
-        let line = r#"printf "GET /counter HTTP/1.1\r\nHost: $1\r\n$2Connection: close\r\n\r\n" |
+        // By HTTP/1.0 the body has no chunks, and the connection ends with it.
+        let line = r#"printf "GET /counter HTTP/1.0\r\nHost: $1\r\n$2\r\n" |
                       timeout 10 openssl s_client -connect "$3:443" -servername "$1" -CAfile "$4" \
                           -verify_return_error -ign_eof "$5" "$6" 2>&1"#;
         let mut command = command("sh");
@@ -158,12 +159,8 @@ fn text(output: &Output) -> String {
 fn page(said: &str) -> Option<Page> {
     let (_, rest) = said.split_once("HTTP/1.1 200 ")?;
     let (_, rest) = rest.split_once("\r\n\r\n")?;
-    // What openssl says at the end comes right behind the body.
-    let body: String = rest
-        .chars()
-        .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || " -".contains(*c))
-        .collect();
-    Page::parse(&body)
+    // What openssl says at the end comes right behind it.
+    Page::parse(rest.lines().next()?)
 }
 
 /// Exit codes of curl.
