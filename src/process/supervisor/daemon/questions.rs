@@ -84,6 +84,9 @@ impl Daemon {
                 .iter()
                 .map(|why| format!("certificate not taken up, the one before serves: {why}")),
         );
+        let missing = self.keys.iter().flat_map(|keys| &keys.missing);
+        notes
+            .extend(missing.map(|why| format!("a key is missing, handshakes with it fail: {why}")));
         notes.extend(self.followers.warnings().map(str::to_owned));
         let dead = |keys: &Keys| !keys.child.is_running();
         if self.keys.as_ref().is_some_and(dead) {

@@ -37,6 +37,8 @@ pub(crate) struct Keys {
     pub(crate) reader: Arc<Reader>,
     /// The files whose keys it has, opened; read again by the next process.
     pub(crate) held: Held,
+    /// Why it does not have some of them, for people.
+    pub(crate) missing: Vec<String>,
     /// What is derived from the group's secret, as far as it is known.
     pub(crate) secrets: Option<Secrets>,
     /// Keys of cookies from a secret of the node's own: those of its first process, since a new one
@@ -70,6 +72,7 @@ impl Keys {
             child: Child::new(Role::Keys, BOUNDS, now),
             reader: Arc::default(),
             held: Held::default(),
+            missing: Vec::new(),
             secrets: None,
             own_affinity: None,
             files,
@@ -142,6 +145,7 @@ impl Keys {
     /// no handshake needs them any more.
     pub(crate) fn hold(&mut self, held: Held) {
         self.held = held;
+        self.missing.clear();
         self.say_what_is_kept();
     }
 

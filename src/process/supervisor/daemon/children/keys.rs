@@ -143,8 +143,11 @@ impl Daemon {
         self.reading_again = None;
         match read {
             Ok(wrong) => {
-                for why in wrong {
+                for why in &wrong {
                     tracing::error!(error = why, "a key is missing, handshakes with it fail");
+                }
+                if let Some(keys) = &mut self.keys {
+                    keys.missing = wrong;
                 }
             }
             Err(error) => tracing::error!(%error, "keys cannot be read again"),
