@@ -51,8 +51,8 @@ thread_local! {
 }
 
 thread_local! {
-    /// Until when the certificate of the client holds whose session is dealt with now, seconds since
-    /// 1970-01-01 UTC: tickets are made and opened without a word on whose they are.
+    /// Until when the certificate of the client holds whose session is dealt with now, in seconds
+    /// since 1970-01-01 UTC: tickets are made and opened without a word on whose they are.
     static HOLDS_UNTIL: Cell<i64> = const { Cell::new(i64::MAX) };
 }
 
