@@ -84,6 +84,11 @@ impl Config {
         with_fallbacks(listener.pools(), |name| self.pool(name)?.fallback_pool())
     }
 
+    /// Returns whether nodes stand in for each other, and have no secret together.
+    pub fn lacks_secret(&self) -> bool {
+        !self.virtual_routers.is_empty() && self.group.secret.is_empty()
+    }
+
     /// Returns the pool of this name.
     pub fn pool(&self, name: &str) -> Option<&PoolConfig> {
         self.pools.iter().find(|pool| pool.name == name)

@@ -179,6 +179,11 @@ pub(crate) fn free_address() -> SocketAddr {
 
 /// Starts a backend that says hello for as long as the test runs.
 pub(crate) fn backend() -> SocketAddr {
+    backend_saying("hello")
+}
+
+/// Starts one that says this.
+pub(crate) fn backend_saying(body: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -190,9 +195,11 @@ pub(crate) fn backend() -> SocketAddr {
                 while head.read_line(&mut line).is_ok_and(|len| len > 2) {
                     line.clear();
                 }
-                let _ = stream.write_all(
-                    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
                 );
+                let _ = stream.write_all(answer.as_bytes());
             });
         }
     });

@@ -3,40 +3,17 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
 use crate::KEYS;
-use crate::daemon::{Daemon, evenkeel, free_address};
+use crate::daemon::{Daemon, backend_saying, evenkeel, free_address};
 
 /// Starts a backend that says its name for as long as the test runs.
 fn named(name: &'static str) -> (&'static str, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            thread::spawn(move || {
-                let mut head = Vec::new();
-                let mut bytes = [0; 1024];
-                while !head.ends_with(b"\r\n\r\n") {
-                    match stream.read(&mut bytes) {
-                        Ok(len @ 1..) => head.extend_from_slice(&bytes[..len]),
-                        Ok(_) | Err(_) => return,
-                    }
-                }
-                let length = name.len();
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{name}"
-                );
-            });
-        }
-    });
-    (name, address)
+    (name, backend_saying(name))
 }
 
 /// Starts a daemon with these backends, in this order, and this secret, if any.

@@ -14,8 +14,7 @@ pub(super) fn describe(config: &Config) -> String {
 fn what_is_lost(config: &Config) -> Option<String> {
     let sticky = config.pools.iter().filter(|pool| pool.affinity.is_some());
     let names: Vec<&str> = sticky.map(|pool| &*pool.name).collect();
-    let alone = config.virtual_routers.is_empty();
-    (!names.is_empty() && !alone && config.group.secret.is_empty()).then(|| {
+    (!names.is_empty() && config.lacks_secret()).then(|| {
         format!(
             "group has no `secret`: after a move, or a restart, sessions of {} go to other backends, \
              since each node has a key of its own",

@@ -39,8 +39,7 @@ pub(super) fn describe(config: &Config) -> String {
 fn what_is_lost(config: &Config) -> Option<String> {
     let mut listeners = config.listeners.iter().filter_map(|it| it.tls.as_ref());
     let resumes = listeners.any(|tls| tls.resumption == Resumption::Tickets);
-    let alone = config.virtual_routers.is_empty();
-    (resumes && !alone && config.group.secret.is_empty()).then(|| {
+    (resumes && config.lacks_secret()).then(|| {
         "group has no `secret`: after a move clients of TLS begin their sessions anew, which costs \
          a whole handshake each"
             .to_owned()

@@ -110,15 +110,16 @@ pub struct FoundBackend {
 }
 
 impl FoundBackend {
-    fn of(backend: &BackendConfig) -> Option<Self> {
-        backend.origin.is_found().then(|| Self {
+    /// Returns it as it stands there.
+    pub fn at(origin: Origin, backend: &BackendConfig) -> Self {
+        Self {
             name: backend.name.clone(),
             address: backend.address,
             weight: backend.weight,
             requests: backend.requests,
             tier: backend.tier,
-            origin: backend.origin.clone(),
-        })
+            origin,
+        }
     }
 }
 
@@ -139,7 +140,10 @@ impl From<FoundBackend> for BackendConfig {
 impl PoolConfig {
     /// Returns the backends that were found, of its file and of its names.
     pub fn found(&self) -> Vec<FoundBackend> {
-        self.backends.iter().filter_map(FoundBackend::of).collect()
+        let found = self.backends.iter().filter(|one| one.origin.is_found());
+        found
+            .map(|one| FoundBackend::at(one.origin.clone(), one))
+            .collect()
     }
 
     /// Returns those of its file.

@@ -1,14 +1,14 @@
 //! The lines over which workers ask, each its own: a worker that asks much has others wait no
 //! longer than a signature, and one that says what is no question is not listened to any more.
 
-mod refused;
+mod unsigned;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 
-pub(super) use self::refused::Refused;
+pub(super) use self::unsigned::Unsigned;
 use super::keyring::Keyring;
 use crate::ipc::signing::{Answer, Outcome, PACKET_BYTES_MAX, Question, now_ms};
 
@@ -19,9 +19,9 @@ pub(super) struct Lines {
     open: Vec<OwnedFd>,
     buffer: Vec<u8>,
     /// Questions that were.
-    pub(super) refused: Refused,
+    pub(super) refused: Unsigned,
     /// And those whose time was over before their turn came.
-    pub(super) late: Refused,
+    pub(super) late: Unsigned,
 }
 
 impl Lines {
@@ -67,7 +67,7 @@ fn answer_one(
     line: &OwnedFd,
     buffer: &mut [u8],
     keyring: &Keyring,
-    [refused, late]: [&mut Refused; 2],
+    [refused, late]: [&mut Unsigned; 2],
 ) -> bool {
     let fd = line.as_raw_fd();
     let len = match recv(fd, buffer, MsgFlags::MSG_DONTWAIT) {
@@ -83,18 +83,19 @@ fn answer_one(
         tracing::error!("a worker says what is no question, it is not listened to any more");
         return false;
     };
+    let signature;
     // Where more is asked than can be signed, all of that counts which is still of use.
-    let is_late = now_ms() >= question.until_ms;
-    let signature = (!is_late).then(|| keyring.sign(&question)).flatten();
-    let outcome = match &signature {
-        Some(signature) => Outcome::Signed(signature),
-        None if is_late => {
-            late.note();
-            Outcome::Late
-        }
-        None => {
-            refused.note();
-            Outcome::Refused
+    let outcome = if now_ms() >= question.until_ms {
+        late.note();
+        Outcome::Late
+    } else {
+        signature = keyring.sign(&question);
+        match &signature {
+            Some(signature) => Outcome::Signed(signature),
+            None => {
+                refused.note();
+                Outcome::Refused
+            }
         }
     };
     let answer = Answer {

@@ -11,7 +11,7 @@ use crate::config::check::{ConfigErrors, address_objection, values};
 use crate::config::file::{self, Kind, Node};
 use crate::config::reader::{Value, check_each, name_objection};
 use crate::config::report::{Placed, Problems, shown};
-use crate::config::{BackendConfig, Config, FoundBackend, NamedBackend, Origin, PoolConfig, Tier};
+use crate::config::{Config, FoundBackend, NamedBackend, Origin, PoolConfig, Tier};
 
 /// Returns the backends that a file has for a pool of a checked configuration; `path` is only
 /// printed.
@@ -76,6 +76,7 @@ const LINE_HELP: &str = "write `NAME ADDRESS:PORT`, then what is needed of `weig
                          `requests=N` and `backup`; or JSON, which begins with `{` or `[`";
 
 const TOO_MANY_HELP: &str = "put the others into another pool";
+const TWICE_HELP: &str = "keep one of the two";
 const TAKEN_HELP: &str = "give it another name, or write the backend in one place only";
 
 /// For which pool a file is.
@@ -135,14 +136,13 @@ impl Scope<'_> {
                 problems.add_with_help(entry.key, why, TAKEN_HELP);
             }
             if !names.insert(backend.name.clone()) {
-                let message = format!("`{}` is here twice", shown(&backend.name));
-                problems.add_with_help(entry.key, message, "keep one of the two");
+                problems.add_with_help(entry.key, twice(&backend.name), TWICE_HELP);
             }
             let address = backend.address;
             if let Some(why) = address_objection(self.config, &self.pool.name, address) {
                 problems.add(entry.key, why);
             }
-            Some(of_file(backend))
+            Some(FoundBackend::at(Origin::File, &backend))
         })
     }
 
@@ -161,8 +161,7 @@ impl Scope<'_> {
                     break;
                 }
                 Ok(backend) if !names.insert(backend.name.clone()) => {
-                    let message = format!("`{}` is here twice", shown(&backend.name));
-                    problems.push(place(Wrong::new(first, message, "keep one of the two")));
+                    problems.push(place(Wrong::new(first, twice(&backend.name), TWICE_HELP)));
                 }
                 Ok(backend) => found.push(backend),
                 Err(wrong) => problems.push(place(wrong)),
@@ -217,8 +216,7 @@ impl Scope<'_> {
         for option in options {
             let (key, value) = option.text.split_once('=').unwrap_or((option.text, ""));
             if !said.insert(key) {
-                let message = format!("`{}` is here twice", shown(key));
-                return Err(Wrong::new(*option, message, "keep one of the two"));
+                return Err(Wrong::new(*option, twice(key), TWICE_HELP));
             }
             match (key, option.text.contains('=')) {
                 ("weight", true) => {
@@ -264,15 +262,8 @@ fn number<'t>(word: Word<'t>, key: &str, value: &str, max: u32) -> Result<u32, W
     })
 }
 
-fn of_file(backend: BackendConfig) -> FoundBackend {
-    FoundBackend {
-        name: backend.name,
-        address: backend.address,
-        weight: backend.weight,
-        requests: backend.requests,
-        tier: backend.tier,
-        origin: Origin::File,
-    }
+fn twice(what: &str) -> String {
+    format!("`{}` is here twice", shown(what))
 }
 
 fn too_many() -> String {

@@ -132,48 +132,36 @@ fn verifier(tls: &ListenerTls) -> Result<Arc<dyn ClientCertVerifier>, String> {
         return Ok(Arc::new(NoClientAuth {}));
     };
     let roots = Arc::new(roots(&tls.found.client_roots)?);
+    let subjects = roots.subjects().into_iter();
+    let hint_bytes: usize = subjects.map(|subject| subject.as_ref().len() + 2).sum();
     let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER));
+    let builder = match hint_bytes <= HINT_BYTES_MAX {
+        true => builder,
+        false => builder.clear_root_hint_subjects(),
+    };
     let builder = match clients.required {
         true => builder,
         false => builder.allow_unauthenticated(),
     };
     let verifier = builder.build().map_err(|error| Chain(&error).to_string())?;
-    Ok(Arc::new(Clients::new(verifier)))
+    Ok(Arc::new(Clients(verifier)))
 }
 
-/// Verifies the certificates of clients.
+/// Verifies the certificates of clients, and notes until when they hold.
 #[derive(Debug)]
-struct Clients {
-    verifier: Arc<dyn ClientCertVerifier>,
-    /// Whether clients are told who is believed.
-    has_hints: bool,
-}
-
-impl Clients {
-    fn new(verifier: Arc<dyn ClientCertVerifier>) -> Self {
-        let subjects = verifier.root_hint_subjects().iter();
-        let bytes: usize = subjects.map(|subject| subject.as_ref().len() + 2).sum();
-        Self {
-            has_hints: bytes <= HINT_BYTES_MAX,
-            verifier,
-        }
-    }
-}
+struct Clients(Arc<dyn ClientCertVerifier>);
 
 impl ClientCertVerifier for Clients {
     fn offer_client_auth(&self) -> bool {
-        self.verifier.offer_client_auth()
+        self.0.offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.verifier.client_auth_mandatory()
+        self.0.client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        match self.has_hints {
-            true => self.verifier.root_hint_subjects(),
-            false => &[],
-        }
+        self.0.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -182,7 +170,7 @@ impl ClientCertVerifier for Clients {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self.verifier.verify_client_cert(certificate, others, now)?;
+        let verified = self.0.verify_client_cert(certificate, others, now)?;
         let parsed = Certificate::parse(certificate).map_err(|_| CertificateError::BadEncoding)?;
         note_holds_until(parsed.not_after);
         Ok(verified)
@@ -194,8 +182,7 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls12_signature(message, certificate, signed)
+        self.0.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -204,12 +191,11 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls13_signature(message, certificate, signed)
+        self.0.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.0.supported_verify_schemes()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The client's side of TLS, as a pool has it: whom backends must be, and what they are shown.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -131,14 +130,13 @@ fn client_config(tls: &PoolTls) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(versions(tls.minimum_version))
         .map_err(|error| Chain(&error).to_string())?;
-    let builder = match tls.verify {
-        true => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Known::new(&tls.found.roots)?)),
-        false => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody)),
+    let believed = match tls.verify {
+        true => Believed::Known(Known::new(&tls.found.roots)?),
+        false => Believed::Anybody,
     };
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(believed));
     let mut config = match &tls.found.chain {
         None => builder.with_no_client_auth(),
         Some(chain) => {
@@ -164,9 +162,16 @@ impl ResolvesClientCert for Own {
     }
 }
 
-/// Believes those whom authorities have signed, and those who stand among the authorities
-/// themselves: what `openssl req -x509` makes is its own, and webpki takes no authority for a
-/// server.
+/// Who is believed to be a backend.
+#[derive(Debug)]
+enum Believed {
+    Known(Known),
+    /// Whoever answers, as an operator has said.
+    Anybody,
+}
+
+/// Those whom authorities have signed, and those who stand among the authorities themselves: what
+/// `openssl req -x509` makes is its own, and webpki takes no authority for a server.
 #[derive(Debug)]
 struct Known {
     authorities: Arc<WebPkiServerVerifier>,
@@ -182,10 +187,8 @@ impl Known {
             ders: ders.to_vec(),
         })
     }
-}
 
-impl ServerCertVerifier for Known {
-    fn verify_server_cert(
+    fn verify(
         &self,
         certificate: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -210,51 +213,21 @@ impl ServerCertVerifier for Known {
         }
         Ok(ServerCertVerified::assertion())
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities
-            .verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities
-            .verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
-    }
 }
 
-/// Believes whoever answers, as an operator has said.
-struct Anybody;
-
-impl fmt::Debug for Anybody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Anybody")
-    }
-}
-
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for Believed {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match self {
+            Self::Known(known) => known.verify(certificate, others, name, stapled, now),
+            Self::Anybody => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(

@@ -8,12 +8,12 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
-use super::news::{FollowKind, News, Told, Wanted, wanted_now};
+use super::news::{FollowKind, News, Wanted, Watch, Watcher, wanted_now};
 use crate::config::check::backends_of_file;
 use crate::config::{Config, ConfigErrors, FoundBackend, PoolConfig};
 use crate::model::Chain;
@@ -125,39 +125,16 @@ fn read(
     Ok(((look == Look::of(&after)).then_some(look), found))
 }
 
-/// Watches as long as it is there.
-#[derive(Debug)]
-pub(crate) struct FileWatch(Told);
-
-impl FileWatch {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the system gives none.
-    pub(crate) fn start(news: mpsc::Sender<News>) -> io::Result<Self> {
-        let told = Told::default();
-        let mut watcher = Watcher::new(Arc::downgrade(&told.0));
-        std::thread::Builder::new()
-            .name("backends".into())
-            .spawn(move || {
-                while let Some(turned) = watcher.turn(SystemTime::now()) {
-                    if turned.is_some_and(|it| news.blocking_send(it).is_err()) {
-                        return;
-                    }
-                    std::thread::park_timeout(LOOK_INTERVAL);
-                }
-            })?;
-        Ok(Self(told))
-    }
-
-    /// Watches the files of this configuration from now on.
-    pub(crate) fn follow(&self, config: &Arc<Config>) {
-        self.0.tell(config);
-    }
+/// Starts to watch files.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(super) fn watch(teller: mpsc::Sender<News>) -> io::Result<Watch> {
+    Watch::start("backends", teller, FileWatcher::new)
 }
 
 /// The thread.
-struct Watcher {
+struct FileWatcher {
     wanted: Weak<Mutex<Wanted>>,
     files: BTreeMap<(String, PathBuf), Watched>,
     warnings: Vec<String>,
@@ -176,7 +153,7 @@ struct Watched {
     told: Option<(u64, Vec<FoundBackend>)>,
 }
 
-impl Watcher {
+impl FileWatcher {
     fn new(wanted: Weak<Mutex<Wanted>>) -> Self {
         Self {
             wanted,
@@ -184,17 +161,15 @@ impl Watcher {
             warnings: Vec::new(),
         }
     }
+}
 
-    /// Looks at everything; `None` where nobody wants to know any more.
-    fn turn(&mut self, now: SystemTime) -> Option<Option<News>> {
+impl Watcher for FileWatcher {
+    fn turn(&mut self) -> Option<Option<News>> {
+        let now = SystemTime::now();
         let (number, Some(config)) = wanted_now(&self.wanted)? else {
             return Some(None);
         };
-        let mut news = News {
-            kind: FollowKind::Files,
-            pools: BTreeMap::new(),
-            warnings: Vec::new(),
-        };
+        let mut news = News::none(FollowKind::Files);
         let mut before = std::mem::take(&mut self.files);
         for pool in &config.pools {
             let Some(path) = &pool.follow.file else {
@@ -213,9 +188,11 @@ impl Watcher {
             }
             self.files.insert(key, watched);
         }
-        let is_news = !news.pools.is_empty() || news.warnings != self.warnings;
-        self.warnings.clone_from(&news.warnings);
-        Some(is_news.then_some(news))
+        Some(news.beside(&mut self.warnings))
+    }
+
+    fn rest(&mut self) {
+        std::thread::park_timeout(LOOK_INTERVAL);
     }
 }
 

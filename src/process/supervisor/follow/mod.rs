@@ -17,9 +17,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use self::backends_file::FileWatch;
-use self::names::{NameWatch, Resolver};
-use self::news::{FollowKind, News};
+use self::names::Resolver;
+use self::news::{FollowKind, News, Watch};
 use crate::config::Config;
 use crate::ipc::message::PoolHealth;
 
@@ -28,8 +27,8 @@ use crate::ipc::message::PoolHealth;
 pub(crate) struct Followers {
     teller: mpsc::Sender<News>,
     resolver: Arc<Resolver>,
-    files: Option<FileWatch>,
-    names: Option<NameWatch>,
+    files: Option<Watch>,
+    names: Option<Watch>,
     warnings: BTreeMap<FollowKind, Vec<String>>,
 }
 
@@ -50,7 +49,7 @@ impl Followers {
             self.files = None;
             self.warnings.remove(&FollowKind::Files);
         } else if self.files.is_none() {
-            self.files = started("backends", FileWatch::start(self.teller.clone()));
+            self.files = started("backends", backends_file::watch(self.teller.clone()));
         }
         if config.pools.iter().all(|pool| pool.follow.names.is_empty()) {
             self.names = None;
@@ -58,7 +57,7 @@ impl Followers {
             self.warnings.remove(&FollowKind::Names);
         } else if self.names.is_none() {
             let resolver = Arc::clone(&self.resolver);
-            self.names = started("names", NameWatch::start(resolver, self.teller.clone()));
+            self.names = started("names", names::watch(resolver, self.teller.clone()));
         }
         if self.files.is_none() && self.names.is_none() {
             return;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::behind::Present;
 use super::hosts::{Hosts, Outcome, hosts_of, merged};
 use super::lookup::{Half, Halves, Lookup, System};
-use super::news::{FollowKind, News, Told, Wanted, wanted_now};
+use super::news::{FollowKind, News, Wanted, Watch, Watcher, wanted_now};
 use crate::config::{Config, FoundBackend};
 use crate::ipc::message::PoolHealth;
 
@@ -169,42 +169,19 @@ impl Drop for Place {
     }
 }
 
-/// Follows names as long as it is there.
-#[derive(Debug)]
-pub(crate) struct NameWatch(Told);
-
-impl NameWatch {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the system gives none.
-    pub(crate) fn start(
-        resolver: Arc<Resolver>,
-        news: tokio::sync::mpsc::Sender<News>,
-    ) -> io::Result<Self> {
-        let told = Told::default();
-        let mut watcher = Watcher::new(Arc::downgrade(&told.0), resolver);
-        std::thread::Builder::new()
-            .name("names".into())
-            .spawn(move || {
-                while let Some(turned) = watcher.turn() {
-                    if turned.is_some_and(|it| news.blocking_send(it).is_err()) {
-                        return;
-                    }
-                    watcher.wait();
-                }
-            })?;
-        Ok(Self(told))
-    }
-
-    /// Follows the names of this configuration from now on.
-    pub(crate) fn follow(&self, config: &Arc<Config>) {
-        self.0.tell(config);
-    }
+/// Starts to follow names.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(super) fn watch(
+    resolver: Arc<Resolver>,
+    teller: tokio::sync::mpsc::Sender<News>,
+) -> io::Result<Watch> {
+    Watch::start("names", teller, |wanted| NameWatcher::new(wanted, resolver))
 }
 
 /// The thread.
-struct Watcher {
+struct NameWatcher {
     wanted: Weak<Mutex<Wanted>>,
     resolver: Arc<Resolver>,
     number: u64,
@@ -218,7 +195,7 @@ struct Watcher {
     warnings: Vec<String>,
 }
 
-impl Watcher {
+impl NameWatcher {
     fn new(wanted: Weak<Mutex<Wanted>>, resolver: Arc<Resolver>) -> Self {
         let (tell, answers) = sync_channel(ANSWERS_MAX);
         Self {
@@ -233,8 +210,10 @@ impl Watcher {
             warnings: Vec::new(),
         }
     }
+}
 
-    /// Asks who is due, and returns what is new; `None` where nobody wants to know any more.
+impl Watcher for NameWatcher {
+    /// Asks who is due, too.
     fn turn(&mut self) -> Option<Option<News>> {
         let (number, Some(config)) = wanted_now(&self.wanted)? else {
             return Some(None);
@@ -258,11 +237,8 @@ impl Watcher {
             return Some(None);
         }
         let known = self.hosts.known();
-        let mut news = News {
-            kind: FollowKind::Names,
-            pools: BTreeMap::new(),
-            warnings: self.hosts.warnings().collect(),
-        };
+        let mut news = News::none(FollowKind::Names);
+        news.warnings.extend(self.hosts.warnings());
         for pool in config
             .pools
             .iter()
@@ -280,13 +256,11 @@ impl Watcher {
             }
         }
         *self.resolver.known() = known;
-        let is_news = !news.pools.is_empty() || news.warnings != self.warnings;
-        self.warnings.clone_from(&news.warnings);
-        Some(is_news.then_some(news))
+        Some(news.beside(&mut self.warnings))
     }
 
     /// Waits for answers, but not beyond what is due; what is wanted is looked at then, too.
-    fn wait(&mut self) {
+    fn rest(&mut self) {
         let now = Instant::now();
         let due = self
             .hosts
@@ -462,9 +436,9 @@ mod tests {
         let resolver = Arc::new(Resolver::new(Arc::clone(&told) as Arc<dyn Lookup>));
         let mut config = config("web: \"web.example:80\"");
         resolver.find(&mut config);
-        let own = super::Told::default();
-        own.tell(&Arc::new(config.clone()));
-        let mut watcher = Watcher::new(Arc::downgrade(&own.0), resolver);
+        let own = Watch::default();
+        own.follow(&Arc::new(config.clone()));
+        let mut watcher = NameWatcher::new(Arc::downgrade(&own.0), resolver);
         let mut next = || {
             let until = Instant::now() + Duration::from_secs(10);
             loop {
@@ -472,7 +446,7 @@ mod tests {
                     return news;
                 }
                 assert!(Instant::now() < until, "there is news");
-                watcher.wait();
+                watcher.rest();
             }
         };
         say(Some(many(2)));
@@ -481,7 +455,7 @@ mod tests {
         assert_eq!(names(found), ["web/192.0.2.0", "web/192.0.2.1"]);
         assert!(news.warnings.is_empty());
         config.pools[0].set_found(found.clone());
-        own.tell(&Arc::new(config));
+        own.follow(&Arc::new(config));
         for wrong in [Some(Vec::new()), Some(vec!["0.0.0.0".parse().unwrap()])] {
             say(wrong);
             let news = next();

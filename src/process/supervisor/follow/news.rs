@@ -1,7 +1,10 @@
 //! What the threads that follow are told, and what they tell.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::mpsc;
 
 use crate::config::{Config, Follow, FoundBackend};
 
@@ -13,6 +16,23 @@ pub(crate) struct News {
     pub(crate) pools: BTreeMap<String, (Follow, Vec<FoundBackend>)>,
     /// What is wrong, for people; in the place of what was said before.
     pub(crate) warnings: Vec<String>,
+}
+
+impl News {
+    pub(super) const fn none(kind: FollowKind) -> Self {
+        Self {
+            kind,
+            pools: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Returns it where it says more than what was `said` to be wrong, which is noted.
+    pub(super) fn beside(self, said: &mut Vec<String>) -> Option<Self> {
+        let is_news = !self.pools.is_empty() || self.warnings != *said;
+        said.clone_from(&self.warnings);
+        is_news.then_some(self)
+    }
 }
 
 /// What is followed.
@@ -66,12 +86,46 @@ pub(super) struct Wanted {
     config: Option<Arc<Config>>,
 }
 
-/// The daemon's end: the thread ends with it.
+/// Follows something as long as it is there, on a thread of its own.
 #[derive(Debug, Default)]
-pub(super) struct Told(pub(super) Arc<Mutex<Wanted>>);
+pub(super) struct Watch(pub(super) Arc<Mutex<Wanted>>);
 
-impl Told {
-    pub(super) fn tell(&self, config: &Arc<Config>) {
+/// What the thread does.
+pub(super) trait Watcher: Send + 'static {
+    /// Looks at everything, and returns what is new; `None` where nobody wants to know any more.
+    fn turn(&mut self) -> Option<Option<News>>;
+
+    /// Waits until there may be more.
+    fn rest(&mut self);
+}
+
+impl Watch {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub(super) fn start<W: Watcher>(
+        thread: &str,
+        teller: mpsc::Sender<News>,
+        watcher: impl FnOnce(Weak<Mutex<Wanted>>) -> W,
+    ) -> io::Result<Self> {
+        let watch = Self::default();
+        let mut watcher = watcher(Arc::downgrade(&watch.0));
+        std::thread::Builder::new()
+            .name(thread.into())
+            .spawn(move || {
+                while let Some(turned) = watcher.turn() {
+                    if turned.is_some_and(|it| teller.blocking_send(it).is_err()) {
+                        return;
+                    }
+                    watcher.rest();
+                }
+            })?;
+        Ok(watch)
+    }
+
+    /// Has it follow what this configuration has, from now on.
+    pub(super) fn follow(&self, config: &Arc<Config>) {
         // A thread that panicked here left it whole.
         let mut wanted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         wanted.number += 1;

@@ -1,16 +1,16 @@
-//! Questions that were refused: counted, and said once a minute, because whoever asks decides how
-//! many there are.
+//! Questions that were not signed: counted, and said once a minute, because whoever asks decides
+//! how many there are.
 
 use std::time::{Duration, Instant};
 
 /// Those that have not been said yet.
 #[derive(Debug, Default)]
-pub(in crate::process::keys) struct Refused {
+pub(in crate::process::keys) struct Unsigned {
     count: u64,
     said_at: Option<Instant>,
 }
 
-impl Refused {
+impl Unsigned {
     pub(super) fn note(&mut self) {
         self.count += 1;
     }
@@ -36,14 +36,14 @@ mod tests {
     fn many_are_said_once_a_minute() {
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
-        let mut refused = Refused::default();
-        assert_eq!(refused.take(at(0)), None);
-        refused.note();
-        assert_eq!(refused.take(at(0)), Some(1), "the first at once");
-        refused.note();
-        refused.note();
-        assert_eq!(refused.take(at(59)), None);
-        assert_eq!(refused.take(at(60)), Some(2));
-        assert_eq!(refused.take(at(600)), None);
+        let mut unsigned = Unsigned::default();
+        assert_eq!(unsigned.take(at(0)), None);
+        unsigned.note();
+        assert_eq!(unsigned.take(at(0)), Some(1), "the first at once");
+        unsigned.note();
+        unsigned.note();
+        assert_eq!(unsigned.take(at(59)), None);
+        assert_eq!(unsigned.take(at(60)), Some(2));
+        assert_eq!(unsigned.take(at(600)), None);
     }
 }
