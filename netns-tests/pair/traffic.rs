@@ -74,10 +74,18 @@ fn visitors_see_closes_refusals_and_the_way_back() {
     backend.set(Behavior::Serves).unwrap();
     let visits = visitors.end().unwrap();
     let (kept, idle) = (visits.kept(), visits.of(Kind::Idle).unwrap());
-    assert_eq!(
-        kept.cut, kept.open,
-        "hoped that each is cut once:\n{visits}"
-    );
+    for tally in &visits.kinds {
+        // A download or upload that has just ended when the backend fails has left by itself.
+        let left = match tally.kind {
+            Kind::Download | Kind::Upload | Kind::Fresh => tally.answered,
+            Kind::Idle | Kind::Busy | Kind::Post | Kind::Slow | Kind::WebSocket => 0,
+        };
+        assert!(
+            tally.cut <= tally.open && tally.open <= tally.cut + left,
+            "hoped that each is cut once: {}: {tally}\n{visits}",
+            tally.kind
+        );
+    }
     assert!(idle.closed_idle > 0, "hoped for idle ones: {idle}");
     let long = [Kind::Slow, Kind::Download, Kind::Upload].map(|kind| visits.of(kind).unwrap());
     let failed: u64 = long.iter().map(|tally| tally.failed).sum();
