@@ -192,7 +192,7 @@ fn guards_pass_on_whom_they_let_through() {
 }
 
 const HOSTS: [&str; 6] = ["a", "b.a", "c.b.a", "aa", "A.", ""];
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 13] = [
     "/",
     "/a",
     "/a/",
@@ -202,6 +202,10 @@ const PATHS: [&str; 9] = [
     "/long/enough/",
     "/long/enougha",
     "/long/en",
+    "/a/b/c/d",
+    "/a/b/c/d/e",
+    "/a/b/c/d/f",
+    "/a/b/c/d/e/f",
 ];
 
 fn at_random(chance: &mut fastrand::Rng) -> Conditions {
