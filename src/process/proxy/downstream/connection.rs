@@ -109,30 +109,30 @@ pub(in crate::process::proxy) async fn serve(
         acceptor,
         tls: None,
     });
-    let mut handshake = client.acceptor.is_some().then_some(Read::Handshake);
+    if client.acceptor.is_some() {
+        let listener = client.slot.current();
+        let mut slot = futures.take();
+        slot.start((client, listener, Read::Handshake));
+        let after;
+        (client, after) = poll_fn(|cx| slot.poll(cx)).await;
+        futures.give_back(slot);
+        if after != After::Keep {
+            client.ahead.clear(&client.context.buffers);
+            return;
+        }
+    }
     loop {
-        let (read, listener) = match handshake.take() {
-            Some(handshake) => (handshake, client.slot.current()),
-            None => {
-                let mut reading = client.begin();
-                let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
-                let listener = reading.listener;
-                (read, listener.unwrap_or_else(|| client.slot.current()))
-            }
-        };
-        let age = match read {
-            Read::Handshake => Age::New,
-            Read::Request(..) | Read::Refused(..) | Read::Late(_) | Read::Over | Read::Drained => {
-                Age::Kept
-            }
-        };
+        let mut reading = client.begin();
+        let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
+        let listener = reading.listener;
+        let listener = listener.unwrap_or_else(|| client.slot.current());
         let mut slot = futures.take();
         slot.start((client, listener, read));
         let after;
         (client, after) = poll_fn(|cx| slot.poll(cx)).await;
         futures.give_back(slot);
         match after {
-            After::Keep => client.age = age,
+            After::Keep => client.age = Age::Kept,
             After::Close | After::Linger | After::Reset => {
                 client.ahead.clear(&client.context.buffers);
                 return;
