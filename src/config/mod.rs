@@ -203,6 +203,32 @@ pub struct ListenerConfig {
     pub maintenance: MaintenanceConfig,
     /// How it speaks TLS; `None`: not at all.
     pub tls: Option<ListenerTls>,
+    /// How it speaks HTTP/2.
+    pub http2: Http2Config,
+}
+
+/// How a listener speaks HTTP/2 (RFC 9113).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Config {
+    /// Whether clients are offered it in the handshake of TLS (RFC 7301).
+    pub offered: bool,
+    /// Whether a client without TLS may begin with it (RFC 9113 §3.3).
+    pub prior_knowledge: bool,
+    /// Streams of a connection at a time.
+    pub streams: u32,
+    /// What the streams of a connection may hold together.
+    pub memory_bytes: u32,
+}
+
+impl Default for Http2Config {
+    fn default() -> Self {
+        Self {
+            offered: true,
+            prior_knowledge: false,
+            streams: 100,
+            memory_bytes: 2 * 1024 * 1024,
+        }
+    }
 }
 
 impl ListenerConfig {

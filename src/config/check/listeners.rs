@@ -4,6 +4,7 @@
 mod actions;
 mod conditions;
 mod edits;
+mod http2;
 pub(super) mod names;
 pub(super) mod pages;
 pub(super) mod rates;
@@ -84,6 +85,7 @@ fn check_listener<'a>(
     let trace = flag(&fields, "trace", false, problems);
     let error_pages = pages::check_error_pages(&fields, problems);
     let maintenance = pages::check_maintenance(&fields, problems);
+    let http2 = http2::check(&fields, problems);
     let tls = tls::check_listener(&fields, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
@@ -120,6 +122,7 @@ fn check_listener<'a>(
         error_pages: error_pages?,
         maintenance: maintenance?,
         tls: tls?,
+        http2: http2?,
     })
 }
 
@@ -402,6 +405,7 @@ const KEYS: &[&str] = &[
     "routes",
     "https_redirect",
     "tls",
+    "http2",
     "pool",
     "request_headers",
     "response_headers",

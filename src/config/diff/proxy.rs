@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::routes;
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    AccessLogConfig, ErrorPages, ForwardingConfig, GroupConfig, ListenerConfig, ListenerLimits,
-    ListenerMode, ListenerTimeouts, MaintenanceConfig, PageConfig, ProxyConfig,
+    AccessLogConfig, ErrorPages, ForwardingConfig, GroupConfig, Http2Config, ListenerConfig,
+    ListenerLimits, ListenerMode, ListenerTimeouts, MaintenanceConfig, PageConfig, ProxyConfig,
 };
 use crate::model::Network;
 
@@ -45,6 +45,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         error_pages,
         maintenance,
         tls,
+        http2,
     } = old;
     words.optional(
         "virtual router",
@@ -67,6 +68,24 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
     self::error_pages(error_pages, &new.error_pages, words);
     self::maintenance(maintenance, &new.maintenance, words);
     super::tls::listener(tls.as_ref(), new.tls.as_ref(), words);
+    self::http2(http2, &new.http2, words);
+}
+
+fn http2(old: &Http2Config, new: &Http2Config, words: &mut Words) {
+    let Http2Config {
+        offered,
+        prior_knowledge,
+        streams,
+        memory_bytes,
+    } = old;
+    words.switch("http2", offered, &new.offered);
+    words.switch(
+        "http2 prior_knowledge",
+        prior_knowledge,
+        &new.prior_knowledge,
+    );
+    words.value("http2 streams", streams, &new.streams);
+    words.value("http2 memory_bytes", memory_bytes, &new.memory_bytes);
 }
 
 fn error_pages(ErrorPages(old): &ErrorPages, ErrorPages(new): &ErrorPages, words: &mut Words) {

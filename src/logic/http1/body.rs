@@ -106,6 +106,14 @@ impl Body {
         }
     }
 
+    /// Returns the trailers that travel and the empty line, of a chunked body that has ended.
+    pub fn trailers(&self) -> &[u8] {
+        match &self.kind {
+            Kind::Chunked(reader) if reader.is_ended() => reader.trailers(),
+            Kind::Chunked(_) | Kind::Ended | Kind::Length { .. } | Kind::UntilClose => &[],
+        }
+    }
+
     /// Returns the bytes of content so far, for limits.
     pub fn content_bytes(&self) -> u64 {
         match &self.kind {

@@ -119,6 +119,11 @@ impl ChunkedReader {
         }
     }
 
+    /// Returns the trailers that travel and the empty line, once the body has ended.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
     fn hands_on(&self, next: u8) -> bool {
         let framing = self.unwrap == ChunkFraming::Keep;
         match self.state {
@@ -293,7 +298,7 @@ const EXTENSION_BYTES_MAX: u16 = 4096;
 /// All trailers of a body; then it is refused.
 const TRAILER_BYTES_MAX: usize = 8192;
 /// Trailers of a body; with more it is refused.
-const TRAILERS_MAX: usize = 32;
+pub(super) const TRAILERS_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {

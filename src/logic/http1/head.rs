@@ -72,6 +72,8 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2: of a client, in the words of HTTP/1.1.
+    Http2,
 }
 
 /// Whether a connection may carry another exchange after this one.
@@ -317,7 +319,7 @@ impl ConnectionOptions {
         match version {
             _ if self.close => Persistence::Close,
             Version::Http10 if !self.keep_alive => Persistence::Close,
-            Version::Http10 | Version::Http11 => Persistence::Keep,
+            Version::Http10 | Version::Http11 | Version::Http2 => Persistence::Keep,
         }
     }
 }

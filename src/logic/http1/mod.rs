@@ -25,4 +25,5 @@ pub mod body;
 pub mod forwarding;
 pub mod local_reply;
 pub mod rewrite;
+pub mod crossing;
 pub mod date;

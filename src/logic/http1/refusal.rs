@@ -83,6 +83,9 @@ pub enum RequestRefusal {
     /// RFC 9110 §7.6.2, §9.3.8: TRACE that ends here; what it carries is not reflected.
     #[error("Max-Forwards is 0, and this proxy does not reflect requests")]
     TraceEnd,
+    /// RFC 8441 §4: it asks for a protocol that is not relayed.
+    #[error("the protocol that it asks for is not relayed")]
+    Protocol,
     /// RFC 9110 §15.5.20: the listener speaks TLS otherwise by now, or asks for other certificates.
     #[error("this connection began under other rules of TLS: a new one is served")]
     Misdirected,
@@ -105,7 +108,7 @@ impl RequestRefusal {
             Self::Expectation => 417,
             Self::Misdirected => 421,
             Self::HeadTooLarge | Self::TooManyFields => 431,
-            Self::TransferCoding => 501,
+            Self::Protocol | Self::TransferCoding => 501,
             Self::Version => 505,
             Self::Syntax(_)
             | Self::BareLf
@@ -150,6 +153,7 @@ impl RequestRefusal {
             Self::MaxForwards => "max_forwards",
             Self::OptionsEnd => "options_end",
             Self::TraceEnd => "trace_end",
+            Self::Protocol => "protocol_unknown",
             Self::Misdirected => "misdirected",
             Self::BodyTooLarge => "body_too_large",
             Self::Body(_) => "body_invalid",

@@ -220,7 +220,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             asks_for,
             expectation: match (seen.expectation, version) {
                 // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
-                (Expectation::Continue, Version::Http11) => Expectation::Continue,
+                (Expectation::Continue, Version::Http11 | Version::Http2) => Expectation::Continue,
                 (Expectation::Continue, Version::Http10) | (Expectation::None, _) => {
                     Expectation::None
                 }
@@ -291,6 +291,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             out.extend_from_slice(match self.version {
                 Version::Http10 => b"Via: 1.0 evenkeel\r\n",
                 Version::Http11 => b"Via: 1.1 evenkeel\r\n",
+                Version::Http2 => b"Via: 2.0 evenkeel\r\n",
             });
         }
         arrival.write(self.fields.all(), host, out);
@@ -305,6 +306,11 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             fields.drop_named(name);
         }
         fields
+    }
+
+    /// Notes that what was parsed stands for a request of another version.
+    pub fn came_by(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// Returns the host that is asked, without a port; empty where HTTP/1.0 says none.
@@ -538,7 +544,7 @@ fn check_host(
     let Some(host) = host else {
         return match version {
             Version::Http10 => Ok(()),
-            Version::Http11 => Err(RequestRefusal::HostMissing),
+            Version::Http11 | Version::Http2 => Err(RequestRefusal::HostMissing),
         };
     };
     if !is_host(host) {

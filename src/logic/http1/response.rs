@@ -257,8 +257,12 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
     pub fn departure(&self, asked: AskedFor) -> (BodyCoding, Persistence) {
         match (self.framing, asked.version) {
             (Framing::None | Framing::Length(_), _) => (BodyCoding::AsIs, asked.persistence),
-            (Framing::Chunked, Version::Http11) => (BodyCoding::AsIs, asked.persistence),
+            (Framing::Chunked, Version::Http11 | Version::Http2) => {
+                (BodyCoding::AsIs, asked.persistence)
+            }
             (Framing::UntilClose, Version::Http11) => (BodyCoding::Chunked, asked.persistence),
+            // The end of a stream is not that of its connection.
+            (Framing::UntilClose, Version::Http2) => (BodyCoding::AsIs, asked.persistence),
             (Framing::Chunked, Version::Http10) => (BodyCoding::Unchunked, Persistence::Close),
             (Framing::UntilClose, Version::Http10) => (BodyCoding::AsIs, Persistence::Close),
         }
@@ -332,6 +336,7 @@ pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
 /// Says what becomes of the connection, where the version does not say it already.
 pub(super) fn write_persistence(out: &mut Vec<u8>, version: Version, persistence: Persistence) {
     match (persistence, version) {
+        (_, Version::Http2) => {}
         (Persistence::Close, _) => out.extend_from_slice(b"Connection: close\r\n"),
         (Persistence::Keep, Version::Http10) => {
             out.extend_from_slice(b"Connection: keep-alive\r\n");

@@ -8,6 +8,7 @@
 mod connections;
 mod draining;
 pub(super) mod parts;
+pub(super) mod steps;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -81,6 +82,8 @@ pub(super) struct WorkerContext {
     pub(super) stage: Receiver<Stage>,
     chance: RefCell<fastrand::Rng>,
     connections: RefCell<Connections>,
+    /// Of connections that carry many.
+    streams: RefCell<Connections>,
     /// Who leaves where a new connection finds all places taken.
     pub(super) evictions: Evictions,
     emptied: Notify,
@@ -118,6 +121,7 @@ impl WorkerContext {
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
             connections: RefCell::default(),
+            streams: RefCell::default(),
             evictions: Evictions::default(),
             emptied: Notify::new(),
         }
@@ -210,6 +214,11 @@ impl WorkerContext {
         request_id([chance.u64(..), chance.u64(..)])
     }
 
+    /// Returns bytes that nobody can foretell; they protect nothing.
+    pub(super) fn random(&self) -> [u8; 16] {
+        self.chance.borrow_mut().u128(..).to_ne_bytes()
+    }
+
     /// Returns whether there is an access log.
     pub(super) fn is_logging(&self) -> bool {
         self.is_logging.get()
@@ -242,6 +251,21 @@ impl WorkerContext {
             slot: Rc::clone(slot),
             client,
             counted,
+        }
+    }
+
+    /// Watches a stream of a connection that is watched, until the guard is dropped.
+    pub(super) fn watch_stream(
+        self: &Rc<Self>,
+        slot: &Rc<ListenerSlot>,
+        deadline: &Rc<Deadline>,
+    ) -> WatchedStream {
+        if self.draining.get() || slot.is_removed() {
+            deadline.expect_no_more();
+        }
+        WatchedStream {
+            place: self.streams.borrow_mut().insert(slot, deadline),
+            context: Rc::clone(self),
         }
     }
 
@@ -296,8 +320,8 @@ impl WorkerContext {
     /// `futures` of requests are left.
     pub(super) fn sweep(&self, futures: usize) {
         self.date.set(date_now());
-        for deadline in self.connections.borrow().iter() {
-            deadline.sweep();
+        for register in [&self.connections, &self.streams] {
+            register.borrow().iter().for_each(|it| it.sweep());
         }
         let parts = self.parts.borrow();
         parts.kept().for_each(Kept::sweep);
@@ -343,6 +367,18 @@ impl Drop for Registered {
         if connections.len() == 0 {
             self.context.emptied.notify_one();
         }
+    }
+}
+
+/// A stream that is being watched.
+pub(super) struct WatchedStream {
+    context: Rc<WorkerContext>,
+    place: usize,
+}
+
+impl Drop for WatchedStream {
+    fn drop(&mut self) {
+        self.context.streams.borrow_mut().remove(self.place);
     }
 }
 

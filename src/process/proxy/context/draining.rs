@@ -48,8 +48,9 @@ impl WorkerContext {
     /// Has all answers of the connections that there are say that they are the last, and ends what
     /// is idle of them.
     pub(in crate::process::proxy) async fn end_idle(&self, of: Option<&ListenerSlot>) {
-        for deadline in self.connections.borrow().of(of) {
-            deadline.expect_no_more();
+        for register in [&self.connections, &self.streams] {
+            let register = register.borrow();
+            register.of(of).for_each(|it| it.expect_no_more());
         }
         // Accepting ends with what the kernel has already accepted.
         tokio::task::yield_now().await;
@@ -65,6 +66,8 @@ impl WorkerContext {
 
     /// Interrupts all connections, or those of a listener; returns how many.
     fn interrupt_all(&self, of: Option<&ListenerSlot>, why: Interrupt) -> usize {
+        let streams = self.streams.borrow();
+        streams.of(of).for_each(|deadline| deadline.interrupt(why));
         let connections = self.connections.borrow();
         connections
             .of(of)

@@ -28,7 +28,7 @@ pub(in crate::process::proxy) struct Client {
     /// How TLS was to be spoken when it began, where it was.
     pub(in crate::process::proxy) acceptor: Option<Arc<Acceptor>>,
     /// What was agreed upon in its handshake, where there was one.
-    pub(in crate::process::proxy) tls: Option<Box<TlsFacts>>,
+    pub(in crate::process::proxy) tls: Option<Rc<TlsFacts>>,
 }
 
 /// Whether a connection has carried a request.

@@ -5,6 +5,7 @@
 //! destroyed: a reset would do that, where the client still sends.
 
 mod handshake;
+mod http2;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -119,6 +120,9 @@ pub(in crate::process::proxy) async fn serve(
         if after != After::Keep {
             client.ahead.clear(&client.context.buffers);
             return;
+        }
+        if client.speaks_http2() {
+            return Box::pin(client.serve_http2(futures)).await;
         }
     }
     loop {
@@ -326,6 +330,9 @@ impl Client {
         }
         if head.asks_for.is_some() {
             head.allow_upgrades(&listener.upgrades);
+        }
+        if self.stream.frames().is_some() {
+            head.came_by(Version::Http2);
         }
         let len = head.len;
         let (request, answerer) = match self.request(listener, &head, reading.began_at) {
@@ -545,6 +552,10 @@ impl Client {
     async fn linger(&mut self, linger: Duration) {
         self.stream.shut();
         self.ahead.clear(&self.context.buffers);
+        if self.stream.frames().is_some() {
+            // RFC 9113 §8.1: what still comes is not wanted, and the answer is not hurt by that.
+            return;
+        }
         self.deadline.enter(Phase::Lingering, LINGER_READ_TIMEOUT);
         self.deadline.hurry(linger);
         let began_ms = self.context.clock.get();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, ListenerConfig, PoolConfig};
 use crate::process::proxy::downstream::listener::Listener;
-use crate::process::proxy::tls::acceptor::{Acceptor, AcceptorError};
+use crate::process::proxy::tls::acceptor::{Acceptor, AcceptorError, Offers};
 use crate::process::proxy::tls::connector::{Connector, ConnectorError};
 use crate::process::proxy::tls::tickets::SharedSecrets;
 use crate::process::proxy::upstream::method::Methods;
@@ -64,9 +64,13 @@ impl Compiled {
             let tls = listener.tls.as_ref()?;
             let old = olds.get(listener.name.as_str());
             let old = old.and_then(|old| old.acceptor.as_ref());
-            let acceptor = match old.filter(|old| old.is_of(tls)) {
+            let offers = match listener.http2.offered {
+                true => Offers::Http2,
+                false => Offers::Http1,
+            };
+            let acceptor = match old.filter(|old| old.is_of(tls, offers)) {
                 Some(same) => Ok(Arc::clone(same)),
-                None => Acceptor::new(&listener.name, tls, secrets).map(Arc::new),
+                None => Acceptor::new(&listener.name, tls, offers, secrets).map(Arc::new),
             };
             Some(acceptor.map(|acceptor| (listener.name.clone(), acceptor)))
         });

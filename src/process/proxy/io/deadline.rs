@@ -134,6 +134,8 @@ pub(in crate::process::proxy) struct Deadline {
     /// Whether it has ever been more than idle.
     has_asked: Cell<bool>,
     outlook: Cell<Outlook>,
+    /// Whether it is woken when no more requests are expected.
+    listens: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -149,6 +151,7 @@ impl Deadline {
             eviction: Cell::new(Eviction::None),
             has_asked: Cell::new(false),
             outlook: Cell::new(Outlook::More),
+            listens: Cell::new(false),
             waker: RefCell::new(None),
         }
     }
@@ -160,6 +163,14 @@ impl Deadline {
     /// Notes that no more requests are expected on the connection: its next answer says so.
     pub(in crate::process::proxy) fn expect_no_more(&self) {
         self.outlook.set(Outlook::NoMore);
+        if self.listens.get() {
+            self.wake();
+        }
+    }
+
+    /// Has the connection woken when no more requests are expected: it says so without an answer.
+    pub(in crate::process::proxy) fn listen(&self) {
+        self.listens.set(true);
     }
 
     /// Returns whether no more requests are expected.

@@ -55,6 +55,11 @@ impl Socket {
         Self(Kind::Unregistered(Some(socket.into())))
     }
 
+    /// Returns what stands for a socket where there is none: everything fails on it.
+    pub(super) const fn none() -> Self {
+        Self(Kind::Unregistered(None))
+    }
+
     /// Takes a connection that the runtime knows.
     #[inline]
     pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Self {

@@ -274,6 +274,14 @@ impl Session {
         })
     }
 
+    /// Returns what both agreed to speak (RFC 7301), where they have.
+    pub(in crate::process::proxy) fn protocol(&self) -> Option<&[u8]> {
+        match &self.connection {
+            Connection::Server(server) => server.alpn_protocol(),
+            Connection::Client(client) => client.alpn_protocol(),
+        }
+    }
+
     /// Returns whether anything has come of the handshake.
     pub(in crate::process::proxy) const fn has_begun(&self) -> bool {
         self.has_begun

@@ -29,6 +29,7 @@ use crate::process::proxy::tls::tickets::{SharedSecrets, Ticketer};
 /// Accepts TLS for a listener.
 pub(in crate::process::proxy) struct Acceptor {
     tls: ListenerTls,
+    offers: Offers,
     pub(in crate::process::proxy) config: Arc<ServerConfig>,
 }
 
@@ -52,6 +53,7 @@ impl Acceptor {
     pub(in crate::process::proxy) fn new(
         listener: &str,
         tls: &ListenerTls,
+        offers: Offers,
         secrets: &Arc<SharedSecrets>,
     ) -> Result<Self, AcceptorError> {
         let failed = |why: String| AcceptorError {
@@ -68,6 +70,9 @@ impl Acceptor {
             .with_cert_resolver(Arc::new(certificates));
         // A client of HTTP/1.0 may name it, and nothing else (curl's --http1.0).
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        if offers == Offers::Http2 {
+            config.alpn_protocols.insert(0, HTTP2.to_vec());
+        }
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match tls.resumption {
             Resumption::Tickets => {
@@ -77,6 +82,7 @@ impl Acceptor {
         }
         Ok(Self {
             tls: tls.clone(),
+            offers,
             config: Arc::new(config),
         })
     }
@@ -88,10 +94,21 @@ impl Acceptor {
     }
 
     /// Returns whether this is what it would be.
-    pub(in crate::process::proxy) fn is_of(&self, tls: &ListenerTls) -> bool {
-        self.tls == *tls
+    pub(in crate::process::proxy) fn is_of(&self, tls: &ListenerTls, offers: Offers) -> bool {
+        self.tls == *tls && self.offers == offers
     }
 }
+
+/// What clients are offered in the handshake (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Offers {
+    Http1,
+    /// HTTP/2 before HTTP/1.
+    Http2,
+}
+
+/// The name of HTTP/2 there (RFC 9113 §3.2).
+pub(in crate::process::proxy) const HTTP2: &[u8] = b"h2";
 
 /// Returns whether a connection that began under one may go on under the other: by TLS or without,
 /// and with the same certificates of clients.

@@ -5,3 +5,4 @@
 pub(super) mod exchange;
 pub(super) mod pace;
 pub(super) mod flow;
+pub(super) mod wire;

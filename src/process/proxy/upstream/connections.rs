@@ -116,9 +116,11 @@ impl Kept {
 
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.
     pub(in crate::process::proxy) fn close_one(&self) -> bool {
-        let closed = self.idle.borrow_mut().pop();
+        let mut closed = self.idle.borrow_mut().pop();
         // Its port is free at once, too.
-        let closed = closed.inspect(|closed| closed.stream.reset_on_close());
+        if let Some(closed) = &mut closed {
+            closed.stream.reset_on_close();
+        }
         if closed.is_some() {
             self.count.fewer(1);
         }

@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,13 +18,13 @@ use tokio::sync::Notify;
 
 use crate::logic::http1::head::{Persistence, Version};
 use crate::logic::http1::response::AskedMethod;
+use crate::process::proxy::context::steps::in_steps;
 use crate::process::proxy::context::{Asked, WorkerContext};
 use crate::process::proxy::downstream::clients::Exceeded;
 use crate::process::proxy::downstream::connection::{self, Futures};
 use crate::process::proxy::downstream::listener::Counted;
 use crate::process::proxy::downstream::local::{Admission, Full, WorkerListener};
 use crate::process::proxy::downstream::slot::ListenerSlot;
-use crate::process::proxy::io::budget::Hunger;
 use crate::process::proxy::io::deadline::{BEAT_MS, Deadline};
 use crate::process::proxy::io::listening::Listening;
 use crate::process::proxy::io::stream::Stream;
@@ -292,38 +291,6 @@ fn begin(worker: Worker, caller: Caller, counted: Counted) {
     let from = (stream, address, port);
     let serve = move || connection::serve(served, futures, slot, from, counted, watched);
     tokio::task::spawn_local(in_steps(context, number, deadline, serve));
-}
-
-/// Runs the task of a connection: each poll of it is a step, and gets its share of the budget.
-/// It is made here: what is moved into a task takes its room twice.
-async fn in_steps<F: Future<Output = ()>>(
-    context: Rc<WorkerContext>,
-    listener: usize,
-    deadline: Rc<Deadline>,
-    serve: impl FnOnce() -> F,
-) {
-    let mut serve = pin!(serve());
-    let hunger = Rc::<Hunger>::default();
-    poll_fn(|cx| {
-        if hunger.waits() {
-            // Its sockets have woken it; but it has had its share, and its turn comes.
-            return Poll::Pending;
-        }
-        context.progress.begin(listener, deadline.phase() as u8);
-        context.budget.begin();
-        let poll = serve.as_mut().poll(cx);
-        if poll.is_pending() {
-            context.budget.end(&hunger, cx);
-        }
-        if context.budget.is_used_up() {
-            // Where beats are late for all that is moved, the clock still is not: what it misses,
-            // timeouts are late.
-            context.renew_clock();
-        }
-        context.progress.end();
-        poll
-    })
-    .await;
 }
 
 /// Where descriptors or memory ran out, others must end first; anything else concerned one

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -80,7 +81,7 @@ impl Client {
             Shaken::Agreed => {
                 let agreed = self.stream.session().and_then(Session::agreed);
                 let took = began_at.elapsed();
-                self.tls = agreed.map(|agreed| Box::new(TlsFacts::new(agreed, Some(took))));
+                self.tls = agreed.map(|agreed| Rc::new(TlsFacts::new(agreed, Some(took))));
                 listener.counters.handshakes.count();
                 After::Keep
             }

@@ -1,0 +1,69 @@
+//! Heads of HTTP/2 (RFC 9113 §8) as texts of HTTP/1.1, and back.
+//!
+//! A request walks one path whatever it came by, judged by the same rules: what comes in frames is
+//! written as a client of HTTP/1.1 would have written it, and what goes in frames is read from what
+//! a backend or client of HTTP/1.1 would have been sent. Fields of one connection stay behind on
+//! either way. Pure.
+
+pub mod request;
+pub mod response;
+pub mod websocket;
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use httparse::Header;
+
+use super::chunked::TRAILERS_MAX;
+
+/// Appends a line for each field, those of one connection and those that are written otherwise left
+/// out.
+fn write_fields(fields: &HeaderMap, is_omitted: impl Fn(&HeaderName) -> bool, out: &mut Vec<u8>) {
+    for (name, value) in fields {
+        if !is_omitted(name) {
+            write_line(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Adds a line of a text to fields; a line that cannot be a field of HTTP/2 is left out.
+fn add_field(fields: &mut HeaderMap, line: &Header<'_>) {
+    let name = HeaderName::from_bytes(line.name.as_bytes());
+    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line.value)) {
+        // No head of ours has as many as that.
+        let _ = fields.try_append(name, value);
+    }
+}
+
+/// Returns whether a field is one of a connection (RFC 9113 §8.2.2).
+fn is_of_connection(name: &str) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    is("connection")
+        || is("transfer-encoding")
+        || is("upgrade")
+        || is("keep-alive")
+        || is("proxy-connection")
+}
+
+/// Appends the trailers of a body (RFC 9112 §7.1.2) and the empty line behind them.
+pub fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) {
+    write_fields(trailers, |_| false, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Returns the trailers that a text says, which ends with an empty line.
+pub fn read_trailers(text: &[u8]) -> HeaderMap {
+    let mut lines = [httparse::EMPTY_HEADER; TRAILERS_MAX];
+    let mut trailers = HeaderMap::new();
+    if let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(text, &mut lines) {
+        let lines = lines.iter().filter(|line| !is_of_connection(line.name));
+        lines.for_each(|line| add_field(&mut trailers, line));
+    }
+    trailers
+}

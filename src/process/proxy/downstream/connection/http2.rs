@@ -1,0 +1,325 @@
+//! A client's connection that speaks HTTP/2 (RFC 9113): many requests at a time, each on a stream
+//! that is a client of its own to all that follows.
+//!
+//! `h2` has the frames. Here is who gets a stream and for how long the connection goes on: what all
+//! streams of a connection may hold is bounded, and where one would be too much it is refused
+//! before anything is done for it, so that its client may ask again (RFC 9113 §8.7).
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+
+use super::{Futures, Read};
+use crate::logic::http1::crossing::request::{self, Follows, Framed};
+use crate::logic::http1::crossing::websocket::key_of;
+use crate::logic::http1::head::{Framing, Upgrade};
+use crate::logic::http1::refusal::RequestRefusal;
+use crate::logic::http1::response::AskedMethod;
+use crate::process::proxy::context::steps::in_steps;
+use crate::process::proxy::downstream::client::{Age, Client};
+use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::io::buffers::Held;
+use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
+use crate::process::proxy::io::frames::Frames;
+use crate::process::proxy::io::frames::server::ServerFrames;
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::io::tls::Session;
+use crate::process::proxy::memory::ADDED_BYTES;
+use crate::process::proxy::request::context::After;
+use crate::process::proxy::tls::acceptor::HTTP2;
+use crate::process::proxy::transfer::wire::Wire;
+
+type Connected = Connection<Wire, Bytes>;
+
+/// What comes next on a connection.
+enum Next {
+    Stream(Request<RecvStream>, SendResponse<Bytes>),
+    /// Nothing: it has been told that nothing more is taken.
+    Leaving,
+    /// Nothing: it is over.
+    Over,
+}
+
+/// Whether a connection takes new streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taking {
+    Streams,
+    /// It was told that this ends (RFC 9113 §6.8).
+    Nothing,
+}
+
+/// What the streams of a connection hold together.
+#[derive(Default)]
+struct Load {
+    streams: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+/// A stream's part of it, until it is dropped.
+struct Part {
+    load: Rc<Load>,
+    bytes: usize,
+    /// Of the connection: it is idle without streams.
+    deadline: Rc<Deadline>,
+    keep_alive: Duration,
+}
+
+impl Part {
+    fn new(load: &Rc<Load>, bytes: usize, client: &Client, keep_alive: Duration) -> Self {
+        load.streams.set(load.streams.get() + 1);
+        load.bytes.set(load.bytes.get() + bytes);
+        // Each stream has its own time.
+        client.deadline.enter(Phase::Relaying, Duration::MAX);
+        Self {
+            load: Rc::clone(load),
+            bytes,
+            deadline: Rc::clone(&client.deadline),
+            keep_alive,
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.load.bytes.set(self.load.bytes.get() - self.bytes);
+        self.load.streams.set(self.load.streams.get() - 1);
+        if self.load.streams.get() == 0 {
+            self.deadline.enter(Phase::Idle, self.keep_alive);
+        }
+    }
+}
+
+impl Client {
+    /// Returns whether HTTP/2 was agreed upon in the handshake.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.stream.session().and_then(Session::protocol) == Some(HTTP2)
+    }
+
+    /// Serves a connection that speaks HTTP/2 to its end.
+    pub(super) async fn serve_http2(mut self: Box<Self>, futures: Rc<Futures>) {
+        let Some(mut connection) = self.begin_http2().await else {
+            return;
+        };
+        let load = Rc::<Load>::default();
+        self.deadline.listen();
+        let mut taking = Taking::Streams;
+        loop {
+            let next = poll_fn(|cx| self.poll_next(cx, &mut connection, taking)).await;
+            match next {
+                Next::Stream(request, respond) => {
+                    self.take_stream(&futures, &load, request, respond);
+                    // Its handshake is told of once.
+                    self.age = Age::Kept;
+                }
+                Next::Leaving => {
+                    taking = Taking::Nothing;
+                    connection.graceful_shutdown();
+                    if load.streams.get() == 0 {
+                        self.deadline.enter(Phase::Lingering, LEAVING_TIMEOUT);
+                    }
+                }
+                Next::Over => return,
+            }
+        }
+    }
+
+    /// Reads how the client begins, and says how we do.
+    async fn begin_http2(&mut self) -> Option<Connected> {
+        let listener = self.slot.current();
+        let within = listener.timeouts.request_head;
+        self.deadline.enter(Phase::Head, within);
+        let stream = std::mem::replace(&mut self.stream, Stream::none());
+        let ahead = std::mem::take(&mut self.ahead);
+        let wire = Wire::new(stream, Rc::clone(&self.context), ahead);
+        let mut shaking = settings(&listener).handshake(wire);
+        let shaken = poll_fn(|cx| {
+            if self.deadline.poll_interrupt(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            std::pin::Pin::new(&mut shaking).poll(cx).map(Result::ok)
+        });
+        let connection = shaken.await?;
+        self.deadline
+            .enter(Phase::Idle, listener.timeouts.keep_alive);
+        Some(connection)
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connected,
+        taking: Taking,
+    ) -> Poll<Next> {
+        if let Poll::Ready(interrupt) = self.deadline.poll_interrupt(cx) {
+            return Poll::Ready(match (interrupt, taking) {
+                (Interrupt::Overdue | Interrupt::Drain, Taking::Streams) => Next::Leaving,
+                (Interrupt::Overdue | Interrupt::Drain, Taking::Nothing) | (Interrupt::Cut, _) => {
+                    Next::Over
+                }
+            });
+        }
+        if taking == Taking::Streams && self.deadline.expects_no_more() {
+            return Poll::Ready(Next::Leaving);
+        }
+        match connection.poll_accept(cx) {
+            Poll::Ready(Some(Ok((request, respond)))) => {
+                Poll::Ready(Next::Stream(request, respond))
+            }
+            Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Next::Over),
+            Poll::Pending if self.deadline.take_wanted() => {
+                if self.deadline.phase() != Phase::Idle {
+                    // Another is asked in its stead.
+                    self.context.evictions.tell();
+                    return Poll::Pending;
+                }
+                self.slot.current().counters.evicted.count();
+                connection.abrupt_shutdown(Reason::NO_ERROR);
+                // What can be said is said; the place is wanted now.
+                let _ = connection.poll_closed(cx);
+                Poll::Ready(Next::Over)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Begins to answer on a stream, in a task of its own.
+    fn take_stream(
+        &self,
+        futures: &Rc<Futures>,
+        load: &Rc<Load>,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        let listener = self.slot.current();
+        let limits = &listener.http2;
+        let (parts, body) = request.into_parts();
+        let follows = match body.is_end_stream() {
+            true => Follows::Nothing,
+            false => Follows::Body,
+        };
+        let protocol = parts.extensions.get::<h2::ext::Protocol>();
+        let key = protocol.map(|_| key_of(self.context.random()));
+        let framed = Framed {
+            follows,
+            protocol: protocol.map(h2::ext::Protocol::as_str),
+            websocket_key: key.as_deref().unwrap_or_default(),
+        };
+        let buffers = &self.context.buffers;
+        let mut text = buffers.with_room(ADDED_BYTES);
+        let written = request::write(&parts, &framed, &mut text);
+        let bytes = STREAM_BYTES + 2 * text.len();
+        if load.bytes.get() + bytes > limits.memory_bytes as usize {
+            buffers.give_back(text);
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
+        let part = Part::new(load, bytes, self, listener.timeouts.keep_alive);
+        let method = match parts.method {
+            http::Method::HEAD => AskedMethod::Head,
+            _ => AskedMethod::Other,
+        };
+        let framing = written.as_ref().map_or(Framing::None, |framing| *framing);
+        let frames = ServerFrames::new(body, respond, method, framing);
+        let mut client = Box::new(self.of_stream(Frames::Server(Box::new(frames)), text));
+        let read = client.read_stream(&listener, written.err(), framed.protocol.is_some());
+        let context = Rc::clone(&self.context);
+        let deadline = Rc::clone(&client.deadline);
+        let futures = Rc::clone(futures);
+        let serve = move || answer_stream(futures, client, listener, read, part);
+        tokio::task::spawn_local(in_steps(context, self.slot.number, deadline, serve));
+    }
+
+    /// Returns the client that a stream is, with the text of its head.
+    fn of_stream(&self, frames: Frames, text: Vec<u8>) -> Self {
+        let context = &self.context;
+        let len = text.len();
+        Self {
+            context: Rc::clone(context),
+            slot: Rc::clone(&self.slot),
+            address: self.address,
+            port: self.port,
+            stream: Stream::framed(frames),
+            deadline: Rc::new(Deadline::new(Rc::clone(&context.clock))),
+            ahead: Held::new(text, len),
+            age: self.age,
+            acceptor: self.acceptor.clone(),
+            tls: self.tls.clone(),
+        }
+    }
+
+    /// Judges the head of a stream.
+    fn read_stream(
+        &mut self,
+        listener: &Rc<WorkerListener>,
+        refusal: Option<RequestRefusal>,
+        is_connect: bool,
+    ) -> Read {
+        let mut reading = self.begin();
+        reading.listener = Some(Rc::clone(listener));
+        let refused = |refusal| Read::Refused(refusal, reading.moments());
+        if let Some(refusal) = refusal {
+            return refused(refusal);
+        }
+        match self.parse(listener, &mut reading) {
+            // RFC 8441 §4: a protocol that is not relayed.
+            Poll::Ready(Read::Request(request, _))
+                if is_connect && request.asked.upgrade == Upgrade::None =>
+            {
+                Read::Refused(RequestRefusal::Protocol, reading.moments())
+            }
+            Poll::Ready(read) => read,
+            Poll::Pending => Read::Refused(RequestRefusal::HeadTooLarge, reading.moments()),
+        }
+    }
+}
+
+/// Answers on a stream, and ends it.
+async fn answer_stream(
+    futures: Rc<Futures>,
+    client: Box<Client>,
+    listener: Rc<WorkerListener>,
+    read: Read,
+    _part: Part,
+) {
+    let _watched = client.context.watch_stream(&client.slot, &client.deadline);
+    let mut slot = futures.take();
+    slot.start((client, listener, read));
+    let (mut client, after) = poll_fn(|cx| slot.poll(cx)).await;
+    futures.give_back(slot);
+    client.ahead.clear(&client.context.buffers);
+    if after == After::Keep {
+        client.stream.say_end();
+    }
+}
+
+/// Returns how a listener speaks HTTP/2.
+fn settings(listener: &WorkerListener) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(listener.http2.streams)
+        .max_header_list_size(listener.limits.head_bytes)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .enable_connect_protocol();
+    builder
+}
+
+/// What a stream holds besides the text of its head: what was read for one side and not taken by
+/// the other, and what answers it.
+const STREAM_BYTES: usize = 18 * 1024;
+/// Of a request's body, what may come before it goes on.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// The same of all streams of a connection together.
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// Of a response, what may wait for the connection.
+const SEND_BUFFER_BYTES: usize = 32 * 1024;
+/// How long a connection without streams may take to end once it was told to.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,128 @@
+//! One stream of HTTP/2, used as if it were a connection of HTTP/1.1: what is written on it is a
+//! text and goes in frames, and what comes in frames is read as a text.
+//!
+//! So a request walks one path whatever it came by and wherever it goes. Framing, flow control and
+//! the bounds of a connection are those of `h2`; which connection a stream belongs to, and who
+//! drives that, is the affair of `downstream` and `upstream`.
+
+mod incoming;
+mod outgoing;
+pub(in crate::process::proxy) mod client;
+pub(in crate::process::proxy) mod server;
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use self::client::ClientFrames;
+use self::server::ServerFrames;
+
+/// A stream of HTTP/2.
+pub(in crate::process::proxy) enum Frames {
+    /// A client's, which we answer.
+    Server(Box<ServerFrames>),
+    /// A backend's, which is to answer us.
+    Client(Box<ClientFrames>),
+}
+
+impl Frames {
+    /// Reads once; 0 is the end of a tunnel.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Server(server) => server.poll_read(cx, into),
+            Self::Client(client) => client.poll_read(cx, into),
+        }
+    }
+
+    /// Writes what the peer has room for, at least a byte.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut written = 0;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+            let poll = match self {
+                Self::Server(server) => server.poll_write(cx, slice),
+                Self::Client(client) => client.poll_write(cx, slice),
+            };
+            match poll {
+                Poll::Ready(Ok(len)) => {
+                    written += len;
+                    if len < slice.len() {
+                        break;
+                    }
+                }
+                // It is said again.
+                Poll::Ready(Err(_)) | Poll::Pending if written > 0 => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// Writes what fits at once: few bytes on a stream on which nothing is waiting.
+    pub(super) fn try_write(&mut self, bytes: &[u8]) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        // It is worth no wait.
+        let _ = self.poll_write(&mut cx, &[IoSlice::new(bytes)]);
+    }
+
+    /// Ends our direction: in order where all that was promised has been written.
+    pub(super) fn end(&mut self) {
+        match self {
+            Self::Server(server) => server.end(),
+            Self::Client(client) => client.end(),
+        }
+    }
+
+    /// Says that what was sent is not the whole.
+    pub(super) fn reset(&mut self) {
+        match self {
+            Self::Server(server) => server.reset(),
+            Self::Client(client) => client.reset(),
+        }
+    }
+
+    /// Returns whether it is known to have failed.
+    pub(super) fn has_failed(&mut self) -> bool {
+        match self {
+            Self::Server(server) => server.has_failed(),
+            Self::Client(client) => client.has_failed(),
+        }
+    }
+}
+
+/// What is written of a head before its end has come.
+#[derive(Default)]
+struct HeadText(Vec<u8>);
+
+impl HeadText {
+    /// Takes bytes up to the end of the head; returns how many, and the head where it is whole.
+    fn take(&mut self, bytes: &[u8]) -> (usize, Option<Vec<u8>>) {
+        let before = self.0.len();
+        self.0.extend_from_slice(bytes);
+        let from = before.saturating_sub(HEAD_END.len() - 1);
+        let found = self.0[from..]
+            .windows(HEAD_END.len())
+            .position(|window| window == HEAD_END);
+        match found {
+            Some(at) => {
+                let end = from + at + HEAD_END.len();
+                self.0.truncate(end);
+                (end - before, Some(std::mem::take(&mut self.0)))
+            }
+            None => (bytes.len(), None),
+        }
+    }
+}
+
+fn broken(error: h2::Error) -> io::Error {
+    io::Error::other(error)
+}
+
+const HEAD_END: &[u8] = b"\r\n\r\n";

@@ -1,0 +1,231 @@
+//! A stream to a backend: a request that goes in frames, and its answer.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
+use http::uri::Scheme;
+
+use super::HeadText;
+use super::incoming::{Coding, Incoming};
+use super::outgoing::Outgoing;
+use crate::logic::http1::crossing::request::{self, Follows, Sent};
+use crate::logic::http1::crossing::response::{self, Answers};
+use crate::logic::http1::crossing::websocket::proof_of;
+use crate::logic::http1::head::Framing;
+use crate::logic::http1::response::AskedMethod;
+use crate::process::proxy::io::frames::broken;
+
+/// A stream on which a backend is asked.
+pub(in crate::process::proxy) struct ClientFrames {
+    scheme: Scheme,
+    asking: Asking,
+    answer: Answer,
+    method: AskedMethod,
+    /// What was asked for besides HTTP, and what proves that it was understood.
+    protocol: Option<(Box<str>, String)>,
+    processing: Processing,
+}
+
+/// Whether the backend may have done anything for the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Processing {
+    Possible,
+    /// It has said that it has not (RFC 9113 §8.7).
+    Refused,
+}
+
+enum Asking {
+    /// A head is due, and has come so far.
+    Head(SendRequest<Bytes>, HeadText),
+    /// A body is.
+    Body(Outgoing),
+    /// Nothing more.
+    Over,
+}
+
+enum Answer {
+    /// Nothing was asked yet.
+    None,
+    /// A head.
+    Head(ResponseFuture, Interim),
+    Body(Incoming),
+}
+
+/// A head that says that another follows, as far as nobody has taken it.
+type Interim = Vec<u8>;
+
+impl ClientFrames {
+    /// Returns a stream that begins with what is written on it first; the connection must have room
+    /// for one.
+    pub(in crate::process::proxy) fn new(sender: SendRequest<Bytes>, scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            asking: Asking::Head(sender, HeadText::default()),
+            answer: Answer::None,
+            method: AskedMethod::Other,
+            protocol: None,
+            processing: Processing::Possible,
+        }
+    }
+
+    /// Returns whether the backend has said that it has done nothing for the request.
+    pub(in crate::process::proxy) fn is_unprocessed(&self) -> bool {
+        self.processing == Processing::Refused
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match &mut self.answer {
+                Answer::None => return Poll::Pending,
+                Answer::Body(body) => return body.poll_read(cx, into),
+                Answer::Head(head, interim) => {
+                    if let Poll::Ready(Some(Ok(response))) = head.poll_informational(cx) {
+                        let answers = Answers {
+                            method: self.method,
+                            protocol: None,
+                        };
+                        let (parts, ()) = response.into_parts();
+                        response::write(&parts, Follows::Nothing, answers, interim);
+                    }
+                    if !interim.is_empty() {
+                        let len = interim.len().min(into.len());
+                        into[..len].copy_from_slice(&interim[..len]);
+                        interim.drain(..len);
+                        return Poll::Ready(Ok(len));
+                    }
+                    let result = ready!(std::pin::Pin::new(head).poll(cx));
+                    let response = result.map_err(|error| self.failed(error))?;
+                    self.begin_body(response);
+                }
+            }
+        }
+    }
+
+    fn begin_body(&mut self, response: http::Response<h2::RecvStream>) {
+        let (parts, body) = response.into_parts();
+        let follows = match body.is_end_stream() {
+            true => Follows::Nothing,
+            false => Follows::Body,
+        };
+        let protocol = self.protocol.as_ref();
+        let answers = Answers {
+            method: self.method,
+            protocol: protocol.map(|(name, proof)| (&**name, proof.as_str())),
+        };
+        let mut text = Vec::new();
+        let framing = response::write(&parts, follows, answers, &mut text);
+        let coding = match framing {
+            Framing::Chunked => Coding::Chunked,
+            Framing::None | Framing::Length(_) | Framing::UntilClose => Coding::Plain,
+        };
+        let mut body = Incoming::new(body, coding);
+        if framing == Framing::UntilClose {
+            body.begin_tunnel();
+        }
+        body.lead_with(text);
+        self.answer = Answer::Body(body);
+    }
+
+    /// Notes why there is no answer.
+    fn failed(&mut self, error: h2::Error) -> io::Error {
+        let is_refused = error.reason() == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && error.is_remote();
+        if is_refused {
+            self.processing = Processing::Refused;
+        }
+        broken(error)
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut at = 0;
+        while at < bytes.len() {
+            match &mut self.asking {
+                Asking::Head(_, text) => {
+                    let (taken, head) = text.take(&bytes[at..]);
+                    at += taken;
+                    if let Some(head) = head {
+                        self.send(&head)?;
+                    }
+                }
+                Asking::Body(body) => match body.poll_write(cx, &bytes[at..]) {
+                    Poll::Ready(written) => at += written?,
+                    Poll::Pending if at > 0 => break,
+                    Poll::Pending => return Poll::Pending,
+                },
+                Asking::Over => return Poll::Ready(Ok(bytes.len())),
+            }
+        }
+        Poll::Ready(Ok(at))
+    }
+
+    fn send(&mut self, head: &[u8]) -> io::Result<()> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+        let Sent {
+            mut request,
+            framing,
+            protocol,
+            websocket_key,
+        } = request::read(head, self.scheme.clone()).ok_or_else(invalid)?;
+        self.method = match *request.method() {
+            http::Method::HEAD => AskedMethod::Head,
+            _ => AskedMethod::Other,
+        };
+        let Asking::Head(sender, _) = &mut self.asking else {
+            return Err(invalid());
+        };
+        if let Some(protocol) = protocol {
+            if !sender.is_extended_connect_protocol_enabled() {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            let proof = proof_of(&websocket_key.unwrap_or_default());
+            let asked = h2::ext::Protocol::from(&*protocol);
+            request.extensions_mut().insert(asked);
+            self.protocol = Some((protocol, proof));
+        }
+        let framing = match self.protocol {
+            Some(_) => Framing::UntilClose,
+            None => framing,
+        };
+        let ends = matches!(framing, Framing::None | Framing::Length(0));
+        let sent = sender.send_request(request, ends);
+        let (answer, stream): (_, SendStream<Bytes>) = sent.map_err(|error| self.failed(error))?;
+        self.answer = Answer::Head(answer, Interim::new());
+        self.asking = match ends {
+            true => Asking::Over,
+            false => Asking::Body(Outgoing::new(stream, framing)),
+        };
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self) {
+        if let Asking::Body(body) = &mut self.asking {
+            body.end();
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        if let Asking::Body(body) = &mut self.asking {
+            body.reset(Reason::CANCEL);
+        }
+        self.asking = Asking::Over;
+        self.answer = Answer::None;
+    }
+
+    pub(super) fn has_failed(&mut self) -> bool {
+        match &mut self.answer {
+            Answer::Body(body) => body.has_failed(),
+            Answer::None | Answer::Head(..) => false,
+        }
+    }
+}

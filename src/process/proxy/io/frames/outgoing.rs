@@ -1,0 +1,138 @@
+//! A body as it is written for HTTP/1.1, sent in frames.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+
+use crate::logic::http1::body::Body;
+use crate::logic::http1::crossing::read_trailers;
+use crate::logic::http1::head::Framing;
+use crate::logic::http1::response::BodyCoding;
+use crate::process::proxy::io::frames::broken;
+
+/// What is sent on a stream behind a head.
+pub(super) struct Outgoing {
+    stream: SendStream<Bytes>,
+    body: Body,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The end has been sent.
+    Ended,
+}
+
+impl Outgoing {
+    /// Returns a body that is framed so, behind a head with or without an end of the stream.
+    pub(super) fn new(stream: SendStream<Bytes>, framing: Framing) -> Self {
+        let body = Body::new(framing, BodyCoding::Unchunked);
+        Self {
+            stream,
+            state: if body.is_ended() {
+                State::Ended
+            } else {
+                State::Open
+            },
+            body,
+        }
+    }
+
+    /// Returns whether all of it has been sent.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Writes as much as the peer has room for; at least a byte.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.has_ended() {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let room = match self.poll_room(cx, bytes.len() - at) {
+                Poll::Ready(room) => room?,
+                Poll::Pending if at > 0 => break,
+                Poll::Pending => return Poll::Pending,
+            };
+            at += self.send(&bytes[at..at + room])?;
+        }
+        Poll::Ready(Ok(at))
+    }
+
+    /// Ready with how many of so many bytes may be sent.
+    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        let wanted = wanted.min(FRAME_BYTES);
+        self.stream.reserve_capacity(wanted);
+        loop {
+            match self.stream.capacity() {
+                0 => {}
+                room => return Poll::Ready(Ok(room.min(wanted))),
+            }
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+    }
+
+    /// Sends bytes for which there is room; returns how many of them are done with.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let run = self.body.handle_bytes(bytes).map_err(io::Error::other)?;
+        let trailers = match self.body.trailers() {
+            [] | b"\r\n" => None,
+            trailers => Some(read_trailers(trailers)),
+        };
+        let has_ended = self.body.is_ended();
+        let ends_here = has_ended && trailers.is_none();
+        if run.pass > 0 || ends_here {
+            let data = Bytes::copy_from_slice(&bytes[..run.pass]);
+            self.stream.send_data(data, ends_here).map_err(broken)?;
+        }
+        if has_ended {
+            self.state = State::Ended;
+            if let Some(trailers) = trailers {
+                self.stream.send_trailers(trailers).map_err(broken)?;
+            }
+        }
+        Ok(run.pass + run.skip)
+    }
+
+    /// Nothing more is written: the end is sent where that is one, and otherwise that it is none.
+    pub(super) fn end(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        if self.body.handle_end().is_ok() {
+            self.state = State::Ended;
+            // Whoever does not hear of it has gone.
+            let _ = self.stream.send_data(Bytes::new(), true);
+        } else {
+            self.reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    /// Resets the stream, unless its end has been sent.
+    pub(super) fn reset(&mut self, why: Reason) {
+        if !self.has_ended() {
+            self.state = State::Ended;
+            self.stream.send_reset(why);
+        }
+    }
+
+    /// Ready where the peer has reset the stream, or the connection has failed.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_reset(cx).map(drop)
+    }
+}
+
+/// The most of a body that is asked room for at once (RFC 9113 §4.2).
+const FRAME_BYTES: usize = 16 * 1024;

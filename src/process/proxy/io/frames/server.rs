@@ -1,0 +1,160 @@
+//! A client's stream: a request that has come in frames, and its answer.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::Response;
+
+use super::HeadText;
+use super::incoming::{Coding, Incoming};
+use super::outgoing::Outgoing;
+use crate::logic::http1::crossing::response::{self, Sent, Then};
+use crate::logic::http1::head::Framing;
+use crate::logic::http1::response::AskedMethod;
+use crate::process::proxy::io::frames::broken;
+
+/// A stream on which a client has asked.
+pub(in crate::process::proxy) struct ServerFrames {
+    incoming: Incoming,
+    answer: Answer,
+    method: AskedMethod,
+}
+
+enum Answer {
+    /// A head is due, and has come so far.
+    Head(SendResponse<Bytes>, HeadText),
+    /// A body is.
+    Body(Outgoing),
+    /// Nothing more.
+    Over,
+}
+
+impl ServerFrames {
+    /// Returns a stream whose request has been read up to its body, which is framed so.
+    pub(in crate::process::proxy) fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        method: AskedMethod,
+        framing: Framing,
+    ) -> Self {
+        let coding = match framing {
+            Framing::Chunked => Coding::Chunked,
+            Framing::None | Framing::Length(_) | Framing::UntilClose => Coding::Plain,
+        };
+        Self {
+            incoming: Incoming::new(body, coding),
+            answer: Answer::Head(respond, HeadText::default()),
+            method,
+        }
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(read) = self.incoming.poll_read(cx, into) {
+            return Poll::Ready(read);
+        }
+        // Of a client that has said all nothing is heard but that it leaves.
+        if self.incoming.has_ended() && self.poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.answer {
+            Answer::Head(respond, _) => respond.poll_reset(cx).map(drop),
+            Answer::Body(body) => body.poll_reset(cx),
+            Answer::Over => Poll::Pending,
+        }
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut at = 0;
+        while at < bytes.len() {
+            match &mut self.answer {
+                Answer::Head(respond, text) => {
+                    let (taken, head) = text.take(&bytes[at..]);
+                    at += taken;
+                    if let Some(head) = head {
+                        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+                        let sent = response::read(&head, self.method).ok_or_else(invalid)?;
+                        let body = send(respond, sent, &mut self.incoming)?;
+                        if let Some(answer) = body {
+                            self.answer = answer;
+                        }
+                    }
+                }
+                Answer::Body(body) => match body.poll_write(cx, &bytes[at..]) {
+                    Poll::Ready(written) => at += written?,
+                    Poll::Pending if at > 0 => break,
+                    Poll::Pending => return Poll::Pending,
+                },
+                // What belongs to no body is not missed.
+                Answer::Over => return Poll::Ready(Ok(bytes.len())),
+            }
+        }
+        Poll::Ready(Ok(at))
+    }
+
+    pub(super) fn end(&mut self) {
+        match &mut self.answer {
+            Answer::Head(respond, _) => {
+                respond.send_reset(Reason::INTERNAL_ERROR);
+                self.answer = Answer::Over;
+            }
+            Answer::Body(body) => body.end(),
+            Answer::Over => {}
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        match &mut self.answer {
+            Answer::Head(respond, _) => respond.send_reset(Reason::INTERNAL_ERROR),
+            Answer::Body(body) => body.reset(Reason::INTERNAL_ERROR),
+            Answer::Over => {}
+        }
+        self.answer = Answer::Over;
+    }
+
+    pub(super) fn has_failed(&mut self) -> bool {
+        self.incoming.has_failed()
+    }
+}
+
+/// Sends a head; returns what is due then, where it is not another one.
+fn send(
+    respond: &mut SendResponse<Bytes>,
+    sent: Sent,
+    incoming: &mut Incoming,
+) -> io::Result<Option<Answer>> {
+    let mut response = Response::new(());
+    *response.status_mut() = sent.status;
+    *response.headers_mut() = sent.fields;
+    if sent.then == Then::Head {
+        respond.send_informational(response).map_err(broken)?;
+        return Ok(None);
+    }
+    let framing = match sent.then {
+        Then::Tunnel => {
+            incoming.begin_tunnel();
+            Framing::UntilClose
+        }
+        Then::Head | Then::Body => sent.framing,
+    };
+    let ends = matches!(framing, Framing::None | Framing::Length(0));
+    let stream = respond.send_response(response, ends).map_err(broken)?;
+    Ok(Some(match ends {
+        true => Answer::Over,
+        false => Answer::Body(Outgoing::new(stream, framing)),
+    }))
+}
