@@ -63,6 +63,8 @@ impl Reading {
 pub(in crate::process::proxy) enum Read {
     /// Before any request, TLS is to be spoken.
     Handshake,
+    /// With the beginning of HTTP/2, without TLS.
+    Http2,
     /// With a request, and what answers it.
     Request(Request, Answerer),
     /// With one that is not relayed.
@@ -128,6 +130,9 @@ pub(in crate::process::proxy) async fn serve(
     loop {
         let mut reading = client.begin();
         let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
+        if let Read::Http2 = read {
+            return Box::pin(client.serve_http2(futures)).await;
+        }
         let listener = reading.listener;
         let listener = listener.unwrap_or_else(|| client.slot.current());
         let mut slot = futures.take();
@@ -160,7 +165,7 @@ async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
         Read::Request(request, answerer) => client.answer(&listener, request, answerer).await,
         Read::Refused(refusal, moments) => client.refuse(&listener, refusal, moments).await,
         Read::Late(moments) => client.say_late(&listener, moments).await,
-        Read::Over => After::Close,
+        Read::Http2 | Read::Over => After::Close,
         Read::Drained => After::Linger,
     };
     let last = client.deadline.expects_no_more() && client.ahead.is_empty();
@@ -307,6 +312,12 @@ impl Client {
     /// Reads a head that has come; pending where it has not come to its end.
     fn parse(&mut self, listener: &WorkerListener, reading: &mut Reading) -> Poll<Read> {
         let limits = listener.heads;
+        if listener.http2.prior_knowledge && self.may_begin_http2() {
+            return match self.ahead.bytes().starts_with(http2::PREFACE) {
+                true => Poll::Ready(Read::Http2),
+                false => Poll::Pending,
+            };
+        }
         let bytes = self.ahead.bytes();
         if let Some(from) = reading.searched {
             reading.searched = head_may_end(bytes, from);

@@ -102,6 +102,13 @@ impl Client {
         self.stream.session().and_then(Session::protocol) == Some(HTTP2)
     }
 
+    /// Returns whether what a client has sent first is the beginning of HTTP/2, or may become it.
+    pub(super) fn may_begin_http2(&self) -> bool {
+        let bytes = self.ahead.bytes();
+        let len = bytes.len().min(PREFACE.len());
+        self.age == Age::New && self.stream.is_plain() && bytes[..len] == PREFACE[..len]
+    }
+
     /// Serves a connection that speaks HTTP/2 to its end.
     pub(super) async fn serve_http2(mut self: Box<Self>, futures: Rc<Futures>) {
         let Some(mut connection) = self.begin_http2().await else {
@@ -312,6 +319,8 @@ fn settings(listener: &WorkerListener) -> Builder {
     builder
 }
 
+/// What a client says first (RFC 9113 §3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a stream holds besides the text of its head: what was read for one side and not taken by
 /// the other, and what answers it.
 const STREAM_BYTES: usize = 18 * 1024;
