@@ -371,6 +371,27 @@ pub struct PoolConfig {
     pub affinity: Option<CookieRules>,
     /// How TLS is spoken to backends; `None`: not at all.
     pub tls: Option<PoolTls>,
+    /// What is spoken to backends, over TLS or not.
+    pub protocol: PoolProtocol,
+}
+
+/// What is spoken to the backends of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolProtocol {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+}
+
+impl fmt::Display for PoolProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        })
+    }
 }
 
 /// What answers in the place of a pool of which nobody is up.

@@ -16,7 +16,7 @@ use super::values::{cookie_name, duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
-use crate::config::{HashOn, KeepAliveConfig, PoolConfig, PoolTimeouts, Reuse};
+use crate::config::{HashOn, KeepAliveConfig, PoolConfig, PoolProtocol, PoolTimeouts, Reuse};
 use crate::logic::balance::Balance;
 use crate::logic::balance::fallback::with_fallbacks;
 use crate::logic::http1::rewrite::edit;
@@ -88,6 +88,7 @@ fn check_pool(
             "keep_alive",
             "slow_start",
             "tls",
+            "protocol",
             "ejection",
             "fallback",
             "affinity",
@@ -101,6 +102,7 @@ fn check_pool(
     let off = Duration::ZERO;
     let tls = tls::check_pool(&fields, problems);
     let is_secure = tls.as_ref().is_none_or(Option::is_some);
+    let protocol = check_protocol(&fields, is_secure, problems);
     let health_check = health::check(&fields, is_secure, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     let fallback = fallback::check(&fields, names, problems);
@@ -120,7 +122,38 @@ fn check_pool(
         ejection: ejection?,
         affinity: affinity?,
         tls: tls?,
+        protocol: protocol?,
     })
+}
+
+/// `h2` is HTTP/2 over TLS, `h2c` without (RFC 7540 §3.1).
+fn check_protocol(
+    fields: &Fields<'_>,
+    is_secure: bool,
+    problems: &mut Problems,
+) -> Option<PoolProtocol> {
+    let Some(value) = fields.get("protocol") else {
+        return Some(PoolProtocol::default());
+    };
+    match (value.text("`http1`, `h2` or `h2c`", problems)?, is_secure) {
+        ("http1", _) => Some(PoolProtocol::Http1),
+        ("h2", true) | ("h2c", false) => Some(PoolProtocol::Http2),
+        ("h2", false) => {
+            let help = "add `tls: {}`, or write `h2c`: HTTP/2 without TLS";
+            value.wrong_with_help("`h2` is spoken over TLS", help, problems);
+            None
+        }
+        ("h2c", true) => {
+            let help = "write `h2`: HTTP/2 over TLS, or take `tls` out";
+            value.wrong_with_help("`h2c` is spoken without TLS", help, problems);
+            None
+        }
+        (other, _) => {
+            let message = format!("`{}` is no protocol of backends", shown(other));
+            value.wrong_with_help(message, "write `http1`, `h2` or `h2c`", problems);
+            None
+        }
+    }
 }
 
 fn check_keep_alive(fields: &Fields<'_>, problems: &mut Problems) -> Option<KeepAliveConfig> {

@@ -28,6 +28,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         ejection,
         affinity,
         tls,
+        protocol,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
     for Step { subject, change } in &steps {
@@ -49,6 +50,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     self::ejection(ejection.as_ref(), new.ejection.as_ref(), words);
     self::affinity(affinity.as_ref(), new.affinity.as_ref(), words);
     super::tls::pool(tls.as_ref(), new.tls.as_ref(), words);
+    words.value("protocol", protocol, &new.protocol);
 }
 
 fn follow(old: &Follow, new: &Follow, words: &mut Words) {

@@ -18,7 +18,13 @@ pub(super) fn check(fields: &Fields<'_>, problems: &mut Problems) -> Option<Http
     let keys = &["prior_knowledge", "streams", "memory_bytes"];
     let fields = value.fields(keys, problems)?;
     let prior_knowledge = flag(&fields, "prior_knowledge", false, problems);
-    let streams = number_or(&fields, "streams", default.streams, 1..=STREAMS_MAX, problems);
+    let streams = number_or(
+        &fields,
+        "streams",
+        default.streams,
+        1..=STREAMS_MAX,
+        problems,
+    );
     let memory_bytes = number_or(
         &fields,
         "memory_bytes",

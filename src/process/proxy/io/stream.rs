@@ -198,6 +198,14 @@ impl Stream {
         }
     }
 
+    /// Returns whether the backend has said that it has done nothing for what it was sent.
+    pub(in crate::process::proxy) fn is_unprocessed(&self) -> bool {
+        match self.frames() {
+            Some(Frames::Client(client)) => client.is_unprocessed(),
+            Some(Frames::Server(_)) | None => false,
+        }
+    }
+
     /// Has the connection reset when it is closed, and nothing more sent.
     pub(in crate::process::proxy) fn reset_on_close(&mut self) {
         match &mut self.layer {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::config::{Fallback, PoolTimeouts};
+use crate::config::{Fallback, PoolProtocol, PoolTimeouts};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::affinity;
 use crate::logic::balance::affinity::Arrival;
@@ -145,7 +145,7 @@ impl Attempts<'_> {
                         self.note_status(&slot, answered.status);
                         return Ok(self.relay(slot, answered, stream).await);
                     }
-                    self.failed(on, waited)
+                    self.failed(on, waited, &stream)
                 }
                 Err(error) => self.no_connection(error),
             };
@@ -357,6 +357,9 @@ impl Attempts<'_> {
         on: Connection,
     ) -> Result<(Stream, Connection), OpenError> {
         let WorkerBackend { runtime, kept, .. } = backend;
+        if self.pool.protocol == PoolProtocol::Http2 {
+            return self.lease_stream(backend).await;
+        }
         if on == Connection::Reused {
             let liveness = match self.repeat {
                 Repeat::Harmless if !runtime.is_unsolicited() => Liveness::Runtime,
@@ -374,6 +377,29 @@ impl Attempts<'_> {
         let stream = connect::open(worker, runtime.address, connector, deadline).await?;
         runtime.handle_connected();
         Ok((stream, Connection::Fresh))
+    }
+
+    /// Returns a stream on a connection that others have too.
+    async fn lease_stream(
+        &self,
+        backend: &WorkerBackend,
+    ) -> Result<(Stream, Connection), OpenError> {
+        let WorkerBackend { runtime, kept, .. } = backend;
+        let RequestContext {
+            worker, deadline, ..
+        } = self.context;
+        deadline.enter(Phase::Connecting, self.timeouts().connect);
+        let connector = self.pool.connector.as_deref();
+        let leased = connect::http2::lease(
+            &kept.multiplexed,
+            worker,
+            runtime.address,
+            connector,
+            deadline,
+        );
+        let leased = leased.await?;
+        runtime.handle_connected();
+        Ok(leased)
     }
 
     /// Returns the exchange, and what it works with.
@@ -557,7 +583,7 @@ impl Attempts<'_> {
     }
 
     /// Returns why an attempt on a connection has no response.
-    fn failed(&self, on: Connection, waited: Waited) -> (AttemptError, Detail) {
+    fn failed(&self, on: Connection, waited: Waited, upstream: &Stream) -> (AttemptError, Detail) {
         let (side, cause, detail) = match waited {
             // A head is relayed before this is asked.
             Waited::Answered(_) | Waited::ClientGone => (Side::Client, Cause::Lost, Detail::None),
@@ -568,7 +594,7 @@ impl Attempts<'_> {
             Waited::Bad(refusal) => (Side::Upstream, Cause::Malformed, Detail::Response(refusal)),
             Waited::Lost => (Side::Upstream, Cause::Lost, Detail::None),
         };
-        let reached = if self.exchange.has_sent() {
+        let reached = if self.exchange.has_sent() && !upstream.is_unprocessed() {
             Reached::Sent(on)
         } else {
             Reached::Connected(on)

@@ -57,7 +57,7 @@ pub(in crate::process::proxy) struct Local {
 /// Where a request stands.
 #[derive(Clone, Copy)]
 pub(in crate::process::proxy) struct RequestContext<'c> {
-    pub(in crate::process::proxy) worker: &'c WorkerContext,
+    pub(in crate::process::proxy) worker: &'c Rc<WorkerContext>,
     /// Of the generation that the request began with.
     pub(in crate::process::proxy) listener: &'c WorkerListener,
     /// What holds for it.

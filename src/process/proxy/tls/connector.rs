@@ -13,15 +13,16 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use thiserror::Error;
 
-use crate::config::{BackendConfig, Origin, PoolConfig, PoolTls};
+use crate::config::{BackendConfig, Origin, PoolConfig, PoolProtocol, PoolTls};
 use crate::logic::tls::x509::Certificate;
 use crate::model::{Chain, Der};
-use crate::process::proxy::tls::acceptor::{PROVIDER, roots, versions};
+use crate::process::proxy::tls::acceptor::{HTTP2, PROVIDER, roots, versions};
 use crate::process::proxy::tls::keys::certified;
 
 /// Speaks TLS to the backends of a pool.
 pub(in crate::process::proxy) struct Connector {
     tls: PoolTls,
+    protocol: PoolProtocol,
     /// Tickets of one backend are of no use to another.
     backends: HashMap<SocketAddr, Secure>,
 }
@@ -38,7 +39,7 @@ impl Secure {
     /// Returns the same for a conversation in HTTP/2.
     pub(in crate::process::proxy) fn offering_http2(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec()];
         Self {
             config: Arc::new(config),
             name: self.name.clone(),
@@ -74,8 +75,11 @@ impl Connector {
             pool: pool.name.clone(),
             why,
         };
-        let before = before.filter(|before| before.tls == *tls);
-        let config = client_config(tls).map_err(failed)?;
+        let before = before.filter(|it| it.tls == *tls && it.protocol == pool.protocol);
+        let mut config = client_config(tls).map_err(failed)?;
+        if pool.protocol == PoolProtocol::Http2 {
+            config.alpn_protocols = vec![HTTP2.to_vec()];
+        }
         let backends = pool.backends.iter().map(|backend| {
             let old = before.and_then(|before| before.backends.get(&backend.address));
             let name = server_name(tls, backend).map_err(failed)?;
@@ -95,6 +99,7 @@ impl Connector {
         Ok(Self {
             backends: backends.collect::<Result<_, _>>()?,
             tls: tls.clone(),
+            protocol: pool.protocol,
         })
     }
 
@@ -105,7 +110,7 @@ impl Connector {
 
     /// Returns whether both want the same of backends.
     pub(in crate::process::proxy) fn is_like(&self, other: &Self) -> bool {
-        self.tls == other.tls
+        self.tls == other.tls && self.protocol == other.protocol
     }
 }
 

@@ -1,5 +1,7 @@
 //! Opening a connection to a backend.
 
+pub(in crate::process::proxy) mod http2;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;

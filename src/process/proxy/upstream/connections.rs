@@ -6,10 +6,13 @@
 //! twice also has the kernel asked, and so has every request to a backend that has once sent what
 //! nobody had asked for: the next might be taken for an answer.
 
+pub(in crate::process::proxy) mod multiplexed;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use self::multiplexed::Multiplexed;
 use crate::config::KeepAliveConfig;
 use crate::process::proxy::io::deadline::{CoarseClock, millis};
 use crate::process::proxy::io::socket::Unread;
@@ -31,6 +34,8 @@ pub(in crate::process::proxy) struct Kept {
     count: Rc<KeptCount>,
     /// No generation to come has it.
     retired: Cell<bool>,
+    /// Those that carry many requests, where the backend speaks HTTP/2.
+    pub(in crate::process::proxy) multiplexed: Multiplexed,
 }
 
 struct Idle {
@@ -85,6 +90,7 @@ impl Kept {
             idle_max: usize::try_from(keep_alive.connections).unwrap_or(usize::MAX),
             count: Rc::clone(count),
             retired: Cell::new(false),
+            multiplexed: Multiplexed::default(),
         }
     }
 
@@ -156,7 +162,8 @@ impl Kept {
 
     /// Keeps a connection on which an exchange has come to its clean end.
     pub(in crate::process::proxy) fn keep(&self, stream: Stream) {
-        if self.count.now.get() >= self.count.max.get() || self.retired.get() {
+        let is_full = self.count.now.get() >= self.count.max.get();
+        if is_full || self.retired.get() || stream.frames().is_some() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -171,6 +178,8 @@ impl Kept {
 
     /// Closes what has ended, has something to say or was not used for a while.
     pub(in crate::process::proxy) fn sweep(&self) {
+        self.multiplexed
+            .sweep(self.count.clock.get(), self.idle_ms_max);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain_mut(|kept| {
@@ -188,6 +197,7 @@ impl Kept {
         let mut idle = self.idle.borrow_mut();
         self.count.fewer(idle.len());
         idle.clear();
+        self.multiplexed.clear();
     }
 }
 

@@ -1,6 +1,8 @@
 //! A stream to a backend: a request that goes in frames, and its answer.
 
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -18,6 +20,44 @@ use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::AskedMethod;
 use crate::process::proxy::io::frames::broken;
 
+/// How it stands with a connection that carries streams to a backend.
+#[derive(Debug, Default)]
+pub(in crate::process::proxy) struct Standing {
+    state: Cell<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Good,
+    /// An answer was missed since the last one came.
+    Doubtful,
+    Ended,
+}
+
+impl Standing {
+    /// Returns whether new requests may go there.
+    pub(in crate::process::proxy) fn is_good(&self) -> bool {
+        self.state.get() == State::Good
+    }
+
+    /// Returns whether it is over.
+    pub(in crate::process::proxy) fn has_ended(&self) -> bool {
+        self.state.get() == State::Ended
+    }
+
+    /// Notes that it is over.
+    pub(in crate::process::proxy) fn end(&self) {
+        self.state.set(State::Ended);
+    }
+
+    fn note(&self, state: State) {
+        if !self.has_ended() {
+            self.state.set(state);
+        }
+    }
+}
+
 /// A stream on which a backend is asked.
 pub(in crate::process::proxy) struct ClientFrames {
     scheme: Scheme,
@@ -27,6 +67,7 @@ pub(in crate::process::proxy) struct ClientFrames {
     /// What was asked for besides HTTP, and what proves that it was understood.
     protocol: Option<(Box<str>, String)>,
     processing: Processing,
+    standing: Rc<Standing>,
 }
 
 /// Whether the backend may have done anything for the request.
@@ -60,8 +101,13 @@ type Interim = Vec<u8>;
 impl ClientFrames {
     /// Returns a stream that begins with what is written on it first; the connection must have room
     /// for one.
-    pub(in crate::process::proxy) fn new(sender: SendRequest<Bytes>, scheme: Scheme) -> Self {
+    pub(in crate::process::proxy) fn new(
+        sender: SendRequest<Bytes>,
+        scheme: Scheme,
+        standing: Rc<Standing>,
+    ) -> Self {
         Self {
+            standing,
             scheme,
             asking: Asking::Head(sender, HeadText::default()),
             answer: Answer::None,
@@ -109,6 +155,7 @@ impl ClientFrames {
     }
 
     fn begin_body(&mut self, response: http::Response<h2::RecvStream>) {
+        self.standing.note(State::Good);
         let (parts, body) = response.into_parts();
         let follows = match body.is_end_stream() {
             true => Follows::Nothing,
@@ -139,6 +186,9 @@ impl ClientFrames {
             || error.is_go_away() && error.is_remote();
         if is_refused {
             self.processing = Processing::Refused;
+        }
+        if error.is_go_away() || error.is_io() {
+            self.standing.note(State::Doubtful);
         }
         broken(error)
     }
@@ -226,6 +276,15 @@ impl ClientFrames {
         match &mut self.answer {
             Answer::Body(body) => body.has_failed(),
             Answer::None | Answer::Head(..) => false,
+        }
+    }
+}
+
+impl Drop for ClientFrames {
+    /// An answer for which nobody waits any more is missed, whoever is to blame.
+    fn drop(&mut self) {
+        if matches!(self.answer, Answer::Head(..)) && self.processing == Processing::Possible {
+            self.standing.note(State::Doubtful);
         }
     }
 }

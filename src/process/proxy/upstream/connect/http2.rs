@@ -1,0 +1,111 @@
+//! Opening a connection to a backend that speaks HTTP/2, or a stream on one that is there.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use h2::client::Builder;
+use http::uri::Scheme;
+
+use super::{OpenError, open};
+use crate::logic::balance::retry::Connection;
+use crate::process::proxy::context::WorkerContext;
+use crate::process::proxy::context::steps::in_steps;
+use crate::process::proxy::io::buffers::Held;
+use crate::process::proxy::io::deadline::{Deadline, Interrupt};
+use crate::process::proxy::io::frames::client::Standing;
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::io::tls::Session;
+use crate::process::proxy::tls::acceptor::HTTP2;
+use crate::process::proxy::tls::connector::Connector;
+use crate::process::proxy::transfer::wire::Wire;
+use crate::process::proxy::upstream::connections::multiplexed::Multiplexed;
+
+/// Returns a stream for one request, in the time that `deadline` gives.
+pub(in crate::process::proxy) async fn lease(
+    kept: &Multiplexed,
+    context: &Rc<WorkerContext>,
+    address: std::net::SocketAddr,
+    connector: Option<&Connector>,
+    deadline: &Deadline,
+) -> Result<(Stream, Connection), OpenError> {
+    loop {
+        let now_ms = context.clock.get();
+        if let Some(stream) = kept.take(now_ms) {
+            return Ok((stream, Connection::Reused));
+        }
+        if let Some(_turn) = kept.turn() {
+            let stream = open(context, address, connector, deadline).await?;
+            let stream = begin(kept, context, stream, now_ms).await?;
+            return Ok((stream, Connection::Fresh));
+        }
+        let mut opened = pin!(kept.opened());
+        poll_fn(|cx| {
+            if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
+                return Poll::Ready(Err(match interrupt {
+                    Interrupt::Overdue => OpenError::TimedOut,
+                    Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
+                }));
+            }
+            opened.as_mut().poll(cx).map(Ok)
+        })
+        .await?;
+    }
+}
+
+/// Has HTTP/2 spoken on a connection, driven by a task of its own; returns its first stream.
+async fn begin(
+    kept: &Multiplexed,
+    context: &Rc<WorkerContext>,
+    stream: Stream,
+    now_ms: u64,
+) -> Result<Stream, OpenError> {
+    let scheme = match stream.session().map(Session::protocol) {
+        Some(Some(HTTP2)) => Scheme::HTTPS,
+        Some(_) => return Err(OpenError::Refused(std::io::Error::other(NotSpoken))),
+        None => Scheme::HTTP,
+    };
+    let wire = Wire::new(stream, Rc::clone(context), Held::default());
+    let shaken = settings().handshake(wire).await;
+    let (sender, connection) =
+        shaken.map_err(|error| OpenError::Refused(std::io::Error::other(error)))?;
+    let standing = Rc::<Standing>::default();
+    let deadline = Rc::new(Deadline::new(Rc::clone(&context.clock)));
+    let told = Rc::clone(&standing);
+    let drive = move || async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection to a backend failed");
+        }
+        told.end();
+    };
+    tokio::task::spawn_local(in_steps(Rc::clone(context), UPSTREAM, deadline, drive));
+    Ok(kept.add(sender, scheme, standing, now_ms))
+}
+
+/// Why a connection over TLS is not used.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it does not agree to speak HTTP/2")]
+struct NotSpoken;
+
+fn settings() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEAD_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES);
+    builder
+}
+
+/// Of a response's body, what may come before it goes on.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// The same of all streams of a connection together.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What the head of a response may hold, as `h2` counts it.
+const HEAD_BYTES: u32 = 64 * 1024;
+/// Of a request's body, what may wait for the connection.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// What is written beside a step that belongs to no listener.
+const UPSTREAM: usize = 0;

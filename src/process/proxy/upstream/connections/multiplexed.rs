@@ -1,0 +1,133 @@
+//! The connections in HTTP/2 of one worker to one backend: each carries many requests.
+//!
+//! A request takes a stream on one that has room; where none has, one is opened, and who comes
+//! meanwhile waits for that. A connection on which an answer is missed gets no new request until
+//! another answer has come on it: a backend that has gone silently would get them all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::uri::Scheme;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::process::proxy::io::frames::Frames;
+use crate::process::proxy::io::frames::client::{ClientFrames, Standing};
+use crate::process::proxy::io::stream::Stream;
+
+/// The connections to a backend.
+#[derive(Default)]
+pub(in crate::process::proxy) struct Multiplexed {
+    connections: RefCell<Vec<Connected>>,
+    opening: Cell<Opening>,
+    opened: Notify,
+}
+
+/// Whether a connection is being opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Opening {
+    #[default]
+    Nobody,
+    Somebody,
+}
+
+struct Connected {
+    sender: SendRequest<Bytes>,
+    scheme: Scheme,
+    /// Each stream has it too.
+    standing: Rc<Standing>,
+    /// When it was last seen with a stream.
+    used_ms: Cell<u64>,
+}
+
+impl Connected {
+    fn streams(&self) -> usize {
+        // Its driver has it, and itself.
+        Rc::strong_count(&self.standing).saturating_sub(2)
+    }
+
+    fn has_room(&self) -> bool {
+        let max = self.sender.current_max_send_streams().min(STREAMS_MAX);
+        self.standing.is_good() && self.streams() < max
+    }
+
+    fn stream(&self) -> Stream {
+        let sender = self.sender.clone();
+        let standing = Rc::clone(&self.standing);
+        let frames = ClientFrames::new(sender, self.scheme.clone(), standing);
+        Stream::framed(Frames::Client(Box::new(frames)))
+    }
+}
+
+/// Says, at its end, that nobody opens a connection any more.
+pub(in crate::process::proxy) struct Turn<'m>(&'m Multiplexed);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.opening.set(Opening::Nobody);
+        self.0.opened.notify_waiters();
+    }
+}
+
+impl Multiplexed {
+    /// Returns who may open a connection now: one at a time.
+    pub(in crate::process::proxy) fn turn(&self) -> Option<Turn<'_>> {
+        let before = self.opening.replace(Opening::Somebody);
+        (before == Opening::Nobody).then_some(Turn(self))
+    }
+
+    /// Waits until nobody opens one.
+    pub(in crate::process::proxy) fn opened(&self) -> Notified<'_> {
+        self.opened.notified()
+    }
+
+    /// Adds a connection that was opened; returns a stream of it.
+    pub(in crate::process::proxy) fn add(
+        &self,
+        sender: SendRequest<Bytes>,
+        scheme: Scheme,
+        standing: Rc<Standing>,
+        now_ms: u64,
+    ) -> Stream {
+        let connected = Connected {
+            sender,
+            scheme,
+            standing,
+            used_ms: Cell::new(now_ms),
+        };
+        let stream = connected.stream();
+        self.connections.borrow_mut().push(connected);
+        stream
+    }
+
+    /// Takes a stream of the connection with the fewest of those that have room.
+    pub(in crate::process::proxy) fn take(&self, now_ms: u64) -> Option<Stream> {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|it| !it.standing.has_ended());
+        let with_room = connections.iter().filter(|it| it.has_room());
+        let connected = with_room.min_by_key(|it| it.streams())?;
+        connected.used_ms.set(now_ms);
+        Some(connected.stream())
+    }
+
+    /// Closes those that have ended, or were not used for so long.
+    pub(in crate::process::proxy) fn sweep(&self, now_ms: u64, idle_ms_max: u64) {
+        self.connections.borrow_mut().retain(|it| {
+            if it.streams() > 0 {
+                it.used_ms.set(now_ms);
+            }
+            let idle_ms = now_ms.saturating_sub(it.used_ms.get());
+            !it.standing.has_ended() && idle_ms < idle_ms_max
+        });
+    }
+
+    /// Has all of them end when the last request on them has.
+    pub(in crate::process::proxy) fn clear(&self) {
+        self.connections.borrow_mut().clear();
+    }
+}
+
+/// Streams of a connection at a time, whatever more the backend allows.
+const STREAMS_MAX: usize = 100;
