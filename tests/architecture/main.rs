@@ -70,7 +70,16 @@ const CRATE_HOMES: [(&str, &[&str]); 11] = [
     ),
     ("httparse", &["src/logic/http1/"]),
     ("hyper", &["src/lab/"]),
-    ("h2", &["src/process/proxy/upstream/probe/"]),
+    (
+        "h2",
+        &[
+            "src/process/proxy/io/frames",
+            "src/process/proxy/downstream/connection/http2.rs",
+            "src/process/proxy/upstream/connect/http2.rs",
+            "src/process/proxy/upstream/connections/multiplexed.rs",
+            "src/process/proxy/upstream/probe/",
+        ],
+    ),
     ("hyper_util", &["src/lab/"]),
     (
         "tokio",

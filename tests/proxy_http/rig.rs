@@ -69,6 +69,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         ejection: None,
         affinity: None,
         tls: None,
+        protocol: evenkeel::config::PoolProtocol::Http1,
     };
     let listener = ListenerConfig {
         name: "http".to_owned(),
@@ -93,6 +94,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         error_pages: ErrorPages::default(),
         maintenance: MaintenanceConfig::default(),
         tls: None,
+        http2: evenkeel::config::Http2Config::default(),
     };
     let config = Config {
         node: "lb1".to_owned(),

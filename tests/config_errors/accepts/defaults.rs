@@ -146,6 +146,12 @@ fn defaults_are_those_of_the_manual() {
                     mode: Serving,
                 },
                 tls: None,
+                http2: Http2Config {
+                    offered: true,
+                    prior_knowledge: false,
+                    streams: 100,
+                    memory_bytes: 2097152,
+                },
             },
         ],
         pools: [
@@ -200,6 +206,7 @@ fn defaults_are_those_of_the_manual() {
                 ejection: None,
                 affinity: None,
                 tls: None,
+                protocol: Http1,
             },
         ],
         proxy: ProxyConfig {

@@ -9,6 +9,9 @@ pub mod request;
 pub mod response;
 pub mod websocket;
 
+#[cfg(test)]
+mod tests;
+
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use httparse::Header;

@@ -358,7 +358,7 @@ impl Attempts<'_> {
     ) -> Result<(Stream, Connection), OpenError> {
         let WorkerBackend { runtime, kept, .. } = backend;
         if self.pool.protocol == PoolProtocol::Http2 {
-            return self.lease_stream(backend).await;
+            return Ok((self.lease_stream(backend).await?, on));
         }
         if on == Connection::Reused {
             let liveness = match self.repeat {
@@ -380,10 +380,7 @@ impl Attempts<'_> {
     }
 
     /// Returns a stream on a connection that others have too.
-    async fn lease_stream(
-        &self,
-        backend: &WorkerBackend,
-    ) -> Result<(Stream, Connection), OpenError> {
+    async fn lease_stream(&self, backend: &WorkerBackend) -> Result<Stream, OpenError> {
         let WorkerBackend { runtime, kept, .. } = backend;
         let RequestContext {
             worker, deadline, ..

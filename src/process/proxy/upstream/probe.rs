@@ -7,6 +7,7 @@
 
 mod failure;
 mod grpc;
+mod http2;
 pub(in crate::process::proxy) mod wire;
 
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 pub(in crate::process::proxy) use self::failure::ProbeError;
 use self::failure::{HostHint, text};
 use self::wire::{END_TIMEOUT, ENDS, Wire};
-use crate::config::{HttpProbe, ProbeConfig, ProbeKind, ProbeMethod, TcpProbe};
+use crate::config::{HttpProbe, PoolProtocol, ProbeConfig, ProbeKind, ProbeMethod, TcpProbe};
 use crate::logic::http1::body::Body;
 use crate::logic::http1::head::{Persistence, Slots, Upgrade, Version};
 use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
@@ -32,6 +33,7 @@ use crate::process::proxy::upstream::pool::Pool;
 pub(in crate::process::proxy) struct Aim {
     address: SocketAddr,
     secure: Option<Secure>,
+    protocol: PoolProtocol,
 }
 
 impl Aim {
@@ -51,7 +53,11 @@ impl Aim {
             ProbeKind::Grpc(_) => secure.offering_http2(),
             ProbeKind::Tcp(_) | ProbeKind::Http(_) => secure.clone(),
         });
-        Self { address, secure }
+        Self {
+            address,
+            secure,
+            protocol: pool.protocol,
+        }
     }
 }
 
@@ -68,7 +74,10 @@ pub(in crate::process::proxy) async fn probe(
             wire.close();
             text
         }
-        ProbeKind::Http(http) => ask(wire, aim.address, http).await,
+        ProbeKind::Http(http) => match aim.protocol {
+            PoolProtocol::Http1 => ask(wire, aim.address, http).await,
+            PoolProtocol::Http2 => http2::ask(wire, aim.address, http).await,
+        },
         ProbeKind::Grpc(service) => grpc::ask(wire, aim.address, service).await,
     }
 }
@@ -125,8 +134,19 @@ async fn ask(mut wire: Wire, address: SocketAddr, http: &HttpProbe) -> Result<St
             end(wire, rest).await;
         });
     }
-    if is_hoped {
-        return body.map(|()| text);
+    let text = judged(status, text, address, http)?;
+    body.map(|()| text)
+}
+
+/// Judges a status.
+fn judged(
+    status: u16,
+    text: String,
+    address: SocketAddr,
+    http: &HttpProbe,
+) -> Result<String, ProbeError> {
+    if is_hoped(status, &http.expect) {
+        return Ok(text);
     }
     let is_default = http.host.is_none() && matches!(status, 400 | 403 | 404 | 421);
     let hint = HostHint(is_default.then_some(address));

@@ -9,7 +9,6 @@ use h2::client::Builder;
 use http::uri::Scheme;
 
 use super::{OpenError, open};
-use crate::logic::balance::retry::Connection;
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::context::steps::in_steps;
 use crate::process::proxy::io::buffers::Held;
@@ -29,16 +28,15 @@ pub(in crate::process::proxy) async fn lease(
     address: std::net::SocketAddr,
     connector: Option<&Connector>,
     deadline: &Deadline,
-) -> Result<(Stream, Connection), OpenError> {
+) -> Result<Stream, OpenError> {
     loop {
         let now_ms = context.clock.get();
         if let Some(stream) = kept.take(now_ms) {
-            return Ok((stream, Connection::Reused));
+            return Ok(stream);
         }
         if let Some(_turn) = kept.turn() {
             let stream = open(context, address, connector, deadline).await?;
-            let stream = begin(kept, context, stream, now_ms).await?;
-            return Ok((stream, Connection::Fresh));
+            return begin(kept, context, stream, now_ms).await;
         }
         let mut opened = pin!(kept.opened());
         poll_fn(|cx| {

@@ -1,18 +1,16 @@
 //! A probe of a gRPC backend: a call of `grpc.health.v1.Health/Check` over HTTP/2, as gRPC's health
 //! checking protocol has it.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::Poll;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode};
 
 use super::failure::{HostHint, ProbeError, text};
-use super::wire::{END_TIMEOUT, ENDS, Wire};
+use super::http2::converse;
+use super::wire::Wire;
 use crate::config::GrpcProbe;
 
 /// Calls it, and judges the answer.
@@ -36,39 +34,8 @@ pub(super) async fn ask(
         .header(USER_AGENT, "evenkeel-health-check")
         .body(())
         .map_err(|error| ProbeError::Lost(std::io::Error::other(error)))?;
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .max_header_list_size(HEAD_BYTES_MAX);
-    let (send, mut connection) = builder.handshake::<_, Bytes>(wire).await?;
-    let mut call = Box::pin(call(send, request, question(&probe.service)));
-    // What has come before the end of the connection is an answer too.
-    let mut has_ended = false;
-    let verdict = poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(verdict) = call.as_mut().poll(cx) {
-                return Poll::Ready(verdict);
-            }
-            if has_ended {
-                return Poll::Ready(Err(ProbeError::Ended));
-            }
-            has_ended = match Pin::new(&mut connection).poll(cx) {
-                Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => return Poll::Pending,
-            };
-        }
-    })
-    .await;
-    drop(call);
-    // As with HTTP/1: the verdict does not wait for it.
-    if !has_ended && let Ok(place) = ENDS.try_acquire() {
-        tokio::task::spawn_local(async move {
-            let _place = place;
-            let _ = tokio::time::timeout(END_TIMEOUT, connection).await;
-        });
-    }
-    verdict
+    let question = question(&probe.service);
+    converse(wire, |send| call(send, request, question)).await
 }
 
 async fn call(
@@ -221,7 +188,6 @@ const CODES: [&str; 17] = [
 ];
 /// A status has a few bytes.
 const MESSAGE_BYTES_MAX: usize = 1024;
-const HEAD_BYTES_MAX: u32 = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

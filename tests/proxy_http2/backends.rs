@@ -1,0 +1,219 @@
+//! Backends that speak HTTP/2.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use bytes::Bytes;
+use evenkeel::config::PoolProtocol;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderValue, Request, Response};
+
+use crate::client::{ask, connect, get, request, run};
+use crate::common::wait_until;
+use crate::rig::{http_check, setup};
+use crate::{http2, rig};
+
+/// A backend with a script for each request, and how many connections it has had.
+struct Framed {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Framed {
+    fn new<F>(script: fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F) -> Self
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    let number = counted.fetch_add(1, SeqCst);
+                    tokio::task::spawn_local(async move {
+                        let Ok(mut connection) = h2::server::handshake(stream).await else {
+                            return;
+                        };
+                        while let Some(Ok((request, respond))) = connection.accept().await {
+                            tokio::task::spawn_local(script(request, respond, number));
+                        }
+                    });
+                }
+            });
+        });
+        Self {
+            address,
+            connections,
+        }
+    }
+}
+
+/// Answers with what has come, and trailers.
+async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize) {
+    let (parts, mut body) = request.into_parts();
+    let mut response = Response::new(());
+    let seen = format!("{} {} {:?}", parts.method, parts.uri, parts.version);
+    response
+        .headers_mut()
+        .insert("x-seen", seen.parse().unwrap());
+    if let Some(te) = parts.headers.get("te") {
+        response.headers_mut().insert("x-te", te.clone());
+    }
+    let mut stream = respond.send_response(response, false).unwrap();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        stream.send_data(data, false).unwrap();
+    }
+    let mut trailers = body.trailers().await.unwrap().unwrap_or_default();
+    trailers.insert("x-end", HeaderValue::from_static("yes"));
+    stream.send_trailers(trailers).unwrap();
+}
+
+fn rig(backend: &Framed) -> rig::Rig {
+    let setup = http2(&[backend.address]);
+    setup
+        .pool(|pool| pool.protocol = PoolProtocol::Http2)
+        .start()
+}
+
+#[test]
+fn requests_share_a_connection_and_keep_their_trailers() {
+    let backend = Framed::new(echo);
+    let rig = rig(&backend);
+    run(async {
+        let sender = connect(rig.address).await;
+        let body = vec![b'a'; 300_000];
+        let mut asked = request("POST", "/t/m");
+        asked
+            .headers_mut()
+            .insert("te", HeaderValue::from_static("trailers"));
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-mine", HeaderValue::from_static("1"));
+        let answer = ask(&sender, asked, Some(&body), Some(trailers))
+            .await
+            .unwrap();
+        assert_eq!(
+            answer.fields["x-seen"],
+            "POST http://example.org/t/m HTTP/2.0"
+        );
+        assert_eq!(answer.fields["x-te"], "trailers");
+        assert!(answer.body == body);
+        let trailers = answer.trailers.unwrap();
+        assert_eq!(
+            (&trailers["x-end"], &trailers["x-mine"]),
+            (&"yes".parse().unwrap(), &"1".parse().unwrap())
+        );
+        let many = (0..50).map(|_| {
+            let sender = sender.clone();
+            tokio::task::spawn_local(async move { get(&sender, "/").await.unwrap().status })
+        });
+        for one in many.collect::<Vec<_>>() {
+            assert_eq!(one.await.unwrap(), 200);
+        }
+    });
+    let mut plain = rig.client();
+    let answer = plain.ask("POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "hi"));
+    assert_eq!(
+        answer.field("x-seen").as_deref(),
+        Some("POST http://h/b HTTP/2.0")
+    );
+    assert_eq!(
+        answer.field("transfer-encoding").as_deref(),
+        Some("chunked")
+    );
+    assert_eq!(backend.connections.load(SeqCst), 1);
+}
+
+/// RFC 9113 §8.7: it is as good as not sent, whatever its method.
+#[test]
+fn what_a_backend_refuses_is_sent_again() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    async fn refuses_first(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize) {
+        if ASKED.fetch_add(1, SeqCst) == 0 {
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
+        respond.send_response(Response::new(()), true).unwrap();
+    }
+    let backend = Framed::new(refuses_first);
+    let rig = rig(&backend);
+    run(async {
+        let sender = connect(rig.address).await;
+        let answer = ask(&sender, request("POST", "/"), None, None)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 200);
+    });
+    assert_eq!(ASKED.load(SeqCst), 2);
+}
+
+#[test]
+fn what_a_backend_has_taken_is_not_sent_again() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    async fn fails(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize) {
+        ASKED.fetch_add(1, SeqCst);
+        respond.send_reset(Reason::INTERNAL_ERROR);
+    }
+    let backend = Framed::new(fails);
+    let rig = rig(&backend);
+    run(async {
+        let sender = connect(rig.address).await;
+        let answer = ask(&sender, request("POST", "/"), None, None)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 502);
+    });
+    assert_eq!(ASKED.load(SeqCst), 1);
+}
+
+#[test]
+fn a_backend_that_goes_away_gets_another_connection() {
+    async fn once(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, number: usize) {
+        let mut response = Response::new(());
+        response.headers_mut().insert("x-number", number.into());
+        respond.send_response(response, true).unwrap();
+    }
+    let backend = Framed::new(once);
+    let rig = rig(&backend);
+    run(async {
+        let sender = connect(rig.address).await;
+        assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "0");
+        assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "0");
+    });
+    // Unused for the time of `keep_alive` it is closed.
+    let setup = http2(&[backend.address]).pool(|pool| {
+        pool.protocol = PoolProtocol::Http2;
+        pool.keep_alive.timeout = std::time::Duration::from_millis(100);
+    });
+    let other = setup.start();
+    run(async {
+        let sender = connect(other.address).await;
+        assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "1");
+        tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+        assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "2");
+    });
+}
+
+#[test]
+fn health_is_asked_for_in_http2() {
+    let backend = Framed::new(echo);
+    let setup = setup(&[backend.address]).check(http_check(), 2, 2);
+    let rig = setup
+        .pool(|pool| pool.protocol = PoolProtocol::Http2)
+        .start();
+    wait_until("it is up", || rig.pool().backends[0].state == "up");
+    assert_eq!(rig.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").status(), 200);
+}

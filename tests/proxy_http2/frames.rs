@@ -1,0 +1,137 @@
+//! Raw frames (RFC 9113 §4.1), for what `h2` does not send.
+
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream};
+
+use crate::common::{PATIENCE, Wire};
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// A frame that has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// Returns the number at a place of its payload.
+    pub(crate) fn number(&self, at: usize) -> u32 {
+        u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
+    }
+}
+
+/// A client that says what it likes.
+pub(crate) struct Raw(TcpStream);
+
+impl Raw {
+    /// Connects, and begins as it should.
+    pub(crate) fn connect(to: SocketAddr) -> Self {
+        let mut raw = Self::plain(to);
+        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        raw.frame(SETTINGS, 0, 0, &[]);
+        raw
+    }
+
+    /// Connects.
+    pub(crate) fn plain(to: SocketAddr) -> Self {
+        Self(Wire::connect(to).stream)
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        // It may be closed already, which is what is tested.
+        let _ = std::io::Write::write_all(&mut self.0, bytes);
+    }
+
+    pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut bytes = len[1..].to_vec();
+        bytes.extend([kind, flags]);
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(payload);
+        self.send(&bytes);
+    }
+
+    /// Asks with GET on a stream.
+    pub(crate) fn get(&mut self, stream: u32, path: &str) {
+        let fields = head("GET", path);
+        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields);
+    }
+
+    /// Returns the next frame; `None` at the end.
+    pub(crate) fn next(&mut self) -> Option<Frame> {
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).ok()?;
+        let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; len as usize];
+        self.0.read_exact(&mut payload).ok()?;
+        Some(Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes(head[5..].try_into().unwrap()),
+            payload,
+        })
+    }
+
+    /// Returns the next frame of a kind, past all others; `None` at the end.
+    pub(crate) fn next_of(&mut self, kind: u8) -> Option<Frame> {
+        loop {
+            let frame = self.next()?;
+            let is_ack = matches!(kind, SETTINGS | PING) && frame.flags & ACK != 0;
+            if frame.kind == kind && !is_ack {
+                return Some(frame);
+            }
+        }
+    }
+}
+
+/// Returns fields as HPACK has them without its tables (RFC 7541 §6.2.2).
+pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            number(text.len(), &mut block);
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// RFC 7541 §5.1, with a prefix of seven bits.
+fn number(mut number: usize, out: &mut Vec<u8>) {
+    if let Ok(short @ 0..127) = u8::try_from(number) {
+        out.push(short);
+        return;
+    }
+    out.push(127);
+    number -= 127;
+    while number >= 128 {
+        out.push(u8::try_from(number % 128).unwrap() | 128);
+        number /= 128;
+    }
+    out.push(u8::try_from(number).unwrap());
+}
+
+/// Returns the head of a request.
+pub(crate) fn head(method: &str, path: &str) -> Vec<u8> {
+    fields(&[
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "example.org"),
+        (":path", path),
+    ])
+}

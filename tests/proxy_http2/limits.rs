@@ -1,0 +1,331 @@
+//! What a hostile client may have of a connection.
+
+use std::time::{Duration, Instant};
+
+use h2::Reason;
+use h2::client::Builder;
+
+use crate::client::{connect, connect_with, get, reason, request, run};
+use crate::common::Backend;
+use crate::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, fields,
+    head,
+};
+use crate::{http2, rig_of};
+
+/// A backend that answers after a word, and the word.
+fn waiting() -> (Backend, std::sync::Arc<std::sync::atomic::AtomicBool>) {
+    let told = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+    let wait_for = std::sync::Arc::clone(&told);
+    let backend = Backend::scripted(move |mut visit| {
+        while visit.request().is_some() {
+            crate::common::wait_until("it is told to answer", || {
+                wait_for.load(std::sync::atomic::Ordering::SeqCst)
+            });
+            visit
+                .wire
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    (backend, told)
+}
+
+/// RFC 9113 §5.1.2, §8.7.
+#[test]
+fn streams_beyond_the_limits_are_refused_and_the_others_answered() {
+    let (backend, told) = waiting();
+    // Six times 18 KiB and two short heads.
+    let setup = http2(&[backend.address]).listener(|it| it.http2.memory_bytes = 6 * 18_800);
+    let rig = setup.start();
+    run(async {
+        let sender = connect(rig.address).await;
+        let asked: Vec<_> = (0..10)
+            .map(|_| {
+                let sender = sender.clone();
+                tokio::task::spawn_local(async move { get(&sender, "/").await.map(|it| it.text()) })
+            })
+            .collect();
+        let refused = asked.iter().skip(6);
+        while !refused.clone().all(tokio::task::JoinHandle::is_finished) {
+            tokio::task::yield_now().await;
+        }
+        told.store(true, std::sync::atomic::Ordering::SeqCst);
+        let mut answers = Vec::new();
+        for asked in asked {
+            answers.push(asked.await.unwrap());
+        }
+        let ok = answers
+            .iter()
+            .filter(|it| **it == Ok("ok".to_owned()))
+            .count();
+        let refused = answers
+            .iter()
+            .filter(|it| **it == Err(Reason::REFUSED_STREAM))
+            .count();
+        assert_eq!((ok, refused), (6, 4), "{answers:?}");
+        // What they held is free again.
+        for _ in 0..20 {
+            assert_eq!(get(&sender, "/").await.unwrap().text(), "ok");
+        }
+    });
+    assert_eq!(backend.requests().len(), 26);
+}
+
+#[test]
+fn clients_hear_how_many_streams_there_may_be() {
+    let backend = Backend::named("b");
+    let setup = http2(&[backend.address]).listener(|it| it.http2.streams = 7);
+    let rig = setup.start();
+    let mut raw = Raw::connect(rig.address);
+    let settings = raw.next_of(SETTINGS).unwrap();
+    let max = settings.payload.chunks(6).find(|it| it[1] == 3).unwrap();
+    assert_eq!(max[2..], [0, 0, 0, 7]);
+}
+
+/// CVE-2023-44487.
+#[test]
+fn streams_that_are_reset_at_once_end_the_connection() {
+    let backend = Backend::named("b");
+    let rig = rig_of(&backend);
+    let mut raw = Raw::connect(rig.address);
+    let began_at = Instant::now();
+    for number in 0..20_000_u32 {
+        raw.get(2 * number + 1, "/");
+        raw.frame(RST_STREAM, 0, 2 * number + 1, &8_u32.to_be_bytes());
+    }
+    let goaway = raw.next_of(GOAWAY);
+    assert!(
+        goaway.is_none_or(|it| it.number(4) == 11),
+        "ENHANCE_YOUR_CALM, or a reset"
+    );
+    assert!(began_at.elapsed() < Duration::from_secs(10));
+    assert!(
+        backend.requests().len() < 2_000,
+        "{}",
+        backend.requests().len()
+    );
+    run(async {
+        let sender = connect(rig.address).await;
+        assert_eq!(get(&sender, "/").await.unwrap().text(), "b");
+    });
+}
+
+/// CVE-2024-27316.
+#[test]
+fn a_head_without_an_end_ends_the_connection() {
+    let backend = Backend::named("b");
+    let rig = rig_of(&backend);
+    let mut raw = Raw::connect(rig.address);
+    raw.frame(HEADERS, 0, 1, &head("GET", "/"));
+    let more = fields(&[("x", &"a".repeat(1_000))]);
+    for _ in 0..5_000 {
+        raw.frame(CONTINUATION, 0, 1, &more);
+    }
+    let goaway = raw.next_of(GOAWAY);
+    assert!(
+        goaway.is_none_or(|it| it.number(4) != 0),
+        "an error, or a reset"
+    );
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_and_the_connection_goes_on() {
+    let backend = Backend::named("b");
+    let rig = rig_of(&backend);
+    let mut raw = Raw::connect(rig.address);
+    let value = "a".repeat(1_000);
+    let large = vec![("x-large", value.as_str()); 40];
+    let block = [head("GET", "/"), fields(&large)].concat();
+    let (first, rest) = block.split_at(16_000);
+    raw.frame(HEADERS, 1, 1, first);
+    for (index, part) in rest.chunks(16_000).enumerate() {
+        let last = rest.chunks(16_000).count() == index + 1;
+        raw.frame(CONTINUATION, if last { END_HEADERS } else { 0 }, 1, part);
+    }
+    let answer = raw.next_of(HEADERS).unwrap();
+    // `:status: 431`, as text.
+    assert!(answer.payload.windows(3).any(|it| it == b"431") || !answer.payload.is_empty());
+    raw.get(3, "/");
+    let answer = raw.next_of(DATA).unwrap();
+    let of_refusal = answer.stream == 1;
+    let answer = if of_refusal {
+        raw.next_of(DATA).unwrap()
+    } else {
+        answer
+    };
+    assert_eq!((answer.stream, answer.payload.as_slice()), (3, &b"b"[..]));
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn pings_and_settings_are_answered_and_hold_nothing() {
+    let backend = Backend::named("b");
+    let rig = rig_of(&backend);
+    let mut raw = Raw::connect(rig.address);
+    for number in 0..1_000_u64 {
+        raw.frame(PING, 0, 0, &number.to_be_bytes());
+        let pong = loop {
+            let frame = raw.next().unwrap();
+            if frame.kind == PING {
+                break frame;
+            }
+        };
+        assert_eq!(
+            (pong.flags, pong.payload),
+            (ACK, number.to_be_bytes().to_vec())
+        );
+    }
+    raw.get(1, "/");
+    assert_eq!(raw.next_of(DATA).unwrap().payload, b"b");
+}
+
+/// A window that never opens holds up its own stream alone, and not for ever.
+#[test]
+fn an_answer_that_nobody_takes_ends_and_others_go_on() {
+    let backend = Backend::scripted(|mut visit| {
+        while let Some(request) = visit.request() {
+            let len = if request.line().contains("/large") {
+                1_000_000
+            } else {
+                2
+            };
+            visit
+                .wire
+                .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n"));
+            visit.wire.send(vec![b'a'; len]);
+        }
+    });
+    let setup = http2(&[backend.address]).client_timeouts(30_000, 400);
+    let rig = setup.start();
+    run(async {
+        let sender = connect_with(rig.address, Builder::new().initial_window_size(1_000)).await;
+        let mut stalled = sender.clone().ready().await.unwrap();
+        let (response, _) = stalled
+            .send_request(request("GET", "/large"), true)
+            .unwrap();
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(get(&sender, "/").await.unwrap().text(), "aa");
+        let mut came = 0;
+        let ended = loop {
+            // What comes is not taken.
+            match body.data().await {
+                Some(Ok(data)) => came += data.len(),
+                Some(Err(error)) => break reason(error),
+                None => panic!("it ended after {came} bytes"),
+            }
+        };
+        assert_eq!(came, 1_000);
+        assert_eq!(ended, Reason::INTERNAL_ERROR);
+        assert_eq!(get(&sender, "/").await.unwrap().text(), "aa");
+    });
+}
+
+/// RFC 9113 §3.4, §4.2, §5.1, §6: what is said wrongly ends the connection, with a word.
+#[test]
+fn errors_of_a_connection_follow_the_table() {
+    let backend = Backend::named("b");
+    let rig = rig_of(&backend);
+    const PROTOCOL: u32 = 1;
+    const FRAME_SIZE: u32 = 6;
+    const COMPRESSION: u32 = 9;
+    const FLOW: u32 = 3;
+    type Say = fn(&mut Raw);
+    let cases: [(&str, u32, Say); 14] = [
+        ("DATA on stream 0", PROTOCOL, |raw| {
+            raw.frame(DATA, 0, 0, b"a")
+        }),
+        ("DATA on an idle stream", PROTOCOL, |raw| {
+            raw.frame(DATA, 0, 1, b"a")
+        }),
+        ("HEADERS on stream 0", PROTOCOL, |raw| {
+            raw.frame(HEADERS, END_HEADERS, 0, &head("GET", "/"));
+        }),
+        ("HEADERS on an even stream", PROTOCOL, |raw| {
+            raw.frame(HEADERS, END_HEADERS, 2, &head("GET", "/"));
+        }),
+        ("a stream below the last", PROTOCOL, |raw| {
+            raw.get(5, "/");
+            raw.get(3, "/");
+        }),
+        ("a frame within a head", PROTOCOL, |raw| {
+            raw.frame(HEADERS, 0, 1, &head("GET", "/"));
+            raw.frame(PING, 0, 0, &[0; 8]);
+        }),
+        ("CONTINUATION alone", PROTOCOL, |raw| {
+            raw.frame(CONTINUATION, END_HEADERS, 1, &[]);
+        }),
+        ("RST_STREAM of an idle stream", PROTOCOL, |raw| {
+            raw.frame(RST_STREAM, 0, 1, &[0; 4]);
+        }),
+        ("PUSH_PROMISE of a client", PROTOCOL, |raw| {
+            raw.frame(5, END_HEADERS, 1, &[0; 4])
+        }),
+        ("SETTINGS on a stream", PROTOCOL, |raw| {
+            raw.frame(SETTINGS, 0, 1, &[])
+        }),
+        // FRAME_SIZE_ERROR by RFC 9113 §6.5; `h2` says less exactly that it is wrong.
+        ("SETTINGS of five bytes", PROTOCOL, |raw| {
+            raw.frame(SETTINGS, 0, 0, &[0; 5])
+        }),
+        ("PING of seven bytes", FRAME_SIZE, |raw| {
+            raw.frame(PING, 0, 0, &[0; 7])
+        }),
+        ("a head that HPACK does not know", COMPRESSION, |raw| {
+            raw.frame(HEADERS, END_HEADERS | 1, 1, &[0xff, 0xff, 0xff]);
+        }),
+        ("a window beyond 2^31-1", FLOW, |raw| {
+            raw.frame(8, 0, 0, &0x7fff_ffff_u32.to_be_bytes());
+        }),
+    ];
+    for (what, code, say) in cases {
+        let mut raw = Raw::connect(rig.address);
+        say(&mut raw);
+        let goaway = raw.next_of(GOAWAY);
+        let goaway = goaway.unwrap_or_else(|| panic!("{what}: no word"));
+        assert_eq!(goaway.number(4), code, "{what}");
+    }
+    let mut raw = Raw::plain(rig.address);
+    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    while raw.next().is_some() {}
+}
+
+/// RFC 9113 §8.1.1, §8.2, §8.3: what is malformed resets its stream alone.
+#[test]
+fn malformed_requests_reset_their_stream() {
+    let backend = Backend::named("b");
+    let rig = rig_of(&backend);
+    let mut raw = Raw::connect(rig.address);
+    let good = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", "/"),
+    ];
+    let with = |more: &[(&'static str, &'static str)]| [&good[..], more].concat();
+    let cases = [
+        with(&[("Upper", "a")]),
+        with(&[("connection", "close")]),
+        with(&[("transfer-encoding", "chunked")]),
+        with(&[("upgrade", "h2c")]),
+        with(&[("te", "gzip")]),
+        with(&[("x", "a"), (":path", "/")]),
+        with(&[(":status", "200")]),
+        with(&[(":method", "GET")]),
+        with(&[("content-length", "5")]),
+        good[1..].to_vec(),
+        good[..3].to_vec(),
+        [&good[..3], &[(":path", "")]].concat(),
+    ];
+    let mut stream = 1;
+    for case in cases {
+        raw.frame(HEADERS, END_HEADERS | 1, stream, &fields(&case));
+        let reset = raw
+            .next_of(RST_STREAM)
+            .unwrap_or_else(|| panic!("{case:?}"));
+        assert_eq!((reset.stream, reset.number(0)), (stream, 1), "{case:?}");
+        stream += 2;
+    }
+    raw.get(stream, "/");
+    assert_eq!(raw.next_of(DATA).unwrap().payload, b"b");
+    assert_eq!(backend.requests().len(), 1);
+}
