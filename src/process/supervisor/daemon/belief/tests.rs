@@ -8,6 +8,7 @@ use std::net::UdpSocket;
 use super::*;
 use crate::config::{self, check::NodeName};
 use crate::ipc::control::{PoolStatus, RouteStatus};
+use crate::ipc::log_line::TEXT_BYTES_MAX;
 use crate::ipc::message::{ActiveRole, LogLine, StateName, TransitionReport};
 
 fn belief() -> Belief {
