@@ -282,8 +282,8 @@ impl Belief {
         }
     }
 
-    /// As [`of_keys`](Self::of_keys), of the process that looks names up; what it answers comes over
-    /// lines of its own.
+    /// As [`of_keys`](Self::of_keys), of the process that looks names up; what it answers comes
+    /// over lines of its own.
     pub(super) fn of_names(
         message: FromNames,
         descriptors: &[OwnedFd],

@@ -1,5 +1,5 @@
-//! What is done for a new configuration on a thread of its own, because a disk may be slow: the file is read and checked, the access log opened, the users of programs looked
-//! up.
+//! What is done for a new configuration on a thread of its own, because a disk may be slow: the
+//! file is read and checked, the access log opened, the users of programs looked up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
