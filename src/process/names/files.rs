@@ -49,8 +49,6 @@ fn is_denied(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
     use super::*;
     use crate::process::role::Access;
 

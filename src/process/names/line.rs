@@ -151,6 +151,11 @@ mod tests {
             loopback
         );
         drop(supervisor);
-        assert!(!line.take_questions(), "nobody asks any more");
+        // A fork of another test has what this one had, for a moment.
+        let until = Instant::now() + Duration::from_secs(10);
+        while line.take_questions() {
+            assert!(Instant::now() < until, "nobody asks any more");
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 }

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -161,6 +161,49 @@ fn confined_process_opens_sockets_of_its_families_alone() {
             std::os::unix::net::UnixStream::pair().unwrap();
         });
     }
+}
+
+/// As who obeys the daemon's user would obey it.
+#[test]
+fn nobody_asks_others_of_this_machine_as_the_daemon() {
+    for role in Role::CHILDREN {
+        let calls = role.profile().fence.unwrap().calls;
+        let families = calls.families_of(Identity::AsStarted);
+        assert!(!families.contains(&libc::AF_UNIX), "{role:?}");
+    }
+    let names = Role::Names.profile();
+    assert_eq!(names.users.last(), Some(&users::NOBODY), "it is never root");
+}
+
+#[test]
+fn who_looks_names_up_has_a_whole_resolver_and_reads_nothing_else() {
+    in_a_child(|| {
+        confine(Role::Names).unwrap();
+        for allowed in RESOLVER {
+            // Whether it is there, and can be read by everybody, is the machine's to say.
+            let is_file = fs::metadata(allowed.path).is_ok_and(|it| it.is_file());
+            if is_file && allowed.path.starts_with("/etc/") {
+                File::open(allowed.path).expect(allowed.path);
+            }
+        }
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_err();
+        assert_eq!(maps.kind(), io::ErrorKind::PermissionDenied);
+        let mut found = ("localhost", 80).to_socket_addrs().unwrap();
+        assert!(found.any(|address| address.ip().is_loopback()));
+        for denied in [
+            "/etc/passwd",
+            "/etc/shadow",
+            "/etc/machine-id",
+            "/etc/fstab",
+        ] {
+            if let Err(error) = File::open(denied) {
+                let hoped = [io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound];
+                assert!(hoped.contains(&error.kind()), "{denied}: {error}");
+            } else {
+                panic!("{denied} can be read");
+            }
+        }
+    });
 }
 
 /// S22 of the review: truncating, reading, listening; and all of it for the vrrp process too.

@@ -30,7 +30,7 @@ struct Host {
     asked: Option<Asked>,
     /// In a row.
     failures: u32,
-    /// The last question was lost, and nothing is known for it.
+    /// The last question was lost with the process, which may have died of it.
     was_lost: bool,
     /// The last good answer.
     addresses: Option<Vec<IpAddr>>,
@@ -107,9 +107,12 @@ impl Hosts {
         self.changes
     }
 
-    /// Returns whom to ask now, at most so many, with a ticket for each answer.
+    /// Returns whom to ask now, at most so many, with a ticket for each answer. Of those whose last
+    /// question was lost one at a time is asked: so others are not lost for what one does.
     pub(super) fn due(&mut self, now: Instant, room: usize) -> Vec<(String, u64)> {
         let due = |host: &Host| host.asked.is_none() && host.next_at <= now;
+        let is_asked = |host: &Host| host.was_lost && host.asked.is_some();
+        let mut has_suspect = self.hosts.values().any(is_asked);
         let mut names: Vec<(Instant, String)> = self
             .hosts
             .iter()
@@ -117,6 +120,12 @@ impl Hosts {
             .map(|(name, host)| (host.next_at, name.clone()))
             .collect();
         names.sort();
+        names.retain(|(_, name)| {
+            let is_suspect = self.hosts.get(name).is_some_and(|host| host.was_lost);
+            let is_one_too_many = is_suspect && has_suspect;
+            has_suspect |= is_suspect;
+            !is_one_too_many
+        });
         names.truncate(room);
         let mut asked = Vec::new();
         for (_, name) in names {
@@ -519,6 +528,33 @@ mod tests {
         let asked = case.hosts.due(case.hosts.poll_timeout().unwrap(), 9);
         let outcome = case.hosts.handle_lost(case.now, &asked[0].0, asked[0].1);
         assert_eq!(outcome, Outcome::Same, "an answer has come in between");
+    }
+
+    #[test]
+    fn who_was_lost_with_others_is_asked_again_alone() {
+        let (mut hosts, none, now) = (Hosts::default(), BTreeMap::new(), Instant::now());
+        let three = config("a: \"a.example:80\", b: \"b.example:80\", c: \"dies.example:80\"");
+        hosts.follow(&three, &none, &none, now);
+        for (name, ticket) in hosts.due(now, 9) {
+            assert_eq!(hosts.handle_lost(now, &name, ticket), Outcome::Same);
+        }
+        let mut lost = 0;
+        while let [(name, ticket)] = &hosts.due(now, 9)[..] {
+            assert_eq!(hosts.due(now, 9), [], "one at a time");
+            if name == "dies.example" {
+                hosts.handle_lost(now, name, *ticket);
+                lost += 1;
+            } else {
+                let answer = halves(Ok(addresses(&["192.0.2.1"])));
+                hosts.hear(now, name, *ticket, answer);
+            }
+        }
+        assert_eq!(lost, 1, "it is asked later");
+        assert_eq!(hosts.known().len(), 2);
+        let said: Vec<_> = hosts.warnings().collect();
+        assert!(said.len() == 1 && said[0].contains("dies"), "{said:?}");
+        let later = now + Duration::from_secs(9);
+        assert_eq!(hosts.due(later, 9).len(), 3, "beside those who are well");
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(super) struct Answer {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     channel: Option<Channel>,
+    /// The process reads no more; what it has said before is still there.
+    has_ended: bool,
     asked: BTreeMap<u64, Asked>,
     ids: u64,
     /// Of processes that are gone, until they are told.
@@ -103,7 +105,7 @@ impl Line {
     /// Returns how many more may be asked for at once; none while no process runs.
     pub(super) fn room(&mut self, slot: &Slot, now: Instant) -> usize {
         self.take_fresh(slot);
-        if self.channel.is_none() {
+        if self.channel.is_none() || self.has_ended {
             return 0;
         }
         let is_old = |asked: &Asked| now.saturating_duration_since(asked.since) >= STUCK;
@@ -133,8 +135,9 @@ impl Line {
         };
         match sent {
             Some(Ok(Sent::Queued)) => drop(self.asked.insert(asked.id, question)),
-            // The end of a process is seen where its answers are waited for.
-            Some(Ok(Sent::Full | Sent::Short(_) | Sent::Closed) | Err(_)) | None => {
+            Some(Ok(Sent::Full | Sent::Short(_))) | None => self.lost.extend(question.lost()),
+            Some(Ok(Sent::Closed) | Err(_)) => {
+                self.has_ended = true;
                 self.lost.extend(question.lost());
             }
         }
@@ -238,6 +241,7 @@ impl Line {
     /// The process is gone, or as good as that.
     fn lose(&mut self) {
         self.channel = None;
+        self.has_ended = false;
         let asked = std::mem::take(&mut self.asked);
         self.lost
             .extend(asked.into_values().filter_map(Asked::lost));
@@ -264,7 +268,7 @@ const BOUNDS: Bounds = Bounds {
 };
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use std::net::{IpAddr, Ipv4Addr};
@@ -299,7 +303,9 @@ pub(super) mod tests {
             self.line.ask(host.to_owned(), ticket, self.now);
             match self.process.receive::<NameAsked>().unwrap() {
                 Received::Message(asked, _) if asked.host == host => asked.id,
-                other => panic!("it is asked: {other:?}"),
+                Received::Message(..) | Received::Empty | Received::Closed => {
+                    panic!("{host} is not asked for")
+                }
             }
         }
 
@@ -404,6 +410,37 @@ pub(super) mod tests {
         let new = case.ask("a.example", 9);
         assert_ne!(old, new);
         assert_eq!(case.heard(new, "a.example", NONE).len(), 1);
+    }
+
+    /// It is not asked again before the next one is there.
+    #[test]
+    fn what_a_process_has_said_before_it_died_is_heard_and_the_rest_is_lost_once() {
+        let mut case = Case::new();
+        let first = case.ask("a.example", 7);
+        let answered = NameAnswered {
+            id: first,
+            host: "a.example".to_owned(),
+            addresses: NONE,
+        };
+        case.process.send(&answered, &[]).unwrap();
+        let (unused, _) = channel::pair().unwrap();
+        drop(std::mem::replace(&mut case.process, Channel::new(unused)));
+        case.line.ask("b.example".to_owned(), 8, case.now);
+        let mut answers = Vec::new();
+        let until = Instant::now() + Duration::from_secs(5);
+        // A fork of another test has what this one had, for a moment.
+        while answers.len() < 2 && Instant::now() < until {
+            answers.extend(case.line.hear(&case.slot, Duration::from_millis(10)));
+        }
+        answers.sort_by_key(|answer| answer.ticket);
+        let [heard, unheard] = &answers[..] else {
+            panic!("both, and each once: {answers:?}")
+        };
+        assert!(heard.ticket == 7 && heard.addresses.is_some(), "{heard:?}");
+        assert_eq!(*unheard, lost("b.example", 8));
+        assert_eq!(case.line.room(&case.slot, case.now), 0);
+        case.process = process_of(&case.slot);
+        case.ask("b.example", 9);
     }
 
     /// A resolver that hangs in all threads at once, for good.
