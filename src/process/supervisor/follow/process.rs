@@ -62,10 +62,10 @@ impl NamesProcess {
         Ok(())
     }
 
-    /// Has another process take its place.
-    pub(crate) fn relieve(&mut self) {
-        self.is_relieved = true;
+    /// Has another process take its place; returns whether that is news.
+    pub(crate) fn relieve(&mut self) -> bool {
         self.child.kill();
+        !std::mem::replace(&mut self.is_relieved, true)
     }
 
     /// Returns whether the one that has ended was relieved, once.

@@ -53,14 +53,15 @@ impl Daemon {
             }
             FromNames::Lacking(what) => self.note_lacking(Role::Names, what),
             FromNames::Replaced(path) => {
-                if let Some(names) = &mut self.names {
+                if let Some(names) = &mut self.names
+                    && names.relieve()
+                {
                     let child = names.child.name();
                     tracing::info!(
                         child,
                         path,
                         "file of the resolver replaced, restarting the process"
                     );
-                    names.relieve();
                 }
             }
             FromNames::Log(line) => self.print(Role::Names, line),
