@@ -434,6 +434,9 @@ fn a_session_waits_for_its_own_backend_while_others_pass() {
     for _ in 0..5 {
         assert_eq!(rig.ask(GET).text(), "b1", "who has no session passes");
     }
+    let asked = full.requests().len();
+    full.hang_up();
+    wait_until("it is asked again", || full.requests().len() > asked);
     full.hang_up();
     assert_eq!(held.response().text(), "b1", "it is tried elsewhere");
     assert_eq!(waiting.response().text(), "ok");
