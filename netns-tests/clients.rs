@@ -6,6 +6,7 @@
 //! the package.
 
 pub(crate) mod https;
+mod killed;
 mod program;
 mod site;
 mod slow;

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon::{Daemon, evenkeel};
+use nix::sys::signal::{Signal, kill};
 
 /// Says its name to everybody for as long as the test runs.
 fn named_backend(name: &'static str) -> SocketAddr {
@@ -376,6 +377,47 @@ fn a_name_is_looked_up_and_one_without_an_answer_keeps_nobody_from_serving() {
     let overrides = rig.daemon.status().unwrap().overrides;
     assert!(overrides.iter().any(|it| it.change == "weight 7"));
 }
+
+#[test]
+fn the_process_that_looks_names_up_is_there_for_names_alone_and_comes_back() {
+    let backend = named_backend("here");
+    let keys = format!("backends: {{web: \"localhost:{}\"}}", backend.port());
+    let rig = Rig::start_with("", &keys);
+    let known = rig.backends();
+    let first = rig.daemon.pid(NAMES).unwrap();
+    kill(first, Signal::SIGKILL).unwrap();
+    rig.daemon.wait("it is back", |daemon| {
+        daemon.pid(NAMES).is_some_and(|pid| pid != first)
+    });
+    assert_eq!(rig.backends(), known);
+    rig.says(&["reload"]);
+    assert_eq!(rig.backends(), known);
+    let config = rig.daemon.directory.path().join("evenkeel.yaml");
+    let old = fs::read_to_string(&config).unwrap();
+    let more = old.replace("{web: ", "{ten: \"localhost:10\", web: ");
+    fs::write(&config, more).unwrap();
+    rig.says(&["reload"]);
+    let backends = rig.backends();
+    assert!(
+        backends.contains(&"ten/127.0.0.1".to_owned()),
+        "{backends:?}"
+    );
+    assert_eq!(Client::new(&rig.daemon).ask().1, "here");
+
+    fs::write(&config, old.replace("localhost:", "127.0.0.1:")).unwrap();
+    rig.says(&["reload"]);
+    rig.daemon
+        .wait("it is gone", |daemon| daemon.pid(NAMES).is_none());
+    assert_eq!(rig.backends(), ["web"]);
+    // What it is asked for a configuration that is not taken is no reason to stay.
+    fs::write(&config, &old).unwrap();
+    rig.says(&["reload", "--dry-run"]);
+    rig.daemon
+        .wait("it is gone", |daemon| daemon.pid(NAMES).is_none());
+    assert_eq!(rig.backends(), ["web"]);
+}
+
+const NAMES: &str = "evenkeel-names";
 
 #[test]
 fn a_thousand_backends_are_followed_and_shown() {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod clients;
+mod process;
 mod resolver;
 
 use std::fs;
@@ -126,6 +127,8 @@ fn addresses_that_answer_nothing_do_not_take_the_place_of_those_that_do() {
 /// A load balancer, its resolver, web servers at many addresses, another site, and clients.
 struct Site {
     node: Node,
+    lb: Arc<Host>,
+    binary: PathBuf,
     dnsmasq: Dnsmasq,
     clients: Clients,
     dns: Arc<Host>,
@@ -175,6 +178,8 @@ impl Site {
         let clients = Clients::start(&client, LISTENER.parse().unwrap());
         Self {
             node,
+            lb,
+            binary,
             dnsmasq,
             clients,
             dns,
@@ -258,29 +263,34 @@ impl Site {
     }
 }
 
-/// Writes a script that starts the daemon where the system's resolver asks the lab's.
+/// Writes a script that starts the daemon where the system's resolver asks the lab's: its settings
+/// are in a directory that is /etc there.
 fn with_resolver(directory: &Path) -> PathBuf {
-    let files = [
-        (
-            "resolv.conf",
-            "nameserver 10.90.0.53\noptions timeout:1 attempts:1\n",
-        ),
-        ("hosts", "127.0.0.1 localhost\n"),
-        ("nsswitch.conf", "hosts: files dns\n"),
-    ];
-    let mut mounts = String::new();
-    for (name, text) in files {
-        let file = directory.join(name);
-        fs::write(&file, text).unwrap();
-        mounts += &format!("mount --bind {} /etc/{name} || exit 1\n", file.display());
+    let etc = directory.join("etc");
+    fs::create_dir(&etc).unwrap();
+    for name in ["passwd", "group"] {
+        fs::copy(Path::new("/etc").join(name), etc.join(name)).unwrap();
     }
+    fs::write(etc.join("hosts"), "127.0.0.1 localhost\n").unwrap();
+    fs::write(etc.join("nsswitch.conf"), "hosts: files dns\n").unwrap();
+    set_name_server(directory, "10.90.0.53");
     let inner = directory.join("inner");
     let binary = env!("CARGO_BIN_EXE_evenkeel");
-    write_script(&inner, &format!("{mounts}exec {binary} \"$@\"\n"));
+    let mount = format!("mount --bind {} /etc || exit 1\n", etc.display());
+    write_script(&inner, &format!("{mount}exec {binary} \"$@\"\n"));
     let script = directory.join("resolving");
     let text = format!("exec unshare --mount {} \"$@\"\n", inner.display());
     write_script(&script, &text);
     script
+}
+
+/// Has this one be asked, as all who write the file do: another takes its place.
+fn set_name_server(directory: &Path, address: &str) {
+    let file = directory.join("etc/resolv.conf");
+    let fresh = file.with_extension("new");
+    let text = format!("nameserver {address}\noptions timeout:1 attempts:1\n");
+    fs::write(&fresh, text).unwrap();
+    fs::rename(&fresh, &file).unwrap();
 }
 
 fn write_script(path: &Path, text: &str) {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use evenkeel::ipc::control::Status;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::pair::{Pair, Settings};
 use evenkeel::lab::visitors::Crowd;
@@ -60,13 +61,22 @@ fn pair() -> Pair {
     .unwrap()
 }
 
-/// Has a node keep the secret of a group, and so the process that keeps keys.
-fn add_keys(node: &mut Node) {
+/// Has a node keep the secret of a group, and follow a name: so it has the process that keeps keys
+/// and the one that looks names up.
+fn add_keys_and_names(node: &mut Node) {
     let secret = node.config_path().with_file_name("group.key");
     fs::write(&secret, "0123456789abcdef".repeat(4)).unwrap();
     let yaml = fs::read_to_string(node.config_path()).unwrap();
     let group = format!("group: {{secret: {{file: {}}}}}\n", secret.display());
+    let named = "pools:\n  named: {backends: {here: \"localhost:9\"}}\n";
+    let yaml = yaml.replace("pools:\n", named);
     node.reload(&format!("{yaml}{group}")).unwrap();
+    let is_found = |status: &Status| {
+        let mut backends = status.pools.iter().flat_map(|pool| &pool.backends);
+        backends.any(|backend| backend.name == "here/127.0.0.1")
+    };
+    node.wait_for("a name", Duration::from_secs(5), is_found)
+        .unwrap();
     // It has confined itself when it has started a thread.
     let name = Role::Keys.profile().name;
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -97,7 +107,7 @@ const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 fn every_thread_has_what_its_role_needs_and_no_more() {
     let mut pair = pair();
     let node = pair.node(0).unwrap();
-    add_keys(node);
+    add_keys_and_names(node);
     let supervisor = node.process().pid();
     assert_eq!(threads(supervisor)[0].field("Name"), "evenkeel");
 
@@ -122,7 +132,7 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
         );
     }
 
-    let [proxy, keys] = [Role::Proxy, Role::Keys].map(|role| {
+    let [proxy, keys, names] = [Role::Proxy, Role::Keys, Role::Names].map(|role| {
         let pid = node.pid_of(role.profile().name).unwrap();
         threads(pid)
     });
@@ -135,7 +145,9 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
     let keys_has_a_user = User::from_name("evenkeel-keys").unwrap().is_some();
     let proxy = proxy.into_iter().map(|thread| (thread, true));
     let keys = keys.into_iter().map(|thread| (thread, keys_has_a_user));
-    for (thread, has_a_user) in proxy.chain(keys) {
+    // Nor is this one ever root.
+    let names = names.into_iter().map(|thread| (thread, true));
+    for (thread, has_a_user) in proxy.chain(keys).chain(names) {
         for set in SETS {
             assert_eq!(thread.capabilities(set), 0, "{set} in\n{}", thread.0);
         }
@@ -163,7 +175,7 @@ fn assert_fenced(thread: &Proc) {
 fn limits_of_each_process_are_those_of_the_table() {
     let mut pair = pair();
     let node = pair.node(0).unwrap();
-    add_keys(node);
+    add_keys_and_names(node);
     for role in Role::CHILDREN {
         let pid = node.pid_of(role.profile().name).unwrap();
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
@@ -173,6 +185,8 @@ fn limits_of_each_process_are_those_of_the_table() {
                 (Resource::RLIMIT_NICE, "Max nice priority"),
                 (Resource::RLIMIT_MEMLOCK, "Max locked memory"),
                 (Resource::RLIMIT_CORE, "Max core file size"),
+                (Resource::RLIMIT_NOFILE, "Max open files"),
+                (Resource::RLIMIT_DATA, "Max data size"),
             ];
             let named = names
                 .iter()

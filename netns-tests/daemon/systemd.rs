@@ -230,6 +230,7 @@ fn processes_are_as_the_table_says(machine: &mut Machine) {
         ),
         (Role::Proxy, "evenkeel-proxy", 0, "0"),
         (Role::Keys, "evenkeel-keys", 0, score_of_the_unit),
+        (Role::Names, "evenkeel-names", 0, "0"),
     ] {
         let pid = machine.pid_of(role).unwrap();
         let field = |name| status_field(pid, name);
@@ -466,6 +467,7 @@ listeners:
   own: {bind: [\"192.0.2.1:8080\"], pool: web}
 pools:
   web: {backends: {a: \"192.0.2.9:8000\"}}
+  named: {backends: {b: \"localhost:8000\"}}
 access_log: {to: /var/log/evenkeel/access.log}
 group: {secret: {file: /etc/evenkeel/group.key}}
 ";

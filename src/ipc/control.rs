@@ -238,7 +238,7 @@ pub struct AccessLogStatus {
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessStatus {
-    /// `evenkeel`, `evenkeel-vrrp` or `evenkeel-proxy`.
+    /// `evenkeel`, or one of those that it starts: `evenkeel-proxy`.
     pub name: String,
     /// `None` while it is being restarted.
     pub pid: Option<u32>,

@@ -180,6 +180,18 @@ pub fn cut(text: &mut String, bytes_max: usize) {
     }
 }
 
+/// Returns a text without characters that a terminal would obey, cut to what people read.
+pub fn printable(text: &str) -> String {
+    let mut short = text.to_owned();
+    cut(&mut short, TEXT_BYTES_MAX);
+    if !short.chars().any(char::is_control) {
+        return short;
+    }
+    short.escape_debug().to_string()
+}
+
+/// The longest text in what a process says beside lines.
+pub const TEXT_BYTES_MAX: usize = 1_024;
 /// The longest message; messages are fixed texts.
 const MESSAGE_BYTES_MAX: usize = 256;
 /// The longest value of a field: a chain of errors, a path.

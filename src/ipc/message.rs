@@ -364,6 +364,28 @@ pub struct PairRead {
     pub chain: Result<CertificateChain, String>,
 }
 
+/// Supervisor to names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToNames {
+    /// Lines over which names are asked for (see `resolving`), one descriptor each; each ends by
+    /// itself.
+    PassLines,
+}
+
+/// Names to supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromNames {
+    /// The process is alive, however slow the resolver is; every 50 ms.
+    Beat,
+    /// What the process should have, could not get, and works without; for people.
+    Lacking(Vec<String>),
+    /// This file of the resolver's was replaced by one that the process may not read: another
+    /// process may.
+    Replaced(String),
+    /// A line for the log.
+    Log(LogLine),
+}
+
 /// What is derived from the secret of the group, or from one of the node's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets {

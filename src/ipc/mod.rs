@@ -7,4 +7,5 @@ pub mod log;
 pub mod log_line;
 pub mod message;
 pub mod message_file;
+pub mod resolving;
 pub mod signing;

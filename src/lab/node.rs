@@ -40,16 +40,20 @@ impl Node {
             .map_err(LabError::system(format!("write {}", config.display())))?;
         fs::create_dir(&runtime_dir)
             .map_err(LabError::system(format!("make {}", runtime_dir.display())))?;
-        let mut command = Command::new(binary);
-        command.arg("run");
-        command.arg("--config").arg(&config);
-        command.arg("--node").arg(node);
-        command.arg("--runtime-dir").arg(&runtime_dir);
         Ok(Self {
             name: node.to_owned(),
-            process: host.spawn(command)?,
+            process: host.spawn(run(&scratch, node, binary))?,
             scratch,
         })
+    }
+
+    /// Starts it again where it was stopped.
+    ///
+    /// # Errors
+    /// When the program does not start.
+    pub fn start_again(&mut self, host: &Host, binary: &Path) -> Result<(), LabError> {
+        self.process = host.spawn(run(&self.scratch, &self.name, binary))?;
+        Ok(())
     }
 
     /// Returns its name in the group.
@@ -150,6 +154,20 @@ impl Node {
         self.process.terminate()?;
         self.process.wait(within)
     }
+}
+
+/// Returns the command that runs what lies in this directory.
+fn run(scratch: &ScratchDir, node: &str, binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.arg("run");
+    command
+        .arg("--config")
+        .arg(scratch.path().join(CONFIG_FILE));
+    command.arg("--node").arg(node);
+    command
+        .arg("--runtime-dir")
+        .arg(scratch.path().join(RUNTIME_DIR));
+    command
 }
 
 const CONFIG_FILE: &str = "evenkeel.yaml";

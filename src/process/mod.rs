@@ -1,6 +1,7 @@
 //! The processes of the daemon, and the table of what each may do.
 
 pub mod keys;
+pub mod names;
 pub mod proxy;
 pub mod role;
 pub mod supervisor;
@@ -14,7 +15,7 @@ use role::Role;
 
 use crate::ipc::channel::{Channel, Received, Sent};
 use crate::ipc::log;
-use crate::ipc::message::{FromKeys, FromProxy, FromVrrp};
+use crate::ipc::message::{FromKeys, FromNames, FromProxy, FromVrrp};
 use crate::model::Chain;
 
 /// Runs a child process in its role until it ends; returns the exit code.
@@ -44,6 +45,10 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
             hand_over(&lines, &FromKeys::Lacking(shortcomings));
             log::to_supervisor(move |line| hand_over(&lines, &FromKeys::Log(line)));
         }
+        Role::Names => {
+            hand_over(&lines, &FromNames::Lacking(shortcomings));
+            log::to_supervisor(move |line| hand_over(&lines, &FromNames::Log(line)));
+        }
         Role::Proxy => {
             hand_over(&lines, &FromProxy::Lacking(shortcomings));
             log::to_supervisor(move |line| hand_over(&lines, &FromProxy::Log(line)));
@@ -53,6 +58,7 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
         Role::Supervisor => Ok(()),
         Role::Vrrp => run_vrrp(channel),
         Role::Keys => run_keys(channel),
+        Role::Names => run_names(channel, role),
         Role::Proxy => run_proxy(channel),
     };
     if let Err(error) = &result {
@@ -67,6 +73,12 @@ fn run_vrrp(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
 
 fn run_keys(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
     Ok(keys::run::run(channel)?)
+}
+
+fn run_names(channel: OwnedFd, role: Role) -> Result<(), Box<dyn Error>> {
+    let fence = role.profile().fence;
+    let allowed_paths = fence.map_or(&[][..], |fence| fence.allowed_paths);
+    Ok(names::run::run(channel, allowed_paths)?)
 }
 
 fn run_proxy(channel: OwnedFd) -> Result<(), Box<dyn Error>> {

@@ -94,7 +94,7 @@ fn a_retry_that_waits_in_vain_is_said_with_who_failed() {
         &logged.line(),
         &json!({
             "path": "/second", "status": 503, "termination": "queue_timeout", "phase": "queue",
-            "backend": "b0", "retries": 0,
+            "backend": "b0", "retries": 1,
         }),
     );
 }

@@ -10,6 +10,7 @@ mod hash;
 mod grpc;
 mod probes;
 mod queue;
+mod retries;
 mod slow_start;
 
 use std::sync::Arc;

@@ -48,7 +48,8 @@ mount -t tmpfs tmp tmp
 echo 'root:x:0:0:root:/root:/bin/sh' >etc/passwd
 echo 'root:x:0:' >etc/group
 echo lb1 >etc/hostname
-echo 'passwd: files' >etc/nsswitch.conf
+printf 'passwd: files\nhosts: files\n' >etc/nsswitch.conf
+echo '127.0.0.1 localhost' >etc/hosts
 : >etc/machine-id
 [ ! -e /etc/ld.so.cache ] || cp /etc/ld.so.cache etc/
 [ ! -d /etc/alternatives ] || cp -a /etc/alternatives etc/

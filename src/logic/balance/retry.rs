@@ -1,8 +1,24 @@
 //! When a request is tried again, and where.
 //!
-//! The rule: a request that no backend can have acted on goes elsewhere; one that may have been
-//! acted on is repeated only where repeating it does no harm (idempotent by its method, RFC 9110
-//! §9.2.2, no body to replay, no upgrade). Pure; the proxy tells how far an attempt got.
+//! A request that no backend can have acted on goes on; one that may have been acted on is repeated
+//! only where repeating it does no harm (idempotent by its method, RFC 9110 §9.2.2, no body to
+//! replay, no upgrade). Who repeats it, after a connection that was lost with it:
+//!
+//! | lost | asked next |
+//! |---|---|
+//! | a kept connection | its backend, on a connection of its own: most often the backend has only ended one that was idle |
+//! | another one, the request of a session that is on this backend | the same: its session is there |
+//! | any other | another backend that can take it at once and is no worse; where none can, the same |
+//! | two, on one backend | another backend, for whose room the request waits |
+//! | on two backends | nobody: it may be the request that ends them |
+//!
+//! A backend that is down, left out or takes no requests is asked once more only where no other is
+//! left. So a request is lost on two backends at most, and on three connections. Pure; the proxy
+//! tells how far an attempt got. `budget` says how many retries there may be.
+
+mod budget;
+
+pub use budget::{RetryBudget, Spending};
 
 /// Why an attempt has no response to relay: whose side, how far it came, and what happened.
 ///
@@ -114,44 +130,109 @@ pub fn ends_unanswered(error: AttemptError, reuse: Reuse, order: Order) -> bool 
         && (reuse, order) == (Reuse::Safe, Order::Later)
 }
 
-/// What to do next.
+/// What ties a request to the backend of its attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bond {
+    /// Its session is on that backend.
+    Session,
+    /// Nothing that another backend would not have.
+    None,
+}
+
+/// Who is to be asked next. Who is depends on what they are like: see [`step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Once more to the same backend, on a connection of its own.
+    /// The same backend once more, on a connection of its own.
     SameBackend,
-    /// To a backend that has not been tried.
+    /// A backend that has not been tried, if one can take the request at once; else the same.
+    OtherOrSame,
+    /// A backend that has not been tried, also where that takes a while.
     OtherBackend,
-    /// Answer with the failure.
+    /// Nobody: the failure is the answer.
     GiveUp,
+}
+
+/// What the backend of a failed attempt is like afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// It takes requests of this kind.
+    Ready,
+    /// It is down or left out, or takes no more requests.
+    Doubtful,
+}
+
+/// What those have to offer that have not been tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others<Slot> {
+    /// Room on one of them, which has been taken.
+    Room(Slot),
+    /// No room now.
+    Full,
+    /// Nothing: there is none, or none that is as good.
+    None,
+}
+
+/// What is done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<Slot> {
+    /// The same backend is asked once more, on a connection of its own.
+    Same,
+    /// Another one is asked, on which there is room.
+    Other(Slot),
+    /// The request waits for room on another one.
+    Wait,
+    /// The failure is the answer.
+    GiveUp,
+}
+
+/// What a retry costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Price {
+    /// Nothing.
+    Free,
+    /// One of the budget.
+    One,
 }
 
 /// Backends one request may be tried on.
 pub const BACKENDS_TRIED_MAX: usize = 3;
-/// Connections, in all, that one request may be lost on: what ends two of them may be the request.
-pub const LOST_MAX: u8 = 2;
+/// Backends one request may be lost on: what ends the connections of two may be the request.
+pub const BACKENDS_LOST_MAX: u8 = 2;
+/// Connections to one backend that one request may be lost on.
+pub const LOST_HERE_MAX: u8 = 2;
+/// Connections, in all, that one request may be lost on.
+pub const LOST_MAX: u8 = 3;
 
-/// The backends one request has been tried on, by index.
+/// The backends one request has been tried on, by index, and what it was lost on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
     backends: [usize; BACKENDS_TRIED_MAX],
     count: usize,
+    /// Connections it was lost on.
     lost: u8,
+    /// Those of them that were to the last backend.
+    lost_here: u8,
+    /// Backends it was lost on.
+    backends_lost: u8,
 }
 
 impl Tried {
-    /// Adds one. Beyond `BACKENDS_TRIED_MAX` nothing is added: `next` has given up by then.
+    /// Adds one. Beyond `BACKENDS_TRIED_MAX` nothing is added: nobody else is asked by then.
     pub fn insert(&mut self, backend: usize) {
         if let Some(free) = self.backends.get_mut(self.count) {
             *free = backend;
             self.count += 1;
+            self.lost_here = 0;
         }
     }
 
-    /// Notes an attempt that has failed, as far as it counts: a kept connection that had ended
-    /// before anything was written to it has cost its backend nothing.
+    /// Notes an attempt on the last one that has failed, as far as it counts: a kept connection
+    /// that had ended before anything was written to it has cost its backend nothing.
     pub fn handle_error(&mut self, error: AttemptError) {
         match error.reached {
             Reached::Sent(_) | Reached::Connected(Connection::Fresh) => {
+                self.backends_lost += u8::from(self.lost_here == 0);
+                self.lost_here = self.lost_here.saturating_add(1);
                 self.lost = self.lost.saturating_add(1);
             }
             Reached::Nothing | Reached::Connected(Connection::Reused) => {}
@@ -167,14 +248,28 @@ impl Tried {
     pub fn contains(&self, backend: usize) -> bool {
         self.backends[..self.count].contains(&backend)
     }
+
+    /// Returns whether no other may be tried.
+    pub fn is_full(&self) -> bool {
+        self.count >= BACKENDS_TRIED_MAX
+    }
+
+    /// Returns which connection the next backend is asked on, where the first one was asked `on`
+    /// that: a request that was lost once is not to be lost on one that is merely old.
+    pub fn connection(&self, on: Connection) -> Connection {
+        match self.lost {
+            0 => on,
+            _ => Connection::Fresh,
+        }
+    }
 }
 
-/// Returns what follows an error, after what was `tried`, this attempt among them.
-pub fn next(error: AttemptError, repeat: Repeat, tried: &Tried) -> Next {
-    let elsewhere = if tried.count() < BACKENDS_TRIED_MAX {
-        Next::OtherBackend
-    } else {
+/// Returns who is to be asked after an error, after what was `tried`, this attempt among them.
+pub fn next(error: AttemptError, repeat: Repeat, bond: Bond, tried: &Tried) -> Next {
+    let elsewhere = if tried.is_full() {
         Next::GiveUp
+    } else {
+        Next::OtherBackend
     };
     match (error.side, error.cause) {
         (Side::Client, _) => return Next::GiveUp,
@@ -193,268 +288,82 @@ pub fn next(error: AttemptError, repeat: Repeat, tried: &Tried) -> Next {
         // Ports are short towards one backend, and may be there towards another.
         (Reached::Nothing, _) => elsewhere,
         (Reached::Connected(_) | Reached::Sent(_), _) if is_answer => Next::GiveUp,
-        (Reached::Connected(Connection::Fresh) | Reached::Sent(_), _) if tried.lost >= LOST_MAX => {
+        (Reached::Connected(Connection::Reused), _) => Next::SameBackend,
+        (Reached::Sent(_), Repeat::Risky) => Next::GiveUp,
+        (Reached::Connected(Connection::Fresh), _) | (Reached::Sent(_), Repeat::Harmless)
+            if tried.backends_lost >= BACKENDS_LOST_MAX || tried.lost >= LOST_MAX =>
+        {
             Next::GiveUp
         }
-        (Reached::Connected(Connection::Reused), _) => Next::SameBackend,
-        (Reached::Connected(Connection::Fresh), _) => elsewhere,
+        (Reached::Connected(Connection::Fresh), _) | (Reached::Sent(_), Repeat::Harmless)
+            if tried.lost_here >= LOST_HERE_MAX =>
+        {
+            elsewhere
+        }
         (Reached::Sent(Connection::Reused), Repeat::Harmless) => Next::SameBackend,
-        (Reached::Sent(Connection::Fresh), Repeat::Harmless) => elsewhere,
-        (Reached::Sent(_), Repeat::Risky) => Next::GiveUp,
+        (Reached::Connected(Connection::Fresh), _)
+        | (Reached::Sent(Connection::Fresh), Repeat::Harmless) => match bond {
+            Bond::Session => Next::SameBackend,
+            Bond::None => Next::OtherOrSame,
+        },
     }
 }
 
-/// How many retries a pool may still have: a fifth of its requests, and some a second in any case.
-///
-/// Where everything fails, retries would multiply the load of backends that fail because of load.
-/// It counts in fifths of a retry. One for each pool and worker.
-#[derive(Clone, Copy, Debug)]
-pub struct RetryBudget {
-    fifths: u32,
-    /// Until when the time has been counted.
-    counted_ms: u64,
-}
-
-/// Whether a retry is within the budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spending {
-    /// It is, and has been spent.
-    Granted,
-    /// It is not; the failure is the answer.
-    Exhausted,
-}
-
-impl RetryBudget {
-    /// Returns a budget for the first seconds.
-    pub fn new(now_ms: u64) -> Self {
-        Self {
-            fifths: FIFTHS_MAX,
-            counted_ms: now_ms,
+/// Returns what is done, where that is to be asked `next`. The `others` are only asked where it
+/// counts: to ask takes room.
+pub fn step<Slot>(
+    next: Next,
+    own: Own,
+    tried: &Tried,
+    others: impl FnOnce() -> Others<Slot>,
+) -> Step<Slot> {
+    let others = || {
+        if tried.is_full() {
+            Others::None
+        } else {
+            others()
         }
-    }
-
-    /// Counts a request.
-    pub fn handle_request(&mut self) {
-        self.fifths = (self.fifths + 1).min(FIFTHS_MAX);
-    }
-
-    /// Takes a retry from the budget, if there is one.
-    pub fn spend(&mut self, now_ms: u64) -> Spending {
-        let passed_ms = now_ms.saturating_sub(self.counted_ms);
-        let earned = passed_ms.saturating_mul(FIFTHS_A_SECOND) / 1000;
-        if earned > 0 {
-            let earned = u32::try_from(earned).unwrap_or(FIFTHS_MAX);
-            self.fifths = self.fifths.saturating_add(earned).min(FIFTHS_MAX);
-            self.counted_ms = now_ms;
-        }
-        match self.fifths.checked_sub(FIFTHS_A_RETRY) {
-            Some(left) => {
-                self.fifths = left;
-                Spending::Granted
-            }
-            None => Spending::Exhausted,
-        }
+    };
+    match (next, own) {
+        (Next::GiveUp, _) => Step::GiveUp,
+        (Next::SameBackend, Own::Ready) => Step::Same,
+        (Next::OtherOrSame, Own::Ready) => match others() {
+            Others::Room(slot) => Step::Other(slot),
+            Others::Full | Others::None => Step::Same,
+        },
+        (Next::SameBackend | Next::OtherOrSame, Own::Doubtful) => match others() {
+            Others::Room(slot) => Step::Other(slot),
+            Others::Full => Step::Wait,
+            Others::None => Step::Same,
+        },
+        (Next::OtherBackend, Own::Ready | Own::Doubtful) => match others() {
+            Others::Room(slot) => Step::Other(slot),
+            Others::Full => Step::Wait,
+            Others::None => Step::GiveUp,
+        },
     }
 }
 
-const FIFTHS_A_RETRY: u32 = 5;
-/// Three retries a second, without a request.
-const FIFTHS_A_SECOND: u64 = 15;
-/// What can be saved for a burst: the death of a backend fails many requests at once.
-const FIFTHS_MAX: u32 = 100 * FIFTHS_A_RETRY;
+/// Returns what it costs to go on after an error, after what was `tried`, this attempt among them.
+/// A connection in the place of one that nothing was written to is free; what was to be sent again
+/// and could not, for want of a connection, has been paid for.
+pub fn price(error: AttemptError, tried: &Tried) -> Price {
+    match error.reached {
+        Reached::Connected(Connection::Reused) => Price::Free,
+        Reached::Nothing if tried.lost_here > 0 => Price::Free,
+        Reached::Nothing | Reached::Connected(Connection::Fresh) | Reached::Sent(_) => Price::One,
+    }
+}
+
+/// Returns whether an error is counted as a failure of its backend, who being asked `next`: it is
+/// none where a kept connection is replaced.
+pub fn is_failure(error: AttemptError, next: Next) -> bool {
+    let was_kept = match error.reached {
+        Reached::Connected(on) | Reached::Sent(on) => on == Connection::Reused,
+        Reached::Nothing => false,
+    };
+    error.side == Side::Upstream && !(was_kept && next == Next::SameBackend)
+}
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Spends all that is there; returns how many retries that were.
-    fn emptied(budget: &mut RetryBudget, now_ms: u64) -> u32 {
-        let mut count = 0;
-        while budget.spend(now_ms) == Spending::Granted {
-            count += 1;
-        }
-        count
-    }
-
-    #[test]
-    fn the_tried_are_remembered_as_far_as_there_are_tries() {
-        let mut tried = Tried::default();
-        assert!(!tried.contains(0), "nobody has been tried");
-        for backend in [4, 0, 7, 9] {
-            tried.insert(backend);
-        }
-        let among = [0, 4, 7, 9, 1].map(|backend| tried.contains(backend));
-        assert_eq!(
-            (tried.count(), among),
-            (3, [true, true, true, false, false])
-        );
-    }
-
-    #[test]
-    fn budgets_grow_with_requests_and_time() {
-        let mut budget = RetryBudget::new(0);
-        assert_eq!(emptied(&mut budget, 0), 100, "the first burst");
-        for _ in 0..50 {
-            budget.handle_request();
-        }
-        assert_eq!(emptied(&mut budget, 0), 10, "a fifth of the requests");
-        assert_eq!(emptied(&mut budget, 2000), 6, "three a second");
-        assert_eq!(
-            emptied(&mut budget, 3_600_000),
-            100,
-            "not more than a burst"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn retries_never_pass_a_fifth_of_the_requests_and_three_a_second(
-            steps in proptest::collection::vec((0..20u32, 0..20u32, 0..400u64), 1..60)
-        ) {
-            let mut budget = RetryBudget::new(0);
-            emptied(&mut budget, 0);
-            let (mut now_ms, mut requests, mut retries) = (0, 0, 0);
-            for (asked, tried, passed_ms) in steps {
-                now_ms += passed_ms;
-                for _ in 0..asked {
-                    budget.handle_request();
-                }
-                requests += asked;
-                for _ in 0..tried {
-                    retries += u32::from(budget.spend(now_ms) == Spending::Granted);
-                }
-            }
-            let allowed = u64::from(requests) * 200 + now_ms * 3;
-            prop_assert!(u64::from(retries) * 1000 <= allowed, "{retries} of {requests} in {now_ms} ms");
-        }
-    }
-
-    #[test]
-    fn only_what_can_be_sent_again_is_given_a_kept_connection() {
-        use Connection::{Fresh, Reused};
-        use Order::{First, Later};
-        use Repeat::{Harmless, Risky};
-        for (reuse, hoped) in [
-            (Reuse::Never, [Fresh; 4]),
-            (Reuse::Safe, [Reused, Reused, Fresh, Reused]),
-            (Reuse::Always, [Reused; 4]),
-        ] {
-            let asked = [
-                (Harmless, First),
-                (Harmless, Later),
-                (Risky, First),
-                (Risky, Later),
-            ];
-            let got = asked.map(|(repeat, order)| connection(reuse, repeat, order));
-            assert_eq!(got, hoped, "{reuse:?}");
-        }
-    }
-
-    #[test]
-    fn clients_are_left_unanswered_only_where_a_kept_connection_was_lost_behind_their_own() {
-        let lost = |reached| AttemptError {
-            side: Side::Upstream,
-            reached,
-            cause: Cause::Lost,
-        };
-        let (reused, fresh) = (Connection::Reused, Connection::Fresh);
-        for (error, reuse, order, hoped) in [
-            (lost(Reached::Sent(reused)), Reuse::Safe, Order::Later, true),
-            (
-                lost(Reached::Sent(reused)),
-                Reuse::Safe,
-                Order::First,
-                false,
-            ),
-            (lost(Reached::Sent(fresh)), Reuse::Safe, Order::Later, false),
-            (
-                lost(Reached::Sent(reused)),
-                Reuse::Always,
-                Order::Later,
-                false,
-            ),
-            (lost(Reached::Nothing), Reuse::Safe, Order::Later, false),
-        ] {
-            assert_eq!(
-                ends_unanswered(error, reuse, order),
-                hoped,
-                "{error:?} {order:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn retry_follows_the_table() {
-        use Connection::{Fresh, Reused};
-        use Repeat::{Harmless, Risky};
-        let upstream = |reached, cause| AttemptError {
-            side: Side::Upstream,
-            reached,
-            cause,
-        };
-        let connect = upstream(Reached::Nothing, Cause::Refused);
-        let unsent = |on| upstream(Reached::Connected(on), Cause::Lost);
-        let unanswered = |on| upstream(Reached::Sent(on), Cause::Lost);
-        let late = upstream(Reached::Sent(Fresh), Cause::TimedOut);
-        let of = |side, cause| AttemptError {
-            side,
-            reached: Reached::Nothing,
-            cause,
-        };
-        let after = |backends: usize, lost: u8| {
-            let mut tried = Tried::default();
-            (0..backends).for_each(|backend| tried.insert(backend));
-            tried.lost = lost;
-            tried
-        };
-        for (error, repeat, backends, hoped) in [
-            (connect, Risky, 1, Next::OtherBackend),
-            (connect, Harmless, 2, Next::OtherBackend),
-            (connect, Harmless, 3, Next::GiveUp),
-            (
-                upstream(Reached::Nothing, Cause::TimedOut),
-                Risky,
-                1,
-                Next::OtherBackend,
-            ),
-            (
-                of(Side::Proxy, Cause::Shortage),
-                Risky,
-                1,
-                Next::OtherBackend,
-            ),
-            (of(Side::Proxy, Cause::Drained), Harmless, 1, Next::GiveUp),
-            (of(Side::Client, Cause::Lost), Harmless, 1, Next::GiveUp),
-            (unsent(Reused), Risky, 3, Next::SameBackend),
-            (unsent(Fresh), Risky, 1, Next::OtherBackend),
-            (unsent(Fresh), Risky, 3, Next::GiveUp),
-            (unanswered(Reused), Harmless, 3, Next::SameBackend),
-            (unanswered(Fresh), Harmless, 1, Next::OtherBackend),
-            (unanswered(Reused), Risky, 1, Next::GiveUp),
-            (unanswered(Fresh), Risky, 1, Next::GiveUp),
-            (late, Harmless, 1, Next::GiveUp),
-            (
-                upstream(Reached::Sent(Reused), Cause::Malformed),
-                Harmless,
-                1,
-                Next::GiveUp,
-            ),
-        ] {
-            assert_eq!(
-                next(error, repeat, &after(backends, 1)),
-                hoped,
-                "{error:?} {repeat:?} {backends}"
-            );
-            // Whatever it is, two connections are lost and no third.
-            let lost = matches!(error.reached, Reached::Sent(_) | Reached::Connected(Fresh));
-            if lost {
-                assert_eq!(next(error, repeat, &after(backends, 2)), Next::GiveUp);
-            }
-            let mut noted = after(backends, 0);
-            noted.handle_error(error);
-            assert_eq!(noted.lost, u8::from(lost), "{error:?}");
-        }
-    }
-}
+mod tests;

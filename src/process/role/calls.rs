@@ -2,7 +2,7 @@
 //!
 //! A list of what is denied, not of what is allowed: which calls a program makes is decided by its
 //! C library, its runtime and their versions, and a call that is missing in such a list takes the
-//! address down in production. What is on this list no part of the two processes makes; the unit's
+//! address down in production. What is on this list no part of the processes makes; the unit's
 //! `SystemCallFilter` denies classes besides. A call that a newer kernel adds is not on it: the
 //! capabilities, the user and landlock stand behind.
 
@@ -67,6 +67,9 @@ pub(super) const IDENTITY: &[Call] = calls![
 /// Reaching anybody over a network: what there is to talk to was there from the start.
 pub(super) const NETWORK: &[Call] =
     calls![SYS_socket SYS_connect SYS_bind SYS_listen SYS_accept SYS_accept4];
+
+/// Being reached by anybody over a network, for who asks only.
+pub(super) const LISTENING: &[Call] = calls![SYS_listen SYS_accept SYS_accept4];
 
 /// Changing one's capabilities and place in the scheduler; the vrrp process does both.
 pub(super) const RIGHTS: &[Call] = calls![

@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
@@ -132,8 +133,8 @@ fn create(attr: &RulesetAttr) -> io::Result<OwnedFd> {
 fn allow(ruleset: &OwnedFd, place: AllowedPath, handled: u64) -> io::Result<()> {
     let at = match open(place.path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(at) => at,
-        // A kernel without IPv6 has none of its settings.
-        Err(nix::errno::Errno::ENOENT) => return Ok(()),
+        // A kernel without IPv6 has none of its settings; what cannot be got at needs no rule.
+        Err(Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
         Err(errno) => return Err(errno.into()),
     };
     let access = match place.access {

@@ -30,6 +30,7 @@ use nix::sys::resource::Resource;
 use nix::sys::signal::{SigSet, Signal};
 
 use self::error::system;
+use self::users::Identity;
 
 pub use self::calls::Call;
 pub use self::capabilities::relinquish;
@@ -37,7 +38,7 @@ pub use self::error::ConfineError;
 pub use self::landlock::{Access, AllowedPath, Tcp};
 pub use self::limits::{AtMost, Limits};
 pub use self::programs::{ProgramUser, run_unprivileged};
-pub use self::seccomp::Calls;
+pub use self::seccomp::{Calls, Local};
 
 /// A process of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum Role {
     Proxy,
     /// The private keys.
     Keys,
+    /// Names that are looked up.
+    Names,
 }
 
 /// What a process may do.
@@ -80,10 +83,16 @@ pub struct Fence {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Supervisor, Self::Vrrp, Self::Proxy, Self::Keys];
+    pub const ALL: [Self; 5] = [
+        Self::Supervisor,
+        Self::Vrrp,
+        Self::Proxy,
+        Self::Keys,
+        Self::Names,
+    ];
 
     /// Those that the supervisor starts.
-    pub const CHILDREN: [Self; 3] = [Self::Vrrp, Self::Proxy, Self::Keys];
+    pub const CHILDREN: [Self; 4] = [Self::Vrrp, Self::Proxy, Self::Keys, Self::Names];
 
     /// Returns the row of the table.
     pub const fn profile(self) -> Profile {
@@ -92,6 +101,7 @@ impl Role {
             Self::Vrrp => VRRP,
             Self::Proxy => PROXY,
             Self::Keys => KEYS,
+            Self::Names => NAMES,
         }
     }
 
@@ -179,6 +189,7 @@ const VRRP: Profile = Profile {
                 libc::AF_NETLINK,
                 libc::AF_PACKET,
             ],
+            local: Local::Pairs,
         },
     }),
 };
@@ -212,6 +223,7 @@ const PROXY: Profile = Profile {
                 calls::NEW,
             ],
             families: &[libc::AF_INET, libc::AF_INET6],
+            local: Local::Pairs,
         },
     }),
 };
@@ -247,15 +259,84 @@ const KEYS: Profile = Profile {
                 calls::NEW,
             ],
             families: &[],
+            local: Local::Pairs,
         },
     }),
 };
 
-/// So that a backtrace has names.
-const OWN_PROGRAM: AllowedPath = AllowedPath {
-    path: "/proc/self/exe",
-    access: Access::Read,
+const NAMES: Profile = Profile {
+    name: "evenkeel-names",
+    capabilities: Some(&[]),
+    users: users::NAMES,
+    // It is missed by nobody for a while, and what it is told may be large.
+    limits: Limits {
+        oom_score_adj_min: Some(0),
+        at_most: &[
+            AtMost::both(Resource::RLIMIT_RTPRIO, 0),
+            AtMost::both(Resource::RLIMIT_NICE, 0),
+            AtMost::both(Resource::RLIMIT_MEMLOCK, 0),
+            AtMost::both(Resource::RLIMIT_CORE, 0),
+            // Two lines of questions, each on a thread with some sockets.
+            AtMost::both(Resource::RLIMIT_NOFILE, 512),
+            AtMost::both(Resource::RLIMIT_DATA, 256 * 1024 * 1024),
+        ],
+    },
+    fence: Some(Fence {
+        allowed_paths: RESOLVER,
+        denied_tcp: Tcp::Binding,
+        calls: Calls {
+            denied: &[
+                calls::PROGRAMS,
+                calls::OTHER_PROCESSES,
+                calls::FILES,
+                calls::NAMESPACES,
+                calls::KERNEL,
+                calls::IDENTITY,
+                calls::RIGHTS,
+                calls::LISTENING,
+                calls::OF_THIS_ARCHITECTURE,
+                calls::NEW,
+            ],
+            // Netlink says which addresses the host has itself, by which answers are sorted.
+            families: &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
+            // Modules of nsswitch.conf(5) ask others over sockets with a path (resolve, mymachines,
+            // mdns), as does the C library itself (nscd). As the daemon's user it could ask the
+            // daemon, or what else obeys that user; `dns` does without.
+            local: Local::WithOwnUser,
+        },
+    }),
 };
+
+/// What getaddrinfo(3) reads: its settings, and the modules that these name, which are loaded
+/// when they are first asked. Files that are links are those that they lead to; who keeps such a
+/// file elsewhere replaces it there, in a directory.
+const RESOLVER: &[AllowedPath] = &[
+    OWN_PROGRAM,
+    readable("/etc/nsswitch.conf"),
+    readable("/etc/hosts"),
+    readable("/etc/resolv.conf"),
+    readable("/etc/host.conf"),
+    readable("/etc/gai.conf"),
+    readable("/etc/mdns.allow"),
+    readable("/run/systemd/resolve"),
+    readable("/run/NetworkManager"),
+    readable("/run/resolvconf"),
+    readable("/etc/ld.so.cache"),
+    readable("/lib"),
+    readable("/lib64"),
+    readable("/usr/lib"),
+    readable("/usr/lib64"),
+];
+
+const fn readable(path: &'static str) -> AllowedPath {
+    AllowedPath {
+        path,
+        access: Access::Read,
+    }
+}
+
+/// So that a backtrace has names.
+const OWN_PROGRAM: AllowedPath = readable("/proc/self/exe");
 
 /// Takes from this process all that its role does not need. Must be called before any thread is
 /// started.
@@ -279,10 +360,12 @@ pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
     if let Some(capabilities) = profile.capabilities {
         capabilities::bound(capabilities)?;
     }
-    if !profile.users.is_empty()
-        && let Err(reason) = users::become_first(profile.users)
-    {
-        shortcomings.push(format!("the process keeps its user id: {reason}"));
+    let mut user = Identity::AsStarted;
+    if !profile.users.is_empty() {
+        match users::become_first(profile.users) {
+            Ok(()) => user = Identity::Own,
+            Err(reason) => shortcomings.push(format!("the process keeps its user id: {reason}")),
+        }
     }
     if let Some(capabilities) = profile.capabilities {
         capabilities::keep(capabilities)?;
@@ -290,14 +373,14 @@ pub fn confine(role: Role) -> Result<Vec<String>, ConfineError> {
     if let Some(fence) = profile.fence {
         prctl::set_no_new_privs().map_err(system("PR_SET_NO_NEW_PRIVS"))?;
         prctl::set_dumpable(false).map_err(system("PR_SET_DUMPABLE"))?;
-        shortcomings.extend(fence.close());
+        shortcomings.extend(fence.close(user));
     }
     Ok(shortcomings)
 }
 
 impl Fence {
     /// Closes it around this process; returns what stays open.
-    fn close(&self) -> Vec<String> {
+    fn close(&self, user: Identity) -> Vec<String> {
         let mut open = Vec::new();
         match landlock::restrict(self.allowed_paths, self.denied_tcp) {
             Ok(lacks) if lacks.is_empty() => {}
@@ -307,7 +390,7 @@ impl Fence {
             )),
             Err(error) => open.push(format!("landlock: {error}")),
         }
-        let filter = seccomp::Filter::new(&self.calls, std::process::id(), libc::EPERM);
+        let filter = seccomp::Filter::new(&self.calls, user, std::process::id(), libc::EPERM);
         if let Err(error) = filter.and_then(|filter| filter.install()) {
             open.push(format!("seccomp: {error}"));
         }

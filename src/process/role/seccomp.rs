@@ -9,14 +9,37 @@
 use std::io;
 
 use super::calls::Call;
+use super::users::Identity;
 
 /// What a process may not call.
 #[derive(Clone, Copy, Debug)]
 pub struct Calls {
     /// Denied whatever the arguments are, in groups.
     pub denied: &'static [&'static [Call]],
-    /// What `socket` may be called with; pairs of local sockets come from `socketpair`.
+    /// What `socket` may be called with.
     pub families: &'static [libc::c_int],
+    /// Which sockets of this machine there may be.
+    pub local: Local,
+}
+
+/// Sockets of this machine (AF_UNIX): who connects one is known by its user, and may be obeyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// Those that come in pairs, from `socketpair`.
+    Pairs,
+    /// Any, where the process has another user than the daemon; else pairs.
+    WithOwnUser,
+}
+
+impl Calls {
+    /// Returns the families that this user may call `socket` with.
+    pub(super) fn families_of(&self, user: Identity) -> Vec<libc::c_int> {
+        let local = match (self.local, user) {
+            (Local::WithOwnUser, Identity::Own) => Some(libc::AF_UNIX),
+            (Local::WithOwnUser, Identity::AsStarted) | (Local::Pairs, _) => None,
+        };
+        self.families.iter().copied().chain(local).collect()
+    }
 }
 
 /// A filter for one process.
@@ -27,7 +50,12 @@ impl Filter {
     /// Returns the filter of the process `pid`; what is denied answers `errno`.
     ///
     /// Errs on an architecture whose numbers are not known here.
-    pub(super) fn new(calls: &Calls, pid: u32, errno: libc::c_int) -> io::Result<Self> {
+    pub(super) fn new(
+        calls: &Calls,
+        user: Identity,
+        pid: u32,
+        errno: libc::c_int,
+    ) -> io::Result<Self> {
         let (Some(architecture), Ok(errno)) = (AUDIT_ARCH, u32::try_from(errno)) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
@@ -65,12 +93,13 @@ impl Filter {
             allow,
             refuse,
         ]);
-        let families = u8::try_from(calls.families.len()).map_err(io::Error::other)?;
+        let families = calls.families_of(user);
+        let count = u8::try_from(families.len()).map_err(io::Error::other)?;
         code.extend([
-            if_equal(number(libc::SYS_socket)?, 0, families + 3),
+            if_equal(number(libc::SYS_socket)?, 0, count + 3),
             load(FIRST_ARGUMENT),
         ]);
-        for (family, left) in calls.families.iter().zip((1..=families).rev()) {
+        for (family, left) in families.iter().zip((1..=count).rev()) {
             code.push(if_equal(*family as u32, left, 0));
         }
         code.extend([refuse, allow, allow]);

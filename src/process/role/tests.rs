@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -36,17 +36,22 @@ fn names_fit_the_kernels_fifteen_bytes() {
 }
 
 #[test]
-fn the_proxy_and_who_keeps_keys_have_no_capability() {
-    for role in [Role::Proxy, Role::Keys] {
+fn the_proxy_and_who_keeps_keys_or_looks_names_up_have_no_capability() {
+    for role in [Role::Proxy, Role::Keys, Role::Names] {
         assert_eq!(role.profile().capabilities.map(<[_]>::len), Some(0));
     }
 }
 
 #[test]
-fn the_proxy_who_keeps_keys_and_programs_have_different_users() {
-    assert_ne!(users::PROXY[0], users::NOTIFY);
-    assert_ne!(users::PROXY[0], users::KEYS[0]);
-    assert_ne!(users::KEYS[0], users::NOTIFY);
+fn processes_without_a_right_and_programs_have_different_users() {
+    let all = [
+        users::PROXY[0],
+        users::KEYS[0],
+        users::NAMES[0],
+        users::NOTIFY,
+    ];
+    let different: std::collections::BTreeSet<&str> = all.into_iter().collect();
+    assert_eq!(different.len(), all.len());
     assert_eq!(
         users::PROXY[1],
         users::NOBODY,
@@ -61,7 +66,8 @@ fn filter_answers_every_denied_call() {
         in_a_child(|| {
             let calls = role.profile().fence.unwrap().calls;
             prctl::set_no_new_privs().unwrap();
-            let filter = seccomp::Filter::new(&calls, std::process::id(), libc::EHWPOISON);
+            let filter =
+                seccomp::Filter::new(&calls, Identity::Own, std::process::id(), libc::EHWPOISON);
             filter.unwrap().install().unwrap();
             let denied: Vec<Call> = calls.denied.iter().copied().flatten().copied().collect();
             assert!(denied.len() > 70, "the list is not empty: {}", denied.len());
@@ -134,8 +140,16 @@ fn confined_process_opens_sockets_of_its_families_alone() {
     let all = 1..=libc::AF_XDP;
     for role in Role::CHILDREN {
         in_a_child(|| {
-            confine(role).unwrap();
-            let families = role.profile().fence.unwrap().calls.families;
+            let kept = confine(role).unwrap();
+            let kept = kept.iter().any(|what| what.contains("keeps its user id"));
+            let user = match kept {
+                true => Identity::AsStarted,
+                false => Identity::Own,
+            };
+            let families = role.profile().fence.unwrap().calls.families_of(user);
+            // As the daemon's user it could ask the daemon itself.
+            let asks_anybody = families.contains(&libc::AF_UNIX);
+            assert_eq!(asks_anybody, role == Role::Names && user == Identity::Own);
             for family in all.clone().filter(|family| !families.contains(family)) {
                 let kind = libc::SOCK_DGRAM as usize;
                 let answer = try_call(libc::SYS_socket, [family as usize, kind, 0, 0, 0, 0]);
@@ -147,6 +161,49 @@ fn confined_process_opens_sockets_of_its_families_alone() {
             std::os::unix::net::UnixStream::pair().unwrap();
         });
     }
+}
+
+/// As who obeys the daemon's user would obey it.
+#[test]
+fn nobody_asks_others_of_this_machine_as_the_daemon() {
+    for role in Role::CHILDREN {
+        let calls = role.profile().fence.unwrap().calls;
+        let families = calls.families_of(Identity::AsStarted);
+        assert!(!families.contains(&libc::AF_UNIX), "{role:?}");
+    }
+    let names = Role::Names.profile();
+    assert_eq!(names.users.last(), Some(&users::NOBODY), "it is never root");
+}
+
+#[test]
+fn who_looks_names_up_has_a_whole_resolver_and_reads_nothing_else() {
+    in_a_child(|| {
+        confine(Role::Names).unwrap();
+        for allowed in RESOLVER {
+            // Whether it is there, and can be read by everybody, is the machine's to say.
+            let is_file = fs::metadata(allowed.path).is_ok_and(|it| it.is_file());
+            if is_file && allowed.path.starts_with("/etc/") {
+                File::open(allowed.path).expect(allowed.path);
+            }
+        }
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_err();
+        assert_eq!(maps.kind(), io::ErrorKind::PermissionDenied);
+        let mut found = ("localhost", 80).to_socket_addrs().unwrap();
+        assert!(found.any(|address| address.ip().is_loopback()));
+        for denied in [
+            "/etc/passwd",
+            "/etc/shadow",
+            "/etc/machine-id",
+            "/etc/fstab",
+        ] {
+            if let Err(error) = File::open(denied) {
+                let hoped = [io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound];
+                assert!(hoped.contains(&error.kind()), "{denied}: {error}");
+            } else {
+                panic!("{denied} can be read");
+            }
+        }
+    });
 }
 
 /// S22 of the review: truncating, reading, listening; and all of it for the vrrp process too.

@@ -1,4 +1,4 @@
-//! Users that own nothing, for the process that talks to strangers and for the programs that
+//! Users that own nothing, for the processes that talk to strangers and for the programs that
 //! operators bring.
 //!
 //! They are looked up by name, the best first. That the two have not the same user is the point: a
@@ -11,8 +11,19 @@ use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 pub(super) const PROXY: &[&str] = &["evenkeel-proxy", NOBODY];
 /// Users for the process that keeps private keys: another than the proxy's where there is one.
 pub(super) const KEYS: &[&str] = &["evenkeel-keys"];
+/// Users for the process that looks names up.
+pub(super) const NAMES: &[&str] = &["evenkeel-names", NOBODY];
 /// The user of notify programs.
 pub(super) const NOTIFY: &str = "evenkeel-notify";
+
+/// As whom a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// As the daemon, or whoever started that.
+    AsStarted,
+    /// As one who owns nothing.
+    Own,
+}
 
 /// Returns the first of the users that exists.
 pub(super) fn first(names: &[&str]) -> Option<User> {

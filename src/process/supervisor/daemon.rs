@@ -39,6 +39,7 @@ use super::error::SupervisorError;
 use super::follow::Followers;
 use super::follow::names::Resolver;
 use super::follow::news::News;
+use super::follow::process::NamesProcess;
 use super::keys::watch::{Renewed, Watch};
 use super::keys::{self, Keys};
 use super::notify::Notifier;
@@ -55,7 +56,9 @@ use crate::config::Config;
 use crate::config::overrides::Overrides;
 use crate::ipc;
 use crate::ipc::log::Printer;
-use crate::ipc::message::{ActiveRole, FromKeys, FromProxy, FromVrrp, PoolHealth, SocketKey};
+use crate::ipc::message::{
+    ActiveRole, FromKeys, FromNames, FromProxy, FromVrrp, PoolHealth, SocketKey,
+};
 use crate::logic::lifecycle::{Lifecycle, Phase};
 use crate::logic::track::Tracker;
 use crate::model::Fitness;
@@ -90,6 +93,8 @@ pub(super) struct Setup {
     pub keys: Option<Keys>,
     /// What it knows of names is found already.
     pub resolver: Arc<Resolver>,
+    /// Started already, because it was asked.
+    pub names: Option<NamesProcess>,
     /// Where the control socket goes.
     pub runtime_dir: PathBuf,
 }
@@ -159,6 +164,7 @@ struct Daemon {
     keys: Option<Keys>,
     /// While the keys of a new process are read again.
     reading_again: Option<Aside<Vec<String>>>,
+    names: Option<NamesProcess>,
     /// For how many workers the proxy has lines.
     lent_lines: u16,
     /// Of certificates, where there are some.
@@ -214,6 +220,7 @@ impl Daemon {
             proxy: wanted(Role::Proxy, proxy, setup.config.listeners.is_empty()),
             keys: setup.keys.take(),
             reading_again: None,
+            names: setup.names.take(),
             lent_lines: 0,
             watch: None,
             watched: 0,
@@ -282,6 +289,7 @@ impl Daemon {
                 heard = receive::<FromVrrp>(self.vrrp.as_ref()) => self.hear_vrrp(heard).await,
                 heard = receive::<FromProxy>(self.proxy.as_ref()) => self.hear_proxy(heard).await,
                 heard = receive::<FromKeys>(self.keys.as_ref().map(|it| &it.child)) => self.hear_keys(heard).await,
+                heard = receive::<FromNames>(self.names.as_ref().map(|it| &it.child)) => self.hear_names(heard).await,
                 read = keys::keys_read(&mut self.reading_again) => self.handle_keys_read(read),
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = self.notify_programs.next_finished() => {}
@@ -306,7 +314,8 @@ impl Daemon {
     /// Returns when something of the loop's own is due; at the latest with the next tick.
     fn next_due(&self) -> Instant {
         let keys = self.keys.as_ref().map(|keys| &keys.child);
-        let starts = [self.vrrp.as_ref(), self.proxy.as_ref(), keys]
+        let names = self.names.as_ref().map(|names| &names.child);
+        let starts = [self.vrrp.as_ref(), self.proxy.as_ref(), keys, names]
             .into_iter()
             .flatten()
             // Nobody is started any more while the daemon stops.
@@ -328,6 +337,9 @@ impl Daemon {
         if let Some(keys) = &mut self.keys {
             keys.child.handle_tick();
         }
+        if let Some(names) = &mut self.names {
+            names.child.handle_tick();
+        }
         self.notifier.send("WATCHDOG=1");
         self.ask_for_time();
         let now = Instant::now();
@@ -335,6 +347,7 @@ impl Daemon {
         self.talk_to_children(now);
         self.watch_reload(now);
         self.follow_keys();
+        self.follow_names();
         if let Stage::Idle = self.reloads.stage {
             self.begin_renewal();
         }

@@ -3,7 +3,8 @@
 //!
 //! It holds the listening sockets, duplicates of the VRRP sockets, the last role of every virtual
 //! router and the last health of every pool; it turns what it is told into fitness (`logic::track`)
-//! and answers operators. It parses nothing that comes from the network. Losing it means giving the
+//! and answers operators. It parses nothing that comes from the network: not even what name servers
+//! answer, which a process of its own does (`follow`). Losing it means giving the
 //! addresses up: its children see their channel close. Read `daemon` for the loop, `child` for what
 //! "silent" means.
 
@@ -35,7 +36,9 @@ pub use self::error::SupervisorError;
 pub use self::reload::source::open_config;
 pub use self::runtime_dir::lock_network;
 
+use self::follow::kept::KeptAddresses;
 use self::follow::names::Resolver;
+use self::follow::process::{NamesProcess, has_names};
 use self::keys::Keys;
 use self::keys::find::find;
 pub(crate) use self::keys::find::notes as certificate_notes;
@@ -77,14 +80,6 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let mut checked = source.check(options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
-    let resolver = Arc::new(Resolver::default());
-    resolver.find(&mut checked.config);
-    let store = Store::of(&options.runtime_dir);
-    let kept = store.load();
-    let overrides = kept
-        .as_ref()
-        .map(|kept| commanded::pruned(kept, &checked.config));
-    let overrides = overrides.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -92,6 +87,17 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             what: "start a runtime",
             source,
         })?;
+    let resolver = Arc::new(Resolver::keeping(KeptAddresses::of(&options.runtime_dir)));
+    let names = {
+        let _guard = runtime.enter();
+        start_names(&mut checked.config, &resolver)?
+    };
+    let store = Store::of(&options.runtime_dir);
+    let kept = store.load();
+    let overrides = kept
+        .as_ref()
+        .map(|kept| commanded::pruned(kept, &checked.config));
+    let overrides = overrides.unwrap_or_default();
     let keys = {
         let _guard = runtime.enter();
         start_keys(&mut checked.config)?
@@ -130,12 +136,28 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             access_log,
             keys,
             resolver,
+            names,
             runtime_dir: options.runtime_dir.clone(),
         },
         &printer,
     ));
     printer.flush();
     result
+}
+
+/// Starts the process that looks names up where there are some, and lays what it knows in time on
+/// the configuration.
+fn start_names(
+    config: &mut Config,
+    resolver: &Arc<Resolver>,
+) -> Result<Option<NamesProcess>, SupervisorError> {
+    if !has_names(config) {
+        return Ok(None);
+    }
+    let names = NamesProcess::start(Arc::clone(resolver), Instant::now())?;
+    resolver.recall();
+    resolver.find(config);
+    Ok(Some(names))
 }
 
 /// Starts the process that keeps private keys where one is needed, and finds what the configuration

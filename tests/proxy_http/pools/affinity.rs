@@ -1,7 +1,8 @@
 //! Sessions that stay on their backend by a cookie: on every node that has the key, while their
 //! backend may be asked.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use evenkeel::config::{
@@ -303,6 +304,35 @@ fn a_retry_gives_the_cookie_of_who_answers_in_the_end() {
     assert_eq!(rig.pool().retries_total, 1);
 }
 
+/// A session is not moved for one connection, and is for two.
+#[test]
+fn a_session_leaves_a_backend_that_has_lost_its_request_twice() {
+    for (lost, hoped) in [(1, "b0"), (2, "b1")] {
+        let left = Arc::new(AtomicUsize::new(0));
+        let losing = Arc::clone(&left);
+        let ill = Backend::scripted(move |mut visit| {
+            while visit.request().is_some() {
+                let less = |left: usize| left.checked_sub(1);
+                if losing.fetch_update(Relaxed, Relaxed, less).is_ok() {
+                    return;
+                }
+                visit
+                    .wire
+                    .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nb0");
+            }
+        });
+        let other = Backend::named("b1");
+        let setup = sticky(&[&ill, &other]).pool(|pool| pool.keep_alive.reuse = Reuse::Never);
+        let rig = start(setup, &[7]);
+        let own = begin_on(&rig, "b0");
+        left.store(lost, Relaxed);
+        let (name, moved) = go_on(&rig, &own);
+        assert_eq!(name, hoped, "{lost} lost");
+        assert_eq!(moved.is_some(), lost == 2, "the cookie is of who answers");
+        assert_eq!(rig.pool().retries_total, lost as u64 - 1);
+    }
+}
+
 #[test]
 fn backups_keep_those_who_came_to_them() {
     let backends = three();
@@ -404,6 +434,9 @@ fn a_session_waits_for_its_own_backend_while_others_pass() {
     for _ in 0..5 {
         assert_eq!(rig.ask(GET).text(), "b1", "who has no session passes");
     }
+    let asked = full.requests().len();
+    full.hang_up();
+    wait_until("it is asked again", || full.requests().len() > asked);
     full.hang_up();
     assert_eq!(held.response().text(), "b1", "it is tried elsewhere");
     assert_eq!(waiting.response().text(), "ok");

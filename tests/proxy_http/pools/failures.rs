@@ -137,35 +137,6 @@ fn each_backend_is_tried_once_and_three_at_most() {
 }
 
 #[test]
-fn a_request_is_lost_on_two_connections_at_most() {
-    let closes = || {
-        Backend::scripted(|mut visit| {
-            let request = visit.request();
-            if request.is_some_and(|request| request.line().contains("/first")) {
-                visit.wire.send(OK);
-                visit.request();
-            }
-        })
-    };
-    let backends: Vec<_> = (0..4).map(|_| closes()).collect();
-    let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
-    let rig = setup(&addresses).start();
-    let lost = || {
-        let requests = backends.iter().flat_map(Backend::requests);
-        requests
-            .filter(|request| !request.line().contains("/first"))
-            .count()
-    };
-    assert_eq!(rig.ask(GET).status(), 502);
-    assert_eq!(lost(), 2, "on fresh connections");
-    for _ in 0..4 {
-        assert_eq!(rig.ask(&GET.replacen('/', "/first", 1)).status(), 200);
-    }
-    assert_eq!(rig.ask(GET).status(), 502);
-    assert_eq!(lost(), 4, "on a kept connection and a fresh one");
-}
-
-#[test]
 fn backends_that_stay_away_cost_fewer_and_fewer_requests_a_try() {
     let (_held, refusing) = refusing_address();
     let backend = Backend::saying(OK);
@@ -380,17 +351,6 @@ fn requests_that_may_have_been_acted_on_are_not_repeated() {
         response.text()
     );
     assert_eq!(backend.requests().len(), 1);
-}
-
-#[test]
-fn harmless_requests_go_elsewhere_when_a_backend_dies_under_them() {
-    let dying = Backend::scripted(|mut visit| drop(visit.request()));
-    let living = Backend::saying(OK);
-    let rig = rig(&[&dying, &living]);
-    for _ in 0..4 {
-        assert_eq!(rig.ask(GET).status(), 200);
-    }
-    assert!(!dying.requests().is_empty());
 }
 
 #[test]

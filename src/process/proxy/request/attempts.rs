@@ -15,8 +15,8 @@ use crate::logic::balance::affinity::Arrival;
 use crate::logic::balance::fallback::FALLBACKS_MAX;
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
-    self, AttemptError, Cause, Connection, Next, Order, Reached, Repeat, Reuse, Side, Spending,
-    Tried,
+    self, AttemptError, Bond, Cause, Connection, Next, Order, Others, Price, Reached, Repeat,
+    Reuse, Side, Spending, Step, Tried,
 };
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::local_reply::LocalReply;
@@ -150,26 +150,22 @@ impl Attempts<'_> {
                 Err(error) => self.no_connection(error),
             };
             self.tried.handle_error(error);
-            let next = retry::next(error, self.repeat, &self.tried);
-            if next != Next::SameBackend && error.side == Side::Upstream {
+            let next = retry::next(error, self.repeat, self.bond(&slot), &self.tried);
+            if retry::is_failure(error, next) {
                 slot.backend().counters.failures.count();
             }
             self.record.ejected |= self.pool.note(slot.index(), picked_ms, error);
-            (slot, on) = match next {
-                Next::SameBackend => {
-                    // A dead connection that was kept costs its backend nothing.
-                    let free = error.reached == Reached::Connected(Connection::Reused);
-                    if !free && self.spend_retry() == Spending::Exhausted {
-                        return Err(self.unserved(slot.backend(), error, detail));
-                    }
-                    (slot, Connection::Fresh)
-                }
-                Next::OtherBackend => {
+            (slot, on) = match self.step(&slot, error, next) {
+                Step::Same => (slot, Connection::Fresh),
+                Step::Other(other) => (other, self.tried.connection(first_on)),
+                Step::Wait => {
                     let unserved = self.unserved(slot.backend(), error, detail);
                     drop(slot);
-                    (self.slot_elsewhere(unserved).await?, first_on)
+                    let other = self.queue().await?.ok_or(unserved)?;
+                    self.pool.counters.retries.count();
+                    (other, self.tried.connection(first_on))
                 }
-                Next::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
+                Step::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
             };
             self.record.retries += 1;
         }
@@ -254,24 +250,46 @@ impl Attempts<'_> {
         Ok(pool)
     }
 
-    /// Returns a slot on a backend that has not been tried; `unserved` ends the request where there
-    /// is none.
-    async fn slot_elsewhere(&mut self, unserved: Unserved) -> Result<RequestSlot, Unserved> {
-        let claim = self.pool.claim(&self.tried, self.wish);
-        let slot = match claim {
-            Claim::Taken(backend) => Some(self.slot(backend)),
-            Claim::Full => None,
-            Claim::NoBackend => return Err(unserved),
-        };
-        if self.spend_retry() == Spending::Exhausted {
-            return Err(unserved);
+    /// Returns what ties the request to the backend that it has a slot on.
+    fn bond(&self, slot: &RequestSlot) -> Bond {
+        match self.wish.session {
+            Some(known) if known.backend == slot.index() => Bond::Session,
+            Some(_) | None => Bond::None,
         }
-        let slot = match slot {
-            Some(slot) => slot,
-            None => self.queue().await?.ok_or(unserved)?,
+    }
+
+    /// Returns what is done after an attempt that has failed. The slot that it had is still held.
+    #[inline(never)]
+    fn step(&mut self, slot: &RequestSlot, error: AttemptError, next: Next) -> Step<RequestSlot> {
+        let tried = self.tried;
+        let own = match self.bond(slot) {
+            Bond::Session => self.pool.takes_session(slot.index()),
+            Bond::None => self.pool.takes_request(slot.index()),
         };
-        self.pool.counters.retries.count();
-        Ok(slot)
+        let step = retry::step(next, own, &tried, || self.others(slot, next));
+        let paid = match (&step, retry::price(error, &tried)) {
+            (Step::GiveUp, _) | (_, Price::Free) => Spending::Granted,
+            (Step::Same | Step::Other(_) | Step::Wait, Price::One) => self.spend_retry(),
+        };
+        match (&step, paid) {
+            (_, Spending::Exhausted) => return Step::GiveUp,
+            (Step::Other(_), Spending::Granted) => self.pool.counters.retries.count(),
+            (Step::Same | Step::Wait | Step::GiveUp, Spending::Granted) => {}
+        }
+        step
+    }
+
+    /// Takes room on a backend that has not been tried; where the one that has been may be asked
+    /// again, on none that is worse.
+    fn others(&mut self, own: &RequestSlot, next: Next) -> Others<RequestSlot> {
+        if next != Next::OtherBackend && self.pool.are_others_worse(own.index(), &self.tried) {
+            return Others::None;
+        }
+        match self.pool.claim(&self.tried, self.wish) {
+            Claim::Taken(backend) => Others::Room(self.slot(backend)),
+            Claim::Full => Others::Full,
+            Claim::NoBackend => Others::None,
+        }
     }
 
     /// Holds a slot that was taken.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{BackendConfig, BackendMode, HealthCheckConfig, ProbeKind};
 use crate::ipc::control::BackendStatus;
 use crate::logic::balance::health::Availability;
-use crate::logic::balance::pick::{Ejection, Tier};
+use crate::logic::balance::pick::{Ejection, Rank, Tier};
 use crate::logic::balance::slow_start::{self, PERCENT_ALL, Returns, SlowStart};
 use crate::process::proxy::counters::{Counter, PerWorker};
 use crate::process::proxy::upstream::backend::outlier::Outlier;
@@ -182,6 +182,13 @@ impl BackendRuntime {
     /// Returns whether new requests may be given to it, as far as operators are concerned.
     pub(in crate::process::proxy) fn takes_requests(&self) -> bool {
         self.mode.load(Relaxed) == TAKES_ALL
+    }
+
+    /// Returns in which order it is asked; `None` where it is not.
+    #[inline]
+    pub(in crate::process::proxy) fn rank(&self, now_ms: u64) -> Option<Rank> {
+        let rank = Rank::of(self.availability(), self.ejection(now_ms));
+        rank.filter(|_| self.takes_requests())
     }
 
     /// Returns whether sessions that are on it stay there: also while it is drained. One of which

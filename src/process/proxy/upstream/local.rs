@@ -12,8 +12,9 @@ use crate::logic::balance::Balance;
 use crate::logic::balance::affinity::{Arrival, Known};
 use crate::logic::balance::hash::{HashOn, Key};
 use crate::logic::balance::health::Outcome;
+use crate::logic::balance::pick::Rank;
 use crate::logic::balance::retry::{
-    AttemptError, Cause, Reached, RetryBudget, Side, Spending, Tried,
+    AttemptError, Cause, Own, Reached, RetryBudget, Side, Spending, Tried,
 };
 use crate::logic::http1::request::cookie;
 use crate::logic::http1::request::message::Message;
@@ -180,6 +181,39 @@ impl WorkerPool {
     pub(in crate::process::proxy) fn claim(&self, tried: &Tried, wish: Wish) -> Claim {
         let mut picker = self.picker.borrow_mut();
         picker.claim(&self.pool.backends, self.now_ms(), tried, wish)
+    }
+
+    /// Returns whether a backend takes requests as one that is well does.
+    pub(in crate::process::proxy) fn takes_request(&self, backend: usize) -> Own {
+        match self.backends[backend].runtime.rank(self.now_ms()) {
+            Some(Rank::Up | Rank::Unprobed) => Own::Ready,
+            Some(Rank::UpEjected | Rank::UnprobedEjected) | None => Own::Doubtful,
+        }
+    }
+
+    /// Returns whether sessions that are on a backend stay there.
+    pub(in crate::process::proxy) fn takes_session(&self, backend: usize) -> Own {
+        if self.backends[backend].runtime.takes_sessions(self.now_ms()) {
+            Own::Ready
+        } else {
+            Own::Doubtful
+        }
+    }
+
+    /// Returns whether those that have not been tried are used only where this one is not.
+    pub(in crate::process::proxy) fn are_others_worse(
+        &self,
+        backend: usize,
+        tried: &Tried,
+    ) -> bool {
+        let now_ms = self.now_ms();
+        let others = self.backends.iter().enumerate();
+        let others = others.filter(|(index, _)| !tried.contains(*index));
+        let lowest = others
+            .filter_map(|(_, other)| other.runtime.rank(now_ms))
+            .min();
+        let own = self.backends[backend].runtime.rank(now_ms);
+        own.is_some_and(|own| lowest.is_none_or(|lowest| own < lowest))
     }
 
     /// Notes a failed attempt on a backend that was picked at `picked_ms`: where it could not be

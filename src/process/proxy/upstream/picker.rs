@@ -142,11 +142,8 @@ impl Picker {
         }
         // Once for all: they may change between two looks.
         let ranks = all.iter().enumerate().map(|(index, backend)| {
-            let rank = Rank::of(
-                backend.runtime.availability(),
-                backend.runtime.ejection(now_ms),
-            );
-            rank.filter(|_| backend.runtime.takes_requests() && !tried.contains(index))
+            let rank = backend.runtime.rank(now_ms);
+            rank.filter(|_| !tried.contains(index))
         });
         self.ranks.clear();
         self.ranks.extend(ranks);

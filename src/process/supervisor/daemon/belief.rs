@@ -17,8 +17,10 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use crate::config::track::Source;
 use crate::config::{Config, ListenerConfig, TrackConfig};
 use crate::ipc::channel::Bounds;
-use crate::ipc::log_line;
-use crate::ipc::message::{Followed, FromKeys, FromProxy, FromVrrp, PoolHealth, SocketKey};
+use crate::ipc::log_line::{self, printable};
+use crate::ipc::message::{
+    Followed, FromKeys, FromNames, FromProxy, FromVrrp, PoolHealth, SocketKey,
+};
 use crate::model::{Family, RouterName};
 
 /// What the configuration knows, and so the most that a child can say.
@@ -280,6 +282,21 @@ impl Belief {
         }
     }
 
+    /// As [`of_keys`](Self::of_keys), of the process that looks names up; what it answers comes
+    /// over lines of its own.
+    pub(super) fn of_names(
+        message: FromNames,
+        descriptors: &[OwnedFd],
+    ) -> Result<FromNames, Disbelief> {
+        check_none(descriptors)?;
+        match message {
+            FromNames::Lacking(what) => Ok(FromNames::Lacking(few(what))),
+            FromNames::Replaced(path) => Ok(FromNames::Replaced(printable(&path))),
+            FromNames::Log(line) => Ok(FromNames::Log(line.bounded())),
+            message @ FromNames::Beat => Ok(message),
+        }
+    }
+
     fn check_routers<'a>(
         &self,
         names: impl IntoIterator<Item = &'a RouterName>,
@@ -393,16 +410,6 @@ fn shown(name: &impl std::fmt::Debug) -> String {
     text
 }
 
-/// Returns a text without characters that a terminal would obey, cut to what people read.
-fn printable(text: &str) -> String {
-    let mut short = text.to_owned();
-    log_line::cut(&mut short, TEXT_BYTES_MAX);
-    if !short.chars().any(char::is_control) {
-        return short;
-    }
-    short.escape_debug().to_string()
-}
-
 /// Returns the first of what a process says it lacks.
 fn few(what: Vec<String>) -> Vec<String> {
     let few = what.iter().take(LACKING_MAX);
@@ -449,8 +456,6 @@ const ROUTE_BYTES: usize = 256;
 const POOL_BYTES: usize = 2 * 1024;
 /// The status of a backend; what its last probe said is most of it.
 const BACKEND_BYTES: usize = 8 * 1024;
-/// The longest text in a status or a transition.
-const TEXT_BYTES_MAX: usize = 1_024;
 /// How much of a name that is not believed is shown.
 const NAME_BYTES_SHOWN: usize = 80;
 /// So many things may one process lack.

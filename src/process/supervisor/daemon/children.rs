@@ -1,6 +1,7 @@
 //! What the children say and how they end, and what follows for the daemon.
 
 mod keys;
+mod names;
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime};
@@ -121,6 +122,12 @@ impl Daemon {
             let pid = child.pid();
             let ended = child.leave_behind(now);
             self.keys_ended(pid, ended);
+        }
+        let names = self.names.as_mut().map(|names| &mut names.child);
+        if let Some(child) = names.filter(|child| child.is_undead()) {
+            let pid = child.pid();
+            let ended = child.leave_behind(now);
+            self.names_ended(pid, ended);
         }
     }
 

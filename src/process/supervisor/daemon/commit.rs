@@ -109,6 +109,7 @@ impl Daemon {
             keys.hold(held);
         }
         self.follow_keys();
+        self.follow_names();
         self.follow_what_is_found();
         self.tell_children(now, is_reload);
         self.note_lacking_programs();

@@ -60,10 +60,12 @@ impl Daemon {
     /// too little of.
     pub(super) fn talk_to_children(&mut self, now: Instant) {
         let keys = self.keys.as_mut().map(|keys| &mut keys.child);
+        let names = self.names.as_mut().map(|names| &mut names.child);
         let children = [
             (Role::Vrrp, self.vrrp.as_mut()),
             (Role::Proxy, self.proxy.as_mut()),
             (Role::Keys, keys),
+            (Role::Names, names),
         ];
         for (role, child) in children {
             let Some(child) = child else { continue };
@@ -120,6 +122,7 @@ impl Daemon {
         let meter = match role {
             Role::Vrrp => &mut self.meters.vrrp,
             Role::Keys => &mut self.meters.keys,
+            Role::Names => &mut self.meters.names,
             Role::Proxy | Role::Supervisor => &mut self.meters.proxy,
         };
         match meter.admit(now, line.bytes()) {

@@ -72,6 +72,7 @@ pub(super) struct LogMeters {
     pub(super) vrrp: Meter,
     pub(super) proxy: Meter,
     pub(super) keys: Meter,
+    pub(super) names: Meter,
 }
 
 impl LogMeters {
@@ -86,6 +87,7 @@ impl LogMeters {
             vrrp: Meter::new(now, rate),
             proxy: Meter::new(now, rate),
             keys: Meter::new(now, rate),
+            names: Meter::new(now, rate),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::ipc::control::{
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
 use crate::process::supervisor::control::socket::Question;
+use crate::process::supervisor::follow::process::NamesProcess;
 use crate::process::supervisor::keys::{Keys, find};
 use crate::process::supervisor::reload::commanded;
 use crate::process::supervisor::reload::stages::Order;
@@ -95,6 +96,13 @@ impl Daemon {
                 "{name} does not run: handshakes wait, connections go on"
             ));
         }
+        let dead = |names: &NamesProcess| !names.child.is_running();
+        if self.names.as_ref().is_some_and(dead) {
+            let name = Role::Names.profile().name;
+            notes.push(format!(
+                "{name} does not run: names are not looked up, their last addresses stay"
+            ));
+        }
         notes
     }
 
@@ -139,7 +147,8 @@ impl Daemon {
             restarts: 0,
         };
         let keys = self.keys.as_ref().map(|keys| &keys.child);
-        let children = [self.vrrp.as_ref(), self.proxy.as_ref(), keys]
+        let names = self.names.as_ref().map(|names| &names.child);
+        let children = [self.vrrp.as_ref(), self.proxy.as_ref(), keys, names]
             .into_iter()
             .flatten()
             .map(|child| ProcessStatus {

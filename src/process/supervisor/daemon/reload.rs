@@ -90,7 +90,6 @@ impl Daemon {
                     source,
                     node: setup.node.clone(),
                     log: setup.access_log.as_ref().map(|log| log.to().clone()),
-                    resolver: self.followers.resolver(),
                     dry_run: asker.dry_run,
                 };
                 return match Aside::begin("reload", move || wanted.read()) {
@@ -239,7 +238,7 @@ impl Daemon {
                 });
                 passed.err()
             }
-            (Role::Vrrp | Role::Proxy | Role::Keys | Role::Supervisor, _, _) => None,
+            (Role::Vrrp | Role::Proxy | Role::Keys | Role::Names | Role::Supervisor, _, _) => None,
         };
         if let Some(errno) = failed {
             self.abandon(&format!(
@@ -288,7 +287,7 @@ impl Daemon {
             Stage::Preparing(preparing) => match role {
                 Role::Vrrp => preparing.children.vrrp = preparing.renewal.is_none(),
                 Role::Proxy => preparing.children.proxy = true,
-                Role::Supervisor | Role::Keys => {}
+                Role::Supervisor | Role::Keys | Role::Names => {}
             },
             Stage::Committing(committing) => {
                 committing.children.answered(role);

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::lookup::{Half, Halves, NO_ADDRESS};
 use crate::config::Config;
 use crate::config::check::is_of_backend;
+use crate::ipc::resolving::{ADDRESSES_MAX, Half, Halves, NO_ADDRESS};
 
 /// All names that are followed.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ struct Host {
     asked: Option<Asked>,
     /// In a row.
     failures: u32,
+    /// The last question was lost with the process, which may have died of it.
+    was_lost: bool,
     /// The last good answer.
     addresses: Option<Vec<IpAddr>>,
     /// Why the last answer was none, or not a good one.
@@ -68,25 +70,28 @@ pub(super) enum Outcome {
 }
 
 impl Hosts {
-    /// Follows the names of a configuration; what is known of new ones was asked just now.
+    /// Follows the names of a configuration; what is known of new ones was asked just now, or is
+    /// kept from before the start.
     pub(super) fn follow(
         &mut self,
         config: &Config,
         known: &BTreeMap<String, Vec<IpAddr>>,
+        kept: &BTreeMap<String, Vec<IpAddr>>,
         now: Instant,
     ) {
         let mut before = std::mem::take(&mut self.hosts);
         for (host, interval) in hosts_of(config) {
             let fresh = || {
-                let addresses = known.get(&host).cloned();
-                let pause = addresses.as_ref().map_or(Duration::ZERO, |_| interval);
+                let asked = known.get(&host);
+                let kept = kept.get(&host).filter(|_| asked.is_none());
                 Host {
                     interval,
-                    next_at: now + pause,
+                    next_at: now + asked.map_or(Duration::ZERO, |_| interval),
                     asked: None,
                     failures: 0,
-                    addresses,
-                    why: None,
+                    was_lost: false,
+                    addresses: asked.or(kept).cloned(),
+                    why: kept.map(|_| NOT_ASKED_YET.to_owned()),
                 }
             };
             let mut kept = before.remove(&host).unwrap_or_else(fresh);
@@ -102,9 +107,12 @@ impl Hosts {
         self.changes
     }
 
-    /// Returns whom to ask now, at most so many, with a ticket for each answer.
+    /// Returns whom to ask now, at most so many, with a ticket for each answer. Of those whose last
+    /// question was lost one at a time is asked: so others are not lost for what one does.
     pub(super) fn due(&mut self, now: Instant, room: usize) -> Vec<(String, u64)> {
         let due = |host: &Host| host.asked.is_none() && host.next_at <= now;
+        let is_asked = |host: &Host| host.was_lost && host.asked.is_some();
+        let mut has_suspect = self.hosts.values().any(is_asked);
         let mut names: Vec<(Instant, String)> = self
             .hosts
             .iter()
@@ -112,6 +120,12 @@ impl Hosts {
             .map(|(name, host)| (host.next_at, name.clone()))
             .collect();
         names.sort();
+        names.retain(|(_, name)| {
+            let is_suspect = self.hosts.get(name).is_some_and(|host| host.was_lost);
+            let is_one_too_many = is_suspect && has_suspect;
+            has_suspect |= is_suspect;
+            !is_one_too_many
+        });
         names.truncate(room);
         let mut asked = Vec::new();
         for (_, name) in names {
@@ -140,6 +154,7 @@ impl Hosts {
         let is_own = |host: &&mut Host| host.asked.is_some_and(|asked| asked.ticket == ticket);
         match host.filter(is_own) {
             Some(host) => {
+                host.was_lost = false;
                 let before = host.addresses.clone();
                 let outcome = host.take(now, answer);
                 self.changes += u64::from(outcome != Outcome::Same || host.addresses != before);
@@ -147,6 +162,25 @@ impl Hosts {
             }
             None => Outcome::Same,
         }
+    }
+
+    /// Takes it that a question has no answer because the process that was asked is gone: it is
+    /// asked again at once, and the next time as after a failure.
+    pub(super) fn handle_lost(&mut self, now: Instant, name: &str, ticket: u64) -> Outcome {
+        let host = self.hosts.get_mut(name);
+        let is_own = |host: &&mut Host| host.asked.is_some_and(|asked| asked.ticket == ticket);
+        let Some(host) = host.filter(is_own) else {
+            return Outcome::Same;
+        };
+        if !std::mem::replace(&mut host.was_lost, true) {
+            host.asked = None;
+            host.next_at = now;
+            return Outcome::Same;
+        }
+        let failed = || Half::Failed(LOST.to_owned());
+        let outcome = host.take(now, [failed(), failed()]);
+        self.changes += u64::from(outcome != Outcome::Same);
+        outcome
     }
 
     /// Notes who is late, and gives up those who were asked long ago.
@@ -292,7 +326,7 @@ fn usable(half: Half) -> Half {
     addresses.retain(|address| is_of_backend(address.to_canonical()));
     // Name servers turn the order round.
     addresses.sort_unstable();
-    addresses.truncate(ANSWER_MAX);
+    addresses.truncate(ADDRESSES_MAX);
     match first {
         Some(first) if addresses.is_empty() => {
             Half::Failed(format!("no backend can have the address {first}"))
@@ -313,8 +347,11 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(60);
 /// Between two questions while they fail, where the interval is no longer.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Addresses of a kind that are looked at.
-const ANSWER_MAX: usize = 1024;
+/// Why a name is not known but from before.
+const NOT_ASKED_YET: &str = "no answer since the start";
+/// Why a question has no answer: the second time in a row, because it may be the answer that the
+/// process dies of.
+const LOST: &str = "the process that looks it up has died meanwhile";
 
 #[cfg(test)]
 mod tests {
@@ -358,7 +395,8 @@ mod tests {
     impl Case {
         fn new() -> Self {
             let (mut hosts, now) = (Hosts::default(), Instant::now());
-            hosts.follow(&config("a: \"a.example:80\""), &BTreeMap::new(), now);
+            let none = BTreeMap::new();
+            hosts.follow(&config("a: \"a.example:80\""), &none, &none, now);
             Self { hosts, now }
         }
 
@@ -458,6 +496,91 @@ mod tests {
     }
 
     #[test]
+    fn a_question_that_is_lost_is_asked_again_at_once_and_after_that_as_one_that_fails() {
+        let mut case = Case::new();
+        case.next(Ok(&["192.0.2.1"]));
+        case.now = case.hosts.poll_timeout().unwrap();
+        for hoped in [
+            Outcome::Same,
+            Outcome::Failed(LOST.to_owned()),
+            Outcome::Same,
+        ] {
+            let asked = case.hosts.due(case.now, 9);
+            let (name, ticket) = &asked[0];
+            assert_eq!(
+                case.hosts.handle_lost(case.now, name, ticket + 1),
+                Outcome::Same
+            );
+            assert!(
+                case.hosts.due(case.now, 9).is_empty(),
+                "of another question"
+            );
+            let first = hoped == Outcome::Same && case.hosts.warnings().count() == 0;
+            assert_eq!(case.hosts.handle_lost(case.now, name, *ticket), hoped);
+            assert!(case.has(&["192.0.2.1"]), "nothing is taken away");
+            let next = case.hosts.poll_timeout().unwrap();
+            assert_eq!(next == case.now, first, "at once the first time alone");
+            case.now = next;
+        }
+        let said: Vec<_> = case.hosts.warnings().collect();
+        assert!(said[0].contains("its last addresses stay"), "{said:?}");
+        assert_eq!(case.next(Ok(&["192.0.2.2"])).1, Outcome::Good);
+        let asked = case.hosts.due(case.hosts.poll_timeout().unwrap(), 9);
+        let outcome = case.hosts.handle_lost(case.now, &asked[0].0, asked[0].1);
+        assert_eq!(outcome, Outcome::Same, "an answer has come in between");
+    }
+
+    #[test]
+    fn who_was_lost_with_others_is_asked_again_alone() {
+        let (mut hosts, none, now) = (Hosts::default(), BTreeMap::new(), Instant::now());
+        let three = config("a: \"a.example:80\", b: \"b.example:80\", c: \"dies.example:80\"");
+        hosts.follow(&three, &none, &none, now);
+        for (name, ticket) in hosts.due(now, 9) {
+            assert_eq!(hosts.handle_lost(now, &name, ticket), Outcome::Same);
+        }
+        let mut lost = 0;
+        while let [(name, ticket)] = &hosts.due(now, 9)[..] {
+            assert_eq!(hosts.due(now, 9), [], "one at a time");
+            if name == "dies.example" {
+                hosts.handle_lost(now, name, *ticket);
+                lost += 1;
+            } else {
+                let answer = halves(Ok(addresses(&["192.0.2.1"])));
+                hosts.hear(now, name, *ticket, answer);
+            }
+        }
+        assert_eq!(lost, 1, "it is asked later");
+        assert_eq!(hosts.known().len(), 2);
+        let said: Vec<_> = hosts.warnings().collect();
+        assert!(said.len() == 1 && said[0].contains("dies"), "{said:?}");
+        let later = now + Duration::from_secs(9);
+        assert_eq!(hosts.due(later, 9).len(), 3, "beside those who are well");
+    }
+
+    #[test]
+    fn what_is_kept_from_before_the_start_is_asked_for_at_once_and_said_to_be_old() {
+        let (mut hosts, now) = (Hosts::default(), Instant::now());
+        let both = config("a: \"a.example:80\", b: \"b.example:80\", c: \"c.example:80\"");
+        let of = |host: &str, text: &str| (host.to_owned(), addresses(&[text]));
+        let known = BTreeMap::from([of("a.example", "192.0.2.1")]);
+        let kept = BTreeMap::from([of("a.example", "192.0.2.9"), of("b.example", "192.0.2.2")]);
+        hosts.follow(&both, &known, &kept, now);
+        let said: Vec<_> = hosts.warnings().collect();
+        let hoped = "name b.example is not resolved, its last addresses stay: no answer since the \
+                     start";
+        assert_eq!(said, [hoped]);
+        let all = hosts.known();
+        assert_eq!(all["a.example"], addresses(&["192.0.2.1"]));
+        assert_eq!(all["b.example"], addresses(&["192.0.2.2"]));
+        let due: Vec<_> = hosts
+            .due(now, 9)
+            .into_iter()
+            .map(|(host, _)| host)
+            .collect();
+        assert_eq!(due, ["b.example", "c.example"]);
+    }
+
+    #[test]
     fn a_kind_of_addresses_that_fails_keeps_its_last_ones_and_one_that_is_empty_does_not() {
         let mut case = Case::new();
         let (v4, v6) = (addresses(&["192.0.2.1"]), addresses(&["2001:db8::1"]));
@@ -493,14 +616,15 @@ mod tests {
         case.next(Ok(&["192.0.2.1"]));
         let both = config("a: \"a.example:80\", b: \"b.example:80\", c: \"a.example:81\"");
         let known = BTreeMap::from([("b.example".to_owned(), addresses(&["192.0.2.9"]))]);
-        case.hosts.follow(&both, &known, case.now);
+        case.hosts.follow(&both, &known, &BTreeMap::new(), case.now);
         assert!(case.has(&["192.0.2.1"]));
         assert!(case.hosts.due(case.now, 9).is_empty(), "both are known");
         let later = case.now + Duration::from_secs(4);
         assert_eq!(case.hosts.due(later, 1).len(), 1, "there is room for one");
         assert_eq!(case.hosts.due(later, 9).len(), 1);
+        let none = BTreeMap::new();
         case.hosts
-            .follow(&config("b: \"b.example:80\""), &BTreeMap::new(), later);
+            .follow(&config("b: \"b.example:80\""), &none, &none, later);
         assert_eq!(case.hosts.known().get("a.example"), None);
         assert!(case.hosts.known().contains_key("b.example"));
     }

@@ -1,5 +1,6 @@
 //! Backends that stand in files of their own, or behind names: found with the configuration, and
-//! followed from then on, each kind on a thread of its own.
+//! followed from then on, each kind on a thread of its own. Names are looked up by a process of
+//! their own (`process`).
 //!
 //! Whatever happens to a file or a resolver, what was good last goes on: only something better
 //! takes its place. The daemon takes up what is new as it does with certificates that change.
@@ -7,9 +8,11 @@
 pub(crate) mod backends_file;
 mod behind;
 mod hosts;
-mod lookup;
+pub(crate) mod kept;
+pub(crate) mod line;
 pub(crate) mod names;
 pub(crate) mod news;
+pub(crate) mod process;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -52,7 +55,9 @@ impl Followers {
             self.files = started("backends", backends_file::watch(self.teller.clone()));
         }
         if config.pools.iter().all(|pool| pool.follow.names.is_empty()) {
-            self.names = None;
+            if self.names.take().is_some() {
+                self.resolver.forget_kept();
+            }
             self.resolver.rest();
             self.warnings.remove(&FollowKind::Names);
         } else if self.names.is_none() {

@@ -57,6 +57,7 @@ impl Next {
             log,
             users,
             last_failure,
+            is_found: _,
             held,
             secrets,
         } = read;

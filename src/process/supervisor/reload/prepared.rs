@@ -1,6 +1,5 @@
-//! What is done for a new configuration on a thread of its own, because a disk or a name service
-//! may be slow: the file is read and checked, the access log opened, the users of programs looked
-//! up.
+//! What is done for a new configuration on a thread of its own, because a disk may be slow: the
+//! file is read and checked, the access log opened, the users of programs looked up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +9,6 @@ use crate::config::{AccessLogTarget, Config};
 use crate::ipc::control::FailureStatus;
 use crate::process::role::ProgramUser;
 use crate::process::supervisor::error::SupervisorError;
-use crate::process::supervisor::follow::names::Resolver;
 use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
 
@@ -22,8 +20,6 @@ pub(crate) struct Wanted {
     pub(crate) node: Option<String>,
     /// Where the access log goes now.
     pub(crate) log: Option<AccessLogTarget>,
-    /// Who knows what names are.
-    pub(crate) resolver: Arc<Resolver>,
     /// It is only asked what would change: nothing is made.
     pub(crate) dry_run: bool,
 }
@@ -37,6 +33,8 @@ pub(crate) struct Read {
     pub(crate) users: Users,
     /// Of a file that was refused, where this is none that has been read since.
     pub(crate) last_failure: Option<FailureStatus>,
+    /// What others look for is found: names, certificates and keys.
+    pub(crate) is_found: bool,
     /// The files of certificates and keys that it names, where it does and they are found.
     pub(crate) held: Option<Held>,
     /// The files with the secrets of the group, where they were looked for.
@@ -58,8 +56,7 @@ impl Wanted {
     /// # Errors
     /// When the file cannot be read or is wrong, or the access log cannot be opened.
     pub(crate) fn read(self) -> Result<Read, SupervisorError> {
-        let mut checked = self.source.check(self.node.as_deref())?;
-        self.resolver.find(&mut checked.config);
+        let checked = self.source.check(self.node.as_deref())?;
         let to = checked.config.access_log.as_ref().map(|log| &log.to);
         let log = match to {
             Some(to) if self.log.as_ref() != Some(to) && !self.dry_run => {
@@ -71,6 +68,7 @@ impl Wanted {
             log,
             users: Users::of(&checked.config),
             last_failure: None,
+            is_found: false,
             held: None,
             secrets: None,
             checked,
@@ -86,6 +84,7 @@ impl Read {
             last_failure,
             log: None,
             users: Users::default(),
+            is_found: true,
             held: None,
             secrets: None,
         }

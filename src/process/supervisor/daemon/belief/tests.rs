@@ -8,6 +8,7 @@ use std::net::UdpSocket;
 use super::*;
 use crate::config::{self, check::NodeName};
 use crate::ipc::control::{PoolStatus, RouteStatus};
+use crate::ipc::log_line::TEXT_BYTES_MAX;
 use crate::ipc::message::{ActiveRole, LogLine, StateName, TransitionReport};
 
 fn belief() -> Belief {
@@ -92,6 +93,23 @@ fn invented_names_are_not_believed_however_many_there_are() {
     );
     assert!(belief.of_proxy(proxy_status(1, "webfarm"), &[], 9).is_ok());
     assert!(belief.of_vrrp(beat(&["web"]), &[], 9).is_ok());
+}
+
+#[test]
+fn the_process_that_looks_names_up_lends_nothing_and_its_words_are_cut() {
+    let text = "\u{1b}".repeat(4 * TEXT_BYTES_MAX);
+    let said = Belief::of_names(FromNames::Replaced(text.clone()), &[]).unwrap();
+    let FromNames::Replaced(path) = said else {
+        panic!("{said:?}")
+    };
+    assert!(!path.contains('\u{1b}'), "{path:?}");
+    let lacking = FromNames::Lacking(vec![text; 4 * LACKING_MAX]);
+    let FromNames::Lacking(few) = Belief::of_names(lacking, &[]).unwrap() else {
+        panic!("as said")
+    };
+    assert_eq!(few.len(), LACKING_MAX);
+    let lent = [File::open("/proc/self/exe").unwrap().into()];
+    Belief::of_names(FromNames::Beat, &lent).unwrap_err();
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! What a configuration names of certificates and keys, found before it is considered: on a thread
-//! aside, by the process that keeps keys, which is started where there is none yet.
+//! What a configuration names of hosts, certificates and keys, found before it is considered: on a
+//! thread aside, by the processes that look names up and keep keys, which are started where there
+//! is none yet.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +10,7 @@ use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::daemon::Daemon;
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::follow::news::News;
+use crate::process::supervisor::follow::process::has_names;
 use crate::process::supervisor::keys::find::{find, has_tls};
 use crate::process::supervisor::keys::watch::{Renewed, Watch};
 use crate::process::supervisor::keys::{self, Keys, held};
@@ -18,40 +20,52 @@ use crate::process::supervisor::reload::source::Checked;
 use crate::process::supervisor::reload::stages::{Asker, Stage};
 
 impl Daemon {
-    /// Returns whether certificates are to be found yet.
+    /// Returns whether names, certificates or keys are to be found yet.
     pub(super) fn is_unfound(read: &Read) -> bool {
         let config = &read.checked.config;
-        read.held.is_none() && (has_tls(config) || keys::are_needed(config))
+        !read.is_found && (has_names(config) || has_tls(config) || keys::are_needed(config))
     }
 
     /// Begins to find them; the change goes on when they are found.
-    pub(super) fn begin_finding(&mut self, asker: Asker, mut read: Read) {
-        let secrets = held::secrets(&read.checked.config.group);
-        let begun = secrets
-            .map_err(SupervisorError::Secret)
-            .and_then(|secrets| {
-                let reader = match &mut self.keys {
-                    Some(keys) => Arc::clone(&keys.reader),
-                    slot if keys::are_needed(&read.checked.config) => {
-                        let keys = Keys::start(Arc::clone(&secrets), Instant::now())?;
-                        Arc::clone(&slot.insert(keys).reader)
-                    }
-                    _ => Arc::default(),
-                };
-                let finding = Aside::begin("certificates", move || {
-                    read.secrets = Some(secrets);
-                    read.held = Some(find(&mut read.checked.config, &*reader)?);
-                    Ok(read)
-                });
-                finding.map_err(|source| SupervisorError::System {
-                    what: "start a thread",
-                    source,
-                })
-            });
-        match begun {
+    pub(super) fn begin_finding(&mut self, asker: Asker, read: Read) {
+        match self.finding(read) {
             Ok(finding) => self.reloads.stage = Stage::Reading(asker, finding),
             Err(error) => self.fail(asker, &error),
         }
+    }
+
+    fn finding(
+        &mut self,
+        mut read: Read,
+    ) -> Result<Aside<Result<Read, SupervisorError>>, SupervisorError> {
+        let config = &read.checked.config;
+        let secrets = held::secrets(&config.group).map_err(SupervisorError::Secret)?;
+        let has_keys = has_tls(config) || keys::are_needed(config);
+        let reader = match &mut self.keys {
+            Some(keys) => Arc::clone(&keys.reader),
+            slot if keys::are_needed(config) => {
+                let keys = Keys::start(Arc::clone(&secrets), Instant::now())?;
+                Arc::clone(&slot.insert(keys).reader)
+            }
+            _ => Arc::default(),
+        };
+        if has_names(config) {
+            self.start_names_first()?;
+        }
+        let resolver = self.followers.resolver();
+        let finding = Aside::begin("finding", move || {
+            resolver.find(&mut read.checked.config);
+            if has_keys {
+                read.secrets = Some(secrets);
+                read.held = Some(find(&mut read.checked.config, &*reader)?);
+            }
+            read.is_found = true;
+            Ok(read)
+        });
+        finding.map_err(|source| SupervisorError::System {
+            what: "start a thread",
+            source,
+        })
     }
 
     /// Certificates have changed on disk, or what is wrong with some has.

@@ -4,44 +4,20 @@
 //! tell a name without addresses of a kind from a name server that failed there.
 
 use std::ffi::{CStr, CString};
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
-/// What is known of the addresses of one kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Half {
-    /// At least one.
-    Addresses(Vec<IpAddr>),
-    /// There is none, as the resolver says.
-    Empty(String),
-    /// The resolver does not know.
-    Failed(String),
-}
+use crate::ipc::resolving::{ADDRESSES_MAX, Half, Halves, NO_ADDRESS};
 
-/// IPv4, and IPv6.
-pub(super) type Halves = [Half; 2];
-
-/// Asks for the addresses of a name.
-pub(super) trait Lookup: Send + Sync + fmt::Debug {
-    /// Waits for the answer, however long it takes.
-    fn addresses(&self, host: &str) -> Halves;
-}
-
-/// The resolver of the system (getaddrinfo(3)).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct System;
-
-impl Lookup for System {
-    fn addresses(&self, host: &str) -> Halves {
-        match CString::new(host) {
-            Ok(host) => [libc::AF_INET, libc::AF_INET6].map(|family| ask(&host, family)),
-            Err(error) => [
-                Half::Failed(error.to_string()),
-                Half::Failed(error.to_string()),
-            ],
-        }
+/// Asks the resolver of the system (getaddrinfo(3)), and waits for it, however long it takes.
+pub(super) fn addresses(host: &str) -> Halves {
+    match CString::new(host) {
+        Ok(host) => [libc::AF_INET, libc::AF_INET6].map(|family| ask(&host, family)),
+        Err(error) => [
+            Half::Failed(error.to_string()),
+            Half::Failed(error.to_string()),
+        ],
     }
 }
 
@@ -70,11 +46,14 @@ fn ask(host: &CStr, family: libc::c_int) -> Half {
 
 /// Takes the addresses out of a list of getaddrinfo(3), and frees it.
 fn of_list(list: *mut libc::addrinfo) -> Half {
-    let mut addresses = Vec::new();
+    let mut addresses: Vec<IpAddr> = Vec::new();
     let mut next = list;
     // SAFETY: it is null at the end, and the list stands until it is freed below.
     while let Some(entry) = unsafe { next.as_ref() } {
         next = entry.ai_next;
+        if addresses.len() >= ADDRESSES_MAX {
+            break;
+        }
         match entry.ai_family {
             libc::AF_INET => {
                 // SAFETY: an entry of this family has an address of this type.
@@ -98,7 +77,6 @@ fn of_list(list: *mut libc::addrinfo) -> Half {
     }
 }
 
-pub(super) const NO_ADDRESS: &str = "the answer has no address";
 /// Addresses of another kind only; <netdb.h> has it for GNU alone.
 const EAI_ADDRFAMILY: libc::c_int = -9;
 
@@ -108,12 +86,12 @@ mod tests {
 
     #[test]
     fn the_system_knows_localhost_and_nobody_of_an_invalid_name() {
-        let [v4, _] = System.addresses("localhost");
+        let [v4, _] = addresses("localhost");
         assert_eq!(v4, Half::Addresses(vec![Ipv4Addr::LOCALHOST.into()]));
-        for half in System.addresses("no.example.invalid") {
+        for half in addresses("no.example.invalid") {
             assert!(!matches!(half, Half::Addresses(_)), "{half:?}");
         }
-        for half in System.addresses("a\0b") {
+        for half in addresses("a\0b") {
             assert!(matches!(half, Half::Failed(_)), "{half:?}");
         }
     }

@@ -1,0 +1,178 @@
+//! The last good addresses of names, kept in the runtime directory over restarts of the daemon: one
+//! that comes while the resolver is dead has backends. A reboot forgets them.
+//!
+//! The file is believed no more than an answer is: it is read up to a bound, and of its addresses
+//! those are taken that a backend can have. Whole or not at all: it is written beside and put in
+//! the place of the one before.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::hosts::merged;
+use crate::ipc::resolving::Half;
+
+/// Where they are kept.
+#[derive(Debug)]
+pub(crate) struct KeptAddresses {
+    path: PathBuf,
+    file: Mutex<Known>,
+}
+
+/// What is known of the file.
+#[derive(Debug, Default)]
+struct Known {
+    /// What was written last; `None` where it is not known what is there.
+    written: Option<BTreeMap<String, Vec<IpAddr>>>,
+    /// Why it could not be read, until it is said.
+    unread: Option<io::Error>,
+}
+
+impl KeptAddresses {
+    /// Returns those of a runtime directory.
+    pub(crate) fn of(runtime_dir: &Path) -> Self {
+        Self {
+            path: runtime_dir.join(FILE),
+            file: Mutex::default(),
+        }
+    }
+
+    fn file(&self) -> MutexGuard<'_, Known> {
+        // A thread that panicked here left it whole.
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what a daemon before this one has kept, as far as it can be used. Why it cannot is
+    /// said later, because a daemon that begins has no log yet.
+    pub(super) fn load(&self) -> BTreeMap<String, Vec<IpAddr>> {
+        let all = read(&self.path).unwrap_or_else(|error| {
+            self.file().unread = Some(error);
+            BTreeMap::new()
+        });
+        let usable = all.into_iter().filter_map(|(host, addresses)| {
+            let (v4, v6) = addresses.into_iter().partition(IpAddr::is_ipv4);
+            let (addresses, _) = merged([Half::Addresses(v4), Half::Addresses(v6)], &[]).ok()?;
+            Some((host, addresses))
+        });
+        usable.collect()
+    }
+
+    /// Keeps these, where they are others.
+    pub(super) fn save(&self, known: &BTreeMap<String, Vec<IpAddr>>) {
+        let mut file = self.file();
+        let path = self.path.display();
+        if let Some(error) = file.unread.take() {
+            tracing::warn!(%path, %error, "addresses of names that were kept are lost");
+        }
+        if file.written.as_ref() == Some(known) {
+            return;
+        }
+        if let Err(error) = write(&self.path, known) {
+            tracing::warn!(%path, %error, "addresses of names are not kept");
+        }
+        // What cannot be written is tried again when there is something else to write.
+        file.written = Some(known.clone());
+    }
+
+    /// Forgets them.
+    pub(super) fn forget(&self) {
+        let mut file = self.file();
+        file.written = None;
+        // One that stays is of names that no configuration has.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Reads the file without waiting for whatever is there.
+fn read(path: &Path) -> io::Result<BTreeMap<String, Vec<IpAddr>>> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn write(path: &Path, known: &BTreeMap<String, Vec<IpAddr>>) -> io::Result<()> {
+    let few = known.iter().map(|(host, addresses)| {
+        let few: Vec<IpAddr> = addresses.iter().copied().take(ADDRESSES_KEPT_MAX).collect();
+        (host, few)
+    });
+    let text = serde_json::to_vec(&few.collect::<BTreeMap<_, _>>())?;
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, text)?;
+    fs::rename(&fresh, path)
+}
+
+const FILE: &str = "names.json";
+/// Of a name; fewer of them can be used.
+const ADDRESSES_KEPT_MAX: usize = 256;
+/// All that the longest configuration can have.
+const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn known(host: &str, addresses: &[&str]) -> BTreeMap<String, Vec<IpAddr>> {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap());
+        BTreeMap::from([(host.to_owned(), addresses.collect())])
+    }
+
+    #[test]
+    fn what_was_kept_is_there_again_and_nothing_that_no_backend_can_have() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = KeptAddresses::of(directory.path());
+        assert_eq!(kept.load(), BTreeMap::new(), "there is no file yet");
+        let all = known("web.example", &["192.0.2.1", "2001:db8::1"]);
+        kept.save(&all);
+        let file = directory.path().join(FILE);
+        let was = fs::metadata(&file).unwrap().modified().unwrap();
+        kept.save(&all);
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), was);
+        assert_eq!(KeptAddresses::of(directory.path()).load(), all);
+        let text = "{\"web.example\": [\"224.0.0.1\", \"192.0.2.7\", \"0.0.0.0\"], \
+                    \"lies.example\": [\"::\", \"255.255.255.255\"], \"none.example\": []}";
+        fs::write(&file, text).unwrap();
+        assert_eq!(kept.load(), known("web.example", &["192.0.2.7"]));
+        kept.forget();
+        assert!(!file.exists());
+        kept.save(&all);
+        assert!(file.exists(), "it is written anew");
+    }
+
+    #[test]
+    fn what_is_no_file_of_a_daemon_is_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(FILE);
+        let kept = KeptAddresses::of(directory.path());
+        for text in ["", "[]", "{\"web.example\": [\"x\"]}", "{\"web.example\""] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(kept.load(), BTreeMap::new(), "{text}");
+        }
+        fs::remove_file(&file).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(kept.load(), BTreeMap::new(), "it waits for nobody");
+        fs::remove_file(&file).unwrap();
+        let target = directory.path().join("target");
+        fs::write(&target, "{\"web.example\": [\"192.0.2.1\"]}").unwrap();
+        symlink(&target, &file).unwrap();
+        assert_eq!(kept.load(), BTreeMap::new(), "no link is followed");
+    }
+}
