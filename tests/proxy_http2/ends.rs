@@ -46,7 +46,6 @@ fn an_answer_that_breaks_off_is_reset() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
     ] {
         let backend = Backend::scripted(move |mut visit| {
             visit.request();
@@ -124,11 +123,11 @@ fn at_a_stop_clients_are_told_first_and_those_in_flight_are_answered() {
     });
     let rig = rig_of(&backend);
     let mut raw = Raw::connect(rig.address);
-    raw.get(1, "/");
-    wait_until("it has come", || !backend.requests().is_empty());
     let mut idle = Raw::connect(rig.address);
     idle.get(1, "/");
     assert_eq!(idle.next_of(DATA).unwrap().payload, b"ok");
+    raw.get(1, "/");
+    wait_until("it has come", || backend.requests().len() == 2);
     let drained = std::thread::scope(|scope| {
         let draining = scope.spawn(|| rig.drain(Duration::from_secs(5)));
         let first = raw.next_of(GOAWAY).unwrap();
