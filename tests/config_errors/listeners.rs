@@ -1,5 +1,6 @@
 //! Errors in `listeners`, and what is accepted there.
 
+mod http2;
 mod pages;
 mod tls;
 

@@ -213,14 +213,14 @@ fn requests_are_not_a_word() {
 #[test]
 fn a_limit_of_requests_is_a_backends_own() {
     let text = pool("requests: 50");
-    assert_snapshot!(errors(&text), @r#"
+    assert_snapshot!(errors(&text), @r"
     error: unknown key `requests`
      --> lb.yaml:6:5
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, backends_file, resolve, balance, health_check, timeouts, keep_alive, slow_start, tls, ejection, fallback, affinity
-    "#);
+    help: known keys here: backends, backends_file, resolve, balance, health_check, timeouts, keep_alive, slow_start, tls, protocol, ejection, fallback, affinity
+    ");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn check_protocol(
         ("http1", _) => Some(PoolProtocol::Http1),
         ("h2", true) | ("h2c", false) => Some(PoolProtocol::Http2),
         ("h2", false) => {
-            let help = "add `tls: {}`, or write `h2c`: HTTP/2 without TLS";
+            let help = "add `tls: true`, or write `h2c`: HTTP/2 without TLS";
             value.wrong_with_help("`h2` is spoken over TLS", help, problems);
             None
         }

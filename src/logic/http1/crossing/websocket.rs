@@ -1,5 +1,5 @@
-//! What the handshake of a WebSocket has in HTTP/1.1 and not in HTTP/2: a key, and the proof that it
-//! was read (RFC 6455 §1.3, RFC 8441 §5).
+//! What the handshake of a WebSocket has in HTTP/1.1 and not in HTTP/2: a key, and the proof that
+//! it was read (RFC 6455 §1.3, RFC 8441 §5).
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 

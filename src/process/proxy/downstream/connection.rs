@@ -312,11 +312,10 @@ impl Client {
     /// Reads a head that has come; pending where it has not come to its end.
     fn parse(&mut self, listener: &WorkerListener, reading: &mut Reading) -> Poll<Read> {
         let limits = listener.heads;
-        if listener.http2.prior_knowledge && self.may_begin_http2() {
-            return match self.ahead.bytes().starts_with(http2::PREFACE) {
-                true => Poll::Ready(Read::Http2),
-                false => Poll::Pending,
-            };
+        if listener.http2.prior_knowledge
+            && let Some(begun) = self.poll_preface()
+        {
+            return begun.map(|()| Read::Http2);
         }
         let bytes = self.ahead.bytes();
         if let Some(from) = reading.searched {

@@ -7,6 +7,7 @@
 
 mod incoming;
 mod outgoing;
+mod text;
 pub(in crate::process::proxy) mod client;
 pub(in crate::process::proxy) mod server;
 
@@ -96,33 +97,3 @@ impl Frames {
         }
     }
 }
-
-/// What is written of a head before its end has come.
-#[derive(Default)]
-struct HeadText(Vec<u8>);
-
-impl HeadText {
-    /// Takes bytes up to the end of the head; returns how many, and the head where it is whole.
-    fn take(&mut self, bytes: &[u8]) -> (usize, Option<Vec<u8>>) {
-        let before = self.0.len();
-        self.0.extend_from_slice(bytes);
-        let from = before.saturating_sub(HEAD_END.len() - 1);
-        let found = self.0[from..]
-            .windows(HEAD_END.len())
-            .position(|window| window == HEAD_END);
-        match found {
-            Some(at) => {
-                let end = from + at + HEAD_END.len();
-                self.0.truncate(end);
-                (end - before, Some(std::mem::take(&mut self.0)))
-            }
-            None => (bytes.len(), None),
-        }
-    }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    io::Error::other(error)
-}
-
-const HEAD_END: &[u8] = b"\r\n\r\n";

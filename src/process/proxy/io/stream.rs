@@ -40,7 +40,7 @@ impl Stream {
         }
     }
 
-    /// Returns what is there in the place of a connection that is elsewhere: everything fails on it.
+    /// Returns what stands for a connection that is elsewhere: everything fails on it.
     pub(in crate::process::proxy) const fn none() -> Self {
         Self::plain(Socket::none())
     }

@@ -102,11 +102,15 @@ impl Client {
         self.stream.session().and_then(Session::protocol) == Some(HTTP2)
     }
 
-    /// Returns whether what a client has sent first is the beginning of HTTP/2, or may become it.
-    pub(super) fn may_begin_http2(&self) -> bool {
+    /// Ready where what a client has sent first is the beginning of HTTP/2; `None` where it is not.
+    pub(super) fn poll_preface(&self) -> Option<Poll<()>> {
         let bytes = self.ahead.bytes();
         let len = bytes.len().min(PREFACE.len());
-        self.age == Age::New && self.stream.is_plain() && bytes[..len] == PREFACE[..len]
+        let may_be = self.age == Age::New && self.stream.is_plain();
+        (may_be && bytes[..len] == PREFACE[..len]).then_some(match len < PREFACE.len() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
     }
 
     /// Serves a connection that speaks HTTP/2 to its end.
@@ -320,7 +324,7 @@ fn settings(listener: &WorkerListener) -> Builder {
 }
 
 /// What a client says first (RFC 9113 §3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a stream holds besides the text of its head: what was read for one side and not taken by
 /// the other, and what answers it.
 const STREAM_BYTES: usize = 18 * 1024;

@@ -10,15 +10,14 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::uri::Scheme;
 
-use super::HeadText;
 use super::incoming::{Coding, Incoming};
 use super::outgoing::Outgoing;
+use super::text::{HeadText, broken};
 use crate::logic::http1::crossing::request::{self, Follows, Sent};
 use crate::logic::http1::crossing::response::{self, Answers};
 use crate::logic::http1::crossing::websocket::proof_of;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::AskedMethod;
-use crate::process::proxy::io::frames::broken;
 
 /// How it stands with a connection that carries streams to a backend.
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use h2::RecvStream;
 
+use super::text::broken;
 use crate::logic::http1::body::write_chunk_size;
 use crate::logic::http1::crossing::write_trailers;
-use crate::process::proxy::io::frames::broken;
 
 /// What comes on a stream, and what of it nobody has taken yet.
 pub(super) struct Incoming {

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 
+use super::text::broken;
 use crate::logic::http1::body::Body;
 use crate::logic::http1::crossing::read_trailers;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::BodyCoding;
-use crate::process::proxy::io::frames::broken;
 
 /// What is sent on a stream behind a head.
 pub(super) struct Outgoing {

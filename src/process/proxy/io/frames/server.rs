@@ -8,13 +8,12 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Response;
 
-use super::HeadText;
 use super::incoming::{Coding, Incoming};
 use super::outgoing::Outgoing;
+use super::text::{HeadText, broken};
 use crate::logic::http1::crossing::response::{self, Sent, Then};
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::AskedMethod;
-use crate::process::proxy::io::frames::broken;
 
 /// A stream on which a client has asked.
 pub(in crate::process::proxy) struct ServerFrames {

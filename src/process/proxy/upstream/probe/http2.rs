@@ -10,8 +10,8 @@ use h2::client::{Builder, SendRequest};
 use http::uri::Scheme;
 
 use super::failure::{ProbeError, text};
+use super::judge::{Search, judged, request};
 use super::wire::{END_TIMEOUT, ENDS, Wire};
-use super::{Search, judged, request};
 use crate::config::HttpProbe;
 use crate::logic::http1::crossing::request::read;
 use crate::process::proxy::transfer::exchange::RESPONSE_LIMITS;
