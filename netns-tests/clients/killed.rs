@@ -1,5 +1,5 @@
-//! A backend whose process is killed under many requests, as the kernel leaves its connections: curl
-//! notices nothing where a request may be repeated, and no other comes twice.
+//! A backend whose process is killed under many requests, as the kernel leaves its connections:
+//! curl notices nothing where a request may be repeated, and no other comes twice.
 
 use std::collections::HashMap;
 use std::fs;
