@@ -1,7 +1,8 @@
 //! The process that looks names up dies, hangs, loses its files and is missed by nobody; and the
 //! daemon restarts while no resolver answers.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use evenkeel::ipc::control::Status;
@@ -76,6 +77,18 @@ fn another_file_in_the_place_of_resolv_conf_is_taken_up() {
     site.say(&["10.90.0.12"]);
     site.comes_to("another address", &["web/10.90.0.12"]);
     assert_eq!(site.restarts(), 2);
+    // As tools leave it that write it for themselves alone first.
+    let file = directory.join("etc/resolv.conf");
+    let own = file.with_extension("own");
+    fs::write(&own, "nameserver 10.90.0.53\n").unwrap();
+    fs::set_permissions(&own, Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&own, &file).unwrap();
+    site.is_said("Temporary failure in name resolution");
+    assert_eq!(site.restarts(), 3);
+    set_name_server(&directory, "10.90.0.53");
+    site.say(&["10.90.0.11"]);
+    site.comes_to("what can be read again", &["web/10.90.0.11"]);
+    assert_eq!(site.restarts(), 4);
     let log = site.node.log();
     assert!(log.contains("file of the resolver replaced"), "{log}");
     assert!(!log.contains("process died"), "{log}");

@@ -142,10 +142,8 @@ impl Window {
             return false;
         }
         match &self.event {
-            // Evenkeel repeats a GET itself, unless its second connection was lost as well.
-            Event::ApacheGone(_) => {
-                self.concerns(server) && (visit.posts || visit.lost.iter().all(is_connection_lost))
-            }
+            // Evenkeel repeats a GET itself, and the other Apache answers it.
+            Event::ApacheGone(_) => self.concerns(server) && visit.posts,
             Event::ApacheBack => false,
             Event::NodeGone | Event::NodeBack => true,
         }
@@ -293,14 +291,6 @@ impl fmt::Display for Noticed {
             self.moved,
             self.longest.as_millis()
         )
-    }
-}
-
-/// Whether this is Evenkeel's answer where what was asked may not be asked of a backend again.
-fn is_connection_lost(lost: &Lost) -> bool {
-    match lost {
-        Lost::Failed(what) => what.contains("connection_lost"),
-        Lost::NotConnected(_) | Lost::Quietly | Lost::Wrong(_) => false,
     }
 }
 

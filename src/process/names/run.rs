@@ -2,7 +2,7 @@
 //! wait for the resolver.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -34,7 +34,7 @@ pub fn run(channel: OwnedFd, allowed_paths: &[AllowedPath]) -> Result<(), RunErr
     let mut names = Names {
         channel: Channel::new(channel),
         lines: Vec::new(),
-        files: Files::new(allowed_paths),
+        files: Files::new(allowed_paths, SystemTime::now()),
         beat_at: now,
         look_at: now + LOOK_INTERVAL,
     };

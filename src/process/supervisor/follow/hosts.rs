@@ -108,10 +108,12 @@ impl Hosts {
     }
 
     /// Returns whom to ask now, at most so many, with a ticket for each answer. Of those whose last
-    /// question was lost one at a time is asked: so others are not lost for what one does.
+    /// question was lost one at a time is asked, until its answer is late: so others are not lost
+    /// for what one does, and do not wait for one that has none.
     pub(super) fn due(&mut self, now: Instant, room: usize) -> Vec<(String, u64)> {
         let due = |host: &Host| host.asked.is_none() && host.next_at <= now;
-        let is_asked = |host: &Host| host.was_lost && host.asked.is_some();
+        let in_time = |asked: Asked| !asked.is_late;
+        let is_asked = |host: &Host| host.was_lost && host.asked.is_some_and(in_time);
         let mut has_suspect = self.hosts.values().any(is_asked);
         let mut names: Vec<(Instant, String)> = self
             .hosts
@@ -555,6 +557,26 @@ mod tests {
         assert!(said.len() == 1 && said[0].contains("dies"), "{said:?}");
         let later = now + Duration::from_secs(9);
         assert_eq!(hosts.due(later, 9).len(), 3, "beside those who are well");
+    }
+
+    /// A name server that says nothing of one name is not what a process dies of.
+    #[test]
+    fn one_that_was_lost_and_is_late_lets_the_next_be_asked() {
+        let (mut hosts, none, mut now) = (Hosts::default(), BTreeMap::new(), Instant::now());
+        let three = config("a: \"a.example:80\", b: \"b.example:80\", c: \"c.example:80\"");
+        hosts.follow(&three, &none, &none, now);
+        for (name, ticket) in hosts.due(now, 9) {
+            hosts.handle_lost(now, &name, ticket);
+        }
+        for name in ["a.example", "b.example", "c.example"] {
+            let asked = hosts.due(now, 9);
+            assert!(
+                matches!(&asked[..], [(asked, _)] if asked == name),
+                "{asked:?}"
+            );
+            now += ANSWER_TIMEOUT;
+            assert_eq!(hosts.handle_timeout(now).len(), 1, "{name} is late");
+        }
     }
 
     #[test]

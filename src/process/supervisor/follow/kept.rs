@@ -6,8 +6,8 @@
 //! the place of the one before.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -112,7 +112,12 @@ fn write(path: &Path, known: &BTreeMap<String, Vec<IpAddr>>) -> io::Result<()> {
     });
     let text = serde_json::to_vec(&few.collect::<BTreeMap<_, _>>())?;
     let fresh = path.with_extension("new");
-    fs::write(&fresh, text)?;
+    // What lies there is of nobody, and may be anything: it is not written to.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    File::create_new(&fresh)?.write_all(&text)?;
     fs::rename(&fresh, path)
 }
 
@@ -174,5 +179,27 @@ mod tests {
         fs::write(&target, "{\"web.example\": [\"192.0.2.1\"]}").unwrap();
         symlink(&target, &file).unwrap();
         assert_eq!(kept.load(), BTreeMap::new(), "no link is followed");
+    }
+
+    #[test]
+    fn what_lies_where_the_file_is_written_is_not_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let fresh = directory.path().join("names.new");
+        let target = directory.path().join("target");
+        fs::write(&target, "").unwrap();
+        let kept = KeptAddresses::of(directory.path());
+        symlink(&target, &fresh).unwrap();
+        let one = known("web.example", &["192.0.2.1"]);
+        kept.save(&one);
+        assert_eq!(kept.load(), one);
+        assert_eq!(
+            fs::read_to_string(&target).unwrap(),
+            "",
+            "no link is followed"
+        );
+        nix::unistd::mkfifo(&fresh, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let two = known("web.example", &["192.0.2.2"]);
+        kept.save(&two);
+        assert_eq!(kept.load(), two, "it waits for nobody who reads");
     }
 }
