@@ -81,10 +81,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         request_fields: FieldEdits::default(),
         response_fields: FieldEdits::default(),
         timeouts: timeouts(30_000, 30_000),
-        limits: ListenerLimits {
-            body_rate: 0,
-            ..ListenerLimits::default()
-        },
+        limits: slow_bodies(),
         forwarding: ForwardingConfig::default(),
         access_log: true,
         upgrades: ["websocket", "tcp"]
@@ -110,6 +107,14 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         config,
         threads: 1,
         health: Vec::new(),
+    }
+}
+
+/// Returns limits that say nothing of how fast a body is.
+fn slow_bodies() -> ListenerLimits {
+    ListenerLimits {
+        body_rate: 0,
+        ..ListenerLimits::default()
     }
 }
 

@@ -284,14 +284,6 @@ fn responses_are_written_as_a_backend_of_http1_would() {
             "304 Not Modified\r\ncontent-length: 3\r\n",
         ),
         (
-            103,
-            &[("link", "a")],
-            AskedMethod::Other,
-            Body,
-            Framing::None,
-            "103 Early Hints\r\nlink: a\r\n",
-        ),
-        (
             599,
             &[],
             AskedMethod::Other,

@@ -38,9 +38,12 @@ use crate::process::proxy::transfer::wire::Wire;
 
 type Connected = Connection<Wire, Bytes>;
 
+/// A stream that has begun.
+type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+
 /// What comes next on a connection.
 enum Next {
-    Stream(Request<RecvStream>, SendResponse<Bytes>),
+    Stream(Box<Asked>),
     /// Nothing: it has been told that nothing more is taken.
     Leaving,
     /// Nothing: it is over.
@@ -124,8 +127,8 @@ impl Client {
         loop {
             let next = poll_fn(|cx| self.poll_next(cx, &mut connection, taking)).await;
             match next {
-                Next::Stream(request, respond) => {
-                    self.take_stream(&futures, &load, request, respond);
+                Next::Stream(asked) => {
+                    self.take_stream(&futures, &load, *asked);
                     // Its handshake is told of once.
                     self.age = Age::Kept;
                 }
@@ -180,9 +183,7 @@ impl Client {
             return Poll::Ready(Next::Leaving);
         }
         match connection.poll_accept(cx) {
-            Poll::Ready(Some(Ok((request, respond)))) => {
-                Poll::Ready(Next::Stream(request, respond))
-            }
+            Poll::Ready(Some(Ok(asked))) => Poll::Ready(Next::Stream(Box::new(asked))),
             Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Next::Over),
             Poll::Pending if self.deadline.take_wanted() => {
                 if self.deadline.phase() != Phase::Idle {
@@ -201,13 +202,7 @@ impl Client {
     }
 
     /// Begins to answer on a stream, in a task of its own.
-    fn take_stream(
-        &self,
-        futures: &Rc<Futures>,
-        load: &Rc<Load>,
-        request: Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
-    ) {
+    fn take_stream(&self, futures: &Rc<Futures>, load: &Rc<Load>, (request, mut respond): Asked) {
         let listener = self.slot.current();
         let limits = &listener.http2;
         let (parts, body) = request.into_parts();
