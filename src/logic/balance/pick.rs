@@ -62,7 +62,7 @@ pub enum Rank {
 }
 
 /// Whether a backend is for every day. Of two backends of the same rank the primary goes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// It is.

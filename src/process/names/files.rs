@@ -81,7 +81,7 @@ fn is_fresh(path: &str, now: SystemTime) -> bool {
     looks.iter().flatten().any(is_fresh)
 }
 
-/// A process looks again after as long at the earliest, so that no file is the reason for two.
+/// A process looks again after as long at the earliest: no file is the reason for more than two.
 const FRESH: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use evenkeel::config::{BackendMode, Balance, HashOn};
+use evenkeel::config::{BackendMode, Balance, HashOn, Tier};
 
 use crate::common::{Backend, Wire, refusing_address, wait_until};
 use crate::rig::{GET, OK, Rig, rig, setup};
@@ -160,6 +160,19 @@ fn the_same_backend_is_asked_again_where_no_other_is_there() {
     assert_eq!(asked(&alone), 2);
     assert_eq!(rig.ask(POST).status(), 502);
     assert_eq!(asked(&alone), 3);
+}
+
+/// It is for when no primary can be given a request.
+#[test]
+fn a_backup_is_asked_only_where_its_primary_has_lost_a_request_twice() {
+    for lost in [1, 2] {
+        let (ill, backup) = (ends_at_first(lost), Backend::saying(OK));
+        let rig = setup(&of(&[&ill, &backup]))
+            .pool(|pool| pool.backends[1].tier = Tier::Backup)
+            .start();
+        assert_eq!(rig.ask(GET).status(), 200, "{lost} lost");
+        assert_eq!((asked(&ill), asked(&backup)), (2, lost - 1), "{lost} lost");
+    }
 }
 
 /// Another one that cannot be connected to, is drained, or full is not there for it.

@@ -19,7 +19,7 @@ use crate::logic::balance::retry::{
 use crate::logic::http1::request::cookie;
 use crate::logic::http1::request::message::Message;
 use crate::process::proxy::shared::Shared;
-use crate::process::proxy::upstream::backend::{BackendCounters, BackendRuntime};
+use crate::process::proxy::upstream::backend::{Backend, BackendCounters, BackendRuntime};
 use crate::process::proxy::upstream::connections::{Kept, KeptCount};
 use crate::process::proxy::upstream::picker::{Claim, Picker, Wish};
 use crate::process::proxy::upstream::pool::affinity::{Affinity, Made};
@@ -200,20 +200,21 @@ impl WorkerPool {
         }
     }
 
-    /// Returns whether those that have not been tried are used only where this one is not.
+    /// Returns whether those that have not been tried are used only where this one is not: they are
+    /// of a higher rank, or backups of the same.
     pub(in crate::process::proxy) fn are_others_worse(
         &self,
         backend: usize,
         tried: &Tried,
     ) -> bool {
         let now_ms = self.now_ms();
-        let others = self.backends.iter().enumerate();
+        let place = |one: &Backend| Some((one.runtime.rank(now_ms)?, one.tier));
+        let all = self.pool.backends.all();
+        let others = all.iter().enumerate();
         let others = others.filter(|(index, _)| !tried.contains(*index));
-        let lowest = others
-            .filter_map(|(_, other)| other.runtime.rank(now_ms))
-            .min();
-        let own = self.backends[backend].runtime.rank(now_ms);
-        own.is_some_and(|own| lowest.is_none_or(|lowest| own < lowest))
+        let first = others.filter_map(|(_, other)| place(other)).min();
+        let own = all.get(backend).and_then(place);
+        own.is_some_and(|own| first.is_none_or(|first| own < first))
     }
 
     /// Notes a failed attempt on a backend that was picked at `picked_ms`: where it could not be
