@@ -61,9 +61,17 @@ impl KeptAddresses {
         usable.collect()
     }
 
-    /// Keeps these, where they are others.
-    pub(super) fn save(&self, known: &BTreeMap<String, Vec<IpAddr>>) {
+    /// Keeps these, where they are others and wanted: it is asked when nobody else can forget them
+    /// meanwhile.
+    pub(super) fn save_if(
+        &self,
+        is_wanted: impl FnOnce() -> bool,
+        known: &BTreeMap<String, Vec<IpAddr>>,
+    ) {
         let mut file = self.file();
+        if !is_wanted() {
+            return;
+        }
         let path = self.path.display();
         if let Some(error) = file.unread.take() {
             tracing::warn!(%path, %error, "addresses of names that were kept are lost");
@@ -146,10 +154,10 @@ mod tests {
         let kept = KeptAddresses::of(directory.path());
         assert_eq!(kept.load(), BTreeMap::new(), "there is no file yet");
         let all = known("web.example", &["192.0.2.1", "2001:db8::1"]);
-        kept.save(&all);
+        kept.save_if(|| true, &all);
         let file = directory.path().join(FILE);
         let was = fs::metadata(&file).unwrap().modified().unwrap();
-        kept.save(&all);
+        kept.save_if(|| true, &all);
         assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), was);
         assert_eq!(KeptAddresses::of(directory.path()).load(), all);
         let text = "{\"web.example\": [\"224.0.0.1\", \"192.0.2.7\", \"0.0.0.0\"], \
@@ -158,7 +166,7 @@ mod tests {
         assert_eq!(kept.load(), known("web.example", &["192.0.2.7"]));
         kept.forget();
         assert!(!file.exists());
-        kept.save(&all);
+        kept.save_if(|| true, &all);
         assert!(file.exists(), "it is written anew");
     }
 
@@ -190,7 +198,7 @@ mod tests {
         let kept = KeptAddresses::of(directory.path());
         symlink(&target, &fresh).unwrap();
         let one = known("web.example", &["192.0.2.1"]);
-        kept.save(&one);
+        kept.save_if(|| true, &one);
         assert_eq!(kept.load(), one);
         assert_eq!(
             fs::read_to_string(&target).unwrap(),
@@ -199,7 +207,7 @@ mod tests {
         );
         nix::unistd::mkfifo(&fresh, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let two = known("web.example", &["192.0.2.2"]);
-        kept.save(&two);
+        kept.save_if(|| true, &two);
         assert_eq!(kept.load(), two, "it waits for nobody who reads");
     }
 }

@@ -89,9 +89,15 @@ impl Followers {
         }
     }
 
-    /// Notes what is wrong.
+    /// Notes what is wrong. What comes of what is followed no more was under way.
     pub(crate) fn note(&mut self, news: &News) {
-        self.warnings.insert(news.kind, news.warnings.clone());
+        let follows = match news.kind {
+            FollowKind::Files => &self.files,
+            FollowKind::Names => &self.names,
+        };
+        if follows.is_some() {
+            self.warnings.insert(news.kind, news.warnings.clone());
+        }
     }
 
     /// Returns what is wrong, for people.
@@ -103,4 +109,26 @@ impl Followers {
 fn started<T>(thread: &str, started: io::Result<T>) -> Option<T> {
     let failed = |error: &io::Error| tracing::error!(thread, %error, "backends are not followed");
     started.inspect_err(failed).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_late_of_what_is_followed_no_more_is_not_shown() {
+        let (teller, _news) = mpsc::channel(1);
+        let mut followers = Followers::new(teller, Arc::default());
+        let mut late = News::none(FollowKind::Names);
+        late.warnings
+            .push("name web.example is not resolved".to_owned());
+        followers.note(&late);
+        assert_eq!(followers.warnings().count(), 0);
+        followers.names = Some(Watch::default());
+        followers.note(&late);
+        assert_eq!(followers.warnings().count(), 1);
+        late.kind = FollowKind::Files;
+        followers.note(&late);
+        assert_eq!(followers.warnings().count(), 1, "of each kind by itself");
+    }
 }

@@ -220,12 +220,17 @@ impl NameWatcher {
         }
     }
 
-    /// Takes what is known for what all know, and what outlives the daemon.
+    /// Takes what is known for what all know, and what outlives the daemon; not any more where
+    /// nobody wants to know it by then.
     fn note_known(&self, known: Addresses) {
+        let is_wanted = || self.wanted.strong_count() > 0;
         if let Some(kept) = &self.resolver.kept {
-            kept.save(&known);
+            kept.save_if(is_wanted, &known);
         }
-        *locked(&self.resolver.known) = known;
+        let mut all = locked(&self.resolver.known);
+        if is_wanted() {
+            *all = known;
+        }
     }
 }
 
@@ -502,10 +507,13 @@ mod tests {
     fn what_was_kept_is_laid_where_there_is_no_answer_and_an_answer_takes_its_place() {
         let directory = tempfile::tempdir().unwrap();
         let kept = || KeptAddresses::of(directory.path());
-        kept().save(&BTreeMap::from([
-            ("web.example".to_owned(), many(2)),
-            ("api.example".to_owned(), many(3)),
-        ]));
+        kept().save_if(
+            || true,
+            &BTreeMap::from([
+                ("web.example".to_owned(), many(2)),
+                ("api.example".to_owned(), many(3)),
+            ]),
+        );
         let yaml = "web: \"web.example:80\", api: \"api.example:81\"";
         let told = Told::default();
         let mut said = told.lock().unwrap();
@@ -536,6 +544,14 @@ mod tests {
         assert_eq!(saved["api.example"].len(), 3);
         watcher.resolver.forget_kept();
         assert_eq!(kept().load(), BTreeMap::new());
+        watcher.note_known(saved);
+        assert_eq!(kept().load().len(), 2, "it follows still");
+        drop(own);
+        watcher.resolver.forget_kept();
+        watcher.note_known(BTreeMap::from([("late.example".to_owned(), many(1))]));
+        assert_eq!(kept().load(), BTreeMap::new(), "it was in the middle of it");
+        let known = locked(&watcher.resolver.known);
+        assert!(!known.contains_key("late.example"), "{known:?}");
     }
 
     #[test]
