@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
 use std::time::Duration;
 
 use crate::common::{Backend, Wire, wait_until};
@@ -98,17 +99,24 @@ fn more_large_answers_than_there_are_pipes_come_whole() {
     });
     let rig = rig(&[&backend]);
     let mut clients: Vec<Wire> = (0..PIPES_MAX + 16).map(|_| rig.client()).collect();
-    for client in &mut clients {
-        client.send(GET);
-        client.head().unwrap();
-        read_slowly(client, 0..held_up);
-    }
+    // All at once, so that the backend need not wait for the pauses of one after another.
+    thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| {
+                client.send(GET);
+                client.head().unwrap();
+                read_slowly(client, 0..held_up);
+            });
+        }
+    });
     // Other tests have theirs in this process: at least so many, not exactly.
     assert!(pipes() >= PIPES_MAX, "{} pipes", pipes());
     go_on.store(true, SeqCst);
-    for client in &mut clients {
-        read_slowly(client, held_up..BODY_BYTES);
-    }
+    thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| read_slowly(client, held_up..BODY_BYTES));
+        }
+    });
 }
 
 #[test]

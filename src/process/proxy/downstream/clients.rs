@@ -382,8 +382,8 @@ mod tests {
         }
     }
 
-    /// All in two sets, whose places change hands all the time: who asks once is granted, unless its
-    /// thread is held up between taking a place and asking, while others pay there.
+    /// All in two sets, whose places change hands all the time: who asks once is granted, unless
+    /// its thread is held up between taking a place and asking, while others pay there.
     #[test]
     fn places_that_threads_take_from_each_other_lose_no_client() {
         let table = &table("1/s", 4, 16);

@@ -28,6 +28,7 @@ pub(in crate::process::proxy) enum Unread {
 }
 
 impl Unread {
+    #[inline]
     pub(super) fn of(read: io::Result<usize>) -> Self {
         match read {
             Ok(1..) => Self::Bytes,

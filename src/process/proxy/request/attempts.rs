@@ -32,7 +32,7 @@ use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_
 use crate::process::proxy::request::context::{After, Request, RequestContext};
 use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::transfer::exchange::{
-    Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
+    Answered, Direction, Ending, Exchange, Relayed, STREAM_READ_BYTES, Sides, Waited,
 };
 use crate::process::proxy::transfer::pace::Pace;
 use crate::process::proxy::upstream::backend::BackendRuntime;
@@ -66,7 +66,12 @@ pub(in crate::process::proxy) async fn answer(
     let rules = context.rules;
     let body_bytes = rules.body_bytes.map_or(u64::MAX, u64::from);
     let pace = Pace::new(rules.timeouts.request_body, rules.body_rate);
-    exchange.limit(context.listener.connection_bytes, body_bytes, pace);
+    let connection_bytes = match client.frames() {
+        // It has many at a time.
+        Some(_) => context.listener.connection_bytes.min(STREAM_READ_BYTES),
+        None => context.listener.connection_bytes,
+    };
+    exchange.limit(connection_bytes, body_bytes, pace);
     exchange.edit_response(edits.clone());
     let mut attempts = Attempts {
         context,
@@ -466,7 +471,9 @@ impl Attempts<'_> {
         let (exchange, mut sides) = self.sides(&mut upstream);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
         self.record.termination = termination(relayed);
-        self.note_relayed(&slot, answered.status, relayed);
+        if self.pool.ejection.is_some() {
+            self.note_relayed(&slot, answered.status, relayed);
+        }
         let Self {
             client, exchange, ..
         } = self;

@@ -320,14 +320,14 @@ fn settings(listener: &WorkerListener) -> Builder {
 
 /// What a client says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What a stream holds besides the text of its head: what was read for one side and not taken by
-/// the other, and what answers it.
+/// What a stream counts besides the text of its head: what answers it, and some of what was read
+/// for one side and not taken by the other.
 const STREAM_BYTES: usize = 18 * 1024;
 /// Of a request's body, what may come before it goes on.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// The same of all streams of a connection together.
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 /// Of a response, what may wait for the connection.
-const SEND_BUFFER_BYTES: usize = 32 * 1024;
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
 /// How long a connection without streams may take to end once it was told to.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
