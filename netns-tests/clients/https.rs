@@ -32,11 +32,17 @@ fn curl_and_openssl_find_nothing_surprising() {
         let other = site.s_client(option);
         assert!(other.contains("subject=CN = www"), "the first: {other}");
     }
-    let http2 = site.s_client(&["-servername", NAME, "-alpn", "h2,http/1.1"]);
-    assert!(http2.contains("ALPN protocol: http/1.1"), "{http2}");
-    let only = site.s_client(&["-servername", NAME, "-alpn", "h2"]);
+    for (offered, agreed) in [
+        ("http/1.1,h2", "h2"),
+        ("http/1.1", "http/1.1"),
+        ("h2", "h2"),
+    ] {
+        let said = site.s_client(&["-servername", NAME, "-alpn", offered]);
+        let hoped = format!("ALPN protocol: {agreed}");
+        assert!(said.contains(&hoped), "{offered}: {said}");
+    }
+    let only = site.s_client(&["-servername", NAME, "-alpn", "spdy/3"]);
     assert!(only.contains("no application protocol"), "{only}");
-
     let plain = site.curl_url("http://192.0.2.100:443/", &["-o", "-"]);
     assert!(plain.contains("tls_required"), "{plain}");
 
