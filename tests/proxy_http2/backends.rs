@@ -88,6 +88,16 @@ fn rig(backend: &Framed) -> rig::Rig {
         .start()
 }
 
+/// Returns the status that a POST without a body is answered with.
+fn posted(backend: &Framed) -> u16 {
+    let rig = rig(backend);
+    run(async {
+        let sender = connect(rig.address).await;
+        let answer = ask(&sender, request("POST", "/"), None, None).await;
+        answer.unwrap().status.as_u16()
+    })
+}
+
 #[test]
 fn requests_share_a_connection_and_keep_their_trailers() {
     let backend = Framed::new(echo);
@@ -148,15 +158,7 @@ fn what_a_backend_refuses_is_sent_again() {
         }
         respond.send_response(Response::new(()), true).unwrap();
     }
-    let backend = Framed::new(refuses_first);
-    let rig = rig(&backend);
-    run(async {
-        let sender = connect(rig.address).await;
-        let answer = ask(&sender, request("POST", "/"), None, None)
-            .await
-            .unwrap();
-        assert_eq!(answer.status, 200);
-    });
+    assert_eq!(posted(&Framed::new(refuses_first)), 200);
     assert_eq!(ASKED.load(SeqCst), 2);
 }
 
@@ -167,15 +169,7 @@ fn what_a_backend_has_taken_is_not_sent_again() {
         ASKED.fetch_add(1, SeqCst);
         respond.send_reset(Reason::INTERNAL_ERROR);
     }
-    let backend = Framed::new(fails);
-    let rig = rig(&backend);
-    run(async {
-        let sender = connect(rig.address).await;
-        let answer = ask(&sender, request("POST", "/"), None, None)
-            .await
-            .unwrap();
-        assert_eq!(answer.status, 502);
-    });
+    assert_eq!(posted(&Framed::new(fails)), 502);
     assert_eq!(ASKED.load(SeqCst), 1);
 }
 

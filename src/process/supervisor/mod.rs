@@ -17,6 +17,7 @@ mod daemon;
 mod descriptors;
 mod error;
 mod follow;
+mod kept_file;
 mod keys;
 mod notify;
 mod runtime_dir;

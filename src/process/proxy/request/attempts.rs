@@ -32,7 +32,7 @@ use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_
 use crate::process::proxy::request::context::{After, Request, RequestContext};
 use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::transfer::exchange::{
-    Answered, Direction, Ending, Exchange, Relayed, STREAM_READ_BYTES, Sides, Waited,
+    Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
 };
 use crate::process::proxy::transfer::pace::Pace;
 use crate::process::proxy::upstream::backend::BackendRuntime;
@@ -727,6 +727,8 @@ impl Attempts<'_> {
     }
 }
 
+/// Held for each direction of a stream of HTTP/2: its connection has many at a time.
+const STREAM_READ_BYTES: usize = 16 * 1024;
 /// How long the rest of a request whose answer is whole may be silent: the client may send no more.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
 

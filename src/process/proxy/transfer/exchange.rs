@@ -408,10 +408,7 @@ impl Exchange {
             let mut buffer = buffers.large();
             // A head that is still too short is shorter than that.
             let room = RESPONSE_HEAD_BYTES.saturating_sub(self.download.input.len());
-            let room = match sides.client.frames() {
-                Some(_) => room.min(STREAM_READ_BYTES),
-                None => room,
-            };
+            let room = room.min(self.download.read_bytes_max());
             match sides.upstream.poll_read(cx, &mut buffer[..room.max(1)]) {
                 Poll::Ready(Ok(len @ 1..)) if self.download.input.is_empty() => {
                     budget.charge(len);
@@ -710,8 +707,6 @@ pub(in crate::process::proxy) enum Direction {
     Ended,
 }
 
-/// Held for each direction of a stream of HTTP/2: its connection has many at a time.
-pub(in crate::process::proxy) const STREAM_READ_BYTES: usize = 16 * 1024;
 const HEAD_END: &[u8] = b"\r\n\r\n";
 /// What one client is given is for no other (RFC 9111 §5.2.2.7), whatever else its backend says.
 const PRIVATE: &[u8] = b"Cache-Control: private\r\n";

@@ -122,6 +122,11 @@ impl Flow {
         self.read_bytes = self.read_bytes.min(bytes);
     }
 
+    /// Returns that bound.
+    pub(in crate::process::proxy) fn read_bytes_max(&self) -> usize {
+        self.read_bytes_max
+    }
+
     /// Bounds the content of the body.
     pub(in crate::process::proxy) fn limit_body(&mut self, bytes: u64) {
         self.body_bytes_max = bytes;

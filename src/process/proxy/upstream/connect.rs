@@ -70,10 +70,7 @@ async fn connect(address: SocketAddr, deadline: &Deadline) -> Result<Stream, Ope
     let mut connecting = pin!(TcpStream::connect(address));
     let stream = poll_fn(|cx| {
         if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
-            return Poll::Ready(Err(match interrupt {
-                Interrupt::Overdue => OpenError::TimedOut,
-                Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
-            }));
+            return Poll::Ready(Err(interrupt.into()));
         }
         connecting.as_mut().poll(cx).map_err(of)
     })
@@ -102,8 +99,7 @@ async fn secure(
         if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
             return Poll::Ready(Err(match interrupt {
                 Interrupt::Overdue if is_unsigned => OpenError::Unsigned,
-                Interrupt::Overdue => OpenError::TimedOut,
-                Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
+                Interrupt::Overdue | Interrupt::Drain | Interrupt::Cut => interrupt.into(),
             }));
         }
         if is_unsigned {
@@ -135,6 +131,15 @@ impl OpenError {
             Self::Shortage(error)
         } else {
             Self::Refused(error)
+        }
+    }
+}
+
+impl From<Interrupt> for OpenError {
+    fn from(interrupt: Interrupt) -> Self {
+        match interrupt {
+            Interrupt::Overdue => Self::TimedOut,
+            Interrupt::Drain | Interrupt::Cut => Self::Cut,
         }
     }
 }

@@ -2,19 +2,18 @@
 //! that comes while the resolver is dead has backends. A reboot forgets them.
 //!
 //! The file is believed no more than an answer is: it is read up to a bound, and of its addresses
-//! those are taken that a backend can have. Whole or not at all: it is written beside and put in
-//! the place of the one before.
+//! those are taken that a backend can have. See `kept_file` for how it is kept.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hosts::merged;
 use crate::ipc::resolving::Half;
+use crate::process::supervisor::kept_file;
 
 /// Where they are kept.
 #[derive(Debug)]
@@ -49,9 +48,9 @@ impl KeptAddresses {
     /// Returns what a daemon before this one has kept, as far as it can be used. Why it cannot is
     /// said later, because a daemon that begins has no log yet.
     pub(super) fn load(&self) -> BTreeMap<String, Vec<IpAddr>> {
-        let all = read(&self.path).unwrap_or_else(|error| {
+        let all = kept_file::read(&self.path, FILE_BYTES_MAX).unwrap_or_else(|error| {
             self.file().unread = Some(error);
-            BTreeMap::new()
+            BTreeMap::<String, Vec<IpAddr>>::new()
         });
         let usable = all.into_iter().filter_map(|(host, addresses)| {
             let (v4, v6) = addresses.into_iter().partition(IpAddr::is_ipv4);
@@ -79,7 +78,7 @@ impl KeptAddresses {
         if file.written.as_ref() == Some(known) {
             return;
         }
-        if let Err(error) = write(&self.path, known) {
+        if let Err(error) = kept_file::write(&self.path, &kept_of(known)) {
             tracing::warn!(%path, %error, "addresses of names are not kept");
         }
         // What cannot be written is tried again when there is something else to write.
@@ -95,38 +94,12 @@ impl KeptAddresses {
     }
 }
 
-/// Reads the file without waiting for whatever is there.
-fn read(path: &Path) -> io::Result<BTreeMap<String, Vec<IpAddr>>> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
-    let file = match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        opened => opened?,
-    };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut text = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
-    Ok(serde_json::from_slice(&text)?)
-}
-
-fn write(path: &Path, known: &BTreeMap<String, Vec<IpAddr>>) -> io::Result<()> {
-    let few = known.iter().map(|(host, addresses)| {
-        let few: Vec<IpAddr> = addresses.iter().copied().take(ADDRESSES_KEPT_MAX).collect();
-        (host, few)
-    });
-    let text = serde_json::to_vec(&few.collect::<BTreeMap<_, _>>())?;
-    let fresh = path.with_extension("new");
-    // What lies there is of nobody, and may be anything: it is not written to.
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    File::create_new(&fresh)?.write_all(&text)?;
-    fs::rename(&fresh, path)
+/// Returns as much of what is known as is kept.
+fn kept_of(known: &BTreeMap<String, Vec<IpAddr>>) -> BTreeMap<&String, &[IpAddr]> {
+    let few = |addresses: &[IpAddr]| addresses.len().min(ADDRESSES_KEPT_MAX);
+    let all = known.iter();
+    all.map(|(host, addresses)| (host, &addresses[..few(addresses)]))
+        .collect()
 }
 
 const FILE: &str = "names.json";

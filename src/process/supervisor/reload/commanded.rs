@@ -1,13 +1,9 @@
 //! What operators have changed by command: kept in the runtime directory over restarts of the
-//! daemon, gone with a reboot, or with what it speaks of.
-//!
-//! Whole or not at all: the file is written beside and put in the place of the one before.
+//! daemon, gone with a reboot, or with what it speaks of. See `kept_file` for how it is kept.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::check::backend_objection;
@@ -15,6 +11,7 @@ use crate::config::overrides::{BackendOverride, MaintenanceOverride, Overrides, 
 use crate::config::pages::RETRY_AFTER_SECONDS;
 use crate::config::{BackendMode, Config, ListenerConfig, PoolConfig};
 use crate::ipc::control::{BackendChange, MaintenanceChange, OverrideStatus};
+use crate::process::supervisor::kept_file;
 
 /// Where changes by command are kept.
 #[derive(Debug)]
@@ -35,20 +32,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read, or is none of what a daemon keeps.
     pub(crate) fn load(&self) -> io::Result<Overrides> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(libc::O_NONBLOCK);
-        let file = match options.open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Overrides::default());
-            }
-            opened => opened?,
-        };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut text = Vec::new();
-        file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
-        Ok(serde_json::from_slice(&text)?)
+        kept_file::read(&self.path, FILE_BYTES_MAX)
     }
 
     /// Returns the path, for people.
@@ -61,9 +45,7 @@ impl Store {
     /// # Errors
     /// When they cannot be written.
     pub(crate) fn save(&self, overrides: &Overrides) -> io::Result<()> {
-        let fresh = self.path.with_extension("new");
-        fs::write(&fresh, serde_json::to_vec(overrides)?)?;
-        fs::rename(&fresh, &self.path)
+        kept_file::write(&self.path, overrides)
     }
 }
 
@@ -467,6 +449,8 @@ const FILE: &str = "commanded.json";
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+    use std::fs;
+
     use super::*;
     use crate::config::{NodeName, parse};
 
@@ -638,6 +622,10 @@ mod tests {
             error, "it is not a regular file",
             "nobody waits for a writer"
         );
+        let fresh = path.with_extension("new");
+        nix::unistd::mkfifo(&fresh, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        store.save(&all).unwrap();
+        assert_eq!(store.load().unwrap(), all, "nor for a reader");
     }
 
     #[test]

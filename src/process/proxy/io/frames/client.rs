@@ -192,30 +192,23 @@ impl ClientFrames {
         broken(error)
     }
 
+    /// Writes up to the end of the head, or some of the body.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut at = 0;
-        while at < bytes.len() {
-            match &mut self.asking {
-                Asking::Head(_, text) => {
-                    let (taken, head) = text.take(&bytes[at..]);
-                    at += taken;
-                    if let Some(head) = head {
-                        self.send(&head)?;
-                    }
+        match &mut self.asking {
+            Asking::Head(_, text) => {
+                let (taken, head) = text.take(bytes);
+                if let Some(head) = head {
+                    self.send(&head)?;
                 }
-                Asking::Body(body) => match body.poll_write(cx, &bytes[at..]) {
-                    Poll::Ready(written) => at += written?,
-                    Poll::Pending if at > 0 => break,
-                    Poll::Pending => return Poll::Pending,
-                },
-                Asking::Over => return Poll::Ready(Ok(bytes.len())),
+                Poll::Ready(Ok(taken))
             }
+            Asking::Body(body) => body.poll_write(cx, bytes),
+            Asking::Over => Poll::Ready(Ok(bytes.len())),
         }
-        Poll::Ready(Ok(at))
     }
 
     fn send(&mut self, head: &[u8]) -> io::Result<()> {
@@ -269,13 +262,6 @@ impl ClientFrames {
         }
         self.asking = Asking::Over;
         self.answer = Answer::None;
-    }
-
-    pub(super) fn has_failed(&mut self) -> bool {
-        match &mut self.answer {
-            Answer::Body(body) => body.has_failed(),
-            Answer::None | Answer::Head(..) => false,
-        }
     }
 }
 

@@ -73,36 +73,29 @@ impl ServerFrames {
         }
     }
 
+    /// Writes up to the end of a head, or some of the body.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut at = 0;
-        while at < bytes.len() {
-            match &mut self.answer {
-                Answer::Head(respond, text) => {
-                    let (taken, head) = text.take(&bytes[at..]);
-                    at += taken;
-                    if let Some(head) = head {
-                        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-                        let sent = response::read(&head, self.method).ok_or_else(invalid)?;
-                        let body = send(respond, sent, &mut self.incoming)?;
-                        if let Some(answer) = body {
-                            self.answer = answer;
-                        }
+        match &mut self.answer {
+            Answer::Head(respond, text) => {
+                let (taken, head) = text.take(bytes);
+                if let Some(head) = head {
+                    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+                    let sent = response::read(&head, self.method).ok_or_else(invalid)?;
+                    let body = send(respond, sent, &mut self.incoming)?;
+                    if let Some(answer) = body {
+                        self.answer = answer;
                     }
                 }
-                Answer::Body(body) => match body.poll_write(cx, &bytes[at..]) {
-                    Poll::Ready(written) => at += written?,
-                    Poll::Pending if at > 0 => break,
-                    Poll::Pending => return Poll::Pending,
-                },
-                // What belongs to no body is not missed.
-                Answer::Over => return Poll::Ready(Ok(bytes.len())),
+                Poll::Ready(Ok(taken))
             }
+            Answer::Body(body) => body.poll_write(cx, bytes),
+            // What belongs to no body is not missed.
+            Answer::Over => Poll::Ready(Ok(bytes.len())),
         }
-        Poll::Ready(Ok(at))
     }
 
     pub(super) fn end(&mut self) {

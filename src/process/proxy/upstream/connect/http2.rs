@@ -12,7 +12,7 @@ use super::{OpenError, open};
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::context::steps::in_steps;
 use crate::process::proxy::io::buffers::Held;
-use crate::process::proxy::io::deadline::{Deadline, Interrupt};
+use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::io::frames::client::Standing;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::Session;
@@ -41,10 +41,7 @@ pub(in crate::process::proxy) async fn lease(
         let mut opened = pin!(kept.opened());
         poll_fn(|cx| {
             if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
-                return Poll::Ready(Err(match interrupt {
-                    Interrupt::Overdue => OpenError::TimedOut,
-                    Interrupt::Drain | Interrupt::Cut => OpenError::Cut,
-                }));
+                return Poll::Ready(Err(OpenError::from(interrupt)));
             }
             opened.as_mut().poll(cx).map(Ok)
         })
