@@ -8,6 +8,7 @@ pub mod answer;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ pub use answer::Behavior;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use nix::sys::socket;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -157,7 +159,9 @@ async fn serve(
                 let Some((next, applied)) = command else { return };
                 let outcome = match next {
                     Behavior::Refuses => {
-                        listener = None;
+                        if let Some(listener) = listener.take() {
+                            end_listening(&listener);
+                        }
                         connections.shutdown().await;
                         Ok(())
                     }
@@ -188,6 +192,13 @@ async fn accept(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
+}
+
+/// Ends it whoever has a copy of the descriptor, such as a child that another thread of the tests
+/// has forked and that has not begun its program yet: a close alone would leave the port taken.
+fn end_listening(listener: &TcpListener) {
+    // A socket that does not listen any more is what is wanted.
+    let _ = socket::shutdown(listener.as_raw_fd(), socket::Shutdown::Read);
 }
 
 fn reopen(listener: &mut Option<TcpListener>, address: SocketAddr) -> io::Result<()> {

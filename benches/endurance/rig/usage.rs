@@ -9,7 +9,8 @@ use evenkeel::lab::LabError;
 /// Returns the share of one core that a process used, user and system together, since `before`.
 pub(crate) fn share(before: Usage, after: Usage) -> Permille {
     let span_us = (after.at - before.at).as_micros().max(1);
-    let spent_us = (after.cpu - before.cpu).as_micros();
+    // Another process, begun meanwhile, has used less; that it is another one shows elsewhere.
+    let spent_us = after.cpu.saturating_sub(before.cpu).as_micros();
     Permille(u64::try_from(spent_us * 1000 / span_us).unwrap_or(u64::MAX))
 }
 

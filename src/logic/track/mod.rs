@@ -139,6 +139,10 @@ pub struct Verdict {
 #[derive(Clone, Debug)]
 pub struct Tracker {
     entries: Vec<Tracked>,
+    /// Which of them move together.
+    groups: BTreeMap<String, Vec<usize>>,
+    /// Those before this have been judged since something changed.
+    judged: usize,
     proxy: Proxy,
     /// Each with the time since when it is so.
     observed: BTreeMap<Source, (Instant, Observed)>,
@@ -149,7 +153,9 @@ impl Tracker {
     /// Begins with a proxy that is being started for the first time.
     pub fn new(now: Instant, entries: Vec<Tracked>) -> Self {
         Self {
+            groups: groups(&entries),
             entries,
+            judged: 0,
             proxy: Proxy::new(now),
             observed: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -171,12 +177,15 @@ impl Tracker {
             self.told
                 .extend(verdict.map(|verdict| (entry.clone(), verdict)));
         }
+        self.groups = groups(&entries);
         self.entries = entries;
+        self.judged = 0;
         self.observed.retain(|source, _| exists(source));
     }
 
     /// Something was observed.
     pub fn observe(&mut self, now: Instant, source: Source, observed: Observed) {
+        self.judged = 0;
         if source == Source::Proxy {
             return match observed {
                 Observed::Unknown | Observed::Content(_) | Observed::Substituted(_) => {}
@@ -194,6 +203,7 @@ impl Tracker {
 
     /// Acts on what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.judged = 0;
         self.proxy.handle_timeout(now);
     }
 
@@ -204,13 +214,17 @@ impl Tracker {
 
     /// Returns the next verdict that differs from what was said before, until there is none.
     pub fn poll_change(&mut self) -> Option<(String, Verdict)> {
-        let (entry, verdict) = self.entries.iter().find_map(|tracked| {
+        // What is said of one entry changes nothing for another.
+        while let Some(tracked) = self.entries.get(self.judged) {
+            self.judged += 1;
             let verdict = self.judge(tracked);
-            (self.told.get(&tracked.entry) != Some(&verdict))
-                .then(|| (tracked.entry.clone(), verdict))
-        })?;
-        self.told.insert(entry.clone(), verdict.clone());
-        Some((entry, verdict))
+            if self.told.get(&tracked.entry) != Some(&verdict) {
+                let entry = tracked.entry.clone();
+                self.told.insert(entry.clone(), verdict.clone());
+                return Some((entry, verdict));
+            }
+        }
+        None
     }
 
     /// Returns what was last said of an entry.
@@ -363,10 +377,9 @@ impl Tracker {
             Standing::Well | Standing::Unready(_) | Standing::Substituted(_) => {}
         }
         let mut substituted = None;
-        let others = self
-            .entries
-            .iter()
-            .filter(|other| other.sync_group == tracked.sync_group && other.entry != tracked.entry);
+        let group = self.groups.get(&tracked.sync_group).into_iter().flatten();
+        let others = group.filter_map(|index| self.entries.get(*index));
+        let others = others.filter(|other| other.entry != tracked.entry);
         for other in others {
             match self.own_standing(other) {
                 Standing::Ill(source, reason) => {
@@ -445,6 +458,16 @@ impl Tracker {
             }),
         }
     }
+}
+
+/// Returns by the name of each group which entries are in it.
+fn groups(entries: &[Tracked]) -> BTreeMap<String, Vec<usize>> {
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let group = groups.entry(entry.sync_group.clone()).or_default();
+        group.push(index);
+    }
+    groups
 }
 
 /// Says for people that a source fails, since when and why.

@@ -508,3 +508,23 @@ fn nodes_that_lose_the_same_keep_their_order() {
         assert!(one >= two && two <= three, "{failing:04b}: {priorities:?}");
     }
 }
+
+#[test]
+fn many_entries_are_judged_in_time_that_grows_with_their_number() {
+    let now = Instant::now();
+    let entries = (0..1000).map(|number| {
+        let mut entry = tracked(Some(&["webfarm"]));
+        entry.entry = format!("r{number}");
+        entry.sync_group = format!("r{number}");
+        entry
+    });
+    let mut tracker = Tracker::new(now, entries.collect());
+    let mut said = 0;
+    while tracker.poll_change().is_some() {
+        said += 1;
+        // A tenth of a second without optimization; half a minute where each verdict looks at all
+        // entries again.
+        assert!(now.elapsed() < Duration::from_secs(5), "{said} in 5 s");
+    }
+    assert_eq!(said, 1000);
+}
