@@ -162,7 +162,9 @@ async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
                 None => (client, After::Keep),
             };
         }
-        Read::Request(request, answerer) => client.answer(&listener, request, answerer).await,
+        Read::Request(mut request, answerer) => {
+            client.answer(&listener, &mut request, answerer).await
+        }
         Read::Refused(refusal, moments) => client.refuse(&listener, refusal, moments).await,
         Read::Late(moments) => client.say_late(&listener, moments).await,
         Read::Http2 | Read::Over => After::Close,
@@ -201,7 +203,7 @@ impl Client {
     async fn answer(
         &mut self,
         listener: &WorkerListener,
-        request: Request,
+        request: &mut Request,
         answerer: Answerer,
     ) -> After {
         let (context, stream, ahead) = self.split(listener, request.rules);

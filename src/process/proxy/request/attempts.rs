@@ -48,20 +48,19 @@ pub(in crate::process::proxy) async fn answer(
     context: RequestContext<'_>,
     client: &mut Stream,
     ahead: Held,
-    mut request: Request,
+    request: &mut Request,
     pool: Rc<WorkerPool>,
 ) -> (After, Held) {
-    let record = record_of(&mut request);
+    let record = record_of(request);
     let Request {
-        message,
-        edits,
         framing,
         expectation,
         asked,
         repeat,
         order,
         ..
-    } = request;
+    } = *request;
+    let edits = request.edits.take();
     let mut exchange = Exchange::new(ahead, framing, asked, expectation);
     let rules = context.rules;
     let body_bytes = rules.body_bytes.map_or(u64::MAX, u64::from);
@@ -77,7 +76,7 @@ pub(in crate::process::proxy) async fn answer(
         context,
         client,
         pool,
-        message,
+        message: std::mem::take(&mut request.message),
         edits,
         exchange,
         asked,

@@ -11,17 +11,12 @@ use crate::process::proxy::request::record;
 pub(in crate::process::proxy) async fn answer(
     context: RequestContext<'_>,
     client: &mut Stream,
-    mut request: Request,
+    request: &mut Request,
     local: Local,
 ) -> After {
-    let mut record = record_of(&mut request);
-    let Request {
-        message,
-        asked,
-        framing,
-        edits,
-        ..
-    } = request;
+    let mut record = record_of(request);
+    let Request { asked, framing, .. } = *request;
+    let Request { message, edits, .. } = request;
     record.termination = local.termination;
     let persistence = match (framing, asked.persistence) {
         (Framing::None | Framing::Length(0), Persistence::Keep) => Persistence::Keep,
@@ -45,6 +40,6 @@ pub(in crate::process::proxy) async fn answer(
     record.moments.ended_at = context.worker.moment();
     record::ended(context, None, &record, message.as_text());
     let buffers = &context.worker.buffers;
-    buffers.give_back(message.into_text());
+    buffers.give_back(std::mem::take(message).into_text());
     after
 }
