@@ -260,6 +260,21 @@ fn what_a_connection_may_hold_stands_in_the_chapter_phase_by_phase() {
         format!("takes {} bytes more for its table", memory::TABLE_BYTES),
         format!("sent ahead, at most {} bytes", memory::AHEAD_BYTES),
         format!(
+            "all that it holds: {} bytes for itself",
+            memory::HTTP2_CONNECTION_BYTES
+        ),
+        format!(
+            "go on yet, {} bytes of responses that wait to be written), {} for each request and \
+             twice its head",
+            memory::HTTP2_UNSENT_BYTES,
+            memory::HTTP2_STREAM_BYTES
+        ),
+        format!(
+            "read {} bytes at a time instead of {}",
+            memory::HTTP2_READ_BYTES_MIN,
+            memory::HTTP2_READ_BYTES
+        ),
+        format!(
             "{} bytes for each of its clients: {} with the {} of the default",
             memory::RATED_CLIENT_BYTES,
             memory::RATED_CLIENT_BYTES * in_use(CLIENTS_DEFAULT),

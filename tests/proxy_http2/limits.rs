@@ -34,8 +34,9 @@ fn waiting() -> (Backend, std::sync::Arc<std::sync::atomic::AtomicBool>) {
 #[test]
 fn streams_beyond_the_limits_are_refused_and_the_others_answered() {
     let (backend, told) = waiting();
-    // Six times 18 KiB and two short heads.
-    let setup = http2(&[backend.address]).listener(|it| it.http2.memory_bytes = 6 * 18_800);
+    // What the connection itself has, and six times a stream and twice its short head.
+    let setup =
+        http2(&[backend.address]).listener(|it| it.http2.memory_bytes = 393_216 + 6 * 14_700);
     let rig = setup.start();
     run(async {
         let sender = connect(rig.address).await;

@@ -9,6 +9,7 @@ mod connections;
 mod draining;
 pub(super) mod parts;
 pub(super) mod steps;
+pub(super) mod tasks;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -61,7 +62,7 @@ pub(super) struct WorkerContext {
     /// The listeners that are configured, by their number.
     slots: RefCell<HashMap<usize, Rc<ListenerSlot>>>,
     kept_count: Rc<KeptCount>,
-    pub(super) buffers: Buffers,
+    pub(super) buffers: Rc<Buffers>,
     pub(super) pipes: Pipes,
     pub(super) scratch: Rc<Scratch>,
     pub(super) budget: Budget,
@@ -104,7 +105,7 @@ impl WorkerContext {
             parts: RefCell::default(),
             slots: RefCell::default(),
             kept_count: Rc::new(KeptCount::new(Rc::clone(&clock), 0)),
-            buffers: Buffers::default(),
+            buffers: Rc::default(),
             pipes: Pipes::new(0),
             scratch: Rc::default(),
             budget: Budget::default(),

@@ -136,6 +136,18 @@ pub const fn process_bytes_max(threads: usize, connections: usize, of_connection
 pub const CONNECTION_BYTES: usize = 2048;
 /// Of a request that is being answered, without its buffers.
 pub const REQUEST_BYTES: usize = 3072;
+/// Of a connection that speaks HTTP/2, without its streams: tables and buffers, what may have come
+/// of all requests' bodies and not been taken, what may wait to be written of all responses'.
+pub const HTTP2_CONNECTION_BYTES: usize = 384 * 1024;
+/// Of a stream on it, beside twice the text of its head: what answers it, and for each direction a
+/// block.
+pub const HTTP2_STREAM_BYTES: usize = 6 * 1024 + 2 * BLOCK_BYTES;
+/// Read at a time on a stream: a head of HTTP/1.1 and what fits into a frame;
+pub const HTTP2_READ_BYTES: usize = 17 * 1024;
+/// and what fits into a block, where nothing is left for more.
+pub const HTTP2_READ_BYTES_MIN: usize = BLOCK_BYTES - ALLOCATOR_BYTES;
+/// Sent on all streams of a connection and not written yet.
+pub const HTTP2_UNSENT_BYTES: usize = 64 * 1024;
 /// Buffers grow by so much. It is a page: those of a block and more are mapped each by itself
 /// (`allocator`), so that they grow without being copied and leave no holes among what is small.
 pub const BLOCK_BYTES: usize = 4096;

@@ -23,7 +23,7 @@ use self::follower::Follower;
 use super::allocator::Giver;
 use super::context::WorkerContext;
 use super::deployment::Desired;
-use super::downstream::connection::{self, Futures};
+use super::downstream::connection::Futures;
 use super::io::deadline::BEAT_MS;
 use super::progress::Progress;
 use super::shared::{Shared, Stage};
@@ -87,7 +87,7 @@ async fn serve(plan: Plan, started: impl FnOnce(io::Result<()>)) -> Ended {
     let context = WorkerContext::new(shared, stage, progress, number, giver);
     let worker = Worker {
         context: Rc::new(context),
-        futures: Rc::new(connection::futures()),
+        futures: Rc::new(Futures::new()),
     };
     let context = Rc::clone(&worker.context);
     let mut own = JoinSet::new();

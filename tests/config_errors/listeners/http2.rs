@@ -34,9 +34,9 @@ fn http2_is_a_word_or_what_differs() {
             },
         ),
         (
-            "http2: {memory_bytes: 131072}",
+            "http2: {memory_bytes: 524288}",
             Http2Config {
-                memory_bytes: 131_072,
+                memory_bytes: 524_288,
                 ..default
             },
         ),
@@ -54,7 +54,7 @@ fn what_is_wrong_with_http2_is_said() {
     9 |     http2: {streams: 0, memory_bytes: 1000, window: 1}
       |                      ^
 
-    error: memory_bytes must be between 131072 and 4294967295
+    error: memory_bytes must be between 524288 and 4294967295
      --> lb.yaml:9:39
       |
     9 |     http2: {streams: 0, memory_bytes: 1000, window: 1}

@@ -12,11 +12,16 @@ pub mod websocket;
 #[cfg(test)]
 mod tests;
 
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use httparse::Header;
 
 use super::chunked::TRAILERS_MAX;
+use super::head::FIELDS_MAX;
+use super::names::Name;
 
 /// Appends a line for each field, those of one connection and those that are written otherwise left
 /// out.
@@ -36,22 +41,39 @@ fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// Adds a line of a text to fields; a line that cannot be a field of HTTP/2 is left out.
-fn add_field(fields: &mut HeaderMap, line: &Header<'_>) {
+fn add_field(fields: &mut HeaderMap, line: &Header<'_>, text: &Bytes) {
     let name = HeaderName::from_bytes(line.name.as_bytes());
-    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line.value)) {
+    let value = HeaderValue::from_maybe_shared(part(text, line.value));
+    if let (Ok(name), Ok(value)) = (name, value) {
         // No head of ours has as many as that.
         let _ = fields.try_append(name, value);
     }
 }
 
+/// Returns a part of a text: without a copy of a short one. Encoders remember parts, and with them
+/// the whole text.
+fn part(text: &Bytes, bytes: &[u8]) -> Bytes {
+    match text.len() {
+        ..=SHARED_BYTES => text.slice_ref(bytes),
+        _ => Bytes::copy_from_slice(bytes),
+    }
+}
+
+/// Returns places for the lines of a head, which nothing is written into yet.
+fn places<'b>() -> [MaybeUninit<Header<'b>>; FIELDS_MAX] {
+    [const { MaybeUninit::uninit() }; FIELDS_MAX]
+}
+
 /// Returns whether a field is one of a connection (RFC 9113 §8.2.2).
-fn is_of_connection(name: &str) -> bool {
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    is("connection")
-        || is("transfer-encoding")
-        || is("upgrade")
-        || is("keep-alive")
-        || is("proxy-connection")
+const fn is_of_connection(name: Name) -> bool {
+    matches!(
+        name,
+        Name::Connection
+            | Name::TransferEncoding
+            | Name::Upgrade
+            | Name::KeepAlive
+            | Name::ProxyConnection
+    )
 }
 
 /// Appends the trailers of a body (RFC 9112 §7.1.2) and the empty line behind them.
@@ -62,11 +84,17 @@ pub fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) {
 
 /// Returns the trailers that a text says, which ends with an empty line.
 pub fn read_trailers(text: &[u8]) -> HeaderMap {
+    let text = Bytes::copy_from_slice(text);
     let mut lines = [httparse::EMPTY_HEADER; TRAILERS_MAX];
     let mut trailers = HeaderMap::new();
-    if let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(text, &mut lines) {
-        let lines = lines.iter().filter(|line| !is_of_connection(line.name));
-        lines.for_each(|line| add_field(&mut trailers, line));
+    if let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(&text, &mut lines) {
+        let lines = lines
+            .iter()
+            .filter(|line| !is_of_connection(Name::of(line.name.as_bytes())));
+        lines.for_each(|line| add_field(&mut trailers, line, &text));
     }
     trailers
 }
+
+/// Of a text whose parts are not copied out of it.
+const SHARED_BYTES: usize = 1024;

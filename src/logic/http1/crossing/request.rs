@@ -7,8 +7,8 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
 use httparse::Status;
 
-use super::{add_field, write_fields, write_line};
-use crate::logic::http1::head::{FIELDS_MAX, Framing};
+use super::{add_field, part, places, write_fields, write_line};
+use crate::logic::http1::head::Framing;
 use crate::logic::http1::names::{Name, length, list};
 use crate::logic::http1::refusal::RequestRefusal;
 
@@ -139,6 +139,8 @@ fn has_meaning_for_a_body(method: &Method) -> bool {
 pub struct Sent {
     /// The head.
     pub request: Request<()>,
+    /// The length of its text.
+    pub len: usize,
     /// How its body was framed in the text.
     pub framing: Framing,
     /// The protocol that it asks for; the method is CONNECT then (RFC 8441 §5).
@@ -147,15 +149,17 @@ pub struct Sent {
     pub websocket_key: Option<Box<[u8]>>,
 }
 
-/// Reads the head that a backend of HTTP/1.1 would have been sent; `None` where it is no head.
+/// Reads the head that a backend of HTTP/1.1 would have been sent, at the beginning of a text;
+/// `None` where it is no head.
 pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
-    let mut lines = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut parsed = httparse::Request::new(&mut lines);
-    let Ok(Status::Complete(_)) = parsed.parse(text) else {
+    let text = Bytes::copy_from_slice(text);
+    let (mut lines, mut parsed) = (places(), httparse::Request::new(&mut []));
+    let Ok(Status::Complete(len)) = parsed.parse_with_uninit_headers(&text, &mut lines) else {
         return None;
     };
     let mut sent = Sent {
         request: Request::new(()),
+        len,
         framing: Framing::None,
         protocol: None,
         websocket_key: None,
@@ -166,7 +170,7 @@ pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
     for line in &*parsed.headers {
         match Name::of(line.name.as_bytes()) {
             Name::Host => {
-                authority = Authority::from_maybe_shared(Bytes::copy_from_slice(line.value)).ok();
+                authority = Authority::from_maybe_shared(part(&text, line.value)).ok();
             }
             Name::Upgrade => {
                 let protocol = std::str::from_utf8(line.value).ok()?;
@@ -175,7 +179,7 @@ pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
             Name::TransferEncoding => sent.framing = Framing::Chunked,
             Name::ContentLength => {
                 sent.framing = Framing::Length(length(line.value)?);
-                add_field(fields, line);
+                add_field(fields, line, &text);
             }
             // RFC 9113 §8.2.2.
             Name::Te if list(line.value).any(|it| it.eq_ignore_ascii_case(b"trailers")) => {
@@ -198,10 +202,10 @@ pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
             | Name::XForwardedPort
             | Name::XForwardedProto
             | Name::XRequestId
-            | Name::Other => add_field(fields, line),
+            | Name::Other => add_field(fields, line, &text),
         }
     }
-    let path = Bytes::copy_from_slice(parsed.path?.as_bytes());
+    let path = part(&text, parsed.path?.as_bytes());
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme);
     parts.authority = authority;

@@ -1,19 +1,22 @@
 //! Responses of HTTP/2 (RFC 9113 §8.3.2).
 
+use bytes::Bytes;
 use http::header;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
-use httparse::Status;
+use httparse::{ParserConfig, Status};
 
 use super::request::Follows;
-use super::{add_field, is_of_connection, write_fields, write_line};
-use crate::logic::http1::head::{FIELDS_MAX, Framing};
+use super::{add_field, is_of_connection, places, write_fields, write_line};
+use crate::logic::http1::head::Framing;
 use crate::logic::http1::names::{Name, length};
 use crate::logic::http1::response::AskedMethod;
 
 /// A response as it goes in frames.
 #[derive(Debug)]
 pub struct Sent {
+    /// The length of its text.
+    pub len: usize,
     /// Of an extended CONNECT that was granted, 200 (RFC 8441 §5).
     pub status: StatusCode,
     /// Its fields.
@@ -35,32 +38,37 @@ pub enum Then {
     Tunnel,
 }
 
-/// Reads the head that a client of HTTP/1.1 would have been sent; `None` where it is no head.
+/// Reads the head that a client of HTTP/1.1 would have been sent, at the beginning of a text;
+/// `None` where it is no head.
 pub fn read(text: &[u8], method: AskedMethod) -> Option<Sent> {
-    let mut lines = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut parsed = httparse::Response::new(&mut lines);
-    let Ok(Status::Complete(_)) = parsed.parse(text) else {
+    let text = Bytes::copy_from_slice(text);
+    let (mut lines, mut parsed) = (places(), httparse::Response::new(&mut []));
+    let read =
+        ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, &text, &mut lines);
+    let Ok(Status::Complete(len)) = read else {
         return None;
     };
     let mut fields = HeaderMap::with_capacity(parsed.headers.len());
     let (mut chunked, mut stated) = (false, None);
     let status = parsed.code?;
     for line in &*parsed.headers {
-        if line.name.eq_ignore_ascii_case("transfer-encoding") {
+        let name = Name::of(line.name.as_bytes());
+        if name == Name::TransferEncoding {
             chunked = true;
-        } else if is_of_connection(line.name) {
+        } else if is_of_connection(name) {
             // RFC 9113 §8.2.2.
         } else if status == 101 && line.name.eq_ignore_ascii_case("sec-websocket-accept") {
             // RFC 8441 §5: there is no key that it could answer.
         } else {
-            if Name::of(line.name.as_bytes()) == Name::ContentLength {
+            if name == Name::ContentLength {
                 stated = Some(length(line.value)?);
             }
-            add_field(&mut fields, line);
+            add_field(&mut fields, line, &text);
         }
     }
     let bodyless = method == AskedMethod::Head || matches!(status, 100..=199 | 204 | 304);
     Some(Sent {
+        len,
         status: match status {
             101 => StatusCode::OK,
             status => StatusCode::from_u16(status).ok()?,

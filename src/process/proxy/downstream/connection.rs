@@ -6,6 +6,7 @@
 
 mod handshake;
 mod http2;
+mod load;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use self::load::Part;
 use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, origin};
 use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
@@ -22,6 +24,7 @@ use crate::logic::http1::request::message::Message;
 use crate::logic::http1::request::{RequestHead, Target, without_port};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::context::WorkerContext;
+use crate::process::proxy::context::tasks::Tasks;
 use crate::process::proxy::downstream::client::{Age, Client};
 use crate::process::proxy::downstream::listener::Counted;
 use crate::process::proxy::downstream::local::WorkerListener;
@@ -31,7 +34,7 @@ use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
-use crate::process::proxy::io::future_pool::FuturePool;
+use crate::process::proxy::io::future_pool::{FuturePool, FutureSlot};
 use crate::process::proxy::io::socket::Unread;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, AHEAD_BYTES};
@@ -80,12 +83,38 @@ pub(in crate::process::proxy) enum Read {
 /// What was read, by a client, for a listener.
 type Arrived = (Box<Client>, Rc<WorkerListener>, Read);
 
-/// The futures in which a worker handles what was read.
-pub(in crate::process::proxy) type Futures = FuturePool<Arrived, (Box<Client>, After)>;
+/// A stream whose request has been read, and what becomes of it.
+struct Answering {
+    futures: Rc<Futures>,
+    handling: Box<dyn FutureSlot<Arrived, (Box<Client>, After)>>,
+    context: Rc<WorkerContext>,
+    slot: Rc<ListenerSlot>,
+    deadline: Rc<Deadline>,
+    part: Part,
+}
 
-/// Returns an empty pool of them.
-pub(in crate::process::proxy) fn futures() -> Futures {
-    FuturePool::new(handle)
+/// What a worker handles requests with.
+pub(in crate::process::proxy) struct Futures {
+    /// In which it handles what was read.
+    requests: FuturePool<Arrived, (Box<Client>, After)>,
+    /// In which streams of connections that carry many are answered.
+    streams: Tasks<Answering>,
+}
+
+impl Futures {
+    /// Returns none so far.
+    pub(in crate::process::proxy) fn new() -> Self {
+        Self {
+            requests: FuturePool::new(handle),
+            streams: Tasks::new(),
+        }
+    }
+
+    /// Lets go what has not been needed for a while; returns how many requests can be handled.
+    pub(in crate::process::proxy) fn sweep(&self) -> usize {
+        self.streams.sweep();
+        self.requests.sweep()
+    }
 }
 
 /// Serves a connection to its end.
@@ -114,11 +143,11 @@ pub(in crate::process::proxy) async fn serve(
     });
     if client.acceptor.is_some() {
         let listener = client.slot.current();
-        let mut slot = futures.take();
+        let mut slot = futures.requests.take();
         slot.start((client, listener, Read::Handshake));
         let after;
         (client, after) = poll_fn(|cx| slot.poll(cx)).await;
-        futures.give_back(slot);
+        futures.requests.give_back(slot);
         if after != After::Keep {
             client.ahead.clear(&client.context.buffers);
             return;
@@ -135,11 +164,11 @@ pub(in crate::process::proxy) async fn serve(
         }
         let listener = reading.listener;
         let listener = listener.unwrap_or_else(|| client.slot.current());
-        let mut slot = futures.take();
+        let mut slot = futures.requests.take();
         slot.start((client, listener, read));
         let after;
         (client, after) = poll_fn(|cx| slot.poll(cx)).await;
-        futures.give_back(slot);
+        futures.requests.give_back(slot);
         match after {
             After::Keep => client.age = Age::Kept,
             After::Close | After::Linger | After::Reset => {

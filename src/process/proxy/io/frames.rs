@@ -5,16 +5,20 @@
 //! the bounds of a connection are those of `h2`; which connection a stream belongs to, and who
 //! drives that, is the affair of `downstream` and `upstream`.
 
+pub(in crate::process::proxy) mod data;
 mod incoming;
+pub(in crate::process::proxy) mod load;
 mod outgoing;
 mod text;
 pub(in crate::process::proxy) mod client;
 pub(in crate::process::proxy) mod server;
 
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use self::client::ClientFrames;
+use self::load::Load;
 use self::server::ServerFrames;
 
 /// A stream of HTTP/2.
@@ -86,6 +90,14 @@ impl Frames {
         match self {
             Self::Server(server) => server.reset(),
             Self::Client(client) => client.reset(),
+        }
+    }
+
+    /// Returns the account of the client's connection, where it is one's.
+    pub(in crate::process::proxy) const fn load(&self) -> Option<&Rc<Load>> {
+        match self {
+            Self::Server(server) => Some(server.load()),
+            Self::Client(_) => None,
         }
     }
 

@@ -25,6 +25,7 @@ use crate::logic::http1::response::AskedFor;
 use crate::logic::http1::rewrite::edit::Edits;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
+use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::socket::Unread;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::HandshakeError;
@@ -65,12 +66,10 @@ pub(in crate::process::proxy) async fn answer(
     let rules = context.rules;
     let body_bytes = rules.body_bytes.map_or(u64::MAX, u64::from);
     let pace = Pace::new(rules.timeouts.request_body, rules.body_rate);
-    let connection_bytes = match client.frames() {
-        // It has many at a time.
-        Some(_) => context.listener.connection_bytes.min(STREAM_READ_BYTES),
-        None => context.listener.connection_bytes,
-    };
-    exchange.limit(connection_bytes, body_bytes, pace);
+    exchange.limit(context.listener.connection_bytes, body_bytes, pace);
+    if let Some(load) = client.frames().and_then(Frames::load) {
+        exchange.share(load);
+    }
     exchange.edit_response(edits.clone());
     let mut attempts = Attempts {
         context,
@@ -726,8 +725,6 @@ impl Attempts<'_> {
     }
 }
 
-/// Held for each direction of a stream of HTTP/2: its connection has many at a time.
-const STREAM_READ_BYTES: usize = 16 * 1024;
 /// How long the rest of a request whose answer is whole may be silent: the client may send no more.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
 

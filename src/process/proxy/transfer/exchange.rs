@@ -20,6 +20,7 @@ use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase};
+use crate::process::proxy::io::frames::load::{Load, Share};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
@@ -241,6 +242,12 @@ impl Exchange {
         self.upload.limit_body(body_bytes);
     }
 
+    /// Has both directions hold what the account of a connection with many requests leaves them.
+    pub(in crate::process::proxy) fn share(&mut self, load: &Rc<Load>) {
+        self.upload.share(Share::new(load));
+        self.download.share(Share::new(load));
+    }
+
     /// Prepares for the first attempt: the request is sent with this head.
     pub(in crate::process::proxy) fn begin(&mut self, head: Vec<u8>) {
         self.upload.set_head(head);
@@ -408,7 +415,7 @@ impl Exchange {
             let mut buffer = buffers.large();
             // A head that is still too short is shorter than that.
             let room = RESPONSE_HEAD_BYTES.saturating_sub(self.download.input.len());
-            let room = room.min(self.download.read_bytes_max());
+            let room = room.min(self.download.head_read_bytes());
             match sides.upstream.poll_read(cx, &mut buffer[..room.max(1)]) {
                 Poll::Ready(Ok(len @ 1..)) if self.download.input.is_empty() => {
                     budget.charge(len);
@@ -425,7 +432,7 @@ impl Exchange {
                 }
                 Poll::Pending => {
                     buffers.give_back(buffer);
-                    self.download.input.shrink(buffers);
+                    self.download.hold(buffers);
                     return Poll::Pending;
                 }
             }

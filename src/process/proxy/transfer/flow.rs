@@ -16,6 +16,7 @@ use crate::logic::http1::response::BodyCoding;
 use crate::process::proxy::io::budget::{Budget, PARSED};
 use crate::process::proxy::io::buffers::{Buffers, Held};
 use crate::process::proxy::io::deadline::Deadline;
+use crate::process::proxy::io::frames::load::Share;
 use crate::process::proxy::io::pipes::{Pipe, Pipes};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::LARGE_BYTES;
@@ -45,6 +46,8 @@ pub(in crate::process::proxy) struct Flow {
     read_bytes: usize,
     /// The largest size of a read.
     read_bytes_max: usize,
+    /// Where many are on a connection.
+    share: Option<Share>,
     body_bytes_max: u64,
     written: u64,
 }
@@ -104,6 +107,7 @@ impl Flow {
             unsent: false,
             read_bytes: LARGE_BYTES,
             read_bytes_max: LARGE_BYTES,
+            share: None,
             body_bytes_max: u64::MAX,
             written: 0,
         }
@@ -122,9 +126,21 @@ impl Flow {
         self.read_bytes = self.read_bytes.min(bytes);
     }
 
-    /// Returns that bound.
-    pub(in crate::process::proxy) fn read_bytes_max(&self) -> usize {
-        self.read_bytes_max
+    /// Has what is held come out of what is left for many.
+    pub(in crate::process::proxy) fn share(&mut self, share: Share) {
+        self.share = Some(share);
+    }
+
+    /// Returns how much of a head may be read at a time.
+    pub(in crate::process::proxy) fn head_read_bytes(&self) -> usize {
+        self.bounded(self.read_bytes_max)
+    }
+
+    fn bounded(&self, bytes: usize) -> usize {
+        match &self.share {
+            Some(share) => bytes.min(share.read_bytes()),
+            None => bytes,
+        }
     }
 
     /// Bounds the content of the body.
@@ -225,10 +241,18 @@ impl Flow {
 
     /// Holds no more than must be, before a wait of unknown length.
     pub(in crate::process::proxy) fn settle(&mut self, buffers: &Buffers) {
-        self.input.shrink(buffers);
+        self.hold(buffers);
         if self.keeps == Keeps::Nothing && self.prefix_from == self.prefix.len() {
             buffers.give_back(std::mem::take(&mut self.prefix));
             self.prefix_from = 0;
+        }
+    }
+
+    /// Holds no more than what has come.
+    pub(in crate::process::proxy) fn hold(&mut self, buffers: &Buffers) {
+        self.input.shrink(buffers);
+        if let Some(share) = &mut self.share {
+            share.note(self.input.len());
         }
     }
 
@@ -440,7 +464,8 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         let mut buffer = ends.buffers.large();
-        let read = ends.source.poll_read(cx, &mut buffer[..self.read_bytes]);
+        let room = self.bounded(self.read_bytes);
+        let read = ends.source.poll_read(cx, &mut buffer[..room]);
         match read {
             Poll::Ready(Ok(len @ 1..)) => {
                 ends.deadline.touch();

@@ -58,10 +58,16 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         ready!(this.context.budget.poll());
-        let len = ready!(this.stream.poll_read(cx, into.initialize_unfilled()))?;
-        this.context.budget.charge(len * PARSED);
-        into.advance(len);
-        Poll::Ready(Ok(()))
+        // What is unused of this one need not be zeroed each time.
+        let mut buffer = this.context.buffers.large();
+        let room = into.remaining().min(buffer.len());
+        let read = this.stream.poll_read(cx, &mut buffer[..room]);
+        if let Poll::Ready(Ok(len)) = read {
+            this.context.budget.charge(len * PARSED);
+            into.put_slice(&buffer[..len]);
+        }
+        this.context.buffers.give_back(buffer);
+        read.map_ok(drop)
     }
 }
 

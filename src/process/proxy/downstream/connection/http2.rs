@@ -5,18 +5,17 @@
 //! streams of a connection may hold is bounded, and where one would be too much it is refused
 //! before anything is done for it, so that its client may ask again (RFC 9113 §8.7).
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::{Futures, Read};
+use super::load::Part;
+use super::{Answering, Futures, Read};
 use crate::logic::http1::crossing::request::{self, Follows, Framed};
 use crate::logic::http1::crossing::websocket::key_of;
 use crate::logic::http1::head::{Framing, Upgrade};
@@ -28,22 +27,23 @@ use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::io::frames::Frames;
+use crate::process::proxy::io::frames::data::Data;
+use crate::process::proxy::io::frames::load::Load;
 use crate::process::proxy::io::frames::server::ServerFrames;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::Session;
-use crate::process::proxy::memory::ADDED_BYTES;
+use crate::process::proxy::memory::{ADDED_BYTES, HTTP2_UNSENT_BYTES};
 use crate::process::proxy::request::context::After;
 use crate::process::proxy::tls::acceptor::HTTP2;
 use crate::process::proxy::transfer::wire::Wire;
 
-type Connected = Connection<Wire, Bytes>;
+type Connected = Connection<Wire, Data>;
 
 /// A stream that has begun.
-type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+type Asked = (Request<RecvStream>, SendResponse<Data>);
 
-/// What comes next on a connection.
+/// What a connection has come to.
 enum Next {
-    Stream(Box<Asked>),
     /// Nothing: it has been told that nothing more is taken.
     Leaving,
     /// Nothing: it is over.
@@ -56,47 +56,6 @@ enum Taking {
     Streams,
     /// It was told that this ends (RFC 9113 §6.8).
     Nothing,
-}
-
-/// What the streams of a connection hold together.
-#[derive(Default)]
-struct Load {
-    streams: Cell<usize>,
-    bytes: Cell<usize>,
-}
-
-/// A stream's part of it, until it is dropped.
-struct Part {
-    load: Rc<Load>,
-    bytes: usize,
-    /// Of the connection: it is idle without streams.
-    deadline: Rc<Deadline>,
-    keep_alive: Duration,
-}
-
-impl Part {
-    fn new(load: &Rc<Load>, bytes: usize, client: &Client, keep_alive: Duration) -> Self {
-        load.streams.set(load.streams.get() + 1);
-        load.bytes.set(load.bytes.get() + bytes);
-        // Each stream has its own time.
-        client.deadline.enter(Phase::Relaying, Duration::MAX);
-        Self {
-            load: Rc::clone(load),
-            bytes,
-            deadline: Rc::clone(&client.deadline),
-            keep_alive,
-        }
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.load.bytes.set(self.load.bytes.get() - self.bytes);
-        self.load.streams.set(self.load.streams.get() - 1);
-        if self.load.streams.get() == 0 {
-            self.deadline.enter(Phase::Idle, self.keep_alive);
-        }
-    }
 }
 
 impl Client {
@@ -121,21 +80,28 @@ impl Client {
         let Some(mut connection) = self.begin_http2().await else {
             return;
         };
-        let load = Rc::<Load>::default();
+        let buffers = Rc::clone(&self.context.buffers);
+        let load = Rc::new(Load::new(buffers, HTTP2_UNSENT_BYTES));
         self.deadline.listen();
         let mut taking = Taking::Streams;
         loop {
-            let next = poll_fn(|cx| self.poll_next(cx, &mut connection, taking)).await;
-            match next {
-                Next::Stream(asked) => {
-                    self.take_stream(&futures, &load, *asked);
+            let next = poll_fn(|cx| {
+                loop {
+                    let asked = match self.poll_next(cx, &mut connection, taking) {
+                        Poll::Ready(Ok(asked)) => asked,
+                        Poll::Ready(Err(next)) => return Poll::Ready(next),
+                        Poll::Pending => return Poll::Pending,
+                    };
+                    self.take_stream(&futures, &load, asked);
                     // Its handshake is told of once.
                     self.age = Age::Kept;
                 }
+            });
+            match next.await {
                 Next::Leaving => {
                     taking = Taking::Nothing;
                     connection.graceful_shutdown();
-                    if load.streams.get() == 0 {
+                    if load.streams() == 0 {
                         self.deadline.enter(Phase::Lingering, LEAVING_TIMEOUT);
                     }
                 }
@@ -165,26 +131,27 @@ impl Client {
         Some(connection)
     }
 
+    /// Ready with a stream that has begun, or with what the connection has come to.
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         connection: &mut Connected,
         taking: Taking,
-    ) -> Poll<Next> {
+    ) -> Poll<Result<Asked, Next>> {
         if let Poll::Ready(interrupt) = self.deadline.poll_interrupt(cx) {
-            return Poll::Ready(match (interrupt, taking) {
+            return Poll::Ready(Err(match (interrupt, taking) {
                 (Interrupt::Overdue | Interrupt::Drain, Taking::Streams) => Next::Leaving,
                 (Interrupt::Overdue | Interrupt::Drain, Taking::Nothing) | (Interrupt::Cut, _) => {
                     Next::Over
                 }
-            });
+            }));
         }
         if taking == Taking::Streams && self.deadline.expects_no_more() {
-            return Poll::Ready(Next::Leaving);
+            return Poll::Ready(Err(Next::Leaving));
         }
         match connection.poll_accept(cx) {
-            Poll::Ready(Some(Ok(asked))) => Poll::Ready(Next::Stream(Box::new(asked))),
-            Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Next::Over),
+            Poll::Ready(Some(Ok(asked))) => Poll::Ready(Ok(asked)),
+            Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(Next::Over)),
             Poll::Pending if self.deadline.take_wanted() => {
                 if self.deadline.phase() != Phase::Idle {
                     // Another is asked in its stead.
@@ -195,7 +162,7 @@ impl Client {
                 connection.abrupt_shutdown(Reason::NO_ERROR);
                 // What can be said is said; the place is wanted now.
                 let _ = connection.poll_closed(cx);
-                Poll::Ready(Next::Over)
+                Poll::Ready(Err(Next::Over))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -220,26 +187,38 @@ impl Client {
         let buffers = &self.context.buffers;
         let mut text = buffers.with_room(ADDED_BYTES);
         let written = request::write(&parts, &framed, &mut text);
-        let bytes = STREAM_BYTES + 2 * text.len();
-        if load.bytes.get() + bytes > limits.memory_bytes as usize {
+        let reserved = load.begin(text.len(), limits.memory_bytes as usize);
+        let Some(reserved) = reserved else {
             buffers.give_back(text);
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
-        }
-        let part = Part::new(load, bytes, self, listener.timeouts.keep_alive);
+        };
+        let part = Part::new(reserved, self, listener.timeouts.keep_alive);
         let method = match parts.method {
             http::Method::HEAD => AskedMethod::Head,
             _ => AskedMethod::Other,
         };
         let framing = written.as_ref().map_or(Framing::None, |framing| *framing);
-        let frames = ServerFrames::new(body, respond, method, framing);
+        let frames = ServerFrames::new(body, respond, method, framing, Rc::clone(load));
         let mut client = Box::new(self.of_stream(Frames::Server(Box::new(frames)), text));
         let read = client.read_stream(&listener, written.err(), framed.protocol.is_some());
-        let context = Rc::clone(&self.context);
         let deadline = Rc::clone(&client.deadline);
-        let futures = Rc::clone(futures);
-        let serve = move || answer_stream(futures, client, listener, read, part);
-        tokio::task::spawn_local(in_steps(context, self.slot.number, deadline, serve));
+        let mut handling = futures.requests.take();
+        handling.start((client, listener, read));
+        let answering = Answering {
+            futures: Rc::clone(futures),
+            handling,
+            context: Rc::clone(&self.context),
+            slot: Rc::clone(&self.slot),
+            deadline,
+            part,
+        };
+        futures.streams.run(answering, |answering| {
+            let context = Rc::clone(&answering.context);
+            let deadline = Rc::clone(&answering.deadline);
+            let listener = answering.slot.number;
+            in_steps(context, listener, deadline, || answer_stream(answering))
+        });
     }
 
     /// Returns the client that a stream is, with the text of its head.
@@ -287,18 +266,18 @@ impl Client {
 }
 
 /// Answers on a stream, and ends it.
-async fn answer_stream(
-    futures: Rc<Futures>,
-    client: Box<Client>,
-    listener: Rc<WorkerListener>,
-    read: Read,
-    _part: Part,
-) {
-    let _watched = client.context.watch_stream(&client.slot, &client.deadline);
-    let mut slot = futures.take();
-    slot.start((client, listener, read));
-    let (mut client, after) = poll_fn(|cx| slot.poll(cx)).await;
-    futures.give_back(slot);
+async fn answer_stream(answering: Answering) {
+    let Answering {
+        futures,
+        mut handling,
+        context,
+        slot,
+        deadline,
+        part: _part,
+    } = answering;
+    let _watched = context.watch_stream(&slot, &deadline);
+    let (mut client, after) = poll_fn(|cx| handling.poll(cx)).await;
+    futures.requests.give_back(handling);
     client.ahead.clear(&client.context.buffers);
     if after == After::Keep {
         client.stream.say_end();
@@ -320,9 +299,6 @@ fn settings(listener: &WorkerListener) -> Builder {
 
 /// What a client says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What a stream counts besides the text of its head: what answers it, and some of what was read
-/// for one side and not taken by the other.
-const STREAM_BYTES: usize = 18 * 1024;
 /// Of a request's body, what may come before it goes on.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// The same of all streams of a connection together.

@@ -5,12 +5,13 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::uri::Scheme;
 
+use super::data::Data;
 use super::incoming::{Coding, Incoming};
+use super::load::Load;
 use super::outgoing::Outgoing;
 use super::text::{HeadText, broken};
 use crate::logic::http1::crossing::request::{self, Follows, Sent};
@@ -67,6 +68,7 @@ pub(in crate::process::proxy) struct ClientFrames {
     protocol: Option<(Box<str>, String)>,
     processing: Processing,
     standing: Rc<Standing>,
+    load: Rc<Load>,
 }
 
 /// Whether the backend may have done anything for the request.
@@ -79,7 +81,7 @@ enum Processing {
 
 enum Asking {
     /// A head is due, and has come so far.
-    Head(SendRequest<Bytes>, HeadText),
+    Head(SendRequest<Data>, HeadText),
     /// A body is.
     Body(Outgoing),
     /// Nothing more.
@@ -101,11 +103,13 @@ impl ClientFrames {
     /// Returns a stream that begins with what is written on it first; the connection must have room
     /// for one.
     pub(in crate::process::proxy) fn new(
-        sender: SendRequest<Bytes>,
+        sender: SendRequest<Data>,
         scheme: Scheme,
         standing: Rc<Standing>,
+        load: Rc<Load>,
     ) -> Self {
         Self {
+            load,
             standing,
             scheme,
             asking: Asking::Head(sender, HeadText::default()),
@@ -200,9 +204,9 @@ impl ClientFrames {
     ) -> Poll<io::Result<usize>> {
         match &mut self.asking {
             Asking::Head(_, text) => {
-                let (taken, head) = text.take(bytes);
+                let (mut taken, head) = text.take(bytes);
                 if let Some(head) = head {
-                    self.send(&head)?;
+                    taken -= head.len() - self.send(&head)?;
                 }
                 Poll::Ready(Ok(taken))
             }
@@ -211,14 +215,16 @@ impl ClientFrames {
         }
     }
 
-    fn send(&mut self, head: &[u8]) -> io::Result<()> {
+    /// Sends the head that a text begins with; returns its length.
+    fn send(&mut self, text: &[u8]) -> io::Result<usize> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         let Sent {
             mut request,
+            len,
             framing,
             protocol,
             websocket_key,
-        } = request::read(head, self.scheme.clone()).ok_or_else(invalid)?;
+        } = request::read(text, self.scheme.clone()).ok_or_else(invalid)?;
         self.method = match *request.method() {
             http::Method::HEAD => AskedMethod::Head,
             _ => AskedMethod::Other,
@@ -241,13 +247,13 @@ impl ClientFrames {
         };
         let ends = matches!(framing, Framing::None | Framing::Length(0));
         let sent = sender.send_request(request, ends);
-        let (answer, stream): (_, SendStream<Bytes>) = sent.map_err(|error| self.failed(error))?;
+        let (answer, stream): (_, SendStream<Data>) = sent.map_err(|error| self.failed(error))?;
         self.answer = Answer::Head(answer, Interim::new());
         self.asking = match ends {
             true => Asking::Over,
-            false => Asking::Body(Outgoing::new(stream, framing)),
+            false => Asking::Body(Outgoing::new(stream, framing, Rc::clone(&self.load))),
         };
-        Ok(())
+        Ok(len)
     }
 
     pub(super) fn end(&mut self) {

@@ -1,11 +1,13 @@
 //! A body as it is written for HTTP/1.1, sent in frames.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use h2::{Reason, SendStream};
 
+use super::data::Data;
+use super::load::Load;
 use super::text::broken;
 use crate::logic::http1::body::Body;
 use crate::logic::http1::crossing::read_trailers;
@@ -14,9 +16,10 @@ use crate::logic::http1::response::BodyCoding;
 
 /// What is sent on a stream behind a head.
 pub(super) struct Outgoing {
-    stream: SendStream<Bytes>,
+    stream: SendStream<Data>,
     body: Body,
     state: State,
+    load: Rc<Load>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ enum State {
 
 impl Outgoing {
     /// Returns a body that is framed so, behind a head with or without an end of the stream.
-    pub(super) fn new(stream: SendStream<Bytes>, framing: Framing) -> Self {
+    pub(super) fn new(stream: SendStream<Data>, framing: Framing, load: Rc<Load>) -> Self {
         let body = Body::new(framing, BodyCoding::Unchunked);
         Self {
             stream,
@@ -38,6 +41,7 @@ impl Outgoing {
                 State::Open
             },
             body,
+            load,
         }
     }
 
@@ -70,6 +74,7 @@ impl Outgoing {
     /// Ready with how many of so many bytes may be sent.
     fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         let wanted = wanted.min(FRAME_BYTES);
+        ready!(self.load.poll_room(cx));
         self.stream.reserve_capacity(wanted);
         loop {
             match self.stream.capacity() {
@@ -94,7 +99,7 @@ impl Outgoing {
         let has_ended = self.body.is_ended();
         let ends_here = has_ended && trailers.is_none();
         if run.pass > 0 || ends_here {
-            let data = Bytes::copy_from_slice(&bytes[..run.pass]);
+            let data = Data::of(&bytes[..run.pass], &self.load);
             self.stream.send_data(data, ends_here).map_err(broken)?;
         }
         if has_ended {
@@ -114,7 +119,7 @@ impl Outgoing {
         if self.body.handle_end().is_ok() {
             self.state = State::Ended;
             // Whoever does not hear of it has gone.
-            let _ = self.stream.send_data(Bytes::new(), true);
+            let _ = self.stream.send_data(Data::default(), true);
         } else {
             self.reset(Reason::INTERNAL_ERROR);
         }

@@ -1,14 +1,16 @@
 //! A client's stream: a request that has come in frames, and its answer.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Response;
 
+use super::data::Data;
 use super::incoming::{Coding, Incoming};
+use super::load::Load;
 use super::outgoing::Outgoing;
 use super::text::{HeadText, broken};
 use crate::logic::http1::crossing::response::{self, Sent, Then};
@@ -20,11 +22,12 @@ pub(in crate::process::proxy) struct ServerFrames {
     incoming: Incoming,
     answer: Answer,
     method: AskedMethod,
+    load: Rc<Load>,
 }
 
 enum Answer {
     /// A head is due, and has come so far.
-    Head(SendResponse<Bytes>, HeadText),
+    Head(SendResponse<Data>, HeadText),
     /// A body is.
     Body(Outgoing),
     /// Nothing more.
@@ -35,9 +38,10 @@ impl ServerFrames {
     /// Returns a stream whose request has been read up to its body, which is framed so.
     pub(in crate::process::proxy) fn new(
         body: RecvStream,
-        respond: SendResponse<Bytes>,
+        respond: SendResponse<Data>,
         method: AskedMethod,
         framing: Framing,
+        load: Rc<Load>,
     ) -> Self {
         let coding = match framing {
             Framing::Chunked => Coding::Chunked,
@@ -47,7 +51,12 @@ impl ServerFrames {
             incoming: Incoming::new(body, coding),
             answer: Answer::Head(respond, HeadText::default()),
             method,
+            load,
         }
+    }
+
+    pub(super) const fn load(&self) -> &Rc<Load> {
+        &self.load
     }
 
     pub(super) fn poll_read(
@@ -81,11 +90,12 @@ impl ServerFrames {
     ) -> Poll<io::Result<usize>> {
         match &mut self.answer {
             Answer::Head(respond, text) => {
-                let (taken, head) = text.take(bytes);
+                let (mut taken, head) = text.take(bytes);
                 if let Some(head) = head {
                     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
                     let sent = response::read(&head, self.method).ok_or_else(invalid)?;
-                    let body = send(respond, sent, &mut self.incoming)?;
+                    taken -= head.len() - sent.len;
+                    let body = send(respond, sent, &mut self.incoming, &self.load)?;
                     if let Some(answer) = body {
                         self.answer = answer;
                     }
@@ -125,9 +135,10 @@ impl ServerFrames {
 
 /// Sends a head; returns what is due then, where it is not another one.
 fn send(
-    respond: &mut SendResponse<Bytes>,
+    respond: &mut SendResponse<Data>,
     sent: Sent,
     incoming: &mut Incoming,
+    load: &Rc<Load>,
 ) -> io::Result<Option<Answer>> {
     let mut response = Response::new(());
     *response.status_mut() = sent.status;
@@ -147,6 +158,6 @@ fn send(
     let stream = respond.send_response(response, ends).map_err(broken)?;
     Ok(Some(match ends {
         true => Answer::Over,
-        false => Answer::Body(Outgoing::new(stream, framing)),
+        false => Answer::Body(Outgoing::new(stream, framing, Rc::clone(load))),
     }))
 }

@@ -1,5 +1,6 @@
 //! What texts of HTTP/1.1 and frames of HTTP/2 have in common: where a head ends, and errors.
 
+use std::borrow::Cow;
 use std::io;
 
 /// What is written of a head before its end has come.
@@ -7,23 +8,32 @@ use std::io;
 pub(super) struct HeadText(Vec<u8>);
 
 impl HeadText {
-    /// Takes bytes up to the end of the head; returns how many, and the head where it is whole.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> (usize, Option<Vec<u8>>) {
+    /// Takes bytes up to the end of the head, or all that end as one does; returns how many, and
+    /// what begins with the head where it is whole.
+    pub(super) fn take<'b>(&mut self, bytes: &'b [u8]) -> (usize, Option<Cow<'b, [u8]>>) {
+        if self.0.is_empty() && bytes.ends_with(HEAD_END) {
+            return (bytes.len(), Some(Cow::Borrowed(bytes)));
+        }
         let before = self.0.len();
         self.0.extend_from_slice(bytes);
         let from = before.saturating_sub(HEAD_END.len() - 1);
-        let found = self.0[from..]
-            .windows(HEAD_END.len())
-            .position(|window| window == HEAD_END);
-        match found {
-            Some(at) => {
-                let end = from + at + HEAD_END.len();
+        match end_of(&self.0[from..]) {
+            Some(end) => {
+                let end = from + end;
                 self.0.truncate(end);
-                (end - before, Some(std::mem::take(&mut self.0)))
+                let head = std::mem::take(&mut self.0);
+                (end - before, Some(Cow::Owned(head)))
             }
             None => (bytes.len(), None),
         }
     }
+}
+
+/// Returns where the first head ends.
+fn end_of(bytes: &[u8]) -> Option<usize> {
+    let mut windows = bytes.windows(HEAD_END.len());
+    let at = windows.position(|window| window == HEAD_END)?;
+    Some(at + HEAD_END.len())
 }
 
 /// Returns an error of HTTP/2 as one of a connection.

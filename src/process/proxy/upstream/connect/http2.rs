@@ -75,7 +75,7 @@ async fn begin(
         told.end();
     };
     tokio::task::spawn_local(in_steps(Rc::clone(context), UPSTREAM, deadline, drive));
-    Ok(kept.add(sender, scheme, standing, now_ms))
+    Ok(kept.add(sender, scheme, standing, &context.buffers, now_ms))
 }
 
 /// Why a connection over TLS is not used.
@@ -100,7 +100,7 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// What the head of a response may hold, as `h2` counts it.
 const HEAD_BYTES: u32 = 64 * 1024;
-/// Of a request's body, what may wait for the connection.
+/// Of one request's body, what may wait for the connection.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// What is written beside a step that belongs to no listener.
 const UPSTREAM: usize = 0;

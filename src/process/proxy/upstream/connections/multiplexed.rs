@@ -7,14 +7,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use bytes::Bytes;
 use h2::client::SendRequest;
 use http::uri::Scheme;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::process::proxy::io::buffers::Buffers;
 use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::frames::client::{ClientFrames, Standing};
+use crate::process::proxy::io::frames::data::Data;
+use crate::process::proxy::io::frames::load::Load;
 use crate::process::proxy::io::stream::Stream;
 
 /// The connections to a backend.
@@ -34,8 +36,9 @@ enum Opening {
 }
 
 struct Connected {
-    sender: SendRequest<Bytes>,
+    sender: SendRequest<Data>,
     scheme: Scheme,
+    load: Rc<Load>,
     /// Each stream has it too.
     standing: Rc<Standing>,
     /// When it was last seen with a stream.
@@ -56,7 +59,8 @@ impl Connected {
     fn stream(&self) -> Stream {
         let sender = self.sender.clone();
         let standing = Rc::clone(&self.standing);
-        let frames = ClientFrames::new(sender, self.scheme.clone(), standing);
+        let frames =
+            ClientFrames::new(sender, self.scheme.clone(), standing, Rc::clone(&self.load));
         Stream::framed(Frames::Client(Box::new(frames)))
     }
 }
@@ -86,14 +90,16 @@ impl Multiplexed {
     /// Adds a connection that was opened; returns a stream of it.
     pub(in crate::process::proxy) fn add(
         &self,
-        sender: SendRequest<Bytes>,
+        sender: SendRequest<Data>,
         scheme: Scheme,
         standing: Rc<Standing>,
+        buffers: &Rc<Buffers>,
         now_ms: u64,
     ) -> Stream {
         let connected = Connected {
             sender,
             scheme,
+            load: Rc::new(Load::new(Rc::clone(buffers), UNSENT_BYTES)),
             standing,
             used_ms: Cell::new(now_ms),
         };
@@ -129,5 +135,7 @@ impl Multiplexed {
     }
 }
 
+/// Of all requests' bodies, what may wait for the connection.
+const UNSENT_BYTES: usize = 256 * 1024;
 /// Streams of a connection at a time, whatever more the backend allows.
 const STREAMS_MAX: usize = 100;

@@ -1,0 +1,62 @@
+//! What is sent in a frame, in a buffer of the worker: it goes back when the frame has been
+//! written.
+
+use std::rc::Rc;
+
+use bytes::Buf;
+
+use super::load::Load;
+use crate::process::proxy::io::buffers::Held;
+
+/// Some of a body.
+#[derive(Default)]
+pub(in crate::process::proxy) struct Data {
+    bytes: Held,
+    /// How many they were.
+    len: usize,
+    /// Who is told when they have been written; `None` of nothing.
+    load: Option<Rc<Load>>,
+}
+
+impl Data {
+    /// Copies bytes.
+    pub(super) fn of(bytes: &[u8], load: &Rc<Load>) -> Self {
+        let len = bytes.len();
+        if len == 0 {
+            return Self::default();
+        }
+        let mut buffer = load.buffers().with_room(len);
+        buffer.extend_from_slice(bytes);
+        load.handle_sent(len);
+        Self {
+            bytes: Held::new(buffer, len),
+            len,
+            load: Some(Rc::clone(load)),
+        }
+    }
+}
+
+impl Buf for Data {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.bytes()
+    }
+
+    fn advance(&mut self, count: usize) {
+        if let Some(load) = &self.load {
+            self.bytes.consume(count, load.buffers());
+        }
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if let Some(load) = &self.load {
+            self.bytes.clear(load.buffers());
+            load.handle_written(self.len);
+        }
+    }
+}
