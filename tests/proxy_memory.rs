@@ -94,9 +94,22 @@ fn memory_is_bounded_by_what_connections_hold_and_is_given_back() {
             bytes_max: request + UPSTREAM_BYTES + taken(DIRECTION_BYTES),
             begin: |proxy| proxy.answered(proxy.clients(300, GET, b""), fill),
         },
+        Flood {
+            name: "streams of HTTP/2 that are not read",
+            clients: 10,
+            bytes_min: 100 * 12 * 1024,
+            bytes_max: HTTP2_BYTES,
+            begin: |proxy| {
+                let asking = proxy.clients(10, &streams(100), b"");
+                let clients = asking.len();
+                proxy.answer_each(asking, clients * 100, fill)
+            },
+        },
     ];
     let before = proxy.resident();
-    for flood in floods.iter().chain(&floods[1..2]) {
+    // The last leaves what answers streams, for a while, which the others do not use.
+    let (streams, others) = floods.split_last().unwrap();
+    for flood in others.iter().chain(&floods[1..2]).chain([streams]) {
         proxy.hold(flood, before);
     }
 }
@@ -121,6 +134,7 @@ impl Proxy {
             .unwrap();
         let config = format!(
             "listeners:\n  http:\n    bind: [\"{address}\"]\n    pool: web\n    \
+             http2: {{prior_knowledge: true, memory_bytes: {HTTP2_BYTES}}}\n    \
              timeouts: {{request_head: 1h, idle: 1h}}\n\
              pools:\n  web:\n    backends: {{one: {{address: \"{}\"}}}}\n    health_check: none\n    \
              timeouts: {{connect: 30s, response_head: 1h}}\n\
@@ -204,8 +218,19 @@ impl Proxy {
 
     /// Takes the request of each client at the backend, and answers it.
     fn answered(&self, clients: Connections, answer: impl Fn(&TcpStream)) -> Connections {
+        let count = clients.len();
+        self.answer_each(clients, count, answer)
+    }
+
+    /// Takes so many requests of all clients at the backend, and answers them.
+    fn answer_each(
+        &self,
+        clients: Connections,
+        count: usize,
+        answer: impl Fn(&TcpStream),
+    ) -> Connections {
         let mut connections = clients;
-        for index in 0..connections.len() {
+        for index in 0..count {
             pace(index);
             let (mut backend, _) = self.backend.accept().unwrap();
             let mut head = Vec::new();
@@ -306,6 +331,20 @@ fn fill(mut backend: &TcpStream) {
     }
 }
 
+/// Returns the beginning of HTTP/2, whose client takes nothing of a body, and so many requests.
+fn streams(count: u32) -> Vec<u8> {
+    let mut text = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0 (RFC 9113 §6.5.2).
+    text.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+    for number in 0..count {
+        // HEADERS with END_STREAM and END_HEADERS: GET, http, /, and the authority `a`.
+        text.extend([0, 0, 6, 1, 5]);
+        text.extend((2 * number + 1).to_be_bytes());
+        text.extend([0x82, 0x86, 0x84, 0x01, 0x01, b'a']);
+    }
+    text
+}
+
 /// Returns the beginning of a head.
 fn half_head() -> Vec<u8> {
     let mut head = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
@@ -346,6 +385,8 @@ fn wait_until(hope: &str, mut ask: impl FnMut() -> bool) {
     }
 }
 
+/// What a connection in HTTP/2 and all its requests may hold.
+const HTTP2_BYTES: usize = 2 * 1024 * 1024;
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// What was held in 256 KiB once.
 const HALF_BYTES: usize = 17_000;

@@ -142,6 +142,8 @@ pub const HTTP2_CONNECTION_BYTES: usize = 384 * 1024;
 /// Of a stream on it, beside twice the text of its head: what answers it, and for each direction a
 /// block.
 pub const HTTP2_STREAM_BYTES: usize = 6 * 1024 + 2 * BLOCK_BYTES;
+/// The task of a stream, which is kept for the next.
+const HTTP2_TASK_BYTES: usize = 1024;
 /// Read at a time on a stream: a head of HTTP/1.1 and what fits into a frame;
 pub const HTTP2_READ_BYTES: usize = 17 * 1024;
 /// and what fits into a block, where nothing is left for more.
@@ -188,7 +190,7 @@ pub const TRIM_BYTES: usize = 1024 * 1024;
 /// access log, and what may be free and not have gone back to the system.
 pub const THREAD_BYTES: usize = SHELVES * SHELF_BYTES
     + LARGE_KEPT * taken(LARGE_BYTES)
-    + FUTURES_KEPT * REQUEST_BYTES
+    + FUTURES_KEPT * (REQUEST_BYTES + HTTP2_TASK_BYTES)
     + LOG_BYTES
     + 2 * TRIM_BYTES;
 /// Of a pool that hashes: its table.

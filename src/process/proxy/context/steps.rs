@@ -16,21 +16,19 @@ pub(in crate::process::proxy) async fn in_steps<F: Future<Output = ()>>(
     context: Rc<WorkerContext>,
     listener: usize,
     deadline: Rc<Deadline>,
+    hunger: Rc<Hunger>,
     serve: impl FnOnce() -> F,
 ) {
     let mut serve = pin!(serve());
-    let hunger = Rc::<Hunger>::default();
     poll_fn(|cx| {
-        if hunger.waits() {
+        if hunger.must_wait(cx) {
             // Its sockets have woken it; but it has had its share, and its turn comes.
             return Poll::Pending;
         }
         context.progress.begin(listener, deadline.phase() as u8);
-        context.budget.begin();
+        context.budget.begin(&hunger);
         let poll = serve.as_mut().poll(cx);
-        if poll.is_pending() {
-            context.budget.end(&hunger, cx);
-        }
+        context.budget.end(&hunger, poll, cx);
         if context.budget.is_used_up() {
             // Where beats are late for all that is moved, the clock still is not: what it misses,
             // timeouts are late.

@@ -31,7 +31,7 @@ use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::downstream::routing::{Known, Route, Routed};
 use crate::process::proxy::downstream::rules::Rules;
 use crate::process::proxy::downstream::slot::ListenerSlot;
-use crate::process::proxy::io::budget::PARSED;
+use crate::process::proxy::io::budget::{Hunger, PARSED};
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::io::future_pool::{FuturePool, FutureSlot};
@@ -90,6 +90,7 @@ struct Answering {
     context: Rc<WorkerContext>,
     slot: Rc<ListenerSlot>,
     deadline: Rc<Deadline>,
+    hunger: Rc<Hunger>,
     part: Part,
 }
 

@@ -290,7 +290,7 @@ fn begin(worker: Worker, caller: Caller, counted: Counted) {
     let number = slot.number;
     let from = (stream, address, port);
     let serve = move || connection::serve(served, futures, slot, from, counted, watched);
-    tokio::task::spawn_local(in_steps(context, number, deadline, serve));
+    tokio::task::spawn_local(in_steps(context, number, deadline, Rc::default(), serve));
 }
 
 /// Where descriptors or memory ran out, others must end first; anything else concerned one

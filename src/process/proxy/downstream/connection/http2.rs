@@ -24,6 +24,7 @@ use crate::logic::http1::response::AskedMethod;
 use crate::process::proxy::context::steps::in_steps;
 use crate::process::proxy::downstream::client::{Age, Client};
 use crate::process::proxy::downstream::local::WorkerListener;
+use crate::process::proxy::io::budget::Hunger;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt, Phase};
 use crate::process::proxy::io::frames::Frames;
@@ -41,6 +42,13 @@ type Connected = Connection<Wire, Data>;
 
 /// A stream that has begun.
 type Asked = (Request<RecvStream>, SendResponse<Data>);
+
+/// What the streams of a connection have in common.
+struct Joint {
+    futures: Rc<Futures>,
+    load: Rc<Load>,
+    hunger: Rc<Hunger>,
+}
 
 /// What a connection has come to.
 enum Next {
@@ -81,7 +89,11 @@ impl Client {
             return;
         };
         let buffers = Rc::clone(&self.context.buffers);
-        let load = Rc::new(Load::new(buffers, HTTP2_UNSENT_BYTES));
+        let joint = Joint {
+            futures,
+            load: Rc::new(Load::new(buffers, HTTP2_UNSENT_BYTES)),
+            hunger: Rc::new(Hunger::joint()),
+        };
         self.deadline.listen();
         let mut taking = Taking::Streams;
         loop {
@@ -92,7 +104,7 @@ impl Client {
                         Poll::Ready(Err(next)) => return Poll::Ready(next),
                         Poll::Pending => return Poll::Pending,
                     };
-                    self.take_stream(&futures, &load, asked);
+                    self.take_stream(&joint, asked);
                     // Its handshake is told of once.
                     self.age = Age::Kept;
                 }
@@ -101,7 +113,7 @@ impl Client {
                 Next::Leaving => {
                     taking = Taking::Nothing;
                     connection.graceful_shutdown();
-                    if load.streams() == 0 {
+                    if joint.load.streams() == 0 {
                         self.deadline.enter(Phase::Lingering, LEAVING_TIMEOUT);
                     }
                 }
@@ -169,7 +181,7 @@ impl Client {
     }
 
     /// Begins to answer on a stream, in a task of its own.
-    fn take_stream(&self, futures: &Rc<Futures>, load: &Rc<Load>, (request, mut respond): Asked) {
+    fn take_stream(&self, joint: &Joint, (request, mut respond): Asked) {
         let listener = self.slot.current();
         let limits = &listener.http2;
         let (parts, body) = request.into_parts();
@@ -187,7 +199,7 @@ impl Client {
         let buffers = &self.context.buffers;
         let mut text = buffers.with_room(ADDED_BYTES);
         let written = request::write(&parts, &framed, &mut text);
-        let reserved = load.begin(text.len(), limits.memory_bytes as usize);
+        let reserved = joint.load.begin(text.len(), limits.memory_bytes as usize);
         let Some(reserved) = reserved else {
             buffers.give_back(text);
             respond.send_reset(Reason::REFUSED_STREAM);
@@ -199,25 +211,29 @@ impl Client {
             _ => AskedMethod::Other,
         };
         let framing = written.as_ref().map_or(Framing::None, |framing| *framing);
-        let frames = ServerFrames::new(body, respond, method, framing, Rc::clone(load));
+        let frames = ServerFrames::new(body, respond, method, framing, Rc::clone(&joint.load));
         let mut client = Box::new(self.of_stream(Frames::Server(Box::new(frames)), text));
         let read = client.read_stream(&listener, written.err(), framed.protocol.is_some());
         let deadline = Rc::clone(&client.deadline);
-        let mut handling = futures.requests.take();
+        let mut handling = joint.futures.requests.take();
         handling.start((client, listener, read));
         let answering = Answering {
-            futures: Rc::clone(futures),
+            futures: Rc::clone(&joint.futures),
             handling,
             context: Rc::clone(&self.context),
             slot: Rc::clone(&self.slot),
             deadline,
+            hunger: Rc::clone(&joint.hunger),
             part,
         };
-        futures.streams.run(answering, |answering| {
+        joint.futures.streams.run(answering, |answering| {
             let context = Rc::clone(&answering.context);
             let deadline = Rc::clone(&answering.deadline);
             let listener = answering.slot.number;
-            in_steps(context, listener, deadline, || answer_stream(answering))
+            let hunger = Rc::clone(&answering.hunger);
+            in_steps(context, listener, deadline, hunger, || {
+                answer_stream(answering)
+            })
         });
     }
 
@@ -273,6 +289,7 @@ async fn answer_stream(answering: Answering) {
         context,
         slot,
         deadline,
+        hunger: _,
         part: _part,
     } = answering;
     let _watched = context.watch_stream(&slot, &deadline);

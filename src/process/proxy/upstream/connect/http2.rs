@@ -74,7 +74,8 @@ async fn begin(
         }
         told.end();
     };
-    tokio::task::spawn_local(in_steps(Rc::clone(context), UPSTREAM, deadline, drive));
+    let steps = in_steps(Rc::clone(context), UPSTREAM, deadline, Rc::default(), drive);
+    tokio::task::spawn_local(steps);
     Ok(kept.add(sender, scheme, standing, &context.buffers, now_ms))
 }
 
