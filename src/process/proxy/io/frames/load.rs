@@ -6,6 +6,7 @@
 //! them, so that a peer that reads nothing gets no more of it for having many streams.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -27,8 +28,8 @@ pub(in crate::process::proxy) struct Load {
     /// In frames that have not been written.
     unsent_bytes: Cell<usize>,
     unsent_bytes_max: usize,
-    /// Who waits for those to be written.
-    waiting: RefCell<Vec<Waker>>,
+    /// Who waits for those to be written, the first first.
+    waiting: RefCell<VecDeque<Waker>>,
 }
 
 impl Load {
@@ -96,7 +97,7 @@ impl Load {
         }
         let mut waiting = self.waiting.borrow_mut();
         if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
+            waiting.push_back(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -110,9 +111,17 @@ impl Load {
     pub(super) fn handle_written(&self, bytes: usize) {
         let left = self.unsent_bytes.get().saturating_sub(bytes);
         self.unsent_bytes.set(left);
-        if left < self.unsent_bytes_max && !self.waiting.borrow().is_empty() {
-            let waiting = self.waiting.take();
-            waiting.into_iter().for_each(Waker::wake);
+        let room = self.unsent_bytes_max.saturating_sub(left);
+        // No more than find room; but whoever is woken may not want it any more, so in the end all.
+        let count = match left {
+            0 => usize::MAX,
+            _ => room.min(bytes).div_ceil(WAITED_BYTES),
+        };
+        for _ in 0..count {
+            let Some(waker) = self.waiting.borrow_mut().pop_front() else {
+                break;
+            };
+            waker.wake();
         }
     }
 }
@@ -182,6 +191,8 @@ impl Drop for Share {
     }
 }
 
+/// About what somebody sends who has waited for room.
+const WAITED_BYTES: usize = 16 * 1024;
 /// What holding as much as is read at a time takes.
 const LARGE_READ: usize = taken(HTTP2_READ_BYTES);
 
@@ -252,8 +263,14 @@ mod tests {
         assert!(load.poll_room(&cx).is_pending());
         load.handle_written(1);
         assert_eq!(woken.0.load(SeqCst), 0, "there is no room yet");
+        let others: Vec<Waker> = (0..9).map(|_| Arc::clone(&woken).into()).collect();
+        let others = others.iter().map(Context::from_waker);
+        // One of many is not known from the others.
+        others.for_each(|cx| load.waiting.borrow_mut().push_back(cx.waker().clone()));
         load.handle_written(1);
-        assert_eq!(woken.0.load(SeqCst), 1, "once");
+        assert_eq!(woken.0.load(SeqCst), 1, "for whom there is room");
         assert!(load.poll_room(&cx).is_ready());
+        load.handle_written(99);
+        assert_eq!(woken.0.load(SeqCst), 10, "nobody is forgotten");
     }
 }
