@@ -173,9 +173,9 @@ const RESPONSE_HEAD: usize = taken(RESPONSE_HEAD_BYTES + ADDED_BYTES);
 /// Read from, filtered and waiting for the reader.
 const TRAILERS: usize = 3 * TRAILER_BYTES;
 
-/// Kinds of buffers below the large one that are kept for the next use: of 2 kB and of one to four
-/// blocks. Larger ones go back to the system at once.
-pub const SHELVES: usize = 5;
+/// Kinds of buffers below the large one that are kept for the next use: of 2 kB and of one to five
+/// blocks, into which a frame fits. Larger ones go back to the system at once.
+pub const SHELVES: usize = 6;
 /// Kept of each kind for a while, bytes.
 pub const SHELF_BYTES: usize = 2 * 1024 * 1024;
 /// Large buffers kept for a while; most reads give theirs back at once.
