@@ -94,22 +94,10 @@ fn memory_is_bounded_by_what_connections_hold_and_is_given_back() {
             bytes_max: request + UPSTREAM_BYTES + taken(DIRECTION_BYTES),
             begin: |proxy| proxy.answered(proxy.clients(300, GET, b""), fill),
         },
-        Flood {
-            name: "streams of HTTP/2 that are not read",
-            clients: 10,
-            bytes_min: 100 * 12 * 1024,
-            bytes_max: HTTP2_BYTES,
-            begin: |proxy| {
-                let asking = proxy.clients(10, &streams(100), b"");
-                let clients = asking.len();
-                proxy.answer_each(asking, clients * 100, fill)
-            },
-        },
     ];
     let before = proxy.resident();
-    // The last leaves what answers streams, for a while, which the others do not use.
-    let (streams, others) = floods.split_last().unwrap();
-    for flood in others.iter().chain(&floods[1..2]).chain([streams]) {
+    // What answers streams is left for a while, and the others do not use it.
+    for flood in floods.iter().chain(&floods[1..2]).chain([&STREAMS]) {
         proxy.hold(flood, before);
     }
 }
@@ -385,6 +373,18 @@ fn wait_until(hope: &str, mut ask: impl FnMut() -> bool) {
     }
 }
 
+/// Many requests of each client, nothing of whose answers is read.
+const STREAMS: Flood = Flood {
+    name: "streams of HTTP/2 that are not read",
+    clients: 10,
+    bytes_min: 100 * 12 * 1024,
+    bytes_max: HTTP2_BYTES,
+    begin: |proxy| {
+        let asking = proxy.clients(10, &streams(100), b"");
+        let clients = asking.len();
+        proxy.answer_each(asking, clients * 100, fill)
+    },
+};
 /// What a connection in HTTP/2 and all its requests may hold.
 const HTTP2_BYTES: usize = 2 * 1024 * 1024;
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
