@@ -227,13 +227,14 @@ fn every_timeout_keeps_its_time_at_a_stop() {
     require_punctual(stage::play(&cases(), Situation::Stopping));
 }
 
-/// A single one may be held up by the machine; most are not.
+/// Many may be held up by a machine that does much else; what is our fault holds all of them up, by
+/// a sweep at least, so that the quarter which is soonest says it.
 fn require_punctual(mut late: Vec<Duration>) {
     late.sort();
-    let median = late[late.len() / 2];
+    let quarter = late[late.len() / 4];
     assert!(
-        median <= LATE,
-        "half of them are {median:?} late or more: {late:?}"
+        quarter <= LATE,
+        "three quarters of them are {quarter:?} late or more: {late:?}"
     );
 }
 
