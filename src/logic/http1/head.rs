@@ -11,19 +11,27 @@ use httparse::Header;
 
 use super::names::{Name, list, reads_like};
 
+/// For the fields of a head that is parsed once.
+type Places<'b> = [MaybeUninit<Header<'b>>; FIELDS_MAX];
+
+/// Returns places which nothing is written into yet.
+pub(super) const fn places<'b>() -> Places<'b> {
+    [const { MaybeUninit::uninit() }; FIELDS_MAX]
+}
+
 /// Where a head's fields are parsed into; on the caller's stack, and never initialized.
 pub struct Slots<'b> {
-    first: [MaybeUninit<Header<'b>>; FIELDS_MAX],
+    first: Places<'b>,
     /// For a head that is parsed once more.
-    second: [MaybeUninit<Header<'b>>; FIELDS_MAX],
+    second: Places<'b>,
 }
 
 impl<'b> Slots<'b> {
     /// Returns empty slots.
     pub const fn new() -> Self {
         Slots {
-            first: [const { MaybeUninit::uninit() }; FIELDS_MAX],
-            second: [const { MaybeUninit::uninit() }; FIELDS_MAX],
+            first: places(),
+            second: places(),
         }
     }
 

@@ -42,5 +42,5 @@ pub(super) fn check(fields: &Fields<'_>, problems: &mut Problems) -> Option<Http
 
 /// Streams of a connection at a time.
 const STREAMS_MAX: u32 = 10_000;
-/// Room for one stream with the largest head, at least.
+/// Room for what the connection itself may hold, and for some streams.
 const MEMORY_BYTES_MIN: u32 = 512 * 1024;

@@ -12,15 +12,12 @@ pub mod websocket;
 #[cfg(test)]
 mod tests;
 
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use httparse::Header;
 
 use super::chunked::TRAILERS_MAX;
-use super::head::FIELDS_MAX;
 use super::names::Name;
 
 /// Appends a line for each field, those of one connection and those that are written otherwise left
@@ -57,11 +54,6 @@ fn part(text: &Bytes, bytes: &[u8]) -> Bytes {
         ..=SHARED_BYTES => text.slice_ref(bytes),
         _ => Bytes::copy_from_slice(bytes),
     }
-}
-
-/// Returns places for the lines of a head, which nothing is written into yet.
-fn places<'b>() -> [MaybeUninit<Header<'b>>; FIELDS_MAX] {
-    [const { MaybeUninit::uninit() }; FIELDS_MAX]
 }
 
 /// Returns whether a field is one of a connection (RFC 9113 §8.2.2).

@@ -7,8 +7,8 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
 use httparse::Status;
 
-use super::{add_field, part, places, write_fields, write_line};
-use crate::logic::http1::head::Framing;
+use super::{add_field, part, write_fields, write_line};
+use crate::logic::http1::head::{Framing, places};
 use crate::logic::http1::names::{Name, length, list};
 use crate::logic::http1::refusal::RequestRefusal;
 

@@ -7,8 +7,8 @@ use http::{HeaderMap, StatusCode};
 use httparse::{ParserConfig, Status};
 
 use super::request::Follows;
-use super::{add_field, is_of_connection, places, write_fields, write_line};
-use crate::logic::http1::head::Framing;
+use super::{add_field, is_of_connection, write_fields, write_line};
+use crate::logic::http1::head::{Framing, places};
 use crate::logic::http1::names::{Name, length};
 use crate::logic::http1::response::AskedMethod;
 

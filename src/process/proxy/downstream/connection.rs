@@ -6,7 +6,7 @@
 
 mod handshake;
 mod http2;
-mod load;
+mod part;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use self::load::Part;
+use self::part::Part;
 use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, origin};
 use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};

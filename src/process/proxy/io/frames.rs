@@ -10,6 +10,7 @@ mod incoming;
 pub(in crate::process::proxy) mod load;
 mod outgoing;
 mod text;
+pub(in crate::process::proxy) mod unsent;
 pub(in crate::process::proxy) mod client;
 pub(in crate::process::proxy) mod server;
 

@@ -14,7 +14,7 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::load::Part;
+use super::part::Part;
 use super::{Answering, Futures, Read};
 use crate::logic::http1::crossing::request::{self, Follows, Framed};
 use crate::logic::http1::crossing::websocket::key_of;
@@ -31,6 +31,7 @@ use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::frames::data::Data;
 use crate::process::proxy::io::frames::load::Load;
 use crate::process::proxy::io::frames::server::ServerFrames;
+use crate::process::proxy::io::frames::unsent::Unsent;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::Session;
 use crate::process::proxy::memory::{ADDED_BYTES, HTTP2_UNSENT_BYTES};
@@ -47,6 +48,7 @@ type Asked = (Request<RecvStream>, SendResponse<Data>);
 struct Joint {
     futures: Rc<Futures>,
     load: Rc<Load>,
+    unsent: Rc<Unsent>,
     hunger: Rc<Hunger>,
 }
 
@@ -88,10 +90,10 @@ impl Client {
         let Some(mut connection) = self.begin_http2().await else {
             return;
         };
-        let buffers = Rc::clone(&self.context.buffers);
         let joint = Joint {
             futures,
-            load: Rc::new(Load::new(buffers, HTTP2_UNSENT_BYTES)),
+            load: Rc::default(),
+            unsent: Rc::new(Unsent::new(&self.context.buffers, HTTP2_UNSENT_BYTES)),
             hunger: Rc::new(Hunger::joint()),
         };
         self.deadline.listen();
@@ -211,7 +213,8 @@ impl Client {
             _ => AskedMethod::Other,
         };
         let framing = written.as_ref().map_or(Framing::None, |framing| *framing);
-        let frames = ServerFrames::new(body, respond, method, framing, Rc::clone(&joint.load));
+        let (load, unsent) = (Rc::clone(&joint.load), Rc::clone(&joint.unsent));
+        let frames = ServerFrames::new(body, respond, method, framing, load, unsent);
         let mut client = Box::new(self.of_stream(Frames::Server(Box::new(frames)), text));
         let read = client.read_stream(&listener, written.err(), framed.protocol.is_some());
         let deadline = Rc::clone(&client.deadline);

@@ -11,9 +11,9 @@ use http::uri::Scheme;
 
 use super::data::Data;
 use super::incoming::{Coding, Incoming};
-use super::load::Load;
 use super::outgoing::Outgoing;
 use super::text::{HeadText, broken};
+use super::unsent::Unsent;
 use crate::logic::http1::crossing::request::{self, Follows, Sent};
 use crate::logic::http1::crossing::response::{self, Answers};
 use crate::logic::http1::crossing::websocket::proof_of;
@@ -68,7 +68,7 @@ pub(in crate::process::proxy) struct ClientFrames {
     protocol: Option<(Box<str>, String)>,
     processing: Processing,
     standing: Rc<Standing>,
-    load: Rc<Load>,
+    unsent: Rc<Unsent>,
 }
 
 /// Whether the backend may have done anything for the request.
@@ -106,10 +106,10 @@ impl ClientFrames {
         sender: SendRequest<Data>,
         scheme: Scheme,
         standing: Rc<Standing>,
-        load: Rc<Load>,
+        unsent: Rc<Unsent>,
     ) -> Self {
         Self {
-            load,
+            unsent,
             standing,
             scheme,
             asking: Asking::Head(sender, HeadText::default()),
@@ -251,7 +251,7 @@ impl ClientFrames {
         self.answer = Answer::Head(answer, Interim::new());
         self.asking = match ends {
             true => Asking::Over,
-            false => Asking::Body(Outgoing::new(stream, framing, Rc::clone(&self.load))),
+            false => Asking::Body(Outgoing::new(stream, framing, Rc::clone(&self.unsent))),
         };
         Ok(len)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Buf;
 
-use super::load::Load;
+use super::unsent::Unsent;
 use crate::process::proxy::io::buffers::Held;
 
 /// Some of a body.
@@ -15,23 +15,23 @@ pub(in crate::process::proxy) struct Data {
     /// How many they were.
     len: usize,
     /// Who is told when they have been written; `None` of nothing.
-    load: Option<Rc<Load>>,
+    unsent: Option<Rc<Unsent>>,
 }
 
 impl Data {
     /// Copies bytes.
-    pub(super) fn of(bytes: &[u8], load: &Rc<Load>) -> Self {
+    pub(super) fn of(bytes: &[u8], unsent: &Rc<Unsent>) -> Self {
         let len = bytes.len();
         if len == 0 {
             return Self::default();
         }
-        let mut buffer = load.buffers().with_room(len);
+        let mut buffer = unsent.buffers().with_room(len);
         buffer.extend_from_slice(bytes);
-        load.handle_sent(len);
+        unsent.handle_sent(len);
         Self {
             bytes: Held::new(buffer, len),
             len,
-            load: Some(Rc::clone(load)),
+            unsent: Some(Rc::clone(unsent)),
         }
     }
 }
@@ -46,17 +46,17 @@ impl Buf for Data {
     }
 
     fn advance(&mut self, count: usize) {
-        if let Some(load) = &self.load {
-            self.bytes.consume(count, load.buffers());
+        if let Some(unsent) = &self.unsent {
+            self.bytes.consume(count, unsent.buffers());
         }
     }
 }
 
 impl Drop for Data {
     fn drop(&mut self) {
-        if let Some(load) = &self.load {
-            self.bytes.clear(load.buffers());
-            load.handle_written(self.len);
+        if let Some(unsent) = &self.unsent {
+            self.bytes.clear(unsent.buffers());
+            unsent.handle_written(self.len);
         }
     }
 }

@@ -2,56 +2,28 @@
 //!
 //! A stream has its own part from its beginning (`HTTP2_STREAM_BYTES`). What it holds beyond that
 //! while somebody is waited for comes out of what is left for all: where that is used up, the
-//! others read little at a time. What was sent and waits for the connection is bounded for all of
-//! them, so that a peer that reads nothing gets no more of it for having many streams.
+//! others read little at a time. What was sent and has not been written is `unsent`'s.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
-use crate::process::proxy::io::buffers::Buffers;
 use crate::process::proxy::memory::{
     BLOCK_BYTES, HTTP2_CONNECTION_BYTES, HTTP2_READ_BYTES, HTTP2_READ_BYTES_MIN,
     HTTP2_STREAM_BYTES, taken,
 };
 
 /// The account of a connection.
+#[derive(Default)]
 pub(in crate::process::proxy) struct Load {
-    buffers: Rc<Buffers>,
     bytes_max: Cell<usize>,
     streams: Cell<usize>,
     /// By those that have begun, from their beginning.
     reserved_bytes: Cell<usize>,
     /// Beyond that.
     held_bytes: Cell<usize>,
-    /// In frames that have not been written.
-    unsent_bytes: Cell<usize>,
-    unsent_bytes_max: usize,
-    /// Who waits for those to be written, the first first.
-    waiting: RefCell<VecDeque<Waker>>,
 }
 
 impl Load {
-    /// Returns the account of a connection on which so much may wait to be written.
-    pub(in crate::process::proxy) fn new(buffers: Rc<Buffers>, unsent_bytes_max: usize) -> Self {
-        Self {
-            buffers,
-            bytes_max: Cell::new(0),
-            streams: Cell::new(0),
-            reserved_bytes: Cell::new(0),
-            held_bytes: Cell::new(0),
-            unsent_bytes: Cell::new(0),
-            unsent_bytes_max,
-            waiting: RefCell::default(),
-        }
-    }
-
-    /// Returns the buffers for what is sent.
-    pub(super) fn buffers(&self) -> &Buffers {
-        &self.buffers
-    }
-
     /// Returns how many streams there are.
     pub(in crate::process::proxy) fn streams(&self) -> usize {
         self.streams.get()
@@ -87,41 +59,6 @@ impl Load {
         match self.left() {
             ..LARGE_READ => HTTP2_READ_BYTES_MIN,
             LARGE_READ.. => HTTP2_READ_BYTES,
-        }
-    }
-
-    /// Ready when more may be sent.
-    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.unsent_bytes.get() < self.unsent_bytes_max {
-            return Poll::Ready(());
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push_back(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// So much more waits to be written.
-    pub(super) fn handle_sent(&self, bytes: usize) {
-        add(&self.unsent_bytes, bytes);
-    }
-
-    /// So much has been written, or does not wait any more.
-    pub(super) fn handle_written(&self, bytes: usize) {
-        let left = self.unsent_bytes.get().saturating_sub(bytes);
-        self.unsent_bytes.set(left);
-        let room = self.unsent_bytes_max.saturating_sub(left);
-        // No more than find room; but whoever is woken may not want it any more, so in the end all.
-        let count = match left {
-            0 => usize::MAX,
-            _ => room.min(bytes).div_ceil(WAITED_BYTES),
-        };
-        for _ in 0..count {
-            let Some(waker) = self.waiting.borrow_mut().pop_front() else {
-                break;
-            };
-            waker.wake();
         }
     }
 }
@@ -191,8 +128,6 @@ impl Drop for Share {
     }
 }
 
-/// About what somebody sends who has waited for room.
-const WAITED_BYTES: usize = 16 * 1024;
 /// What holding as much as is read at a time takes.
 const LARGE_READ: usize = taken(HTTP2_READ_BYTES);
 
@@ -200,18 +135,13 @@ const LARGE_READ: usize = taken(HTTP2_READ_BYTES);
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering::SeqCst;
-    use std::task::Wake;
-
     use super::*;
 
     const MAX: usize = 2 << 20;
 
     #[test]
     fn streams_are_refused_where_their_own_parts_would_not_fit() {
-        let load = Rc::new(Load::new(Rc::default(), 1));
+        let load = Rc::<Load>::default();
         let streams: Vec<Reserved> = std::iter::from_fn(|| load.begin(300, MAX)).collect();
         assert!((100..150).contains(&streams.len()), "{}", streams.len());
         assert_eq!(load.streams(), streams.len());
@@ -223,7 +153,7 @@ mod tests {
 
     #[test]
     fn those_that_hold_much_leave_little_to_read_for_the_others() {
-        let load = Rc::new(Load::new(Rc::default(), 1));
+        let load = Rc::<Load>::default();
         let streams: Vec<_> = (0..100).map(|_| load.begin(300, MAX).unwrap()).collect();
         let mut shares = Vec::new();
         for _ in &streams {
@@ -242,35 +172,5 @@ mod tests {
         }
         assert_eq!(load.held_bytes.get(), 0);
         assert_eq!(shares[0].read_bytes(), HTTP2_READ_BYTES);
-    }
-
-    #[test]
-    fn who_waits_for_room_is_woken_when_there_is_some() {
-        struct Woken(AtomicUsize);
-        impl Wake for Woken {
-            fn wake(self: Arc<Self>) {
-                self.0.fetch_add(1, SeqCst);
-            }
-        }
-        let woken = Arc::new(Woken(AtomicUsize::new(0)));
-        let waker = Waker::from(Arc::clone(&woken));
-        let cx = Context::from_waker(&waker);
-        let load = Load::new(Rc::default(), 100);
-        load.handle_sent(99);
-        assert!(load.poll_room(&cx).is_ready());
-        load.handle_sent(2);
-        assert!(load.poll_room(&cx).is_pending());
-        assert!(load.poll_room(&cx).is_pending());
-        load.handle_written(1);
-        assert_eq!(woken.0.load(SeqCst), 0, "there is no room yet");
-        let others: Vec<Waker> = (0..9).map(|_| Arc::clone(&woken).into()).collect();
-        let others = others.iter().map(Context::from_waker);
-        // One of many is not known from the others.
-        others.for_each(|cx| load.waiting.borrow_mut().push_back(cx.waker().clone()));
-        load.handle_written(1);
-        assert_eq!(woken.0.load(SeqCst), 1, "for whom there is room");
-        assert!(load.poll_room(&cx).is_ready());
-        load.handle_written(99);
-        assert_eq!(woken.0.load(SeqCst), 10, "nobody is forgotten");
     }
 }

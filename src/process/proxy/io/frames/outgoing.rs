@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use h2::{Reason, SendStream};
 
 use super::data::Data;
-use super::load::Load;
 use super::text::broken;
+use super::unsent::Unsent;
 use crate::logic::http1::body::Body;
 use crate::logic::http1::crossing::read_trailers;
 use crate::logic::http1::head::Framing;
@@ -19,7 +19,7 @@ pub(super) struct Outgoing {
     stream: SendStream<Data>,
     body: Body,
     state: State,
-    load: Rc<Load>,
+    unsent: Rc<Unsent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ enum State {
 
 impl Outgoing {
     /// Returns a body that is framed so, behind a head with or without an end of the stream.
-    pub(super) fn new(stream: SendStream<Data>, framing: Framing, load: Rc<Load>) -> Self {
+    pub(super) fn new(stream: SendStream<Data>, framing: Framing, unsent: Rc<Unsent>) -> Self {
         let body = Body::new(framing, BodyCoding::Unchunked);
         Self {
             stream,
@@ -41,7 +41,7 @@ impl Outgoing {
                 State::Open
             },
             body,
-            load,
+            unsent,
         }
     }
 
@@ -74,7 +74,7 @@ impl Outgoing {
     /// Ready with how many of so many bytes may be sent.
     fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         let wanted = wanted.min(FRAME_BYTES);
-        ready!(self.load.poll_room(cx));
+        ready!(self.unsent.poll_room(cx));
         self.stream.reserve_capacity(wanted);
         loop {
             match self.stream.capacity() {
@@ -99,7 +99,7 @@ impl Outgoing {
         let has_ended = self.body.is_ended();
         let ends_here = has_ended && trailers.is_none();
         if run.pass > 0 || ends_here {
-            let data = Data::of(&bytes[..run.pass], &self.load);
+            let data = Data::of(&bytes[..run.pass], &self.unsent);
             self.stream.send_data(data, ends_here).map_err(broken)?;
         }
         if has_ended {

@@ -13,6 +13,7 @@ use super::incoming::{Coding, Incoming};
 use super::load::Load;
 use super::outgoing::Outgoing;
 use super::text::{HeadText, broken};
+use super::unsent::Unsent;
 use crate::logic::http1::crossing::response::{self, Sent, Then};
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::AskedMethod;
@@ -23,6 +24,7 @@ pub(in crate::process::proxy) struct ServerFrames {
     answer: Answer,
     method: AskedMethod,
     load: Rc<Load>,
+    unsent: Rc<Unsent>,
 }
 
 enum Answer {
@@ -42,6 +44,7 @@ impl ServerFrames {
         method: AskedMethod,
         framing: Framing,
         load: Rc<Load>,
+        unsent: Rc<Unsent>,
     ) -> Self {
         let coding = match framing {
             Framing::Chunked => Coding::Chunked,
@@ -52,6 +55,7 @@ impl ServerFrames {
             answer: Answer::Head(respond, HeadText::default()),
             method,
             load,
+            unsent,
         }
     }
 
@@ -95,7 +99,7 @@ impl ServerFrames {
                     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
                     let sent = response::read(&head, self.method).ok_or_else(invalid)?;
                     taken -= head.len() - sent.len;
-                    let body = send(respond, sent, &mut self.incoming, &self.load)?;
+                    let body = send(respond, sent, &mut self.incoming, &self.unsent)?;
                     if let Some(answer) = body {
                         self.answer = answer;
                     }
@@ -138,7 +142,7 @@ fn send(
     respond: &mut SendResponse<Data>,
     sent: Sent,
     incoming: &mut Incoming,
-    load: &Rc<Load>,
+    unsent: &Rc<Unsent>,
 ) -> io::Result<Option<Answer>> {
     let mut response = Response::new(());
     *response.status_mut() = sent.status;
@@ -158,6 +162,6 @@ fn send(
     let stream = respond.send_response(response, ends).map_err(broken)?;
     Ok(Some(match ends {
         true => Answer::Over,
-        false => Answer::Body(Outgoing::new(stream, framing, Rc::clone(load))),
+        false => Answer::Body(Outgoing::new(stream, framing, Rc::clone(unsent))),
     }))
 }

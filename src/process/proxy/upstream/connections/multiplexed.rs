@@ -16,7 +16,7 @@ use crate::process::proxy::io::buffers::Buffers;
 use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::frames::client::{ClientFrames, Standing};
 use crate::process::proxy::io::frames::data::Data;
-use crate::process::proxy::io::frames::load::Load;
+use crate::process::proxy::io::frames::unsent::Unsent;
 use crate::process::proxy::io::stream::Stream;
 
 /// The connections to a backend.
@@ -38,7 +38,7 @@ enum Opening {
 struct Connected {
     sender: SendRequest<Data>,
     scheme: Scheme,
-    load: Rc<Load>,
+    unsent: Rc<Unsent>,
     /// Each stream has it too.
     standing: Rc<Standing>,
     /// When it was last seen with a stream.
@@ -59,8 +59,12 @@ impl Connected {
     fn stream(&self) -> Stream {
         let sender = self.sender.clone();
         let standing = Rc::clone(&self.standing);
-        let frames =
-            ClientFrames::new(sender, self.scheme.clone(), standing, Rc::clone(&self.load));
+        let frames = ClientFrames::new(
+            sender,
+            self.scheme.clone(),
+            standing,
+            Rc::clone(&self.unsent),
+        );
         Stream::framed(Frames::Client(Box::new(frames)))
     }
 }
@@ -99,7 +103,7 @@ impl Multiplexed {
         let connected = Connected {
             sender,
             scheme,
-            load: Rc::new(Load::new(Rc::clone(buffers), UNSENT_BYTES)),
+            unsent: Rc::new(Unsent::new(buffers, UNSENT_BYTES)),
             standing,
             used_ms: Cell::new(now_ms),
         };
