@@ -51,7 +51,7 @@ use super::reload::stages::{Reloads, Stage};
 use super::runtime_dir::NetworkLock;
 use super::scripts::notify::NotifyPrograms;
 use super::scripts::track::Observation;
-use super::tracking::{Observers, tracked};
+use super::tracking::{Fallbacks, Observers, tracked};
 use crate::config::Config;
 use crate::config::overrides::Overrides;
 use crate::ipc;
@@ -188,6 +188,7 @@ struct Daemon {
     kept_sockets: Vec<(SocketKey, OwnedFd)>,
     active: Vec<ActiveRole>,
     health: BTreeMap<String, PoolHealth>,
+    fallbacks: Fallbacks,
     /// What the processes that run now should have and work without.
     lacking: Vec<(Role, String)>,
     event_log: EventLog,
@@ -244,6 +245,7 @@ impl Daemon {
             kept_sockets: Vec::new(),
             active: Vec::new(),
             health: BTreeMap::new(),
+            fallbacks: Fallbacks::of(&setup.config),
             lacking: Vec::new(),
             event_log: EventLog::open(SystemTime::now(), epoch_file),
             notify_programs,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::scripts::track::{Observation, Runner};
 use super::watch::{self, Watched};
-use crate::config::{Config, PoolConfig, TrackScriptConfig};
+use crate::config::{Config, TrackScriptConfig};
 use crate::ipc::message::PoolHealth;
 use crate::logic::track::{Condition, Effect, Observed, Source, Tracked};
 use crate::process::role::ProgramUser;
@@ -193,26 +193,59 @@ fn watched(config: &Config) -> Vec<Watched> {
     all
 }
 
-/// Returns what the health of all pools says of one: while it has lost its backends, a pool may
-/// answer in its place.
-pub(super) fn observed(
-    config: &Config,
-    pool: &str,
-    healths: &BTreeMap<String, PoolHealth>,
-) -> Option<Observed> {
-    let own = alone(healths.get(pool)?);
-    let Observed::Failed(why) = own else {
-        return Some(own);
-    };
-    let fallback_of = |name| config.pool(name).and_then(PoolConfig::fallback_pool);
-    let mut names = std::iter::successors(fallback_of(pool), |name| fallback_of(name));
-    let is_up = |name: &&str| healths.get(*name).map(alone) == Some(Observed::Well);
-    // A checked file has fewer.
-    let substitute = names.by_ref().take(config.pools.len()).find(is_up);
-    Some(match substitute {
-        Some(name) => Observed::Substituted(format!("{why}, pool {name} answers in its place")),
-        None => Observed::Failed(why),
-    })
+/// Which pools answer in the place of others that have lost their backends.
+#[derive(Debug)]
+pub(super) struct Fallbacks {
+    of: BTreeMap<String, String>,
+    before: BTreeMap<String, Vec<String>>,
+}
+
+impl Fallbacks {
+    pub(super) fn of(config: &Config) -> Self {
+        let (mut of, mut before) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+        for pool in &config.pools {
+            if let Some(fallback) = pool.fallback_pool() {
+                of.insert(pool.name.clone(), fallback.to_owned());
+                let before = before.entry(fallback.to_owned()).or_default();
+                before.push(pool.name.clone());
+            }
+        }
+        Self { of, before }
+    }
+
+    /// Returns what the health of all pools says of one: while it has lost its backends, a pool may
+    /// answer in its place.
+    pub(super) fn observed(
+        &self,
+        pool: &str,
+        healths: &BTreeMap<String, PoolHealth>,
+    ) -> Option<Observed> {
+        let own = alone(healths.get(pool)?);
+        let Observed::Failed(why) = own else {
+            return Some(own);
+        };
+        let fallback_of = |name: &str| self.of.get(name);
+        let names = std::iter::successors(fallback_of(pool), |name| fallback_of(name));
+        let is_up = |name: &&String| healths.get(*name).map(alone) == Some(Observed::Well);
+        // A checked file has no circles.
+        let substitute = names.take(self.of.len()).find(is_up);
+        Some(match substitute {
+            Some(name) => Observed::Substituted(format!("{why}, pool {name} answers in its place")),
+            None => Observed::Failed(why),
+        })
+    }
+
+    /// Returns the pool and those in whose place it may answer.
+    pub(super) fn with_those_before<'a>(&'a self, pool: &'a str) -> Vec<&'a str> {
+        let mut all = vec![pool];
+        let mut next = 0;
+        while let Some(pool) = all.get(next) {
+            let before = self.before.get(*pool);
+            all.extend(before.into_iter().flatten().map(String::as_str));
+            next += 1;
+        }
+        all
+    }
 }
 
 fn alone(health: &PoolHealth) -> Observed {
@@ -253,6 +286,7 @@ mod tests {
         let yaml =
             format!("listeners:\n  l: {{bind: [\"127.0.0.1:80\"], pool: a}}\npools:\n{pools}");
         let config = parse("t.yaml", &yaml, NodeName::Given("lb1")).expect("it is right");
+        let fallbacks = Fallbacks::of(&config);
         for (up, hoped) in [
             (&["a", "b"][..], "wwff"),
             (&["b"], "swff"),
@@ -270,7 +304,7 @@ mod tests {
                 (name.to_owned(), health)
             });
             let healths = BTreeMap::from(known);
-            let words = ["a", "b", "c", "d"].map(|name| match observed(&config, name, &healths) {
+            let words = ["a", "b", "c", "d"].map(|name| match fallbacks.observed(name, &healths) {
                 Some(Observed::Well) => 'w',
                 Some(Observed::Substituted(_)) => 's',
                 Some(Observed::Failed(_)) => 'f',
@@ -278,6 +312,8 @@ mod tests {
             });
             assert_eq!(words.iter().collect::<String>(), hoped, "{up:?}");
         }
-        assert_eq!(observed(&config, "a", &BTreeMap::new()), None);
+        assert_eq!(fallbacks.observed("a", &BTreeMap::new()), None);
+        assert_eq!(fallbacks.with_those_before("c"), ["c", "b", "a"]);
+        assert_eq!(fallbacks.with_those_before("d"), ["d"]);
     }
 }

@@ -6,7 +6,8 @@
 //! goes on from the last verdict. Checks end when the drain begins; a tick of their runtime,
 //! whatever else waits in it, is a step of their progress.
 
-use std::cell::RefCell;
+mod telling;
+
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -19,7 +20,6 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{BackendMode, HealthCheckConfig, ProbeConfig};
-use crate::ipc::message::FromProxy;
 use crate::logic::balance::health::{Availability, BackendHealth, Outcome, Thresholds};
 use crate::model::Chain;
 use crate::process::proxy::deployment::{Deployment, Desired};
@@ -33,6 +33,7 @@ use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
 use crate::process::proxy::upstream::pool::Pool;
 use crate::process::proxy::upstream::probe::wire::WireError;
 use crate::process::proxy::upstream::probe::{Aim, ProbeError, probe};
+use telling::Telling;
 
 /// The runtime of the health checks, made before the proxy accepts: it needs descriptors.
 pub(in crate::process::proxy) struct Checks(Option<Runtime>);
@@ -112,7 +113,7 @@ struct Probing {
     events: Events,
     running: Option<Arc<Deployment>>,
     /// By their runtime: pools, each as the current generation has it.
-    pools: HashMap<usize, Rc<RefCell<Arc<Pool>>>>,
+    pools: HashMap<usize, Rc<Telling>>,
     /// By its runtime, the check of each backend that is probed.
     probes: HashMap<usize, Probe>,
     checks: JoinSet<()>,
@@ -146,11 +147,8 @@ impl Probing {
 
     /// Takes up the first deployment.
     fn begin(&mut self, deployment: Arc<Deployment>) {
-        let pools = self.change_to(&deployment);
-        for health in pools.iter().map(|pool| pool.health()) {
-            if health.probed {
-                (self.events)(FromProxy::Health(health));
-            }
+        for pool in self.change_to(&deployment) {
+            pool.tell_if_probed();
         }
     }
 
@@ -161,20 +159,20 @@ impl Probing {
             return;
         }
         for pool in self.change_to(deployment) {
-            (self.events)(FromProxy::Health(pool.health()));
+            pool.tell();
         }
         deployment.committed.give(Ok(()));
     }
 
     /// Begins and ends checks; returns the pools that are new or changed.
-    fn change_to(&mut self, deployment: &Arc<Deployment>) -> Vec<Arc<Pool>> {
+    fn change_to(&mut self, deployment: &Arc<Deployment>) -> Vec<Rc<Telling>> {
         let mut pools = std::mem::take(&mut self.pools);
         let mut probes = std::mem::take(&mut self.probes);
         let mut changed = Vec::new();
         for pool in &deployment.generation.pools {
             let key = Arc::as_ptr(&pool.runtime).addr();
             let known = pools.remove(&key);
-            let is_same = |known: &Rc<RefCell<Arc<Pool>>>| Arc::ptr_eq(&known.borrow(), pool);
+            let is_same = |known: &Rc<Telling>| Arc::ptr_eq(&known.pool(), pool);
             if let Some(same) = known.as_ref().filter(|known| is_same(known)) {
                 let keys = pool.backends.all().iter().map(key_of);
                 let kept = keys.filter_map(|key| Some((key, probes.remove(&key)?)));
@@ -182,9 +180,10 @@ impl Probing {
                 self.pools.insert(key, Rc::clone(same));
                 continue;
             }
-            changed.push(Arc::clone(pool));
-            let current = known.unwrap_or_else(|| Rc::new(RefCell::new(Arc::clone(pool))));
-            *current.borrow_mut() = Arc::clone(pool);
+            let of_new = || Rc::new(Telling::new(Arc::clone(pool), Arc::clone(&self.events)));
+            let current = known.unwrap_or_else(of_new);
+            current.replace(Arc::clone(pool));
+            changed.push(Rc::clone(&current));
             for backend in pool.backends.all() {
                 self.keep_or_begin(&mut probes, &current, backend);
             }
@@ -192,6 +191,9 @@ impl Probing {
         }
         for probe in probes.into_values() {
             probe.task.abort();
+        }
+        for gone in pools.into_values() {
+            gone.end();
         }
         self.running = Some(Arc::clone(deployment));
         changed
@@ -201,12 +203,12 @@ impl Probing {
     fn keep_or_begin(
         &mut self,
         probes: &mut HashMap<usize, Probe>,
-        pool: &Rc<RefCell<Arc<Pool>>>,
+        pool: &Rc<Telling>,
         backend: &Backend,
     ) {
         let key = key_of(backend);
         let now_ms = self.shared.now_ms();
-        let Some(config) = check_of(&pool.borrow(), backend, now_ms) else {
+        let Some(config) = check_of(&pool.pool(), backend, now_ms) else {
             return;
         };
         match probes.remove(&key) {
@@ -223,8 +225,7 @@ impl Probing {
             backend: Arc::clone(&backend.runtime),
             scratch: Rc::clone(&self.scratch),
         };
-        let check = check(target, config.clone(), Arc::clone(&self.events));
-        let task = self.checks.spawn_local(check);
+        let task = self.checks.spawn_local(check(target, config.clone()));
         self.probes.insert(key, Probe { config, task });
     }
 }
@@ -258,13 +259,13 @@ fn check_of(pool: &Pool, backend: &Backend, now_ms: u64) -> Option<ProbeConfig> 
 struct Target {
     shared: Arc<Shared>,
     /// As the current generation has it.
-    pool: Rc<RefCell<Arc<Pool>>>,
+    pool: Rc<Telling>,
     backend: Arc<BackendRuntime>,
     /// Of this thread.
     scratch: Rc<Scratch>,
 }
 
-async fn check(target: Target, config: ProbeConfig, events: Events) {
+async fn check(target: Target, config: ProbeConfig) {
     let Target {
         shared,
         pool,
@@ -280,7 +281,7 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
     let mut spread = fastrand::u32(..=100);
     loop {
         let began_at = Instant::now();
-        let current = Arc::clone(&pool.borrow());
+        let current = pool.pool();
         let probing = probe(Aim::of(&current, &backend, &config), &config.kind, &scratch);
         let result = match tokio::time::timeout(config.timeout, probing).await {
             Ok(result) => result,
@@ -298,13 +299,13 @@ async fn check(target: Target, config: ProbeConfig, events: Events) {
         }
         let changed = outcome.and_then(|outcome| health.handle_probe(outcome));
         if let Some(availability) = changed {
-            let pool = Arc::clone(&pool.borrow());
-            pool.set_availability(&backend, availability, shared.now_ms());
+            let current = pool.pool();
+            current.set_availability(&backend, availability, shared.now_ms());
             tracing::info!(
-                pool = %pool.name, backend = %backend.name, to = availability.as_str(), check = %text,
+                pool = %current.name, backend = %backend.name, to = availability.as_str(), check = %text,
                 "backend changed state"
             );
-            events(FromProxy::Health(pool.health()));
+            pool.tell_soon();
         }
         let interval = match health.is_changing() {
             true => config.interval_changing,

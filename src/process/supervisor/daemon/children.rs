@@ -151,8 +151,9 @@ impl Daemon {
             }
             FromProxy::Health(health) => {
                 self.followers.note_health(&health);
-                self.health.insert(health.pool.clone(), health);
-                self.observe_pools(now);
+                let pool = health.pool.clone();
+                self.health.insert(pool.clone(), health);
+                self.observe_pool(now, &pool);
             }
             FromProxy::Status {
                 id,

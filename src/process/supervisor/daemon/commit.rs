@@ -1,10 +1,11 @@
 //! The moment when a new configuration is that of the daemon.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::belief::Belief;
 use super::{Daemon, plan};
-use crate::config::{Config, VirtualRouterConfig};
+use crate::config::{Config, PoolConfig, VirtualRouterConfig};
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::logic::track::Source;
 use crate::process::role::Role;
@@ -13,7 +14,7 @@ use crate::process::supervisor::child::Child;
 use crate::process::supervisor::passed::access_log::AccessLog;
 use crate::process::supervisor::reload::next::{Next, renamed};
 use crate::process::supervisor::runtime_dir;
-use crate::process::supervisor::tracking::{entries, observed, tracked};
+use crate::process::supervisor::tracking::{Fallbacks, entries, tracked};
 
 impl Daemon {
     /// Opens sockets, starts observers, takes the lock of the network: all that can be refused.
@@ -93,6 +94,7 @@ impl Daemon {
             self.setup.sockets.commit(config, sockets);
         }
         self.threads = threads;
+        self.fallbacks = Fallbacks::of(config);
         self.lifecycle.set_plan(plan::of_stop(config));
         self.notify_programs
             .follow(Some(&before), config, next.users.notify);
@@ -115,11 +117,21 @@ impl Daemon {
         self.note_lacking_programs();
     }
 
-    /// Tells the tracker of all pools: one may answer in the place of another.
-    pub(super) fn observe_pools(&mut self, now: Instant) {
+    /// Tells the tracker of all pools.
+    fn observe_pools(&mut self, now: Instant) {
         for pool in &self.setup.config.pools {
-            if let Some(observed) = observed(&self.setup.config, &pool.name, &self.health) {
+            if let Some(observed) = self.fallbacks.observed(&pool.name, &self.health) {
                 let source = Source::Pool(pool.name.clone());
+                self.tracker.observe(now, source, observed);
+            }
+        }
+    }
+
+    /// Tells the tracker of a pool that changed, and of those in whose place it may answer.
+    pub(super) fn observe_pool(&mut self, now: Instant, pool: &str) {
+        for name in self.fallbacks.with_those_before(pool) {
+            if let Some(observed) = self.fallbacks.observed(name, &self.health) {
+                let source = Source::Pool(name.to_owned());
                 self.tracker.observe(now, source, observed);
             }
         }
@@ -128,17 +140,20 @@ impl Daemon {
     /// What is tracked goes on under its name, or a new one.
     fn follow_tracked(&mut self, before: &Config) {
         let config = &self.setup.config;
-        let pools = |name: &String| config.pools.iter().any(|pool| pool.name == *name);
+        let pools: BTreeMap<&str, &PoolConfig> = (config.pools.iter())
+            .map(|pool| (pool.name.as_str(), pool))
+            .collect();
         self.health.retain(|pool, health| {
-            let of_config = config.pools.iter().find(|known| known.name == *pool);
-            if let Some(of_config) = of_config {
-                let known = |name: &String| {
-                    let mut backends = of_config.backends.iter();
-                    backends.any(|backend| backend.name == *name)
-                };
-                health.backends.retain(|name, _| known(name));
-            }
-            of_config.is_some()
+            let Some(of_config) = pools.get(pool.as_str()) else {
+                return false;
+            };
+            let known: BTreeSet<&str> = (of_config.backends.iter())
+                .map(|backend| backend.name.as_str())
+                .collect();
+            health
+                .backends
+                .retain(|name, _| known.contains(name.as_str()));
+            true
         });
         let renamed = renamed(before, config);
         for role in &mut self.active {
@@ -159,7 +174,7 @@ impl Daemon {
             }
         }
         let exists = |source: &Source| match source {
-            Source::Pool(name) => pools(name),
+            Source::Pool(name) => pools.contains_key(name.as_str()),
             Source::Script(name) => self.observers.run_script(name),
             Source::Proxy
             | Source::Interface(_)
