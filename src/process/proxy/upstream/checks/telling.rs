@@ -121,10 +121,12 @@ mod tests {
              pools: {{web: {{backends: {{{backends}}}}}}}\n"
         );
         let pool = Arc::clone(&Generation::of_text(&yaml, None).pools[0]);
-        let (teller, told) = mpsc::channel();
-        let tell = move |event| match event {
-            FromProxy::Health(health) => teller.send(health).unwrap(),
-            other => panic!("{other:?}"),
+        let (teller, told) = mpsc::sync_channel(8);
+        let tell = move |event| {
+            let FromProxy::Health(health) = event else {
+                panic!("{event:?}")
+            };
+            teller.send(health).unwrap();
         };
         (Rc::new(Telling::new(pool, Arc::new(tell))), told)
     }
