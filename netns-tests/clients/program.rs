@@ -46,10 +46,16 @@ impl Program {
     }
 }
 
-/// Starts Debian's Python on a script of this folder; fails with the package when its WebSockets
-/// are missing.
+/// Starts Debian's Python on a script of this folder; fails with the package when a module of its
+/// is missing.
 pub(super) fn python(host: &Host, script: &str, arguments: &[String]) -> Process {
-    require_websockets();
+    host.spawn(python_command(script, arguments))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Returns how to start it.
+pub(super) fn python_command(script: &str, arguments: &[String]) -> Command {
+    require_modules();
     let mut command = PYTHON.command();
     command
         .arg(
@@ -58,20 +64,24 @@ pub(super) fn python(host: &Host, script: &str, arguments: &[String]) -> Process
                 .join(script),
         )
         .args(arguments);
-    host.spawn(command)
-        .unwrap_or_else(|error| panic!("{error}"))
+    command
 }
 
-fn require_websockets() {
-    let found = PYTHON
-        .command()
-        .args(["-c", "import websockets"])
-        .output()
-        .unwrap_or_else(|error| panic!("{PYTHON:?}: {error}"));
-    assert!(
-        found.status.success(),
-        "Python's websockets are needed: install Debian's package python3-websockets"
-    );
+fn require_modules() {
+    for (module, package) in MODULES {
+        // Found, not loaded: that takes its time.
+        let find =
+            format!("import importlib.util as it, sys; sys.exit(not it.find_spec('{module}'))");
+        let found = PYTHON
+            .command()
+            .args(["-c", &find])
+            .output()
+            .unwrap_or_else(|error| panic!("{PYTHON:?}: {error}"));
+        assert!(
+            found.status.success(),
+            "Python's {module} is needed: install Debian's package {package}"
+        );
+    }
 }
 
 /// What asks for pages in every way.
@@ -104,5 +114,11 @@ const PYTHON: Program = Program {
     path: "/usr/bin/python3",
     package: "python3",
 };
+/// Its modules that are not its own.
+const MODULES: [(&str, &str); 3] = [
+    ("websockets", "python3-websockets"),
+    ("grpc", "python3-grpcio"),
+    ("h2", "python3-h2"),
+];
 /// Longer than any of them takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
