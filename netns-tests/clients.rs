@@ -5,6 +5,7 @@
 //! slowhttptest tries to keep everybody else out. A program that is missing is a failure that says
 //! the package.
 
+mod announced;
 mod crossing;
 pub(crate) mod https;
 mod killed;

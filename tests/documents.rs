@@ -626,6 +626,7 @@ fn sample_listener() -> ListenerStatus {
             not_after_s: 1_800_000_000,
             days_left: 60,
         }],
+        proxy_headers_failed_total: 0,
         handshakes_total: 1,
         handshakes_failed_total: 1,
         connections: 1,

@@ -109,6 +109,11 @@ pub(super) const NGINX: Program = Program {
     path: "/usr/sbin/nginx",
     package: "nginx-light",
 };
+/// A balancer that speaks the PROXY protocol, whose authors have written it down.
+pub(super) const HAPROXY: Program = Program {
+    path: "/usr/sbin/haproxy",
+    package: "haproxy",
+};
 /// Debian's own, which has Debian's modules.
 const PYTHON: Program = Program {
     path: "/usr/bin/python3",

@@ -205,6 +205,8 @@ pub struct ListenerConfig {
     pub tls: Option<ListenerTls>,
     /// How it speaks HTTP/2.
     pub http2: Http2Config,
+    /// Whose connections begin with a header of the PROXY protocol; empty: nobody's.
+    pub proxy_protocol: Vec<Network>,
 }
 
 /// How a listener speaks HTTP/2 (RFC 9113).
@@ -373,6 +375,26 @@ pub struct PoolConfig {
     pub tls: Option<PoolTls>,
     /// What is spoken to backends, over TLS or not.
     pub protocol: PoolProtocol,
+    /// In which version connections to backends begin with a PROXY header; `None`: with none.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary, with what is known of TLS and the request.
+    V2,
+}
+
+impl fmt::Display for ProxyProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        })
+    }
 }
 
 /// What is spoken to the backends of a pool.

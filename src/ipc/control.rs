@@ -402,6 +402,9 @@ pub struct ListenerStatus {
     /// Its certificates, those that end first: a hundred at most.
     #[serde(default)]
     pub certificates: Vec<CertificateStatus>,
+    /// Connections since the proxy started that had to begin with a PROXY header and did not.
+    #[serde(default)]
+    pub proxy_headers_failed_total: u64,
     /// Handshakes of TLS that have come to their end since the proxy started.
     #[serde(default)]
     pub handshakes_total: u64,

@@ -8,6 +8,7 @@ pub mod balance;
 pub mod descriptors;
 pub mod http1;
 pub mod lifecycle;
+pub mod proxy_protocol;
 pub mod tls;
 pub mod track;
 pub mod vrrp;

@@ -2,6 +2,7 @@
 
 mod http2;
 mod pages;
+mod proxy_protocol;
 mod tls;
 
 use evenkeel::logic::http1::forwarding::OptionalField;

@@ -70,6 +70,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         affinity: None,
         tls: None,
         protocol: evenkeel::config::PoolProtocol::Http1,
+        proxy_protocol: None,
     };
     let listener = ListenerConfig {
         name: "http".to_owned(),
@@ -92,6 +93,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         maintenance: MaintenanceConfig::default(),
         tls: None,
         http2: evenkeel::config::Http2Config::default(),
+        proxy_protocol: Vec::new(),
     };
     let config = Config {
         node: "lb1".to_owned(),

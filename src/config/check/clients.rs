@@ -139,6 +139,21 @@ pub(super) fn check_forwarding(
     })
 }
 
+/// The networks from which connections begin with a header of the PROXY protocol.
+pub(super) fn check_proxy_protocol(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<Network>> {
+    let Some(value) = fields.get("proxy_protocol") else {
+        return Some(Vec::new());
+    };
+    let fields = value.fields(&["from"], problems)?;
+    // Whoever may send one may claim to be anybody.
+    let from = fields.need("from", "[198.51.100.0/24]", problems)?;
+    let items = from.items("networks", problems)?;
+    check_each(items, |item| check_network(item, problems))
+}
+
 /// Protocols, without their version, in which requests follow.
 const REQUESTS: [&str; 6] = ["h2", "h2c", "h3", "http", "https", "tls"];
 

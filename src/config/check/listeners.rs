@@ -86,6 +86,7 @@ fn check_listener<'a>(
     let error_pages = pages::check_error_pages(&fields, problems);
     let maintenance = pages::check_maintenance(&fields, problems);
     let http2 = http2::check(&fields, problems);
+    let proxy_protocol = clients::check_proxy_protocol(&fields, problems);
     let tls = tls::check_listener(&fields, problems);
     if let Some(binds) = &binds {
         for (at, addr) in &binds.binds {
@@ -123,6 +124,7 @@ fn check_listener<'a>(
         maintenance: maintenance?,
         tls: tls?,
         http2: http2?,
+        proxy_protocol: proxy_protocol?,
     })
 }
 
@@ -406,6 +408,7 @@ const KEYS: &[&str] = &[
     "https_redirect",
     "tls",
     "http2",
+    "proxy_protocol",
     "pool",
     "request_headers",
     "response_headers",

@@ -16,7 +16,9 @@ use super::values::{cookie_name, duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, nearest};
 use crate::config::report::{Problems, shown};
-use crate::config::{HashOn, KeepAliveConfig, PoolConfig, PoolProtocol, PoolTimeouts, Reuse};
+use crate::config::{
+    HashOn, KeepAliveConfig, PoolConfig, PoolProtocol, PoolTimeouts, ProxyProtocol, Reuse,
+};
 use crate::logic::balance::Balance;
 use crate::logic::balance::fallback::with_fallbacks;
 use crate::logic::http1::rewrite::edit;
@@ -89,6 +91,7 @@ fn check_pool(
             "slow_start",
             "tls",
             "protocol",
+            "proxy_protocol",
             "ejection",
             "fallback",
             "affinity",
@@ -103,6 +106,7 @@ fn check_pool(
     let tls = tls::check_pool(&fields, problems);
     let is_secure = tls.as_ref().is_none_or(Option::is_some);
     let protocol = check_protocol(&fields, is_secure, problems);
+    let proxy_protocol = check_proxy_protocol(&fields, protocol, problems);
     let health_check = health::check(&fields, is_secure, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     let fallback = fallback::check(&fields, names, problems);
@@ -123,7 +127,34 @@ fn check_pool(
         affinity: affinity?,
         tls: tls?,
         protocol: protocol?,
+        proxy_protocol: proxy_protocol?,
     })
+}
+
+/// A header says whose the connection is: one that carries requests of many clients has none.
+fn check_proxy_protocol(
+    fields: &Fields<'_>,
+    protocol: Option<PoolProtocol>,
+    problems: &mut Problems,
+) -> Option<Option<ProxyProtocol>> {
+    let Some(value) = fields.get("proxy_protocol") else {
+        return Some(None);
+    };
+    let versions = [("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+    let version = one_of(
+        value,
+        "`v1` or `v2`",
+        &versions,
+        "write `v1` or `v2`",
+        problems,
+    )?;
+    if protocol == Some(PoolProtocol::Http2) {
+        let message = "a connection of HTTP/2 carries requests of many clients";
+        let help = "leave `proxy_protocol` out (backends are sent X-Forwarded-For), or `protocol`";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(Some(version))
 }
 
 /// `h2` is HTTP/2 over TLS, `h2c` without (RFC 7540 §3.1).

@@ -29,6 +29,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         affinity,
         tls,
         protocol,
+        proxy_protocol,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
     for Step { subject, change } in &steps {
@@ -51,6 +52,8 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     self::affinity(affinity.as_ref(), new.affinity.as_ref(), words);
     super::tls::pool(tls.as_ref(), new.tls.as_ref(), words);
     words.value("protocol", protocol, &new.protocol);
+    let (before, after) = (proxy_protocol.as_ref(), new.proxy_protocol.as_ref());
+    words.optional("proxy_protocol", "none", before, after);
 }
 
 fn follow(old: &Follow, new: &Follow, words: &mut Words) {

@@ -46,6 +46,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         maintenance,
         tls,
         http2,
+        proxy_protocol,
     } = old;
     words.optional(
         "virtual router",
@@ -69,6 +70,8 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
     self::maintenance(maintenance, &new.maintenance, words);
     super::tls::listener(tls.as_ref(), new.tls.as_ref(), words);
     self::http2(http2, &new.http2, words);
+    let now = &new.proxy_protocol;
+    words.list("proxy_protocol", proxy_protocol, now, network);
 }
 
 fn http2(old: &Http2Config, new: &Http2Config, words: &mut Words) {

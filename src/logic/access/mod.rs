@@ -25,6 +25,8 @@ pub struct Line<'a> {
     pub began_ms: u64,
     /// Who has connected.
     pub peer: SocketAddr,
+    /// Who has said so, where that was another (PROXY protocol).
+    pub announced_by: Option<IpAddr>,
     /// The client's own address, by the word of the trusted proxies before us.
     pub client: IpAddr,
     /// The key under `listeners`.

@@ -17,6 +17,10 @@ pub enum Termination {
     Denied,
     /// No route is for the request, and the listener has no pool.
     NoRoute,
+    /// What had to begin with a header of the PROXY protocol began otherwise.
+    ProxyHeaderInvalid,
+    /// The header did not come to its end in time.
+    ProxyHeaderTimeout,
     /// Client and proxy have not agreed upon TLS.
     HandshakeFailed,
     /// They have not done so in time.
@@ -77,6 +81,8 @@ pub enum EndedBy {
 /// How far a request had come when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// It was awaited who the client is.
+    ProxyHeader,
     /// TLS was being agreed upon.
     Handshake,
     /// Its head was being read.
@@ -97,12 +103,14 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Complete,
         Self::Redirected,
         Self::Responded,
         Self::Denied,
         Self::NoRoute,
+        Self::ProxyHeaderInvalid,
+        Self::ProxyHeaderTimeout,
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
         Self::RequestRefused,
@@ -134,6 +142,8 @@ impl Termination {
             Self::Responded => "responded",
             Self::Denied => "denied",
             Self::NoRoute => "no_route",
+            Self::ProxyHeaderInvalid => "proxy_header_invalid",
+            Self::ProxyHeaderTimeout => "proxy_header_timeout",
             Self::HandshakeFailed => "handshake_failed",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::RequestRefused => "request_refused",
@@ -162,7 +172,9 @@ impl Termination {
     pub const fn ended_by(self, awaited: Awaited) -> EndedBy {
         match self {
             Self::Complete => EndedBy::Nobody,
-            Self::HandshakeFailed
+            Self::ProxyHeaderInvalid
+            | Self::ProxyHeaderTimeout
+            | Self::HandshakeFailed
             | Self::HandshakeTimeout
             | Self::RequestRefused
             | Self::RequestHeadTimeout
@@ -208,7 +220,8 @@ impl EndedBy {
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::ProxyHeader,
         Self::Handshake,
         Self::RequestHead,
         Self::Queue,
@@ -222,6 +235,7 @@ impl Phase {
     /// Returns the word for the log.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::ProxyHeader => "proxy_header",
             Self::Handshake => "handshake",
             Self::RequestHead => "request_head",
             Self::Queue => "queue",

@@ -359,6 +359,21 @@ pub(super) struct Registered {
     place: usize,
 }
 
+impl Registered {
+    /// Counts the connection among those of its client, who was not known before; `false` where it
+    /// is one too many.
+    pub(super) fn name(&mut self, client: IpAddr) -> bool {
+        let listener = self.slot.current();
+        let Some(counted) = listener.try_add_client(client) else {
+            return false;
+        };
+        listener.runtime.forget_client(self.client, self.counted);
+        self.client = client;
+        self.counted = counted;
+        true
+    }
+}
+
 impl Drop for Registered {
     fn drop(&mut self) {
         self.slot.current().release(self.client, self.counted);

@@ -152,6 +152,7 @@ fn defaults_are_those_of_the_manual() {
                     streams: 100,
                     memory_bytes: 2097152,
                 },
+                proxy_protocol: [],
             },
         ],
         pools: [
@@ -207,6 +208,7 @@ fn defaults_are_those_of_the_manual() {
                 affinity: None,
                 tls: None,
                 protocol: Http1,
+                proxy_protocol: None,
             },
         ],
         proxy: ProxyConfig {

@@ -15,6 +15,7 @@ fn line(head: &[u8]) -> Line<'_> {
     Line {
         began_ms: 1_795_514_096_789,
         peer: "192.0.2.7:40312".parse().unwrap(),
+        announced_by: None,
         client: "192.0.2.7".parse().unwrap(),
         listener: "http",
         route: Some("api"),
@@ -99,6 +100,14 @@ fn clients_behind_a_trusted_proxy_are_said_with_the_proxy() {
         rendered("{client} {client_port} {via} {request_id}", &line),
         "198.51.100.1 - 192.0.2.7 7f\n"
     );
+}
+
+#[test]
+fn clients_that_were_announced_are_said_with_who_has_done_so() {
+    let mut line = line(b"GET / HTTP/1.1\r\n\r\n");
+    line.announced_by = Some("198.51.100.1".parse().unwrap());
+    let format = "{client} {client_port} {via}";
+    assert_eq!(rendered(format, &line), "192.0.2.7 40312 198.51.100.1\n");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A client's connection: what reading its requests and answering them have in common.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) address: SocketAddr,
     /// The port it has connected to.
     pub(in crate::process::proxy) port: u16,
+    /// What somebody else has said of both, where somebody has.
+    pub(in crate::process::proxy) announced: Option<Announced>,
     pub(in crate::process::proxy) stream: Stream,
     pub(in crate::process::proxy) deadline: Rc<Deadline>,
     /// What it has sent and no request has used.
@@ -29,6 +31,15 @@ pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) acceptor: Option<Arc<Acceptor>>,
     /// What was agreed upon in its handshake, where there was one.
     pub(in crate::process::proxy) tls: Option<Rc<TlsFacts>>,
+}
+
+/// What a connection has begun with (PROXY protocol).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::process::proxy) struct Announced {
+    /// Who has said it; `None`: it is known of the connection that carries this stream.
+    pub(in crate::process::proxy) by: Option<IpAddr>,
+    /// Where the client has connected to.
+    pub(in crate::process::proxy) destination: SocketAddr,
 }
 
 /// Whether a connection has carried a request.

@@ -7,6 +7,8 @@
 mod handshake;
 mod http2;
 mod part;
+mod proxied;
+pub(in crate::process::proxy) mod turning_away;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -64,6 +66,8 @@ impl Reading {
 
 /// How the wait for a request has ended.
 pub(in crate::process::proxy) enum Read {
+    /// Before anything else, it is to be said whose connection it is.
+    Announcement,
     /// Before any request, TLS is to be spoken.
     Handshake,
     /// With the beginning of HTTP/2, without TLS.
@@ -127,7 +131,8 @@ pub(in crate::process::proxy) async fn serve(
     counted: Counted,
     deadline: Rc<Deadline>,
 ) {
-    let _registered = context.register(&slot, address.ip(), counted, &deadline);
+    let mut registered = context.register(&slot, address.ip(), counted, &deadline);
+    let is_announced = slot.look().is_announced_by(address.ip());
     let acceptor = slot.look().acceptor.clone();
     // It moves into the future of every request, and back.
     let mut client = Box::new(Client {
@@ -135,6 +140,7 @@ pub(in crate::process::proxy) async fn serve(
         slot,
         address,
         port,
+        announced: None,
         stream,
         deadline,
         ahead: Held::default(),
@@ -142,6 +148,17 @@ pub(in crate::process::proxy) async fn serve(
         acceptor,
         tls: None,
     });
+    if is_announced {
+        let listener = client.slot.current();
+        let mut slot = futures.requests.take();
+        slot.start((client, Rc::clone(&listener), Read::Announcement));
+        let after;
+        (client, after) = poll_fn(|cx| slot.poll(cx)).await;
+        futures.requests.give_back(slot);
+        if after != After::Keep || !client.is_welcome(&listener, &mut registered) {
+            return;
+        }
+    }
     if client.acceptor.is_some() {
         let listener = client.slot.current();
         let mut slot = futures.requests.take();
@@ -183,6 +200,10 @@ pub(in crate::process::proxy) async fn serve(
 /// Handles what was read, and closes the connection where nothing follows.
 async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     let after = match read {
+        Read::Announcement => {
+            let after = client.learn_whose_it_is(&listener).await;
+            return (client, after);
+        }
         Read::Handshake => {
             return match client.acceptor.clone() {
                 Some(acceptor) => {
@@ -224,6 +245,8 @@ impl Client {
             listener,
             rules: &listener.rules[rules],
             peer: self.address,
+            announced_by: self.announced.and_then(|it| it.by),
+            destination: self.announced.map(|it| it.destination),
             deadline: &self.deadline,
             tls: self.tls.as_deref(),
         };
@@ -501,7 +524,8 @@ impl Client {
         match (head.host, head.target) {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
-                let local = self.stream.local_addr();
+                let announced = self.announced.map(|it| it.destination);
+                let local = announced.or_else(|| self.stream.local_addr());
                 local.map_or_else(
                     || "localhost".to_owned(),
                     |local| host_of(local, self.scheme()),

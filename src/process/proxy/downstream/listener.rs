@@ -72,6 +72,8 @@ pub(in crate::process::proxy) struct ListenerCounters {
     pub(in crate::process::proxy) connections_rate_limited: Counter,
     /// Requests that came too often.
     pub(in crate::process::proxy) rate_limited: Counter,
+    /// Connections that had to begin with a PROXY header, and did not.
+    pub(in crate::process::proxy) proxy_headers_failed: Counter,
     /// Handshakes that have come to their end, and that have not.
     pub(in crate::process::proxy) handshakes: Counter,
     pub(in crate::process::proxy) handshakes_failed: Counter,
@@ -163,20 +165,35 @@ impl Listener {
         }
     }
 
+    /// Returns whether who connects from there says first whose connection it is.
+    pub(in crate::process::proxy) fn is_announced_by(&self, peer: IpAddr) -> bool {
+        let mut from = self.proxy_protocol.iter();
+        from.any(|network| network.contains(peer))
+    }
+
     /// Counts a connection in, unless it is one too many of its client's.
-    pub(in crate::process::proxy) fn try_add(&self, client: IpAddr) -> Option<Counted> {
-        let mut counted = Counted::Alone;
-        if let Some(max) = self.limits.connections_per_client {
-            let mut counts = self.runtime.by_client();
-            let count = counts.entry(client_of(client)).or_insert(0);
-            if *count >= max {
-                return None;
-            }
-            *count += 1;
-            counted = Counted::ByClient;
-        }
+    pub(in crate::process::proxy) fn try_add(&self, client: Option<IpAddr>) -> Option<Counted> {
+        let counted = match client {
+            Some(client) => self.try_add_client(client)?,
+            None => Counted::Alone,
+        };
         self.runtime.connections.fetch_add(1, Relaxed);
         Some(counted)
+    }
+
+    /// Counts a connection among those of its client, where they are limited and it is not one too
+    /// many.
+    pub(in crate::process::proxy) fn try_add_client(&self, client: IpAddr) -> Option<Counted> {
+        let Some(max) = self.limits.connections_per_client else {
+            return Some(Counted::Alone);
+        };
+        let mut counts = self.runtime.by_client();
+        let count = counts.entry(client_of(client)).or_insert(0);
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(Counted::ByClient)
     }
 
     /// Returns its part of a status.
@@ -202,6 +219,7 @@ impl Listener {
             routes: self.rules[1..].iter().map(Rules::status).collect(),
             // The supervisor knows them.
             certificates: Vec::new(),
+            proxy_headers_failed_total: counters.sum(|counters| &counters.proxy_headers_failed),
             handshakes_total: counters.sum(|counters| &counters.handshakes),
             handshakes_failed_total: counters.sum(|counters| &counters.handshakes_failed),
             connections: connections.load(Relaxed),
@@ -219,11 +237,16 @@ impl Listener {
 impl ListenerRuntime {
     /// Counts a connection out, as it was counted in, whatever the limits are now.
     pub(in crate::process::proxy) fn remove(&self, client: IpAddr, counted: Counted) {
+        self.forget_client(client, counted);
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts a connection out of those of its client.
+    pub(in crate::process::proxy) fn forget_client(&self, client: IpAddr, counted: Counted) {
         match counted {
             Counted::Alone => {}
             Counted::ByClient => self.remove_client(client_of(client)),
         }
-        self.connections.fetch_sub(1, Relaxed);
     }
 
     fn remove_client(&self, client: IpAddr) {
@@ -292,18 +315,20 @@ mod tests {
         let limited = listener("connections_per_client: 1", Some(&free));
         let [free, limited] = [&free, &limited].map(|generation| &generation.listeners[0]);
         let runtime = &free.runtime;
-        let early = free.try_add(client).expect("nothing limits it");
-        let counted = limited.try_add(client).expect("the first that is counted");
+        let early = free.try_add(Some(client)).expect("nothing limits it");
+        let counted = limited
+            .try_add(Some(client))
+            .expect("the first that is counted");
         assert_eq!((early, counted), (Counted::Alone, Counted::ByClient));
-        assert_eq!(limited.try_add(client), None);
+        assert_eq!(limited.try_add(Some(client)), None);
         runtime.remove(client, early);
         assert_eq!(
-            limited.try_add(client),
+            limited.try_add(Some(client)),
             None,
             "it was not among the counted"
         );
         runtime.remove(client, counted);
-        assert!(limited.try_add(client).is_some());
+        assert!(limited.try_add(Some(client)).is_some());
         assert_eq!(runtime.connections.load(Relaxed), 1);
     }
 }

@@ -77,8 +77,9 @@ impl WorkerListener {
         Arc::ptr_eq(&self.listener, listener)
     }
 
-    /// Counts a client's connection in, unless it is one too many.
-    pub(in crate::process::proxy) fn admit(&self, client: IpAddr) -> Admission {
+    /// Counts a client's connection in, unless it is one too many; that of a client who is not
+    /// known yet among all.
+    pub(in crate::process::proxy) fn admit(&self, client: Option<IpAddr>) -> Admission {
         if self.is_full() {
             return Admission::Full(Full::Listener);
         }

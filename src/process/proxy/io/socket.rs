@@ -7,13 +7,14 @@
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// What waits to be read from a connection.
@@ -100,6 +101,30 @@ impl Socket {
         let mut buf = ReadBuf::new(into);
         let poll = Pin::new(self.register()?).poll_read(cx, &mut buf);
         poll.map_ok(|()| buf.filled().len())
+    }
+
+    /// Looks at what has come and leaves it there; ready with more than `seen` bytes, or none at
+    /// the end.
+    pub(super) fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        let stream = &*self.register()?;
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            let peeked = stream.try_io(Interest::READABLE, || {
+                match recv(stream.as_raw_fd(), into, MsgFlags::MSG_PEEK)? {
+                    len if len > 0 && len <= seen => Err(io::ErrorKind::WouldBlock.into()),
+                    len => Ok(len),
+                }
+            });
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
     }
 
     /// Writes once, at least a byte.

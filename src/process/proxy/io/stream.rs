@@ -138,6 +138,20 @@ impl Stream {
         }
     }
 
+    /// Looks at what has come, before TLS is spoken; ready with more than `seen` bytes, or none at
+    /// the end.
+    pub(in crate::process::proxy) fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        match &self.layer {
+            Layer::None => self.socket.poll_peek(cx, into, seen),
+            Layer::Tls(_) | Layer::Frames(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
     /// Writes once, at least a byte.
     #[inline]
     pub(in crate::process::proxy) fn poll_write(

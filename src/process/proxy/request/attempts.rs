@@ -4,6 +4,7 @@
 //! out of `answer` says what becomes of the client's connection: nothing waits without a deadline.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::socket::Unread;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::HandshakeError;
+use crate::process::proxy::request::announcing;
 use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_reply};
 use crate::process::proxy::request::context::{After, Request, RequestContext};
 use crate::process::proxy::request::record::{self, Record, Termination};
@@ -386,7 +388,7 @@ impl Attempts<'_> {
                 Repeat::Harmless if !runtime.is_unsolicited() => Liveness::Runtime,
                 Repeat::Harmless | Repeat::Risky => Liveness::Kernel,
             };
-            if let Some(stream) = kept.take(liveness) {
+            if let Some(stream) = kept.take(liveness, self.announced()) {
                 return Ok((stream, Connection::Reused));
             }
         }
@@ -395,9 +397,27 @@ impl Attempts<'_> {
         } = self.context;
         deadline.enter(Phase::Connecting, self.timeouts().connect);
         let connector = self.pool.connector.as_deref();
-        let stream = connect::open(worker, runtime.address, connector, deadline).await?;
+        let first = match self.announced() {
+            Some(client) => self.announcement(client),
+            None => Vec::new(),
+        };
+        let opened = connect::open(worker, runtime.address, connector, &first, deadline);
+        let stream = opened.await?;
         runtime.handle_connected();
         Ok((stream, Connection::Fresh))
+    }
+
+    /// Returns whose connections to backends of the pool are said to be, where that is said.
+    fn announced(&self) -> Option<SocketAddr> {
+        self.pool.proxy_protocol?;
+        Some(announcing::client(self.context, self.record.origin))
+    }
+
+    #[inline(never)]
+    fn announcement(&self, client: SocketAddr) -> Vec<u8> {
+        let (context, head) = (self.context, self.exchange.head());
+        let header = |version| announcing::header(version, context, client, self.client, head);
+        self.pool.proxy_protocol.map(header).unwrap_or_default()
     }
 
     /// Returns a stream on a connection that others have too.
@@ -472,6 +492,7 @@ impl Attempts<'_> {
         if self.pool.ejection.is_some() {
             self.note_relayed(&slot, answered.status, relayed);
         }
+        let announced = self.announced();
         let Self {
             client, exchange, ..
         } = self;
@@ -504,7 +525,7 @@ impl Attempts<'_> {
         } else if exchange.has_surplus() {
             slot.backend().runtime.count_unsolicited();
         } else {
-            slot.backend().kept.keep(upstream);
+            slot.backend().kept.keep(upstream, announced);
         }
         match (answered.client, self.asked.persistence) {
             (Persistence::Keep, _) => After::Keep,

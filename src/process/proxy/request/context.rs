@@ -62,8 +62,12 @@ pub(in crate::process::proxy) struct RequestContext<'c> {
     pub(in crate::process::proxy) listener: &'c WorkerListener,
     /// What holds for it.
     pub(in crate::process::proxy) rules: &'c Rules,
-    /// Who has connected.
+    /// Who has connected, or is said to have.
     pub(in crate::process::proxy) peer: SocketAddr,
+    /// Who has said so.
+    pub(in crate::process::proxy) announced_by: Option<IpAddr>,
+    /// Where the client has connected to, where that is not what its stream says.
+    pub(in crate::process::proxy) destination: Option<SocketAddr>,
     pub(in crate::process::proxy) deadline: &'c Deadline,
     /// What is known of the TLS that it has come by, where it has.
     pub(in crate::process::proxy) tls: Option<&'c TlsFacts>,

@@ -5,6 +5,7 @@
 
 pub(super) mod moments;
 pub(super) mod context;
+mod announcing;
 pub(super) mod attempts;
 pub(super) mod local;
 pub(super) mod record;

@@ -104,6 +104,7 @@ pub(in crate::process::proxy) fn ended(
         lines.write(&Line {
             began_ms,
             peer: context.peer,
+            announced_by: context.announced_by,
             client: record.origin,
             listener: &context.listener.name,
             route: route.map(|route| route.name.as_str()),

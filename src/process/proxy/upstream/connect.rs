@@ -3,7 +3,7 @@
 pub(in crate::process::proxy) mod http2;
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
@@ -18,16 +18,18 @@ use crate::process::proxy::shortage::{Operation, is_shortage_towards};
 use crate::process::proxy::tls::connector::{Connector, Secure};
 use crate::process::proxy::tls::signing;
 
-/// Opens a connection that is ready for requests, in the time that `deadline` gives. Where nobody
-/// has signed for us it begins again, once: whoever signs may have been replaced.
+/// Opens a connection that is ready for requests, in the time that `deadline` gives; `first` is
+/// said before anything else. Where nobody has signed for us it begins again, once: whoever signs
+/// may have been replaced.
 pub(in crate::process::proxy) async fn open(
     context: &WorkerContext,
     address: SocketAddr,
     connector: Option<&Connector>,
+    first: &[u8],
     deadline: &Deadline,
 ) -> Result<Stream, OpenError> {
-    match open_once(context, address, connector, deadline).await {
-        Err(OpenError::Unsigned) => open_once(context, address, connector, deadline).await,
+    match open_once(context, address, connector, first, deadline).await {
+        Err(OpenError::Unsigned) => open_once(context, address, connector, first, deadline).await,
         result => result,
     }
 }
@@ -36,9 +38,11 @@ async fn open_once(
     context: &WorkerContext,
     address: SocketAddr,
     connector: Option<&Connector>,
+    first: &[u8],
     deadline: &Deadline,
 ) -> Result<Stream, OpenError> {
     let mut stream = connect_or_close_kept(context, address, deadline).await?;
+    say_first(&mut stream, first, deadline).await?;
     if let Some(connector) = connector {
         secure(context, &mut stream, connector.to(address), deadline).await?;
     }
@@ -77,6 +81,25 @@ async fn connect(address: SocketAddr, deadline: &Deadline) -> Result<Stream, Ope
     .await?;
     stream.set_nodelay(true).map_err(of)?;
     Ok(Stream::registered(stream))
+}
+
+/// Says this before anything else.
+async fn say_first(
+    stream: &mut Stream,
+    mut first: &[u8],
+    deadline: &Deadline,
+) -> Result<(), OpenError> {
+    while !first.is_empty() {
+        let written = poll_fn(|cx| {
+            if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
+                return Poll::Ready(Err(interrupt.into()));
+            }
+            let slices = &[IoSlice::new(first)];
+            stream.poll_write(cx, slices).map_err(OpenError::Refused)
+        });
+        first = &first[written.await?..];
+    }
+    Ok(())
 }
 
 /// Has TLS spoken on a connection, in the time that is left of its opening.

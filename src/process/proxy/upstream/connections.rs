@@ -9,6 +9,7 @@
 pub(in crate::process::proxy) mod multiplexed;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub(in crate::process::proxy) struct Kept {
 
 struct Idle {
     stream: Stream,
+    /// Whose it was said to be; it is nobody else's.
+    client: Option<SocketAddr>,
     since_ms: u64,
 }
 
@@ -133,18 +136,24 @@ impl Kept {
         closed.is_some()
     }
 
-    /// Returns the connection used last that is still alive.
-    pub(in crate::process::proxy) fn take(&self, liveness: Liveness) -> Option<Stream> {
+    /// Returns the connection used last that is still alive, and was said to be this client's.
+    pub(in crate::process::proxy) fn take(
+        &self,
+        liveness: Liveness,
+        client: Option<SocketAddr>,
+    ) -> Option<Stream> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle {
-            mut stream,
-            since_ms,
-        }) = idle.pop()
-        {
+        while let Some(at) = idle.iter().rposition(|kept| kept.client == client) {
+            let Idle {
+                mut stream,
+                since_ms,
+                ..
+            } = idle.remove(at);
             self.count.fewer(1);
             if self.is_old(since_ms) {
-                self.count.fewer(idle.len());
-                idle.clear();
+                // So are those before it.
+                self.count.fewer(at);
+                idle.drain(..at);
                 return None;
             }
             let unread = match (stream.unread(), liveness) {
@@ -160,8 +169,9 @@ impl Kept {
         None
     }
 
-    /// Keeps a connection on which an exchange has come to its clean end.
-    pub(in crate::process::proxy) fn keep(&self, stream: Stream) {
+    /// Keeps a connection on which an exchange has come to its clean end, and which was said to be
+    /// this client's.
+    pub(in crate::process::proxy) fn keep(&self, stream: Stream, client: Option<SocketAddr>) {
         let is_full = self.count.now.get() >= self.count.max.get();
         if is_full || self.retired.get() || stream.frames().is_some() {
             return;
@@ -173,7 +183,11 @@ impl Kept {
             self.count.one_more();
         }
         let since_ms = self.count.clock.get();
-        idle.push(Idle { stream, since_ms });
+        idle.push(Idle {
+            stream,
+            client,
+            since_ms,
+        });
     }
 
     /// Closes what has ended, has something to say or was not used for a while.
@@ -220,7 +234,7 @@ pub(in crate::process::proxy) enum Liveness {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::TcpListener;
 
     use tokio::net::TcpStream;
 
@@ -259,15 +273,15 @@ mod tests {
         runtime.block_on(async {
             let keep = async || {
                 let stream = TcpStream::connect(address).await.unwrap();
-                kept.keep(Stream::registered(stream));
+                kept.keep(Stream::registered(stream), None);
                 listener.accept().unwrap().0
             };
-            let take = || kept.take(Liveness::Kernel);
+            let take = || kept.take(Liveness::Kernel, None);
             let _peer = keep().await;
             clock.set(IDLE_MS_MAX - 1);
             kept.sweep();
             let stream = take().expect("it is still kept");
-            kept.keep(stream);
+            kept.keep(stream, None);
             clock.set(2 * IDLE_MS_MAX - 2);
             kept.sweep();
             assert_eq!(count.now.get(), 1, "being used has given it its time again");

@@ -19,11 +19,14 @@ pub(in crate::process::proxy) use self::failure::ProbeError;
 use self::failure::text;
 use self::judge::{Search, is_hoped, judged, request};
 use self::wire::{END_TIMEOUT, ENDS, Wire};
-use crate::config::{HttpProbe, PoolProtocol, ProbeConfig, ProbeKind, ProbeMethod, TcpProbe};
+use crate::config::{
+    HttpProbe, PoolProtocol, ProbeConfig, ProbeKind, ProbeMethod, ProxyProtocol, TcpProbe,
+};
 use crate::logic::http1::body::Body;
 use crate::logic::http1::head::{Persistence, Slots, Upgrade, Version};
 use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::response::{AskedFor, AskedMethod, BodyCoding, ResponseHead};
+use crate::logic::proxy_protocol;
 use crate::process::proxy::io::tls::Scratch;
 use crate::process::proxy::tls::connector::Secure;
 use crate::process::proxy::transfer::exchange::{INTERIM_MAX, RESPONSE_LIMITS};
@@ -36,6 +39,7 @@ pub(in crate::process::proxy) struct Aim {
     address: SocketAddr,
     secure: Option<Secure>,
     protocol: PoolProtocol,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl Aim {
@@ -59,6 +63,7 @@ impl Aim {
             address,
             secure,
             protocol: pool.protocol,
+            proxy_protocol: pool.proxy_protocol,
         }
     }
 }
@@ -69,7 +74,13 @@ pub(in crate::process::proxy) async fn probe(
     kind: &ProbeKind,
     scratch: &Rc<Scratch>,
 ) -> Result<String, ProbeError> {
-    let mut wire = Wire::open(aim.address, aim.secure.as_ref(), scratch).await?;
+    // A probe has no client.
+    let first = match aim.proxy_protocol {
+        None => &b""[..],
+        Some(ProxyProtocol::V1) => b"PROXY UNKNOWN\r\n",
+        Some(ProxyProtocol::V2) => proxy_protocol::LOCAL,
+    };
+    let mut wire = Wire::open(aim.address, first, aim.secure.as_ref(), scratch).await?;
     match kind {
         ProbeKind::Tcp(tcp) => {
             let text = talk(&mut wire, tcp).await;

@@ -16,19 +16,16 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::logic::http1::head::{Persistence, Version};
-use crate::logic::http1::response::AskedMethod;
 use crate::process::proxy::context::steps::in_steps;
 use crate::process::proxy::context::{Asked, WorkerContext};
-use crate::process::proxy::downstream::clients::Exceeded;
+use crate::process::proxy::downstream::connection::turning_away::{turn_away, turn_away_for_now};
 use crate::process::proxy::downstream::connection::{self, Futures};
 use crate::process::proxy::downstream::listener::Counted;
-use crate::process::proxy::downstream::local::{Admission, Full, WorkerListener};
+use crate::process::proxy::downstream::local::{Admission, Full};
 use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::deadline::{BEAT_MS, Deadline};
 use crate::process::proxy::io::listening::Listening;
 use crate::process::proxy::io::stream::Stream;
-use crate::process::proxy::request::answer::{TOO_MANY_CONNECTIONS, connection_rate_limited};
 use crate::process::proxy::shared::Stage;
 use crate::process::proxy::shortage::{Operation, is_shortage};
 
@@ -179,7 +176,7 @@ struct Caller {
 
 fn admit(worker: &Worker, door: &Door, stream: Stream, address: SocketAddr) {
     let context = &worker.context;
-    let caller = Caller {
+    let mut caller = Caller {
         slot: Rc::clone(&door.slot.borrow()),
         stream,
         address,
@@ -188,12 +185,14 @@ fn admit(worker: &Worker, door: &Door, stream: Stream, address: SocketAddr) {
     let listener = caller.slot.current();
     // Before there is any question of a place: a flood has nobody evicted.
     let now_ns = || context.shared.now_ns();
-    if let Err(exceeded) = listener.check_connection_rate(address.ip(), now_ns) {
-        listener.counters.connections_rate_limited.count();
-        refuse_too_frequent(context, &listener, caller.stream, exceeded);
+    let client = (!listener.is_announced_by(address.ip())).then_some(address.ip());
+    if let Some(client) = client
+        && let Err(exceeded) = listener.check_connection_rate(client, now_ns)
+    {
+        turn_away_for_now(context, &listener, &mut caller.stream, exceeded);
         return;
     }
-    match listener.admit(address.ip()) {
+    match listener.admit(client) {
         Admission::Granted(counted) => begin(worker.clone(), caller, counted),
         Admission::Full(full) if context.evictions.has_room() => {
             let asked = context.request_eviction(caller.slot.among(full));
@@ -201,45 +200,18 @@ fn admit(worker: &Worker, door: &Door, stream: Stream, address: SocketAddr) {
             let worker = worker.clone();
             tokio::task::spawn_local(async move {
                 let context = &worker.context;
-                let admission =
-                    wait_for_eviction(context, &caller.slot, address.ip(), full, asked).await;
+                let admission = wait_for_eviction(context, &caller.slot, client, full, asked).await;
                 context.evictions.end_waiting();
                 match admission {
                     Admission::Granted(counted) => begin(worker, caller, counted),
                     Admission::Refused | Admission::Full(_) => {
-                        refuse(&caller.slot.current(), caller.stream);
+                        turn_away(&caller.slot.current(), &mut caller.stream);
                     }
                 }
             });
         }
-        Admission::Refused | Admission::Full(_) => refuse(&listener, caller.stream),
+        Admission::Refused | Admission::Full(_) => turn_away(&listener, &mut caller.stream),
     }
-}
-
-fn refuse(listener: &WorkerListener, mut stream: Stream) {
-    listener.counters.refused.count();
-    if listener.tls.is_none() {
-        // Where it does not fit, closing says enough.
-        stream.try_write(TOO_MANY_CONNECTIONS);
-    }
-}
-
-fn refuse_too_frequent(
-    context: &WorkerContext,
-    listener: &WorkerListener,
-    mut stream: Stream,
-    exceeded: Exceeded,
-) {
-    if listener.tls.is_some() {
-        return;
-    }
-    let reply = connection_rate_limited(exceeded);
-    let mut text = Vec::new();
-    let date = context.date.get();
-    reply.write_head(Version::Http11, Persistence::Close, &date, &mut text);
-    reply.write_body(AskedMethod::Other, &mut text);
-    // Where it does not fit, closing says enough.
-    stream.try_write(&text);
 }
 
 /// Waits for a place for a new connection, of which one was asked for or nobody was there to be
@@ -247,7 +219,7 @@ fn refuse_too_frequent(
 async fn wait_for_eviction(
     context: &WorkerContext,
     slot: &ListenerSlot,
-    client: IpAddr,
+    client: Option<IpAddr>,
     full: Full,
     mut asked: Asked,
 ) -> Admission {

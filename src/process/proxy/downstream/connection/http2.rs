@@ -22,7 +22,7 @@ use crate::logic::http1::head::{Framing, Upgrade};
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::response::AskedMethod;
 use crate::process::proxy::context::steps::in_steps;
-use crate::process::proxy::downstream::client::{Age, Client};
+use crate::process::proxy::downstream::client::{Age, Announced, Client};
 use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::io::budget::Hunger;
 use crate::process::proxy::io::buffers::Held;
@@ -129,6 +129,12 @@ impl Client {
         let listener = self.slot.current();
         let within = listener.timeouts.request_head;
         self.deadline.enter(Phase::Head, within);
+        if self.announced.is_none()
+            && let Some(destination) = self.stream.local_addr()
+        {
+            let by = None;
+            self.announced = Some(Announced { by, destination });
+        }
         let stream = std::mem::replace(&mut self.stream, Stream::none());
         let ahead = std::mem::take(&mut self.ahead);
         let wire = Wire::new(stream, Rc::clone(&self.context), ahead);
@@ -249,6 +255,7 @@ impl Client {
             slot: Rc::clone(&self.slot),
             address: self.address,
             port: self.port,
+            announced: self.announced,
             stream: Stream::framed(frames),
             deadline: Rc::new(Deadline::new(Rc::clone(&context.clock))),
             ahead: Held::new(text, len),

@@ -34,14 +34,16 @@ pub(in crate::process::proxy) enum WireError {
 pub(in crate::process::proxy) struct Wire(Stream);
 
 impl Wire {
-    /// Opens one.
+    /// Opens one; `first` is said before anything else.
     pub(super) async fn open(
         address: SocketAddr,
+        first: &[u8],
         secure: Option<&Secure>,
         scratch: &Rc<Scratch>,
     ) -> Result<Self, WireError> {
         let connected = TcpStream::connect(address).await;
         let mut wire = Self(Stream::registered(connected.map_err(WireError::Connect)?));
+        wire.write_all(first).await.map_err(WireError::Connect)?;
         if let Some(secure) = secure {
             wire.shake_hands(secure, scratch).await?;
         }
