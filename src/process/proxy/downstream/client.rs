@@ -1,6 +1,6 @@
 //! A client's connection: what reading its requests and answering them have in common.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::process::proxy::downstream::slot::ListenerSlot;
 use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::request::context::Announced;
 use crate::process::proxy::tls::acceptor::Acceptor;
 use crate::process::proxy::tls::facts::TlsFacts;
 
@@ -21,7 +22,7 @@ pub(in crate::process::proxy) struct Client {
     /// The port it has connected to.
     pub(in crate::process::proxy) port: u16,
     /// What somebody else has said of both, where somebody has.
-    pub(in crate::process::proxy) announced: Option<Announced>,
+    pub(in crate::process::proxy) announced: Option<Rc<Announced>>,
     pub(in crate::process::proxy) stream: Stream,
     pub(in crate::process::proxy) deadline: Rc<Deadline>,
     /// What it has sent and no request has used.
@@ -31,15 +32,6 @@ pub(in crate::process::proxy) struct Client {
     pub(in crate::process::proxy) acceptor: Option<Arc<Acceptor>>,
     /// What was agreed upon in its handshake, where there was one.
     pub(in crate::process::proxy) tls: Option<Rc<TlsFacts>>,
-}
-
-/// What a connection has begun with (PROXY protocol).
-#[derive(Clone, Copy, Debug)]
-pub(in crate::process::proxy) struct Announced {
-    /// Who has said it; `None`: it is known of the connection that carries this stream.
-    pub(in crate::process::proxy) by: Option<IpAddr>,
-    /// Where the client has connected to.
-    pub(in crate::process::proxy) destination: SocketAddr,
 }
 
 /// Whether a connection has carried a request.

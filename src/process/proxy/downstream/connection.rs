@@ -66,8 +66,6 @@ impl Reading {
 
 /// How the wait for a request has ended.
 pub(in crate::process::proxy) enum Read {
-    /// Before anything else, it is to be said whose connection it is.
-    Announcement,
     /// Before any request, TLS is to be spoken.
     Handshake,
     /// With the beginning of HTTP/2, without TLS.
@@ -148,16 +146,9 @@ pub(in crate::process::proxy) async fn serve(
         acceptor,
         tls: None,
     });
-    if is_announced {
-        let listener = client.slot.current();
-        let mut slot = futures.requests.take();
-        slot.start((client, Rc::clone(&listener), Read::Announcement));
-        let after;
-        (client, after) = poll_fn(|cx| slot.poll(cx)).await;
-        futures.requests.give_back(slot);
-        if after != After::Keep || !client.is_welcome(&listener, &mut registered) {
-            return;
-        }
+    // Few connections begin so: the others need no room for it.
+    if is_announced && !Box::pin(client.is_announced(&mut registered)).await {
+        return;
     }
     if client.acceptor.is_some() {
         let listener = client.slot.current();
@@ -200,10 +191,6 @@ pub(in crate::process::proxy) async fn serve(
 /// Handles what was read, and closes the connection where nothing follows.
 async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     let after = match read {
-        Read::Announcement => {
-            let after = client.learn_whose_it_is(&listener).await;
-            return (client, after);
-        }
         Read::Handshake => {
             return match client.acceptor.clone() {
                 Some(acceptor) => {
@@ -244,9 +231,8 @@ impl Client {
             worker: &self.context,
             listener,
             rules: &listener.rules[rules],
-            peer: self.address,
-            announced_by: self.announced.and_then(|it| it.by),
-            destination: self.announced.map(|it| it.destination),
+            peer: &self.address,
+            announced: self.announced.as_deref(),
             deadline: &self.deadline,
             tls: self.tls.as_deref(),
         };
@@ -524,7 +510,7 @@ impl Client {
         match (head.host, head.target) {
             (Some(_), _) | (None, Target::Absolute(..)) => String::new(),
             (None, Target::Origin(_) | Target::Asterisk) => {
-                let announced = self.announced.map(|it| it.destination);
+                let announced = self.announced.as_ref().map(|it| it.destination);
                 let local = announced.or_else(|| self.stream.local_addr());
                 local.map_or_else(
                     || "localhost".to_owned(),

@@ -25,7 +25,8 @@ pub(super) fn header(
     stream: &Stream,
     head: &[u8],
 ) -> Vec<u8> {
-    let local = context.destination.or_else(|| stream.local_addr());
+    let announced = context.announced.map(|it| it.destination);
+    let local = announced.or_else(|| stream.local_addr());
     let destination = local.unwrap_or_else(|| match client {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

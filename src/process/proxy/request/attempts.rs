@@ -397,12 +397,12 @@ impl Attempts<'_> {
         } = self.context;
         deadline.enter(Phase::Connecting, self.timeouts().connect);
         let connector = self.pool.connector.as_deref();
-        let first = match self.announced() {
-            Some(client) => self.announcement(client),
-            None => Vec::new(),
+        let address = runtime.address;
+        let stream = match self.announced() {
+            None => connect::open(worker, address, connector, deadline).await?,
+            // Few pools want it: the others need no room for it.
+            Some(client) => Box::pin(self.open_announced(address, client)).await?,
         };
-        let opened = connect::open(worker, runtime.address, connector, &first, deadline);
-        let stream = opened.await?;
         runtime.handle_connected();
         Ok((stream, Connection::Fresh))
     }
@@ -413,11 +413,20 @@ impl Attempts<'_> {
         Some(announcing::client(self.context, self.record.origin))
     }
 
-    #[inline(never)]
-    fn announcement(&self, client: SocketAddr) -> Vec<u8> {
+    /// Opens a connection that is said to be this client's.
+    async fn open_announced(
+        &self,
+        address: SocketAddr,
+        client: SocketAddr,
+    ) -> Result<Stream, OpenError> {
         let (context, head) = (self.context, self.exchange.head());
         let header = |version| announcing::header(version, context, client, self.client, head);
-        self.pool.proxy_protocol.map(header).unwrap_or_default()
+        let first = self.pool.proxy_protocol.map(header).unwrap_or_default();
+        let connector = self.pool.connector.as_deref();
+        let RequestContext {
+            worker, deadline, ..
+        } = context;
+        connect::open_saying(worker, address, connector, &first, deadline).await
     }
 
     /// Returns a stream on a connection that others have too.

@@ -63,14 +63,21 @@ pub(in crate::process::proxy) struct RequestContext<'c> {
     /// What holds for it.
     pub(in crate::process::proxy) rules: &'c Rules,
     /// Who has connected, or is said to have.
-    pub(in crate::process::proxy) peer: SocketAddr,
-    /// Who has said so.
-    pub(in crate::process::proxy) announced_by: Option<IpAddr>,
-    /// Where the client has connected to, where that is not what its stream says.
-    pub(in crate::process::proxy) destination: Option<SocketAddr>,
+    pub(in crate::process::proxy) peer: &'c SocketAddr,
+    /// Who has said so, where somebody has.
+    pub(in crate::process::proxy) announced: Option<&'c Announced>,
     pub(in crate::process::proxy) deadline: &'c Deadline,
     /// What is known of the TLS that it has come by, where it has.
     pub(in crate::process::proxy) tls: Option<&'c TlsFacts>,
+}
+
+/// What a connection has begun with (PROXY protocol).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::process::proxy) struct Announced {
+    /// Who has said it; `None`: it is known of the connection that carries this stream.
+    pub(in crate::process::proxy) by: Option<IpAddr>,
+    /// Where the client has connected to.
+    pub(in crate::process::proxy) destination: SocketAddr,
 }
 
 /// What becomes of the client's connection.

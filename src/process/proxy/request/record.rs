@@ -103,8 +103,8 @@ pub(in crate::process::proxy) fn ended(
             .and_then(|it| context.listener.routes.get(it));
         lines.write(&Line {
             began_ms,
-            peer: context.peer,
-            announced_by: context.announced_by,
+            peer: *context.peer,
+            announced_by: context.announced.and_then(|it| it.by),
             client: record.origin,
             listener: &context.listener.name,
             route: route.map(|route| route.name.as_str()),

@@ -22,7 +22,7 @@ use crate::logic::http1::head::{Framing, Upgrade};
 use crate::logic::http1::refusal::RequestRefusal;
 use crate::logic::http1::response::AskedMethod;
 use crate::process::proxy::context::steps::in_steps;
-use crate::process::proxy::downstream::client::{Age, Announced, Client};
+use crate::process::proxy::downstream::client::{Age, Client};
 use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::io::budget::Hunger;
 use crate::process::proxy::io::buffers::Held;
@@ -35,7 +35,7 @@ use crate::process::proxy::io::frames::unsent::Unsent;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::io::tls::Session;
 use crate::process::proxy::memory::{ADDED_BYTES, HTTP2_UNSENT_BYTES};
-use crate::process::proxy::request::context::After;
+use crate::process::proxy::request::context::{After, Announced};
 use crate::process::proxy::tls::acceptor::HTTP2;
 use crate::process::proxy::transfer::wire::Wire;
 
@@ -133,7 +133,7 @@ impl Client {
             && let Some(destination) = self.stream.local_addr()
         {
             let by = None;
-            self.announced = Some(Announced { by, destination });
+            self.announced = Some(Rc::new(Announced { by, destination }));
         }
         let stream = std::mem::replace(&mut self.stream, Stream::none());
         let ahead = std::mem::take(&mut self.ahead);
@@ -255,7 +255,7 @@ impl Client {
             slot: Rc::clone(&self.slot),
             address: self.address,
             port: self.port,
-            announced: self.announced,
+            announced: self.announced.clone(),
             stream: Stream::framed(frames),
             deadline: Rc::new(Deadline::new(Rc::clone(&context.clock))),
             ahead: Held::new(text, len),

@@ -6,16 +6,17 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::turning_away::{turn_away, turn_away_for_now};
 use crate::logic::access::{Phase as Stage, Termination};
 use crate::logic::proxy_protocol::{Carries, HEADER_BYTES_MAX, Header, Malformed, parse};
 use crate::process::proxy::context::Registered;
-use crate::process::proxy::downstream::client::{Announced, Client};
+use crate::process::proxy::downstream::client::Client;
 use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
-use crate::process::proxy::request::context::After;
+use crate::process::proxy::request::context::Announced;
 use crate::process::proxy::request::record::{self, Record};
 
 /// How the wait for a header has ended.
@@ -29,12 +30,13 @@ enum Heard {
 }
 
 impl Client {
-    /// Reads whose connection it is.
-    pub(super) async fn learn_whose_it_is(&mut self, listener: &WorkerListener) -> After {
-        let within = listener.timeouts.request_head;
-        self.deadline.enter(Phase::Idle, within);
+    /// Reads whose connection it is; returns whether it is served.
+    pub(super) async fn is_announced(&mut self, registered: &mut Registered) -> bool {
+        let listener = self.slot.current();
+        self.deadline
+            .enter(Phase::Idle, listener.timeouts.request_head);
         let seen = Cell::new(0);
-        let heard = poll_fn(|cx| self.poll_heard(cx, listener, &seen)).await;
+        let heard = poll_fn(|cx| self.poll_heard(cx, &listener, &seen)).await;
         match heard {
             Heard::Whole(header) => {
                 if let Carries::Client {
@@ -43,23 +45,23 @@ impl Client {
                 } = header.carries
                 {
                     let by = Some(self.address.ip());
-                    self.announced = Some(Announced { by, destination });
+                    self.announced = Some(Rc::new(Announced { by, destination }));
                     self.address = source;
                     self.port = destination.port();
                 }
-                return After::Keep;
+                return self.is_welcome(&listener, registered);
             }
             Heard::Malformed(why) => {
-                self.note_unannounced(listener, Termination::ProxyHeaderInvalid, why.to_string());
+                self.note_unannounced(&listener, Termination::ProxyHeaderInvalid, why.to_string());
             }
             // Who connects to see whether somebody listens has nothing to say.
             Heard::Late if seen.get() > 0 => {
                 let why = "the PROXY header did not come to its end in time";
-                self.note_unannounced(listener, Termination::ProxyHeaderTimeout, why.to_owned());
+                self.note_unannounced(&listener, Termination::ProxyHeaderTimeout, why.to_owned());
             }
             Heard::Late | Heard::Over => {}
         }
-        After::Close
+        false
     }
 
     fn poll_heard(
@@ -107,11 +109,7 @@ impl Client {
     }
 
     /// Returns whether its client may have one more connection; who may not is told.
-    pub(super) fn is_welcome(
-        &mut self,
-        listener: &WorkerListener,
-        registered: &mut Registered,
-    ) -> bool {
+    fn is_welcome(&mut self, listener: &WorkerListener, registered: &mut Registered) -> bool {
         // The sender's own (`LOCAL`) is counted as nobody's.
         if self.announced.is_none() {
             return true;
