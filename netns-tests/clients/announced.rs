@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::namespace::network::Lab;
@@ -15,8 +15,9 @@ use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
 use serde_json::Value;
 
-use super::https::site::{Authority, NAME};
+use super::https::site::{Authority, NAME, write_certificate};
 use super::program::{CURL, HAPROXY};
+use super::site::{entries, lab_of, wait_until};
 
 /// Ends in the order of its fields.
 struct Site {
@@ -83,26 +84,13 @@ fn curl_announces_itself_before_tls_and_http_2() {
 impl Site {
     fn build() -> Self {
         let scratch = ScratchDir::new().expect("a directory");
-        let authority = Authority::new();
-        let (certificate, key) = authority.sign("www", &[NAME]);
-        fs::create_dir(scratch.path().join("tls")).expect("a directory");
-        for (name, text) in [
-            ("ca.pem", &authority.pem),
-            ("tls/www.crt", &certificate),
-            ("tls/www.key", &key),
-        ] {
-            fs::write(scratch.path().join(name), text).expect("a file");
-        }
-        let mut lab = Lab::new().expect("root, or a user namespace's");
-        for (name, address) in [
+        write_certificate(scratch.path(), &Authority::new());
+        let lab = lab_of(&[
             ("front", FRONT),
             ("lb", BALANCER),
             ("back", BACK),
             ("client", CLIENT),
-        ] {
-            lab.add_host(name, &[&format!("{address}/24")])
-                .expect("a host");
-        }
+        ]);
         let host = |name| lab.host(name).expect("a host");
         let haproxies = [("back", back()), ("front", front())].map(|(name, text)| {
             let file = scratch.path().join(name);
@@ -135,13 +123,9 @@ impl Site {
 
     /// Its checks have found Evenkeel up; what was asked until then is not counted.
     fn wait_until_the_front_serves(&self) {
-        let deadline = Instant::now() + PATIENCE;
         for (port, form) in FORMS {
             let url = format!("http://{FRONT}:{port}/");
-            while !self.curl(&[&url]).starts_with(CLIENT) {
-                assert!(Instant::now() < deadline, "{form}: {}", self.node.log());
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            wait_until(form, PATIENCE, || self.curl(&[&url]).starts_with(CLIENT));
         }
         let _ = self.logged(FORMS.len());
         fs::write(self.scratch.path().join("access.log"), "").expect("an empty log");
@@ -160,21 +144,9 @@ impl Site {
 
     /// Returns the lines of the access log, once there are so many.
     fn logged(&self, count: usize) -> Vec<Value> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let log = fs::read_to_string(self.scratch.path().join("access.log"));
-            let log = log.unwrap_or_default();
-            let whole = log.rfind('\n').map_or("", |end| &log[..end]);
-            let lines: Vec<Value> = whole
-                .lines()
-                .map(|line| serde_json::from_str(line).expect("an object"))
-                .collect();
-            if lines.len() >= count {
-                return lines;
-            }
-            assert!(Instant::now() < deadline, "only {lines:#?}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let log = self.scratch.path().join("access.log");
+        wait_until("it is logged", PATIENCE, || entries(&log).len() >= count);
+        entries(&log)
     }
 
     fn leave(mut self) {

@@ -14,10 +14,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use evenkeel::lab::process::Process;
-use site::{Server, Site, Software, door, wait_until};
+use site::{Server, Site, Software, door};
 
 use super::https::site::NAME;
 use super::program::{self, CURL};
+use super::site::wait_until;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Client {

@@ -4,22 +4,18 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
 use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
 
 use super::program::{CURL, python};
+use super::site::{lab_of, wait_until};
 
 #[test]
 fn a_killed_backend_costs_no_request_that_may_be_repeated() {
-    let mut lab = Lab::new().expect("root, or a user namespace's");
-    for (name, address) in [("lb", BALANCER), ("web", SERVERS), ("client", CLIENT)] {
-        lab.add_host(name, &[&format!("{address}/24")])
-            .expect("a host");
-    }
+    let lab = lab_of(&[("lb", BALANCER), ("web", SERVERS), ("client", CLIENT)]);
     let web = lab.host("web").expect("a host");
     let mut servers = [("one", 8001), ("two", 8002)].map(|(name, port): (&str, u16)| {
         let arguments = [name, SERVERS, &port.to_string(), "3000"].map(str::to_owned);
@@ -47,7 +43,7 @@ fn a_killed_backend_costs_no_request_that_may_be_repeated() {
     let client = lab.host("client").expect("a host");
     let mut curl = client.spawn(command).expect("curl starts");
 
-    wait_until("all requests are there", || {
+    wait_until("all requests are there", PATIENCE, || {
         servers
             .iter()
             .map(|server| asked(server).len())
@@ -107,14 +103,6 @@ fn configuration() -> String {
          balance: round_robin\n    backends: {{one: \"{SERVERS}:8001\", two: \"{SERVERS}:8002\"}}\n    \
          health_check: {{http: {{path: /}}, interval: 1s}}\nproxy: {{threads: 2}}\n"
     )
-}
-
-fn wait_until(hope: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "hoped in vain that {hope}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 const BALANCER: &str = "10.9.0.1";

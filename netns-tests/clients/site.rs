@@ -105,11 +105,7 @@ impl Site {
         // slowhttptest looks whether the page is there that it then sends bodies to.
         fs::create_dir(documents.join("put")).expect("a directory");
         fs::write(documents.join("put/slow"), "").expect("a page");
-        let mut lab = Lab::new().expect("root, or a user namespace's");
-        for (name, address) in [("lb", BALANCER), ("web", SERVERS), ("client", CLIENT)] {
-            lab.add_host(name, &[&format!("{address}/24")])
-                .expect("a host");
-        }
+        let lab = lab_of(&[("lb", BALANCER), ("web", SERVERS), ("client", CLIENT)]);
         let web = lab.host("web").expect("a host");
         let running = servers
             .iter()
@@ -182,12 +178,7 @@ impl Site {
 
     /// Returns all that the access log says.
     pub(super) fn access_log(&self) -> Vec<Value> {
-        let path = self.scratch.path().join(ACCESS_LOG);
-        let log = fs::read_to_string(path).unwrap_or_default();
-        // A line that is being written is no entry yet.
-        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
-        let entry = |line| serde_json::from_str(line).expect("a line is an object");
-        whole.lines().map(entry).collect()
+        entries(&self.scratch.path().join(ACCESS_LOG))
     }
 
     /// Ends it; fails when a web server ended, or had something to say.
@@ -217,6 +208,42 @@ impl Site {
         }
         complaints
     }
+}
+
+/// Returns a network of these hosts, each with its address.
+pub(super) fn lab_of(hosts: &[(&str, &str)]) -> Lab {
+    let mut lab = Lab::new().expect("root, or a user namespace's");
+    for (name, address) in hosts {
+        lab.add_host(name, &[&format!("{address}/24")])
+            .expect("a host");
+    }
+    lab
+}
+
+/// Waits until something is so.
+pub(super) fn wait_until(hope: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "hoped in vain that {hope}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Returns what an access log says.
+pub(super) fn entries(log: &Path) -> Vec<Value> {
+    let log = fs::read_to_string(log).unwrap_or_default();
+    // A line that is being written is no entry yet.
+    let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+    let entry = |line| serde_json::from_str(line).expect("a line is an object");
+    whole.lines().map(entry).collect()
+}
+
+/// Returns where an nginx has what it keeps for a while: under names that begin so.
+pub(super) fn nginx_paths(own: &Path) -> String {
+    let own = own.display();
+    ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("  {name}_temp_path {own}-{name};\n"))
+        .concat()
 }
 
 /// Returns how many requests ended in which way.
@@ -275,9 +302,7 @@ fn configuration(servers: &[Server], timeouts: &str, log: &Path) -> String {
 fn nginx_configuration(directory: &Path) -> String {
     let root = directory.display();
     let port = Server::Nginx.port();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("  {name}_temp_path {root}/nginx-{name};\n"))
-        .concat();
+    let temporary = nginx_paths(&directory.join("nginx"));
     format!(
         "daemon off;
 master_process off;

@@ -11,6 +11,13 @@ use insta::assert_snapshot;
 use super::accepts::accepted;
 use super::{errors, listener};
 
+/// Returns a file with a pool of these keys, on line 4.
+fn pool(keys: &str) -> String {
+    format!(
+        "listeners:\n  http: {{bind: [\"127.0.0.1:80\"], pool: a}}\npools:\n  a: {{backends: {{b: \"192.0.2.10:80\"}}{keys}}}\n"
+    )
+}
+
 #[test]
 fn a_listener_needs_a_place() {
     let text = listener("pool: farm");

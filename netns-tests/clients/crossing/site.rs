@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::namespace::network::Lab;
@@ -14,8 +14,9 @@ use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
 use serde_json::Value;
 
-use super::super::https::site::{Authority, NAME};
+use super::super::https::site::{Authority, NAME, write_certificate};
 use super::super::program::{self, NGINX};
+use super::super::site::{entries, lab_of, large, nginx_paths, wait_until};
 use crate::tutorial::apache;
 
 /// What stands behind Evenkeel.
@@ -96,10 +97,8 @@ impl Server {
 
     /// One process, which stays who it is.
     fn nginx_configuration(self, at: &Path, own: &Path) -> String {
+        let temporary = nginx_paths(&own.join("kept"));
         let (at, own, address) = (at.display(), own.display(), self.address());
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("  {name}_temp_path {own}/{name};\n"))
-            .concat();
         let tls = if self.is_tls { " ssl" } else { "" };
         let http2 = if self.is_http2 { " http2" } else { "" };
         format!(
@@ -202,11 +201,7 @@ impl Site {
     pub(super) fn build(servers: &[Server]) -> Self {
         let scratch = ScratchDir::new().expect("a directory");
         write_files(scratch.path());
-        let mut lab = Lab::new().expect("root, or a user namespace's");
-        for (name, address) in [("lb", BALANCER), ("web", SERVERS), ("client", CLIENT)] {
-            lab.add_host(name, &[&format!("{address}/24")])
-                .expect("a host");
-        }
+        let lab = lab_of(&[("lb", BALANCER), ("web", SERVERS), ("client", CLIENT)]);
         let web = lab.host("web").expect("a host");
         let running = servers
             .iter()
@@ -284,12 +279,7 @@ impl Site {
 
     /// Returns the lines of the access log about the paths of a server.
     pub(super) fn lines_of(&self, server: Server) -> Vec<Value> {
-        let log = fs::read_to_string(self.file("access.log")).unwrap_or_default();
-        // A line that is being written is no entry yet.
-        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
-        let lines = whole
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("an object"));
+        let lines = entries(&self.file("access.log")).into_iter();
         let prefix = format!("/{}/", server.name());
         let of_server = |line: &Value| {
             let path = line["path"].as_str();
@@ -334,31 +324,12 @@ proxy: {{threads: 2}}
 }
 
 fn write_files(at: &Path) {
-    let authority = Authority::new();
-    let (certificate, key) = authority.sign("www", &[NAME]);
-    for directory in ["tls", "www", "www/small"] {
+    write_certificate(at, &Authority::new());
+    for directory in ["www", "www/small"] {
         fs::create_dir(at.join(directory)).expect("a directory");
     }
-    for (name, text) in [
-        ("ca.pem", &authority.pem),
-        ("tls/www.crt", &certificate),
-        ("tls/www.key", &key),
-    ] {
-        fs::write(at.join(name), text).expect("a file");
-    }
-    fs::write(
-        at.join("www/large.bin"),
-        &super::super::site::large()[..LARGE_BYTES],
-    )
-    .expect("a page");
-}
-
-pub(super) fn wait_until(hope: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + within;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "hoped in vain that {hope}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let page = &large()[..LARGE_BYTES];
+    fs::write(at.join("www/large.bin"), page).expect("a page");
 }
 
 /// Returns where Evenkeel listens.

@@ -1,7 +1,7 @@
 //! One or two nodes on a switch, a backend behind them, a client with curl and openssl.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -208,15 +208,24 @@ fn named(common_name: &str, names: &[&str]) -> CertificateParams {
     params
 }
 
-fn write_files(at: &std::path::Path) {
-    let authority = Authority::new();
+/// Writes `ca.pem`, and a certificate for [`NAME`] below `tls`.
+pub(crate) fn write_certificate(at: &Path, authority: &Authority) {
     let (certificate, key) = authority.sign("www", &[NAME]);
-    let (client, client_key) = authority.sign("client one", &["client.example.org"]);
     fs::create_dir(at.join("tls")).expect("a directory");
     for (name, text) in [
         ("ca.pem", &authority.pem),
         ("tls/www.crt", &certificate),
         ("tls/www.key", &key),
+    ] {
+        fs::write(at.join(name), text).expect("a file");
+    }
+}
+
+fn write_files(at: &Path) {
+    let authority = Authority::new();
+    write_certificate(at, &authority);
+    let (client, client_key) = authority.sign("client one", &["client.example.org"]);
+    for (name, text) in [
         ("client.crt", &client),
         ("client.key", &client_key),
         ("group.key", &"0123456789abcdef".repeat(4)),

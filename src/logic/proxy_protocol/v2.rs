@@ -37,40 +37,45 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
 
 /// Splits off the addresses.
 fn split(family: u8, rest: &[u8], is_local: bool) -> Result<(Carries, &[u8]), Malformed> {
-    let of_bytes = |len: usize| match (rest.split_at_checked(len), is_local) {
-        (Some(split), _) => Ok(split),
-        // Of what is local nothing is looked at (§2.2).
-        (None, true) => Ok((&rest[..0], &rest[..0])),
-        (None, false) => Err(Malformed::Length),
-    };
-    let client = |[source, destination]: [IpAddr; 2], ports: &[u8]| {
-        let port = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
-        Carries::Client {
-            source: SocketAddr::new(source.to_canonical(), port(0)),
-            destination: SocketAddr::new(destination.to_canonical(), port(2)),
-        }
-    };
-    match family {
-        TCP_IPV4 => {
-            let (own, tlvs) = of_bytes(12)?;
-            let address = |at| Some(IpAddr::from(*own.get(at..)?.first_chunk::<4>()?));
-            let both = address(0).zip(address(4));
-            let carries = both.map_or(Carries::Own, |(a, b)| client([a, b], &own[8..]));
-            Ok((carries, tlvs))
-        }
-        TCP_IPV6 => {
-            let (own, tlvs) = of_bytes(36)?;
-            let address = |at| Some(IpAddr::from(*own.get(at..)?.first_chunk::<16>()?));
-            let both = address(0).zip(address(16));
-            let carries = both.map_or(Carries::Own, |(a, b)| client([a, b], &own[32..]));
-            Ok((carries, tlvs))
-        }
-        UDP_IPV4 => Ok((Carries::Own, of_bytes(12)?.1)),
-        UDP_IPV6 => Ok((Carries::Own, of_bytes(36)?.1)),
-        UNIX_STREAM | UNIX_DATAGRAM => Ok((Carries::Own, of_bytes(216)?.1)),
+    let own_bytes = match family {
+        TCP_IPV4 | UDP_IPV4 => 12,
+        TCP_IPV6 | UDP_IPV6 => 36,
+        UNIX_STREAM | UNIX_DATAGRAM => 216,
         // What cannot be told from TLVs is skipped.
-        _ => Ok((Carries::Own, &[])),
-    }
+        _ => rest.len(),
+    };
+    let Some((own, tlvs)) = rest.split_at_checked(own_bytes) else {
+        // Of what is local nothing is looked at (§2.2).
+        return match is_local {
+            true => Ok((Carries::Own, &[])),
+            false => Err(Malformed::Length),
+        };
+    };
+    let client = match family {
+        TCP_IPV4 => client::<4>(own),
+        TCP_IPV6 => client::<16>(own),
+        _ => None,
+    };
+    Ok((client.unwrap_or(Carries::Own), tlvs))
+}
+
+/// Reads two addresses of so many bytes, and their ports.
+fn client<const N: usize>(own: &[u8]) -> Option<Carries>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let (source, own) = own.split_first_chunk::<N>()?;
+    let (destination, own) = own.split_first_chunk::<N>()?;
+    let (from, own) = own.split_first_chunk::<2>()?;
+    let to = own.first_chunk::<2>()?;
+    let end = |address: [u8; N], port: [u8; 2]| {
+        let address = IpAddr::from(address).to_canonical();
+        SocketAddr::new(address, u16::from_be_bytes(port))
+    };
+    Some(Carries::Client {
+        source: end(*source, *from),
+        destination: end(*destination, *to),
+    })
 }
 
 /// Looks at the TLVs, which begin at `at`: each is in its place, and the checksum is right, where

@@ -363,11 +363,9 @@ impl Registered {
     /// Counts the connection among those of its client, who was not known before; `false` where it
     /// is one too many.
     pub(super) fn name(&mut self, client: IpAddr) -> bool {
-        let listener = self.slot.current();
-        let Some(counted) = listener.try_add_client(client) else {
+        let Some(counted) = self.slot.look().try_add_client(client) else {
             return false;
         };
-        listener.runtime.forget_client(self.client, self.counted);
         self.client = client;
         self.counted = counted;
         true

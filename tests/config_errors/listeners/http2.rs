@@ -3,6 +3,7 @@
 use evenkeel::config::{Http2Config, PoolProtocol};
 use insta::assert_snapshot;
 
+use super::pool;
 use crate::accepts::accepted;
 use crate::{errors, listener};
 
@@ -74,13 +75,6 @@ fn what_is_wrong_with_http2_is_said() {
     9 |     http2: 5
       |            ^
     ");
-}
-
-/// Returns a file with a pool of these keys, on line 4.
-fn pool(keys: &str) -> String {
-    format!(
-        "listeners:\n  http: {{bind: [\"127.0.0.1:80\"], pool: a}}\npools:\n  a: {{backends: {{b: \"192.0.2.10:80\"}}{keys}}}\n"
-    )
 }
 
 #[test]

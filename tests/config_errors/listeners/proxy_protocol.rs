@@ -3,6 +3,7 @@
 use evenkeel::config::ProxyProtocol;
 use insta::assert_snapshot;
 
+use super::pool;
 use crate::accepts::accepted;
 use crate::{errors, listener};
 
@@ -11,13 +12,6 @@ fn with(line: &str) -> String {
     listener(&format!(
         "bind: [\"192.0.2.1:80\"]\n    pool: farm\n    proxy_protocol: {line}"
     ))
-}
-
-/// Returns a file with a pool of these keys, on line 4.
-fn pool(keys: &str) -> String {
-    format!(
-        "listeners:\n  http: {{bind: [\"127.0.0.1:80\"], pool: a}}\npools:\n  a: {{backends: {{b: \"192.0.2.10:80\"}}{keys}}}\n"
-    )
 }
 
 #[test]

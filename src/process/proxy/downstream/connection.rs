@@ -17,6 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use self::part::Part;
+use crate::logic::access;
 use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, origin};
 use crate::logic::http1::head::{Framing, Persistence, Slots, Upgrade, Version, head_may_end};
@@ -130,7 +131,6 @@ pub(in crate::process::proxy) async fn serve(
     deadline: Rc<Deadline>,
 ) {
     let mut registered = context.register(&slot, address.ip(), counted, &deadline);
-    let is_announced = slot.look().is_announced_by(address.ip());
     let acceptor = slot.look().acceptor.clone();
     // It moves into the future of every request, and back.
     let mut client = Box::new(Client {
@@ -147,7 +147,7 @@ pub(in crate::process::proxy) async fn serve(
         tls: None,
     });
     // Few connections begin so: the others need no room for it.
-    if is_announced && !Box::pin(client.is_announced(&mut registered)).await {
+    if counted == Counted::Unnamed && !Box::pin(client.hear_whose_it_is(&mut registered)).await {
         return;
     }
     if client.acceptor.is_some() {
@@ -597,6 +597,22 @@ impl Client {
         let pool = context.rules.pool.as_deref();
         record::ended(context, pool, &record, ahead.bytes());
         after
+    }
+
+    /// Takes note of a connection that has ended before it could carry a request.
+    fn note_unserved(
+        &mut self,
+        listener: &WorkerListener,
+        (phase, termination): (access::Phase, Termination),
+        why: String,
+    ) {
+        let mut record = Record::new(self.address.ip());
+        record.termination = termination;
+        record.phase = phase;
+        record.error = Some(why.into());
+        record.moments.ended_at = self.context.moment();
+        let (context, ..) = self.split(listener, 0);
+        record::ended(context, None, &record, b"");
     }
 
     /// Ends our side, then reads what the client still sends until it ends its own: closing a

@@ -175,7 +175,7 @@ impl Listener {
     pub(in crate::process::proxy) fn try_add(&self, client: Option<IpAddr>) -> Option<Counted> {
         let counted = match client {
             Some(client) => self.try_add_client(client)?,
-            None => Counted::Alone,
+            None => Counted::Unnamed,
         };
         self.runtime.connections.fetch_add(1, Relaxed);
         Some(counted)
@@ -237,16 +237,11 @@ impl Listener {
 impl ListenerRuntime {
     /// Counts a connection out, as it was counted in, whatever the limits are now.
     pub(in crate::process::proxy) fn remove(&self, client: IpAddr, counted: Counted) {
-        self.forget_client(client, counted);
-        self.connections.fetch_sub(1, Relaxed);
-    }
-
-    /// Counts a connection out of those of its client.
-    pub(in crate::process::proxy) fn forget_client(&self, client: IpAddr, counted: Counted) {
         match counted {
-            Counted::Alone => {}
+            Counted::Alone | Counted::Unnamed => {}
             Counted::ByClient => self.remove_client(client_of(client)),
         }
+        self.connections.fetch_sub(1, Relaxed);
     }
 
     fn remove_client(&self, client: IpAddr) {
@@ -278,6 +273,8 @@ pub(in crate::process::proxy) enum Counted {
     Alone,
     /// Also among those of its client.
     ByClient,
+    /// Among all of the listener, until it is said whose it is (PROXY protocol).
+    Unnamed,
 }
 
 fn head_limits(limits: &ListenerLimits) -> HeadLimits {

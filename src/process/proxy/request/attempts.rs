@@ -397,12 +397,9 @@ impl Attempts<'_> {
         } = self.context;
         deadline.enter(Phase::Connecting, self.timeouts().connect);
         let connector = self.pool.connector.as_deref();
-        let address = runtime.address;
-        let stream = match self.announced() {
-            None => connect::open(worker, address, connector, deadline).await?,
-            // Few pools want it: the others need no room for it.
-            Some(client) => Box::pin(self.open_announced(address, client)).await?,
-        };
+        let first = self.announcement();
+        let opened = connect::open(worker, runtime.address, connector, &first, deadline);
+        let stream = opened.await?;
         runtime.handle_connected();
         Ok((stream, Connection::Fresh))
     }
@@ -413,20 +410,13 @@ impl Attempts<'_> {
         Some(announcing::client(self.context, self.record.origin))
     }
 
-    /// Opens a connection that is said to be this client's.
-    async fn open_announced(
-        &self,
-        address: SocketAddr,
-        client: SocketAddr,
-    ) -> Result<Stream, OpenError> {
-        let (context, head) = (self.context, self.exchange.head());
-        let header = |version| announcing::header(version, context, client, self.client, head);
-        let first = self.pool.proxy_protocol.map(header).unwrap_or_default();
-        let connector = self.pool.connector.as_deref();
-        let RequestContext {
-            worker, deadline, ..
-        } = context;
-        connect::open_saying(worker, address, connector, &first, deadline).await
+    /// Returns what a connection to a backend of the pool begins with.
+    fn announcement(&self) -> Vec<u8> {
+        let Some((version, client)) = self.pool.proxy_protocol.zip(self.announced()) else {
+            return Vec::new();
+        };
+        let head = self.exchange.head();
+        announcing::header(version, self.context, client, self.client, head)
     }
 
     /// Returns a stream on a connection that others have too.

@@ -18,16 +18,18 @@ use crate::process::proxy::shortage::{Operation, is_shortage_towards};
 use crate::process::proxy::tls::connector::{Connector, Secure};
 use crate::process::proxy::tls::signing;
 
-/// Opens a connection that is ready for requests, in the time that `deadline` gives. Where nobody
-/// has signed for us it begins again, once: whoever signs may have been replaced.
+/// Opens a connection that is ready for requests, in the time that `deadline` gives; `first` is
+/// said before anything else. Where nobody has signed for us it begins again, once: whoever signs
+/// may have been replaced.
 pub(in crate::process::proxy) async fn open(
     context: &WorkerContext,
     address: SocketAddr,
     connector: Option<&Connector>,
+    first: &[u8],
     deadline: &Deadline,
 ) -> Result<Stream, OpenError> {
-    match open_once(context, address, connector, deadline).await {
-        Err(OpenError::Unsigned) => open_once(context, address, connector, deadline).await,
+    match open_once(context, address, connector, first, deadline).await {
+        Err(OpenError::Unsigned) => open_once(context, address, connector, first, deadline).await,
         result => result,
     }
 }
@@ -36,35 +38,15 @@ async fn open_once(
     context: &WorkerContext,
     address: SocketAddr,
     connector: Option<&Connector>,
+    first: &[u8],
     deadline: &Deadline,
 ) -> Result<Stream, OpenError> {
     let mut stream = connect_or_close_kept(context, address, deadline).await?;
+    say_first(&mut stream, first, deadline).await?;
     if let Some(connector) = connector {
         secure(context, &mut stream, connector.to(address), deadline).await?;
     }
     Ok(stream)
-}
-
-/// As `open`, with this said before anything else.
-pub(in crate::process::proxy) async fn open_saying(
-    context: &WorkerContext,
-    address: SocketAddr,
-    connector: Option<&Connector>,
-    first: &[u8],
-    deadline: &Deadline,
-) -> Result<Stream, OpenError> {
-    let mut is_again = false;
-    loop {
-        let mut stream = connect_or_close_kept(context, address, deadline).await?;
-        say_first(&mut stream, first, deadline).await?;
-        let Some(connector) = connector else {
-            return Ok(stream);
-        };
-        match secure(context, &mut stream, connector.to(address), deadline).await {
-            Err(OpenError::Unsigned) if !is_again => is_again = true,
-            result => return result.map(|()| stream),
-        }
-    }
 }
 
 /// Connects. Where something of ours is short, a kept connection gives way.

@@ -105,7 +105,7 @@ impl Daemon {
         self.unrunnable
             .retain(|script, _| self.observers.run_script(script));
         self.follow_tracked(&before);
-        self.observe_pools(now);
+        self.observe_all_pools(now);
         self.follow_access_log(next.log);
         if let (Some(keys), Some(held)) = (&mut self.keys, next.held) {
             keys.hold(held);
@@ -118,21 +118,21 @@ impl Daemon {
     }
 
     /// Tells the tracker of all pools.
-    fn observe_pools(&mut self, now: Instant) {
-        for pool in &self.setup.config.pools {
-            if let Some(observed) = self.fallbacks.observed(&pool.name, &self.health) {
-                let source = Source::Pool(pool.name.clone());
-                self.tracker.observe(now, source, observed);
-            }
-        }
+    fn observe_all_pools(&mut self, now: Instant) {
+        let pools = self.setup.config.pools.iter();
+        self.observe_pools(now, pools.map(|pool| pool.name.clone()).collect());
     }
 
     /// Tells the tracker of a pool that changed, and of those in whose place it may answer.
     pub(super) fn observe_pool(&mut self, now: Instant, pool: &str) {
-        for name in self.fallbacks.with_those_before(pool) {
-            if let Some(observed) = self.fallbacks.observed(name, &self.health) {
-                let source = Source::Pool(name.to_owned());
-                self.tracker.observe(now, source, observed);
+        let pools = self.fallbacks.with_those_before(pool).into_iter();
+        self.observe_pools(now, pools.map(str::to_owned).collect());
+    }
+
+    fn observe_pools(&mut self, now: Instant, pools: Vec<String>) {
+        for pool in pools {
+            if let Some(observed) = self.fallbacks.observed(&pool, &self.health) {
+                self.tracker.observe(now, Source::Pool(pool), observed);
             }
         }
     }

@@ -19,7 +19,6 @@ use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::io::tls::{HandshakeError, Session};
 use crate::process::proxy::request::answer;
 use crate::process::proxy::request::context::After;
-use crate::process::proxy::request::record::{self, Record};
 use crate::process::proxy::tls::acceptor::Acceptor;
 use crate::process::proxy::tls::facts::TlsFacts;
 use crate::process::proxy::tls::signing::{self, Line};
@@ -175,13 +174,7 @@ impl Client {
     /// Takes note of a handshake that has failed.
     fn note_failed(&mut self, listener: &WorkerListener, termination: Termination, why: String) {
         listener.counters.handshakes_failed.count();
-        let mut record = Record::new(self.address.ip());
-        record.termination = termination;
-        record.phase = access::Phase::Handshake;
-        record.error = Some(why.into());
-        record.moments.ended_at = self.context.moment();
-        let (context, ..) = self.split(listener, 0);
-        record::ended(context, None, &record, b"");
+        self.note_unserved(listener, (access::Phase::Handshake, termination), why);
     }
 }
 

@@ -10,14 +10,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::turning_away::{turn_away, turn_away_for_now};
-use crate::logic::access::{Phase as Stage, Termination};
+use crate::logic::access::{self, Termination};
 use crate::logic::proxy_protocol::{Carries, HEADER_BYTES_MAX, Header, Malformed, parse};
 use crate::process::proxy::context::Registered;
 use crate::process::proxy::downstream::client::Client;
 use crate::process::proxy::downstream::local::WorkerListener;
 use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::request::context::Announced;
-use crate::process::proxy::request::record::{self, Record};
 
 /// How the wait for a header has ended.
 enum Heard {
@@ -31,7 +30,7 @@ enum Heard {
 
 impl Client {
     /// Reads whose connection it is; returns whether it is served.
-    pub(super) async fn is_announced(&mut self, registered: &mut Registered) -> bool {
+    pub(super) async fn hear_whose_it_is(&mut self, registered: &mut Registered) -> bool {
         let listener = self.slot.current();
         self.deadline
             .enter(Phase::Idle, listener.timeouts.request_head);
@@ -135,13 +134,7 @@ impl Client {
         why: String,
     ) {
         listener.counters.proxy_headers_failed.count();
-        let mut record = Record::new(self.address.ip());
-        record.termination = termination;
-        record.phase = Stage::ProxyHeader;
-        record.error = Some(why.into());
-        record.moments.ended_at = self.context.moment();
-        let (context, ..) = self.split(listener, 0);
-        record::ended(context, None, &record, b"");
+        self.note_unserved(listener, (access::Phase::ProxyHeader, termination), why);
     }
 }
 

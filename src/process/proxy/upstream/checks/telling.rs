@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ipc::message::FromProxy;
+use crate::ipc::message::{FromProxy, PoolHealth};
 use crate::process::proxy::shared::Events;
 use crate::process::proxy::upstream::pool::Pool;
 
@@ -57,18 +57,14 @@ impl Telling {
         if self.has_ended.get() {
             return;
         }
-        let pool = self.pool();
-        (self.events)(FromProxy::Health(pool.health()));
-        self.rest(&pool);
+        self.say(self.pool.borrow().health());
     }
 
     /// Tells of it now, if it is known how all its backends are.
     pub(super) fn tell_if_probed(&self) {
-        let pool = self.pool();
-        let health = pool.health();
+        let health = self.pool.borrow().health();
         if health.probed {
-            (self.events)(FromProxy::Health(health));
-            self.rest(&pool);
+            self.say(health);
         }
     }
 
@@ -91,9 +87,11 @@ impl Telling {
         });
     }
 
-    fn rest(&self, pool: &Pool) {
-        let backends = u32::try_from(pool.backends.all().len()).unwrap_or(u32::MAX);
-        let rest = REST_A_BACKEND.saturating_mul(backends);
+    /// Tells, and rests as long as the pool is large.
+    fn say(&self, health: PoolHealth) {
+        (self.events)(FromProxy::Health(health));
+        let backends = self.pool.borrow().backends.all().len();
+        let rest = REST_A_BACKEND.saturating_mul(u32::try_from(backends).unwrap_or(u32::MAX));
         self.not_before.set(Instant::now() + rest);
     }
 }
@@ -109,7 +107,6 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::ipc::message::PoolHealth;
     use crate::logic::balance::health::Availability;
     use crate::process::proxy::generation::Generation;
 

@@ -35,7 +35,7 @@ pub(in crate::process::proxy) async fn lease(
             return Ok(stream);
         }
         if let Some(_turn) = kept.turn() {
-            let stream = open(context, address, connector, deadline).await?;
+            let stream = open(context, address, connector, b"", deadline).await?;
             return begin(kept, context, stream, now_ms).await;
         }
         let mut opened = pin!(kept.opened());
