@@ -57,14 +57,17 @@ fn curl_announces_itself_before_tls_and_http_2() {
     let ca = site.scratch.path().join("ca.pem").display().to_string();
     let url = format!("https://{NAME}:8443/");
     let secure = ["--resolve", &resolved, "--cacert", &ca];
-    for version in ["--http1.1", "--http2"] {
+    // Each is logged before the next is asked: lines of two connections have no order.
+    for (count, version) in (1..).zip(["--http1.1", "--http2"]) {
         let options = [&secure[..], &["--haproxy-protocol", version, &url]].concat();
         assert_eq!(site.curl(&options), format!("{CLIENT} via v2 tls {NAME}\n"));
+        let _ = site.logged(count);
     }
     let plain = format!("http://{BALANCER}:8080/");
-    for version in ["--http1.1", "--http2-prior-knowledge"] {
+    for (count, version) in (3..).zip(["--http1.1", "--http2-prior-knowledge"]) {
         let said = site.curl(&["--haproxy-protocol", version, &plain]);
         assert_eq!(said, format!("{CLIENT} via v2\n"), "{version}");
+        let _ = site.logged(count);
     }
     let without = site.curl(&[&plain, "-w", "%{exitcode} %{http_code}"]);
     // What it has sent is not read: that may be a reset.
