@@ -6,6 +6,7 @@
 //! the package.
 
 mod announced;
+mod bytes;
 mod crossing;
 pub(crate) mod https;
 mod killed;

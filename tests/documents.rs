@@ -137,7 +137,7 @@ fn every_counter_and_reason_of_rejection_stands_in_the_manual() {
 fn every_word_of_the_proxys_own_answers_stands_in_the_manual() {
     let mut found = BTreeSet::new();
     for file in [
-        "src/process/proxy/request/attempts.rs",
+        "src/process/proxy/request/attempts/unserved.rs",
         "src/process/proxy/request/answer.rs",
         "src/logic/http1/refusal.rs",
     ] {

@@ -95,6 +95,16 @@ pub(crate) struct Setting {
     pub routes: Routes,
     /// Whether they speak TLS, with the same certificate.
     pub tls: bool,
+    /// What connections are to them; nginx-light has requests alone, and so has Perlbal.
+    pub carries: Carries,
+}
+
+/// What connections carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    Requests,
+    /// Whatever it is.
+    Bytes,
 }
 
 /// Routes of which none is for the requests that are sent.
@@ -375,7 +385,10 @@ fn evenkeel(
         false => String::new(),
     };
     let yaml = |timeouts| evenkeel_yaml(kind, setting, backends, timeouts, &tls);
-    let newer = yaml("request_head: 10m, keep_alive: 10m");
+    let newer = yaml(match setting.carries {
+        Carries::Requests => "request_head: 10m, keep_alive: 10m",
+        Carries::Bytes => "tunnel: 10m",
+    });
     let older = yaml("request_head: 10m");
     let path = scratch.path().join("evenkeel.yaml");
     fs::write(&path, &newer).map_err(LabError::system("write a configuration"))?;
@@ -402,7 +415,10 @@ fn evenkeel_yaml(
     tls: &str,
 ) -> String {
     let Setting {
-        threads, routes, ..
+        threads,
+        routes,
+        carries,
+        ..
     } = setting;
     let routes = match kind {
         Kind::Before => String::new(),
@@ -416,11 +432,15 @@ fn evenkeel_yaml(
         "" => routes,
         list => format!(", routes: [{list}]"),
     };
+    let mode = match carries {
+        Carries::Requests => "",
+        Carries::Bytes => ", mode: tcp",
+    };
     let named = |port: &u16| format!("b{port}: \"127.0.0.1:{port}\"");
     let list: Vec<String> = backends.iter().map(named).collect();
     format!(
         "listeners:
-  bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}{routes}{tls}}}
+  bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}{mode}{routes}{tls}}}
 pools:
   bench: {{backends: {{{}}}, health_check: none}}
 proxy: {{threads: {}}}
@@ -444,10 +464,21 @@ fn haproxy(setting: Setting, backends: &[u16]) -> String {
         threads,
         routes,
         tls,
+        carries,
     } = setting;
     let tls = match tls {
         true => " ssl crt @DIR@/both.pem ssl-min-ver TLSv1.2",
         false => "",
+    };
+    let mode = match carries {
+        Carries::Requests => {
+            "http
+  option http-keep-alive
+  option forwardfor
+  http-reuse always"
+        }
+        // Without it, it takes more.
+        Carries::Bytes => "tcp\n  option splice-auto",
     };
     let routes = routes.lines(
         "  use_backend bench if { req.hdr(host) -i h@.example.net }\n",
@@ -466,10 +497,7 @@ fn haproxy(setting: Setting, backends: &[u16]) -> String {
   tune.pool-low-fd-ratio 100
   tune.pool-high-fd-ratio 100
 defaults
-  mode http
-  option http-keep-alive
-  option forwardfor
-  http-reuse always
+  mode {mode}
   timeout connect 5s
   timeout client 10m
   timeout server 10m
@@ -505,6 +533,7 @@ fn nginx(setting: Setting, backends: &[u16]) -> String {
         threads,
         routes,
         tls,
+        carries: _,
     } = setting;
     let (tls, certificate) = nginx_tls(tls);
     let names = match routes {

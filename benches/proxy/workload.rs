@@ -2,7 +2,7 @@
 
 use crate::load::secure::Secure;
 use crate::load::{Pace, Reuse};
-use crate::peers::{Kind, Routes, Setting, Threads};
+use crate::peers::{Carries, Kind, Routes, Setting, Threads};
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) enum Workload {
     Resumption,
     /// 2,000 idle connections of TLS.
     TlsIdle,
+    /// 64 KiB responses on connections that carry bytes.
+    Tcp,
 }
 
 /// What a workload sends, and through whom.
@@ -73,6 +75,7 @@ impl Shape {
             threads: Threads::One,
             routes: Routes::None,
             tls: false,
+            carries: Carries::Requests,
         },
         busy: 64,
         idle: 0,
@@ -95,6 +98,19 @@ impl Shape {
             setting,
             busy: 32,
             secure: Some(secure),
+            ..self
+        }
+    }
+
+    fn carried(self, title: &'static str, response_bytes: usize) -> Self {
+        let setting = Setting {
+            carries: Carries::Bytes,
+            ..self.setting
+        };
+        Self {
+            title,
+            setting,
+            response_bytes,
             ..self
         }
     }
@@ -136,7 +152,7 @@ pub(crate) struct Goal {
 
 impl Workload {
     /// All, in the order of the issue.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::W1,
         Self::Two,
         Self::Open,
@@ -152,6 +168,7 @@ impl Workload {
         Self::Handshake,
         Self::Resumption,
         Self::TlsIdle,
+        Self::Tcp,
     ];
 
     /// Returns its name in the arguments.
@@ -172,6 +189,7 @@ impl Workload {
             Self::Handshake => "handshake",
             Self::Resumption => "resumption",
             Self::TlsIdle => "tls-idle",
+            Self::Tcp => "tcp",
         }
     }
 
@@ -240,6 +258,7 @@ impl Workload {
                 ..base
             },
             Self::Tls | Self::Handshake | Self::Resumption | Self::TlsIdle => self.secure(),
+            Self::Tcp => base.carried("64 KiB responses through TCP, 64 connections", 64 << 10),
         }
     }
 
@@ -266,6 +285,7 @@ impl Workload {
             | Self::W5
             | Self::W6
             | Self::W8
+            | Self::Tcp
             | Self::Tls => base.secure("w1 by TLS 1.3, 32 connections", Secure::Kept),
         }
     }
@@ -308,6 +328,7 @@ impl Workload {
                 must: 12_000.0,
                 aim: 8_000.0,
             }],
+            Self::Tcp => haproxy(0.90, 0.60),
         }
     }
 }

@@ -175,6 +175,8 @@ pub struct ListenerConfig {
     pub virtual_router: Option<String>,
     /// Every address it listens on; never empty. Virtual link-local addresses are left out.
     pub binds: Vec<SocketAddr>,
+    /// What it carries.
+    pub mode: Mode,
     /// What is looked at first, in this order.
     pub routes: Vec<RouteConfig>,
     /// Where requests go that no route is for, before the pool.
@@ -207,6 +209,25 @@ pub struct ListenerConfig {
     pub http2: Http2Config,
     /// Whose connections begin with a header of the PROXY protocol; empty: nobody's.
     pub proxy_protocol: Vec<Network>,
+}
+
+/// What the connections of a listener carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Requests.
+    #[default]
+    Http,
+    /// Bytes, whatever they are.
+    Tcp,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        })
+    }
 }
 
 /// How a listener speaks HTTP/2 (RFC 9113).
@@ -260,8 +281,10 @@ pub struct ListenerTimeouts {
     pub request_body: Duration,
     /// Without a byte in either direction, while a response is relayed.
     pub idle: Duration,
-    /// The same on an upgraded connection.
+    /// The same on an upgraded connection, and where bytes are carried.
     pub tunnel: Duration,
+    /// Without a byte on such a connection, once its backend has ended its direction.
+    pub client_fin: Duration,
     /// How long, in all, a client that still sends is read after its last answer.
     pub linger: Duration,
 }
@@ -275,6 +298,7 @@ impl Default for ListenerTimeouts {
             request_body: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(3600),
+            client_fin: Duration::from_secs(10),
             linger: Duration::from_secs(30),
         }
     }
@@ -405,6 +429,8 @@ pub enum PoolProtocol {
     Http1,
     /// HTTP/2 (RFC 9113).
     Http2,
+    /// Whatever clients speak.
+    Tcp,
 }
 
 impl fmt::Display for PoolProtocol {
@@ -412,6 +438,7 @@ impl fmt::Display for PoolProtocol {
         f.write_str(match self {
             Self::Http1 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
+            Self::Tcp => "TCP",
         })
     }
 }
@@ -574,6 +601,9 @@ pub struct PoolTimeouts {
     pub response_head: Duration,
     /// How long a request waits for a backend that has room.
     pub queue: Duration,
+    /// Without a byte on a connection that carries no requests any more, once its client has ended
+    /// its direction.
+    pub backend_fin: Duration,
 }
 
 /// Which connections to backends are used again.

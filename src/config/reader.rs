@@ -198,17 +198,29 @@ impl<'a> Value<'a> {
         Some(values)
     }
 
-    /// Returns what stands under a key of the map below, without a word about the others.
-    pub(super) fn find(self, key: &str) -> Option<Self> {
-        let Kind::Map(entries) = &self.node.kind else {
-            return None;
-        };
-        let (key, node) = entries.iter().find(|(found, _)| found.text == key)?;
-        Some(Value {
-            name: &key.text,
-            key: key.id,
-            node,
-        })
+    /// Returns the values of the map or list below, without a complaint.
+    pub(super) fn children(self) -> Vec<Self> {
+        match &self.node.kind {
+            Kind::Map(entries) => {
+                let value = |(key, node): &'a (Key, Node)| Value {
+                    name: &key.text,
+                    key: key.id,
+                    node,
+                };
+                entries.iter().map(value).collect()
+            }
+            Kind::List(items) => {
+                let item = |node: &'a Node| Value {
+                    name: self.name,
+                    key: node.id,
+                    node,
+                };
+                items.iter().map(item).collect()
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Text(_) => {
+                Vec::new()
+            }
+        }
     }
 
     /// Returns the map below, whose keys are all in `known`.

@@ -343,6 +343,7 @@ fn tunnels_have_one_line_when_they_have_ended() {
         );
         let said = visit.wire.take(5);
         visit.wire.send(said);
+        visit.wire.rest();
     });
     let logged = Logged::start(setup(&[backend.address]));
     let mut client = logged.rig.client();
@@ -356,7 +357,7 @@ fn tunnels_have_one_line_when_they_have_ended() {
     require(
         &logged.line(),
         &json!({
-            "status": 101, "termination": "complete", "phase": "tunnel", "ended_by": null,
+            "status": 101, "termination": "complete", "phase": "tunnel", "ended_by": "client",
             "request_bytes": sent + 5, "response_bytes": head.len() + 5,
         }),
     );

@@ -166,7 +166,8 @@ const FOLDER_FILES_MAX: usize = 12;
 const COMMENT_COLUMNS_MAX: usize = 100;
 
 /// What may lie at the top level.
-const TOP_LEVEL: [&str; 21] = [
+const TOP_LEVEL: [&str; 22] = [
+    ".cargo",
     ".ci",
     ".git",
     ".github",

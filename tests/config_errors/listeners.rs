@@ -3,6 +3,7 @@
 mod http2;
 mod pages;
 mod proxy_protocol;
+mod tcp;
 mod tls;
 
 use evenkeel::logic::http1::forwarding::OptionalField;

@@ -16,11 +16,11 @@ use evenkeel::process::proxy::memory::{self, Holding};
 use super::{COMMAND_MANUAL, CONFIG_MANUAL, read, words};
 
 const REFUSALS: &str = "src/logic/http1/refusal.rs";
-const RELAY: &str = "src/process/proxy/request/attempts.rs";
+const RELAY: &str = "src/process/proxy/request/attempts/unserved.rs";
 const ANSWER: &str = "src/process/proxy/request/answer.rs";
 
 /// What no key changes, as the code and as the chapter say it.
-const FIXED: [(&str, &str, &str); 26] = [
+const FIXED: [(&str, &str, &str); 25] = [
     (
         "src/logic/balance/queue.rs",
         "OVERTAKINGS_MAX: u32 = 8",
@@ -80,11 +80,6 @@ const FIXED: [(&str, &str, &str); 26] = [
         "src/process/proxy/downstream/connection.rs",
         "LINGER_READ_TIMEOUT: Duration = Duration::from_secs(1)",
         "client after its last answer, silent Ta 1s",
-    ),
-    (
-        "src/process/proxy/transfer/exchange.rs",
-        "TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10)",
-        "tunnel that one side has ended Ta 10s",
     ),
     (
         "src/process/proxy/request/attempts.rs",
@@ -390,12 +385,14 @@ fn defaults() -> BTreeMap<String, String> {
         request_body,
         idle,
         tunnel,
+        client_fin,
         linger,
     } = config.listeners[0].timeouts;
     let PoolTimeouts {
         connect,
         response_head,
         queue,
+        backend_fin,
     } = config.pools[0].timeouts;
     let requests = config.pools[0].backends[0].requests;
     let ProxyConfig {
@@ -411,10 +408,12 @@ fn defaults() -> BTreeMap<String, String> {
         ("listener request_body", shown(request_body)),
         ("listener idle", shown(idle)),
         ("listener tunnel", shown(tunnel)),
+        ("listener client_fin", shown(client_fin)),
         ("listener linger", shown(linger)),
         ("pool connect", shown(connect)),
         ("pool response_head", shown(response_head)),
         ("pool queue", shown(queue)),
+        ("pool backend_fin", shown(backend_fin)),
         ("proxy drain", shown(drain)),
         ("proxy connections", all_connections.to_string()),
         ("proxy connection_bytes", connection_bytes.to_string()),

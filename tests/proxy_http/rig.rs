@@ -62,6 +62,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(5),
             queue: Duration::from_secs(5),
+            backend_fin: Duration::from_secs(10),
         },
         keep_alive: KeepAliveConfig::default(),
         slow_start: Duration::ZERO,
@@ -72,10 +73,30 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         protocol: evenkeel::config::PoolProtocol::Http1,
         proxy_protocol: None,
     };
-    let listener = ListenerConfig {
+    let config = Config {
+        node: "lb1".to_owned(),
+        virtual_routers: Vec::new(),
+        track_scripts: Vec::new(),
+        listeners: vec![listener()],
+        pools: vec![pool],
+        proxy: ProxyConfig::default(),
+        access_log: None,
+        group: GroupConfig::default(),
+    };
+    Setup {
+        config,
+        threads: 1,
+        health: Vec::new(),
+    }
+}
+
+/// A listener that allows all that there is.
+fn listener() -> ListenerConfig {
+    ListenerConfig {
         name: "http".to_owned(),
         virtual_router: None,
         binds: Vec::new(),
+        mode: evenkeel::config::Mode::Http,
         routes: Vec::new(),
         https_redirect: None,
         pool: Some("web".to_owned()),
@@ -94,21 +115,6 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         tls: None,
         http2: evenkeel::config::Http2Config::default(),
         proxy_protocol: Vec::new(),
-    };
-    let config = Config {
-        node: "lb1".to_owned(),
-        virtual_routers: Vec::new(),
-        track_scripts: Vec::new(),
-        listeners: vec![listener],
-        pools: vec![pool],
-        proxy: ProxyConfig::default(),
-        access_log: None,
-        group: GroupConfig::default(),
-    };
-    Setup {
-        config,
-        threads: 1,
-        health: Vec::new(),
     }
 }
 
@@ -133,6 +139,7 @@ fn timeouts(request_head_ms: u64, idle_ms: u64) -> ListenerTimeouts {
         request_body: idle,
         idle,
         tunnel: idle,
+        client_fin: Duration::from_secs(10),
         linger: Duration::from_secs(30),
     }
 }

@@ -22,8 +22,8 @@ use crate::rig::{GET, Rig, http_check, setup};
 use crate::start;
 
 /// A backend that speaks TLS, and what it has seen.
-struct SecureBackend {
-    address: SocketAddr,
+pub(crate) struct SecureBackend {
+    pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     /// How each began, and who has come.
     handshakes: Arc<Mutex<Vec<(HandshakeKind, bool)>>>,
@@ -31,7 +31,7 @@ struct SecureBackend {
 
 impl SecureBackend {
     /// Answers on a connection so many requests, with tickets sent before each answer.
-    fn new(identity: &Identity, clients: Option<&Authority>, requests: usize) -> Self {
+    pub(crate) fn new(identity: &Identity, clients: Option<&Authority>, requests: usize) -> Self {
         let provider = Arc::new(default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -104,7 +104,11 @@ impl SecureBackend {
     }
 }
 
-fn trusting(authority: &Authority, name: Option<&str>, shown: Option<&Identity>) -> PoolTls {
+pub(crate) fn trusting(
+    authority: &Authority,
+    name: Option<&str>,
+    shown: Option<&Identity>,
+) -> PoolTls {
     PoolTls {
         ca: Authorities::File("/test/ca.pem".into()),
         server_name: name.map(ToOwned::to_owned),

@@ -17,6 +17,7 @@ mod handshakes;
 mod sessions;
 mod signing;
 mod backends;
+mod bytes;
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ use evenkeel::lab::namespace::host::Host;
 
 use crate::measure::{Memory, descriptors};
 use crate::options::everybody;
-use crate::peers::{Kind, Peer, Routes, Setting, Threads};
+use crate::peers::{Carries, Kind, Peer, Routes, Setting, Threads};
 use backends::{Backends, PORTS};
 use client::{Doors, Habit};
 use wire::Authority;
@@ -271,6 +271,7 @@ const SETTING: Setting = Setting {
     threads: Threads::Two,
     routes: Routes::None,
     tls: false,
+    carries: Carries::Requests,
 };
 
 /// Where our own speaks TLS.

@@ -28,6 +28,7 @@ pub(super) fn check_timeouts(
         "request_body",
         "idle",
         "tunnel",
+        "client_fin",
         "linger",
     ];
     let fields = value.fields(keys, problems)?;
@@ -40,6 +41,7 @@ pub(super) fn check_timeouts(
     let request_body = read("request_body", default.request_body, HOUR);
     let idle = read("idle", default.idle, DAY);
     let tunnel = read("tunnel", default.tunnel, DAY);
+    let client_fin = read("client_fin", default.client_fin, DAY);
     let linger = read("linger", default.linger, HOUR);
     Some(ListenerTimeouts {
         handshake: handshake?,
@@ -48,6 +50,7 @@ pub(super) fn check_timeouts(
         request_body: request_body?,
         idle: idle?,
         tunnel: tunnel?,
+        client_fin: client_fin?,
         linger: linger?,
     })
 }

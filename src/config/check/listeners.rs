@@ -10,6 +10,7 @@ pub(super) mod pages;
 pub(super) mod rates;
 pub(super) mod respond;
 mod routes;
+mod tcp;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use super::values::{self, Use, flag};
 use crate::config::file::{Kind, NodeId};
 use crate::config::reader::{Fields, Value, check_each};
 use crate::config::report::{Problems, shown};
-use crate::config::{Config, HttpsRedirectConfig, ListenerConfig, RouteConfig};
+use crate::config::{Config, HttpsRedirectConfig, ListenerConfig, Mode, RouteConfig};
 use crate::logic::http1::rewrite::edit::FieldEdits;
 
 /// Checks the section; `entries` and `pools` are `None` where their section is no map at all.
@@ -75,8 +76,9 @@ fn check_listener<'a>(
     problems: &mut Problems,
 ) -> Option<ListenerConfig> {
     let fields = listener.fields(KEYS, problems)?;
+    let mode = tcp::check(&fields, problems);
     let binds = check_binds(listener, &fields, entries, problems);
-    let answers = check_answers(&fields, pools, problems);
+    let answers = check_answers(&fields, mode.unwrap_or_default(), pools, problems);
     let timeouts = clients::check_timeouts(&fields, problems);
     let limits = clients::check_limits(&fields, problems);
     let forwarding = clients::check_forwarding(&fields, problems);
@@ -109,6 +111,7 @@ fn check_listener<'a>(
         name: listener.name.to_owned(),
         virtual_router: binds.virtual_router,
         binds: binds.binds.into_iter().map(|(_, addr)| addr).collect(),
+        mode: mode?,
         routes: answers.routes,
         https_redirect: answers.https_redirect,
         pool: answers.pool.map(ToOwned::to_owned),
@@ -147,6 +150,7 @@ enum Rest {
 
 fn check_answers<'a>(
     fields: &Fields<'a>,
+    mode: Mode,
     pools: Option<&Pools>,
     problems: &mut Problems,
 ) -> Option<Answers<'a>> {
@@ -156,6 +160,7 @@ fn check_answers<'a>(
         // What is wrong with it has been said.
         request_fields: request_fields.clone().unwrap_or_default(),
         response_fields: response_fields.clone().unwrap_or_default(),
+        mode,
         pools,
     };
     let routes = routes::check(fields, &around, problems);
@@ -404,6 +409,7 @@ const KEYS: &[&str] = &[
     "virtual_router",
     "port",
     "bind",
+    "mode",
     "routes",
     "https_redirect",
     "tls",

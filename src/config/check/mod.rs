@@ -122,7 +122,7 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
     let scripts = scripts.unwrap_or_default();
     let pools = file
         .get("pools")
-        .map(|section| pools::check(section, problems));
+        .map(|section| pools::check(section, file.get("listeners"), problems));
     let pools = pools.unwrap_or_else(|| Some(pools::Pools::default()));
     let known = routers::Known {
         scripts: &scripts,

@@ -6,11 +6,13 @@ pub(super) mod backends_file;
 mod ejection;
 mod fallback;
 mod health;
+mod modes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use self::modes::Behind;
 use super::tls;
 use super::values::{cookie_name, duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
@@ -57,14 +59,20 @@ impl Pools {
     }
 }
 
-/// Checks the section; `None` if it is no map of pools at all.
-pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools> {
+/// Checks the section; `None` if it is no map of pools at all. `listeners` says what pools carry.
+pub(super) fn check(
+    section: Value<'_>,
+    listeners: Option<Value<'_>>,
+    problems: &mut Problems,
+) -> Option<Pools> {
     let mut pools = Pools::default();
     let entries = section.entries("pools by name", problems)?;
     pools.names = entries.iter().map(|entry| entry.name.to_owned()).collect();
     pools.fallbacks = fallback::check_loops(&entries, problems);
+    let behind = modes::behind(listeners, &pools.fallbacks);
     for entry in entries {
-        let pool = check_pool(entry, &pools.names, &mut pools.backends, problems);
+        let behind = behind.get(entry.name).copied().unwrap_or_default();
+        let pool = check_pool(entry, behind, &pools.names, &mut pools.backends, problems);
         pools.checked = pools.checked.zip(pool).map(|(mut checked, pool)| {
             checked.push(pool);
             checked
@@ -75,6 +83,7 @@ pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<Pools
 
 fn check_pool(
     entry: Value<'_>,
+    behind: Behind<'_>,
     names: &[String],
     endpoints: &mut Vec<(String, NodeId, SocketAddr)>,
     problems: &mut Problems,
@@ -105,7 +114,10 @@ fn check_pool(
     let off = Duration::ZERO;
     let tls = tls::check_pool(&fields, problems);
     let is_secure = tls.as_ref().is_none_or(Option::is_some);
-    let protocol = check_protocol(&fields, is_secure, problems);
+    let protocol = check_protocol(&fields, is_secure, behind, problems);
+    if protocol == Some(PoolProtocol::Tcp) {
+        modes::check_tcp(&fields, problems);
+    }
     let proxy_protocol = check_proxy_protocol(&fields, protocol, problems);
     let health_check = health::check(&fields, is_secure, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
@@ -157,17 +169,30 @@ fn check_proxy_protocol(
     Some(Some(version))
 }
 
-/// `h2` is HTTP/2 over TLS, `h2c` without (RFC 7540 §3.1).
+/// `h2` is HTTP/2 over TLS, `h2c` without (RFC 7540 §3.1); unless it is written, it is what the
+/// listeners carry.
 fn check_protocol(
     fields: &Fields<'_>,
     is_secure: bool,
+    behind: Behind<'_>,
     problems: &mut Problems,
 ) -> Option<PoolProtocol> {
     let Some(value) = fields.get("protocol") else {
-        return Some(PoolProtocol::default());
+        return modes::check_behind(fields.key(), behind, problems);
     };
-    match (value.text("`http1`, `h2` or `h2c`", problems)?, is_secure) {
+    let protocol = written_protocol(value, is_secure, problems)?;
+    modes::check_written(value, protocol, behind, problems)
+}
+
+fn written_protocol(
+    value: Value<'_>,
+    is_secure: bool,
+    problems: &mut Problems,
+) -> Option<PoolProtocol> {
+    let what = "`http1`, `h2`, `h2c` or `tcp`";
+    match (value.text(what, problems)?, is_secure) {
         ("http1", _) => Some(PoolProtocol::Http1),
+        ("tcp", _) => Some(PoolProtocol::Tcp),
         ("h2", true) | ("h2c", false) => Some(PoolProtocol::Http2),
         ("h2", false) => {
             let help = "add `tls: true`, or write `h2c`: HTTP/2 without TLS";
@@ -181,7 +206,7 @@ fn check_protocol(
         }
         (other, _) => {
             let message = format!("`{}` is no protocol of backends", shown(other));
-            value.wrong_with_help(message, "write `http1`, `h2` or `h2c`", problems);
+            value.wrong_with_help(message, format!("write {what}"), problems);
             None
         }
     }
@@ -297,11 +322,13 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTi
         connect: CONNECT,
         response_head: RESPONSE_HEAD,
         queue: QUEUE,
+        backend_fin: BACKEND_FIN,
     };
     let Some(value) = fields.get("timeouts") else {
         return Some(default);
     };
-    let fields = value.fields(&["connect", "response_head", "queue"], problems)?;
+    let keys = &["connect", "response_head", "queue", "backend_fin"];
+    let fields = value.fields(keys, problems)?;
     let connect = duration_or(&fields, "connect", CONNECT, TIMEOUT_MIN..=HOUR, problems);
     let response_head = duration_or(
         &fields,
@@ -311,10 +338,13 @@ fn check_timeouts(fields: &Fields<'_>, problems: &mut Problems) -> Option<PoolTi
         problems,
     );
     let queue = duration_or(&fields, "queue", QUEUE, TIMEOUT_MIN..=HOUR, problems);
+    let range = TIMEOUT_MIN..=DAY;
+    let backend_fin = duration_or(&fields, "backend_fin", BACKEND_FIN, range, problems);
     Some(PoolTimeouts {
         connect: connect?,
         response_head: response_head?,
         queue: queue?,
+        backend_fin: backend_fin?,
     })
 }
 
@@ -328,5 +358,6 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const CONNECT: Duration = Duration::from_secs(1);
 const RESPONSE_HEAD: Duration = Duration::from_secs(30);
 const QUEUE: Duration = Duration::from_secs(5);
+const BACKEND_FIN: Duration = Duration::from_secs(10);
 /// No worker keeps more, of all backends together.
 const KEPT_MAX: u32 = 10_000;

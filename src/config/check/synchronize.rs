@@ -16,7 +16,7 @@ pub(super) struct Wanted<'a> {
 /// Reads the key of one entry. Other keys are somebody else's matter.
 pub(super) fn read<'a>(entry: Value<'a>, problems: &mut Problems) -> Wanted<'a> {
     let with = entry
-        .find("synchronize_with")
+        .entry("synchronize_with")
         .and_then(|value| value.items("names of virtual routers", problems));
     Wanted {
         entry: entry.name,

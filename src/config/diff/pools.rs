@@ -221,10 +221,12 @@ fn timeouts(old: &PoolTimeouts, new: &PoolTimeouts, words: &mut Words) {
         connect,
         response_head,
         queue,
+        backend_fin,
     } = *old;
     words.duration("timeout connect", connect, new.connect);
     words.duration("timeout response_head", response_head, new.response_head);
     words.duration("timeout queue", queue, new.queue);
+    words.duration("timeout backend_fin", backend_fin, new.backend_fin);
 }
 
 fn keep_alive(old: &KeepAliveConfig, new: &KeepAliveConfig, words: &mut Words) {

@@ -31,6 +31,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         name: _,
         virtual_router,
         binds,
+        mode,
         routes: _,
         https_redirect,
         pool,
@@ -55,6 +56,7 @@ fn listener(old: &ListenerConfig, new: &ListenerConfig, words: &mut Words) {
         new.virtual_router.as_ref(),
     );
     words.list("address", binds, &new.binds, ToString::to_string);
+    words.value("mode", mode, &new.mode);
     routes::routes(old, new, words);
     routes::https_redirect(*https_redirect, new.https_redirect, words);
     words.optional("pool", "none", pool.as_ref(), new.pool.as_ref());
@@ -141,6 +143,7 @@ fn timeouts(old: &ListenerTimeouts, new: &ListenerTimeouts, words: &mut Words) {
         request_body,
         idle,
         tunnel,
+        client_fin,
         linger,
     } = *old;
     words.duration("timeout handshake", handshake, new.handshake);
@@ -149,6 +152,7 @@ fn timeouts(old: &ListenerTimeouts, new: &ListenerTimeouts, words: &mut Words) {
     words.duration("timeout request_body", request_body, new.request_body);
     words.duration("timeout idle", idle, new.idle);
     words.duration("timeout tunnel", tunnel, new.tunnel);
+    words.duration("timeout client_fin", client_fin, new.client_fin);
     words.duration("timeout linger", linger, new.linger);
 }
 

@@ -5,9 +5,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Line;
 use super::escape::{Escaping, write_escaped};
 use super::head::Parts;
+use super::{EndedBy, Line};
 use crate::model::{date_of_day, write_address, write_digits, write_number};
 
 /// One thing that a line says.
@@ -227,7 +227,10 @@ impl Field {
             Self::TotalMs => span(line.timers.total),
             Self::Retries => Value::Number(u64::from(line.retries)),
             Self::Termination => Value::Word(line.termination.as_str()),
-            Self::EndedBy => word(line.termination.ended_by(line.awaited).as_str()),
+            Self::EndedBy => word(match line.termination.ended_by(line.awaited) {
+                EndedBy::Nobody => line.first.as_str(),
+                by @ (EndedBy::Client | EndedBy::Backend | EndedBy::Proxy) => by.as_str(),
+            }),
             Self::Phase => Value::Word(line.phase.as_str()),
             Self::Error => foreign(line.error.map(str::as_bytes), ERROR_BYTES_MAX),
             Self::RequestId => foreign(parts.request_id, REQUEST_ID_BYTES_MAX),

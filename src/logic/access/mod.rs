@@ -62,6 +62,8 @@ pub struct Line<'a> {
     pub phase: Phase,
     /// Who was waited for when an answer stood still.
     pub awaited: Awaited,
+    /// Who has ended first where nothing went wrong, of a connection that carried bytes.
+    pub first: EndedBy,
     /// What became of its session, a word; `None` where the pool has no affinity.
     pub affinity: Option<&'static str>,
     /// Whether a backend was ejected for how it went; `None` where the pool ejects none.

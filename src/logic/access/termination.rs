@@ -59,8 +59,12 @@ pub enum Termination {
     ResponseTruncated,
     /// Nothing was sent or taken for too long in the middle of an answer.
     IdleTimeout,
-    /// Nothing was sent for too long on an upgraded connection.
+    /// Nothing was sent for too long on an upgraded connection, or where bytes are carried.
     TunnelTimeout,
+    /// A client did not end its direction in time, once the backend had.
+    ClientFinTimeout,
+    /// A backend did not, once the client had.
+    BackendFinTimeout,
     /// The drain's deadline passed.
     DrainTimeout,
 }
@@ -103,7 +107,7 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Complete,
         Self::Redirected,
         Self::Responded,
@@ -131,6 +135,8 @@ impl Termination {
         Self::ResponseTruncated,
         Self::IdleTimeout,
         Self::TunnelTimeout,
+        Self::ClientFinTimeout,
+        Self::BackendFinTimeout,
         Self::DrainTimeout,
     ];
 
@@ -164,6 +170,8 @@ impl Termination {
             Self::ResponseTruncated => "response_truncated",
             Self::IdleTimeout => "idle_timeout",
             Self::TunnelTimeout => "tunnel_timeout",
+            Self::ClientFinTimeout => "client_fin_timeout",
+            Self::BackendFinTimeout => "backend_fin_timeout",
             Self::DrainTimeout => "drain_timeout",
         }
     }
@@ -181,6 +189,7 @@ impl Termination {
             | Self::RequestBodyTimeout
             | Self::RequestBodyInvalid
             | Self::ClientGone
+            | Self::ClientFinTimeout
             | Self::RateLimited => EndedBy::Client,
             Self::NoBackendUp
             | Self::QueueTimeout
@@ -189,6 +198,7 @@ impl Termination {
             | Self::ConnectionLost
             | Self::InvalidResponse
             | Self::ResponseHeadTimeout
+            | Self::BackendFinTimeout
             | Self::ResponseTruncated => EndedBy::Backend,
             Self::IdleTimeout => match awaited {
                 Awaited::Client => EndedBy::Client,

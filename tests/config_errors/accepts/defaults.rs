@@ -84,6 +84,7 @@ fn defaults_are_those_of_the_manual() {
                 binds: [
                     192.0.2.100:80,
                 ],
+                mode: Http,
                 routes: [],
                 https_redirect: None,
                 pool: Some(
@@ -106,6 +107,7 @@ fn defaults_are_those_of_the_manual() {
                     request_body: 30s,
                     idle: 60s,
                     tunnel: 3600s,
+                    client_fin: 10s,
                     linger: 30s,
                 },
                 limits: ListenerLimits {
@@ -196,6 +198,7 @@ fn defaults_are_those_of_the_manual() {
                     connect: 1s,
                     response_head: 30s,
                     queue: 5s,
+                    backend_fin: 10s,
                 },
                 keep_alive: KeepAliveConfig {
                     timeout: 4s,

@@ -114,6 +114,6 @@ fn what_is_wrong_with_a_protocol_is_said() {
       |
     4 |   a: {backends: {b: "192.0.2.10:80"}, protocol: spdy}
       |                                                 ^^^^
-    help: write `http1`, `h2` or `h2c`
+    help: write `http1`, `h2`, `h2c` or `tcp`
     "#);
 }

@@ -54,7 +54,7 @@ fn a_route_has_known_keys() {
         "hosts: a.example, pool: farm",
         "path_prefix: /a, pool: farm",
     ]);
-    assert_snapshot!(errors(&text), @r#"
+    assert_snapshot!(errors(&text), @r"
     error: unknown key `hosts`
       --> lb.yaml:10:10
        |
@@ -67,8 +67,8 @@ fn a_route_has_known_keys() {
        |
     11 |       - {path_prefix: /a, pool: farm}
        |          ^^^^^^^^^^^
-    help: known keys here: name, host, path, method, header, query, client, allow, deny, pool, redirect, respond, rewrite, request_headers, response_headers, timeouts, limits, priority
-    "#);
+    help: known keys here: name, sni, host, path, method, header, query, client, allow, deny, pool, redirect, respond, rewrite, request_headers, response_headers, timeouts, limits, priority
+    ");
 }
 
 #[test]

@@ -266,7 +266,7 @@ fn refusals_are_read_by_clients_that_still_upload_slowly() {
 }
 
 #[test]
-fn tunnels_that_one_side_has_ended_end_within_seconds() {
+fn tunnels_that_one_side_has_ended_end_in_the_time_of_the_other() {
     let backend = Backend::scripted(|mut visit| {
         visit.request();
         visit.wire.send(
@@ -278,8 +278,13 @@ fn tunnels_that_one_side_has_ended_end_within_seconds() {
         visit.wire.rest();
         std::thread::sleep(Duration::from_secs(15));
     });
-    let rig = rig(&[&backend]);
+    let (client_fin, backend_fin) = (Duration::from_secs(1), Duration::from_secs(3));
+    let rig = setup(&[backend.address])
+        .listener(|listener| listener.timeouts.client_fin = client_fin)
+        .pool(|pool| pool.timeouts.backend_fin = backend_fin)
+        .start();
     let mut open = Vec::new();
+    let began_at = Instant::now();
     for number in 0..2 {
         let mut client = rig.client();
         client.send(WEBSOCKET);
@@ -289,9 +294,11 @@ fn tunnels_that_one_side_has_ended_end_within_seconds() {
         }
         open.push(client);
     }
-    std::thread::sleep(Duration::from_secs(9));
-    assert_eq!(rig.pool().backends[0].active_requests, 2, "not at once");
-    wait_until("both have ended", || {
-        rig.pool().backends[0].active_requests == 0
-    });
+    for (left, within) in [(1, client_fin), (0, backend_fin)] {
+        wait_until("one has ended", || {
+            rig.pool().backends[0].active_requests == left
+        });
+        assert!(began_at.elapsed() >= within, "{left} left");
+        assert!(began_at.elapsed() < 2 * within + Duration::from_secs(1));
+    }
 }

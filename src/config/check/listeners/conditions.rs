@@ -4,7 +4,7 @@
 //! Conditions are kept in the form in which requests are compared: what could never be found in a
 //! request is refused, with the form that can.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::check::clients::check_network;
 use crate::config::file::{Kind, NodeId};
@@ -21,6 +21,7 @@ use crate::model::Network;
 /// Checks the conditions of a route.
 pub(super) fn check(fields: &Fields<'_>, problems: &mut Problems) -> Option<Conditions> {
     let hosts = one_or_more(fields, "host", "hosts", problems, check_host);
+    let names = one_or_more(fields, "sni", "names", problems, check_server_name);
     let path = match fields.get("path") {
         None => Some(None),
         Some(value) => check_path(value, problems).map(Some),
@@ -33,7 +34,7 @@ pub(super) fn check(fields: &Fields<'_>, problems: &mut Problems) -> Option<Cond
     };
     let clients = networks(fields, "client", problems);
     Some(Conditions {
-        hosts: hosts?,
+        hosts: [hosts?, names?].concat(),
         path: path?,
         methods: methods?,
         fields: field_lines?.concat(),
@@ -110,12 +111,15 @@ fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<HostPattern> 
     let text = value.text("a host", problems)?;
     let host = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let mut wrong = |help: String| {
-        let message = format!("host cannot be `{}`", shown(text));
+        let message = format!("{} cannot be `{}`", value.name, shown(text));
         value.wrong_with_help(message, help, problems);
         None
     };
     if host == "*" {
-        return wrong("leave `host` out of a route for every host".to_owned());
+        return wrong(format!(
+            "leave `{0}` out of a route for every {0}",
+            value.name
+        ));
     }
     if let Some(rest) = host.strip_prefix('.') {
         return wrong(format!(
@@ -148,6 +152,21 @@ fn check_host(value: Value<'_>, problems: &mut Problems) -> Option<HostPattern> 
         true => HostPattern::Under(name.to_owned()),
         false => HostPattern::Exact(name.to_owned()),
     })
+}
+
+/// A name that a client of TLS may ask for (RFC 6066 §3): of a host, and no address.
+fn check_server_name(value: Value<'_>, problems: &mut Problems) -> Option<HostPattern> {
+    let pattern = check_host(value, problems)?;
+    let (HostPattern::Exact(name) | HostPattern::Under(name)) = &pattern;
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse::<IpAddr>().is_ok() {
+        let message = format!("no client of TLS asks for `{}`", shown(bare));
+        let help = "addresses are no names (RFC 6066 §3); write a route without `sni` for those \
+                    who ask for none";
+        value.wrong_with_help(message, help, problems);
+        return None;
+    }
+    Some(pattern)
 }
 
 /// A text is the beginning of paths; a map says which of the two it is.

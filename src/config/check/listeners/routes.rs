@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::actions::{self, ACTIONS};
-use super::{conditions, edits, rates};
+use super::{conditions, edits, rates, tcp};
 use crate::config::check::pools::Pools;
 use crate::config::check::values::{duration, number_or};
 use crate::config::file::Kind;
 use crate::config::reader::{Fields, Value, check_each, name_objection};
 use crate::config::report::{Problems, shown};
-use crate::config::{RouteAction, RouteConfig, RouteLimits, RouteTimeouts};
+use crate::config::{Mode, RouteAction, RouteConfig, RouteLimits, RouteTimeouts};
 use crate::logic::http1::rewrite::edit::FieldEdits;
 
 /// What routes have of their listener and of the file.
@@ -20,6 +20,8 @@ pub(super) struct Around<'a> {
     pub(super) request_fields: FieldEdits,
     /// What is edited of responses, likewise.
     pub(super) response_fields: FieldEdits,
+    /// What the listener carries.
+    pub(super) mode: Mode,
     /// `None` where the section is no map at all.
     pub(super) pools: Option<&'a Pools>,
 }
@@ -68,6 +70,7 @@ fn check_route<'a>(
         None => Some(place.to_string()),
         Some(value) => check_name(value, names, problems),
     };
+    tcp::check_route(&fields, around.mode, problems);
     let when = conditions::check(&fields, problems);
     let access = conditions::check_access(&fields, problems);
     let action = actions::check(&fields, around.pools, problems);
@@ -192,6 +195,7 @@ fn check_limits(fields: &Fields<'_>, problems: &mut Problems) -> Option<RouteLim
 
 const KEYS: &[&str] = &[
     "name",
+    "sni",
     "host",
     "path",
     "method",

@@ -119,7 +119,7 @@ pub(super) fn check_entry_of_file(
 
 /// Checks a backend that a file has in a list: called as it says, or by its address.
 pub(super) fn check_item(entry: Value<'_>, problems: &mut Problems) -> Option<BackendConfig> {
-    let said = entry.find("name").map(|name| {
+    let said = entry.entry("name").map(|name| {
         let text = name.text("the name of a backend", problems)?;
         if let Some(help) = name_objection(text) {
             let message = format!("`{}` cannot be a name", shown(text));

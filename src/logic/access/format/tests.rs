@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::{Awaited, Phase, Termination, Timers, TlsParts};
+use super::super::{Awaited, EndedBy, Phase, Termination, Timers, TlsParts};
 use super::*;
 
 const HEAD: &[u8] =
@@ -39,6 +39,7 @@ fn line(head: &[u8]) -> Line<'_> {
         error: None,
         phase: Phase::ResponseBody,
         awaited: Awaited::Backend,
+        first: EndedBy::Nobody,
         affinity: None,
         ejected: None,
         tls: None,

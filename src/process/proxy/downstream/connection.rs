@@ -8,6 +8,7 @@ mod handshake;
 mod http2;
 mod part;
 mod proxied;
+mod tcp;
 pub(in crate::process::proxy) mod turning_away;
 
 use std::future::poll_fn;
@@ -17,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use self::part::Part;
+use crate::config::Mode;
 use crate::logic::access;
 use crate::logic::balance::retry::{Order, Repeat};
 use crate::logic::http1::forwarding::{ForwardingContext, OptionalField, Trust, origin};
@@ -71,6 +73,8 @@ pub(in crate::process::proxy) enum Read {
     Handshake,
     /// With the beginning of HTTP/2, without TLS.
     Http2,
+    /// With the knowledge of whom the client asks for, where bytes are carried.
+    Bytes(Option<Box<str>>),
     /// With a request, and what answers it.
     Request(Request, Answerer),
     /// With one that is not relayed.
@@ -165,6 +169,9 @@ pub(in crate::process::proxy) async fn serve(
             return Box::pin(client.serve_http2(futures)).await;
         }
     }
+    if client.slot.look().mode == Mode::Tcp {
+        return Box::pin(client.serve_tcp(futures)).await;
+    }
     loop {
         let mut reading = client.begin();
         let read = poll_fn(|cx| client.poll_request(cx, &mut reading)).await;
@@ -203,6 +210,7 @@ async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
         Read::Request(mut request, answerer) => {
             client.answer(&listener, &mut request, answerer).await
         }
+        Read::Bytes(name) => client.carry(&listener, name.as_deref()).await,
         Read::Refused(refusal, moments) => client.refuse(&listener, refusal, moments).await,
         Read::Late(moments) => client.say_late(&listener, moments).await,
         Read::Http2 | Read::Over => After::Close,

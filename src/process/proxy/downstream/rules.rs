@@ -103,6 +103,7 @@ impl Rules {
             connect: of_pool.connect,
             response_head: self.response_head.unwrap_or(of_pool.response_head),
             queue: self.queue.unwrap_or(of_pool.queue),
+            backend_fin: of_pool.backend_fin,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Config, ListenerConfig, PoolConfig};
+use crate::config::{Config, ListenerConfig, Mode, PoolConfig};
 use crate::process::proxy::downstream::listener::Listener;
 use crate::process::proxy::tls::acceptor::{Acceptor, AcceptorError, Offers};
 use crate::process::proxy::tls::connector::{Connector, ConnectorError};
@@ -64,9 +64,10 @@ impl Compiled {
             let tls = listener.tls.as_ref()?;
             let old = olds.get(listener.name.as_str());
             let old = old.and_then(|old| old.acceptor.as_ref());
-            let offers = match listener.http2.offered {
-                true => Offers::Http2,
-                false => Offers::Http1,
+            let offers = match (listener.mode, listener.http2.offered) {
+                (Mode::Tcp, _) => Offers::Nothing,
+                (Mode::Http, true) => Offers::Http2,
+                (Mode::Http, false) => Offers::Http1,
             };
             let acceptor = match old.filter(|old| old.is_of(tls, offers)) {
                 Some(same) => Ok(Arc::clone(same)),

@@ -9,18 +9,20 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::config::{Fallback, PoolProtocol, PoolTimeouts};
+mod tunnel;
+mod unserved;
+
+use crate::config::{PoolProtocol, PoolTimeouts};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::affinity;
 use crate::logic::balance::affinity::Arrival;
 use crate::logic::balance::fallback::FALLBACKS_MAX;
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
-    self, AttemptError, Bond, Cause, Connection, Next, Order, Others, Price, Reached, Repeat,
-    Reuse, Side, Spending, Step, Tried,
+    self, AttemptError, Bond, Connection, Next, Order, Others, Price, Repeat, Reuse, Spending,
+    Step, Tried,
 };
 use crate::logic::http1::head::{Framing, Persistence, Version};
-use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::request::message::Message;
 use crate::logic::http1::response::AskedFor;
 use crate::logic::http1::rewrite::edit::Edits;
@@ -29,16 +31,14 @@ use crate::process::proxy::io::deadline::{Interrupt, Phase};
 use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::socket::Unread;
 use crate::process::proxy::io::stream::Stream;
-use crate::process::proxy::io::tls::HandshakeError;
 use crate::process::proxy::request::announcing;
-use crate::process::proxy::request::answer::{self, Detail, Unserved, send_local_reply};
+use crate::process::proxy::request::answer::Unserved;
 use crate::process::proxy::request::context::{After, Request, RequestContext};
 use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::transfer::exchange::{
-    Answered, Direction, Ending, Exchange, Relayed, Sides, Waited,
+    Answered, Ending, Exchange, Relayed, Sides, Waited,
 };
 use crate::process::proxy::transfer::pace::Pace;
-use crate::process::proxy::upstream::backend::BackendRuntime;
 use crate::process::proxy::upstream::connect::{self, OpenError};
 use crate::process::proxy::upstream::connections::Liveness;
 use crate::process::proxy::upstream::local::{WorkerBackend, WorkerPool};
@@ -143,6 +143,9 @@ impl Attempts<'_> {
             let (error, detail) = match self.lease(slot.backend(), on).await {
                 Ok((mut stream, on)) => {
                     self.record.moments.connected_at = self.context.worker.moment();
+                    if self.carries_bytes() {
+                        return Ok(self.carry(&slot, &mut stream).await);
+                    }
                     let waited = self.wait(&mut stream).await;
                     if let Waited::Answered(answered) = waited {
                         let runtime = &slot.backend().runtime;
@@ -174,6 +177,11 @@ impl Attempts<'_> {
             };
             self.record.retries += 1;
         }
+    }
+
+    /// Returns whether it is a connection that carries bytes: no request ends only with it.
+    fn carries_bytes(&self) -> bool {
+        self.framing == Framing::UntilClose
     }
 
     /// Gives the exchange the request as the backend is sent it that was picked. All are sent the
@@ -314,6 +322,7 @@ impl Attempts<'_> {
         }
         let urgency = self.context.rules.urgency;
         let ticket = QueueTicket::take(&self.pool, self.tried, urgency, self.wish);
+        let carries_bytes = self.carries_bytes();
         let Self {
             exchange, client, ..
         } = self;
@@ -329,7 +338,10 @@ impl Attempts<'_> {
             if let Poll::Ready(interrupt) = interrupt {
                 return Poll::Ready(Queued::Interrupted(interrupt));
             }
-            let gone = exchange.poll_early_client(cx, client, worker);
+            let gone = match carries_bytes {
+                true => exchange.poll_failed_client(client, deadline),
+                false => exchange.poll_early_client(cx, client, worker),
+            };
             gone.map(|()| Queued::ClientGone)
         });
         match ended.await {
@@ -380,10 +392,10 @@ impl Attempts<'_> {
         on: Connection,
     ) -> Result<(Stream, Connection), OpenError> {
         let WorkerBackend { runtime, kept, .. } = backend;
-        if self.pool.protocol == PoolProtocol::Http2 {
+        if self.pool.protocol == PoolProtocol::Http2 && !self.carries_bytes() {
             return Ok((self.lease_stream(backend).await?, on));
         }
-        if on == Connection::Reused {
+        if on == Connection::Reused && !self.carries_bytes() {
             let liveness = match self.repeat {
                 Repeat::Harmless if !runtime.is_unsolicited() => Liveness::Runtime,
                 Repeat::Harmless | Repeat::Risky => Liveness::Kernel,
@@ -482,6 +494,7 @@ impl Attempts<'_> {
         self.record.moments.answered_at = worker.moment();
         if answered.status == 101 {
             deadline.enter(Phase::Tunnel, rules.timeouts.tunnel);
+            self.exchange.begin_tunnel();
             return self.tunnel(&mut upstream).await;
         }
         deadline.enter(Phase::Relaying, rules.timeouts.idle);
@@ -577,145 +590,6 @@ impl Attempts<'_> {
         poll_fn(|cx| exchange.poll_rest(cx, &mut sides)).await;
     }
 
-    /// Relays bytes both ways to their end.
-    async fn tunnel(&mut self, upstream: &mut Stream) -> After {
-        let (exchange, mut sides) = self.sides(upstream);
-        exchange.begin_tunnel();
-        let mut down = Direction::Open;
-        let ended = poll_fn(|cx| exchange.poll_tunnel(cx, &mut sides, &mut down)).await;
-        self.record.termination = match ended {
-            Relayed::Silent => Termination::TunnelTimeout,
-            Relayed::Cut => Termination::DrainTimeout,
-            Relayed::Whole | Relayed::Truncated | Relayed::ClientGone => Termination::Complete,
-        };
-        After::Close
-    }
-
-    /// Returns what ends the request if an attempt that has failed was its last.
-    fn unserved(&self, backend: &WorkerBackend, error: AttemptError, detail: Detail) -> Unserved {
-        if retry::ends_unanswered(error, self.pool.keep_alive.reuse, self.order) {
-            return Unserved::NoReply(Termination::ConnectionLost);
-        }
-        let BackendRuntime { name, address, .. } = &*backend.runtime;
-        let named = format!("backend {name} ({address}) of pool {}", self.pool.name);
-        answer::unserved(error, &named, detail)
-    }
-
-    /// Returns why an attempt has no connection.
-    fn no_connection(&self, error: OpenError) -> (AttemptError, Detail) {
-        let (side, cause, detail) = match error {
-            OpenError::Cut => (Side::Proxy, Cause::Drained, Detail::None),
-            OpenError::TimedOut => (Side::Upstream, Cause::TimedOut, Detail::None),
-            OpenError::Refused(error) => (Side::Upstream, Cause::Refused, Detail::System(error)),
-            OpenError::Shortage(error) => (Side::Proxy, Cause::Shortage, Detail::System(error)),
-            OpenError::Unsigned => {
-                let error = std::io::Error::other(HandshakeError::Unsigned);
-                (Side::Proxy, Cause::Shortage, Detail::System(error))
-            }
-        };
-        let reached = Reached::Nothing;
-        let error = AttemptError {
-            side,
-            reached,
-            cause,
-        };
-        (error, detail)
-    }
-
-    /// Returns why an attempt on a connection has no response.
-    fn failed(&self, on: Connection, waited: Waited, upstream: &Stream) -> (AttemptError, Detail) {
-        let (side, cause, detail) = match waited {
-            // A head is relayed before this is asked.
-            Waited::Answered(_) | Waited::ClientGone => (Side::Client, Cause::Lost, Detail::None),
-            Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
-            Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
-            Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
-            Waited::BackendSilent => (Side::Upstream, Cause::TimedOut, Detail::None),
-            Waited::Bad(refusal) => (Side::Upstream, Cause::Malformed, Detail::Response(refusal)),
-            Waited::Lost => (Side::Upstream, Cause::Lost, Detail::None),
-        };
-        let reached = if self.exchange.has_sent() && !upstream.is_unprocessed() {
-            Reached::Sent(on)
-        } else {
-            Reached::Connected(on)
-        };
-        let error = AttemptError {
-            side,
-            reached,
-            cause,
-        };
-        (error, detail)
-    }
-
-    fn nobody_up(&self) -> Unserved {
-        let why = format!(
-            "none of the {} backends of pool {} is up",
-            self.pool.backends.all().len(),
-            self.pool.name
-        );
-        let mut reply = LocalReply::line(503, "no_backend_up", why);
-        if let Some(Fallback::Respond(respond)) = &self.pool.fallback {
-            reply.status = respond.status;
-            reply.page = Some(answer::page_of(respond));
-        }
-        Unserved::Reply(reply, Termination::NoBackendUp)
-    }
-
-    fn all_full(&self) -> Unserved {
-        self.pool.counters.queue_timeouts.count();
-        let why = format!("no backend of pool {} had room in time", self.pool.name);
-        let reply = LocalReply::line(503, "queue_timeout", why);
-        Unserved::Reply(reply, Termination::QueueTimeout)
-    }
-
-    /// Sends the local reply; the connection is kept where the request is over.
-    async fn end_unserved(&mut self, unserved: Unserved) -> After {
-        let reply = match unserved {
-            Unserved::Reply(reply, termination) => {
-                self.record.termination = termination;
-                self.disclosed(reply)
-            }
-            Unserved::NoReply(termination) => {
-                self.record.termination = termination;
-                // A client that still sends would not hear of an end in order, but go on.
-                return if termination == Termination::DrainTimeout {
-                    After::Reset
-                } else {
-                    After::Close
-                };
-            }
-        };
-        let over = is_bodyless(self.framing) || self.exchange.has_uploaded();
-        let is_written = self.record.termination == Termination::NoBackendUp;
-        let keep = over && (reply.status >= 500 || is_written);
-        let persistence = match self.asked.persistence {
-            Persistence::Keep if keep => Persistence::Keep,
-            Persistence::Keep | Persistence::Close => Persistence::Close,
-        };
-        self.exchange.settle(self.context.worker);
-        let (context, asked, record) = (self.context, self.asked, &mut self.record);
-        let edits = self.edits.as_deref();
-        send_local_reply(
-            context,
-            self.client,
-            &reply,
-            asked,
-            persistence,
-            edits,
-            record,
-        )
-        .await
-    }
-
-    /// Returns the reply as this client may read it.
-    fn disclosed(&mut self, reply: LocalReply) -> LocalReply {
-        let head = match self.message.as_text() {
-            [] => self.exchange.head(),
-            text => text,
-        };
-        answer::disclosed(self.context, head, reply, &mut self.record)
-    }
-
     /// Writes the request down for the log, and lets go of all but what the client has sent ahead.
     fn end(&mut self) -> Held {
         let Self {
@@ -752,7 +626,10 @@ const REST_TIMEOUT: Duration = Duration::from_secs(5);
 pub(in crate::process::proxy) fn record_of(request: &mut Request) -> Record {
     let mut record = Record::new(request.origin);
     record.moments = request.moments;
-    record.protocol = Some(protocol(request.asked.version));
+    record.protocol = Some(match request.framing {
+        Framing::UntilClose => "TCP",
+        Framing::None | Framing::Length(_) | Framing::Chunked => protocol(request.asked.version),
+    });
     record.asked = request.asked_as.take();
     record.order = request.order;
     record

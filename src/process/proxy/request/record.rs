@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::logic::access::{Awaited, Line, Phase};
+use crate::logic::access::{Awaited, EndedBy, Line, Phase};
 use crate::logic::balance::affinity::Outcome;
 use crate::logic::balance::retry::Order;
 use crate::process::proxy::request::context::RequestContext;
@@ -44,6 +44,8 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) phase: Phase,
     /// Who was waited for when an answer stood still.
     pub(in crate::process::proxy) awaited: Awaited,
+    /// Who has ended first, of a connection that carried bytes.
+    pub(in crate::process::proxy) first: EndedBy,
     /// What the client has asked for, where a backend was asked something else.
     pub(in crate::process::proxy) asked: Option<Box<AskedAs>>,
     /// Whether it was the first of its connection.
@@ -71,6 +73,7 @@ impl Record {
             error: None,
             phase: Phase::RequestHead,
             awaited: Awaited::Backend,
+            first: EndedBy::Nobody,
             asked: None,
             order: Order::First,
             affinity: None,
@@ -122,6 +125,7 @@ pub(in crate::process::proxy) fn ended(
             error: record.error.as_deref(),
             phase: record.phase,
             awaited: record.awaited,
+            first: record.first,
             affinity: record.affinity.map(Outcome::as_str),
             ejected: pool
                 .filter(|pool| pool.ejection.is_some())

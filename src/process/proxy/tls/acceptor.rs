@@ -69,10 +69,12 @@ impl Acceptor {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(certificates));
         // A client of HTTP/1.0 may name it, and nothing else (curl's --http1.0).
-        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-        if offers == Offers::Http2 {
-            config.alpn_protocols.insert(0, HTTP2.to_vec());
-        }
+        let offered: &[&[u8]] = match offers {
+            Offers::Nothing => &[],
+            Offers::Http1 => &[b"http/1.1", b"http/1.0"],
+            Offers::Http2 => &[HTTP2, b"http/1.1", b"http/1.0"],
+        };
+        config.alpn_protocols = offered.iter().map(|it| it.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match tls.resumption {
             Resumption::Tickets => {
@@ -102,6 +104,8 @@ impl Acceptor {
 /// What clients are offered in the handshake (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::process::proxy) enum Offers {
+    /// What is spoken is not known.
+    Nothing,
     Http1,
     /// HTTP/2 before HTTP/1.
     Http2,

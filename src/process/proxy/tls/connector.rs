@@ -77,9 +77,11 @@ impl Connector {
         };
         let before = before.filter(|it| it.tls == *tls && it.protocol == pool.protocol);
         let mut config = client_config(tls).map_err(failed)?;
-        if pool.protocol == PoolProtocol::Http2 {
-            config.alpn_protocols = vec![HTTP2.to_vec()];
-        }
+        config.alpn_protocols = match pool.protocol {
+            PoolProtocol::Http1 => vec![b"http/1.1".to_vec()],
+            PoolProtocol::Http2 => vec![HTTP2.to_vec()],
+            PoolProtocol::Tcp => Vec::new(),
+        };
         let backends = pool.backends.iter().map(|backend| {
             let old = before.and_then(|before| before.backends.get(&backend.address));
             let name = server_name(tls, backend).map_err(failed)?;
@@ -142,15 +144,13 @@ fn client_config(tls: &PoolTls) -> Result<ClientConfig, String> {
     let builder = builder
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(believed));
-    let mut config = match &tls.found.chain {
+    Ok(match &tls.found.chain {
         None => builder.with_no_client_auth(),
         Some(chain) => {
             let key = certified(chain).ok_or("keys of this kind cannot sign here")?;
             builder.with_client_cert_resolver(Arc::new(Own(key)))
         }
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    })
 }
 
 /// The certificate that backends are shown that ask for one.

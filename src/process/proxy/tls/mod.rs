@@ -9,3 +9,4 @@ pub(super) mod tickets;
 pub(super) mod acceptor;
 pub(super) mod connector;
 pub(super) mod facts;
+pub(super) mod hello;

@@ -26,6 +26,7 @@ use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
 use crate::process::proxy::transfer::pace::Pace;
 
+pub(in crate::process::proxy) mod tunnel;
 mod waiting;
 
 /// A request on its way and its response on the way back.
@@ -655,63 +656,6 @@ impl Exchange {
     ) -> Poll<Result<(), FlowError>> {
         self.download.poll(cx, &mut sides.down())
     }
-
-    /// Bounds what is held for a tunnel, and lets both directions flow.
-    pub(in crate::process::proxy) fn begin_tunnel(&mut self) {
-        self.uploading = Uploading::Going;
-        self.upload.limit_body(u64::MAX);
-        self.upload.limit_reads(TUNNEL_READ_BYTES);
-        self.download.limit_reads(TUNNEL_READ_BYTES);
-    }
-
-    /// Relays bytes both ways until both sides have ended, one has failed or falls silent.
-    pub(in crate::process::proxy) fn poll_tunnel(
-        &mut self,
-        cx: &mut Context<'_>,
-        sides: &mut Sides<'_>,
-        down: &mut Direction,
-    ) -> Poll<Relayed> {
-        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
-            return Poll::Ready(Relayed::of(interrupt));
-        }
-        if self.uploading == Uploading::Going {
-            match self.upload.poll(cx, &mut sides.up()) {
-                Poll::Ready(Ok(())) => {
-                    self.uploading = Uploading::Done;
-                    sides.upstream.shut();
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
-                Poll::Pending => {}
-            }
-        }
-        if *down == Direction::Open {
-            match self.poll_download(cx, sides) {
-                Poll::Ready(Ok(())) => {
-                    *down = Direction::Ended;
-                    sides.client.shut();
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Relayed::Whole),
-                Poll::Pending => {}
-            }
-        }
-        match (self.uploading, *down) {
-            (Uploading::Done, Direction::Ended) => Poll::Ready(Relayed::Whole),
-            (Uploading::Done, Direction::Open) | (_, Direction::Ended) => {
-                sides.deadline.hurry(TUNNEL_ENDED_TIMEOUT);
-                Poll::Pending
-            }
-            (Uploading::Going | Uploading::Refused | Uploading::Broken, Direction::Open) => {
-                Poll::Pending
-            }
-        }
-    }
-}
-
-/// One direction of a tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::process::proxy) enum Direction {
-    Open,
-    Ended,
 }
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -730,7 +674,3 @@ pub(in crate::process::proxy) const INTERIM_MAX: u8 = 16;
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
 /// Likewise of one that had the beginning of its answer and may have left.
 const LEAVING_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long a tunnel that one side has ended may be silent in the other direction.
-const TUNNEL_ENDED_TIMEOUT: Duration = Duration::from_secs(10);
-/// Held for each direction of a tunnel.
-const TUNNEL_READ_BYTES: usize = 16 * 1024;

@@ -39,6 +39,7 @@ pub(in crate::process::proxy) struct Flow {
     suffix: &'static [u8],
     /// What a large body goes through, instead of `input`.
     pipe: Option<Pipe>,
+    piping: Piping,
     tail: Tail,
     /// Whether the sink has taken what its socket has not.
     unsent: bool,
@@ -66,6 +67,17 @@ pub(in crate::process::proxy) enum Keeps {
 enum Tail {
     Due,
     Done,
+}
+
+/// When a pipe is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piping {
+    /// Where enough is left of a body.
+    Long,
+    /// While more has come than is read at a time: nobody knows what will.
+    Full,
+    /// Not before that is so.
+    NotFull,
 }
 
 /// Why a direction has stopped.
@@ -103,6 +115,7 @@ impl Flow {
             skip: 0,
             suffix: b"",
             pipe: None,
+            piping: Piping::Long,
             tail: Tail::Done,
             unsent: false,
             read_bytes: LARGE_BYTES,
@@ -124,6 +137,11 @@ impl Flow {
     pub(in crate::process::proxy) fn limit_reads(&mut self, bytes: usize) {
         self.read_bytes_max = bytes;
         self.read_bytes = self.read_bytes.min(bytes);
+    }
+
+    /// Has no pipe be held while little comes: nobody knows how much will.
+    pub(in crate::process::proxy) fn pipe_while_full(&mut self) {
+        self.piping = Piping::NotFull;
     }
 
     /// Has what is held come out of what is left for many.
@@ -426,7 +444,13 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         let plain_bytes = self.body.plain_bytes();
+        if self.piping == Piping::NotFull
+            && let Some(pipe) = self.pipe.take()
+        {
+            ends.pipes.give_back(pipe);
+        }
         if self.pipe.is_none()
+            && self.piping != Piping::NotFull
             && self.carry == BodyCoding::AsIs
             && self.read_bytes_max >= PIPED_BYTES_MIN
             && plain_bytes >= PIPED_BYTES_MIN as u64
@@ -439,8 +463,16 @@ impl Flow {
             return self.poll_read_input(cx, ends);
         };
         let len = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
-        let filled = ready!(pipe.poll_fill(cx, ends.source, len.min(self.read_bytes)));
-        let filled = filled.map_err(|_| FlowError::Source)?;
+        let filled = pipe.poll_fill(cx, ends.source, len.min(self.read_bytes));
+        if self.piping == Piping::Full && !matches!(filled, Poll::Ready(Ok(READ_BYTES_MIN..))) {
+            self.piping = Piping::NotFull;
+            if pipe.held() == 0
+                && let Some(pipe) = self.pipe.take()
+            {
+                ends.pipes.give_back(pipe);
+            }
+        }
+        let filled = ready!(filled).map_err(|_| FlowError::Source)?;
         if filled == 0 {
             self.body.handle_end().map_err(FlowError::Body)?;
             return Poll::Ready(Ok(()));
@@ -464,13 +496,22 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         let mut buffer = ends.buffers.large();
-        let room = self.bounded(self.read_bytes);
+        let room = match self.piping {
+            Piping::Long => self.bounded(self.read_bytes),
+            Piping::Full | Piping::NotFull => self.bounded(self.read_bytes.min(PIPED_BYTES_MIN)),
+        };
         let read = ends.source.poll_read(cx, &mut buffer[..room]);
         match read {
             Poll::Ready(Ok(len @ 1..)) => {
                 ends.deadline.touch();
                 ends.budget.charge(len);
                 self.input = Held::new(buffer, len);
+                if self.piping != Piping::Long {
+                    self.piping = match len >= PIPED_BYTES_MIN {
+                        true => Piping::Full,
+                        false => Piping::NotFull,
+                    };
+                }
                 return Poll::Ready(Ok(()));
             }
             Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) | Poll::Pending => {

@@ -88,7 +88,7 @@ pub(in crate::process::proxy) async fn probe(
             text
         }
         ProbeKind::Http(http) => match aim.protocol {
-            PoolProtocol::Http1 => ask(wire, aim.address, http).await,
+            PoolProtocol::Http1 | PoolProtocol::Tcp => ask(wire, aim.address, http).await,
             PoolProtocol::Http2 => http2::ask(wire, aim.address, http).await,
         },
         ProbeKind::Grpc(service) => grpc::ask(wire, aim.address, service).await,

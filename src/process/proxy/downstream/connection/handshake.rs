@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use crate::config::Mode;
 use crate::logic::access::{self, Termination};
 use crate::logic::http1::head::{Persistence, Version};
 use crate::logic::http1::response::AskedMethod;
@@ -87,7 +88,9 @@ impl Client {
             Shaken::Failed(HandshakeError::Gone) if !self.has_begun() => After::Close,
             Shaken::Late(Begun::No) | Shaken::Over => After::Close,
             Shaken::Failed(error) => {
-                if let HandshakeError::Plain = error {
+                if let HandshakeError::Plain = error
+                    && listener.mode == Mode::Http
+                {
                     self.answer_plain();
                 }
                 self.note_failed(listener, Termination::HandshakeFailed, error.to_string());

@@ -1,5 +1,6 @@
 //! Connections that are not served.
 
+use crate::config::Mode;
 use crate::logic::http1::head::{Persistence, Version};
 use crate::logic::http1::response::AskedMethod;
 use crate::process::proxy::context::WorkerContext;
@@ -11,10 +12,15 @@ use crate::process::proxy::request::answer::{TOO_MANY_CONNECTIONS, connection_ra
 /// Turns away one that is one too many.
 pub(in crate::process::proxy) fn turn_away(listener: &WorkerListener, stream: &mut Stream) {
     listener.counters.refused.count();
-    if listener.tls.is_none() {
+    if speaks_http(listener) {
         // Where it does not fit, closing says enough.
         stream.try_write(TOO_MANY_CONNECTIONS);
     }
+}
+
+/// Returns whether a client can be told something before it has asked.
+fn speaks_http(listener: &WorkerListener) -> bool {
+    listener.tls.is_none() && listener.mode == Mode::Http
 }
 
 /// Turns away one whose client's come too often.
@@ -25,7 +31,7 @@ pub(in crate::process::proxy) fn turn_away_for_now(
     exceeded: Exceeded,
 ) {
     listener.counters.connections_rate_limited.count();
-    if listener.tls.is_some() {
+    if !speaks_http(listener) {
         return;
     }
     let reply = connection_rate_limited(exceeded);

@@ -7,7 +7,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use crate::process::proxy::context::WorkerContext;
-use crate::process::proxy::io::deadline::{Hurried, Reminder};
+use crate::process::proxy::io::deadline::{Deadline, Hurried, Reminder};
 use crate::process::proxy::io::socket::Unread;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::transfer::exchange::{
@@ -53,10 +53,20 @@ impl Exchange {
         if is_read {
             return Poll::Pending;
         }
-        if sides.deadline.reminder() == Reminder::Due && sides.client.has_failed() {
+        self.poll_failed_client(sides.client, sides.deadline)
+    }
+
+    /// Notices that the connection of a client has failed of which nothing is read yet. The end of
+    /// its direction means nothing here: it may want an answer to what it has sent.
+    pub(in crate::process::proxy) fn poll_failed_client(
+        &self,
+        client: &mut Stream,
+        deadline: &Deadline,
+    ) -> Poll<()> {
+        if deadline.reminder() == Reminder::Due && client.has_failed() {
             return Poll::Ready(());
         }
-        sides.deadline.remind();
+        deadline.remind();
         Poll::Pending
     }
 

@@ -1,0 +1,158 @@
+//! Bytes both ways, whatever they are: a connection that has changed to another protocol, or that
+//! never carried requests.
+//!
+//! The end of one direction is passed on, and the other goes on. From then on a side that is waited
+//! for has less time: many a peer never ends its own.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::logic::access::EndedBy;
+use crate::logic::http1::head::Framing;
+use crate::logic::http1::response::BodyCoding;
+use crate::process::proxy::io::deadline::Interrupt;
+use crate::process::proxy::transfer::exchange::{Exchange, Relayed, Sides, Uploading};
+use crate::process::proxy::transfer::flow::FlowError;
+
+/// How far a tunnel has come.
+pub(in crate::process::proxy) struct Tunnel {
+    down: Direction,
+    first: EndedBy,
+    fins: Fins,
+}
+
+/// How long a side may be silent once the other has ended its direction.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::process::proxy) struct Fins {
+    pub(in crate::process::proxy) client: Duration,
+    pub(in crate::process::proxy) backend: Duration,
+}
+
+/// The backend's direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Open,
+    Ended,
+}
+
+impl Tunnel {
+    /// Returns one that begins.
+    pub(in crate::process::proxy) const fn new(fins: Fins) -> Self {
+        Self {
+            down: Direction::Open,
+            first: EndedBy::Nobody,
+            fins,
+        }
+    }
+
+    /// Returns who has ended a direction first; nobody while both are open.
+    pub(in crate::process::proxy) const fn ended_by(&self) -> EndedBy {
+        self.first
+    }
+
+    fn note_end(&mut self, by: EndedBy) {
+        if self.first == EndedBy::Nobody {
+            self.first = by;
+        }
+    }
+
+    /// Returns what it means that a side fails; where one has ended before, it is the usual end.
+    fn failed(&mut self, is_client: bool) -> Relayed {
+        let relayed = match (self.first, is_client) {
+            (EndedBy::Nobody, true) => Relayed::ClientGone,
+            (EndedBy::Nobody, false) => Relayed::Truncated,
+            (EndedBy::Client | EndedBy::Backend | EndedBy::Proxy, _) => Relayed::Whole,
+        };
+        self.note_end(match is_client {
+            true => EndedBy::Client,
+            false => EndedBy::Backend,
+        });
+        relayed
+    }
+}
+
+impl Exchange {
+    /// Begins to carry bytes, where nothing was asked for.
+    pub(in crate::process::proxy) fn carry(&mut self) {
+        self.upload.frame(Framing::UntilClose, BodyCoding::AsIs);
+        self.download.frame(Framing::UntilClose, BodyCoding::AsIs);
+        self.upload.pipe_while_full();
+        self.download.pipe_while_full();
+    }
+
+    /// Bounds what is held for a connection that has changed to another protocol, and lets both
+    /// directions flow.
+    pub(in crate::process::proxy) fn begin_tunnel(&mut self) {
+        self.uploading = Uploading::Going;
+        self.upload.limit_body(u64::MAX);
+        self.upload.limit_reads(TUNNEL_READ_BYTES);
+        self.download.limit_reads(TUNNEL_READ_BYTES);
+    }
+
+    /// Relays bytes both ways until both sides have ended, one has failed or falls silent.
+    pub(in crate::process::proxy) fn poll_tunnel(
+        &mut self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+        tunnel: &mut Tunnel,
+    ) -> Poll<Relayed> {
+        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
+            return Poll::Ready(match interrupt {
+                Interrupt::Overdue => Relayed::Silent,
+                Interrupt::Drain | Interrupt::Cut => Relayed::Cut,
+            });
+        }
+        if self.uploading == Uploading::Going {
+            match self.upload.poll(cx, &mut sides.up()) {
+                Poll::Ready(Ok(())) => {
+                    self.uploading = Uploading::Done;
+                    sides.upstream.shut();
+                    tunnel.note_end(EndedBy::Client);
+                }
+                Poll::Ready(Err(FlowError::Source | FlowError::Body(_))) => {
+                    return Poll::Ready(tunnel.failed(true));
+                }
+                Poll::Ready(Err(FlowError::Sink)) => return Poll::Ready(tunnel.failed(false)),
+                Poll::Pending => {}
+            }
+        }
+        if tunnel.down == Direction::Open {
+            match self.poll_download(cx, sides) {
+                Poll::Ready(Ok(())) => {
+                    tunnel.down = Direction::Ended;
+                    sides.client.shut();
+                    tunnel.note_end(EndedBy::Backend);
+                }
+                Poll::Ready(Err(FlowError::Source | FlowError::Body(_))) => {
+                    return Poll::Ready(tunnel.failed(false));
+                }
+                Poll::Ready(Err(FlowError::Sink)) => return Poll::Ready(tunnel.failed(true)),
+                Poll::Pending => {}
+            }
+        }
+        if self.uploading == Uploading::Done && tunnel.down == Direction::Ended {
+            return Poll::Ready(Relayed::Whole);
+        }
+        match self.awaited(tunnel) {
+            EndedBy::Client => _ = sides.deadline.hurry(tunnel.fins.client),
+            EndedBy::Backend => _ = sides.deadline.hurry(tunnel.fins.backend),
+            EndedBy::Nobody | EndedBy::Proxy => {}
+        }
+        Poll::Pending
+    }
+
+    /// Returns who is waited for, where one side has ended: who does not end its own, or does not
+    /// take what is left.
+    pub(in crate::process::proxy) fn awaited(&self, tunnel: &Tunnel) -> EndedBy {
+        match (self.uploading == Uploading::Done, tunnel.down) {
+            (true, Direction::Open) if self.download.awaits_sink() => EndedBy::Client,
+            (true, Direction::Open) => EndedBy::Backend,
+            (false, Direction::Ended) if self.upload.awaits_sink() => EndedBy::Backend,
+            (false, Direction::Ended) => EndedBy::Client,
+            (false, Direction::Open) | (true, Direction::Ended) => EndedBy::Nobody,
+        }
+    }
+}
+
+/// Held for each direction of a connection that has changed to another protocol.
+const TUNNEL_READ_BYTES: usize = 16 * 1024;
