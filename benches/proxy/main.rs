@@ -120,7 +120,7 @@ fn takes_part(kind: Kind, shape: &Shape) -> bool {
     match kind {
         // Which may know nothing of TLS.
         Kind::Before | Kind::Direct if shape.setting.tls => false,
-        Kind::Before | Kind::Nginx if shape.setting.carries == peers::Carries::Bytes => false,
+        Kind::Nginx if shape.setting.carries == peers::Carries::Bytes => false,
         Kind::Evenkeel | Kind::Before | Kind::Haproxy | Kind::Nginx => true,
         // The backend answers proxies, which take `Connection: close` for themselves.
         Kind::Direct => !shape.fresh && shape.reuse == load::Reuse::KeepAlive,

@@ -477,8 +477,8 @@ fn haproxy(setting: Setting, backends: &[u16]) -> String {
   option forwardfor
   http-reuse always"
         }
-        // Without it, it takes more.
-        Carries::Bytes => "tcp\n  option splice-auto",
+        // With `option splice-auto` it takes more.
+        Carries::Bytes => "tcp",
     };
     let routes = routes.lines(
         "  use_backend bench if { req.hdr(host) -i h@.example.net }\n",

@@ -21,6 +21,47 @@ pools:
   api: {backends: {b1: "10.0.0.1:80", b2: "10.0.0.2:80"}, health_check: {tcp: {}}}
 "#;
 
+/// A listener that carries bytes, and its pool.
+const TCP: &str = "\
+listeners:
+  db: {bind: [\"192.0.2.1:5432\"], mode: tcp, pool: db}
+pools:
+  db: {backends: {a: \"10.0.0.1:5432\"}}
+";
+
+#[test]
+fn every_change_of_tcp_has_its_words() {
+    for (from, to, hoped) in [
+        (
+            ", mode: tcp",
+            "",
+            &[
+                "listener db: mode tcp to http",
+                "pool db: protocol TCP to HTTP/1.1",
+            ][..],
+        ),
+        (
+            "pool: db}",
+            "pool: db, timeouts: {client_fin: 3s}}",
+            &["listener db: timeout client_fin 10s to 3s"],
+        ),
+        (
+            "5432\"}}",
+            "5432\"}, timeouts: {backend_fin: 3s}}",
+            &["pool db: timeout backend_fin 10s to 3s"],
+        ),
+        (
+            "pool: db}",
+            "pool: db, routes: [{sni: a.example.org, pool: db}]}",
+            &["listener db: route 1 added"],
+        ),
+    ] {
+        let steps = diff(&config(TCP), &config(&TCP.replacen(from, to, 1))).unwrap();
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        assert_eq!(steps, hoped, "{from} to {to}");
+    }
+}
+
 fn config(yaml: &str) -> Config {
     parse("test.yaml", yaml, NodeName::Given("lb1")).unwrap()
 }

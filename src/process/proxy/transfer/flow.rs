@@ -496,10 +496,7 @@ impl Flow {
         ends: &mut Ends<'_>,
     ) -> Poll<Result<(), FlowError>> {
         let mut buffer = ends.buffers.large();
-        let room = match self.piping {
-            Piping::Long => self.bounded(self.read_bytes),
-            Piping::Full | Piping::NotFull => self.bounded(self.read_bytes.min(PIPED_BYTES_MIN)),
-        };
+        let room = self.bounded(self.read_bytes);
         let read = ends.source.poll_read(cx, &mut buffer[..room]);
         match read {
             Poll::Ready(Ok(len @ 1..)) => {
@@ -507,7 +504,7 @@ impl Flow {
                 ends.budget.charge(len);
                 self.input = Held::new(buffer, len);
                 if self.piping != Piping::Long {
-                    self.piping = match len >= PIPED_BYTES_MIN {
+                    self.piping = match len == room && len >= PIPED_BYTES_MIN {
                         true => Piping::Full,
                         false => Piping::NotFull,
                     };
