@@ -302,3 +302,47 @@ fn connections_go_on_over_a_reload_whatever_the_listener_is_then() {
     // The backend says the request back, which is no answer.
     assert_eq!(asked.response().status(), 502);
 }
+
+/// A client that goes on sending to a backend that has ended and gone still gets all of its answer.
+#[test]
+fn what_a_backend_has_said_comes_whole_though_its_client_still_sends() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.wire.take(1);
+        visit.wire.send(vec![b'x'; 3_000_000]);
+        // Unread bytes make it a reset.
+        visit.wire.stream.shutdown(Shutdown::Both).unwrap();
+    });
+    let rig = carrying(&[backend.address]).start();
+    for _ in 0..5 {
+        let mut wire = rig.client();
+        let mut writer = wire.stream.try_clone().unwrap();
+        let sending = std::thread::spawn(move || {
+            for _ in 0..50 {
+                if writer.write_all(&[b'y'; 1000]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(wire.rest().len(), 3_000_000);
+        sending.join().unwrap();
+    }
+}
+
+/// A client that has asked and ended its direction does not take half an answer for the whole.
+#[test]
+fn half_an_answer_is_not_taken_for_the_whole_by_who_has_ended_its_direction() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = carrying(&[listener.local_addr().unwrap()]).start();
+    let mut client = rig.client();
+    client.send("question");
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    let mut backend = Wire::new(listener.accept().unwrap().0);
+    assert_eq!(backend.rest(), b"question");
+    backend.send("half");
+    assert_eq!(client.take(4), b"half");
+    reset(backend);
+    let error = client.stream.read(&mut [0; 16]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}

@@ -126,6 +126,7 @@ impl Client {
 
     /// Carries what comes to the backend of the route that is for it.
     pub(super) async fn carry(&mut self, listener: &WorkerListener, name: Option<&str>) -> After {
+        listener.counters.requests.count();
         let (rules, carrier) = self.carrier(listener, name.unwrap_or_default());
         let pool = match carrier {
             Carrier::Pool(pool) => pool,

@@ -16,12 +16,8 @@ impl Attempts<'_> {
     /// Carries what comes, for a client that has asked for nothing.
     pub(super) async fn carry(&mut self, slot: &RequestSlot, upstream: &mut Stream) -> After {
         let RequestContext {
-            listener,
-            rules,
-            deadline,
-            ..
+            rules, deadline, ..
         } = self.context;
-        listener.counters.requests.count();
         let runtime = &slot.backend().runtime;
         runtime.handle_answered(self.pool.now_ms());
         deadline.enter(Phase::Tunnel, rules.timeouts.tunnel);
@@ -45,12 +41,20 @@ impl Attempts<'_> {
             Relayed::Truncated => Termination::ResponseTruncated,
             Relayed::ClientGone => Termination::ClientGone,
         };
-        if !carries_bytes || self.record.termination == Termination::Complete {
-            return After::Close;
+        if carries_bytes && self.record.termination != Termination::Complete {
+            // Neither side may take what it has for the whole.
+            upstream.reset_on_close();
+            return After::Reset;
         }
-        // Neither side may take what it has for the whole.
-        upstream.reset_on_close();
-        After::Reset
+        match tunnel.failed() {
+            EndedBy::Client => {
+                upstream.reset_on_close();
+                After::Close
+            }
+            // The client may still send, and closing would destroy what it has not read.
+            EndedBy::Backend => After::Linger,
+            EndedBy::Nobody | EndedBy::Proxy => After::Close,
+        }
     }
 
     /// Returns whose time is over where a tunnel has fallen silent.

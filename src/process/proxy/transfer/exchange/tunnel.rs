@@ -18,6 +18,7 @@ use crate::process::proxy::transfer::flow::FlowError;
 pub(in crate::process::proxy) struct Tunnel {
     down: Direction,
     first: EndedBy,
+    failed: EndedBy,
     fins: Fins,
 }
 
@@ -41,6 +42,7 @@ impl Tunnel {
         Self {
             down: Direction::Open,
             first: EndedBy::Nobody,
+            failed: EndedBy::Nobody,
             fins,
         }
     }
@@ -50,24 +52,37 @@ impl Tunnel {
         self.first
     }
 
+    /// Returns whose connection has failed.
+    pub(in crate::process::proxy) const fn failed(&self) -> EndedBy {
+        self.failed
+    }
+
     fn note_end(&mut self, by: EndedBy) {
         if self.first == EndedBy::Nobody {
             self.first = by;
         }
     }
 
-    /// Returns what it means that a side fails; where one has ended before, it is the usual end.
-    fn failed(&mut self, is_client: bool) -> Relayed {
-        let relayed = match (self.first, is_client) {
-            (EndedBy::Nobody, true) => Relayed::ClientGone,
-            (EndedBy::Nobody, false) => Relayed::Truncated,
-            (EndedBy::Client | EndedBy::Backend | EndedBy::Proxy, _) => Relayed::Whole,
+    /// Returns what it means that the client fails: where a direction has ended before, it is the
+    /// usual end.
+    fn client_failed(&mut self) -> Relayed {
+        let relayed = match self.first {
+            EndedBy::Nobody => Relayed::ClientGone,
+            EndedBy::Client | EndedBy::Backend | EndedBy::Proxy => Relayed::Whole,
         };
-        self.note_end(match is_client {
-            true => EndedBy::Client,
-            false => EndedBy::Backend,
-        });
+        self.note_end(EndedBy::Client);
+        self.failed = EndedBy::Client;
         relayed
+    }
+
+    /// Returns what it means that the backend fails: what it has not ended is not whole.
+    fn backend_failed(&mut self) -> Relayed {
+        self.note_end(EndedBy::Backend);
+        self.failed = EndedBy::Backend;
+        match self.down {
+            Direction::Open => Relayed::Truncated,
+            Direction::Ended => Relayed::Whole,
+        }
     }
 }
 
@@ -110,9 +125,9 @@ impl Exchange {
                     tunnel.note_end(EndedBy::Client);
                 }
                 Poll::Ready(Err(FlowError::Source | FlowError::Body(_))) => {
-                    return Poll::Ready(tunnel.failed(true));
+                    return Poll::Ready(tunnel.client_failed());
                 }
-                Poll::Ready(Err(FlowError::Sink)) => return Poll::Ready(tunnel.failed(false)),
+                Poll::Ready(Err(FlowError::Sink)) => return Poll::Ready(tunnel.backend_failed()),
                 Poll::Pending => {}
             }
         }
@@ -124,9 +139,9 @@ impl Exchange {
                     tunnel.note_end(EndedBy::Backend);
                 }
                 Poll::Ready(Err(FlowError::Source | FlowError::Body(_))) => {
-                    return Poll::Ready(tunnel.failed(false));
+                    return Poll::Ready(tunnel.backend_failed());
                 }
-                Poll::Ready(Err(FlowError::Sink)) => return Poll::Ready(tunnel.failed(true)),
+                Poll::Ready(Err(FlowError::Sink)) => return Poll::Ready(tunnel.client_failed()),
                 Poll::Pending => {}
             }
         }
