@@ -127,6 +127,18 @@ fn who_must_begin_with_a_header_and_does_not_is_answered_nothing() {
     assert_eq!(failed(&rig), 4);
 }
 
+/// What has come can still be read, over and over: the end behind it counts.
+#[test]
+fn who_leaves_within_a_header_has_left() {
+    let backend = Backend::saying(OK);
+    let rig = announced(&backend, |listener| {
+        listener.timeouts.request_head = Duration::from_secs(3600);
+    });
+    let mut halved = begun(&rig, &V1[..20]);
+    halved.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(halved.is_ended());
+}
+
 #[test]
 fn a_header_that_does_not_come_to_its_end_is_not_waited_for_for_ever() {
     let backend = Backend::saying(OK);

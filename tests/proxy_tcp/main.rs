@@ -346,3 +346,64 @@ fn half_an_answer_is_not_taken_for_the_whole_by_who_has_ended_its_direction() {
     let error = client.stream.read(&mut [0; 16]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
+
+/// The same of what a client has sent, to a backend that has ended its direction.
+#[test]
+fn half_an_upload_is_not_taken_for_the_whole_by_who_has_ended_its_direction() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = carrying(&[listener.local_addr().unwrap()]).start();
+    let mut client = rig.client();
+    let mut backend = Wire::new(listener.accept().unwrap().0);
+    backend.stream.shutdown(Shutdown::Write).unwrap();
+    assert!(client.is_ended());
+    client.send("half");
+    assert_eq!(backend.take(4), b"half");
+    reset(client);
+    let error = backend.stream.read(&mut [0; 16]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+/// Nobody reads from a client whose backend takes nothing; that it has failed is noticed all the
+/// same.
+#[test]
+fn a_client_that_fails_before_a_backend_that_takes_nothing_leaves_its_room() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = carrying(&[listener.local_addr().unwrap()]).start();
+    let client = rig.client();
+    let _backend = listener.accept().unwrap();
+    client.stream.set_nonblocking(true).unwrap();
+    let mut writer = &client.stream;
+    wait_until("it is taken no more", || {
+        std::thread::sleep(Duration::from_millis(50));
+        let mut taken = 0;
+        while let Ok(len @ 1..) = writer.write(&[b'x'; 65_536]) {
+            taken += len;
+        }
+        taken == 0
+    });
+    assert_eq!(active(&rig), 1);
+    reset(client);
+    wait_until("it has left", || active(&rig) == 0);
+}
+
+/// Their requests are none of what the listener carries now.
+#[test]
+fn connections_that_asked_are_told_so_when_their_listener_carries_tcp() {
+    let backend = Backend::saying(rig::OK);
+    let rig = setup(&[backend.address]).start();
+    let mut kept = rig.client();
+    assert_eq!(kept.ask(rig::GET).status(), 200);
+    let mut idle = rig.client();
+    rig.reload(|config| {
+        config.listeners[0].mode = Mode::Tcp;
+        config.pools[0].protocol = PoolProtocol::Tcp;
+    });
+    for wire in [&mut kept, &mut idle] {
+        assert_eq!(wire.ask(rig::GET).status(), 421);
+        assert!(wire.is_ended());
+    }
+    let mut fresh = rig.client();
+    fresh.send(rig::GET);
+    assert_eq!(fresh.response().status(), 200, "as its backend says");
+    assert_eq!(backend.requests().len(), 2);
+}

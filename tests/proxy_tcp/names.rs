@@ -151,7 +151,30 @@ fn a_name_is_not_waited_for_for_ever_and_no_route_is_the_end() {
     wait_until("all have gone", || {
         site.rig.proxy.status().0[0].connections == 0
     });
-    assert_eq!(site.rig.proxy.status().0[0].requests_total, 1, "one was whole");
+    assert_eq!(
+        site.rig.proxy.status().0[0].requests_total,
+        1,
+        "one was whole"
+    );
+}
+
+/// What has come can still be read, over and over: the end behind it counts.
+#[test]
+fn who_leaves_within_its_name_has_left() {
+    let site = Site::new(ROUTES, "    timeouts: {handshake: 1h}\n");
+    let said = hello("one.example.org");
+    for _ in 0..10 {
+        let mut wire = site.rig.client();
+        wire.send(&said[..100]);
+        wire.stream.shutdown(Shutdown::Write).unwrap();
+        assert!(wire.is_ended());
+    }
+    let mut whole = site.rig.client();
+    whole.send(&said);
+    assert_eq!(answer(&mut whole, &said), "one");
+    wait_until("all have gone", || {
+        site.rig.proxy.status().0[0].connections == 0
+    });
 }
 
 /// Who leads to pools with networks alone waits for no name.

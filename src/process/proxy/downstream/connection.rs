@@ -411,7 +411,8 @@ impl Client {
         head: &RequestHead<'_, '_>,
         began_at: Option<Instant>,
     ) -> Result<(Request, Answerer), RequestRefusal> {
-        if !acceptor::are_alike(self.acceptor.as_ref(), listener.acceptor.as_ref()) {
+        let is_alike = acceptor::are_alike(self.acceptor.as_ref(), listener.acceptor.as_ref());
+        if !is_alike || listener.mode != Mode::Http {
             return Err(RequestRefusal::Misdirected);
         }
         let local = self.fallback_host(head);
@@ -611,15 +612,17 @@ impl Client {
     fn note_unserved(
         &mut self,
         listener: &WorkerListener,
+        rules: usize,
         (phase, termination): (access::Phase, Termination),
         why: String,
     ) {
         let mut record = Record::new(self.address.ip());
+        record.protocol = (listener.mode == Mode::Tcp).then_some("TCP");
         record.termination = termination;
         record.phase = phase;
         record.error = Some(why.into());
         record.moments.ended_at = self.context.moment();
-        let (context, ..) = self.split(listener, 0);
+        let (context, ..) = self.split(listener, rules);
         record::ended(context, None, &record, b"");
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -103,8 +103,8 @@ impl Socket {
         poll.map_ok(|()| buf.filled().len())
     }
 
-    /// Looks at what has come and leaves it there; ready with more than `seen` bytes, or none at
-    /// the end.
+    /// Looks at what has come and leaves it there; ready with more than `seen` bytes, or none where
+    /// nothing more comes.
     pub(super) fn poll_peek(
         &mut self,
         cx: &mut Context<'_>,
@@ -121,6 +121,13 @@ impl Socket {
                 }
             });
             match peeked {
+                // What has come stays, and so does the word that it can be read.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && has_ended(stream, cx) =>
+                {
+                    let len = recv(stream.as_raw_fd(), into, MsgFlags::MSG_PEEK)?;
+                    return Poll::Ready(Ok(if len > seen { len } else { 0 }));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
@@ -243,4 +250,10 @@ impl Socket {
             Kind::Unregistered(socket) => socket.as_ref().map(SockRef::from),
         }
     }
+}
+
+/// Returns whether the runtime knows that nothing more comes.
+fn has_ended(stream: &TcpStream, cx: &mut Context<'_>) -> bool {
+    let ready = pin!(stream.ready(Interest::READABLE)).poll(cx);
+    matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
 }

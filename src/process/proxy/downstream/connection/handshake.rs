@@ -177,7 +177,7 @@ impl Client {
     /// Takes note of a handshake that has failed.
     fn note_failed(&mut self, listener: &WorkerListener, termination: Termination, why: String) {
         listener.counters.handshakes_failed.count();
-        self.note_unserved(listener, (access::Phase::Handshake, termination), why);
+        self.note_unserved(listener, 0, (access::Phase::Handshake, termination), why);
     }
 }
 

@@ -134,7 +134,7 @@ impl Client {
         why: String,
     ) {
         listener.counters.proxy_headers_failed.count();
-        self.note_unserved(listener, (access::Phase::ProxyHeader, termination), why);
+        self.note_unserved(listener, 0, (access::Phase::ProxyHeader, termination), why);
     }
 }
 

@@ -76,7 +76,7 @@ impl Client {
             Named::Late if seen.get() > 0 => {
                 let how = (access::Phase::Handshake, Termination::HandshakeTimeout);
                 let why = "the name of a server did not come in time".to_owned();
-                self.note_unserved(listener, how, why);
+                self.note_unserved(listener, 0, how, why);
                 None
             }
             Named::Late | Named::Over => None,
@@ -131,7 +131,8 @@ impl Client {
         let pool = match carrier {
             Carrier::Pool(pool) => pool,
             Carrier::None(termination, why) => {
-                self.note_unserved(listener, (access::Phase::Queue, termination), why);
+                let how = (access::Phase::Queue, termination);
+                self.note_unserved(listener, rules, how, why);
                 return After::Reset;
             }
         };

@@ -9,7 +9,7 @@ use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::context::{After, RequestContext};
 use crate::process::proxy::request::record::Termination;
 use crate::process::proxy::transfer::exchange::Relayed;
-use crate::process::proxy::transfer::exchange::tunnel::{Fins, Tunnel};
+use crate::process::proxy::transfer::exchange::tunnel::{Fins, Rest, Tunnel};
 use crate::process::proxy::upstream::slot::RequestSlot;
 
 impl Attempts<'_> {
@@ -46,14 +46,10 @@ impl Attempts<'_> {
             upstream.reset_on_close();
             return After::Reset;
         }
-        match tunnel.failed() {
-            EndedBy::Client => {
-                upstream.reset_on_close();
-                After::Close
-            }
-            // The client may still send, and closing would destroy what it has not read.
-            EndedBy::Backend => After::Linger,
-            EndedBy::Nobody | EndedBy::Proxy => After::Close,
+        match tunnel.rest() {
+            Rest::None => After::Close,
+            // Closing would destroy what the client has not read.
+            Rest::Unread => After::Linger,
         }
     }
 

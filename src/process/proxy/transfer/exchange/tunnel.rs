@@ -18,8 +18,15 @@ use crate::process::proxy::transfer::flow::FlowError;
 pub(in crate::process::proxy) struct Tunnel {
     down: Direction,
     first: EndedBy,
-    failed: EndedBy,
+    rest: Rest,
     fins: Fins,
+}
+
+/// Whether the client may still send what nobody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Rest {
+    None,
+    Unread,
 }
 
 /// How long a side may be silent once the other has ended its direction.
@@ -42,7 +49,7 @@ impl Tunnel {
         Self {
             down: Direction::Open,
             first: EndedBy::Nobody,
-            failed: EndedBy::Nobody,
+            rest: Rest::None,
             fins,
         }
     }
@@ -52,9 +59,9 @@ impl Tunnel {
         self.first
     }
 
-    /// Returns whose connection has failed.
-    pub(in crate::process::proxy) const fn failed(&self) -> EndedBy {
-        self.failed
+    /// Returns whether the client may still send what nobody reads.
+    pub(in crate::process::proxy) const fn rest(&self) -> Rest {
+        self.rest
     }
 
     fn note_end(&mut self, by: EndedBy) {
@@ -63,22 +70,16 @@ impl Tunnel {
         }
     }
 
-    /// Returns what it means that the client fails: where a direction has ended before, it is the
-    /// usual end.
+    /// Returns what it means that the client fails.
     fn client_failed(&mut self) -> Relayed {
-        let relayed = match self.first {
-            EndedBy::Nobody => Relayed::ClientGone,
-            EndedBy::Client | EndedBy::Backend | EndedBy::Proxy => Relayed::Whole,
-        };
         self.note_end(EndedBy::Client);
-        self.failed = EndedBy::Client;
-        relayed
+        Relayed::ClientGone
     }
 
     /// Returns what it means that the backend fails: what it has not ended is not whole.
     fn backend_failed(&mut self) -> Relayed {
         self.note_end(EndedBy::Backend);
-        self.failed = EndedBy::Backend;
+        self.rest = Rest::Unread;
         match self.down {
             Direction::Open => Relayed::Truncated,
             Direction::Ended => Relayed::Whole,
@@ -147,6 +148,14 @@ impl Exchange {
         }
         if self.uploading == Uploading::Done && tunnel.down == Direction::Ended {
             return Poll::Ready(Relayed::Whole);
+        }
+        if self.uploading == Uploading::Going
+            && self.upload.awaits_sink()
+            && self
+                .poll_failed_client(sides.client, sides.deadline)
+                .is_ready()
+        {
+            return Poll::Ready(tunnel.client_failed());
         }
         match self.awaited(tunnel) {
             EndedBy::Client => _ = sides.deadline.hurry(tunnel.fins.client),
