@@ -331,13 +331,13 @@ impl Cell {
             (C::Grpc, S::Early) => ("RESOURCE_EXHAUSTED", "200 complete -"),
             (C::Grpc, S::Dying) => ("INTERNAL", "200 response_truncated backend"),
             (C::Http1 | C::Http2 | C::Grpc, S::Leaving) => ("-", "200 client_gone client"),
-            (C::WebSocket1, S::Success) => ("closed 1000", "101 complete -"),
-            (C::WebSocket2, S::Success) => ("closed 1000, end of stream", "101 complete -"),
+            (C::WebSocket1, S::Success) => ("closed 1000", "101 complete backend"),
+            (C::WebSocket2, S::Success) => ("closed 1000, end of stream", "101 complete backend"),
             (C::WebSocket1 | C::WebSocket2, S::Early) => ("status 403", "403 complete -"),
             // A tunnel that one side closed has come to its end.
-            (C::WebSocket1, S::Dying) => ("closed 1006", "101 complete -"),
-            (C::WebSocket2, S::Dying) => ("end of stream", "101 complete -"),
-            (C::WebSocket1 | C::WebSocket2, S::Leaving) => ("-", "101 complete -"),
+            (C::WebSocket1, S::Dying) => ("closed 1006", "101 complete backend"),
+            (C::WebSocket2, S::Dying) => ("end of stream", "101 complete backend"),
+            (C::WebSocket1 | C::WebSocket2, S::Leaving) => ("-", "101 complete client"),
         };
         Outcome {
             seen: seen.to_owned(),
