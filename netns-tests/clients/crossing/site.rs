@@ -179,12 +179,18 @@ DocumentRoot {at}/www
 
     fn route(self) -> String {
         let name = self.name();
-        let rewrite = match self.software {
-            Software::Nginx | Software::Apache => ", rewrite: {path: /}",
-            // The path of gRPC is its service and method.
-            Software::Grpc | Software::WebSocket => "",
+        // The path of gRPC is its service and method. A server that knew of the deadline of this
+        // call would end it, too, and nobody could say who is first.
+        let (before, rewrite) = match self.software {
+            Software::Nginx | Software::Apache => (String::new(), ", rewrite: {path: /}"),
+            Software::Grpc => {
+                let edits = "request_headers: {remove: [Grpc-Timeout]}";
+                let route = format!("{{path: {{exact: /{name}/Idle}}, pool: {name}, {edits}}}");
+                (format!("      - {route}\n"), "")
+            }
+            Software::WebSocket => (String::new(), ""),
         };
-        format!("      - {{path: /{name}/, pool: {name}{rewrite}}}\n")
+        format!("{before}      - {{path: /{name}/, pool: {name}{rewrite}}}\n")
     }
 }
 
