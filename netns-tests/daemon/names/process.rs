@@ -71,6 +71,8 @@ fn another_file_in_the_place_of_resolv_conf_is_taken_up() {
     let begun = site.clients.asked();
     let directory = site.directory.path().to_owned();
     set_name_server(&directory, "10.90.0.54");
+    // Before, it would take up the next file as the one that it begins with.
+    site.is_fenced_again(1);
     site.is_said("Temporary failure in name resolution");
     assert_eq!(site.restarts(), 1);
     set_name_server(&directory, "10.90.0.53");
@@ -182,6 +184,19 @@ impl Site {
         };
         self.node.wait_for("a restart", PATIENCE, runs).unwrap();
         begun.elapsed()
+    }
+
+    /// Waits until it has been restarted so often, and has its files within reach and no others.
+    fn is_fenced_again(&mut self, times: u64) {
+        self.is_restarted(times);
+        let file = format!("/proc/{}/status", self.pid().unwrap());
+        let until = Instant::now() + PATIENCE;
+        // The filter of system calls comes after landlock.
+        let is_fenced = |status: &str| status.lines().any(|line| line == "Seccomp:\t2");
+        while !is_fenced(&fs::read_to_string(&file).unwrap()) {
+            assert!(Instant::now() < until, "{file} shows no fence");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn stop(&mut self) {
