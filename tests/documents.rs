@@ -661,6 +661,9 @@ fn sample_pool() -> PoolStatus {
         queued_requests: 1,
         queued_total: 1,
         queue_timeouts_total: 0,
+        buffered_requests: 1,
+        buffered_disk_bytes: 65_536,
+        unbuffered_total: 1,
     }
 }
 

@@ -25,6 +25,7 @@ pub use outcome::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Output, print
 /// What `evenkeel --help` prints; the manual has the same flags.
 pub const USAGE: &str = "\
 usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
+                [--cache-dir DIR]
        evenkeel check [--config FILE] [--node NAME]
        evenkeel status [--json] [--runtime-dir DIR]
        evenkeel reload [--config FILE] [--dry-run] [--json] [--runtime-dir DIR]
@@ -53,6 +54,8 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   --config FILE      the configuration (/etc/evenkeel/evenkeel.yaml)
   --node NAME        who this machine is (the key `node`, else the host name)
   --runtime-dir DIR  where the control socket lives (/run/evenkeel)
+  --cache-dir DIR    where bodies of requests are kept (`buffer_requests`;
+                     $CACHE_DIRECTORY, else /var/cache/evenkeel)
   --dry-run          say only what would change
   --json             print JSON
   --follow           go on printing what happens
@@ -83,6 +86,7 @@ struct Flags {
     config: Option<PathBuf>,
     node: Option<String>,
     runtime_dir: PathBuf,
+    cache_dir: Option<PathBuf>,
     output: Output,
     until: Until,
     mode: Mode,
@@ -101,7 +105,12 @@ impl Flags {
 /// Runs the command that the arguments name (without the program's own) and returns the exit code.
 pub fn run(arguments: &[String]) -> i32 {
     match parse(arguments) {
-        Ok(Command::Run(flags)) => daemon::run(flags.config(), flags.node, flags.runtime_dir),
+        Ok(Command::Run(flags)) => daemon::run(
+            flags.config(),
+            flags.node,
+            flags.runtime_dir,
+            flags.cache_dir,
+        ),
         Ok(Command::Check(flags)) => check::run(&flags.config(), flags.node.as_deref()),
         Ok(Command::Status(flags)) => status::run(&flags.runtime_dir, flags.output),
         Ok(Command::Events(flags)) => events::run(&flags.runtime_dir, flags.output, flags.until),
@@ -146,7 +155,10 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         return Ok(Command::Help);
     }
     match name.as_str() {
-        "run" => bare(rest, &["--config", "--node", "--runtime-dir"]).map(Command::Run),
+        "run" => {
+            let allowed = ["--config", "--node", "--runtime-dir", "--cache-dir"];
+            bare(rest, &allowed).map(Command::Run)
+        }
         "check" => bare(rest, &["--config", "--node"]).map(Command::Check),
         "status" => bare(rest, &["--json", "--runtime-dir"]).map(Command::Status),
         "events" => bare(rest, &["--json", "--follow", "--runtime-dir"]).map(Command::Events),
@@ -194,6 +206,7 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         words: Vec::new(),
         node: None,
         runtime_dir: DEFAULT_RUNTIME_DIR.into(),
+        cache_dir: None,
         output: Output::Text,
         until: Until::Now,
         visitors: usize::MAX,
@@ -230,6 +243,7 @@ fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
         match name {
             "--config" => flags.config = Some(value.into()),
             "--node" => flags.node = Some(value),
+            "--cache-dir" => flags.cache_dir = Some(value.into()),
             "--retry-after" => flags.retry_after = Some(value),
             "--visitors" => {
                 flags.visitors = value

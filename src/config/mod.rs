@@ -401,6 +401,63 @@ pub struct PoolConfig {
     pub protocol: PoolProtocol,
     /// In which version connections to backends begin with a PROXY header; `None`: with none.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// How the bodies of requests are read before a backend is asked; `None`: they are not.
+    pub buffer_requests: Option<RequestBuffering>,
+}
+
+/// How much of the bodies of requests is kept until they are whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestBuffering {
+    /// Bytes of one body that are kept in memory.
+    pub memory: usize,
+    /// Bytes of all of them that are kept on the disk.
+    pub disk: u64,
+}
+
+impl Config {
+    /// Returns whether bodies of requests may be kept on the disk.
+    pub fn needs_spool(&self) -> bool {
+        let mut kept = self.pools.iter().filter_map(|pool| pool.buffer_requests);
+        kept.any(|buffering| buffering.disk > 0)
+    }
+}
+
+impl fmt::Display for RequestBuffering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (memory, disk) = (Size(self.memory as u64), Size(self.disk));
+        write!(f, "memory {memory}, disk {disk}")
+    }
+}
+
+/// Bytes, in the largest unit that has no fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut units = SIZE_UNITS.iter();
+        match units.find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes)) {
+            Some((unit, bytes)) => write!(f, "{}{unit}", self.0 / bytes),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// The units of sizes, the largest first.
+pub const SIZE_UNITS: [(&str, u64); 4] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+];
+
+impl Default for RequestBuffering {
+    fn default() -> Self {
+        Self {
+            memory: 64 * 1024,
+            disk: 100 * 1024 * 1024,
+        }
+    }
 }
 
 /// A version of the PROXY protocol.

@@ -473,6 +473,15 @@ pub struct PoolStatus {
     /// Times it waited in vain.
     #[serde(default)]
     pub queue_timeouts_total: u64,
+    /// Requests whose bodies are kept now, until a backend has them (`buffer_requests`).
+    #[serde(default)]
+    pub buffered_requests: u64,
+    /// Bytes that these bodies take on the disk.
+    #[serde(default)]
+    pub buffered_disk_bytes: u64,
+    /// Requests for whose bodies there was no room.
+    #[serde(default)]
+    pub unbuffered_total: u64,
 }
 
 impl PoolStatus {
@@ -485,6 +494,9 @@ impl PoolStatus {
             queued_requests: 0,
             queued_total: 0,
             queue_timeouts_total: 0,
+            buffered_requests: 0,
+            buffered_disk_bytes: 0,
+            unbuffered_total: 0,
         }
     }
 }

@@ -251,6 +251,10 @@ pub enum ToProxy {
     /// to the same target as the one before needs none: it goes on with what that one has, whatever
     /// the format of its lines.
     AccessLog,
+    /// The file in which bodies of requests are kept, one descriptor, for this process alone; sent
+    /// before `Configure` or `Commit` of a configuration that needs one, or as soon as there is
+    /// one.
+    Spool,
     /// What asks the process `keys` to sign, one descriptor for each worker, in their order,
     /// and one for the health checks; sent
     /// before `Configure` where there is that process, and again when it was started anew. A worker

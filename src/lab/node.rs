@@ -167,6 +167,7 @@ fn run(scratch: &ScratchDir, node: &str, binary: &Path) -> Command {
     command
         .arg("--runtime-dir")
         .arg(scratch.path().join(RUNTIME_DIR));
+    command.arg("--cache-dir").arg(scratch.path());
     command
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use evenkeel::cli::check::{self, describe};
 use evenkeel::config::{
     Balance, Config, CookieRules, ErrorPages, HealthCheckConfig, HttpProbe, NodeName, Preempt,
-    ProbeKind, RequestRates, Secure, Tier, VirtualRouterConfig, parse,
+    ProbeKind, RequestBuffering, RequestRates, Secure, Tier, VirtualRouterConfig, parse,
 };
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use insta::assert_snapshot;
@@ -197,6 +197,9 @@ pub(crate) const KEYS: &[&str] = &[
     "backup",
     "slow_start",
     "ejection",
+    "buffer_requests",
+    "memory",
+    "disk",
     "fallback",
     "consecutive_failures",
     "failures",
@@ -306,6 +309,8 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
         ..cookie
     });
     assert_eq!(cookie, Some(CookieRules::default()));
+    let buffering = with_all.pools[0].buffer_requests.take();
+    assert_eq!(buffering, Some(RequestBuffering::default()));
     with_all.pools[0].fallback = None;
     with_all.access_log = None;
     with_all.track_scripts.clear();

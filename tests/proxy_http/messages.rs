@@ -1,5 +1,6 @@
 //! What is relayed of a message, what is refused, and how it ends.
 
+mod buffered;
 mod endings;
 mod leaving;
 mod fields;

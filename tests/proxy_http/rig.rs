@@ -19,7 +19,7 @@ use evenkeel::ipc::control::PoolStatus;
 use evenkeel::ipc::message::{FromProxy, PoolHealth};
 use evenkeel::logic::http1::head::Protocol;
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
-use evenkeel::process::proxy::{Drained, PassedSocket, Proxy, Trust};
+use evenkeel::process::proxy::{Drained, Given, PassedSocket, Proxy};
 
 /// A proxy in this process, and what it has said.
 pub(crate) struct Rig {
@@ -72,6 +72,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         tls: None,
         protocol: evenkeel::config::PoolProtocol::Http1,
         proxy_protocol: None,
+        buffer_requests: None,
     };
     let config = Config {
         node: "lb1".to_owned(),
@@ -176,11 +177,11 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Rig {
-        self.start_with(Trust::default())
+        self.start_with(Given::default())
     }
 
-    /// Starts it with what it has of the process that keeps private keys.
-    pub(crate) fn start_with(self, trust: Trust) -> Rig {
+    /// Starts it with what it is given besides.
+    pub(crate) fn start_with(self, given: Given) -> Rig {
         let Self {
             mut config,
             threads,
@@ -201,7 +202,7 @@ impl Setup {
         }
         let address = lent[0].bind;
         let sink = Arc::new(move |event| sink.lock().unwrap().push(event));
-        let proxy = Proxy::start_with(&config, threads, lent, &health, sink, trust).unwrap();
+        let proxy = Proxy::start_with(&config, threads, lent, &health, sink, given).unwrap();
         Rig {
             proxy,
             address,

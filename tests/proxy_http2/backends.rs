@@ -16,13 +16,13 @@ use crate::rig::{http_check, setup};
 use crate::{http2, rig};
 
 /// A backend with a script for each request, and how many connections it has had.
-struct Framed {
-    address: SocketAddr,
+pub(crate) struct Framed {
+    pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
 }
 
 impl Framed {
-    fn new<F>(script: fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F) -> Self
+    pub(crate) fn new<F>(script: fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F) -> Self
     where
         F: Future<Output = ()> + 'static,
     {
@@ -160,6 +160,41 @@ fn what_a_backend_refuses_is_sent_again() {
     }
     assert_eq!(posted(&Framed::new(refuses_first)), 200);
     assert_eq!(ASKED.load(SeqCst), 2);
+}
+
+/// It may have done nothing, but nobody has the beginning of the body any more: sent again, it
+/// would be another one.
+#[test]
+fn what_a_backend_refuses_within_its_body_is_not_sent_again_in_part() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    async fn refuses_first(
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        _: usize,
+    ) {
+        let mut body = request.into_body();
+        let is_first = ASKED.fetch_add(1, SeqCst) == 0;
+        while let Some(Ok(bytes)) = body.data().await {
+            let _ = body.flow_control().release_capacity(bytes.len());
+            if is_first {
+                respond.send_reset(Reason::REFUSED_STREAM);
+                return;
+            }
+        }
+        respond.send_response(Response::new(()), true).unwrap();
+    }
+    let backend = Framed::new(refuses_first);
+    let rig = rig(&backend);
+    for framing in ["Content-Length: 200000", "Transfer-Encoding: chunked"] {
+        ASKED.store(0, SeqCst);
+        let mut client = rig.client();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\nc350\r\n"
+        ));
+        client.send("a".repeat(50_000));
+        assert_eq!(client.response().status(), 502, "{framing}");
+        assert_eq!(ASKED.load(SeqCst), 1, "{framing}");
+    }
 }
 
 #[test]

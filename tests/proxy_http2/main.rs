@@ -16,6 +16,7 @@ mod messages;
 mod limits;
 mod ends;
 mod backends;
+mod buffered;
 
 use std::net::SocketAddr;
 

@@ -27,7 +27,7 @@ use evenkeel::config::{
 };
 use evenkeel::ipc::message::{Secrets, TicketSecret};
 use evenkeel::model::SecretBytes;
-use evenkeel::process::proxy::Trust;
+use evenkeel::process::proxy::Given;
 
 use pki::{Authority, Identity, Signers};
 use rig::{Rig, Setup};
@@ -88,6 +88,6 @@ fn start(setup: Setup, keys: &[&Identity]) -> (Rig, Signers) {
         keys: keys.iter().map(|key| (*key).clone()).collect(),
         ..Signers::default()
     };
-    let trust = Trust::new(secrets(7), signers.lines(setup.threads));
-    (setup.start_with(trust), signers)
+    let given = Given::new(secrets(7), signers.lines(setup.threads), None);
+    (setup.start_with(given), signers)
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use evenkeel::config::{ListenerTls, Resumption};
-use evenkeel::process::proxy::Trust;
+use evenkeel::process::proxy::Given;
 use rcgen::date_time_ymd;
 
 use crate::client::{ASK, ASK_AND_KEEP, Visitor};
@@ -22,8 +22,8 @@ fn node(backend: &Backend, identity: &Identity, of: u8, name: &str, tls: Listene
         name.clone_into(&mut listener.name);
         listener.tls = Some(tls);
     });
-    let trust = Trust::new(secrets(of), signers.lines(setup.threads));
-    setup.start_with(trust)
+    let given = Given::new(secrets(of), signers.lines(setup.threads), None);
+    setup.start_with(given)
 }
 
 /// Visits, and says whether the session was one of before. Tickets come with the answer.

@@ -3,6 +3,7 @@
 mod affinity;
 mod backends;
 pub(super) mod backends_file;
+mod buffer_requests;
 mod ejection;
 mod fallback;
 mod health;
@@ -101,6 +102,7 @@ fn check_pool(
             "tls",
             "protocol",
             "proxy_protocol",
+            "buffer_requests",
             "ejection",
             "fallback",
             "affinity",
@@ -120,6 +122,7 @@ fn check_pool(
     }
     let proxy_protocol = check_proxy_protocol(&fields, protocol, problems);
     let health_check = health::check(&fields, is_secure, problems);
+    let buffer_requests = buffer_requests::check(&fields, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     let fallback = fallback::check(&fields, names, problems);
     let ejection = ejection::check(&fields, problems);
@@ -140,6 +143,7 @@ fn check_pool(
         tls: tls?,
         protocol: protocol?,
         proxy_protocol: proxy_protocol?,
+        buffer_requests: buffer_requests?,
     })
 }
 

@@ -30,6 +30,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         tls,
         protocol,
         proxy_protocol,
+        buffer_requests,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
     for Step { subject, change } in &steps {
@@ -54,6 +55,8 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     words.value("protocol", protocol, &new.protocol);
     let (before, after) = (proxy_protocol.as_ref(), new.proxy_protocol.as_ref());
     words.optional("proxy_protocol", "none", before, after);
+    let (before, after) = (buffer_requests.as_ref(), new.buffer_requests.as_ref());
+    words.optional("buffer_requests", "none", before, after);
 }
 
 fn follow(old: &Follow, new: &Follow, words: &mut Words) {

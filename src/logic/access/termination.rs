@@ -33,6 +33,10 @@ pub enum Termination {
     RequestBodyTimeout,
     /// The body is malformed, broke off, or is too long.
     RequestBodyInvalid,
+    /// There was no room for the body, which was to be whole before a backend was asked.
+    DiskFull,
+    /// The disk that it was on failed.
+    DiskFailed,
     /// The client left before it had its answer.
     ClientGone,
     /// More requests came than may.
@@ -107,7 +111,7 @@ pub enum Phase {
 
 impl Termination {
     /// Every way to end.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Complete,
         Self::Redirected,
         Self::Responded,
@@ -121,6 +125,8 @@ impl Termination {
         Self::RequestHeadTimeout,
         Self::RequestBodyTimeout,
         Self::RequestBodyInvalid,
+        Self::DiskFull,
+        Self::DiskFailed,
         Self::ClientGone,
         Self::RateLimited,
         Self::Maintenance,
@@ -156,6 +162,8 @@ impl Termination {
             Self::RequestHeadTimeout => "request_head_timeout",
             Self::RequestBodyTimeout => "request_body_timeout",
             Self::RequestBodyInvalid => "request_body_invalid",
+            Self::DiskFull => "disk_full",
+            Self::DiskFailed => "disk_failed",
             Self::ClientGone => "client_gone",
             Self::RateLimited => "rate_limited",
             Self::Maintenance => "maintenance",
@@ -209,6 +217,8 @@ impl Termination {
             | Self::Denied
             | Self::NoRoute
             | Self::Maintenance
+            | Self::DiskFull
+            | Self::DiskFailed
             | Self::TunnelTimeout
             | Self::ResourcesExhausted
             | Self::DrainTimeout => EndedBy::Proxy,

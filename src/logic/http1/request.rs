@@ -349,10 +349,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
 
     /// Returns whether doing it twice is as good as once (RFC 9110 §9.2.2).
     pub fn is_idempotent(&self) -> bool {
-        matches!(
-            self.method,
-            "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE"
-        )
+        message::is_idempotent(self.method.as_bytes())
     }
 }
 

@@ -14,6 +14,7 @@ pub mod memory;
 mod progress;
 mod allocator;
 mod io;
+mod spool;
 mod tls;
 mod generation;
 mod shared;
@@ -28,5 +29,5 @@ mod worker;
 mod serving;
 pub mod run;
 
-pub use serving::{Drained, PassedSocket, Proxy, ProxyError, Trust};
+pub use serving::{Drained, Given, PassedSocket, Proxy, ProxyError};
 pub use shared::Events;

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::generation::compiled::Compiled;
-use super::{Drained, Events, PassedSocket, Proxy, ProxyError, Trust, allocator};
+use super::{Drained, Events, Given, PassedSocket, Proxy, ProxyError, allocator};
 use crate::config::{self, Config, ConfigErrors, check::NodeName};
 use crate::ipc::channel::{AsyncChannel, Bounds, Channel, ChannelError, Sent};
 use crate::ipc::message::{Found, FromProxy, Overrides, PoolHealth, Secrets, ToProxy};
@@ -72,6 +72,7 @@ async fn serve(channel: &AsyncChannel, events: Events) -> Result<(), RunError> {
         events,
         passed: Vec::new(),
         sink: None,
+        spool: None,
         secrets: Secrets::default(),
         lines: Vec::new(),
         proxy: None,
@@ -113,6 +114,8 @@ struct Main {
     events: Events,
     passed: Vec<PassedSocket>,
     sink: Option<OwnedFd>,
+    /// What bodies of requests are kept in, until the proxy begins.
+    spool: Option<OwnedFd>,
     /// Of the process that keeps private keys, until the proxy begins.
     secrets: Secrets,
     lines: Vec<OwnedFd>,
@@ -144,6 +147,7 @@ impl Main {
                 self.sink = descriptors.into_iter().next();
                 self.lend_sink();
             }
+            ToProxy::Spool => self.take_spool(descriptors),
             ToProxy::PassSigningLines => match &self.proxy {
                 Some(proxy) => proxy.set_signing_lines(descriptors),
                 None => self.lines = descriptors,
@@ -232,14 +236,25 @@ impl Main {
     ) -> Result<(), ProxyError> {
         let sockets = std::mem::take(&mut self.passed);
         let events = Arc::clone(&self.events);
-        let trust = Trust::new(
+        let given = Given::new(
             std::mem::take(&mut self.secrets),
             std::mem::take(&mut self.lines),
+            self.spool.take(),
         );
-        let proxy = Proxy::start_with(config, threads, sockets, health, events, trust)?;
+        let proxy = Proxy::start_with(config, threads, sockets, health, events, given)?;
         self.proxy = Some(Arc::new(proxy));
         self.lend_sink();
         Ok(())
+    }
+
+    fn take_spool(&mut self, descriptors: Vec<OwnedFd>) {
+        self.spool = descriptors.into_iter().next();
+        if let Some(proxy) = &self.proxy
+            && let Some(file) = self.spool.take()
+            && let Err(error) = proxy.set_spool(file)
+        {
+            tracing::error!(%error, "bodies of requests cannot be kept on the disk");
+        }
     }
 
     /// Gives what the access log is written to to a proxy that runs; where a configuration is being

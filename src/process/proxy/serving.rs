@@ -94,23 +94,27 @@ pub struct Proxy {
     lines: watch::Sender<SigningLines>,
 }
 
-/// What the proxy has of the process that keeps private keys.
+/// What the proxy is given besides sockets.
 #[derive(Debug, Default)]
-pub struct Trust {
+pub struct Given {
     /// What is derived from the secret of the group.
     secrets: Arc<SharedSecrets>,
     lines: SigningLines,
+    /// What bodies of requests are kept in.
+    spool: Option<OwnedFd>,
 }
 
-impl Trust {
-    /// Returns what is derived from these secrets, and asks over these lines, one for each worker.
-    pub fn new(secrets: Secrets, lines: Vec<OwnedFd>) -> Self {
-        let trust = Self {
+impl Given {
+    /// Returns what is derived from these secrets, and asks over these lines, one for each worker;
+    /// bodies are kept in the file.
+    pub fn new(secrets: Secrets, lines: Vec<OwnedFd>, spool: Option<OwnedFd>) -> Self {
+        let given = Self {
             secrets: Arc::default(),
             lines: signing_lines(lines),
+            spool,
         };
-        trust.secrets.set(secrets);
-        trust
+        given.secrets.set(secrets);
+        given
     }
 }
 
@@ -141,11 +145,11 @@ impl Proxy {
         initial_health: &[PoolHealth],
         events: Events,
     ) -> Result<Self, ProxyError> {
-        let trust = Trust::default();
-        Self::start_with(config, threads, sockets, initial_health, events, trust)
+        let given = Given::default();
+        Self::start_with(config, threads, sockets, initial_health, events, given)
     }
 
-    /// As [`start`](Self::start), where there is a process that keeps private keys.
+    /// As [`start`](Self::start), with what is given besides.
     ///
     /// # Errors
     /// As those of [`start`](Self::start).
@@ -155,15 +159,21 @@ impl Proxy {
         sockets: Vec<PassedSocket>,
         initial_health: &[PoolHealth],
         events: Events,
-        trust: Trust,
+        given: Given,
     ) -> Result<Self, ProxyError> {
-        let Trust { secrets, lines } = trust;
+        let Given {
+            secrets,
+            lines,
+            spool,
+        } = given;
         let compiled = Generation::compile(config, None, &secrets);
         let compiled = compiled.map_err(|error| ProxyError::Tls(error.to_string()))?;
         let generation = Generation::new(config, None, initial_health, compiled);
         let generation = generation.map_err(|error| ProxyError::UnknownPool(error.listener))?;
         let deployment = first(config, generation, threads, sockets)?;
         let shared = Arc::new(Shared::new(deployment.shares.connections));
+        let kept = spool.map(|file| shared.spool.set_file(file));
+        kept.transpose().map_err(ProxyError::Thread)?;
         // Before anything is accepted: without checks no backend would ever come up again.
         let checks = Checks::new().map_err(ProxyError::Thread)?;
         let (giver, trimmer) = allocator::channel();
@@ -254,6 +264,14 @@ impl Proxy {
     /// Replaces what is derived from the secret of the group.
     pub fn set_secrets(&self, secrets: Secrets) {
         self.secrets.set(secrets);
+    }
+
+    /// Has bodies of requests be kept in this file, where there is none yet.
+    ///
+    /// # Errors
+    /// When the system gives no thread for it.
+    pub fn set_spool(&self, file: OwnedFd) -> io::Result<()> {
+        self.shared.spool.set_file(file)
     }
 
     /// Has workers ask for signatures over these lines, one for each.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::io::deadline::millis;
 use super::shortage::Shortages;
+use super::spool::Spool;
 use crate::ipc::message::FromProxy;
 
 /// Where beats, readiness and health go: called from the proxy's own threads, it must not block.
@@ -28,6 +29,7 @@ pub(super) enum Stage {
 /// What all threads share.
 pub(super) struct Shared {
     pub(super) shortages: Shortages,
+    pub(super) spool: Spool,
     /// As many connections of all clients as there may be.
     connections_max: AtomicU64,
     /// Open connections of all clients.
@@ -43,6 +45,7 @@ impl Shared {
     pub(super) fn new(connections_max: u64) -> Self {
         Self {
             shortages: Shortages::default(),
+            spool: Spool::default(),
             connections_max: AtomicU64::new(connections_max),
             connections: AtomicU64::new(0),
             wanted: AtomicU64::new(0),

@@ -45,6 +45,7 @@ use super::keys::{self, Keys};
 use super::notify::Notifier;
 use super::passed::access_log::AccessLog;
 use super::passed::listeners::{self, Bound};
+use super::passed::spool::Spool;
 use super::reload::commanded::Store;
 use super::reload::running::Running;
 use super::reload::stages::{Reloads, Stage};
@@ -89,6 +90,8 @@ pub(super) struct Setup {
     pub sockets: Bound,
     /// Open already, for the same reason.
     pub access_log: Option<AccessLog>,
+    pub spool: Option<Spool>,
+    pub cache_dir: PathBuf,
     /// Started already, with what it is to keep, for the same reason.
     pub keys: Option<Keys>,
     /// What it knows of names is found already.
@@ -294,6 +297,7 @@ impl Daemon {
                 heard = receive::<FromNames>(self.names.as_ref().map(|it| &it.child)) => self.hear_names(heard).await,
                 read = keys::keys_read(&mut self.reading_again) => self.handle_keys_read(read),
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
+                () = opened(&mut self.setup.spool) => {}
                 () = self.notify_programs.next_finished() => {}
                 Some(observation) = self.observations.recv() => self.take_observation(observation),
                 Some(renewed) = self.renewed.recv() => self.take_renewed(renewed),
@@ -376,6 +380,14 @@ async fn receive<T: serde::de::DeserializeOwned>(child: Option<&Child>) -> Heard
 async fn reopened(log: &mut Option<AccessLog>) -> Option<OwnedFd> {
     match log {
         Some(log) => log.reopened().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a file for bodies that is being opened, if there is one.
+async fn opened(spool: &mut Option<Spool>) {
+    match spool {
+        Some(spool) => spool.opened().await,
         None => std::future::pending().await,
     }
 }

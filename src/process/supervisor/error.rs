@@ -117,6 +117,16 @@ pub enum SupervisorError {
         /// How to mend it.
         help: &'static str,
     },
+    /// No file can be had for bodies of requests.
+    #[error("failed to open a file in the cache directory {}, which pools with `buffer_requests` need\nhelp: {help}", path.display())]
+    Spool {
+        /// Which directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+        /// How to mend it.
+        help: &'static str,
+    },
     /// A process cannot be started.
     #[error("failed to start {name}")]
     Start {
@@ -167,6 +177,7 @@ impl SupervisorError {
             | Self::AnotherHere(_)
             | Self::Listen { .. }
             | Self::AccessLog { .. }
+            | Self::Spool { .. }
             | Self::Start { .. }
             | Self::Confine(_)
             | Self::Channel(_)

@@ -47,6 +47,7 @@ pub(crate) use self::keys::reader::Pairs;
 use self::keys::reader::Reader;
 use self::passed::access_log::AccessLog;
 use self::passed::listeners::Bound;
+use self::passed::spool::Spool;
 use self::reload::commanded::{self, Store};
 use self::reload::running::Running;
 use self::reload::source::ConfigSource;
@@ -64,6 +65,8 @@ pub struct Options {
     pub node: Option<String>,
     /// Where the control socket and the lock live.
     pub runtime_dir: PathBuf,
+    /// Where bodies of requests are kept that do not fit into memory.
+    pub cache_dir: PathBuf,
     /// Takes away what a former daemon with virtual routers has left; one with virtual routers does
     /// so itself.
     pub remove_leftovers: fn() -> std::io::Result<()>,
@@ -81,13 +84,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     let mut checked = source.check(options.node.as_deref())?;
     let raised = descriptors::raise_limit();
     let _lock = runtime_dir::lock(&options.runtime_dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| SupervisorError::System {
-            what: "start a runtime",
-            source,
-        })?;
+    let runtime = new_runtime()?;
     let resolver = Arc::new(Resolver::keeping(KeptAddresses::of(&options.runtime_dir)));
     let names = {
         let _guard = runtime.enter();
@@ -111,6 +108,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     };
     let sockets = Bound::open(&config)?;
     let access_log = AccessLog::open(&config)?;
+    let spool = Spool::for_config(&config, &options.cache_dir)?;
     let printer = log::to_standard_error();
     if config.virtual_routers.is_empty()
         && let Ok(Some(_lock)) = runtime_dir::try_lock_network()
@@ -135,6 +133,8 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             network_lock,
             sockets,
             access_log,
+            spool,
+            cache_dir: options.cache_dir.clone(),
             keys,
             resolver,
             names,
@@ -144,6 +144,15 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
     ));
     printer.flush();
     result
+}
+
+fn new_runtime() -> Result<tokio::runtime::Runtime, SupervisorError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let built = builder.enable_all().build();
+    built.map_err(|source| SupervisorError::System {
+        what: "start a runtime",
+        source,
+    })
 }
 
 /// Starts the process that looks names up where there are some, and lays what it knows in time on

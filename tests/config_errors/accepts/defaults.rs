@@ -212,6 +212,7 @@ fn defaults_are_those_of_the_manual() {
                 tls: None,
                 protocol: Http1,
                 proxy_protocol: None,
+                buffer_requests: None,
             },
         ],
         proxy: ProxyConfig {

@@ -138,6 +138,7 @@ pools:
     balance: {hash: path}
     affinity: {cookie: {name: a}}
     keep_alive: {timeout: 1s}
+    buffer_requests: true
     timeouts: {response_head: 1s, backend_fin: 2s}
     fallback: two
   two: {backends: {a: \"192.0.2.9:5433\"}, protocol: http1, fallback: three}
@@ -166,31 +167,38 @@ pools:
       |     ^^^^^^^^^^
     help: take it out; each client has a connection of its own
 
-    error: `response_head` is for requests, and this pool carries TCP
-      --> lb.yaml:10:16
+    error: `buffer_requests` is for requests, and this pool carries TCP
+      --> lb.yaml:10:5
        |
-    10 |     timeouts: {response_head: 1s, backend_fin: 2s}
+    10 |     buffer_requests: true
+       |     ^^^^^^^^^^^^^^^
+    help: take it out; nobody knows where a request would end
+
+    error: `response_head` is for requests, and this pool carries TCP
+      --> lb.yaml:11:16
+       |
+    11 |     timeouts: {response_head: 1s, backend_fin: 2s}
        |                ^^^^^^^^^^^^^
     help: take it out; `timeouts: {tunnel: 1h}` of the listener bounds silence
 
     error: the pool is behind `db`, which carries TCP
-      --> lb.yaml:12:52
+      --> lb.yaml:13:52
        |
-    12 |   two: {backends: {a: "192.0.2.9:5433"}, protocol: http1, fallback: three}
+    13 |   two: {backends: {a: "192.0.2.9:5433"}, protocol: http1, fallback: three}
        |                                                    ^^^^^
     help: leave `protocol` out, or write another pool for that listener
 
     error: `respond` is for requests, and this pool carries TCP
-      --> lb.yaml:13:55
+      --> lb.yaml:14:55
        |
-    13 |   three: {backends: {a: "192.0.2.9:5434"}, fallback: {respond: {status: 503}}}
+    14 |   three: {backends: {a: "192.0.2.9:5434"}, fallback: {respond: {status: 503}}}
        |                                                       ^^^^^^^
     help: name another pool, or take it out
 
     error: the pool is behind `db`, which carries TCP, and behind `web`, which carries HTTP
-      --> lb.yaml:14:3
+      --> lb.yaml:15:3
        |
-    14 |   both: {backends: {a: "192.0.2.9:5435"}}
+    15 |   both: {backends: {a: "192.0.2.9:5435"}}
        |   ^^^^
     help: write a pool for each: backends are spoken to in one way
     "#);

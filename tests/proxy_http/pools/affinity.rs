@@ -11,7 +11,7 @@ use evenkeel::config::{
 use evenkeel::ipc::message::Secrets;
 use evenkeel::logic::http1::rewrite::edit::FieldEdits;
 use evenkeel::model::SecretBytes;
-use evenkeel::process::proxy::Trust;
+use evenkeel::process::proxy::Given;
 
 use super::ailing;
 use crate::common::{Backend, Message, Wire, refusing_address, wait_until};
@@ -26,7 +26,7 @@ fn secrets(of: &[u8]) -> Secrets {
 }
 
 fn start(setup: Setup, of: &[u8]) -> Rig {
-    setup.start_with(Trust::new(secrets(of), Vec::new()))
+    setup.start_with(Given::new(secrets(of), Vec::new(), None))
 }
 
 /// Returns a proxy with affinity before these, called `b0` and so on.

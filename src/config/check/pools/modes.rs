@@ -99,6 +99,10 @@ pub(super) fn check_tcp(fields: &Fields<'_>, problems: &mut Problems) {
             "keep_alive",
             "take it out; each client has a connection of its own",
         ),
+        (
+            "buffer_requests",
+            "take it out; nobody knows where a request would end",
+        ),
     ] {
         if let Some(value) = fields.get(key) {
             wrong(value.key, &format!("`{key}`"), help);

@@ -72,6 +72,25 @@ impl Message {
         cookie::take_out(&mut self.text, name);
     }
 
+    /// Has it say how long its body is, which was said to come in chunks: the fields of that are
+    /// taken out, and nothing follows the body (RFC 9110 §6.5.1 lets trailers be dropped).
+    pub fn set_length(&mut self, bytes: u64) {
+        let mut text = Vec::with_capacity(self.text.len() + LENGTH_FIELD_BYTES);
+        for line in self.text.split_inclusive(|&byte| byte == b'\n') {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            let is_of_chunks = [&b"transfer-encoding"[..], b"trailer", b"content-length"]
+                .iter()
+                .any(|it| name.eq_ignore_ascii_case(it));
+            if line == b"\r\n" {
+                text.extend_from_slice(format!("Content-Length: {bytes}\r\n").as_bytes());
+            }
+            if !is_of_chunks {
+                text.extend_from_slice(line);
+            }
+        }
+        self.text = text;
+    }
+
     /// Returns names and values of all fields, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.text.split(|&byte| byte == b'\n').skip(1);
@@ -91,12 +110,28 @@ impl Message {
         self.text
     }
 
+    /// Returns whether it may be sent twice (RFC 9110 §9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        is_idempotent(self.method())
+    }
+
     fn word(&self, index: usize) -> &[u8] {
         let line = self.text.split(|&byte| byte == b'\r').next();
         let mut words = line.unwrap_or_default().split(|&byte| byte == b' ');
         words.nth(index).unwrap_or_default()
     }
 }
+
+/// Returns whether a request of this method may be sent twice (RFC 9110 §9.2.2).
+pub(super) fn is_idempotent(method: &[u8]) -> bool {
+    matches!(
+        method,
+        b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE"
+    )
+}
+
+/// The field that says a length, whatever that is.
+const LENGTH_FIELD_BYTES: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -152,6 +187,21 @@ mod tests {
         ] {
             assert_eq!(request.cookie(name), value.map(str::as_bytes), "{name}");
         }
+    }
+
+    #[test]
+    fn a_body_in_chunks_that_is_whole_says_its_length() {
+        let mut request = message(
+            "POST /a:b HTTP/1.1\r\nHost: b\r\nTRANSFER-encoding: chunked\r\nTrailer: X\r\nX: 1\r\n\r\n",
+        );
+        request.set_length(1234567);
+        assert_eq!(
+            request.as_text(),
+            b"POST /a:b HTTP/1.1\r\nHost: b\r\nX: 1\r\nContent-Length: 1234567\r\n\r\n"
+        );
+        request.set_length(0);
+        assert_eq!(request.field("content-length"), Some(&b"0"[..]));
+        assert_eq!(request.fields().count(), 3);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::context::{After, Local, RequestContext};
 use crate::process::proxy::request::record::{Record, Termination};
+use crate::process::proxy::spool::body::Failure;
 
 /// What ends a request that no backend answers.
 pub(in crate::process::proxy) enum Unserved {
@@ -319,6 +320,23 @@ pub(in crate::process::proxy) async fn send_local_reply(
         (false, _) => After::Close,
         (true, Persistence::Keep) => After::Keep,
         (true, Persistence::Close) => After::Linger,
+    }
+}
+
+/// Returns what ends a request whose body was to be whole before a backend is asked, and is not
+/// kept.
+pub(in crate::process::proxy) fn unkept(failure: Failure) -> Unserved {
+    match failure {
+        Failure::Full(why) => {
+            let why = format!("there is no room for the body of the request: {why}");
+            let reply = LocalReply::line(507, "disk_full", why);
+            Unserved::Reply(reply, Termination::DiskFull)
+        }
+        Failure::Disk(error) => {
+            let why = format!("the body of the request is not kept: {error}");
+            let reply = LocalReply::line(500, "disk_failed", why);
+            Unserved::Reply(reply, Termination::DiskFailed)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+mod buffering;
 mod tunnel;
 mod unserved;
 
@@ -130,6 +131,9 @@ struct Attempts<'c> {
 impl Attempts<'_> {
     async fn run(&mut self) -> Result<After, Unserved> {
         self.pool.count_request();
+        if let Some(bounds) = self.pool.buffer_requests {
+            self.buffer(bounds).await?;
+        }
         let mut slot = self.first_slot().await?;
         let first_on = retry::connection(self.pool.keep_alive.reuse, self.repeat, self.order);
         let mut on = first_on;
@@ -153,7 +157,8 @@ impl Attempts<'_> {
                         self.note_status(&slot, answered.status);
                         return Ok(self.relay(slot, answered, stream).await);
                     }
-                    self.failed(on, waited, &stream)
+                    self.exchange.end_replay(self.context.worker);
+                    self.failed(on, waited, &stream)?
                 }
                 Err(error) => self.no_connection(error),
             };
@@ -192,7 +197,7 @@ impl Attempts<'_> {
         }
         match std::mem::take(&mut self.message).into_text() {
             text if text.is_empty() => self.exchange.rewind(self.context.worker),
-            text => self.exchange.begin(text),
+            text => self.exchange.begin(text, self.context.worker),
         }
     }
 
@@ -498,6 +503,7 @@ impl Attempts<'_> {
             return self.tunnel(&mut upstream).await;
         }
         deadline.enter(Phase::Relaying, rules.timeouts.idle);
+        self.exchange.let_go();
         let (exchange, mut sides) = self.sides(&mut upstream);
         let relayed = poll_fn(|cx| exchange.poll_relay(cx, &mut sides)).await;
         self.record.termination = termination(relayed);
@@ -505,9 +511,7 @@ impl Attempts<'_> {
             self.note_relayed(&slot, answered.status, relayed);
         }
         let announced = self.announced();
-        let Self {
-            client, exchange, ..
-        } = self;
+        let exchange = &self.exchange;
         if relayed == Relayed::Silent && exchange.awaits_client() {
             // Closed, its socket would stay in the kernel for minutes, with bytes that the client
             // never takes.
@@ -525,8 +529,13 @@ impl Attempts<'_> {
             if answered.status < 300 && exchange.is_uploading() {
                 self.upload_rest(&mut upstream).await;
             }
-            return After::Linger;
+            if !self.exchange.has_request() {
+                return After::Linger;
+            }
         }
+        let Self {
+            client, exchange, ..
+        } = self;
         let never = self.pool.keep_alive.reuse == Reuse::Never;
         if never || answered.upstream == Persistence::Close {
             // Ended in order and first, it would occupy its port; but a backend may still read a

@@ -23,9 +23,13 @@ use crate::process::proxy::io::deadline::{Deadline, Hurried, Interrupt, Phase};
 use crate::process::proxy::io::frames::load::{Load, Share};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
-use crate::process::proxy::transfer::flow::{Ends, Flow, FlowError, Keeps};
+use crate::process::proxy::spool::body::Failure;
+use crate::process::proxy::transfer::buffered::Buffered;
+use crate::process::proxy::transfer::ends::Ends;
+use crate::process::proxy::transfer::flow::{Flow, FlowError, Keeps};
 use crate::process::proxy::transfer::pace::Pace;
 
+mod buffering;
 pub(in crate::process::proxy) mod tunnel;
 mod waiting;
 
@@ -45,6 +49,8 @@ pub(in crate::process::proxy) struct Exchange {
     edits: Option<Rc<Edits>>,
     /// A field that the final head has besides.
     cookie: Option<Vec<u8>>,
+    /// The body of the request, where it was read before a backend was asked.
+    buffered: Option<Box<Buffered>>,
 }
 
 /// How far the request has come.
@@ -159,6 +165,8 @@ pub(in crate::process::proxy) enum Waited {
     ClientGone,
     /// The client does not go on with its body.
     ClientSilent,
+    /// The body of the request is not kept, or was and cannot be read.
+    Unkept(Failure),
     /// The backend does not answer, or does not take the request.
     BackendSilent,
     /// Everything ends.
@@ -217,6 +225,7 @@ impl Exchange {
             interim_count: 0,
             edits: None,
             cookie: None,
+            buffered: None,
         }
     }
 
@@ -243,6 +252,11 @@ impl Exchange {
         self.upload.limit_body(body_bytes);
     }
 
+    /// Bounds the content of the request's body.
+    pub(in crate::process::proxy) fn limit_body(&mut self, bytes: u64) {
+        self.upload.limit_body(bytes);
+    }
+
     /// Has both directions hold what the account of a connection with many requests leaves them.
     pub(in crate::process::proxy) fn share(&mut self, load: &Rc<Load>) {
         self.upload.share(Share::new(load));
@@ -250,13 +264,15 @@ impl Exchange {
     }
 
     /// Prepares for the first attempt: the request is sent with this head.
-    pub(in crate::process::proxy) fn begin(&mut self, head: Vec<u8>) {
+    pub(in crate::process::proxy) fn begin(&mut self, head: Vec<u8>, context: &WorkerContext) {
         self.upload.set_head(head);
+        self.begin_replay(context);
     }
 
     /// Prepares for another attempt: the request is sent from its beginning.
     pub(in crate::process::proxy) fn rewind(&mut self, context: &WorkerContext) {
         self.upload.rewind();
+        self.begin_replay(context);
         self.uploading = Uploading::Going;
         self.download.input.clear(&context.buffers);
         self.searched = None;
@@ -265,6 +281,11 @@ impl Exchange {
     /// Returns whether the backend was sent anything of the request.
     pub(in crate::process::proxy) fn has_sent(&self) -> bool {
         self.upload.written() > 0
+    }
+
+    /// Returns whether the whole request could be sent again.
+    pub(in crate::process::proxy) fn can_rewind(&self) -> bool {
+        self.buffered.is_some() || self.upload.can_rewind()
     }
 
     /// Returns the bytes sent to the backend and to the client.
@@ -285,6 +306,11 @@ impl Exchange {
     /// Returns whether the whole request has been taken from the client.
     pub(in crate::process::proxy) fn has_uploaded(&self) -> bool {
         self.uploading == Uploading::Done
+    }
+
+    /// Returns whether the client has nothing more to send of its request.
+    pub(in crate::process::proxy) fn has_request(&self) -> bool {
+        self.has_uploaded() || self.buffered.is_some()
     }
 
     /// Returns whether the client sends on a body that the backend still takes.
@@ -310,6 +336,7 @@ impl Exchange {
 
     /// Gives all buffers back but what the client has sent ahead.
     pub(in crate::process::proxy) fn end(&mut self, context: &WorkerContext) -> Held {
+        self.end_replay(context);
         let surplus = &mut self.download.end(&context.buffers, &context.pipes);
         surplus.clear(&context.buffers);
         self.upload.end(&context.buffers, &context.pipes)
@@ -345,15 +372,17 @@ impl Exchange {
             Interrupt::Overdue if self.download.awaits_sink() => Waited::ClientGone,
             Interrupt::Overdue if deadline.phase() == Phase::Waiting => Waited::BackendSilent,
             Interrupt::Overdue if self.upload.awaits_sink() => Waited::BackendSilent,
+            Interrupt::Overdue if self.buffered.is_some() => Waited::Unkept(Failure::slow()),
             Interrupt::Overdue => Waited::ClientSilent,
         }
     }
 
     /// Ready where the client has failed; a backend that takes no more may have answered.
     fn poll_upload(&mut self, cx: &mut Context<'_>, sides: &mut Sides<'_>) -> Poll<Waited> {
-        match self.upload.poll(cx, &mut sides.up()) {
+        match self.poll_source(cx, sides) {
             Poll::Ready(Ok(())) => {
                 self.uploading = Uploading::Done;
+                self.end_replay(sides.context);
                 sides
                     .deadline
                     .enter(Phase::Waiting, sides.pool_timeouts.response_head);
@@ -368,12 +397,10 @@ impl Exchange {
                 self.uploading = Uploading::Broken;
                 return Poll::Ready(Waited::BrokenBody(error));
             }
-            Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(Waited::ClientGone),
+            Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(self.source_failed()),
             Poll::Pending if self.expectation == Expectation::Continue => {
                 if self.upload.awaits_body() && !sides.context.budget.is_used_up() {
-                    // The socket's buffer is empty; where it is not, the client hardly waits.
-                    sides.client.try_write(CONTINUE);
-                    self.expectation = Expectation::None;
+                    self.give_leave(sides.client);
                 }
             }
             Poll::Pending => self.keep_pace(sides),
@@ -381,10 +408,17 @@ impl Exchange {
         Poll::Pending
     }
 
+    /// Has the client send its body (RFC 9110 §10.1.1).
+    fn give_leave(&mut self, client: &mut Stream) {
+        // The socket's buffer is empty; where it is not, the client hardly waits.
+        client.try_write(CONTINUE);
+        self.expectation = Expectation::None;
+    }
+
     /// Lets the client's time end sooner than without a byte, where its body comes too slowly.
     fn keep_pace(&mut self, sides: &Sides<'_>) {
         let now_ms = sides.context.clock.get();
-        if self.upload.awaits_sink() {
+        if self.upload.awaits_sink() || self.buffered.is_some() {
             self.pace.pause(now_ms);
             return;
         }
@@ -516,7 +550,7 @@ impl Exchange {
         if is_early {
             upstream = Persistence::Close;
         }
-        if deadline.expects_no_more() || is_early {
+        if deadline.expects_no_more() || !self.has_request() {
             persistence = Persistence::Close;
         }
         let departure = ResponseRewrite {
@@ -591,9 +625,15 @@ impl Exchange {
             return Poll::Ready(self.relay_interrupted(interrupt));
         }
         if self.uploading == Uploading::Going {
-            match self.upload.poll(cx, &mut sides.up()) {
-                Poll::Ready(Ok(())) => self.uploading = Uploading::Done,
+            match self.poll_source(cx, sides) {
+                Poll::Ready(Ok(())) => {
+                    self.uploading = Uploading::Done;
+                    self.end_replay(sides.context);
+                }
                 Poll::Ready(Err(FlowError::Sink)) => self.uploading = Uploading::Refused,
+                Poll::Ready(Err(FlowError::Source)) if self.buffered.is_some() => {
+                    self.uploading = Uploading::Refused;
+                }
                 Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(Relayed::ClientGone),
                 Poll::Ready(Err(FlowError::Body(error))) => {
                     self.uploading = Uploading::Broken;
@@ -637,7 +677,7 @@ impl Exchange {
         if sides.deadline.poll_interrupt(cx).is_ready() {
             return Poll::Ready(());
         }
-        let Poll::Ready(ended) = self.upload.poll(cx, &mut sides.up()) else {
+        let Poll::Ready(ended) = self.poll_source(cx, sides) else {
             self.keep_pace(sides);
             return Poll::Pending;
         };

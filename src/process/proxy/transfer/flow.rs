@@ -13,13 +13,12 @@ use crate::logic::http1::chunked::Run;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::refusal::BodyError;
 use crate::logic::http1::response::BodyCoding;
-use crate::process::proxy::io::budget::{Budget, PARSED};
+use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::{Buffers, Held};
-use crate::process::proxy::io::deadline::Deadline;
 use crate::process::proxy::io::frames::load::Share;
 use crate::process::proxy::io::pipes::{Pipe, Pipes};
-use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::LARGE_BYTES;
+use crate::process::proxy::transfer::ends::{Ends, Sink, Source};
 
 /// A direction, at any moment of it.
 pub(in crate::process::proxy) struct Flow {
@@ -51,6 +50,8 @@ pub(in crate::process::proxy) struct Flow {
     share: Option<Share>,
     body_bytes_max: u64,
     written: u64,
+    /// Whether some of the body is nobody's any more but the sink's.
+    is_begun: bool,
 }
 
 /// What becomes of a head that has been written.
@@ -91,16 +92,6 @@ pub(in crate::process::proxy) enum FlowError {
     Sink,
 }
 
-/// The two sockets and what moving bytes needs.
-pub(in crate::process::proxy) struct Ends<'a> {
-    pub(in crate::process::proxy) source: &'a mut Stream,
-    pub(in crate::process::proxy) sink: &'a mut Stream,
-    pub(in crate::process::proxy) buffers: &'a Buffers,
-    pub(in crate::process::proxy) pipes: &'a Pipes,
-    pub(in crate::process::proxy) deadline: &'a Deadline,
-    pub(in crate::process::proxy) budget: &'a Budget,
-}
-
 impl Flow {
     /// Returns a direction that has nothing to move yet.
     pub(in crate::process::proxy) fn new(input: Held, keeps: Keeps) -> Self {
@@ -123,6 +114,7 @@ impl Flow {
             share: None,
             body_bytes_max: u64::MAX,
             written: 0,
+            is_begun: false,
         }
     }
 
@@ -203,10 +195,30 @@ impl Flow {
         self.prefix_from = 0;
     }
 
-    /// Begins again, where no byte of the body has been written.
+    /// Returns whether it could begin again: what the sink has had of the body is let go.
+    pub(in crate::process::proxy) fn can_rewind(&self) -> bool {
+        !self.is_begun
+    }
+
+    /// Begins again, where it can.
     pub(in crate::process::proxy) fn rewind(&mut self) {
         self.prefix_from = 0;
         self.written = 0;
+    }
+
+    /// Begins again with a body of so many bytes, which comes from somewhere else.
+    pub(in crate::process::proxy) fn begin_anew(&mut self, bytes: u64, buffers: &Buffers) {
+        self.drop_input(Held::default(), buffers);
+        self.is_begun = false;
+        self.rewind();
+        self.frame(Framing::Length(bytes), BodyCoding::AsIs);
+    }
+
+    /// Has other bytes be the next, and what is held of the body not be written.
+    pub(in crate::process::proxy) fn drop_input(&mut self, next: Held, buffers: &Buffers) {
+        (self.run, self.skip, self.suffix) = (0, 0, b"");
+        self.input.clear(buffers);
+        self.input = next;
     }
 
     /// Returns the head, and the trailers where they have been written.
@@ -275,10 +287,10 @@ impl Flow {
     }
 
     /// Moves what can be moved; ready when the message has been written to its end.
-    pub(in crate::process::proxy) fn poll(
+    pub(in crate::process::proxy) fn poll<S: Source, T: Sink>(
         &mut self,
         cx: &mut Context<'_>,
-        ends: &mut Ends<'_>,
+        ends: &mut Ends<'_, S, T>,
     ) -> Poll<Result<(), FlowError>> {
         loop {
             ready!(ends.budget.poll());
@@ -369,19 +381,23 @@ impl Flow {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<io::Result<()>> {
+    fn poll_write<S: Source, T: Sink>(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_, S, T>,
+    ) -> Poll<io::Result<()>> {
         let piping = self.pipe.as_mut().filter(|pipe| pipe.held() > 0);
         let unsent = self.unsent;
-        let poll = match piping {
-            Some(pipe) => pipe.poll_drain(cx, ends.sink),
-            None if unsent => ends.sink.poll_send(cx),
-            None => self.poll_write_input(cx, ends),
+        let poll = match (piping, ends.sink.stream()) {
+            (Some(pipe), Some(sink)) => pipe.poll_drain(cx, sink),
+            (None, Some(sink)) if unsent => sink.poll_send(cx),
+            (None | Some(_), _) => self.poll_write_input(cx, ends),
         };
         match poll {
             Poll::Ready(Ok(written)) => {
                 ends.deadline.touch();
                 ends.budget.charge(written);
-                self.unsent = ends.sink.has_unsent();
+                self.unsent = ends.sink.stream().is_some_and(|sink| sink.has_unsent());
                 if !unsent {
                     self.advance(written, ends.buffers);
                 }
@@ -397,10 +413,10 @@ impl Flow {
         }
     }
 
-    fn poll_write_input(
+    fn poll_write_input<S: Source, T: Sink>(
         &self,
         cx: &mut Context<'_>,
-        ends: &mut Ends<'_>,
+        ends: &mut Ends<'_, S, T>,
     ) -> Poll<io::Result<usize>> {
         let slices = [
             IoSlice::new(&self.prefix[self.prefix_from..]),
@@ -421,6 +437,7 @@ impl Flow {
         self.prefix_from += of_prefix;
         written -= of_prefix;
         if written > 0 {
+            self.is_begun = true;
             self.read_bytes = (self.read_bytes * 2).min(self.read_bytes_max);
         }
         let of_run = written.min(self.run);
@@ -438,10 +455,10 @@ impl Flow {
     }
 
     /// Takes a pipe where the rest of the body is worth it and is handed on as it comes.
-    fn poll_read(
+    fn poll_read<S: Source, T: Sink>(
         &mut self,
         cx: &mut Context<'_>,
-        ends: &mut Ends<'_>,
+        ends: &mut Ends<'_, S, T>,
     ) -> Poll<Result<(), FlowError>> {
         let plain_bytes = self.body.plain_bytes();
         if self.piping == Piping::NotFull
@@ -454,16 +471,16 @@ impl Flow {
             && self.carry == BodyCoding::AsIs
             && self.read_bytes_max >= PIPED_BYTES_MIN
             && plain_bytes >= PIPED_BYTES_MIN as u64
-            && ends.source.is_plain()
-            && ends.sink.is_plain()
+            && ends.source.plain().is_some()
+            && ends.sink.stream().is_some_and(|sink| sink.is_plain())
         {
             self.pipe = ends.pipes.take();
         }
-        let Some(pipe) = &mut self.pipe else {
+        let (Some(pipe), Some(source)) = (&mut self.pipe, ends.source.plain()) else {
             return self.poll_read_input(cx, ends);
         };
         let len = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
-        let filled = pipe.poll_fill(cx, ends.source, len.min(self.read_bytes));
+        let filled = pipe.poll_fill(cx, source, len.min(self.read_bytes));
         if self.piping == Piping::Full && !matches!(filled, Poll::Ready(Ok(READ_BYTES_MIN..))) {
             self.piping = Piping::NotFull;
             if pipe.held() == 0
@@ -490,10 +507,10 @@ impl Flow {
         Ok(())
     }
 
-    fn poll_read_input(
+    fn poll_read_input<S: Source, T: Sink>(
         &mut self,
         cx: &mut Context<'_>,
-        ends: &mut Ends<'_>,
+        ends: &mut Ends<'_, S, T>,
     ) -> Poll<Result<(), FlowError>> {
         let mut buffer = ends.buffers.large();
         let room = self.bounded(self.read_bytes);

@@ -4,5 +4,7 @@
 
 pub(super) mod exchange;
 pub(super) mod pace;
+mod buffered;
+mod ends;
 pub(super) mod flow;
 pub(super) mod wire;

@@ -13,6 +13,7 @@ use crate::ipc::message::PoolHealth;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::slow_start::SlowStart;
 use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::spool::Account;
 use crate::process::proxy::tls::connector::Connector;
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
 use crate::process::proxy::upstream::method::Method;
@@ -43,6 +44,8 @@ impl Deref for Pool {
 pub(in crate::process::proxy) struct PoolRuntime {
     pub(in crate::process::proxy) queue: PoolQueue,
     pub(in crate::process::proxy) counters: PerWorker<PoolCounters>,
+    /// What is kept of the bodies of its requests.
+    pub(in crate::process::proxy) spooled: Arc<Account>,
     /// Held while a backend is ejected or taken back.
     ejecting: Mutex<()>,
 }
@@ -85,6 +88,7 @@ impl Pool {
         let fresh = || PoolRuntime {
             queue: PoolQueue::default(),
             counters: PerWorker::default(),
+            spooled: Arc::default(),
             ejecting: Mutex::default(),
         };
         let runtime =
@@ -184,13 +188,19 @@ impl Pool {
         let backends = self.backends.all().iter();
         let backends = backends.map(|backend| backend.status(slow_start, now_ms));
         let PoolRuntime {
-            queue, counters, ..
+            queue,
+            counters,
+            spooled,
+            ..
         } = &*self.runtime;
         PoolStatus {
             retries_total: counters.sum(|counters| &counters.retries),
             queued_requests: queue.waiting(),
             queued_total: queue.waited(),
             queue_timeouts_total: counters.sum(|counters| &counters.queue_timeouts),
+            buffered_requests: spooled.bodies(),
+            buffered_disk_bytes: spooled.disk_bytes(),
+            unbuffered_total: spooled.refused(),
             ..PoolStatus::uncounted(self.name.clone(), backends.collect())
         }
     }

@@ -107,6 +107,11 @@ impl Daemon {
         self.follow_tracked(&before);
         self.observe_all_pools(now);
         self.follow_access_log(next.log);
+        match next.spool {
+            _ if !self.setup.config.needs_spool() => self.setup.spool = None,
+            Some(opened) => self.setup.spool = Some(opened),
+            None => {}
+        }
         if let (Some(keys), Some(held)) = (&mut self.keys, next.held) {
             keys.hold(held);
         }
@@ -224,6 +229,9 @@ impl Daemon {
                 .filter(|log| log.is_pending())
             {
                 log.pass(child);
+            }
+            if let Some(spool) = self.setup.spool.as_mut().filter(|it| it.is_pending()) {
+                spool.pass(child);
             }
             child.send(&ToProxy::Commit { generation });
         }

@@ -78,6 +78,9 @@ impl Daemon {
             }
         }
         self.pass_pending_access_log(now);
+        if let (Some(spool), Some(proxy)) = (&mut self.setup.spool, &mut self.proxy) {
+            spool.pass_pending(proxy, now);
+        }
     }
 
     /// Has the access log opened anew (SIGUSR1).

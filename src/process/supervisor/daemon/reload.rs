@@ -90,6 +90,7 @@ impl Daemon {
                     source,
                     node: setup.node.clone(),
                     log: setup.access_log.as_ref().map(|log| log.to().clone()),
+                    cache_dir: setup.spool.is_none().then(|| setup.cache_dir.clone()),
                     dry_run: asker.dry_run,
                 };
                 return match Aside::begin("reload", move || wanted.read()) {

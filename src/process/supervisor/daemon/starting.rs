@@ -136,6 +136,9 @@ impl Daemon {
         if let Some(log) = &mut self.setup.access_log {
             log.pass(child);
         }
+        if let Some(spool) = &mut self.setup.spool {
+            spool.pass(child);
+        }
         if let Some(secrets) = self.keys.as_ref().and_then(|keys| keys.secrets.as_ref()) {
             child.send(&ToProxy::Secrets(secrets.clone()));
         }

@@ -18,6 +18,7 @@ use crate::process::supervisor::child::Child;
 use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
 use crate::process::supervisor::passed::listeners::{self, Additional};
+use crate::process::supervisor::passed::spool::Spool;
 use crate::process::supervisor::runtime_dir::NetworkLock;
 use crate::process::supervisor::tracking::NewObservers;
 
@@ -35,6 +36,8 @@ pub(crate) struct Next {
     pub(crate) overrides: Overrides,
     /// The access log where it goes somewhere else than before.
     pub(crate) log: Option<AccessLog>,
+    /// The file for bodies of requests, where this is the first that needs one.
+    pub(crate) spool: Option<Spool>,
     pub(crate) users: Users,
     /// The files of certificates and keys, where they were looked for.
     pub(crate) held: Option<Held>,
@@ -55,6 +58,7 @@ impl Next {
         let Read {
             checked,
             log,
+            spool,
             users,
             last_failure,
             is_found: _,
@@ -83,6 +87,7 @@ impl Next {
             config,
             overrides,
             log,
+            spool,
             users,
             held,
             secrets,

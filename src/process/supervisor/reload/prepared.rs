@@ -2,6 +2,7 @@
 //! file is read and checked, the access log opened, the users of programs looked up.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::source::{Checked, ConfigSource};
@@ -11,6 +12,7 @@ use crate::process::role::ProgramUser;
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
+use crate::process::supervisor::passed::spool::Spool;
 
 /// What is to be read, and what is there already.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Wanted {
     pub(crate) node: Option<String>,
     /// Where the access log goes now.
     pub(crate) log: Option<AccessLogTarget>,
+    /// Where bodies of requests are kept; `None` where there is a file already.
+    pub(crate) cache_dir: Option<PathBuf>,
     /// It is only asked what would change: nothing is made.
     pub(crate) dry_run: bool,
 }
@@ -30,6 +34,8 @@ pub(crate) struct Read {
     pub(crate) checked: Checked,
     /// The access log where it goes somewhere else than before.
     pub(crate) log: Option<AccessLog>,
+    /// The file for bodies of requests, where this is the first that needs one.
+    pub(crate) spool: Option<Spool>,
     pub(crate) users: Users,
     /// Of a file that was refused, where this is none that has been read since.
     pub(crate) last_failure: Option<FailureStatus>,
@@ -54,7 +60,7 @@ impl Wanted {
     /// Reads it.
     ///
     /// # Errors
-    /// When the file cannot be read or is wrong, or the access log cannot be opened.
+    /// When the file cannot be read or is wrong, or what is to be passed cannot be opened.
     pub(crate) fn read(self) -> Result<Read, SupervisorError> {
         let checked = self.source.check(self.node.as_deref())?;
         let to = checked.config.access_log.as_ref().map(|log| &log.to);
@@ -64,8 +70,13 @@ impl Wanted {
             }
             Some(_) | None => None,
         };
+        let spool = match &self.cache_dir {
+            Some(directory) if !self.dry_run => Spool::for_config(&checked.config, directory)?,
+            Some(_) | None => None,
+        };
         Ok(Read {
             log,
+            spool,
             users: Users::of(&checked.config),
             last_failure: None,
             is_found: false,
@@ -83,6 +94,7 @@ impl Read {
             checked,
             last_failure,
             log: None,
+            spool: None,
             users: Users::default(),
             is_found: true,
             held: None,

@@ -111,6 +111,11 @@ impl Share {
         self.load.read_bytes()
     }
 
+    /// Returns whether little is left for all.
+    pub(in crate::process::proxy) fn is_short(&self) -> bool {
+        self.load.left() < LARGE_READ
+    }
+
     /// Takes note of how much is held while somebody is waited for.
     pub(in crate::process::proxy) fn note(&mut self, bytes: usize) {
         let held_bytes = taken(bytes).saturating_sub(BLOCK_BYTES);

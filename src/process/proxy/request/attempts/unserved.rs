@@ -52,14 +52,16 @@ impl Attempts<'_> {
         (error, detail)
     }
 
-    /// Returns why an attempt on a connection has no response.
+    /// Returns why an attempt on a connection has no response; another attempt cannot help where
+    /// the body is lost that was kept.
     pub(super) fn failed(
         &self,
         on: Connection,
         waited: Waited,
         upstream: &Stream,
-    ) -> (AttemptError, Detail) {
+    ) -> Result<(AttemptError, Detail), Unserved> {
         let (side, cause, detail) = match waited {
+            Waited::Unkept(failure) => return Err(answer::unkept(failure)),
             // A head is relayed before this is asked.
             Waited::Answered(_) | Waited::ClientGone => (Side::Client, Cause::Lost, Detail::None),
             Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
@@ -69,7 +71,9 @@ impl Attempts<'_> {
             Waited::Bad(refusal) => (Side::Upstream, Cause::Malformed, Detail::Response(refusal)),
             Waited::Lost => (Side::Upstream, Cause::Lost, Detail::None),
         };
-        let reached = if self.exchange.has_sent() && !upstream.is_unprocessed() {
+        // As good as not sent, but for a body whose beginning nobody has any more.
+        let is_undone = upstream.is_unprocessed() && self.exchange.can_rewind();
+        let reached = if self.exchange.has_sent() && !is_undone {
             Reached::Sent(on)
         } else {
             Reached::Connected(on)
@@ -79,7 +83,7 @@ impl Attempts<'_> {
             reached,
             cause,
         };
-        (error, detail)
+        Ok((error, detail))
     }
 
     pub(super) fn nobody_up(&self) -> Unserved {
@@ -124,7 +128,7 @@ impl Attempts<'_> {
         if self.carries_bytes() {
             return After::Reset;
         }
-        let over = is_bodyless(self.framing) || self.exchange.has_uploaded();
+        let over = is_bodyless(self.framing) || self.exchange.has_request();
         let is_written = self.record.termination == Termination::NoBackendUp;
         let keep = over && (reply.status >= 500 || is_written);
         let persistence = match self.asked.persistence {

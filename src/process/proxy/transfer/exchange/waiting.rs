@@ -49,7 +49,9 @@ impl Exchange {
     /// Notices that the connection of a client has failed that is not read from: because it has
     /// sent enough, or more than the backend takes. It is looked at in every sweep.
     fn poll_failed(&self, sides: &mut Sides<'_>) -> Poll<()> {
-        let is_read = self.uploading == Uploading::Going && !self.upload.awaits_sink();
+        let is_read = self.uploading == Uploading::Going
+            && self.buffered.is_none()
+            && !self.upload.awaits_sink();
         if is_read {
             return Poll::Pending;
         }

@@ -1,0 +1,88 @@
+//! A request whose body is read whole before a backend is asked.
+
+use super::Attempts;
+use crate::config::RequestBuffering;
+use crate::logic::balance::retry::{AttemptError, Cause, Reached, Repeat, Side};
+use crate::logic::http1::head::Framing;
+use crate::logic::http1::refusal::BodyError;
+use crate::process::proxy::io::deadline::Phase;
+use crate::process::proxy::io::frames::Frames;
+use crate::process::proxy::request::answer::{self, Detail, Unserved};
+use crate::process::proxy::spool::body::Body;
+use crate::process::proxy::transfer::exchange::Waited;
+
+impl Attempts<'_> {
+    /// Reads the body, where it has one that ends by itself.
+    pub(super) async fn buffer(&mut self, bounds: RequestBuffering) -> Result<(), Unserved> {
+        let is_stated = match self.framing {
+            Framing::Length(1..) | Framing::Chunked => true,
+            Framing::None | Framing::Length(0) | Framing::UntilClose => false,
+        };
+        if !is_stated || self.is_call() {
+            return Ok(());
+        }
+        let most = (bounds.memory as u64).saturating_add(bounds.disk);
+        if let Framing::Length(bytes) = self.framing
+            && bytes > most
+        {
+            return Err(unread(Waited::BrokenBody(BodyError::TooLong)));
+        }
+        let context = self.context;
+        let most = most.min(context.rules.body_bytes.map_or(u64::MAX, u64::from));
+        self.exchange.limit_body(most);
+        let load = self.client.frames().and_then(Frames::load);
+        let account = &self.pool.runtime.spooled;
+        let (spool, buffers) = (&context.worker.shared.spool, &context.worker.buffers);
+        let body = Body::new(spool, bounds, account, buffers, load);
+        let request_body = context.rules.timeouts.request_body;
+        context.deadline.enter(Phase::Uploading, request_body);
+        let read = self.exchange.buffer(
+            self.framing,
+            body,
+            self.client,
+            (context.worker, context.deadline),
+        );
+        let bytes = Box::pin(read).await.map_err(unread)?;
+        if self.framing == Framing::Chunked {
+            self.message.set_length(bytes);
+        }
+        self.framing = Framing::Length(bytes);
+        if self.message.is_idempotent() {
+            self.repeat = Repeat::Harmless;
+        }
+        Ok(())
+    }
+
+    /// Returns whether its client may wait for an answer before it goes on: what is called is asked
+    /// as the body comes.
+    fn is_call(&self) -> bool {
+        let kind = self.message.field("content-type").unwrap_or_default();
+        let begins = kind.get(..GRPC.len());
+        begins.is_some_and(|begins| begins.eq_ignore_ascii_case(GRPC))
+    }
+}
+
+/// Returns what ends a request whose body is not read to its end.
+fn unread(waited: Waited) -> Unserved {
+    let (side, cause, detail) = match waited {
+        Waited::Unkept(failure) => return answer::unkept(failure),
+        Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
+        Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
+        Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
+        Waited::ClientGone
+        | Waited::Answered(_)
+        | Waited::Lost
+        | Waited::Bad(_)
+        | Waited::BackendSilent => (Side::Client, Cause::Lost, Detail::None),
+    };
+    let reached = Reached::Nothing;
+    let error = AttemptError {
+        side,
+        reached,
+        cause,
+    };
+    answer::unserved(error, "no backend", detail)
+}
+
+/// What the media types of gRPC begin with.
+const GRPC: &[u8] = b"application/grpc";
