@@ -79,9 +79,15 @@ pub struct Config {
 
 impl Config {
     /// Returns the pools that may answer the requests of a listener, each once: its own, those of
-    /// its routes, and the fallbacks of both.
+    /// its routes, those that have what backends of these name, and the fallbacks of all.
     pub fn pools_behind<'a>(&'a self, listener: &'a ListenerConfig) -> Vec<&'a str> {
-        with_fallbacks(listener.pools(), |name| self.pool(name)?.fallback_pool())
+        let fallback_of = |name: &str| self.pool(name)?.fallback_pool();
+        let asked = with_fallbacks(listener.pools(), fallback_of);
+        let named = asked
+            .iter()
+            .filter_map(|name| self.pool(name)?.reproxy.as_deref());
+        let named: Vec<&str> = named.collect();
+        with_fallbacks(asked.into_iter().chain(named), fallback_of)
     }
 
     /// Returns whether nodes stand in for each other, and have no secret together.
@@ -403,6 +409,9 @@ pub struct PoolConfig {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// How the bodies of requests are read before a backend is asked; `None`: they are not.
     pub buffer_requests: Option<RequestBuffering>,
+    /// The pool that has the answers which its backends name instead of answering; `None`: what
+    /// they say of that is for the client.
+    pub reproxy: Option<String>,
 }
 
 /// How much of the bodies of requests is kept until they are whole.

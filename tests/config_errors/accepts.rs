@@ -198,6 +198,7 @@ pub(crate) const KEYS: &[&str] = &[
     "slow_start",
     "ejection",
     "buffer_requests",
+    "reproxy",
     "memory",
     "disk",
     "fallback",
@@ -309,6 +310,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
         ..cookie
     });
     assert_eq!(cookie, Some(CookieRules::default()));
+    with_all.pools[0].reproxy = None;
     let buffering = with_all.pools[0].buffer_requests.take();
     assert_eq!(buffering, Some(RequestBuffering::default()));
     with_all.pools[0].fallback = None;

@@ -70,7 +70,7 @@ fn fields_that_nobody_knows_are_answered_with_all_there_are() {
       |
     9 | access_log: {to: stdout, format: "{xyzzy}"}
       |                                  ^^^^^^^^^
-    help: these are there: time, client, client_port, via, listener, route, pool, backend, method, host, path, protocol, status, request_bytes, response_bytes, head_ms, queue_ms, connect_ms, response_ms, total_ms, retries, termination, ended_by, phase, error, request_id, referer, user_agent, affinity, ejected, tls_version, tls_cipher, tls_server_name, tls_resumed, client_certificate, client_certificate_fingerprint, handshake_ms
+    help: these are there: time, client, client_port, via, listener, route, pool, backend, method, host, path, protocol, status, request_bytes, response_bytes, head_ms, queue_ms, connect_ms, response_ms, total_ms, retries, termination, ended_by, phase, error, request_id, referer, user_agent, affinity, ejected, reproxied_by, tls_version, tls_cipher, tls_server_name, tls_resumed, client_certificate, client_certificate_fingerprint, handshake_ms
     "#);
 }
 

@@ -220,7 +220,7 @@ fn a_limit_of_requests_is_a_backends_own() {
       |
     6 |     requests: 50
       |     ^^^^^^^^
-    help: known keys here: backends, backends_file, resolve, balance, health_check, timeouts, keep_alive, slow_start, tls, protocol, proxy_protocol, buffer_requests, ejection, fallback, affinity
+    help: known keys here: backends, backends_file, resolve, balance, health_check, timeouts, keep_alive, slow_start, tls, protocol, proxy_protocol, buffer_requests, reproxy, ejection, fallback, affinity
     ");
 }
 

@@ -1,6 +1,7 @@
 //! What is relayed of a message, what is refused, and how it ends.
 
 mod buffered;
+mod elsewhere;
 mod endings;
 mod leaving;
 mod fields;

@@ -73,6 +73,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         protocol: evenkeel::config::PoolProtocol::Http1,
         proxy_protocol: None,
         buffer_requests: None,
+        reproxy: None,
     };
     let config = Config {
         node: "lb1".to_owned(),

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::modes::Behind;
+use super::listeners::names::known_pool;
 use super::tls;
 use super::values::{cookie_name, duration_or, number_or, one_of};
 use crate::config::file::{Kind, NodeId};
@@ -70,7 +71,8 @@ pub(super) fn check(
     let entries = section.entries("pools by name", problems)?;
     pools.names = entries.iter().map(|entry| entry.name.to_owned()).collect();
     pools.fallbacks = fallback::check_loops(&entries, problems);
-    let behind = modes::behind(listeners, &pools.fallbacks);
+    let named = reproxies(&entries);
+    let behind = modes::behind(listeners, &pools.fallbacks, &named);
     for entry in entries {
         let behind = behind.get(entry.name).copied().unwrap_or_default();
         let pool = check_pool(entry, behind, &pools.names, &mut pools.backends, problems);
@@ -103,6 +105,7 @@ fn check_pool(
             "protocol",
             "proxy_protocol",
             "buffer_requests",
+            "reproxy",
             "ejection",
             "fallback",
             "affinity",
@@ -123,6 +126,7 @@ fn check_pool(
     let proxy_protocol = check_proxy_protocol(&fields, protocol, problems);
     let health_check = health::check(&fields, is_secure, problems);
     let buffer_requests = buffer_requests::check(&fields, problems);
+    let reproxy = check_reproxy(&fields, names, problems);
     let slow_start = duration_or(&fields, "slow_start", off, off..=HOUR, problems);
     let fallback = fallback::check(&fields, names, problems);
     let ejection = ejection::check(&fields, problems);
@@ -144,7 +148,37 @@ fn check_pool(
         protocol: protocol?,
         proxy_protocol: proxy_protocol?,
         buffer_requests: buffer_requests?,
+        reproxy: reproxy?,
     })
+}
+
+/// Returns the pool that has what the backends of each name, as far as that can be read.
+fn reproxies<'a>(entries: &[Value<'a>]) -> BTreeMap<&'a str, &'a str> {
+    let named = entries.iter().filter_map(|entry| {
+        let value = entry.entry("reproxy")?;
+        match &value.node.kind {
+            Kind::Text(name) => Some((entry.name, name.as_str())),
+            Kind::Null
+            | Kind::Bool(_)
+            | Kind::Int(_)
+            | Kind::Float(_)
+            | Kind::List(_)
+            | Kind::Map(_) => None,
+        }
+    });
+    named.collect()
+}
+
+fn check_reproxy(
+    fields: &Fields<'_>,
+    names: &[String],
+    problems: &mut Problems,
+) -> Option<Option<String>> {
+    let Some(value) = fields.get("reproxy") else {
+        return Some(None);
+    };
+    let name = known_pool(value, Some(names), problems)?;
+    Some(Some(name.to_owned()))
 }
 
 /// A header says whose the connection is: one that carries requests of many clients has none.

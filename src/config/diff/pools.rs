@@ -31,6 +31,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
         protocol,
         proxy_protocol,
         buffer_requests,
+        reproxy,
     } = old;
     let steps = by_name(backends, &new.backends, |one| &one.name, "backend", backend);
     for Step { subject, change } in &steps {
@@ -57,6 +58,7 @@ fn pool(old: &PoolConfig, new: &PoolConfig, words: &mut Words) {
     words.optional("proxy_protocol", "none", before, after);
     let (before, after) = (buffer_requests.as_ref(), new.buffer_requests.as_ref());
     words.optional("buffer_requests", "none", before, after);
+    words.optional("reproxy", "none", reproxy.as_ref(), new.reproxy.as_ref());
 }
 
 fn follow(old: &Follow, new: &Follow, words: &mut Words) {

@@ -47,6 +47,7 @@ pub enum Field {
     UserAgent,
     Affinity,
     Ejected,
+    ReproxiedBy,
     TlsVersion,
     TlsCipher,
     TlsServerName,
@@ -72,7 +73,7 @@ enum Value<'a> {
 
 impl Field {
     /// Every field, in the order of a JSON line.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Time,
         Self::Client,
         Self::ClientPort,
@@ -103,6 +104,7 @@ impl Field {
         Self::UserAgent,
         Self::Affinity,
         Self::Ejected,
+        Self::ReproxiedBy,
         Self::TlsVersion,
         Self::TlsCipher,
         Self::TlsServerName,
@@ -112,9 +114,9 @@ impl Field {
         Self::HandshakeMs,
     ];
 
-    /// Those that only a request has whose pool has affinity, or ejects backends; in JSON they
-    /// stand behind all but those of TLS.
-    pub const OF_POOL: [Self; 2] = [Self::Affinity, Self::Ejected];
+    /// Those that only a request has whose pool has affinity, or ejects backends, or has the
+    /// answers that others name; in JSON they stand behind all but those of TLS.
+    pub const OF_POOL: [Self; 3] = [Self::Affinity, Self::Ejected, Self::ReproxiedBy];
 
     /// Those that only a request has that has come by TLS; in JSON they stand behind all others.
     pub const OF_TLS: &[Self] = Self::ALL.split_at(Self::ALL.len() - 7).1;
@@ -158,6 +160,7 @@ impl Field {
             Self::UserAgent => ",\"user_agent\":",
             Self::Affinity => ",\"affinity\":",
             Self::Ejected => ",\"ejected\":",
+            Self::ReproxiedBy => ",\"reproxied_by\":",
             Self::TlsVersion => ",\"tls_version\":",
             Self::TlsCipher => ",\"tls_cipher\":",
             Self::TlsServerName => ",\"tls_server_name\":",
@@ -237,6 +240,7 @@ impl Field {
             Self::Referer => foreign(parts.referer, REFERER_BYTES_MAX),
             Self::UserAgent => foreign(parts.user_agent, USER_AGENT_BYTES_MAX),
             Self::Affinity => word(line.affinity),
+            Self::ReproxiedBy => word(line.reproxied_by),
             Self::Ejected => line.ejected.map_or(Value::Absent, Value::Flag),
             Self::TlsVersion => word(tls.map(|tls| tls.version)),
             Self::TlsCipher => word(tls.map(|tls| tls.cipher)),

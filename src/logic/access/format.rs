@@ -126,6 +126,9 @@ impl Format {
                 if line.ejected.is_some() {
                     write(Field::Ejected);
                 }
+                if line.reproxied_by.is_some() {
+                    write(Field::ReproxiedBy);
+                }
                 if line.tls.is_some() {
                     Field::OF_TLS.iter().for_each(|field| write(*field));
                 }

@@ -66,6 +66,8 @@ pub struct Line<'a> {
     pub first: EndedBy,
     /// What became of its session, a word; `None` where the pool has no affinity.
     pub affinity: Option<&'static str>,
+    /// The pool and the backend that have said where the answer is, `POOL/BACKEND`.
+    pub reproxied_by: Option<&'a str>,
     /// Whether a backend was ejected for how it went; `None` where the pool ejects none.
     pub ejected: Option<bool>,
     /// What is known of its TLS, where there was any.

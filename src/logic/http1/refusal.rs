@@ -203,6 +203,12 @@ pub enum ResponseRefusal {
     /// RFC 9110 §8.6: several lengths that differ, or no number.
     #[error("its Content-Length is not one number")]
     ContentLength,
+    /// It has the answer be fetched from where nothing can be asked for.
+    #[error("its X-Accel-Redirect or X-Reproxy-URL cannot be followed")]
+    Elsewhere,
+    /// It does so before the client has sent its whole request.
+    #[error("it named another answer before the request had ended")]
+    EarlyElsewhere,
     /// RFC 9112 §7.1: what came of the body together with the head breaks its framing.
     #[error("its body is malformed")]
     Body(#[source] BodyError),

@@ -213,6 +213,7 @@ fn defaults_are_those_of_the_manual() {
                 protocol: Http1,
                 proxy_protocol: None,
                 buffer_requests: None,
+                reproxy: None,
             },
         ],
         proxy: ProxyConfig {

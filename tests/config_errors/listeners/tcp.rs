@@ -127,6 +127,34 @@ pools:
 }
 
 #[test]
+fn a_pool_that_carries_tcp_keeps_no_bodies_and_names_no_answers() {
+    let text = "\
+listeners:
+  db: {bind: [\"192.0.2.1:5432\"], mode: tcp, pool: farm}
+pools:
+  farm:
+    backends: {a: \"192.0.2.10:5432\"}
+    buffer_requests: true
+    reproxy: farm
+";
+    assert_snapshot!(errors(text), @r"
+    error: `buffer_requests` is for requests, and this pool carries TCP
+     --> lb.yaml:6:5
+      |
+    6 |     buffer_requests: true
+      |     ^^^^^^^^^^^^^^^
+    help: take it out; nobody knows where a request would end
+
+    error: `reproxy` is for requests, and this pool carries TCP
+     --> lb.yaml:7:5
+      |
+    7 |     reproxy: farm
+      |     ^^^^^^^
+    help: take it out; nobody names an answer where bytes are carried
+    ");
+}
+
+#[test]
 fn what_is_of_requests_is_refused_in_pools_that_carry_tcp() {
     let text = "\
 listeners:
@@ -138,7 +166,6 @@ pools:
     balance: {hash: path}
     affinity: {cookie: {name: a}}
     keep_alive: {timeout: 1s}
-    buffer_requests: true
     timeouts: {response_head: 1s, backend_fin: 2s}
     fallback: two
   two: {backends: {a: \"192.0.2.9:5433\"}, protocol: http1, fallback: three}
@@ -167,38 +194,31 @@ pools:
       |     ^^^^^^^^^^
     help: take it out; each client has a connection of its own
 
-    error: `buffer_requests` is for requests, and this pool carries TCP
-      --> lb.yaml:10:5
-       |
-    10 |     buffer_requests: true
-       |     ^^^^^^^^^^^^^^^
-    help: take it out; nobody knows where a request would end
-
     error: `response_head` is for requests, and this pool carries TCP
-      --> lb.yaml:11:16
+      --> lb.yaml:10:16
        |
-    11 |     timeouts: {response_head: 1s, backend_fin: 2s}
+    10 |     timeouts: {response_head: 1s, backend_fin: 2s}
        |                ^^^^^^^^^^^^^
     help: take it out; `timeouts: {tunnel: 1h}` of the listener bounds silence
 
     error: the pool is behind `db`, which carries TCP
-      --> lb.yaml:13:52
+      --> lb.yaml:12:52
        |
-    13 |   two: {backends: {a: "192.0.2.9:5433"}, protocol: http1, fallback: three}
+    12 |   two: {backends: {a: "192.0.2.9:5433"}, protocol: http1, fallback: three}
        |                                                    ^^^^^
     help: leave `protocol` out, or write another pool for that listener
 
     error: `respond` is for requests, and this pool carries TCP
-      --> lb.yaml:14:55
+      --> lb.yaml:13:55
        |
-    14 |   three: {backends: {a: "192.0.2.9:5434"}, fallback: {respond: {status: 503}}}
+    13 |   three: {backends: {a: "192.0.2.9:5434"}, fallback: {respond: {status: 503}}}
        |                                                       ^^^^^^^
     help: name another pool, or take it out
 
     error: the pool is behind `db`, which carries TCP, and behind `web`, which carries HTTP
-      --> lb.yaml:15:3
+      --> lb.yaml:14:3
        |
-    15 |   both: {backends: {a: "192.0.2.9:5435"}}
+    14 |   both: {backends: {a: "192.0.2.9:5435"}}
        |   ^^^^
     help: write a pool for each: backends are spoken to in one way
     "#);

@@ -135,3 +135,43 @@ fn a_listener_does_not_ask_itself_by_a_fallback() {
         "{found}"
     );
 }
+
+#[test]
+fn the_pool_that_has_the_answers_is_one_that_there_is() {
+    assert_snapshot!(errors(&pool("reproxy: webfram")), @r"
+    error: there is no pool `webfram`
+     --> lb.yaml:6:14
+      |
+    6 |     reproxy: webfram
+      |              ^^^^^^^
+    help: these are there: farm
+    ");
+    assert_snapshot!(errors(&pool("reproxy: {pool: webfarm}")), @r"
+    error: `reproxy` must be the name of a pool, not a map
+     --> lb.yaml:6:14
+      |
+    6 |     reproxy: {pool: webfarm}
+      |              ^
+    ");
+}
+
+/// It is asked for what requests want, whoever is in front of it.
+#[test]
+fn a_pool_that_carries_bytes_has_no_answers() {
+    let text = "\
+listeners:
+  http: {bind: [\"192.0.2.1:80\"], pool: app}
+  db: {bind: [\"192.0.2.1:5432\"], mode: tcp, pool: files}
+pools:
+  app: {backends: {a: \"192.0.2.10:80\"}, reproxy: files}
+  files: {backends: {a: \"192.0.2.11:80\"}}
+";
+    assert_snapshot!(errors(text), @r#"
+    error: the pool is behind `db`, which carries TCP, and behind `http`, which carries HTTP
+     --> lb.yaml:6:3
+      |
+    6 |   files: {backends: {a: "192.0.2.11:80"}}
+      |   ^^^^^
+    help: write a pool for each: backends are spoken to in one way
+    "#);
+}

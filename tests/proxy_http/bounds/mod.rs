@@ -201,6 +201,21 @@ const TABLE: &[(&str, Tried)] = &[
             &["so_many_connections_are_kept_and_no_more"],
         ),
     ),
+    (
+        "buffer_requests memory",
+        Tried::Tests("tests/proxy_http/messages/buffered.rs", KEPT_BODIES),
+    ),
+    (
+        "buffer_requests disk",
+        Tried::Tests("tests/proxy_http/messages/buffered.rs", KEPT_BODIES),
+    ),
+    (
+        "places that a backend names",
+        Tried::Tests(
+            "src/logic/http1/rewrite/elsewhere.rs",
+            &["what_cannot_be_asked_for_is_refused"],
+        ),
+    ),
     ("head of a response", Tried::Messages),
     ("fields of a response", Tried::Messages),
     ("interim answers", Tried::Messages),
@@ -208,6 +223,12 @@ const TABLE: &[(&str, Tried)] = &[
     ("trailers", Tried::Messages),
     ("fields of trailers", Tried::Messages),
     ("options of Connection", Tried::Messages),
+];
+
+const KEPT_BODIES: &[&str] = &[
+    "bodies_that_can_never_be_kept_are_too_large",
+    "a_pool_has_so_much_of_the_disk_and_the_next_may_have_it_afterwards",
+    "without_a_disk_what_does_not_fit_into_memory_is_too_large",
 ];
 
 const CONNECTIONS: &[&str] = &["one_connection_too_many_is_answered_503"];

@@ -22,11 +22,15 @@ pub(super) struct Behind<'a> {
 pub(super) fn behind<'a>(
     listeners: Option<Value<'a>>,
     fallbacks: &'a BTreeMap<String, String>,
+    reproxies: &BTreeMap<&'a str, &'a str>,
 ) -> BTreeMap<&'a str, Behind<'a>> {
     let mut all: BTreeMap<&str, Behind<'_>> = BTreeMap::new();
     for listener in listeners.map(Value::children).unwrap_or_default() {
-        let asked = asked_by(listener).into_iter();
-        let pools = with_fallbacks(asked, |name| fallbacks.get(name).map(String::as_str));
+        let fallback_of = |name: &str| fallbacks.get(name).map(String::as_str);
+        let asked = with_fallbacks(asked_by(listener), fallback_of);
+        let named = asked.iter().filter_map(|name| reproxies.get(name).copied());
+        let named: Vec<&str> = named.collect();
+        let pools = with_fallbacks(asked.into_iter().chain(named), fallback_of);
         for pool in pools {
             let behind = all.entry(pool).or_default();
             let mode = match is_tcp(listener) {
@@ -98,6 +102,10 @@ pub(super) fn check_tcp(fields: &Fields<'_>, problems: &mut Problems) {
         (
             "keep_alive",
             "take it out; each client has a connection of its own",
+        ),
+        (
+            "reproxy",
+            "take it out; nobody names an answer where bytes are carried",
         ),
         (
             "buffer_requests",

@@ -41,6 +41,7 @@ fn line(head: &[u8]) -> Line<'_> {
         awaited: Awaited::Backend,
         first: EndedBy::Nobody,
         affinity: None,
+        reproxied_by: None,
         ejected: None,
         tls: None,
     }
@@ -131,29 +132,47 @@ fn texts_say_what_they_were_told() {
 
 #[test]
 fn what_only_some_pools_have_stands_there_where_they_have_it() {
-    let of = |affinity, ejected| {
+    let of = |affinity, ejected, reproxied_by| {
         let line = Line {
             affinity,
             ejected,
+            reproxied_by,
             ..line(HEAD)
         };
         let json = rendered("json", &line);
         let (_, json) = json.split_once(r#""user_agent":"probe/1""#).unwrap();
-        let text = rendered("{affinity} {ejected}", &line);
+        let text = rendered("{affinity} {ejected} {reproxied_by}", &line);
         (json.trim_end().to_owned(), text.trim_end().to_owned())
     };
-    for (affinity, ejected, json, text) in [
-        (None, None, "}", "- -"),
-        (Some("kept"), None, r#","affinity":"kept"}"#, "kept -"),
-        (None, Some(true), r#","ejected":true}"#, "- true"),
+    for (affinity, ejected, by, json, text) in [
+        (None, None, None, "}", "- - -"),
+        (
+            Some("kept"),
+            None,
+            None,
+            r#","affinity":"kept"}"#,
+            "kept - -",
+        ),
+        (None, Some(true), None, r#","ejected":true}"#, "- true -"),
+        (
+            None,
+            None,
+            Some("app/a1"),
+            r#","reproxied_by":"app/a1"}"#,
+            "- - app/a1",
+        ),
         (
             Some("new"),
             Some(false),
-            r#","affinity":"new","ejected":false}"#,
-            "new false",
+            Some("app/a1"),
+            r#","affinity":"new","ejected":false,"reproxied_by":"app/a1"}"#,
+            "new false app/a1",
         ),
     ] {
-        assert_eq!(of(affinity, ejected), (json.to_owned(), text.to_owned()));
+        assert_eq!(
+            of(affinity, ejected, by),
+            (json.to_owned(), text.to_owned())
+        );
     }
 }
 
@@ -240,6 +259,8 @@ fn the_worst_line_fits() {
         total: long,
     };
     (line.affinity, line.ejected) = (Some("renewed"), Some(false));
+    let by = format!("{name}/{name}");
+    line.reproxied_by = Some(&by);
     let foreign = "\"".repeat(2048);
     let foreign = Some(foreign.as_str());
     line.tls = Some(TlsParts {

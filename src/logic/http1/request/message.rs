@@ -4,6 +4,8 @@
 //! where somebody wants them. What is said otherwise to a backend is said in another text, when the
 //! backend is known.
 
+use std::net::SocketAddr;
+
 use super::cookie;
 
 /// A request's head that has been judged and may be relayed.
@@ -91,6 +93,33 @@ impl Message {
         self.text = text;
     }
 
+    /// Returns what asks for the answer to this where it is: cookies, secrets and the body of the
+    /// request are not for whoever has a file.
+    pub fn elsewhere(text: &[u8], target: &str, server: Option<SocketAddr>) -> Self {
+        let mut lines = text.split_inclusive(|&byte| byte == b'\n');
+        let first = lines.next().unwrap_or_default();
+        let method = match first.starts_with(b"HEAD ") {
+            true => "HEAD",
+            false => "GET",
+        };
+        let mut out = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
+        if let Some(server) = server {
+            out.extend_from_slice(format!("Host: {server}\r\n").as_bytes());
+        }
+        for line in lines.take_while(|line| *line != b"\r\n") {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            let is_host = name.eq_ignore_ascii_case(b"host");
+            let stays = NOT_ELSEWHERE
+                .iter()
+                .all(|it| !name.eq_ignore_ascii_case(it));
+            if stays && !(is_host && server.is_some()) {
+                out.extend_from_slice(line);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        Self { text: out }
+    }
+
     /// Returns names and values of all fields, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.text.split(|&byte| byte == b'\n').skip(1);
@@ -130,6 +159,24 @@ pub(super) fn is_idempotent(method: &[u8]) -> bool {
     )
 }
 
+/// Fields of a request that are not for those whom its backend names.
+const NOT_ELSEWHERE: [&[u8]; 15] = [
+    b"authorization",
+    b"connection",
+    b"content-encoding",
+    b"content-language",
+    b"content-length",
+    b"content-location",
+    b"content-type",
+    b"cookie",
+    b"expect",
+    b"if-match",
+    b"if-unmodified-since",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
 /// The field that says a length, whatever that is.
 const LENGTH_FIELD_BYTES: usize = 40;
 
@@ -202,6 +249,27 @@ mod tests {
         request.set_length(0);
         assert_eq!(request.field("content-length"), Some(&b"0"[..]));
         assert_eq!(request.fields().count(), 3);
+    }
+
+    #[test]
+    fn who_has_the_answer_hears_neither_of_the_body_nor_of_the_session() {
+        let text = "POST /a?b HTTP/1.1\r\nHOST: b:80\r\nCookie: s=1\r\nAuthorization: x\r\nRange: bytes=0-1\r\nContent-Length: 3\r\nX-Forwarded-For: 192.0.2.9\r\n\r\nabc";
+        let server = "192.0.2.1:7500".parse().ok();
+        for (text, server, hoped) in [
+            (
+                text.to_owned(),
+                None,
+                "GET /f HTTP/1.1\r\nHOST: b:80\r\nRange: bytes=0-1\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n",
+            ),
+            (
+                text.replace("POST", "HEAD"),
+                server,
+                "HEAD /f HTTP/1.1\r\nHost: 192.0.2.1:7500\r\nRange: bytes=0-1\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n",
+            ),
+        ] {
+            let asked = Message::elsewhere(text.as_bytes(), "/f", server);
+            assert_eq!(String::from_utf8_lossy(asked.as_text()), hoped);
+        }
     }
 
     #[test]

@@ -40,9 +40,7 @@ impl FieldEdits {
     pub fn of(&self, values: &Values<'_>) -> Edits {
         let mut edits = Edits::default();
         for name in self.gone() {
-            edits.gone.extend_from_slice(name.as_bytes());
-            edits.gone.push(b'\n');
-            edits.lengths |= bit(name.len());
+            edits.push_gone(name);
         }
         for (name, value) in self.set.iter().chain(&self.add) {
             edits.push_line(name, value, values);
@@ -81,6 +79,31 @@ impl FieldEdits {
 }
 
 impl Edits {
+    /// Returns what removes the fields of these names, and sets others as a head that was judged
+    /// has them.
+    pub fn of_fields<'a>(
+        removed: &[&'a str],
+        set: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Self {
+        let mut edits = Self::default();
+        for name in removed {
+            edits.push_gone(name);
+        }
+        for (name, value) in set {
+            edits.push_gone(name);
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                edits.lines.extend_from_slice(part);
+            }
+        }
+        edits
+    }
+
+    fn push_gone(&mut self, name: &str) {
+        self.gone.extend_from_slice(name.as_bytes());
+        self.gone.push(b'\n');
+        self.lengths |= bit(name.len());
+    }
+
     /// Returns whether nothing is edited.
     pub fn is_empty(&self) -> bool {
         self.gone.is_empty() && self.lines.is_empty()

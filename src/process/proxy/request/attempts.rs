@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 mod buffering;
+mod elsewhere;
 mod tunnel;
 mod unserved;
 
@@ -20,8 +21,8 @@ use crate::logic::balance::affinity::Arrival;
 use crate::logic::balance::fallback::FALLBACKS_MAX;
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
-    self, AttemptError, Bond, Connection, Next, Order, Others, Price, Repeat, Reuse, Spending,
-    Step, Tried,
+    self, AttemptError, Bond, Connection, Next, Order, Others, Price, Repeat, Reuse, Side,
+    Spending, Step, Tried,
 };
 use crate::logic::http1::head::{Framing, Persistence, Version};
 use crate::logic::http1::request::message::Message;
@@ -33,8 +34,9 @@ use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::socket::Unread;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::request::announcing;
-use crate::process::proxy::request::answer::Unserved;
+use crate::process::proxy::request::answer::{Detail, Unserved};
 use crate::process::proxy::request::context::{After, Request, RequestContext};
+use crate::process::proxy::request::detour::Detour;
 use crate::process::proxy::request::record::{self, Record, Termination};
 use crate::process::proxy::transfer::exchange::{
     Answered, Ending, Exchange, Relayed, Sides, Waited,
@@ -88,6 +90,7 @@ pub(in crate::process::proxy) async fn answer(
         tried: Tried::default(),
         wish: Wish::default(),
         passed: Vec::new(),
+        detour: None,
         record,
     };
     let result = attempts.run().await;
@@ -125,6 +128,8 @@ struct Attempts<'c> {
     wish: Wish,
     /// Pools with affinity that had nobody for it.
     passed: Vec<Rc<WorkerPool>>,
+    /// Where the answer is said to be.
+    detour: Option<Box<Detour>>,
     record: Record,
 }
 
@@ -135,7 +140,7 @@ impl Attempts<'_> {
             self.buffer(bounds).await?;
         }
         let mut slot = self.first_slot().await?;
-        let first_on = retry::connection(self.pool.keep_alive.reuse, self.repeat, self.order);
+        let mut first_on = self.first_connection();
         let mut on = first_on;
         loop {
             slot.backend().counters.requests.count();
@@ -145,7 +150,7 @@ impl Attempts<'_> {
             let picked_ms = self.pool.now_ms();
             self.prepare(slot.index());
             let (error, detail) = match self.lease(slot.backend(), on).await {
-                Ok((mut stream, on)) => {
+                Ok((mut stream, used)) => {
                     self.record.moments.connected_at = self.context.worker.moment();
                     if self.carries_bytes() {
                         return Ok(self.carry(&slot, &mut stream).await);
@@ -157,8 +162,14 @@ impl Attempts<'_> {
                         self.note_status(&slot, answered.status);
                         return Ok(self.relay(slot, answered, stream).await);
                     }
+                    if let Waited::Elsewhere(..) | Waited::Unhoped(..) = waited {
+                        slot = Box::pin(self.follow(slot, waited, stream)).await?;
+                        first_on = self.first_connection();
+                        on = first_on;
+                        continue;
+                    }
                     self.exchange.end_replay(self.context.worker);
-                    self.failed(on, waited, &stream)?
+                    self.failed(used, waited, &stream)?
                 }
                 Err(error) => self.no_connection(error),
             };
@@ -168,20 +179,41 @@ impl Attempts<'_> {
                 slot.backend().counters.failures.count();
             }
             self.record.ejected |= self.pool.note(slot.index(), picked_ms, error);
-            (slot, on) = match self.step(&slot, error, next) {
-                Step::Same => (slot, Connection::Fresh),
-                Step::Other(other) => (other, self.tried.connection(first_on)),
-                Step::Wait => {
-                    let unserved = self.unserved(slot.backend(), error, detail);
-                    drop(slot);
-                    let other = self.queue().await?.ok_or(unserved)?;
-                    self.pool.counters.retries.count();
-                    (other, self.tried.connection(first_on))
-                }
-                Step::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
-            };
+            let failed = (error, detail);
+            (slot, on) = Box::pin(self.another(slot, failed, next, first_on)).await?;
             self.record.retries += 1;
         }
+    }
+
+    /// Returns whom to ask after an attempt that has failed, and on what connection.
+    async fn another(
+        &mut self,
+        slot: RequestSlot,
+        (error, detail): (AttemptError, Detail),
+        next: Next,
+        first_on: Connection,
+    ) -> Result<(RequestSlot, Connection), Unserved> {
+        if self.has_places() && error.side == Side::Upstream {
+            drop(slot);
+            return Ok((self.next_place().await?, first_on));
+        }
+        Ok(match self.step(&slot, error, next) {
+            Step::Same => (slot, Connection::Fresh),
+            Step::Other(other) => (other, self.tried.connection(first_on)),
+            Step::Wait => {
+                let unserved = self.unserved(slot.backend(), error, detail);
+                drop(slot);
+                let other = self.queue().await?.ok_or(unserved)?;
+                self.pool.counters.retries.count();
+                (other, self.tried.connection(first_on))
+            }
+            Step::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
+        })
+    }
+
+    /// Returns on what kind of connection the first attempt is made.
+    fn first_connection(&self) -> Connection {
+        retry::connection(self.pool.keep_alive.reuse, self.repeat, self.order)
     }
 
     /// Returns whether it is a connection that carries bytes: no request ends only with it.
@@ -195,6 +227,7 @@ impl Attempts<'_> {
         if self.pool.affinity.is_some() || !self.passed.is_empty() {
             self.prepare_session(backend);
         }
+        self.exchange.set_heed(self.heed());
         match std::mem::take(&mut self.message).into_text() {
             text if text.is_empty() => self.exchange.rewind(self.context.worker),
             text => self.exchange.begin(text, self.context.worker),
@@ -300,6 +333,9 @@ impl Attempts<'_> {
     /// Takes room on a backend that has not been tried; where the one that has been may be asked
     /// again, on none that is worse.
     fn others(&mut self, own: &RequestSlot, next: Next) -> Others<RequestSlot> {
+        if self.is_certain() {
+            return Others::None;
+        }
         if next != Next::OtherBackend && self.pool.are_others_worse(own.index(), &self.tried) {
             return Others::None;
         }

@@ -3,6 +3,7 @@
 //!
 //! Read `context`, then `attempts`.
 
+mod detour;
 pub(super) mod moments;
 pub(super) mod context;
 mod announcing;

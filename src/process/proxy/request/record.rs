@@ -52,6 +52,8 @@ pub(in crate::process::proxy) struct Record {
     pub(in crate::process::proxy) order: Order,
     /// What became of its session; `None` where the pool has no affinity, or no key.
     pub(in crate::process::proxy) affinity: Option<Outcome>,
+    /// The pool and the backend that have said where the answer is.
+    pub(in crate::process::proxy) reproxied_by: Option<Box<str>>,
     /// Whether a backend was ejected for how it went.
     pub(in crate::process::proxy) ejected: bool,
 }
@@ -77,6 +79,7 @@ impl Record {
             asked: None,
             order: Order::First,
             affinity: None,
+            reproxied_by: None,
             ejected: false,
         }
     }
@@ -127,6 +130,7 @@ pub(in crate::process::proxy) fn ended(
             awaited: record.awaited,
             first: record.first,
             affinity: record.affinity.map(Outcome::as_str),
+            reproxied_by: record.reproxied_by.as_deref(),
             ejected: pool
                 .filter(|pool| pool.ejection.is_some())
                 .map(|_| record.ejected),

@@ -16,6 +16,7 @@ use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
 use crate::logic::http1::rewrite::edit::Edits;
+use crate::logic::http1::rewrite::elsewhere::Elsewhere;
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
@@ -30,6 +31,7 @@ use crate::process::proxy::transfer::flow::{Flow, FlowError, Keeps};
 use crate::process::proxy::transfer::pace::Pace;
 
 mod buffering;
+mod heeding;
 pub(in crate::process::proxy) mod tunnel;
 mod waiting;
 
@@ -47,6 +49,9 @@ pub(in crate::process::proxy) struct Exchange {
     searched: Option<usize>,
     interim_count: u8,
     edits: Option<Rc<Edits>>,
+    heed: Heed,
+    /// Of whoever has said where the answer is.
+    inherited: Option<Box<Edits>>,
     /// A field that the final head has besides.
     cookie: Option<Vec<u8>>,
     /// The body of the request, where it was read before a backend was asked.
@@ -73,6 +78,17 @@ enum ClientSide {
     /// It has ended its direction; it may still want its answer. Says whether its time is over
     /// before the backend's.
     HalfClosed(Hurried),
+}
+
+/// What of a final head keeps it from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Heed {
+    /// Nothing.
+    Nothing,
+    /// That the answer is said to be elsewhere.
+    Place,
+    /// That it is none that is hoped for: another may have it.
+    Status,
 }
 
 /// What it means that the client ends its direction.
@@ -167,6 +183,10 @@ pub(in crate::process::proxy) enum Waited {
     ClientSilent,
     /// The body of the request is not kept, or was and cannot be read.
     Unkept(Failure),
+    /// With where the answer is; whether the backend's connection can be kept.
+    Elsewhere(Box<Elsewhere>, Persistence),
+    /// With an answer that is none that is hoped for; likewise.
+    Unhoped(u16, Persistence),
     /// The backend does not answer, or does not take the request.
     BackendSilent,
     /// Everything ends.
@@ -199,6 +219,7 @@ impl Relayed {
 
 enum Parsed {
     Final(Answered),
+    Heeded(Waited),
     Interim,
     Partial,
 }
@@ -224,6 +245,8 @@ impl Exchange {
             searched: None,
             interim_count: 0,
             edits: None,
+            heed: Heed::Nothing,
+            inherited: None,
             cookie: None,
             buffered: None,
         }
@@ -442,6 +465,7 @@ impl Exchange {
             if self.may_parse() {
                 match self.parse(sides) {
                     Ok(Parsed::Final(answered)) => return Poll::Ready(Waited::Answered(answered)),
+                    Ok(Parsed::Heeded(waited)) => return Poll::Ready(waited),
                     Ok(Parsed::Interim) => continue,
                     Ok(Parsed::Partial) => {}
                     Err(refusal) => return Poll::Ready(Waited::Bad(refusal)),
@@ -504,7 +528,10 @@ impl Exchange {
             Some(head) if head.status == 101 && self.uploading != Uploading::Done => {
                 return Err(ResponseRefusal::EarlyUpgrade);
             }
-            Some(head) => (Parsed::Final(self.handle_final(&head, sides)), head.len),
+            Some(head) => match self.heed(&head, bytes.len())? {
+                Some(heeded) => (Parsed::Heeded(heeded), bytes.len()),
+                None => (Parsed::Final(self.handle_final(&head, sides)), head.len),
+            },
         };
         sides.context.budget.charge(len * PARSED);
         input.consume(len, &sides.context.buffers);
@@ -592,6 +619,13 @@ impl Exchange {
         context.buffers.reserve(prefix, head.len + ADDED_BYTES);
         let from = prefix.len();
         head.write(self.asked, departure, prefix);
+        if let Some(inherited) = &self.inherited
+            && !head.is_interim()
+        {
+            let mut own = prefix.split_off(from);
+            inherited.apply(&mut own);
+            prefix.append(&mut own);
+        }
         if let Some(edits) = &self.edits
             && !head.is_interim()
         {

@@ -3,7 +3,7 @@
 //! budget and connections are the same.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -181,6 +181,18 @@ impl WorkerPool {
     pub(in crate::process::proxy) fn claim(&self, tried: &Tried, wish: Wish) -> Claim {
         let mut picker = self.picker.borrow_mut();
         picker.claim(&self.pool.backends, self.now_ms(), tried, wish)
+    }
+
+    /// Takes room on the backend at this address, whatever the others are like; `None` where there
+    /// is no such backend.
+    pub(in crate::process::proxy) fn claim_server(&self, server: SocketAddr) -> Option<Claim> {
+        let mut backends = self.backends.iter();
+        let index = backends.position(|backend| backend.runtime.address == server)?;
+        let now_ms = self.now_ms();
+        Some(match self.backends[index].runtime.rank(now_ms) {
+            Some(_) => self.pool.backends.take(index, now_ms),
+            None => Claim::NoBackend,
+        })
     }
 
     /// Returns whether a backend takes requests as one that is well does.

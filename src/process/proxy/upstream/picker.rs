@@ -58,6 +58,16 @@ impl Backends {
             .any(|backend| backend.requests_max.is_some())
     }
 
+    /// Takes room on a backend, whichever others there are.
+    pub(in crate::process::proxy) fn take(&self, index: usize, now_ms: u64) -> Claim {
+        let backend = &self.all[index];
+        if !backend.try_acquire() {
+            return Claim::Full;
+        }
+        backend.runtime.handle_picked(now_ms);
+        Claim::Taken(index)
+    }
+
     /// Claims for a request that has waited.
     pub(in crate::process::proxy) fn claim_waited(
         &self,
@@ -99,16 +109,6 @@ pub(in crate::process::proxy) enum Claim {
     NoBackend,
 }
 
-/// Takes room on a backend, whichever others there are.
-fn take(backends: &Backends, index: usize, now_ms: u64) -> Claim {
-    let backend = &backends.all[index];
-    if !backend.try_acquire() {
-        return Claim::Full;
-    }
-    backend.runtime.handle_picked(now_ms);
-    Claim::Taken(index)
-}
-
 impl Picker {
     /// Returns the picker of a worker.
     pub(in crate::process::proxy) fn new(backends: &[Backend], worker: usize) -> Self {
@@ -138,7 +138,7 @@ impl Picker {
             && !tried.contains(own)
             && backend.runtime.takes_sessions(now_ms)
         {
-            return take(backends, own, now_ms);
+            return backends.take(own, now_ms);
         }
         // Once for all: they may change between two looks.
         let ranks = all.iter().enumerate().map(|(index, backend)| {
@@ -154,7 +154,7 @@ impl Picker {
         if let Some(own) = session
             && self.ranks.get(own) == Some(&Some(lowest))
         {
-            return take(backends, own, now_ms);
+            return backends.take(own, now_ms);
         }
         let tier = if backends.has_backups {
             let tiers = all.iter().map(|backend| backend.tier);

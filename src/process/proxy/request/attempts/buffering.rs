@@ -71,6 +71,8 @@ fn unread(waited: Waited) -> Unserved {
         Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
         Waited::ClientGone
         | Waited::Answered(_)
+        | Waited::Elsewhere(..)
+        | Waited::Unhoped(..)
         | Waited::Lost
         | Waited::Bad(_)
         | Waited::BackendSilent => (Side::Client, Cause::Lost, Detail::None),

@@ -63,7 +63,10 @@ impl Attempts<'_> {
         let (side, cause, detail) = match waited {
             Waited::Unkept(failure) => return Err(answer::unkept(failure)),
             // A head is relayed before this is asked.
-            Waited::Answered(_) | Waited::ClientGone => (Side::Client, Cause::Lost, Detail::None),
+            Waited::Answered(_)
+            | Waited::Elsewhere(..)
+            | Waited::Unhoped(..)
+            | Waited::ClientGone => (Side::Client, Cause::Lost, Detail::None),
             Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
             Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
             Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),

@@ -1,0 +1,154 @@
+//! A backend that says where the answer is, instead of answering: the pool that its own names
+//! (`reproxy`) is asked for it, and nobody else.
+
+use std::net::SocketAddr;
+
+use super::Attempts;
+use crate::logic::balance::health::Outcome;
+use crate::logic::balance::retry::{Repeat, Reuse, Tried};
+use crate::logic::http1::head::{Framing, Persistence};
+use crate::logic::http1::local_reply::LocalReply;
+use crate::logic::http1::request::message::Message;
+use crate::logic::http1::rewrite::elsewhere::Elsewhere;
+use crate::process::proxy::io::stream::Stream;
+use crate::process::proxy::request::answer::Unserved;
+use crate::process::proxy::request::detour::Detour;
+use crate::process::proxy::request::moments::AskedAs;
+use crate::process::proxy::request::record::Termination;
+use crate::process::proxy::transfer::exchange::{Heed, Waited};
+use crate::process::proxy::upstream::picker::Claim;
+use crate::process::proxy::upstream::slot::RequestSlot;
+
+impl Attempts<'_> {
+    /// Returns what keeps the head of an answer from the client.
+    pub(super) fn heed(&self) -> Heed {
+        match (&self.detour, &self.pool.reproxy) {
+            (Some(detour), _) => detour.heed(),
+            (None, Some(_)) => Heed::Place,
+            (None, None) => Heed::Nothing,
+        }
+    }
+
+    /// Goes on with the next backend, behind an answer that is not relayed.
+    pub(super) async fn follow(
+        &mut self,
+        slot: RequestSlot,
+        heeded: Waited,
+        upstream: Stream,
+    ) -> Result<RequestSlot, Unserved> {
+        match heeded {
+            Waited::Elsewhere(to, leaves) => {
+                self.leave(&slot, upstream, leaves);
+                self.depart(&slot, *to)?;
+            }
+            Waited::Unhoped(status, leaves) => {
+                self.note_status(&slot, status);
+                self.leave(&slot, upstream, leaves);
+            }
+            // None of them is heeded.
+            Waited::Answered(_)
+            | Waited::Lost
+            | Waited::Bad(_)
+            | Waited::BrokenBody(_)
+            | Waited::ClientGone
+            | Waited::ClientSilent
+            | Waited::BackendSilent
+            | Waited::Unkept(_)
+            | Waited::Cut => {}
+        }
+        drop(slot);
+        self.next_place().await
+    }
+
+    /// Keeps a connection where it can be, behind an answer that nobody reads.
+    fn leave(&mut self, slot: &RequestSlot, upstream: Stream, leaves: Persistence) {
+        let backend = slot.backend();
+        let now_ms = self.pool.now_ms();
+        backend.runtime.handle_answered(now_ms);
+        if self.pool.ejection.is_some() {
+            self.pool
+                .note_outcome(&backend.runtime, Outcome::Success, now_ms);
+        }
+        if leaves == Persistence::Keep && self.pool.keep_alive.reuse != Reuse::Never {
+            backend.kept.keep(upstream, self.announced());
+        }
+    }
+
+    /// Has the pool be asked that has what backends of this one name.
+    fn depart(&mut self, slot: &RequestSlot, to: Elsewhere) -> Result<(), Unserved> {
+        let worker = self.context.worker;
+        let pool = self.pool.reproxy.as_deref();
+        let pool = pool.and_then(|name| worker.pool_of(name));
+        let pool = pool.ok_or_else(|| self.nobody_up())?;
+        let by = format!("{}/{}", self.pool.name, slot.backend().runtime.name);
+        self.record.reproxied_by = Some(by.into());
+        let head = self.exchange.head().to_vec();
+        let message = Message::new(head);
+        if self.record.asked.is_none() {
+            self.record.asked = Some(Box::new(AskedAs {
+                target: message.target().into(),
+                host: message.authority().into(),
+            }));
+        }
+        self.exchange.inherit(to.edits);
+        self.detour = Some(Box::new(Detour {
+            head: message.into_text(),
+            places: to.places.into(),
+            is_certain: false,
+        }));
+        pool.count_request();
+        self.pool = pool;
+        self.passed.clear();
+        self.framing = Framing::None;
+        self.repeat = Repeat::Harmless;
+        Ok(())
+    }
+
+    /// Returns whether another place may have the answer.
+    pub(super) fn has_places(&self) -> bool {
+        let detour = self.detour.as_ref();
+        detour.is_some_and(|detour| !detour.places.is_empty())
+    }
+
+    /// Returns whether nobody but the backend that is asked may have the answer.
+    pub(super) fn is_certain(&self) -> bool {
+        let detour = self.detour.as_ref();
+        detour.is_some_and(|detour| detour.is_certain)
+    }
+
+    /// Takes room where the answer may be: at the next place, or where one that is named is down or
+    /// full, at the one behind it.
+    pub(super) async fn next_place(&mut self) -> Result<RequestSlot, Unserved> {
+        self.tried = Tried::default();
+        loop {
+            let Some(detour) = &mut self.detour else {
+                return Err(self.nobody_up());
+            };
+            let Some(place) = detour.places.pop_front() else {
+                return Err(self.nobody_up());
+            };
+            detour.is_certain = place.server.is_some();
+            self.exchange.begin_another(self.context.worker);
+            self.message = Message::elsewhere(&detour.head, &place.target, place.server);
+            let Some(server) = place.server else {
+                return self.first_slot().await;
+            };
+            match self.pool.claim_server(server) {
+                Some(Claim::Taken(backend)) => return Ok(self.slot(backend)),
+                Some(Claim::Full | Claim::NoBackend) | None if self.has_places() => {}
+                Some(Claim::Full) => return Err(self.all_full()),
+                Some(Claim::NoBackend) => return Err(self.nobody_up()),
+                None => return Err(self.not_there(server)),
+            }
+        }
+    }
+
+    /// What a backend says opens no way to where the configuration names none.
+    fn not_there(&self, server: SocketAddr) -> Unserved {
+        let by = self.record.reproxied_by.as_deref().unwrap_or_default();
+        let pool = &self.pool.name;
+        let why = format!("{by} named {server}, which is no backend of pool {pool}");
+        let reply = LocalReply::line(502, "invalid_response", why);
+        Unserved::Reply(reply, Termination::InvalidResponse)
+    }
+}

@@ -1,0 +1,319 @@
+//! Backends that say where the answer is, instead of answering: only the pool that the
+//! configuration names is asked for it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel::config::RequestBuffering;
+use evenkeel::process::proxy::Given;
+
+use crate::common::{Backend, Message, wait_until};
+use crate::rig::{Rig, Setup, setup};
+
+const GET: &str = "GET /doc/7?v=1 HTTP/1.1\r\nHost: www.test\r\nCookie: s=1\r\nAuthorization: x\r\nRange: bytes=0-9\r\n\r\n";
+
+/// Answers every request with these fields, and nothing else.
+fn app(fields: &str) -> Backend {
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n\r\n");
+    Backend::scripted(move |mut visit| {
+        while visit.request().is_some() {
+            visit.wire.send(&answer);
+        }
+    })
+}
+
+/// Has files: says which was asked for, by whom.
+fn files(name: &'static str) -> Backend {
+    Backend::scripted(move |mut visit| {
+        while let Some(request) = visit.request() {
+            let status = match request.line().contains("/missing") {
+                true => "404 Not Found",
+                false => "206 Partial Content",
+            };
+            let body = format!("{name}: {}", request.line());
+            let (len, body) = match request.line().starts_with("HEAD") {
+                true => (body.len(), String::new()),
+                false => (body.len(), body),
+            };
+            visit.wire.send(format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {len}\r\nContent-Type: text/plain\r\nETag: f\r\nX-Accel-Redirect: /loop\r\n\r\n{body}"
+            ));
+        }
+    })
+}
+
+/// A proxy of an application, and of another pool which may have what that names.
+fn start(app: &Backend, files: &[SocketAddr]) -> Rig {
+    with(app, files).start()
+}
+
+fn with(app: &Backend, files: &[SocketAddr]) -> Setup {
+    let mut setup = setup(&[app.address]);
+    let mut pool = crate::rig::setup(files).config.pools.remove(0);
+    pool.name = "files".to_owned();
+    pool.reproxy = Some("files".to_owned());
+    setup.config.pools.push(pool);
+    setup.pool(|pool| pool.reproxy = Some("files".to_owned()))
+}
+
+/// Returns the fields of a request, without its first line.
+fn fields(request: &Message) -> Vec<&str> {
+    let lines = request.head.trim_end().lines().skip(1);
+    lines.filter(|line| !line.starts_with("X-")).collect()
+}
+
+#[test]
+fn a_path_is_asked_for_in_the_pool_that_is_named_and_the_client_hears_of_both() {
+    let app = app(
+        "X-Accel-Redirect: /store/7.pdf?k=v\r\nContent-Type: application/pdf\r\nSet-Cookie: t=2\r\n\
+         X-App: secret",
+    );
+    let files = files("f");
+    let rig = start(&app, &[files.address]);
+    let mut client = rig.client();
+    for _ in 0..3 {
+        let answer = client.ask(GET);
+        assert_eq!(answer.status(), 206);
+        assert_eq!(answer.text(), "f: GET /store/7.pdf?k=v HTTP/1.1");
+        for (name, hoped) in [
+            ("content-type", Some("application/pdf")),
+            ("set-cookie", Some("t=2")),
+            ("etag", Some("f")),
+            ("x-app", None),
+            ("x-accel-redirect", None),
+        ] {
+            assert_eq!(answer.field(name).as_deref(), hoped, "{name}");
+        }
+        let asked = files.last_request();
+        assert_eq!(fields(&asked), ["Host: www.test", "Range: bytes=0-9"]);
+        assert!(asked.head.contains("X-Forwarded-For: "));
+    }
+    assert_eq!((app.accepted(), files.accepted()), (1, 1), "both are kept");
+    let head = GET.replace("GET", "HEAD");
+    client.send(&head);
+    let answer = client.try_response("HEAD").unwrap();
+    assert_eq!(
+        (answer.status(), answer.field("content-type").as_deref()),
+        (206, Some("application/pdf"))
+    );
+    assert!(files.last_request().line().starts_with("HEAD /store/7.pdf"));
+    assert_eq!(client.ask(GET).status(), 206);
+}
+
+#[test]
+fn what_a_pool_says_is_for_the_client_where_it_names_none() {
+    let app = app("X-Accel-Redirect: /store/7.pdf");
+    let files = files("f");
+    let rig = with(&app, &[files.address]).pool(|pool| pool.reproxy = None);
+    let answer = rig.start().ask(GET);
+    assert_eq!(answer.status(), 200);
+    assert_eq!(
+        answer.field("x-accel-redirect").as_deref(),
+        Some("/store/7.pdf")
+    );
+    assert_eq!(files.accepted(), 0);
+}
+
+/// The first that has it answers; those that are down, gone or without it are passed over.
+#[test]
+fn urls_are_tried_in_order() {
+    let (one, two) = (files("one"), files("two"));
+    let (_socket, refusing) = crate::common::refusing_address();
+    let losing = Backend::scripted(|mut visit| {
+        visit.request();
+    });
+    let at = |address: SocketAddr, path: &str| format!("http://{address}{path}");
+    let (one_at, two_at) = (one.address, two.address);
+    for (urls, status, body) in [
+        (
+            vec![at(one_at, "/a"), at(two_at, "/b")],
+            206,
+            "one: GET /a HTTP/1.1",
+        ),
+        (
+            vec![at(refusing, "/a"), at(two_at, "/b?c")],
+            206,
+            "two: GET /b?c HTTP/1.1",
+        ),
+        (
+            vec![at(losing.address, "/a"), at(one_at, "/b")],
+            206,
+            "one: GET /b HTTP/1.1",
+        ),
+        (
+            vec![at(one_at, "/missing"), at(two_at, "/b")],
+            206,
+            "two: GET /b HTTP/1.1",
+        ),
+        (
+            vec![at(one_at, "/missing"), at(two_at, "/missing/too")],
+            404,
+            "two: GET /missing/too HTTP/1.1",
+        ),
+        (
+            vec![at("192.0.2.77:80".parse().unwrap(), "/a"), at(two_at, "/b")],
+            206,
+            "two: GET /b HTTP/1.1",
+        ),
+    ] {
+        let app = app(&format!("X-Reproxy-URL: {}", urls.join(" ")));
+        let addresses = [one_at, two_at, refusing, losing.address];
+        let rig = start(&app, &addresses);
+        let mut client = rig.client();
+        for _ in 0..2 {
+            let answer = client.ask(GET);
+            assert_eq!((answer.status(), answer.text().as_str()), (status, body));
+        }
+        let host = format!("Host: {}", two_at);
+        if body.starts_with("two") {
+            assert_eq!(fields(&two.last_request()), [&host, "Range: bytes=0-9"]);
+        }
+    }
+}
+
+/// A request never goes where the configuration names nobody, whatever a backend says.
+#[test]
+fn nobody_is_asked_whom_the_configuration_does_not_name() {
+    let stranger = files("stranger");
+    let file = files("f");
+    let outside = format!("X-Reproxy-URL: http://{}/a", stranger.address);
+    for fields in [
+        outside.as_str(),
+        "X-Reproxy-URL: http://files.test/a",
+        "X-Accel-Redirect: http://192.0.2.1/a",
+        "X-Accel-Redirect: a b",
+    ] {
+        let app = app(fields);
+        let rig = start(&app, &[file.address]);
+        let answer = rig.ask(GET);
+        assert_eq!(answer.status(), 502, "{fields}");
+        assert!(answer.text().starts_with("invalid_response: "), "{fields}");
+    }
+    assert_eq!((stranger.accepted(), file.accepted()), (0, 0));
+}
+
+/// The one that has it is the only one.
+#[test]
+fn a_url_alone_is_asked_of_nobody_else() {
+    let good = files("good");
+    let losing = Backend::scripted(|mut visit| {
+        visit.request();
+    });
+    let app = app(&format!("X-Reproxy-URL: http://{}/a", losing.address));
+    let rig = start(&app, &[losing.address, good.address]);
+    assert_eq!(rig.ask(GET).status(), 502);
+    assert_eq!(good.accepted(), 0);
+    // It may be sent again there, once.
+    assert_eq!(losing.requests().len(), 2);
+    let (_socket, refusing) = crate::common::refusing_address();
+    let app = self::app(&format!("X-Reproxy-URL: http://{refusing}/a"));
+    let rig = start(&app, &[refusing, good.address]);
+    assert_eq!(rig.ask(GET).status(), 502);
+    assert_eq!(good.accepted(), 0);
+}
+
+#[test]
+fn a_pool_that_has_nobody_up_is_said() {
+    let app = app("X-Accel-Redirect: /a");
+    let (_socket, refusing) = crate::common::refusing_address();
+    let rig = start(&app, &[refusing]);
+    let answer = rig.ask(GET);
+    assert_eq!(answer.status(), 502);
+    assert!(answer.text().starts_with("connect_failed: "), "{answer:?}");
+}
+
+/// The body is for the backend that was asked; whoever has the answer is asked without one.
+#[test]
+fn a_post_is_fetched_with_get_and_what_the_client_sends_next_is_not_lost() {
+    let app = app("X-Accel-Redirect: /a");
+    let file = files("f");
+    for buffered in [None, Some(RequestBuffering::default())] {
+        let setup = with(&app, &[file.address]).pool(|pool| pool.buffer_requests = buffered);
+        let rig = setup.start_with(Given::default());
+        let mut client = rig.client();
+        let chunked =
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let length = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+        client.send([chunked, length, GET].concat());
+        for _ in 0..3 {
+            assert_eq!(client.response().text(), "f: GET /a HTTP/1.1");
+        }
+        assert_eq!(fields(&file.requests()[0]), ["Host: a"]);
+    }
+    let bodies = app.requests().into_iter().filter(|it| it.body == b"abc");
+    assert_eq!(bodies.count(), 4);
+}
+
+#[test]
+fn another_answer_before_the_request_has_ended_is_none() {
+    let app = Backend::scripted(|mut visit| {
+        while visit.wire.head().is_some() {
+            visit
+                .wire
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Accel-Redirect: /a\r\n\r\n");
+        }
+    });
+    let file = files("f");
+    let rig = start(&app, &[file.address]);
+    let mut client = rig.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\nabc");
+    let answer = client.response();
+    assert_eq!(answer.status(), 502);
+    assert!(
+        answer.text().starts_with("invalid_response: "),
+        "{answer:?}"
+    );
+    assert_eq!(file.accepted(), 0);
+}
+
+/// What stands behind the head is nobody's: the connection of a backend is kept only where that is
+/// there to its end.
+#[test]
+fn bodies_behind_a_place_are_dropped() {
+    for (rest, is_kept) in [
+        ("Content-Length: 3\r\n\r\nabc", true),
+        ("Content-Length: 300\r\n\r\nabc", false),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            false,
+        ),
+        ("Content-Length: 3\r\nConnection: close\r\n\r\nabc", false),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /a\r\n{rest}");
+        let app = Backend::scripted(move |mut visit| {
+            while visit.request().is_some() {
+                visit.wire.send(&answer);
+            }
+        });
+        let file = files("f");
+        let rig = start(&app, &[file.address]);
+        let mut client = rig.client();
+        for _ in 0..2 {
+            assert_eq!(client.ask(GET).text(), "f: GET /a HTTP/1.1");
+        }
+        assert_eq!(app.accepted(), if is_kept { 1 } else { 2 }, "{rest}");
+    }
+}
+
+/// The backend that named it is free while a slow client reads.
+#[test]
+fn the_backend_that_has_named_the_place_is_free_at_once() {
+    let app = app("X-Accel-Redirect: /a");
+    let slow = Backend::scripted(|mut visit| {
+        while visit.request().is_some() {
+            visit
+                .wire
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+            std::thread::sleep(Duration::from_millis(600));
+            visit.wire.send("the o\n");
+        }
+    });
+    let rig = with(&app, &[slow.address]);
+    let rig = rig.pool(|pool| pool.backends[0].requests = Some(1)).start();
+    let mut client = rig.client();
+    client.send(GET);
+    let active = |pool: usize| rig.proxy.status().1[pool].backends[0].active_requests;
+    wait_until("it is being sent", || active(1) == 1);
+    assert_eq!(active(0), 0);
+    assert_eq!(client.response().text(), "halfthe o\n");
+}
