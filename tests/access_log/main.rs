@@ -14,6 +14,7 @@ mod common;
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod rig;
 
+mod elsewhere;
 mod lines;
 mod logged;
 mod queue;

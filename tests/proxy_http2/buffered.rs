@@ -20,7 +20,8 @@ fn start(setup: Setup) -> Rig {
     let setup = setup.pool(|pool| {
         pool.buffer_requests = Some(RequestBuffering {
             memory: 64 * 1024,
-            disk: 64 * 1024 * 1024,
+            // Little more than what is asked for at once below.
+            disk: 12 * 1024 * 1024,
         });
     });
     let file = tempfile::tempfile().unwrap().into();

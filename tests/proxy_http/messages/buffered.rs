@@ -2,10 +2,12 @@
 //!
 //! The bytes of a body say where they stand, so that one that is lost, doubled or moved is found.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use evenkeel::config::RequestBuffering;
 use evenkeel::ipc::message::Secrets;
@@ -448,6 +450,110 @@ fn whole_requests_wait_for_room_and_leave_with_their_clients() {
     wait_until("one has left", || rig.pool().buffered_requests == 1);
     assert_eq!(slow.response().text(), "0");
     assert_eq!(stays.response().text(), "200000");
+    is_empty(&rig, &file);
+}
+
+/// One that was to go to a backend which cannot be connected to waits for another then.
+#[test]
+fn what_is_sent_while_a_request_waits_again_is_the_next_request() {
+    let (_socket, refusing) = crate::common::refusing_address();
+    for size in [10, 200_000] {
+        let told = Arc::new(AtomicBool::new(false));
+        let wait_for = Arc::clone(&told);
+        let busy = Backend::scripted(move |mut visit| {
+            while let Some(request) = visit.request() {
+                if request.line().starts_with("GET") {
+                    wait_until("it is told", || wait_for.load(SeqCst));
+                }
+                assert!(request.body == body(request.body.len()), "another body");
+                visit.wire.send(ok(&request.body.len().to_string()));
+            }
+        });
+        let limited = setup(&[busy.address, refusing]).pool(|pool| {
+            pool.buffer_requests = Some(RequestBuffering::default());
+            let backends = pool.backends.iter_mut();
+            backends.for_each(|backend| backend.requests = Some(1));
+        });
+        let (rig, file) = start(limited);
+        let mut first = rig.client();
+        first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_until("there is no room", || active(&rig) == 1);
+        let mut client = rig.client();
+        client.send(head("PUT", &format!("Content-Length: {size}")));
+        client.send(body(size));
+        wait_until("it waits", || rig.pool().queued_requests == 1);
+        assert_eq!(
+            rig.pool().backends[1].failures_total,
+            1,
+            "it was tried there"
+        );
+        client.send(head("POST", "Content-Length: 41"));
+        wait_until("that has been read", || unread(&client.stream) == 0);
+        told.store(true, SeqCst);
+        assert_eq!(first.response().text(), "0");
+        assert_eq!(client.response().text(), size.to_string());
+        client.send(body(41));
+        assert_eq!(client.response().text(), "41");
+        is_empty(&rig, &file);
+    }
+}
+
+/// Returns how much of what was sent the other end has not read.
+fn unread(stream: &TcpStream) -> u64 {
+    let (own, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    let hex = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => {
+            let ip = u32::from_ne_bytes(ip.octets());
+            format!("{ip:08X}:{:04X}", address.port())
+        }
+        IpAddr::V6(_) => panic!("this is IPv4"),
+    };
+    let ends = format!("{} {}", hex(peer), hex(own));
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let line = table.lines().find(|line| line.contains(&ends)).unwrap();
+    let queues = line.split_whitespace().nth(4).unwrap();
+    u64::from_str_radix(queues.split(':').nth(1).unwrap(), 16).unwrap()
+}
+
+/// Only the backend is waited for, and not for long.
+#[test]
+fn an_early_yes_keeps_nobody_waiting_for_what_its_backend_does_not_take() {
+    let backend = Backend::scripted(|mut visit| {
+        while visit.wire.head().is_some() {
+            visit.wire.send(ok("early"));
+            visit.wire.stream.set_read_timeout(None).unwrap();
+            if visit.number == 0 {
+                std::thread::sleep(Duration::from_secs(20));
+            }
+        }
+    });
+    let (rig, file) = rig(&[&backend]);
+    let mut client = rig.client();
+    client.send(head("POST", "Content-Length: 12000000"));
+    client.send(body(12_000_000));
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response().text(), "early");
+    let answered_at = Instant::now();
+    assert_eq!(client.response().text(), "early");
+    assert!(answered_at.elapsed() < Duration::from_secs(4));
+    is_empty(&rig, &file);
+}
+
+#[test]
+fn a_client_that_ends_its_direction_while_its_backend_takes_nothing_is_let_go() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.wire.head();
+        std::thread::sleep(Duration::from_secs(20));
+    });
+    let setup = buffering(64 * KIB, 16 * MIB, &[&backend]);
+    let (rig, file) =
+        start(setup.pool(|pool| pool.timeouts.response_head = Duration::from_secs(60)));
+    let mut client = rig.client();
+    client.send(head("POST", "Content-Length: 12000000"));
+    client.send(body(12_000_000));
+    wait_until("it is being sent", || active(&rig) == 1);
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    wait_until("it is let go", || active(&rig) == 0);
     is_empty(&rig, &file);
 }
 

@@ -109,6 +109,10 @@ impl Writer {
             }
         };
         let dropped = filled.count.saturating_sub(written);
+        if let Err(Failure::Refused(errno)) = &result {
+            // Whoever sees the loss sees why.
+            *self.shared.error() = io::Error::from(*errno).to_string();
+        }
         self.shared.counts.written.fetch_add(written, Relaxed);
         self.shared.counts.dropped.fetch_add(dropped, Relaxed);
         match result {
@@ -187,7 +191,6 @@ impl Writer {
 
     fn note_failure(&mut self, errno: Errno) {
         let error = io::Error::from(errno);
-        *self.shared.error() = error.to_string();
         let now = Instant::now();
         let quiet = self
             .complained_at

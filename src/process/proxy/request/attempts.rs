@@ -139,10 +139,14 @@ impl Attempts<'_> {
         if let Some(bounds) = self.pool.buffer_requests {
             self.buffer(bounds).await?;
         }
-        let mut slot = self.first_slot().await?;
         let mut first_on = self.first_connection();
         let mut on = first_on;
+        let mut next_slot = None;
         loop {
+            let slot = match next_slot {
+                Some(slot) => slot,
+                None => self.first_slot().await?,
+            };
             slot.backend().counters.requests.count();
             self.record.backend = Some(slot.index());
             self.record.moments.picked_at = self.context.worker.moment();
@@ -163,12 +167,11 @@ impl Attempts<'_> {
                         return Ok(self.relay(slot, answered, stream).await);
                     }
                     if let Waited::Elsewhere(..) | Waited::Unhoped(..) = waited {
-                        slot = Box::pin(self.follow(slot, waited, stream)).await?;
+                        next_slot = self.follow(slot, waited, stream)?;
                         first_on = self.first_connection();
                         on = first_on;
                         continue;
                     }
-                    self.exchange.end_replay(self.context.worker);
                     self.failed(used, waited, &stream)?
                 }
                 Err(error) => self.no_connection(error),
@@ -180,24 +183,26 @@ impl Attempts<'_> {
             }
             self.record.ejected |= self.pool.note(slot.index(), picked_ms, error);
             let failed = (error, detail);
-            (slot, on) = Box::pin(self.another(slot, failed, next, first_on)).await?;
+            let another = self.another(slot, failed, next, first_on);
+            (next_slot, on) = Box::pin(another).await?;
             self.record.retries += 1;
         }
     }
 
-    /// Returns whom to ask after an attempt that has failed, and on what connection.
+    /// Returns whom to ask after an attempt that has failed, and on what connection; `None` is
+    /// whoever is the first.
     async fn another(
         &mut self,
         slot: RequestSlot,
         (error, detail): (AttemptError, Detail),
         next: Next,
         first_on: Connection,
-    ) -> Result<(RequestSlot, Connection), Unserved> {
+    ) -> Result<(Option<RequestSlot>, Connection), Unserved> {
         if self.has_places() && error.side == Side::Upstream {
             drop(slot);
-            return Ok((self.next_place().await?, first_on));
+            return Ok((self.next_place()?, first_on));
         }
-        Ok(match self.step(&slot, error, next) {
+        let (slot, on) = match self.step(&slot, error, next) {
             Step::Same => (slot, Connection::Fresh),
             Step::Other(other) => (other, self.tried.connection(first_on)),
             Step::Wait => {
@@ -208,7 +213,8 @@ impl Attempts<'_> {
                 (other, self.tried.connection(first_on))
             }
             Step::GiveUp => return Err(self.unserved(slot.backend(), error, detail)),
-        })
+        };
+        Ok((Some(slot), on))
     }
 
     /// Returns on what kind of connection the first attempt is made.
@@ -361,6 +367,8 @@ impl Attempts<'_> {
         if deadline.phase() != Phase::Queued {
             deadline.enter(Phase::Queued, self.timeouts().queue);
         }
+        // What the client sends meanwhile is read behind what it has sent.
+        self.exchange.end_replay(worker);
         let urgency = self.context.rules.urgency;
         let ticket = QueueTicket::take(&self.pool, self.tried, urgency, self.wish);
         let carries_bytes = self.carries_bytes();
@@ -568,6 +576,7 @@ impl Attempts<'_> {
             if !self.exchange.has_request() {
                 return After::Linger;
             }
+            self.exchange.end_replay(worker);
         }
         let Self {
             client, exchange, ..
@@ -629,7 +638,11 @@ impl Attempts<'_> {
         let RequestContext {
             rules, deadline, ..
         } = self.context;
-        let within = rules.timeouts.request_body.min(REST_TIMEOUT);
+        let most = match self.exchange.has_request() {
+            true => KEPT_REST_TIMEOUT,
+            false => REST_TIMEOUT,
+        };
+        let within = rules.timeouts.request_body.min(most);
         deadline.enter(Phase::Uploading, within);
         let (exchange, mut sides) = self.sides(upstream);
         poll_fn(|cx| exchange.poll_rest(cx, &mut sides)).await;
@@ -666,6 +679,8 @@ impl Attempts<'_> {
 
 /// How long the rest of a request whose answer is whole may be silent: the client may send no more.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Likewise of one that is here: only the backend is waited for, and the client has its answer.
+const KEPT_REST_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Begins the record of a request.
 pub(in crate::process::proxy) fn record_of(request: &mut Request) -> Record {

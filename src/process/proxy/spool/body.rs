@@ -13,8 +13,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
-use super::disk::{Done, Extent, Job};
-use super::{Account, BLOCK, Disk, Spool};
+use super::disk::{Done, Extent, Job, Lent};
+use super::{Account, Disk, Spool, Taken};
 use crate::config::RequestBuffering;
 use crate::process::proxy::io::buffers::Buffers;
 use crate::process::proxy::io::frames::load::{Load, Share};
@@ -29,15 +29,19 @@ pub(in crate::process::proxy) struct Body {
     share: Option<Share>,
     /// On the disk, in order.
     extents: Vec<Extent>,
-    /// Taken from the account, also while it is being written.
-    blocks: usize,
-    /// Behind what is on the disk, in pieces of a block at most.
+    /// Behind what is on the disk, in pieces.
     memory: VecDeque<Vec<u8>>,
     memory_bytes: usize,
     len: u64,
-    writing: Option<oneshot::Receiver<Done<Extent>>>,
+    writing: Option<Work<Vec<Extent>>>,
     replay: Replay,
     failure: Option<Failure>,
+}
+
+/// What the disk has been told to do, and with which buffer.
+struct Work<T> {
+    lent: Lent,
+    done: oneshot::Receiver<Done<T>>,
 }
 
 /// How far it has been read.
@@ -46,10 +50,12 @@ struct Replay {
     /// The next of the extents to be read from the disk, and behind the last the next piece of what
     /// is in memory.
     next: usize,
-    reading: Option<oneshot::Receiver<Done<()>>>,
+    /// How much of that has been read, or handed on.
+    at: usize,
+    reading: Option<Work<()>>,
     /// What was read from the disk last.
     loaded: Vec<u8>,
-    /// How much of that, or of the next piece, has been handed on.
+    /// How much of that has been handed on.
     from: usize,
 }
 
@@ -79,7 +85,6 @@ impl Body {
             buffers: Rc::clone(buffers),
             share: load.map(Share::new),
             extents: Vec::new(),
-            blocks: 0,
             memory: VecDeque::new(),
             memory_bytes: 0,
             len: 0,
@@ -112,28 +117,30 @@ impl Body {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(self.poll_room(cx)).map(|room| self.append(slices, room));
-        if let Some(share) = &mut self.share {
-            share.note(self.memory_bytes);
-        }
+        self.note_memory();
         Poll::Ready(written.map_err(|failure| {
-            if matches!(failure, Failure::Full(_)) {
-                self.account.refused.fetch_add(1, Relaxed);
-            }
             self.failure = Some(failure);
             io::Error::from(ErrorKind::StorageFull)
         }))
+    }
+
+    /// Has its connection know what it holds.
+    fn note_memory(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.note(self.memory_bytes + self.replay.loaded.len());
+        }
     }
 
     /// Ready with room in memory.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
         loop {
             if let Some(writing) = &mut self.writing {
-                let done = ready!(Pin::new(writing).poll(cx));
+                let done = ready!(Pin::new(&mut writing.done).poll(cx));
                 self.writing = None;
                 let Done { buffer, result } = done.map_err(|_| gone())?;
                 self.memory_bytes -= buffer.len();
                 self.buffers.give_back(buffer);
-                self.extents.push(result.map_err(Failure::of)?);
+                self.extents.extend(result.map_err(Failure::of)?);
             }
             let room = self.room();
             if room > 0 {
@@ -144,13 +151,17 @@ impl Body {
     }
 
     fn room(&self) -> usize {
-        let is_short = self.share.as_ref().is_some_and(Share::is_short);
-        let most = match is_short && self.bounds.disk > 0 {
+        let most = match self.is_short() && self.bounds.disk > 0 {
             // The others on its connection need it more.
             true => self.bounds.memory.min(SHORT_BYTES),
             false => self.bounds.memory,
         };
         most.saturating_sub(self.memory_bytes)
+    }
+
+    /// Returns whether little is left for all that are on its connection.
+    fn is_short(&self) -> bool {
+        self.share.as_ref().is_some_and(Share::is_short)
     }
 
     /// Has the first of what is in memory be written to the disk.
@@ -159,16 +170,16 @@ impl Body {
         let Some(first) = self.memory.pop_front() else {
             return Err(gone());
         };
-        if !self.account.take_block(self.bounds.disk) {
+        let Some(taken) = Taken::of(&self.account, first.len(), self.bounds.disk) else {
+            self.memory.push_front(first);
             let why = format!("the bodies of the pool fill its {} bytes", self.bounds.disk);
             return Err(Failure::Full(why));
-        }
-        self.blocks += 1;
+        };
         let (tell, done) = oneshot::channel();
-        let told = disk.jobs.try_send(Job::Write(first, tell));
-        told.map_err(|_| Failure::slow())?;
-        self.writing = Some(done);
-        Ok(())
+        let lent = Lent::new(first);
+        let told = disk.jobs.try_send(Job::Write(lent.clone(), taken, tell));
+        self.writing = Some(Work { lent, done });
+        told.map_err(|_| Failure::slow())
     }
 
     fn append(&mut self, slices: &[IoSlice<'_>], mut room: usize) -> usize {
@@ -178,13 +189,13 @@ impl Body {
             room -= some.len();
             written += some.len();
             while !some.is_empty() {
-                if self.memory.back().is_none_or(|last| last.len() == BLOCK) {
+                if self.memory.back().is_none_or(|last| last.len() == PIECE) {
                     self.memory.push_back(Vec::new());
                 }
                 let Some(last) = self.memory.back_mut() else {
                     break;
                 };
-                let (now, later) = some.split_at(some.len().min(BLOCK - last.len()));
+                let (now, later) = some.split_at(some.len().min(PIECE - last.len()));
                 self.buffers.reserve(last, now.len());
                 last.extend_from_slice(now);
                 some = later;
@@ -217,42 +228,55 @@ impl Body {
                 let loaded = std::mem::take(&mut self.replay.loaded);
                 self.buffers.give_back(loaded);
                 self.replay.from = 0;
+                self.note_memory();
             }
-            let Replay { next, from, .. } = &mut self.replay;
+            let Replay { next, at, .. } = &mut self.replay;
             match self.memory.get(*next - self.extents.len()) {
                 None => return Poll::Ready(Ok(0)),
-                Some(piece) if *from == piece.len() => (*next, *from) = (*next + 1, 0),
-                Some(piece) => return Poll::Ready(Ok(copy(piece, from, into))),
+                Some(piece) if *at == piece.len() => (*next, *at) = (*next + 1, 0),
+                Some(piece) => return Poll::Ready(Ok(copy(piece, at, into))),
             }
         }
     }
 
     /// Has the next of what is on the disk be read.
     fn poll_load(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let Self {
-            replay,
-            extents,
-            disk,
-            ..
-        } = self;
-        if replay.reading.is_none() {
-            let (tell, done) = oneshot::channel();
-            let buffer = std::mem::take(&mut replay.loaded);
-            replay.from = 0;
-            let job = Job::Read(extents[replay.next], buffer, tell);
-            let disk = disk.as_ref().ok_or_else(gone)?;
-            disk.jobs.try_send(job).map_err(|_| Failure::slow())?;
-            replay.reading = Some(done);
-        }
-        let Some(reading) = &mut replay.reading else {
-            return Poll::Ready(Err(gone()));
+        let most = match self.is_short() {
+            true => SHORT_BYTES,
+            false => PIECE,
         };
-        let done = ready!(Pin::new(reading).poll(cx));
+        let extent = &self.extents[self.replay.next];
+        let replay = &mut self.replay;
+        let reading = match &mut replay.reading {
+            Some(reading) => reading,
+            None => {
+                let len = (extent.len - replay.at).min(most);
+                let mut buffer = std::mem::take(&mut replay.loaded);
+                buffer.clear();
+                self.buffers.reserve(&mut buffer, len);
+                replay.from = 0;
+                let (tell, done) = oneshot::channel();
+                let lent = Lent::new(buffer);
+                let job = Job::Read(lent.clone(), (extent.offset(replay.at), len), tell);
+                let reading = replay.reading.insert(Work { lent, done });
+                let disk = self.disk.as_ref().ok_or_else(gone)?;
+                disk.jobs.try_send(job).map_err(|_| Failure::slow())?;
+                reading
+            }
+        };
+        let done = ready!(Pin::new(&mut reading.done).poll(cx));
         replay.reading = None;
         let Done { buffer, result } = done.map_err(|_| gone())?;
-        result.map_err(Failure::of)?;
+        replay.at += buffer.len();
         replay.loaded = buffer;
-        replay.next += 1;
+        if let Err(error) = result {
+            replay.from = replay.loaded.len();
+            return Poll::Ready(Err(Failure::of(error)));
+        }
+        if replay.at == extent.len {
+            (replay.next, replay.at) = (replay.next + 1, 0);
+        }
+        self.note_memory();
         Poll::Ready(Ok(()))
     }
 }
@@ -261,18 +285,19 @@ impl Drop for Body {
     /// What the disk is still at is let go by its thread.
     fn drop(&mut self) {
         self.account.bodies.fetch_sub(1, Relaxed);
-        self.account.give_back(self.blocks);
+        self.rewind();
+        let lent = self.writing.take();
+        let lent = lent.and_then(|writing| writing.lent.take());
+        for buffer in self.memory.drain(..).chain(lent) {
+            self.buffers.give_back(buffer);
+        }
         if let Some(disk) = self.disk.as_ref().filter(|_| !self.extents.is_empty()) {
             let freed = disk.freed.lock();
             let mut freed = freed.unwrap_or_else(PoisonError::into_inner);
-            freed.extend(self.extents.iter().map(|extent| extent.block));
+            freed.append(&mut self.extents);
             drop(freed);
             // One that has much to do looks by itself.
             let _ = disk.jobs.try_send(Job::Look);
-        }
-        let loaded = std::mem::take(&mut self.replay.loaded);
-        for buffer in self.memory.drain(..).chain([loaded]) {
-            self.buffers.give_back(buffer);
         }
     }
 }
@@ -305,5 +330,74 @@ fn gone() -> Failure {
     Failure::Disk(io::Error::other("there is no file for bodies"))
 }
 
+/// What is written and read at a time.
+const PIECE: usize = 64 * 1024;
 /// What one body holds in memory where its connection has little left for all.
 const SHORT_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::task::Waker;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Writes until the disk is waited for.
+    fn fill(body: &mut Body) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let bytes = vec![7; 48 * 1024];
+        while body.poll_write(&mut cx, &[IoSlice::new(&bytes)]).is_ready() {}
+    }
+
+    /// The disk takes nothing: what was to be written is held by nobody whose request has ended, and
+    /// counts until the disk has heard of it.
+    #[test]
+    fn a_disk_that_stalls_holds_no_memory_and_all_of_its_room() {
+        let (jobs, mut queue) = mpsc::channel(1000);
+        let freed = Arc::default();
+        let disk = Disk { jobs, freed };
+        let spool = Spool::default();
+        *spool.disk.lock().unwrap() = Some(disk);
+        let bounds = RequestBuffering {
+            memory: PIECE,
+            disk: 100 * PIECE as u64,
+        };
+        let account = Arc::<Account>::default();
+        let buffers = Rc::<Buffers>::default();
+        for _ in 0..100 {
+            let mut body = Body::new(&spool, bounds, &account, &buffers, None);
+            fill(&mut body);
+            assert!(body.writing.is_some());
+        }
+        let mut last = Body::new(&spool, bounds, &account, &buffers, None);
+        fill_until_full(&mut last);
+        assert_eq!((account.bodies(), account.disk_bytes()), (1, bounds.disk));
+        drop(last);
+        let mut held = 0;
+        while let Ok(job) = queue.try_recv() {
+            match job {
+                Job::Write(lent, ..) => held += usize::from(lent.take().is_some()),
+                Job::Read(..) | Job::Look => {}
+            }
+        }
+        assert_eq!((held, account.bodies(), account.disk_bytes()), (0, 0, 0));
+    }
+
+    fn fill_until_full(body: &mut Body) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let bytes = vec![7; PIECE];
+        let slices = [IoSlice::new(&bytes)];
+        assert!(matches!(
+            body.poll_write(&mut cx, &slices),
+            Poll::Ready(Ok(PIECE))
+        ));
+        assert!(matches!(
+            body.poll_write(&mut cx, &slices),
+            Poll::Ready(Err(_))
+        ));
+        assert!(matches!(body.take_failure(), Some(Failure::Full(_))));
+    }
+}

@@ -79,24 +79,56 @@ impl Account {
         self.disk_bytes.load(Relaxed)
     }
 
-    /// Returns how many there was no room for.
+    /// Returns for how many there was no room.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 
-    /// Takes a block, where a pool that may have so much has not got all of it.
-    fn take_block(&self, bytes_max: u64) -> bool {
-        let more = |bytes: u64| {
-            bytes
-                .checked_add(BLOCK as u64)
-                .filter(|sum| *sum <= bytes_max)
-        };
-        self.disk_bytes.fetch_update(Relaxed, Relaxed, more).is_ok()
+    /// Counts one.
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+}
+
+/// Room in the file that was taken from an account, whole blocks of it, until it is dropped.
+#[derive(Debug)]
+struct Taken {
+    account: Arc<Account>,
+    blocks: usize,
+}
+
+impl Taken {
+    /// Takes room for so many bytes, where a pool that may have so much has not got all of it.
+    fn of(account: &Arc<Account>, bytes: usize, bytes_max: u64) -> Option<Self> {
+        let blocks = bytes.div_ceil(BLOCK);
+        let wanted = (blocks * BLOCK) as u64;
+        let more = |bytes: u64| bytes.checked_add(wanted).filter(|sum| *sum <= bytes_max);
+        let taken = account.disk_bytes.fetch_update(Relaxed, Relaxed, more);
+        taken.ok().map(|_| Self {
+            account: Arc::clone(account),
+            blocks,
+        })
     }
 
-    fn give_back(&self, blocks: usize) {
-        let bytes = (blocks * BLOCK) as u64;
-        self.disk_bytes.fetch_sub(bytes, Relaxed);
+    /// Returns one block of it, where it has one.
+    fn split(&mut self) -> Self {
+        let blocks = self.blocks.min(1);
+        self.blocks -= blocks;
+        Self {
+            account: Arc::clone(&self.account),
+            blocks,
+        }
+    }
+
+    fn join(&mut self, mut other: Self) {
+        self.blocks += std::mem::take(&mut other.blocks);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let bytes = (self.blocks * BLOCK) as u64;
+        self.account.disk_bytes.fetch_sub(bytes, Relaxed);
     }
 }
 

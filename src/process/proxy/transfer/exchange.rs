@@ -383,6 +383,7 @@ impl Exchange {
             return Poll::Ready(waited);
         }
         self.upload.input.shrink(&sides.context.buffers);
+        self.hurry_half_closed(sides.deadline);
         self.poll_client(cx, sides)
     }
 

@@ -260,6 +260,7 @@ impl Flow {
     }
 
     /// Gives the buffers back; what is left of the input is returned.
+    #[inline]
     pub(in crate::process::proxy) fn end(&mut self, buffers: &Buffers, pipes: &Pipes) -> Held {
         if let Some(pipe) = self.pipe.take() {
             pipes.give_back(pipe);
@@ -431,6 +432,7 @@ impl Flow {
         ends.sink.poll_write(cx, &slices[first..=last])
     }
 
+    #[inline]
     fn advance(&mut self, mut written: usize, buffers: &Buffers) {
         self.written += written as u64;
         let of_prefix = written.min(self.prefix.len() - self.prefix_from);

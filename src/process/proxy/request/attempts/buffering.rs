@@ -8,7 +8,7 @@ use crate::logic::http1::refusal::BodyError;
 use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::request::answer::{self, Detail, Unserved};
-use crate::process::proxy::spool::body::Body;
+use crate::process::proxy::spool::body::{Body, Failure};
 use crate::process::proxy::transfer::exchange::Waited;
 
 impl Attempts<'_> {
@@ -25,7 +25,7 @@ impl Attempts<'_> {
         if let Framing::Length(bytes) = self.framing
             && bytes > most
         {
-            return Err(unread(Waited::BrokenBody(BodyError::TooLong)));
+            return Err(self.unread(Waited::BrokenBody(BodyError::TooLong)));
         }
         let context = self.context;
         let most = most.min(context.rules.body_bytes.map_or(u64::MAX, u64::from));
@@ -42,7 +42,8 @@ impl Attempts<'_> {
             self.client,
             (context.worker, context.deadline),
         );
-        let bytes = Box::pin(read).await.map_err(unread)?;
+        let read = Box::pin(read).await;
+        let bytes = read.map_err(|waited| self.unread(waited))?;
         if self.framing == Framing::Chunked {
             self.message.set_length(bytes);
         }
@@ -60,30 +61,39 @@ impl Attempts<'_> {
         let begins = kind.get(..GRPC.len());
         begins.is_some_and(|begins| begins.eq_ignore_ascii_case(GRPC))
     }
-}
 
-/// Returns what ends a request whose body is not read to its end.
-fn unread(waited: Waited) -> Unserved {
-    let (side, cause, detail) = match waited {
-        Waited::Unkept(failure) => return answer::unkept(failure),
-        Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
-        Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
-        Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
-        Waited::ClientGone
-        | Waited::Answered(_)
-        | Waited::Elsewhere(..)
-        | Waited::Unhoped(..)
-        | Waited::Lost
-        | Waited::Bad(_)
-        | Waited::BackendSilent => (Side::Client, Cause::Lost, Detail::None),
-    };
-    let reached = Reached::Nothing;
-    let error = AttemptError {
-        side,
-        reached,
-        cause,
-    };
-    answer::unserved(error, "no backend", detail)
+    /// Returns what ends a request whose body is not read to its end.
+    fn unread(&self, waited: Waited) -> Unserved {
+        let (side, cause, detail) = match waited {
+            Waited::Unkept(failure) => return self.unkept(failure),
+            Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
+            Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
+            Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
+            Waited::ClientGone
+            | Waited::Answered(_)
+            | Waited::Elsewhere(..)
+            | Waited::Unhoped(..)
+            | Waited::Lost
+            | Waited::Bad(_)
+            | Waited::BackendSilent => (Side::Client, Cause::Lost, Detail::None),
+        };
+        let reached = Reached::Nothing;
+        let error = AttemptError {
+            side,
+            reached,
+            cause,
+        };
+        answer::unserved(error, "no backend", detail)
+    }
+
+    /// Returns what ends a request whose body is not kept, and counts it where that is for want of
+    /// room.
+    pub(super) fn unkept(&self, failure: Failure) -> Unserved {
+        if let Failure::Full(_) = failure {
+            self.pool.runtime.spooled.count_refused();
+        }
+        answer::unkept(failure)
+    }
 }
 
 /// What the media types of gRPC begin with.

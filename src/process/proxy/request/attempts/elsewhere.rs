@@ -29,13 +29,15 @@ impl Attempts<'_> {
         }
     }
 
-    /// Goes on with the next backend, behind an answer that is not relayed.
-    pub(super) async fn follow(
+    /// Goes on with the next backend, behind an answer that is not relayed; `None` is whoever is the
+    /// first.
+    #[inline(never)]
+    pub(super) fn follow(
         &mut self,
         slot: RequestSlot,
         heeded: Waited,
         upstream: Stream,
-    ) -> Result<RequestSlot, Unserved> {
+    ) -> Result<Option<RequestSlot>, Unserved> {
         match heeded {
             Waited::Elsewhere(to, leaves) => {
                 self.leave(&slot, upstream, leaves);
@@ -57,7 +59,7 @@ impl Attempts<'_> {
             | Waited::Cut => {}
         }
         drop(slot);
-        self.next_place().await
+        self.next_place()
     }
 
     /// Keeps a connection where it can be, behind an answer that nobody reads.
@@ -117,8 +119,8 @@ impl Attempts<'_> {
     }
 
     /// Takes room where the answer may be: at the next place, or where one that is named is down or
-    /// full, at the one behind it.
-    pub(super) async fn next_place(&mut self) -> Result<RequestSlot, Unserved> {
+    /// full, at the one behind it. `None` is whoever is the first.
+    pub(super) fn next_place(&mut self) -> Result<Option<RequestSlot>, Unserved> {
         self.tried = Tried::default();
         loop {
             let Some(detour) = &mut self.detour else {
@@ -131,10 +133,10 @@ impl Attempts<'_> {
             self.exchange.begin_another(self.context.worker);
             self.message = Message::elsewhere(&detour.head, &place.target, place.server);
             let Some(server) = place.server else {
-                return self.first_slot().await;
+                return Ok(None);
             };
             match self.pool.claim_server(server) {
-                Some(Claim::Taken(backend)) => return Ok(self.slot(backend)),
+                Some(Claim::Taken(backend)) => return Ok(Some(self.slot(backend))),
                 Some(Claim::Full | Claim::NoBackend) | None if self.has_places() => {}
                 Some(Claim::Full) => return Err(self.all_full()),
                 Some(Claim::NoBackend) => return Err(self.nobody_up()),

@@ -61,7 +61,7 @@ impl Attempts<'_> {
         upstream: &Stream,
     ) -> Result<(AttemptError, Detail), Unserved> {
         let (side, cause, detail) = match waited {
-            Waited::Unkept(failure) => return Err(answer::unkept(failure)),
+            Waited::Unkept(failure) => return Err(self.unkept(failure)),
             // A head is relayed before this is asked.
             Waited::Answered(_)
             | Waited::Elsewhere(..)

@@ -10,6 +10,7 @@ use crate::logic::http1::head::Framing;
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::BodyCoding;
 use crate::process::proxy::context::WorkerContext;
+use crate::process::proxy::io::buffers::Held;
 use crate::process::proxy::io::deadline::{Deadline, Interrupt};
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::spool::body::{Body, Failure};
@@ -52,9 +53,13 @@ impl Exchange {
             };
             self.poll_buffer(cx, ends, context)
         });
-        ended.await?;
+        let ended = ended.await;
+        // Nobody has been sent it so far.
+        self.upload.rewind();
+        ended?;
         let bytes = body.len();
         let behind = None;
+        self.expectation = Expectation::None;
         self.buffered = Some(Box::new(Buffered { body, behind }));
         Ok(bytes)
     }
@@ -75,7 +80,8 @@ impl Exchange {
         let now_ms = context.clock.get();
         if self.upload.awaits_sink() {
             self.pace.pause(now_ms);
-            return Poll::Pending;
+            let failed = self.poll_failed_client(ends.source, ends.deadline);
+            return failed.map(|()| Err(Waited::ClientGone));
         }
         if self.expectation == Expectation::Continue
             && self.upload.awaits_body()
@@ -125,7 +131,9 @@ impl Exchange {
             return;
         };
         if buffered.behind.is_none() {
-            buffered.behind = Some(std::mem::take(&mut self.upload.input));
+            let mut behind = std::mem::take(&mut self.upload.input);
+            behind.shrink(&context.buffers);
+            buffered.behind = Some(behind);
         }
         buffered.body.rewind();
         let bytes = buffered.body.len();
@@ -138,6 +146,13 @@ impl Exchange {
         if let Some(behind) = buffered.and_then(|buffered| buffered.behind.take()) {
             self.upload.drop_input(behind, &context.buffers);
         }
+    }
+
+    /// Returns what the client has sent behind its request.
+    pub(super) fn ahead(&mut self) -> &mut Held {
+        let buffered = self.buffered.as_mut();
+        let behind = buffered.and_then(|buffered| buffered.behind.as_mut());
+        behind.unwrap_or(&mut self.upload.input)
     }
 
     /// Lets the body go that was sent: no other backend is asked.

@@ -40,10 +40,8 @@ impl Exchange {
     }
 
     /// Returns whether what the client sends is read beyond its request, and its end with it.
-    fn watches_client(&self) -> bool {
-        !self.has_half_closed()
-            && self.uploading == Uploading::Done
-            && self.upload.input.len() < AHEAD_BYTES_MAX
+    fn watches_client(&mut self) -> bool {
+        !self.has_half_closed() && self.has_request() && self.ahead().len() < AHEAD_BYTES_MAX
     }
 
     /// Notices that the connection of a client has failed that is not read from: because it has
@@ -108,13 +106,13 @@ impl Exchange {
         let WorkerContext {
             buffers, budget, ..
         } = context;
-        while self.upload.input.len() < AHEAD_BYTES_MAX {
+        while self.ahead().len() < AHEAD_BYTES_MAX {
             ready!(budget.poll());
             let mut buffer = buffers.large();
             let read = client.poll_read(cx, &mut buffer[..AHEAD_BYTES_MAX]);
             if let Poll::Ready(Ok(len @ 1..)) = read {
                 budget.charge(len);
-                self.upload.input.append(&buffer[..len], buffers);
+                self.ahead().append(&buffer[..len], buffers);
             }
             buffers.give_back(buffer);
             if ready!(read)? == 0 {
@@ -134,13 +132,20 @@ impl Exchange {
         if self.poll_client(cx, sides).is_ready() {
             return Poll::Ready(Relayed::ClientGone);
         }
-        if self.has_half_closed() && !self.download.awaits_sink() {
-            let hurried = sides.deadline.hurry(self.end.timeout());
-            if hurried == Hurried::Sooner {
-                self.client = ClientSide::HalfClosed(hurried);
-            }
-        }
+        self.hurry_half_closed(sides.deadline);
         Poll::Pending
+    }
+
+    /// Gives a client that has ended its direction no more time from now on than one may take that
+    /// has left: what moves a byte gives it that again.
+    pub(super) fn hurry_half_closed(&mut self, deadline: &Deadline) {
+        if !self.has_half_closed() || self.download.awaits_sink() {
+            return;
+        }
+        let hurried = deadline.hurry(self.end.timeout());
+        if hurried == Hurried::Sooner {
+            self.client = ClientSide::HalfClosed(hurried);
+        }
     }
 
     /// Looks whether the client has ended its direction before it knows of its answer, whose head
