@@ -9,6 +9,7 @@ mod announced;
 mod bytes;
 mod crossing;
 pub(crate) mod https;
+mod kept;
 mod killed;
 mod program;
 mod site;
