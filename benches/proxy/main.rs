@@ -2,10 +2,11 @@
 //! round by round.
 //!
 //! `cargo bench --bench proxy [-- WORKLOAD... --rounds N]` as root, with Debian's haproxy,
-//! nginx-light and perlbal. Core 0 has the load generator and the backend, core 1 the proxy whose
-//! turn it is; the order of turns rotates. What counts is the ratio of CPU per request of one
-//! round, and the median of these ratios: the speed of the machine moves, the ratio less. `soak` is
-//! the other mode: everything at once, for long, each answer checked. Begin to read at `workload`.
+//! nginx-light, perlbal and nghttp2-client. Core 0 has the load generator and the backend, core 1
+//! the proxy whose turn it is; the order of turns rotates. What counts is the ratio of CPU per
+//! request of one round, and the median of these ratios: the speed of the machine moves, the ratio
+//! less. `soak` is the other mode: everything at once, for long, each answer checked. Begin to read
+//! at `workload`.
 
 mod backend;
 mod conn;
@@ -21,6 +22,7 @@ mod wire;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use evenkeel::lab::LabError;
@@ -29,6 +31,7 @@ use evenkeel::lab::namespace::host::Host;
 use evenkeel::lab::namespace::user_namespace::enter_user_namespace_if_needed;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use load::multiplexed;
 use options::Options;
 use peers::Kind;
 use report::Rounds;
@@ -38,7 +41,11 @@ use workload::{Shape, Workload};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let options = options::read(&arguments)?;
-    let missing = peers::missing_packages(&options.kinds);
+    let mut missing = peers::missing_packages(&options.kinds);
+    let wants_streams = |workload: &Workload| workload.shape(None).streams.is_some();
+    if options.workloads.iter().any(wants_streams) && !Path::new(multiplexed::PROGRAM).exists() {
+        missing.push("nghttp2-client");
+    }
     if !missing.is_empty() {
         return Err(format!(
             "missing: install Debian's {}, or leave them out with --proxies",
@@ -123,7 +130,9 @@ fn takes_part(kind: Kind, shape: &Shape) -> bool {
         Kind::Nginx if shape.setting.carries == peers::Carries::Bytes => false,
         Kind::Evenkeel | Kind::Before | Kind::Haproxy | Kind::Nginx => true,
         // The backend answers proxies, which take `Connection: close` for themselves.
-        Kind::Direct => !shape.fresh && shape.reuse == load::Reuse::KeepAlive,
+        Kind::Direct => {
+            shape.streams.is_none() && !shape.fresh && shape.reuse == load::Reuse::KeepAlive
+        }
         Kind::Perlbal => shape.perlbal,
     }
 }

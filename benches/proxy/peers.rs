@@ -105,6 +105,8 @@ pub(crate) enum Carries {
     Requests,
     /// Whatever it is.
     Bytes,
+    /// Requests of HTTP/2, without TLS and without a question before it.
+    Streams,
 }
 
 /// Routes of which none is for the requests that are sent.
@@ -206,7 +208,8 @@ impl Peer {
             Kind::Perlbal => debian(host, kind, &perlbal(backends), &["-c"])?,
         };
         let mut peer = Self { kind, running };
-        peer.wait_until_it_answers(host, setting.tls)?;
+        let asks = !setting.tls && setting.carries != Carries::Streams;
+        peer.wait_until_it_answers(host, asks)?;
         Ok(peer)
     }
 
@@ -269,9 +272,9 @@ impl Peer {
         }
     }
 
-    fn wait_until_it_answers(&mut self, host: &Host, tls: bool) -> Result<(), LabError> {
+    fn wait_until_it_answers(&mut self, host: &Host, asks: bool) -> Result<(), LabError> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.kind.port()));
-        let asks = if tls { listens } else { answers };
+        let asks = if asks { answers } else { listens };
         self.wait_for("the first answer", || {
             host.run(move || asks(address).unwrap_or(false))
         })
@@ -386,7 +389,7 @@ fn evenkeel(
     };
     let yaml = |timeouts| evenkeel_yaml(kind, setting, backends, timeouts, &tls);
     let newer = yaml(match setting.carries {
-        Carries::Requests => "request_head: 10m, keep_alive: 10m",
+        Carries::Requests | Carries::Streams => "request_head: 10m, keep_alive: 10m",
         Carries::Bytes => "tunnel: 10m",
     });
     let older = yaml("request_head: 10m");
@@ -435,6 +438,7 @@ fn evenkeel_yaml(
     let mode = match carries {
         Carries::Requests => "",
         Carries::Bytes => ", mode: tcp",
+        Carries::Streams => ", http2: {prior_knowledge: true}",
     };
     let named = |port: &u16| format!("b{port}: \"127.0.0.1:{port}\"");
     let list: Vec<String> = backends.iter().map(named).collect();
@@ -468,10 +472,11 @@ fn haproxy(setting: Setting, backends: &[u16]) -> String {
     } = setting;
     let tls = match tls {
         true => " ssl crt @DIR@/both.pem ssl-min-ver TLSv1.2",
+        false if carries == Carries::Streams => " proto h2",
         false => "",
     };
     let mode = match carries {
-        Carries::Requests => {
+        Carries::Requests | Carries::Streams => {
             "http
   option http-keep-alive
   option forwardfor
@@ -514,15 +519,16 @@ backend bench
     )
 }
 
-/// Returns what nginx has behind `listen`, and the lines beside it, where it speaks TLS.
-const fn nginx_tls(tls: bool) -> (&'static str, &'static str) {
-    match tls {
-        true => (
+/// Returns what nginx has behind `listen`, and the lines beside it, where it speaks TLS or HTTP/2.
+const fn nginx_layers(tls: bool, carries: Carries) -> (&'static str, &'static str) {
+    match (tls, carries) {
+        (true, _) => (
             " ssl",
             "    ssl_certificate @DIR@/chain.crt;\n    ssl_certificate_key @DIR@/chain.key;\n    \
              ssl_protocols TLSv1.2 TLSv1.3;\n",
         ),
-        false => ("", ""),
+        (false, Carries::Streams) => (" http2", ""),
+        (false, Carries::Requests | Carries::Bytes) => ("", ""),
     }
 }
 
@@ -533,9 +539,9 @@ fn nginx(setting: Setting, backends: &[u16]) -> String {
         threads,
         routes,
         tls,
-        carries: _,
+        carries,
     } = setting;
-    let (tls, certificate) = nginx_tls(tls);
+    let (tls, certificate) = nginx_layers(tls, carries);
     let names = match routes {
         Routes::Hosts => routes.lines(" h@.example.net", ""),
         Routes::None | Routes::Paths => String::new(),

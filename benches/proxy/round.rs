@@ -9,7 +9,7 @@ use evenkeel::lab::namespace::host::Host;
 use crate::backend::{self, Backend};
 use crate::conn::Failure;
 use crate::histogram::Histogram;
-use crate::load::{self, Generator, Pace, Plan, Reuse};
+use crate::load::{self, Generator, Pace, Plan, Reuse, multiplexed};
 use crate::measure::{Machine, Memory, cpu_ns, own_thread_ns, ticks};
 use crate::peers::{BACKEND_PORT, Kind, Peer, Setting};
 use crate::wire::Template;
@@ -110,12 +110,10 @@ impl Fleet {
         shape: &Shape,
         span: Duration,
     ) -> Result<Sample, LabError> {
-        let absent = || LabError::NoSuchHost(kind.name().to_owned());
-        let peer = self
-            .peers
-            .iter_mut()
-            .find(|peer| peer.kind == kind)
-            .ok_or_else(absent)?;
+        if let Some(streams) = shape.streams {
+            return self.measure_streams(host, kind, shape, (streams, span));
+        }
+        let peer = peer(&mut self.peers, kind)?;
         let pids = peer.pids()?;
         if shape.fresh {
             // What a process needs once for all is not what a connection needs.
@@ -135,10 +133,10 @@ impl Fleet {
         let generator = Generator::start(host, plan(kind, shape))?;
         wait_for_idle(&generator, shape.idle);
         std::thread::sleep(WARM_UP);
-        let before = Counters::read(&pids, &generator);
+        let before = Counters::read(&pids, generator.answered());
         generator.measure();
         std::thread::sleep(span);
-        let after = Counters::read(&pids, &generator);
+        let after = Counters::read(&pids, generator.answered());
         let memory = Memory::of(&pids);
         let idle = generator.idle();
         let seen = generator.stop();
@@ -179,6 +177,55 @@ impl Fleet {
             idle,
         })
     }
+
+    /// Measures the whole of what h2load does, from its first connection to its end.
+    fn measure_streams(
+        &mut self,
+        host: &Host,
+        kind: Kind,
+        shape: &Shape,
+        (streams, span): (usize, Duration),
+    ) -> Result<Sample, LabError> {
+        let pids = peer(&mut self.peers, kind)?.pids()?;
+        let memory_before = Memory::of(&pids);
+        let bad_before = self.backend.bad();
+        let before = Counters::read(&pids, 0);
+        let done = multiplexed::run(host, &plan(kind, shape), streams, span)?;
+        let after = Counters::read(&pids, done.answered);
+        let user = after.ticks.0.saturating_sub(before.ticks.0);
+        let system = after.ticks.1.saturating_sub(before.ticks.1);
+        let cpu_ns = after.proxy_ns.saturating_sub(before.proxy_ns);
+        let load_ns = after.backend_ns.saturating_sub(before.backend_ns) + done.load_ns;
+        let mut failures = BTreeMap::new();
+        if done.failed > 0 {
+            failures.insert(Failure::Lost, done.failed);
+        }
+        Ok(Sample {
+            answered: done.answered,
+            span: after.at - before.at,
+            cpu_ns,
+            user_share: user as f64 / ((user + system).max(1)) as f64,
+            load_ns,
+            foreign: after
+                .machine
+                .foreign_since(before.machine, cpu_ns + load_ns),
+            latencies: Histogram::new(),
+            failures,
+            bad_at_backend: self.backend.bad() - bad_before,
+            memory_before,
+            memory: Memory::of(&pids),
+            idle: 0,
+        })
+    }
+}
+
+/// Returns one of those that were started.
+fn peer(peers: &mut [Peer], kind: Kind) -> Result<&mut Peer, LabError> {
+    let absent = || LabError::NoSuchHost(kind.name().to_owned());
+    peers
+        .iter_mut()
+        .find(|peer| peer.kind == kind)
+        .ok_or_else(absent)
 }
 
 fn plan(kind: Kind, shape: &Shape) -> Plan {
@@ -217,9 +264,9 @@ struct Counters {
 }
 
 impl Counters {
-    fn read(pids: &[u32], generator: &Generator) -> Self {
+    fn read(pids: &[u32], answered: u64) -> Self {
         Self {
-            answered: generator.answered(),
+            answered,
             at: Instant::now(),
             proxy_ns: cpu_ns(pids),
             load_ns: own_thread_ns(load::THREAD),

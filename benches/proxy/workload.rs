@@ -39,6 +39,12 @@ pub(crate) enum Workload {
     TlsIdle,
     /// 64 KiB responses on connections that carry bytes.
     Tcp,
+    /// 64 B by HTTP/2, a hundred streams on four connections.
+    Http2,
+    /// The same, a stream on each of sixteen.
+    Http2One,
+    /// 16 KiB by HTTP/2, a hundred streams on four connections.
+    Http2Large,
 }
 
 /// What a workload sends, and through whom.
@@ -66,6 +72,8 @@ pub(crate) struct Shape {
     pub perlbal: bool,
     /// How TLS is spoken, where it is.
     pub secure: Option<Secure>,
+    /// Streams of each connection, where HTTP/2 is spoken.
+    pub streams: Option<usize>,
 }
 
 impl Shape {
@@ -86,6 +94,7 @@ impl Shape {
         fresh: false,
         perlbal: false,
         secure: None,
+        streams: None,
     };
 
     fn secure(self, title: &'static str, secure: Secure) -> Self {
@@ -111,6 +120,20 @@ impl Shape {
             title,
             setting,
             response_bytes,
+            ..self
+        }
+    }
+
+    fn multiplexed(self, title: &'static str, busy: usize, streams: usize) -> Self {
+        let setting = Setting {
+            carries: Carries::Streams,
+            ..self.setting
+        };
+        Self {
+            title,
+            setting,
+            busy,
+            streams: Some(streams),
             ..self
         }
     }
@@ -152,7 +175,7 @@ pub(crate) struct Goal {
 
 impl Workload {
     /// All, in the order of the issue.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::W1,
         Self::Two,
         Self::Open,
@@ -169,6 +192,9 @@ impl Workload {
         Self::Resumption,
         Self::TlsIdle,
         Self::Tcp,
+        Self::Http2,
+        Self::Http2One,
+        Self::Http2Large,
     ];
 
     /// Returns its name in the arguments.
@@ -190,6 +216,9 @@ impl Workload {
             Self::Resumption => "resumption",
             Self::TlsIdle => "tls-idle",
             Self::Tcp => "tcp",
+            Self::Http2 => "h2",
+            Self::Http2One => "h2-one",
+            Self::Http2Large => "h2-16k",
         }
     }
 
@@ -258,7 +287,41 @@ impl Workload {
                 ..base
             },
             Self::Tls | Self::Handshake | Self::Resumption | Self::TlsIdle => self.secure(),
+            Self::Http2 | Self::Http2One | Self::Http2Large => self.multiplexed(),
             Self::Tcp => base.carried("64 KiB responses through TCP, 64 connections", 64 << 10),
+        }
+    }
+
+    /// Returns what it does by HTTP/2.
+    fn multiplexed(self) -> Shape {
+        let base = Shape::W1;
+        match self {
+            Self::Http2One => {
+                base.multiplexed("64 B by HTTP/2, 16 connections, a stream each", 16, 1)
+            }
+            Self::Http2Large => Shape {
+                response_bytes: 16 << 10,
+                ..base.multiplexed("16 KiB by HTTP/2, 4 connections, 25 streams each", 4, 25)
+            },
+            Self::W1
+            | Self::Two
+            | Self::Open
+            | Self::Hosts
+            | Self::Paths
+            | Self::W2
+            | Self::W3
+            | Self::W4
+            | Self::W5
+            | Self::W6
+            | Self::W8
+            | Self::Tls
+            | Self::Handshake
+            | Self::Resumption
+            | Self::TlsIdle
+            | Self::Tcp
+            | Self::Http2 => {
+                base.multiplexed("64 B by HTTP/2, 4 connections, 25 streams each", 4, 25)
+            }
         }
     }
 
@@ -286,6 +349,9 @@ impl Workload {
             | Self::W6
             | Self::W8
             | Self::Tcp
+            | Self::Http2
+            | Self::Http2One
+            | Self::Http2Large
             | Self::Tls => base.secure("w1 by TLS 1.3, 32 connections", Secure::Kept),
         }
     }
@@ -329,6 +395,8 @@ impl Workload {
                 aim: 8_000.0,
             }],
             Self::Tcp => haproxy(0.90, 0.60),
+            Self::Http2 | Self::Http2One => haproxy(1.00, 0.85),
+            Self::Http2Large => haproxy(1.00, 0.70),
         }
     }
 }
