@@ -61,6 +61,19 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// Returns the text that it is, where it is one; whether it must be is said elsewhere.
+    pub(super) fn as_text(&self) -> Option<&'a str> {
+        match &self.node.kind {
+            Kind::Text(text) => Some(text),
+            Kind::Null
+            | Kind::Bool(_)
+            | Kind::Int(_)
+            | Kind::Float(_)
+            | Kind::List(_)
+            | Kind::Map(_) => None,
+        }
+    }
+
     /// Complains about the kind of this value.
     pub(super) fn expected(self, what: &str, problems: &mut Problems) {
         let found = self.node.kind.describe();

@@ -154,19 +154,8 @@ fn check_pool(
 
 /// Returns the pool that has what the backends of each name, as far as that can be read.
 fn reproxies<'a>(entries: &[Value<'a>]) -> BTreeMap<&'a str, &'a str> {
-    let named = entries.iter().filter_map(|entry| {
-        let value = entry.entry("reproxy")?;
-        match &value.node.kind {
-            Kind::Text(name) => Some((entry.name, name.as_str())),
-            Kind::Null
-            | Kind::Bool(_)
-            | Kind::Int(_)
-            | Kind::Float(_)
-            | Kind::List(_)
-            | Kind::Map(_) => None,
-        }
-    });
-    named.collect()
+    let named = |entry: &Value<'a>| Some((entry.name, entry.entry("reproxy")?.as_text()?));
+    entries.iter().filter_map(named).collect()
 }
 
 fn check_reproxy(

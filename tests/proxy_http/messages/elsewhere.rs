@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evenkeel::config::RequestBuffering;
+use evenkeel::config::{CookieRules, RequestBuffering};
+use evenkeel::ipc::message::Secrets;
+use evenkeel::model::SecretBytes;
 use evenkeel::process::proxy::Given;
 
 use crate::common::{Backend, Message, wait_until};
@@ -293,6 +295,53 @@ fn bodies_behind_a_place_are_dropped() {
         }
         assert_eq!(app.accepted(), if is_kept { 1 } else { 2 }, "{rest}");
     }
+}
+
+/// It gives its room back before it takes another.
+#[test]
+fn a_pool_may_have_its_own_answers() {
+    let both = Backend::scripted(|mut visit| {
+        while let Some(request) = visit.request() {
+            let named = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Accel-Redirect: /file\r\n\r\n";
+            let file = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfile";
+            let is_file = request.line().starts_with("GET /file ");
+            visit.wire.send(if is_file { file } else { named });
+        }
+    });
+    let setup = setup(&[both.address]).pool(|pool| {
+        pool.reproxy = Some("web".to_owned());
+        pool.backends[0].requests = Some(1);
+    });
+    let rig = setup.start();
+    let mut client = rig.client();
+    for _ in 0..5 {
+        assert_eq!(client.ask(GET).text(), "file");
+    }
+    assert_eq!(rig.pool().backends[0].active_requests, 0);
+    assert_eq!((both.requests().len(), both.accepted()), (10, 1));
+}
+
+/// The cookie is that of the pool which the client has asked.
+#[test]
+fn sessions_are_with_who_has_named_the_answer() {
+    let app = app("X-Accel-Redirect: /a");
+    let file = files("f");
+    let mut setup = with(&app, &[file.address]);
+    for pool in &mut setup.config.pools {
+        pool.affinity = Some(CookieRules {
+            name: format!("of_{}", pool.name),
+            ..CookieRules::default()
+        });
+    }
+    let rig = setup.start();
+    rig.proxy.set_secrets(Secrets {
+        affinity: vec![SecretBytes([7; 32])],
+        ..Secrets::default()
+    });
+    let answer = rig.ask(GET);
+    assert_eq!(answer.text(), "f: GET /a HTTP/1.1");
+    let cookies = answer.head.matches("of_web=").count();
+    assert_eq!((cookies, answer.head.contains("of_files=")), (1, false));
 }
 
 /// The backend that named it is free while a slow client reads.

@@ -72,13 +72,5 @@ pub(super) fn check_loops(
 /// Returns the name of a pool, and what its `fallback` names.
 fn of<'a>(entry: &Value<'a>) -> Option<(&'a str, Value<'a>, &'a str)> {
     let value = entry.entry("fallback")?;
-    match &value.node.kind {
-        Kind::Text(name) => Some((entry.name, value, name)),
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Int(_)
-        | Kind::Float(_)
-        | Kind::List(_)
-        | Kind::Map(_) => None,
-    }
+    Some((entry.name, value, value.as_text()?))
 }

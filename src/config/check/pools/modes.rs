@@ -158,14 +158,5 @@ fn asked_by(listener: Value<'_>) -> Vec<&str> {
     let of_routes = routes.unwrap_or_default().into_iter();
     let of_routes = of_routes.filter_map(|route| route.entry("pool"));
     let pools = listener.entry("pool").into_iter().chain(of_routes);
-    let names = pools.filter_map(|pool| match &pool.node.kind {
-        Kind::Text(name) => Some(name.as_str()),
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Int(_)
-        | Kind::Float(_)
-        | Kind::List(_)
-        | Kind::Map(_) => None,
-    });
-    names.collect()
+    pools.filter_map(|pool| pool.as_text()).collect()
 }

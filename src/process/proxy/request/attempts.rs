@@ -230,7 +230,9 @@ impl Attempts<'_> {
     /// Gives the exchange the request as the backend is sent it that was picked. All are sent the
     /// same so far: the message as it stands, without cookies of ours.
     fn prepare(&mut self, backend: usize) {
-        if self.pool.affinity.is_some() || !self.passed.is_empty() {
+        // A session is with who was asked first, not with who has a file.
+        let has_session = self.pool.affinity.is_some() || !self.passed.is_empty();
+        if has_session && self.detour.is_none() {
             self.prepare_session(backend);
         }
         self.exchange.set_heed(self.heed());
