@@ -35,6 +35,9 @@ impl Blocks {
     }
 }
 
+/// Bytes of one: what is taken and given back at a time.
+pub(super) const BLOCK: usize = 16 * 1024;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

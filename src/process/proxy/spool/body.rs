@@ -13,8 +13,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
+use super::account::{Account, Taken};
 use super::disk::{Done, Extent, Job, Lent};
-use super::{Account, Disk, Spool, Taken};
+use super::{Disk, Spool};
 use crate::config::RequestBuffering;
 use crate::process::proxy::io::buffers::Buffers;
 use crate::process::proxy::io::frames::load::{Load, Share};
@@ -352,8 +353,8 @@ mod tests {
         while body.poll_write(&mut cx, &[IoSlice::new(&bytes)]).is_ready() {}
     }
 
-    /// The disk takes nothing: what was to be written is held by nobody whose request has ended, and
-    /// counts until the disk has heard of it.
+    /// The disk takes nothing: what was to be written is held by nobody whose request has ended,
+    /// and counts until the disk has heard of it.
     #[test]
     fn a_disk_that_stalls_holds_no_memory_and_all_of_its_room() {
         let (jobs, mut queue) = mpsc::channel(1000);

@@ -12,8 +12,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Taken;
-use super::blocks::Blocks;
+use super::account::Taken;
+use super::blocks::{BLOCK, Blocks};
 
 /// Bytes of the file, in whole blocks, and the room for them.
 #[derive(Debug)]
@@ -179,15 +179,12 @@ fn unpoisoned<'a, T>(lock: LockResult<MutexGuard<'a, T>>) -> MutexGuard<'a, T> {
     lock.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is taken and given back at a time.
-pub(super) const BLOCK: usize = 16 * 1024;
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
-    use crate::process::proxy::spool::Account;
+    use crate::process::proxy::spool::account::Account;
 
     const PIECE: usize = 4 * BLOCK;
 

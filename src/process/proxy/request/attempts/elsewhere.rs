@@ -29,8 +29,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// Goes on with the next backend, behind an answer that is not relayed; `None` is whoever is the
-    /// first.
+    /// Goes on with the next backend, behind an answer that is not relayed; `None` is whoever is
+    /// the first.
     #[inline(never)]
     pub(super) fn follow(
         &mut self,
