@@ -138,3 +138,29 @@ fn an_answer_that_was_elsewhere_says_who_has_named_it() {
     };
     assert_eq!(logged_line(&logged)["reproxied_by"], "web/b0");
 }
+
+/// A backend is one of its pool: who has named an answer is none of those that should have it.
+#[test]
+fn nobody_is_said_to_have_been_asked_who_was_not() {
+    let named = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Reproxy-URL: http://192.0.2.7/a\r\n\r\n";
+    let apps = [named, named, named].map(Backend::saying);
+    let files = Backend::saying(OK);
+    let mut setup = setup(&apps.each_ref().map(|app| app.address))
+        .pool(|pool| pool.reproxy = Some("files".to_owned()));
+    let mut pool = crate::rig::setup(&[files.address]).config.pools.remove(0);
+    pool.name = "files".to_owned();
+    setup.config.pools.push(pool);
+    let logged = Logged::start(setup);
+    for app in 0..3 {
+        let answer = logged.rig.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status(), 502);
+        require(
+            &logged.line(),
+            &json!({
+                "pool": "files", "backend": null, "reproxied_by": format!("web/b{app}"),
+                "status": 502, "termination": "invalid_response",
+            }),
+        );
+    }
+    assert_eq!(files.accepted(), 0);
+}

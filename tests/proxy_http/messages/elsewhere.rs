@@ -2,9 +2,11 @@
 //! configuration names is asked for it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use evenkeel::config::{CookieRules, RequestBuffering};
+use evenkeel::config::{CookieRules, EjectionRules, RequestBuffering};
 use evenkeel::ipc::message::Secrets;
 use evenkeel::model::SecretBytes;
 use evenkeel::process::proxy::Given;
@@ -342,6 +344,135 @@ fn sessions_are_with_who_has_named_the_answer() {
     assert_eq!(answer.text(), "f: GET /a HTTP/1.1");
     let cookies = answer.head.matches("of_web=").count();
     assert_eq!((cookies, answer.head.contains("of_files=")), (1, false));
+}
+
+/// What is switched to is nobody's answer, and no place for the next request.
+#[test]
+fn a_change_of_protocol_is_none_that_is_elsewhere() {
+    let upgraded = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
+    let switch = format!("{upgraded}X-Accel-Redirect: /a\r\n\r\n");
+    let app = Backend::scripted(move |mut visit| {
+        if visit.request().is_some() {
+            visit.wire.send(&switch);
+            visit.wire.send("hello");
+            visit.wire.rest();
+        }
+    });
+    let file = files("f");
+    let rig = start(&app, &[file.address]);
+    let mut client = rig.client();
+    let ask = GET.replace(
+        "\r\n\r\n",
+        "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
+    client.send(&ask);
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 101 "));
+    assert_eq!(client.take(5), b"hello");
+    assert_eq!(file.accepted(), 0);
+
+    // Whoever has a file was not asked for a protocol.
+    let app = self::app("X-Accel-Redirect: /a");
+    let switching = Backend::scripted(move |mut visit| {
+        while visit.request().is_some() {
+            visit.wire.send(format!("{upgraded}\r\n"));
+        }
+    });
+    let rig = start(&app, &[switching.address]);
+    let answer = rig.ask(&ask);
+    assert_eq!(answer.status(), 502);
+    assert!(
+        answer.text().starts_with("invalid_response: "),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn two_heads_that_are_too_large_together_are_no_answer() {
+    let cookies = |count: usize| {
+        let fields = (0..count).map(|it| format!("Set-Cookie: c{it}=1\r\n"));
+        fields.collect::<String>()
+    };
+    for (of_app, of_file, hoped) in [(60, 60, 206), (80, 80, 502), (0, 120, 206)] {
+        let app = app(&format!("{}X-Accel-Redirect: /a", cookies(of_app)));
+        let fields = cookies(of_file).replace("Set-Cookie", "X-File");
+        let file = Backend::scripted(move |mut visit| {
+            while visit.request().is_some() {
+                visit.wire.send(format!(
+                    "HTTP/1.1 206 Partial\r\n{fields}Content-Length: 2\r\n\r\nok"
+                ));
+            }
+        });
+        let rig = start(&app, &[file.address]);
+        assert_eq!(rig.ask(GET).status(), hoped, "{of_app} and {of_file}");
+    }
+}
+
+/// It answers, and badly: that the next place is better is no sign that it is well.
+#[test]
+fn who_fails_first_of_several_places_is_ejected_and_asked_no_more() {
+    let ill = Backend::saying("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n");
+    let well = files("well");
+    let others = [files("c"), files("d")];
+    let urls = format!("http://{}/a http://{}/a", ill.address, well.address);
+    let app = app(&format!("X-Reproxy-URL: {urls}"));
+    let mut setup = with(
+        &app,
+        &[
+            ill.address,
+            well.address,
+            others[0].address,
+            others[1].address,
+        ],
+    );
+    setup.config.pools[1].ejection = Some(EjectionRules {
+        consecutive_failures: 3,
+        ..EjectionRules::default()
+    });
+    let rig = setup.start();
+    for _ in 0..10 {
+        assert_eq!(rig.ask(GET).status(), 206);
+    }
+    assert_eq!(ill.requests().len(), 3);
+    assert_eq!(rig.proxy.status().1[1].backends[0].state, "ejected");
+}
+
+/// One that was asked before a reload may answer after it: what the file says then holds.
+#[test]
+fn a_pool_that_is_renamed_meanwhile_has_the_answer_under_its_name() {
+    let (told, asked) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+    let (release, is_asked) = (Arc::clone(&told), Arc::clone(&asked));
+    let app = Backend::scripted(move |mut visit| {
+        while visit.request().is_some() {
+            is_asked.store(true, SeqCst);
+            wait_until("it is told", || release.load(SeqCst));
+            let named = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Accel-Redirect: /a\r\n\r\n";
+            visit.wire.send(named);
+        }
+    });
+    let file = files("f");
+    for (name, hoped) in [(Some("renamed"), 206), (None, 503)] {
+        told.store(false, SeqCst);
+        asked.store(false, SeqCst);
+        let rig = start(&app, &[file.address]);
+        let mut client = rig.client();
+        client.send(GET);
+        wait_until("it is asked", || asked.load(SeqCst));
+        rig.reload(|config| {
+            config.pools[0].reproxy = name.map(str::to_owned);
+            match name {
+                Some(name) => config.pools[1].name = name.to_owned(),
+                None => drop(config.pools.remove(1)),
+            }
+            if let Some(pool) = config.pools.get_mut(1) {
+                pool.reproxy = None;
+            }
+        });
+        told.store(true, SeqCst);
+        let answer = client.response();
+        assert_eq!(answer.status(), hoped, "{name:?}");
+        let word = answer.text().starts_with("no_backend_up: ");
+        assert_eq!(word, hoped == 503, "{answer:?}");
+    }
 }
 
 /// The backend that named it is free while a slow client reads.

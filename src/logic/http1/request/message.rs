@@ -98,9 +98,10 @@ impl Message {
     pub fn elsewhere(text: &[u8], target: &str, server: Option<SocketAddr>) -> Self {
         let mut lines = text.split_inclusive(|&byte| byte == b'\n');
         let first = lines.next().unwrap_or_default();
-        let method = match first.starts_with(b"HEAD ") {
-            true => "HEAD",
-            false => "GET",
+        let (method, is_other) = match first.split(|&byte| byte == b' ').next() {
+            Some(b"HEAD") => ("HEAD", false),
+            Some(b"GET") => ("GET", false),
+            Some(_) | None => ("GET", true),
         };
         let mut out = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
         if let Some(server) = server {
@@ -109,10 +110,13 @@ impl Message {
         for line in lines.take_while(|line| *line != b"\r\n") {
             let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
             let is_host = name.eq_ignore_ascii_case(b"host");
-            let stays = NOT_ELSEWHERE
-                .iter()
-                .all(|it| !name.eq_ignore_ascii_case(it));
-            if stays && !(is_host && server.is_some()) {
+            let is_among = |names: &[&[u8]]| names.iter().any(|it| name.eq_ignore_ascii_case(it));
+            let begins = name.get(..OF_BODY.len()).unwrap_or_default();
+            let goes = begins.eq_ignore_ascii_case(OF_BODY)
+                || is_among(&NOT_ELSEWHERE)
+                || is_other && is_among(&OF_ANOTHER_METHOD)
+                || is_host && server.is_some();
+            if !goes {
                 out.extend_from_slice(line);
             }
         }
@@ -159,23 +163,32 @@ pub(super) fn is_idempotent(method: &[u8]) -> bool {
     )
 }
 
-/// Fields of a request that are not for those whom its backend names.
+/// What the fields of a body begin with.
+const OF_BODY: &[u8] = b"content-";
+/// Fields of a request that are not for those whom its backend names, beside those of its body.
 const NOT_ELSEWHERE: [&[u8]; 15] = [
     b"authorization",
     b"connection",
-    b"content-encoding",
-    b"content-language",
-    b"content-length",
-    b"content-location",
-    b"content-type",
     b"cookie",
+    b"digest",
     b"expect",
     b"if-match",
     b"if-unmodified-since",
+    b"repr-digest",
     b"te",
     b"trailer",
     b"transfer-encoding",
     b"upgrade",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+];
+/// Those that mean something else where it was no GET or HEAD (RFC 9110 §13.1, §14.2).
+const OF_ANOTHER_METHOD: [&[u8]; 4] = [
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"range",
 ];
 /// The field that says a length, whatever that is.
 const LENGTH_FIELD_BYTES: usize = 40;
@@ -253,11 +266,16 @@ mod tests {
 
     #[test]
     fn who_has_the_answer_hears_neither_of_the_body_nor_of_the_session() {
-        let text = "POST /a?b HTTP/1.1\r\nHOST: b:80\r\nCookie: s=1\r\nAuthorization: x\r\nRange: bytes=0-1\r\nContent-Length: 3\r\nX-Forwarded-For: 192.0.2.9\r\n\r\nabc";
+        let text = "POST /a?b HTTP/1.1\r\nHOST: b:80\r\nCookie: s=1\r\nAuthorization: x\r\nRange: bytes=0-1\r\nContent-Length: 3\r\nContent-MD5: x\r\nX-Forwarded-For: 192.0.2.9\r\n\r\nabc";
         let server = "192.0.2.1:7500".parse().ok();
         for (text, server, hoped) in [
             (
                 text.to_owned(),
+                None,
+                "GET /f HTTP/1.1\r\nHOST: b:80\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n",
+            ),
+            (
+                text.replace("POST", "GET"),
                 None,
                 "GET /f HTTP/1.1\r\nHOST: b:80\r\nRange: bytes=0-1\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n",
             ),

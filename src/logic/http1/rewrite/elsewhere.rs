@@ -9,14 +9,73 @@ use std::net::{IpAddr, SocketAddr};
 use super::edit::Edits;
 use crate::logic::http1::head::Fields;
 use crate::logic::http1::refusal::ResponseRefusal;
+use crate::logic::http1::response::ResponseHead;
 
 /// What a backend has said instead of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// Where the answer is, the first first; one at least.
+    /// Where the answer is, the first first; one at least, and none twice.
     pub places: Vec<Place>,
     /// What is made of the head that comes from there.
-    pub edits: Edits,
+    pub inherited: Inherited,
+}
+
+/// What is made of a head that comes from elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inherited {
+    /// Of an answer that is what was asked for;
+    of_success: Edits,
+    /// in several parts, whose type says where each ends (RFC 9110 §14.6).
+    of_parts: Edits,
+    /// Of any other: how long the one may be kept, and what it is, means nothing there.
+    of_failure: Edits,
+    /// Of one that says that another follows.
+    of_interim: Edits,
+    fields: usize,
+    bytes: usize,
+}
+
+impl Inherited {
+    /// Returns how many fields it brings, and how long they are.
+    pub const fn size(&self) -> (usize, usize) {
+        (self.fields, self.bytes)
+    }
+
+    /// Returns what is made of a head.
+    pub fn edits(&self, head: &ResponseHead<'_, '_>) -> &Edits {
+        let mut kinds = head.fields.values("Content-Type");
+        let is_parts = kinds.next().is_some_and(|kind| {
+            let begins = kind.get(..PARTS.len());
+            begins.is_some_and(|begins| begins.eq_ignore_ascii_case(PARTS))
+        });
+        match head.status {
+            100..=199 => &self.of_interim,
+            200..=299 if is_parts => &self.of_parts,
+            200..=299 | 304 => &self.of_success,
+            _ => &self.of_failure,
+        }
+    }
+
+    fn of(fields: &Fields<'_, '_>) -> Self {
+        let all = fields.all().iter();
+        let kept = all.filter(|field| is_among(&KEPT, field.name));
+        let kept: Vec<(&str, &[u8])> = kept.map(|field| (field.name, field.value)).collect();
+        let but = |left_out: &[&str]| {
+            let some = kept.iter().filter(|(name, _)| !is_among(left_out, name));
+            Edits::of_fields(&[ACCEL_REDIRECT, REPROXY_URL], some.copied())
+        };
+        let sizes = kept
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4);
+        Self {
+            fields: kept.len(),
+            bytes: sizes.sum(),
+            of_success: but(&[]),
+            of_parts: but(&["Content-Type"]),
+            of_failure: but(&KEPT_OF_SUCCESS),
+            of_interim: but(&KEPT),
+        }
+    }
 }
 
 /// Where an answer is.
@@ -46,11 +105,8 @@ pub fn read(fields: &Fields<'_, '_>) -> Option<Result<Elsewhere, ResponseRefusal
     let Some(places) = places else {
         return Some(Err(ResponseRefusal::Elsewhere));
     };
-    let all = fields.all().iter();
-    let kept = all.filter(|field| is_kept(field.name));
-    let kept = kept.map(|field| (field.name, field.value));
-    let edits = Edits::of_fields(&[ACCEL_REDIRECT, REPROXY_URL], kept);
-    Some(Ok(Elsewhere { places, edits }))
+    let inherited = Inherited::of(fields);
+    Some(Ok(Elsewhere { places, inherited }))
 }
 
 fn places(lines: &[&[u8]]) -> Option<Vec<Place>> {
@@ -58,8 +114,14 @@ fn places(lines: &[&[u8]]) -> Option<Vec<Place>> {
         .iter()
         .flat_map(|line| line.split(u8::is_ascii_whitespace));
     let urls = urls.filter(|url| !url.is_empty());
-    let places: Option<Vec<Place>> = urls.map(place).collect();
-    places.filter(|places| (1..=PLACES_MAX).contains(&places.len()))
+    let mut places = Vec::new();
+    for url in urls {
+        let place = place(url)?;
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    Some(places).filter(|places| (1..=PLACES_MAX).contains(&places.len()))
 }
 
 /// RFC 9110 §4.2.1; the host is an address, since nothing is looked up for a backend.
@@ -100,21 +162,29 @@ fn target(text: &[u8]) -> Option<String> {
     (is_path && fits && is_sent).then(|| text.to_owned())
 }
 
-/// What a backend says of an answer that is elsewhere, and the client is to hear.
-fn is_kept(name: &str) -> bool {
-    KEPT.iter().any(|it| name.eq_ignore_ascii_case(it))
+fn is_among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|it| name.eq_ignore_ascii_case(it))
 }
 
 const ACCEL_REDIRECT: &str = "X-Accel-Redirect";
 const REPROXY_URL: &str = "X-Reproxy-URL";
 const SCHEME: &[u8] = b"http://";
 const HTTP_PORT: u16 = 80;
-/// As nginx has them.
+const PARTS: &[u8] = b"multipart/byteranges";
+/// What a backend says of an answer that is elsewhere, and the client is to hear, as in nginx.
 const KEPT: [&str; 6] = [
     "Content-Type",
     "Content-Disposition",
     "Accept-Ranges",
     "Set-Cookie",
+    "Cache-Control",
+    "Expires",
+];
+/// Those of them that are not said of a failure.
+const KEPT_OF_SUCCESS: [&str; 5] = [
+    "Content-Type",
+    "Content-Disposition",
+    "Accept-Ranges",
     "Cache-Control",
     "Expires",
 ];
@@ -128,23 +198,24 @@ mod tests {
 
     use super::*;
     use crate::logic::http1::head::{HeadLimits, Persistence, Slots, Upgrade, Version};
-    use crate::logic::http1::response::{AskedFor, AskedMethod, ResponseHead};
+    use crate::logic::http1::response::{AskedFor, AskedMethod};
+
+    const LIMITS: HeadLimits = HeadLimits {
+        head_bytes: 65_536,
+        fields: 100,
+        target_bytes: 0,
+    };
+    const ASKED: AskedFor = AskedFor {
+        method: AskedMethod::Other,
+        version: Version::Http11,
+        upgrade: Upgrade::None,
+        persistence: Persistence::Keep,
+    };
 
     fn said(fields: &str) -> Option<Result<Elsewhere, ResponseRefusal>> {
         let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
-        let limits = HeadLimits {
-            head_bytes: 65_536,
-            fields: 100,
-            target_bytes: 0,
-        };
-        let asked = AskedFor {
-            method: AskedMethod::Other,
-            version: Version::Http11,
-            upgrade: Upgrade::None,
-            persistence: Persistence::Keep,
-        };
         let mut slots = Slots::new();
-        let head = ResponseHead::parse(text.as_bytes(), &mut slots, &limits, asked);
+        let head = ResponseHead::parse(text.as_bytes(), &mut slots, &LIMITS, ASKED);
         read(&head.unwrap().unwrap().fields)
     }
 
@@ -177,7 +248,7 @@ mod tests {
                 ],
             ),
             (
-                "X-Accel-Redirect: /a\r\nX-Reproxy-URL: http://192.0.2.1/b",
+                "X-Accel-Redirect: /a\r\nX-Reproxy-URL: http://192.0.2.1/b http://192.0.2.1:80/b",
                 vec![(Some("192.0.2.1:80"), "/b")],
             ),
         ] {
@@ -190,7 +261,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_for_is_refused() {
-        let many = "http://192.0.2.1/a ".repeat(PLACES_MAX + 1);
+        let many: String = (0..=PLACES_MAX)
+            .map(|it| format!("http://192.0.2.1/{it} "))
+            .collect();
         let long = format!("/{}", "a".repeat(TARGET_BYTES_MAX));
         for fields in [
             "X-Accel-Redirect: a",
@@ -223,12 +296,39 @@ mod tests {
             "X-Accel-Redirect: /a\r\nContent-Type: image/png\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\
              ETag: x\r\nContent-Length: 0\r\nCache-Control: no-store",
         );
-        let mut head = b"HTTP/1.1 206 Partial\r\nContent-Type: text/plain\r\nETag: y\r\nX-Accel-Redirect: /z\r\nContent-Range: bytes 0-1/2\r\n\r\n".to_vec();
-        said.unwrap().unwrap().edits.apply(&mut head);
-        assert_eq!(
-            String::from_utf8(head).unwrap(),
-            "HTTP/1.1 206 Partial\r\nETag: y\r\nContent-Range: bytes 0-1/2\r\n\
-             Content-Type: image/png\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nCache-Control: no-store\r\n\r\n"
-        );
+        let inherited = said.unwrap().unwrap().inherited;
+        assert_eq!(inherited.size(), (4, 25 + 17 + 17 + 25));
+        let cookies = "Set-Cookie: a=1\r\nset-cookie: b=2\r\n";
+        let type_of = "Content-Type: image/png\r\n";
+        let cached = "Cache-Control: no-store\r\n";
+        for (line, own, hoped) in [
+            (
+                "200 OK",
+                "Content-Type: text/plain\r\n",
+                format!("{type_of}{cookies}{cached}"),
+            ),
+            ("304 X", "", format!("{type_of}{cookies}{cached}")),
+            (
+                "206 X",
+                "Content-Type: Multipart/Byteranges; boundary=B\r\n",
+                format!("Content-Type: Multipart/Byteranges; boundary=B\r\n{cookies}{cached}"),
+            ),
+            (
+                "404 X",
+                "Cache-Control: max-age=1\r\n",
+                format!("Cache-Control: max-age=1\r\n{cookies}"),
+            ),
+            ("103 X", "Link: </a>\r\n", "Link: </a>\r\n".to_owned()),
+        ] {
+            let text = format!("HTTP/1.1 {line}\r\n{own}X-Accel-Redirect: /z\r\n\r\n");
+            let mut slots = Slots::new();
+            let head = ResponseHead::parse(text.as_bytes(), &mut slots, &LIMITS, ASKED);
+            let mut edited = text.clone().into_bytes();
+            inherited.edits(&head.unwrap().unwrap()).apply(&mut edited);
+            assert_eq!(
+                String::from_utf8(edited).unwrap(),
+                format!("HTTP/1.1 {line}\r\n{hoped}\r\n")
+            );
+        }
     }
 }

@@ -287,6 +287,8 @@ impl Attempts<'_> {
                 None => self.fallback(&mut handed_on)?,
             };
             let passed = std::mem::replace(&mut self.pool, next);
+            // It is by the index in its pool that a backend is known.
+            self.record.backend = None;
             if passed.affinity.is_some() {
                 self.passed.push(passed);
             }

@@ -16,7 +16,7 @@ use crate::logic::http1::refusal::{BodyError, ResponseRefusal};
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::{AskedFor, BodyCoding, ResponseHead, ResponseRewrite};
 use crate::logic::http1::rewrite::edit::Edits;
-use crate::logic::http1::rewrite::elsewhere::Elsewhere;
+use crate::logic::http1::rewrite::elsewhere::{Elsewhere, Inherited};
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::Held;
@@ -51,7 +51,7 @@ pub(in crate::process::proxy) struct Exchange {
     edits: Option<Rc<Edits>>,
     heed: Heed,
     /// Of whoever has said where the answer is.
-    inherited: Option<Box<Edits>>,
+    inherited: Option<Box<Inherited>>,
     /// A field that the final head has besides.
     cookie: Option<Vec<u8>>,
     /// The body of the request, where it was read before a backend was asked.
@@ -183,14 +183,22 @@ pub(in crate::process::proxy) enum Waited {
     ClientSilent,
     /// The body of the request is not kept, or was and cannot be read.
     Unkept(Failure),
-    /// With where the answer is; whether the backend's connection can be kept.
-    Elsewhere(Box<Elsewhere>, Persistence),
-    /// With an answer that is none that is hoped for; likewise.
-    Unhoped(u16, Persistence),
+    /// With where the answer is.
+    Elsewhere(Box<Elsewhere>, Unread),
+    /// With an answer that is none that is hoped for.
+    Unhoped(Unread),
     /// The backend does not answer, or does not take the request.
     BackendSilent,
     /// Everything ends.
     Cut,
+}
+
+/// An answer that nobody reads.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::process::proxy) struct Unread {
+    pub(in crate::process::proxy) status: u16,
+    /// Whether the backend's connection can be kept after it.
+    pub(in crate::process::proxy) upstream: Persistence,
 }
 
 /// How the relaying of a response has ended.
@@ -555,7 +563,9 @@ impl Exchange {
         if self.interim_count > INTERIM_MAX {
             return Err(ResponseRefusal::TooManyInterim);
         }
-        if head.status == 100 || self.asked.version == Version::Http10 {
+        // Who follows another place may say something else.
+        let is_of_many = self.heed == Heed::Status;
+        if head.status == 100 || is_of_many || self.asked.version == Version::Http10 {
             return Ok(());
         }
         let departure = ResponseRewrite {
@@ -620,11 +630,9 @@ impl Exchange {
         context.buffers.reserve(prefix, head.len + ADDED_BYTES);
         let from = prefix.len();
         head.write(self.asked, departure, prefix);
-        if let Some(inherited) = &self.inherited
-            && !head.is_interim()
-        {
+        if let Some(inherited) = &self.inherited {
             let mut own = prefix.split_off(from);
-            inherited.apply(&mut own);
+            inherited.edits(head).apply(&mut own);
             prefix.append(&mut own);
         }
         if let Some(edits) = &self.edits

@@ -38,6 +38,14 @@ pub(in crate::process::proxy) struct WorkerPool {
     pub(in crate::process::proxy) counters: Arc<PoolCounters>,
 }
 
+/// Which of the backends that are up are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Wanted {
+    /// Those that answer well.
+    Well,
+    Any,
+}
+
 /// What one worker has of a backend.
 pub(in crate::process::proxy) struct WorkerBackend {
     pub(in crate::process::proxy) runtime: Arc<BackendRuntime>,
@@ -185,13 +193,21 @@ impl WorkerPool {
 
     /// Takes room on the backend at this address, whatever the others are like; `None` where there
     /// is no such backend.
-    pub(in crate::process::proxy) fn claim_server(&self, server: SocketAddr) -> Option<Claim> {
+    pub(in crate::process::proxy) fn claim_server(
+        &self,
+        server: SocketAddr,
+        wanted: Wanted,
+    ) -> Option<Claim> {
         let mut backends = self.backends.iter();
         let index = backends.position(|backend| backend.runtime.address == server)?;
         let now_ms = self.now_ms();
-        Some(match self.backends[index].runtime.rank(now_ms) {
-            Some(_) => self.pool.backends.take(index, now_ms),
-            None => Claim::NoBackend,
+        Some(match (self.backends[index].runtime.rank(now_ms), wanted) {
+            (Some(Rank::Up | Rank::Unprobed), _) | (Some(_), Wanted::Any) => {
+                self.pool.backends.take(index, now_ms)
+            }
+            (Some(Rank::UpEjected | Rank::UnprobedEjected), Wanted::Well) | (None, _) => {
+                Claim::NoBackend
+            }
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::Attempts;
+use super::{Attempts, is_bodyless};
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{Repeat, Reuse, Tried};
 use crate::logic::http1::head::{Framing, Persistence};
@@ -15,7 +15,8 @@ use crate::process::proxy::request::answer::Unserved;
 use crate::process::proxy::request::detour::Detour;
 use crate::process::proxy::request::moments::AskedAs;
 use crate::process::proxy::request::record::Termination;
-use crate::process::proxy::transfer::exchange::{Heed, Waited};
+use crate::process::proxy::transfer::exchange::{Heed, Unread, Waited};
+use crate::process::proxy::upstream::local::{Wanted, WorkerPool};
 use crate::process::proxy::upstream::picker::Claim;
 use crate::process::proxy::upstream::slot::RequestSlot;
 
@@ -39,13 +40,14 @@ impl Attempts<'_> {
         upstream: Stream,
     ) -> Result<Option<RequestSlot>, Unserved> {
         match heeded {
-            Waited::Elsewhere(to, leaves) => {
-                self.leave(&slot, upstream, leaves);
+            Waited::Elsewhere(to, unread) => {
+                self.leave(&slot, upstream, unread);
                 self.depart(&slot, *to)?;
             }
-            Waited::Unhoped(status, leaves) => {
-                self.note_status(&slot, status);
-                self.leave(&slot, upstream, leaves);
+            Waited::Unhoped(unread) => {
+                self.leave(&slot, upstream, unread);
+                self.record.retries += 1;
+                self.pool.counters.retries.count();
             }
             // None of them is heeded.
             Waited::Answered(_)
@@ -63,25 +65,35 @@ impl Attempts<'_> {
     }
 
     /// Keeps a connection where it can be, behind an answer that nobody reads.
-    fn leave(&mut self, slot: &RequestSlot, upstream: Stream, leaves: Persistence) {
+    fn leave(&mut self, slot: &RequestSlot, mut upstream: Stream, unread: Unread) {
         let backend = slot.backend();
         let now_ms = self.pool.now_ms();
         backend.runtime.handle_answered(now_ms);
         if self.pool.ejection.is_some() {
-            self.pool
-                .note_outcome(&backend.runtime, Outcome::Success, now_ms);
+            let outcome = match unread.status {
+                500.. => Outcome::Failure,
+                _ => Outcome::Success,
+            };
+            self.record.ejected |= self.pool.note_outcome(&backend.runtime, outcome, now_ms);
         }
-        if leaves == Persistence::Keep && self.pool.keep_alive.reuse != Reuse::Never {
+        let is_kept = unread.upstream == Persistence::Keep;
+        if is_kept && self.pool.keep_alive.reuse != Reuse::Never {
             backend.kept.keep(upstream, self.announced());
+        } else if is_bodyless(self.framing) {
+            // Ended in order and first, it would occupy its port.
+            upstream.reset_on_close();
         }
     }
 
     /// Has the pool be asked that has what backends of this one name.
     fn depart(&mut self, slot: &RequestSlot, to: Elsewhere) -> Result<(), Unserved> {
         let worker = self.context.worker;
-        let pool = self.pool.reproxy.as_deref();
-        let pool = pool.and_then(|name| worker.pool_of(name));
-        let pool = pool.ok_or_else(|| self.nobody_up())?;
+        // After a reload the pool that is named now, as far as there is one.
+        let successor = worker.successor_of(&self.pool);
+        let named = |pool: &WorkerPool| worker.pool_of(pool.reproxy.as_deref()?);
+        let pool = successor.as_deref().and_then(named);
+        let pool = pool.or_else(|| named(&self.pool));
+        let pool = pool.ok_or_else(|| self.no_pool())?;
         let by = format!("{}/{}", self.pool.name, slot.backend().runtime.name);
         self.record.reproxied_by = Some(by.into());
         let head = self.exchange.head().to_vec();
@@ -92,7 +104,7 @@ impl Attempts<'_> {
                 host: message.authority().into(),
             }));
         }
-        self.exchange.inherit(to.edits);
+        self.exchange.inherit(to.inherited);
         self.detour = Some(Box::new(Detour {
             head: message.into_text(),
             places: to.places.into(),
@@ -100,6 +112,8 @@ impl Attempts<'_> {
         }));
         pool.count_request();
         self.pool = pool;
+        // It is by the index in its pool that a backend is known.
+        self.record.backend = None;
         self.passed.clear();
         self.framing = Framing::None;
         self.repeat = Repeat::Harmless;
@@ -135,14 +149,44 @@ impl Attempts<'_> {
             let Some(server) = place.server else {
                 return Ok(None);
             };
-            match self.pool.claim_server(server) {
+            let wanted = match self.has_places() {
+                true => Wanted::Well,
+                false => Wanted::Any,
+            };
+            match self.pool.claim_server(server, wanted) {
                 Some(Claim::Taken(backend)) => return Ok(Some(self.slot(backend))),
-                Some(Claim::Full | Claim::NoBackend) | None if self.has_places() => {}
-                Some(Claim::Full) => return Err(self.all_full()),
-                Some(Claim::NoBackend) => return Err(self.nobody_up()),
+                Some(Claim::Full | Claim::NoBackend) | None if wanted == Wanted::Well => {}
+                Some(Claim::Full) => return Err(self.is_full(server)),
+                Some(Claim::NoBackend) => return Err(self.is_down(server)),
                 None => return Err(self.not_there(server)),
             }
         }
+    }
+
+    fn no_pool(&self) -> Unserved {
+        let pool = self.pool.reproxy.as_deref().unwrap_or_default();
+        let why = format!("pool {pool}, which has the answer, has gone with a reload");
+        let reply = LocalReply::line(503, "no_backend_up", why);
+        Unserved::Reply(reply, Termination::NoBackendUp)
+    }
+
+    fn is_down(&self, server: SocketAddr) -> Unserved {
+        let why = format!(
+            "{server} of pool {}, which has the answer, is down",
+            self.pool.name
+        );
+        let reply = LocalReply::line(503, "no_backend_up", why);
+        Unserved::Reply(reply, Termination::NoBackendUp)
+    }
+
+    /// It is not waited for: those that wait in the queue of a pool do so for any of its backends.
+    fn is_full(&self, server: SocketAddr) -> Unserved {
+        let why = format!(
+            "{server} of pool {}, which has the answer, is full",
+            self.pool.name
+        );
+        let reply = LocalReply::line(503, "queue_timeout", why);
+        Unserved::Reply(reply, Termination::QueueTimeout)
     }
 
     /// What a backend says opens no way to where the configuration names none.

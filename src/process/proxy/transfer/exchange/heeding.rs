@@ -1,14 +1,15 @@
 //! A final head that is not relayed: it says where the answer is, or is not the one that is hoped
 //! for from one of several places.
 
-use crate::logic::http1::head::{Framing, Persistence};
+use crate::logic::http1::head::{Framing, Persistence, Upgrade};
 use crate::logic::http1::refusal::ResponseRefusal;
 use crate::logic::http1::request::Expectation;
 use crate::logic::http1::response::{BodyCoding, ResponseHead};
-use crate::logic::http1::rewrite::edit::Edits;
-use crate::logic::http1::rewrite::elsewhere;
+use crate::logic::http1::rewrite::elsewhere::{self, Inherited};
 use crate::process::proxy::context::WorkerContext;
-use crate::process::proxy::transfer::exchange::{Exchange, Heed, Uploading, Waited};
+use crate::process::proxy::transfer::exchange::{
+    Exchange, Heed, RESPONSE_LIMITS, Unread, Uploading, Waited,
+};
 
 impl Exchange {
     /// Says what of a final head keeps it from the client.
@@ -17,8 +18,8 @@ impl Exchange {
     }
 
     /// Has the final head be edited by what was said of the answer.
-    pub(in crate::process::proxy) fn inherit(&mut self, edits: Edits) {
-        self.inherited = Some(Box::new(edits));
+    pub(in crate::process::proxy) fn inherit(&mut self, inherited: Inherited) {
+        self.inherited = Some(Box::new(inherited));
     }
 
     /// Returns what comes of a final head that is not relayed, of which so many bytes are there,
@@ -28,35 +29,55 @@ impl Exchange {
         head: &ResponseHead<'_, '_>,
         bytes: usize,
     ) -> Result<Option<Waited>, ResponseRefusal> {
+        self.check_size(head)?;
         let waited = match self.heed {
             Heed::Nothing => None,
             Heed::Status if matches!(head.status, 200..=299 | 304 | 416) => None,
-            Heed::Status => Some(Waited::Unhoped(head.status, self.leaves(head, bytes))),
+            Heed::Status => Some(Waited::Unhoped(self.unread(head, bytes))),
+            // What follows is no answer that could be elsewhere.
+            Heed::Place if head.status == 101 => None,
             Heed::Place => match elsewhere::read(&head.fields) {
                 None => None,
                 Some(_) if !self.has_request() => return Err(ResponseRefusal::EarlyElsewhere),
                 Some(said) => {
-                    let leaves = self.leaves(head, bytes);
-                    Some(Waited::Elsewhere(Box::new(said?), leaves))
+                    let unread = self.unread(head, bytes);
+                    Some(Waited::Elsewhere(Box::new(said?), unread))
                 }
             },
         };
         Ok(waited)
     }
 
-    /// Returns whether the connection can be kept behind this answer, which nobody reads: where it
-    /// is there to its end, and nothing else.
-    fn leaves(&self, head: &ResponseHead<'_, '_>, bytes: usize) -> Persistence {
+    /// Bounds a head together with what it inherits.
+    fn check_size(&self, head: &ResponseHead<'_, '_>) -> Result<(), ResponseRefusal> {
+        let Some(inherited) = &self.inherited else {
+            return Ok(());
+        };
+        let (fields, bytes) = inherited.size();
+        if head.fields.all().len() + fields > RESPONSE_LIMITS.fields {
+            return Err(ResponseRefusal::TooManyFields);
+        }
+        if head.len + bytes > RESPONSE_LIMITS.head_bytes {
+            return Err(ResponseRefusal::HeadTooLarge);
+        }
+        Ok(())
+    }
+
+    /// Returns what is to be known of an answer that nobody reads: the connection can be kept
+    /// behind it where it is there to its end, and nothing else.
+    fn unread(&self, head: &ResponseHead<'_, '_>, bytes: usize) -> Unread {
         let rest = (bytes - head.len) as u64;
         let is_whole = match head.framing {
             Framing::None => rest == 0,
             Framing::Length(len) => rest == len,
             Framing::Chunked | Framing::UntilClose => false,
         };
-        match is_whole && self.uploading == Uploading::Done {
+        let upstream = match is_whole && self.uploading == Uploading::Done {
             true => head.persistence,
             false => Persistence::Close,
-        }
+        };
+        let status = head.status;
+        Unread { status, upstream }
     }
 
     /// Forgets the request and its body, so that another without one can be sent in its place.
@@ -68,6 +89,7 @@ impl Exchange {
         self.upload.frame(Framing::None, BodyCoding::AsIs);
         self.upload.input = ahead;
         self.expectation = Expectation::None;
+        self.asked.upgrade = Upgrade::None;
         self.uploading = Uploading::Going;
         self.download.input.clear(&context.buffers);
         self.searched = None;
