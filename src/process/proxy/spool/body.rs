@@ -107,8 +107,14 @@ impl Body {
 
     /// Begins to be read again.
     pub(in crate::process::proxy) fn rewind(&mut self) {
-        self.buffers
-            .give_back(std::mem::take(&mut self.replay).loaded);
+        let Replay {
+            loaded, reading, ..
+        } = std::mem::take(&mut self.replay);
+        let lent = reading.and_then(|reading| reading.lent.take());
+        for buffer in lent.into_iter().chain([loaded]) {
+            self.buffers.give_back(buffer);
+        }
+        self.note_memory();
     }
 
     /// Takes some of these bytes.
@@ -346,6 +352,20 @@ mod tests {
 
     use super::*;
 
+    const BOUNDS: RequestBuffering = RequestBuffering {
+        memory: PIECE,
+        disk: 100 * PIECE as u64,
+    };
+
+    /// A disk that does nothing, and what it is told.
+    fn stalled() -> (Spool, mpsc::Receiver<Job>) {
+        let (jobs, queue) = mpsc::channel(1000);
+        let freed = Arc::default();
+        let spool = Spool::default();
+        *spool.disk.lock().unwrap() = Some(Disk { jobs, freed });
+        (spool, queue)
+    }
+
     /// Writes until the disk is waited for.
     fn fill(body: &mut Body) {
         let mut cx = Context::from_waker(Waker::noop());
@@ -357,25 +377,17 @@ mod tests {
     /// and counts until the disk has heard of it.
     #[test]
     fn a_disk_that_stalls_holds_no_memory_and_all_of_its_room() {
-        let (jobs, mut queue) = mpsc::channel(1000);
-        let freed = Arc::default();
-        let disk = Disk { jobs, freed };
-        let spool = Spool::default();
-        *spool.disk.lock().unwrap() = Some(disk);
-        let bounds = RequestBuffering {
-            memory: PIECE,
-            disk: 100 * PIECE as u64,
-        };
+        let (spool, mut queue) = stalled();
         let account = Arc::<Account>::default();
-        let buffers = Rc::<Buffers>::default();
+        let body = || Body::new(&spool, BOUNDS, &account, &Rc::default(), None);
         for _ in 0..100 {
-            let mut body = Body::new(&spool, bounds, &account, &buffers, None);
+            let mut body = body();
             fill(&mut body);
             assert!(body.writing.is_some());
         }
-        let mut last = Body::new(&spool, bounds, &account, &buffers, None);
+        let mut last = body();
         fill_until_full(&mut last);
-        assert_eq!((account.bodies(), account.disk_bytes()), (1, bounds.disk));
+        assert_eq!((account.bodies(), account.disk_bytes()), (1, BOUNDS.disk));
         drop(last);
         let mut held = 0;
         while let Ok(job) = queue.try_recv() {
@@ -385,6 +397,37 @@ mod tests {
             }
         }
         assert_eq!((held, account.bodies(), account.disk_bytes()), (0, 0, 0));
+    }
+
+    /// Nor does one that was to be read for a request that has ended, or is read again.
+    #[test]
+    fn what_is_to_be_read_for_nobody_is_held_by_nobody() {
+        let (spool, mut queue) = stalled();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut body = Body::new(&spool, BOUNDS, &Arc::default(), &Rc::default(), None);
+        fill(&mut body);
+        let Ok(Job::Write(lent, taken, tell)) = queue.try_recv() else {
+            panic!("nothing is written");
+        };
+        let buffer = lent.take().unwrap();
+        let result = Ok(vec![Extent::new(0, buffer.len(), taken)]);
+        assert!(tell.send(Done { buffer, result }).is_ok());
+        fill(&mut body);
+        let mut into = vec![0; PIECE];
+        for _ in 0..3 {
+            assert!(body.poll_read(&mut cx, &mut into).is_pending());
+            body.rewind();
+        }
+        assert!(body.poll_read(&mut cx, &mut into).is_pending());
+        drop(body);
+        let mut reads = 0;
+        while let Ok(job) = queue.try_recv() {
+            if let Job::Read(lent, ..) = job {
+                reads += 1;
+                assert!(lent.take().is_none(), "read {reads}");
+            }
+        }
+        assert_eq!(reads, 4);
     }
 
     fn fill_until_full(body: &mut Body) {

@@ -47,6 +47,10 @@ pub(super) struct Done<T> {
 }
 
 impl Extent {
+    pub(super) fn new(block: u32, len: usize, taken: Taken) -> Self {
+        Self { block, len, taken }
+    }
+
     /// Returns where it is in the file, from so many of its bytes on.
     pub(super) fn offset(&self, from: usize) -> u64 {
         offset(self.block) + from as u64
@@ -124,11 +128,7 @@ impl Disk {
                     last.len += bytes.len();
                     last.taken.join(room);
                 }
-                Some(_) | None => extents.push(Extent {
-                    block,
-                    len: bytes.len(),
-                    taken: room,
-                }),
+                Some(_) | None => extents.push(Extent::new(block, bytes.len(), room)),
             }
         }
         let mut rest = bytes;
