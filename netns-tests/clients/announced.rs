@@ -5,7 +5,6 @@
 //! curl -> HAProxy (front) -> Evenkeel -> HAProxy (back), which answers with what it was told.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use evenkeel::lab::namespace::host::Host;
@@ -17,7 +16,7 @@ use serde_json::Value;
 
 use super::https::site::{Authority, NAME, write_certificate};
 use super::program::{CURL, HAPROXY};
-use super::site::{entries, lab_of, wait_until};
+use super::site::{lab_of, logged, printed, serving, stopped, wait_until};
 
 /// Ends in the order of its fields.
 struct Site {
@@ -102,14 +101,7 @@ impl Site {
             command.arg("-db").arg("-f").arg(file);
             host(name).spawn(command).expect("haproxy starts")
         });
-        let yaml = yaml(scratch.path());
-        let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
-        let mut node = Node::start(host("lb"), &yaml, "lb", &binary).expect("a node");
-        let up = node.wait_for("its backend is up", PATIENCE, |status| {
-            let mut backends = status.pools.iter().flat_map(|pool| &pool.backends);
-            !status.listeners.is_empty() && backends.all(|backend| backend.state == "up")
-        });
-        up.unwrap_or_else(|error| panic!("{error}"));
+        let node = serving(&lab, &yaml(scratch.path()));
         let site = Self {
             node,
             _haproxies: haproxies,
@@ -138,23 +130,16 @@ impl Site {
     fn curl(&self, options: &[&str]) -> String {
         let mut command = CURL.command();
         command.args(["-s", "--max-time", "10"]).args(options);
-        let mut process = self.client().spawn(command).expect("curl starts");
-        process
-            .wait(PATIENCE)
-            .unwrap_or_else(|error| panic!("{error}"));
-        process.log()
+        printed(self.client().spawn(command).expect("curl starts"))
     }
 
     /// Returns the lines of the access log, once there are so many.
     fn logged(&self, count: usize) -> Vec<Value> {
-        let log = self.scratch.path().join("access.log");
-        wait_until("it is logged", PATIENCE, || entries(&log).len() >= count);
-        entries(&log)
+        logged(self.scratch.path(), count)
     }
 
     fn leave(mut self) {
-        let status = self.node.stop(PATIENCE).expect("it stops");
-        assert!(status.success(), "{status}\n{}", self.node.log());
+        stopped(&mut self.node);
     }
 }
 

@@ -2,8 +2,7 @@
 //! says with the PROXY protocol whose each connection is; curl over HTTP/1.1 and HTTP/2.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use evenkeel::lab::namespace::network::Lab;
 use evenkeel::lab::node::Node;
@@ -12,8 +11,8 @@ use evenkeel::lab::scratch::ScratchDir;
 use serde_json::Value;
 
 use super::https::site::{Authority, NAME, write_certificate};
-use super::program::{CURL, NGINX};
-use super::site::{entries, lab_of, large, nginx_paths, wait_until};
+use super::program::CURL;
+use super::site::{lab_of, large, logged, nginx_on, nginx_paths, printed, serving, stopped};
 
 /// Ends in the order of its fields.
 struct Site {
@@ -56,8 +55,7 @@ fn curl_and_nginx_speak_tls_through_it() {
     let line = site.logged(5);
     let ends = [Some("connect_failed"), Some("no_backend_up")];
     assert!(ends.contains(&line["termination"].as_str()), "{line}");
-    let status = site.node.stop(PATIENCE).expect("it stops");
-    assert!(status.success(), "{status}\n{}", site.node.log());
+    stopped(&mut site.node);
 }
 
 impl Site {
@@ -66,20 +64,9 @@ impl Site {
         write_certificate(scratch.path(), &Authority::new());
         fs::write(scratch.path().join("large.bin"), large()).expect("a file");
         let lab = lab_of(&[("lb", BALANCER), ("web", WEB), ("client", CLIENT)]);
-        let file = scratch.path().join("nginx.conf");
-        fs::write(&file, nginx(scratch.path())).expect("a configuration");
-        let mut command = NGINX.command();
-        command.args(["-e", "stderr", "-c"]).arg(&file);
         let web = lab.host("web").expect("a host");
-        let nginx = web.spawn(command).expect("nginx starts");
-        let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
-        let host = lab.host("lb").expect("a host");
-        let mut node = Node::start(host, &yaml(scratch.path()), "lb", &binary).expect("a node");
-        let up = node.wait_for("its backends are up", PATIENCE, |status| {
-            let mut backends = status.pools.iter().flat_map(|pool| &pool.backends);
-            !status.listeners.is_empty() && backends.all(|backend| backend.state == "up")
-        });
-        up.unwrap_or_else(|error| panic!("{error}"));
+        let nginx = nginx_on(web, scratch.path(), &nginx(scratch.path()));
+        let node = serving(&lab, &yaml(scratch.path()));
         Self {
             node,
             nginx,
@@ -98,17 +85,12 @@ impl Site {
             .args(options)
             .arg(format!("https://{name}{path}"));
         let client = self.lab.host("client").expect("a host");
-        let mut process = client.spawn(command).expect("curl starts");
-        let ended = process.wait(PATIENCE);
-        ended.unwrap_or_else(|error| panic!("{error}"));
-        process.log()
+        printed(client.spawn(command).expect("curl starts"))
     }
 
     /// Returns the last line of the access log, once there are so many.
     fn logged(&self, count: usize) -> Value {
-        let log = self.scratch.path().join("access.log");
-        wait_until("it is logged", PATIENCE, || entries(&log).len() >= count);
-        entries(&log).remove(count - 1)
+        logged(self.scratch.path(), count).remove(count - 1)
     }
 }
 
@@ -163,4 +145,3 @@ http {{
 const BALANCER: &str = "10.83.0.1";
 const WEB: &str = "10.83.0.2";
 const CLIENT: &str = "10.83.0.9";
-const PATIENCE: Duration = Duration::from_secs(20);

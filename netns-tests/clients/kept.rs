@@ -3,7 +3,7 @@
 //! sooner, and downloads what nginx names with `X-Accel-Redirect` and another nginx has.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use evenkeel::ipc::control::PoolStatus;
@@ -13,8 +13,11 @@ use evenkeel::lab::process::Process;
 use evenkeel::lab::scratch::ScratchDir;
 use serde_json::Value;
 
-use super::program::{CURL, NGINX, python};
-use super::site::{LARGE_BYTES, entries, lab_of, large, nginx_paths, wait_until};
+use super::program::{CURL, python};
+use super::site::{
+    LARGE_BYTES, lab_of, large, logged, nginx_on, nginx_paths, printed, serving, stopped,
+    wait_until,
+};
 
 /// Ends in the order of its fields.
 struct Site {
@@ -59,7 +62,7 @@ fn uploads_of_curl_occupy_their_server_once_they_are_whole() {
     let pool = site.pool();
     let held = (pool.buffered_requests, pool.backends[0].active_requests);
     assert_eq!(held, (1, 0), "{pool:?}");
-    assert!(site.end(slow).starts_with("POST length 400000 "));
+    assert!(printed(slow).starts_with("POST length 400000 "));
     wait_until("nothing is kept", PATIENCE, || {
         let pool = site.pool();
         (pool.buffered_requests, pool.buffered_disk_bytes) == (0, 0)
@@ -117,22 +120,11 @@ impl Site {
             fs::write(scratch.path().join(name), bytes).expect("a file");
         }
         let lab = lab_of(&[("lb", BALANCER), ("web", WEB), ("client", CLIENT)]);
-        let file = scratch.path().join("nginx.conf");
-        fs::write(&file, nginx(scratch.path())).expect("a configuration");
-        let mut command = NGINX.command();
-        command.args(["-e", "stderr", "-c"]).arg(&file);
         let web = lab.host("web").expect("a host");
-        let nginx = web.spawn(command).expect("nginx starts");
+        let nginx = nginx_on(web, scratch.path(), &nginx(scratch.path()));
         let arguments = [WEB.to_owned(), "82".to_owned()];
         let uploads = python(web, "uploads_server.py", &arguments);
-        let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
-        let host = lab.host("lb").expect("a host");
-        let mut node = Node::start(host, &yaml(scratch.path()), "lb", &binary).expect("a node");
-        let up = node.wait_for("its backends are up", PATIENCE, |status| {
-            let mut backends = status.pools.iter().flat_map(|pool| &pool.backends);
-            !status.listeners.is_empty() && backends.all(|backend| backend.state == "up")
-        });
-        up.unwrap_or_else(|error| panic!("{error}"));
+        let node = serving(&lab, &yaml(scratch.path()));
         Self {
             node,
             _servers: [nginx, uploads],
@@ -178,25 +170,16 @@ impl Site {
 
     /// Returns what curl prints.
     fn curl(&self, options: &[&str], path: &str) -> String {
-        self.end(self.spawn(options, path))
-    }
-
-    fn end(&self, mut process: Process) -> String {
-        let ended = process.wait(PATIENCE);
-        ended.unwrap_or_else(|error| panic!("{error}\n{}", self.node.log()));
-        process.log()
+        printed(self.spawn(options, path))
     }
 
     /// Returns the access log, once it has so many lines.
     fn logged(&self, count: usize) -> Vec<Value> {
-        let log = self.scratch.path().join("access.log");
-        wait_until("it is logged", PATIENCE, || entries(&log).len() >= count);
-        entries(&log)
+        logged(self.scratch.path(), count)
     }
 
     fn leave(&mut self) {
-        let status = self.node.stop(PATIENCE).expect("it stops");
-        assert!(status.success(), "{status}\n{}", self.node.log());
+        stopped(&mut self.node);
     }
 }
 

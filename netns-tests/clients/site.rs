@@ -210,6 +210,48 @@ impl Site {
     }
 }
 
+/// Starts Evenkeel on the host `lb`, and waits until its listeners and all its backends are up.
+pub(super) fn serving(lab: &Lab, yaml: &str) -> Node {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
+    let host = lab.host("lb").expect("a host");
+    let mut node = Node::start(host, yaml, "lb", &binary).expect("a node");
+    let up = node.wait_for("its backends are up", START_MAX, |status| {
+        let mut backends = status.pools.iter().flat_map(|pool| &pool.backends);
+        !status.listeners.is_empty() && backends.all(|backend| backend.state == "up")
+    });
+    up.unwrap_or_else(|error| panic!("{error}"));
+    node
+}
+
+/// Stops it; fails when that does not end well.
+pub(super) fn stopped(node: &mut Node) {
+    let status = node.stop(STOP_MAX).expect("it stops");
+    assert!(status.success(), "{status}\n{}", node.log());
+}
+
+/// Starts nginx on a host, with this text as its configuration.
+pub(super) fn nginx_on(host: &Host, directory: &Path, text: &str) -> Process {
+    let file = directory.join("nginx.conf");
+    fs::write(&file, text).expect("a configuration");
+    let mut command = NGINX.command();
+    command.args(["-e", "stderr", "-c"]).arg(&file);
+    host.spawn(command).expect("nginx starts")
+}
+
+/// Returns what a program prints until it ends, whatever it ends with.
+pub(super) fn printed(mut process: Process) -> String {
+    let ended = process.wait(PROGRAM_MAX);
+    ended.unwrap_or_else(|error| panic!("{error}"));
+    process.log()
+}
+
+/// Returns the access log in a directory, once it has so many lines.
+pub(super) fn logged(directory: &Path, count: usize) -> Vec<Value> {
+    let log = directory.join(ACCESS_LOG);
+    wait_until("it is logged", LOG_MAX, || entries(&log).len() >= count);
+    entries(&log)
+}
+
 /// Returns a network of these hosts, each with its address.
 pub(super) fn lab_of(hosts: &[(&str, &str)]) -> Lab {
     let mut lab = Lab::new().expect("root, or a user namespace's");
@@ -360,6 +402,7 @@ const ACCESS_LOG: &str = "access.log";
 /// Of `large.bin`: more than all buffers between a backend and a client together.
 pub(super) const LARGE_BYTES: usize = 16 << 20;
 const START_MAX: Duration = Duration::from_secs(20);
+const PROGRAM_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(15);
 /// Lines are written at the latest 50 ms after their requests.
 const LOG_MAX: Duration = Duration::from_secs(10);

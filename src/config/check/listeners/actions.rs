@@ -154,15 +154,7 @@ fn check_redirect(value: Value<'_>, problems: &mut Problems) -> Option<RedirectC
     let fields = value.fields(&["to", "status", "keep_query"], problems)?;
     let status = check_status(&fields, 302, &[301, 302, 303, 307, 308], problems);
     let to = fields.need("to", "\"https://example.org{path}\"", problems);
-    let is_open = to.is_some_and(|to| match &to.node.kind {
-        Kind::Text(text) => ends_before_query(text),
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Int(_)
-        | Kind::Float(_)
-        | Kind::List(_)
-        | Kind::Map(_) => false,
-    });
+    let is_open = to.is_some_and(|to| to.as_text().is_some_and(ends_before_query));
     let query = flag(&fields, "keep_query", is_open, problems).map(|keep| match keep {
         true => KeepQuery::Append,
         false => KeepQuery::AsWritten,

@@ -323,19 +323,27 @@ pub(in crate::process::proxy) async fn send_local_reply(
     }
 }
 
+/// Returns what ends a request with a line.
+pub(in crate::process::proxy) fn line(
+    status: u16,
+    word: &'static str,
+    why: String,
+    termination: Termination,
+) -> Unserved {
+    Unserved::Reply(LocalReply::line(status, word, why), termination)
+}
+
 /// Returns what ends a request whose body was to be whole before a backend is asked, and is not
 /// kept.
 pub(in crate::process::proxy) fn unkept(failure: Failure) -> Unserved {
     match failure {
         Failure::Full(why) => {
             let why = format!("there is no room for the body of the request: {why}");
-            let reply = LocalReply::line(507, "disk_full", why);
-            Unserved::Reply(reply, Termination::DiskFull)
+            line(507, "disk_full", why, Termination::DiskFull)
         }
         Failure::Disk(error) => {
             let why = format!("the body of the request is not kept: {error}");
-            let reply = LocalReply::line(500, "disk_failed", why);
-            Unserved::Reply(reply, Termination::DiskFailed)
+            line(500, "disk_failed", why, Termination::DiskFailed)
         }
     }
 }

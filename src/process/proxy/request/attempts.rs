@@ -166,8 +166,8 @@ impl Attempts<'_> {
                         self.note_status(&slot, answered.status);
                         return Ok(self.relay(slot, answered, stream).await);
                     }
-                    if let Waited::Elsewhere(..) | Waited::Unhoped(..) = waited {
-                        next_slot = self.follow(slot, waited, stream)?;
+                    if let Waited::Heeded(heeded) = waited {
+                        next_slot = self.follow(slot, heeded, stream)?;
                         first_on = self.first_connection();
                         on = first_on;
                         continue;
@@ -286,15 +286,20 @@ impl Attempts<'_> {
                 Some(successor) => successor,
                 None => self.fallback(&mut handed_on)?,
             };
-            let passed = std::mem::replace(&mut self.pool, next);
-            // It is by the index in its pool that a backend is known.
-            self.record.backend = None;
+            let passed = self.go_to(next);
             if passed.affinity.is_some() {
                 self.passed.push(passed);
             }
-            // What has been tried are backends of the pool before, by their index.
-            self.tried = Tried::default();
         }
+    }
+
+    /// Has another pool be asked, and returns the one before: backends were known by their index in
+    /// that.
+    fn go_to(&mut self, pool: Rc<WorkerPool>) -> Rc<WorkerPool> {
+        self.record.backend = None;
+        self.tried = Tried::default();
+        self.wish = Wish::default();
+        std::mem::replace(&mut self.pool, pool)
     }
 
     /// Returns the pool that answers in the place of one of which nobody is up. A file has no more
@@ -371,8 +376,6 @@ impl Attempts<'_> {
         if deadline.phase() != Phase::Queued {
             deadline.enter(Phase::Queued, self.timeouts().queue);
         }
-        // What the client sends meanwhile is read behind what it has sent.
-        self.exchange.end_replay(worker);
         let urgency = self.context.rules.urgency;
         let ticket = QueueTicket::take(&self.pool, self.tried, urgency, self.wish);
         let carries_bytes = self.carries_bytes();
@@ -580,7 +583,6 @@ impl Attempts<'_> {
             if !self.exchange.has_request() {
                 return After::Linger;
             }
-            self.exchange.end_replay(worker);
         }
         let Self {
             client, exchange, ..

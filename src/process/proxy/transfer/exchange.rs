@@ -183,10 +183,8 @@ pub(in crate::process::proxy) enum Waited {
     ClientSilent,
     /// The body of the request is not kept, or was and cannot be read.
     Unkept(Failure),
-    /// With where the answer is.
-    Elsewhere(Box<Elsewhere>, Unread),
-    /// With an answer that is none that is hoped for.
-    Unhoped(Unread),
+    /// With an answer that is not relayed, though nothing is wrong with it.
+    Heeded(Heeded),
     /// The backend does not answer, or does not take the request.
     BackendSilent,
     /// Everything ends.
@@ -194,11 +192,13 @@ pub(in crate::process::proxy) enum Waited {
 }
 
 /// An answer that nobody reads.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::process::proxy) struct Unread {
+#[derive(Debug)]
+pub(in crate::process::proxy) struct Heeded {
     pub(in crate::process::proxy) status: u16,
     /// Whether the backend's connection can be kept after it.
     pub(in crate::process::proxy) upstream: Persistence,
+    /// Where the answer is, where it says so; otherwise it is none that is hoped for.
+    pub(in crate::process::proxy) to: Option<Box<Elsewhere>>,
 }
 
 /// How the relaying of a response has ended.
@@ -227,7 +227,7 @@ impl Relayed {
 
 enum Parsed {
     Final(Answered),
-    Heeded(Waited),
+    Heeded(Heeded),
     Interim,
     Partial,
 }
@@ -355,8 +355,8 @@ impl Exchange {
     }
 
     /// Returns whether the client has sent more than its request.
-    pub(in crate::process::proxy) fn is_ahead(&self) -> bool {
-        !self.upload.input.is_empty()
+    pub(in crate::process::proxy) fn is_ahead(&mut self) -> bool {
+        !self.ahead().is_empty()
     }
 
     /// Holds no more than must be while the client is told that there is no answer.
@@ -431,31 +431,34 @@ impl Exchange {
             }
             Poll::Ready(Err(FlowError::Source)) => return Poll::Ready(self.source_failed()),
             Poll::Pending if self.expectation == Expectation::Continue => {
-                if self.upload.awaits_body() && !sides.context.budget.is_used_up() {
-                    self.give_leave(sides.client);
-                }
+                self.give_leave(sides.client, sides.context);
             }
-            Poll::Pending => self.keep_pace(sides),
+            Poll::Pending => self.keep_pace(sides.context, sides.deadline),
         }
         Poll::Pending
     }
 
-    /// Has the client send its body (RFC 9110 §10.1.1).
-    fn give_leave(&mut self, client: &mut Stream) {
-        // The socket's buffer is empty; where it is not, the client hardly waits.
-        client.try_write(CONTINUE);
-        self.expectation = Expectation::None;
+    /// Has a client that waits for it send its body (RFC 9110 §10.1.1).
+    fn give_leave(&mut self, client: &mut Stream, context: &WorkerContext) {
+        if self.expectation == Expectation::Continue
+            && self.upload.awaits_body()
+            && !context.budget.is_used_up()
+        {
+            // The socket's buffer is empty; where it is not, the client hardly waits.
+            client.try_write(CONTINUE);
+            self.expectation = Expectation::None;
+        }
     }
 
     /// Lets the client's time end sooner than without a byte, where its body comes too slowly.
-    fn keep_pace(&mut self, sides: &Sides<'_>) {
-        let now_ms = sides.context.clock.get();
+    fn keep_pace(&mut self, context: &WorkerContext, deadline: &Deadline) {
+        let now_ms = context.clock.get();
         if self.upload.awaits_sink() || self.buffered.is_some() {
             self.pace.pause(now_ms);
             return;
         }
         if let Some(left) = self.pace.left(now_ms, self.upload.content_bytes()) {
-            sides.deadline.hurry(left);
+            deadline.hurry(left);
         }
     }
 
@@ -474,7 +477,7 @@ impl Exchange {
             if self.may_parse() {
                 match self.parse(sides) {
                     Ok(Parsed::Final(answered)) => return Poll::Ready(Waited::Answered(answered)),
-                    Ok(Parsed::Heeded(waited)) => return Poll::Ready(waited),
+                    Ok(Parsed::Heeded(heeded)) => return Poll::Ready(Waited::Heeded(heeded)),
                     Ok(Parsed::Interim) => continue,
                     Ok(Parsed::Partial) => {}
                     Err(refusal) => return Poll::Ready(Waited::Bad(refusal)),
@@ -630,17 +633,13 @@ impl Exchange {
         context.buffers.reserve(prefix, head.len + ADDED_BYTES);
         let from = prefix.len();
         head.write(self.asked, departure, prefix);
-        if let Some(inherited) = &self.inherited {
-            let mut own = prefix.split_off(from);
-            inherited.edits(head).apply(&mut own);
-            prefix.append(&mut own);
-        }
-        if let Some(edits) = &self.edits
-            && !head.is_interim()
-        {
-            let mut own = prefix.split_off(from);
-            edits.apply(&mut own);
-            prefix.append(&mut own);
+        let inherited = self.inherited.as_ref();
+        let inherited = inherited.map(|inherited| inherited.edits(head));
+        let own = self.edits.as_deref().filter(|_| !head.is_interim());
+        for edits in inherited.into_iter().chain(own) {
+            let mut text = prefix.split_off(from);
+            edits.apply(&mut text);
+            prefix.append(&mut text);
         }
         if let Some(cookie) = &self.cookie
             && !head.is_interim()
@@ -721,7 +720,7 @@ impl Exchange {
             return Poll::Ready(());
         }
         let Poll::Ready(ended) = self.poll_source(cx, sides) else {
-            self.keep_pace(sides);
+            self.keep_pace(sides.context, sides.deadline);
             return Poll::Pending;
         };
         self.uploading = match ended {

@@ -2,12 +2,12 @@
 
 use super::Attempts;
 use crate::config::RequestBuffering;
-use crate::logic::balance::retry::{AttemptError, Cause, Reached, Repeat, Side};
+use crate::logic::balance::retry::{Reached, Repeat};
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::refusal::BodyError;
 use crate::process::proxy::io::deadline::Phase;
 use crate::process::proxy::io::frames::Frames;
-use crate::process::proxy::request::answer::{self, Detail, Unserved};
+use crate::process::proxy::request::answer::{self, Unserved};
 use crate::process::proxy::spool::body::{Body, Failure};
 use crate::process::proxy::transfer::exchange::Waited;
 
@@ -64,26 +64,10 @@ impl Attempts<'_> {
 
     /// Returns what ends a request whose body is not read to its end.
     fn unread(&self, waited: Waited) -> Unserved {
-        let (side, cause, detail) = match waited {
-            Waited::Unkept(failure) => return self.unkept(failure),
-            Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
-            Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
-            Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
-            Waited::ClientGone
-            | Waited::Answered(_)
-            | Waited::Elsewhere(..)
-            | Waited::Unhoped(..)
-            | Waited::Lost
-            | Waited::Bad(_)
-            | Waited::BackendSilent => (Side::Client, Cause::Lost, Detail::None),
-        };
-        let reached = Reached::Nothing;
-        let error = AttemptError {
-            side,
-            reached,
-            cause,
-        };
-        answer::unserved(error, "no backend", detail)
+        match self.error_of(waited, Reached::Nothing) {
+            Ok((error, detail)) => answer::unserved(error, "no backend", detail),
+            Err(unserved) => unserved,
+        }
     }
 
     /// Returns what ends a request whose body is not kept, and counts it where that is for want of

@@ -7,15 +7,14 @@ use super::{Attempts, is_bodyless};
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{Repeat, Reuse, Tried};
 use crate::logic::http1::head::{Framing, Persistence};
-use crate::logic::http1::local_reply::LocalReply;
 use crate::logic::http1::request::message::Message;
 use crate::logic::http1::rewrite::elsewhere::Elsewhere;
 use crate::process::proxy::io::stream::Stream;
-use crate::process::proxy::request::answer::Unserved;
+use crate::process::proxy::request::answer::{self, Unserved};
 use crate::process::proxy::request::detour::Detour;
 use crate::process::proxy::request::moments::AskedAs;
 use crate::process::proxy::request::record::Termination;
-use crate::process::proxy::transfer::exchange::{Heed, Unread, Waited};
+use crate::process::proxy::transfer::exchange::{Heed, Heeded};
 use crate::process::proxy::upstream::local::{Wanted, WorkerPool};
 use crate::process::proxy::upstream::picker::Claim;
 use crate::process::proxy::upstream::slot::RequestSlot;
@@ -36,47 +35,34 @@ impl Attempts<'_> {
     pub(super) fn follow(
         &mut self,
         slot: RequestSlot,
-        heeded: Waited,
+        heeded: Heeded,
         upstream: Stream,
     ) -> Result<Option<RequestSlot>, Unserved> {
-        match heeded {
-            Waited::Elsewhere(to, unread) => {
-                self.leave(&slot, upstream, unread);
-                self.depart(&slot, *to)?;
-            }
-            Waited::Unhoped(unread) => {
-                self.leave(&slot, upstream, unread);
+        self.leave(&slot, upstream, &heeded);
+        match heeded.to {
+            Some(to) => self.depart(&slot, *to)?,
+            None => {
                 self.record.retries += 1;
                 self.pool.counters.retries.count();
             }
-            // None of them is heeded.
-            Waited::Answered(_)
-            | Waited::Lost
-            | Waited::Bad(_)
-            | Waited::BrokenBody(_)
-            | Waited::ClientGone
-            | Waited::ClientSilent
-            | Waited::BackendSilent
-            | Waited::Unkept(_)
-            | Waited::Cut => {}
         }
         drop(slot);
         self.next_place()
     }
 
     /// Keeps a connection where it can be, behind an answer that nobody reads.
-    fn leave(&mut self, slot: &RequestSlot, mut upstream: Stream, unread: Unread) {
+    fn leave(&mut self, slot: &RequestSlot, mut upstream: Stream, heeded: &Heeded) {
         let backend = slot.backend();
         let now_ms = self.pool.now_ms();
         backend.runtime.handle_answered(now_ms);
         if self.pool.ejection.is_some() {
-            let outcome = match unread.status {
+            let outcome = match heeded.status {
                 500.. => Outcome::Failure,
                 _ => Outcome::Success,
             };
             self.record.ejected |= self.pool.note_outcome(&backend.runtime, outcome, now_ms);
         }
-        let is_kept = unread.upstream == Persistence::Keep;
+        let is_kept = heeded.upstream == Persistence::Keep;
         if is_kept && self.pool.keep_alive.reuse != Reuse::Never {
             backend.kept.keep(upstream, self.announced());
         } else if is_bodyless(self.framing) {
@@ -111,9 +97,7 @@ impl Attempts<'_> {
             is_certain: false,
         }));
         pool.count_request();
-        self.pool = pool;
-        // It is by the index in its pool that a backend is known.
-        self.record.backend = None;
+        self.go_to(pool);
         self.passed.clear();
         self.framing = Framing::None;
         self.repeat = Repeat::Harmless;
@@ -166,8 +150,7 @@ impl Attempts<'_> {
     fn no_pool(&self) -> Unserved {
         let pool = self.pool.reproxy.as_deref().unwrap_or_default();
         let why = format!("pool {pool}, which has the answer, has gone with a reload");
-        let reply = LocalReply::line(503, "no_backend_up", why);
-        Unserved::Reply(reply, Termination::NoBackendUp)
+        answer::line(503, "no_backend_up", why, Termination::NoBackendUp)
     }
 
     fn is_down(&self, server: SocketAddr) -> Unserved {
@@ -175,8 +158,7 @@ impl Attempts<'_> {
             "{server} of pool {}, which has the answer, is down",
             self.pool.name
         );
-        let reply = LocalReply::line(503, "no_backend_up", why);
-        Unserved::Reply(reply, Termination::NoBackendUp)
+        answer::line(503, "no_backend_up", why, Termination::NoBackendUp)
     }
 
     /// It is not waited for: those that wait in the queue of a pool do so for any of its backends.
@@ -185,8 +167,7 @@ impl Attempts<'_> {
             "{server} of pool {}, which has the answer, is full",
             self.pool.name
         );
-        let reply = LocalReply::line(503, "queue_timeout", why);
-        Unserved::Reply(reply, Termination::QueueTimeout)
+        answer::line(503, "queue_timeout", why, Termination::QueueTimeout)
     }
 
     /// What a backend says opens no way to where the configuration names none.
@@ -194,7 +175,7 @@ impl Attempts<'_> {
         let by = self.record.reproxied_by.as_deref().unwrap_or_default();
         let pool = &self.pool.name;
         let why = format!("{by} named {server}, which is no backend of pool {pool}");
-        let reply = LocalReply::line(502, "invalid_response", why);
-        Unserved::Reply(reply, Termination::InvalidResponse)
+        let termination = Termination::InvalidResponse;
+        answer::line(502, "invalid_response", why, termination)
     }
 }

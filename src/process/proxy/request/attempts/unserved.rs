@@ -60,26 +60,34 @@ impl Attempts<'_> {
         waited: Waited,
         upstream: &Stream,
     ) -> Result<(AttemptError, Detail), Unserved> {
-        let (side, cause, detail) = match waited {
-            Waited::Unkept(failure) => return Err(self.unkept(failure)),
-            // A head is relayed before this is asked.
-            Waited::Answered(_)
-            | Waited::Elsewhere(..)
-            | Waited::Unhoped(..)
-            | Waited::ClientGone => (Side::Client, Cause::Lost, Detail::None),
-            Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
-            Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
-            Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
-            Waited::BackendSilent => (Side::Upstream, Cause::TimedOut, Detail::None),
-            Waited::Bad(refusal) => (Side::Upstream, Cause::Malformed, Detail::Response(refusal)),
-            Waited::Lost => (Side::Upstream, Cause::Lost, Detail::None),
-        };
         // As good as not sent, but for a body whose beginning nobody has any more.
         let is_undone = upstream.is_unprocessed() && self.exchange.can_rewind();
         let reached = if self.exchange.has_sent() && !is_undone {
             Reached::Sent(on)
         } else {
             Reached::Connected(on)
+        };
+        self.error_of(waited, reached)
+    }
+
+    /// Returns what it means that what was waited for has not come.
+    pub(super) fn error_of(
+        &self,
+        waited: Waited,
+        reached: Reached,
+    ) -> Result<(AttemptError, Detail), Unserved> {
+        let (side, cause, detail) = match waited {
+            Waited::Unkept(failure) => return Err(self.unkept(failure)),
+            // A head has its way before this is asked.
+            Waited::Answered(_) | Waited::Heeded(_) | Waited::ClientGone => {
+                (Side::Client, Cause::Lost, Detail::None)
+            }
+            Waited::Cut => (Side::Proxy, Cause::Drained, Detail::None),
+            Waited::BrokenBody(error) => (Side::Client, Cause::Malformed, Detail::Body(error)),
+            Waited::ClientSilent => (Side::Client, Cause::TimedOut, Detail::None),
+            Waited::BackendSilent => (Side::Upstream, Cause::TimedOut, Detail::None),
+            Waited::Bad(refusal) => (Side::Upstream, Cause::Malformed, Detail::Response(refusal)),
+            Waited::Lost => (Side::Upstream, Cause::Lost, Detail::None),
         };
         let error = AttemptError {
             side,
@@ -106,8 +114,7 @@ impl Attempts<'_> {
     pub(super) fn all_full(&self) -> Unserved {
         self.pool.counters.queue_timeouts.count();
         let why = format!("no backend of pool {} had room in time", self.pool.name);
-        let reply = LocalReply::line(503, "queue_timeout", why);
-        Unserved::Reply(reply, Termination::QueueTimeout)
+        answer::line(503, "queue_timeout", why, Termination::QueueTimeout)
     }
 
     /// Sends the local reply; the connection is kept where the request is over. Who has asked for

@@ -77,20 +77,11 @@ impl Exchange {
                 FlowError::Sink => unkept(ends.sink),
             }));
         }
-        let now_ms = context.clock.get();
+        self.give_leave(ends.source, context);
+        self.keep_pace(context, ends.deadline);
         if self.upload.awaits_sink() {
-            self.pace.pause(now_ms);
             let failed = self.poll_failed_client(ends.source, ends.deadline);
             return failed.map(|()| Err(Waited::ClientGone));
-        }
-        if self.expectation == Expectation::Continue
-            && self.upload.awaits_body()
-            && !context.budget.is_used_up()
-        {
-            self.give_leave(ends.source);
-        }
-        if let Some(left) = self.pace.left(now_ms, self.upload.content_bytes()) {
-            ends.deadline.hurry(left);
         }
         Poll::Pending
     }

@@ -8,7 +8,7 @@ use crate::logic::http1::response::{BodyCoding, ResponseHead};
 use crate::logic::http1::rewrite::elsewhere::{self, Inherited};
 use crate::process::proxy::context::WorkerContext;
 use crate::process::proxy::transfer::exchange::{
-    Exchange, Heed, RESPONSE_LIMITS, Unread, Uploading, Waited,
+    Exchange, Heed, Heeded, RESPONSE_LIMITS, Uploading,
 };
 
 impl Exchange {
@@ -28,24 +28,25 @@ impl Exchange {
         &mut self,
         head: &ResponseHead<'_, '_>,
         bytes: usize,
-    ) -> Result<Option<Waited>, ResponseRefusal> {
+    ) -> Result<Option<Heeded>, ResponseRefusal> {
         self.check_size(head)?;
-        let waited = match self.heed {
-            Heed::Nothing => None,
-            Heed::Status if matches!(head.status, 200..=299 | 304 | 416) => None,
-            Heed::Status => Some(Waited::Unhoped(self.unread(head, bytes))),
+        let to = match self.heed {
+            Heed::Nothing => return Ok(None),
+            Heed::Status if matches!(head.status, 200..=299 | 304 | 416) => return Ok(None),
+            Heed::Status => None,
             // What follows is no answer that could be elsewhere.
-            Heed::Place if head.status == 101 => None,
+            Heed::Place if head.status == 101 => return Ok(None),
             Heed::Place => match elsewhere::read(&head.fields) {
-                None => None,
+                None => return Ok(None),
                 Some(_) if !self.has_request() => return Err(ResponseRefusal::EarlyElsewhere),
-                Some(said) => {
-                    let unread = self.unread(head, bytes);
-                    Some(Waited::Elsewhere(Box::new(said?), unread))
-                }
+                Some(said) => Some(Box::new(said?)),
             },
         };
-        Ok(waited)
+        Ok(Some(Heeded {
+            status: head.status,
+            upstream: self.left_behind(head, bytes),
+            to,
+        }))
     }
 
     /// Bounds a head together with what it inherits.
@@ -63,21 +64,19 @@ impl Exchange {
         Ok(())
     }
 
-    /// Returns what is to be known of an answer that nobody reads: the connection can be kept
-    /// behind it where it is there to its end, and nothing else.
-    fn unread(&self, head: &ResponseHead<'_, '_>, bytes: usize) -> Unread {
+    /// Returns whether the connection can be kept behind an answer that nobody reads: where it is
+    /// there to its end, and nothing else.
+    fn left_behind(&self, head: &ResponseHead<'_, '_>, bytes: usize) -> Persistence {
         let rest = (bytes - head.len) as u64;
         let is_whole = match head.framing {
             Framing::None => rest == 0,
             Framing::Length(len) => rest == len,
             Framing::Chunked | Framing::UntilClose => false,
         };
-        let upstream = match is_whole && self.uploading == Uploading::Done {
+        match is_whole && self.uploading == Uploading::Done {
             true => head.persistence,
             false => Persistence::Close,
-        };
-        let status = head.status;
-        Unread { status, upstream }
+        }
     }
 
     /// Forgets the request and its body, so that another without one can be sent in its place.
