@@ -12,6 +12,7 @@ pub(crate) mod https;
 mod kept;
 mod killed;
 mod program;
+mod redis;
 mod site;
 mod slow;
 

@@ -114,6 +114,21 @@ pub(super) const HAPROXY: Program = Program {
     path: "/usr/sbin/haproxy",
     package: "haproxy",
 };
+/// A database, and what asks it.
+pub(super) const REDIS: Program = Program {
+    path: "/usr/bin/redis-server",
+    package: "redis-server",
+};
+/// One command after another.
+pub(super) const REDIS_CLI: Program = Program {
+    path: "/usr/bin/redis-cli",
+    package: "redis-tools",
+};
+/// Many at once.
+pub(super) const REDIS_BENCHMARK: Program = Program {
+    path: "/usr/bin/redis-benchmark",
+    package: "redis-tools",
+};
 /// Debian's own, which has Debian's modules.
 const PYTHON: Program = Program {
     path: "/usr/bin/python3",

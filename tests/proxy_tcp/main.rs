@@ -10,6 +10,7 @@ mod common;
 #[path = "../proxy_http/rig.rs"]
 #[expect(dead_code, reason = "not all of it is needed")]
 mod rig;
+mod crowd;
 mod names;
 
 use std::io::{ErrorKind, Read, Write};

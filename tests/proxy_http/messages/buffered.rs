@@ -2,6 +2,8 @@
 //!
 //! The bytes of a body say where they stand, so that one that is lost, doubled or moved is found.
 
+mod crowd;
+
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;

@@ -238,6 +238,14 @@ impl Socket {
         !matches!(error, Some(Ok(None)))
     }
 
+    /// Returns whether the runtime knows that nothing more comes than what can be read.
+    pub(super) fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        match &self.0 {
+            Kind::Registered(stream) => has_ended(stream, cx),
+            Kind::Unregistered(_) => false,
+        }
+    }
+
     /// Returns its own address.
     pub(in crate::process::proxy) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket()?.local_addr().ok()?.as_socket()

@@ -256,6 +256,15 @@ impl Stream {
         }
     }
 
+    /// Returns whether nothing more comes on the connection than what can be read, as far as that
+    /// is known.
+    pub(in crate::process::proxy) fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        match &self.layer {
+            Layer::None | Layer::Tls(_) => self.socket.has_ended(cx),
+            Layer::Frames(_) => false,
+        }
+    }
+
     /// Returns its own address.
     pub(in crate::process::proxy) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket.local_addr()

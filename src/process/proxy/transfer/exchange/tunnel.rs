@@ -18,6 +18,8 @@ use crate::process::proxy::transfer::flow::FlowError;
 pub(in crate::process::proxy) struct Tunnel {
     down: Direction,
     first: EndedBy,
+    /// Who has ended its direction behind bytes that the other does not take.
+    unread: EndedBy,
     rest: Rest,
     fins: Fins,
 }
@@ -49,6 +51,7 @@ impl Tunnel {
         Self {
             down: Direction::Open,
             first: EndedBy::Nobody,
+            unread: EndedBy::Nobody,
             rest: Rest::None,
             fins,
         }
@@ -149,12 +152,7 @@ impl Exchange {
         if self.uploading == Uploading::Done && tunnel.down == Direction::Ended {
             return Poll::Ready(Relayed::Whole);
         }
-        if self.uploading == Uploading::Going
-            && self.upload.awaits_sink()
-            && self
-                .poll_failed_client(sides.client, sides.deadline)
-                .is_ready()
-        {
+        if self.look_behind(cx, sides, tunnel).is_ready() {
             return Poll::Ready(tunnel.client_failed());
         }
         match self.awaited(tunnel) {
@@ -162,6 +160,35 @@ impl Exchange {
             EndedBy::Backend => _ = sides.deadline.hurry(tunnel.fins.backend),
             EndedBy::Nobody | EndedBy::Proxy => {}
         }
+        Poll::Pending
+    }
+
+    /// Looks at each sweep whether a side has ended whose bytes the other does not take; ready
+    /// where the client has failed.
+    fn look_behind(
+        &self,
+        cx: &mut Context<'_>,
+        sides: &mut Sides<'_>,
+        tunnel: &mut Tunnel,
+    ) -> Poll<()> {
+        let up = self.uploading == Uploading::Going && self.upload.awaits_sink();
+        let down = tunnel.down == Direction::Open && self.download.awaits_sink();
+        if !up && !down {
+            tunnel.unread = EndedBy::Nobody;
+            return Poll::Pending;
+        }
+        if up && sides.client.has_ended(cx) {
+            tunnel.unread = EndedBy::Client;
+        } else if down && sides.upstream.has_ended(cx) {
+            tunnel.unread = EndedBy::Backend;
+        }
+        tunnel.note_end(tunnel.unread);
+        if up {
+            return self.poll_failed_client(sides.client, sides.deadline);
+        }
+        // One that is due is over with it.
+        sides.deadline.reminder();
+        sides.deadline.remind();
         Poll::Pending
     }
 
@@ -173,7 +200,12 @@ impl Exchange {
             (true, Direction::Open) => EndedBy::Backend,
             (false, Direction::Ended) if self.upload.awaits_sink() => EndedBy::Backend,
             (false, Direction::Ended) => EndedBy::Client,
-            (false, Direction::Open) | (true, Direction::Ended) => EndedBy::Nobody,
+            (false, Direction::Open) => match tunnel.unread {
+                EndedBy::Client => EndedBy::Backend,
+                EndedBy::Backend => EndedBy::Client,
+                EndedBy::Nobody | EndedBy::Proxy => EndedBy::Nobody,
+            },
+            (true, Direction::Ended) => EndedBy::Nobody,
         }
     }
 }

@@ -1,0 +1,148 @@
+//! A thousand connections of which one side ends and the other never does.
+
+use std::io::{ErrorKind, Write as _};
+use std::net::{Shutdown, TcpListener};
+use std::time::{Duration, Instant};
+
+use crate::common::{PATIENCE, Wire, wait_until};
+use crate::{active, carrying};
+
+/// How one of them stands when one of its sides ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    /// Nothing is under way.
+    Idle,
+    /// Something has gone both ways.
+    Used,
+    /// What the backend has said waits for a client that reads nothing.
+    Unread,
+}
+
+/// They are gone, with all that they held, though nobody else does anything; others are served.
+#[test]
+fn a_thousand_of_which_one_side_has_ended_are_gone_in_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = carrying(&[listener.local_addr().unwrap()])
+        .listener(|listener| listener.timeouts.client_fin = FIN)
+        .pool(|pool| pool.timeouts.backend_fin = FIN)
+        .start();
+    let before = descriptors();
+    let mut open = Vec::new();
+    for number in 0..COUNT {
+        let client = rig.client();
+        let backend = Wire::new(listener.accept().unwrap().0);
+        open.push((stand(client, backend, number), number));
+    }
+    assert_eq!(active(&rig), COUNT as u64);
+    let began_at = Instant::now();
+    for ((client, backend), number) in &open {
+        let ends = match number % 2 {
+            0 => client,
+            _ => backend,
+        };
+        ends.stream.shutdown(Shutdown::Write).unwrap();
+    }
+    // Somebody else is served all the while.
+    let mut asked = 0;
+    while active(&rig) > 0 {
+        let mut wire = rig.client();
+        let backend = listener.accept().unwrap().0;
+        let serving = std::thread::spawn(move || echo_once(backend));
+        wire.send("word");
+        assert_eq!(wire.take(4), b"word");
+        drop(wire);
+        serving.join().unwrap();
+        asked += 1;
+        assert!(began_at.elapsed() < PATIENCE, "{} are left", active(&rig));
+    }
+    assert!(began_at.elapsed() >= FIN, "{:?}", began_at.elapsed());
+    assert!(began_at.elapsed() < 5 * FIN, "{:?}", began_at.elapsed());
+    assert!(asked > 10, "{asked}");
+    // Two sockets of each were the proxy's, and the others are ours.
+    wait_until("the sockets are closed", || {
+        descriptors() <= before + 2 * COUNT + SLACK
+    });
+    drop(open);
+}
+
+/// More has come than the other takes, and behind it the end: it is heard of nonetheless.
+#[test]
+fn an_end_behind_bytes_that_nobody_takes_is_bounded() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = carrying(&[listener.local_addr().unwrap()])
+        .listener(|listener| listener.timeouts.client_fin = FIN)
+        .pool(|pool| pool.timeouts.backend_fin = FIN)
+        .start();
+    for ends in ["client", "backend"] {
+        let client = rig.client();
+        let backend = Wire::new(listener.accept().unwrap().0);
+        let (mut ending, mut silent) = match ends {
+            "client" => (client, backend),
+            _ => (backend, client),
+        };
+        fill(&mut ending);
+        // Now there is room for the end, not for all that stands before it.
+        silent.take(ROOM_BYTES);
+        ending.stream.shutdown(Shutdown::Write).unwrap();
+        let began_at = Instant::now();
+        wait_until("it is over", || active(&rig) == 0);
+        assert!(
+            began_at.elapsed() >= FIN,
+            "{ends}: {:?}",
+            began_at.elapsed()
+        );
+        assert!(
+            began_at.elapsed() < 3 * FIN,
+            "{ends}: {:?}",
+            began_at.elapsed()
+        );
+        // What it had not got is no whole.
+        let error = std::io::copy(&mut silent.stream, &mut std::io::sink()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{ends}");
+    }
+}
+
+/// Writes until nothing more fits on the whole way.
+fn fill(wire: &mut Wire) {
+    let socket = socket2::SockRef::from(&wire.stream);
+    socket.set_send_buffer_size(SEND_BYTES).unwrap();
+    wire.stream.set_write_timeout(Some(FULL_AFTER)).unwrap();
+    while wire.stream.write(&[b'x'; 64 * 1024]).is_ok() {}
+}
+
+/// Brings a connection to where it is when one of its sides ends.
+fn stand(mut client: Wire, mut backend: Wire, number: usize) -> (Wire, Wire) {
+    let stands = [Stands::Idle, Stands::Used, Stands::Unread][number / 2 % 3];
+    match stands {
+        Stands::Idle => {}
+        Stands::Used => {
+            client.send("question");
+            assert_eq!(backend.take(8), b"question");
+            backend.send("answer");
+            assert_eq!(client.take(6), b"answer");
+        }
+        Stands::Unread => backend.send(vec![b'x'; UNREAD_BYTES]),
+    }
+    (client, backend)
+}
+
+/// Says back one word.
+fn echo_once(backend: std::net::TcpStream) {
+    let mut wire = Wire::new(backend);
+    let word = wire.take(4);
+    wire.send(word);
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+const SEND_BYTES: usize = 4 * 1024;
+/// Room for what is left in the socket of who ends, and no more.
+const ROOM_BYTES: usize = 512 * 1024;
+const FULL_AFTER: Duration = Duration::from_millis(300);
+const COUNT: usize = 1_000;
+const FIN: Duration = Duration::from_secs(2);
+const UNREAD_BYTES: usize = 100_000;
+/// What the others have open.
+const SLACK: usize = 50;
