@@ -15,7 +15,7 @@ mod tests;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use httparse::Header;
+use memchr::{memchr, memchr_iter};
 
 use super::chunked::TRAILERS_MAX;
 use super::names::Name;
@@ -37,10 +37,51 @@ fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A head that this program has written itself, line by line: what it says was judged before.
+struct Written<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Written<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { rest: text }
+    }
+
+    /// Returns how many lines there are.
+    fn count(&self) -> usize {
+        memchr_iter(b'\n', self.rest).count()
+    }
+
+    /// Returns the next line; `None` where there is no more, the empty one at the end of a head
+    /// included.
+    fn line(&mut self) -> Option<&'a [u8]> {
+        let end = memchr(b'\n', self.rest)?;
+        let line = self.rest[..end].strip_suffix(b"\r")?;
+        self.rest = &self.rest[end + 1..];
+        Some(line)
+    }
+
+    /// Returns the name and the value of the next field; `None` at the end of the head.
+    fn field(&mut self) -> Option<Result<(&'a [u8], &'a [u8]), NoHead>> {
+        let Some(line) = self.line() else {
+            return Some(Err(NoHead));
+        };
+        let (name, value) = match memchr(b':', line) {
+            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            None if line.is_empty() => return None,
+            None => return Some(Err(NoHead)),
+        };
+        Some(Ok((name, value.trim_ascii())))
+    }
+}
+
+/// A text that is no head.
+struct NoHead;
+
 /// Adds a line of a text to fields; a line that cannot be a field of HTTP/2 is left out.
-fn add_field(fields: &mut HeaderMap, line: &Header<'_>, text: &Bytes) {
-    let name = HeaderName::from_bytes(line.name.as_bytes());
-    let value = HeaderValue::from_maybe_shared(part(text, line.value));
+fn add_field(fields: &mut HeaderMap, (name, value): (&[u8], &[u8]), text: &Bytes) {
+    let name = HeaderName::from_bytes(name);
+    let value = HeaderValue::from_maybe_shared(part(text, value));
     if let (Ok(name), Ok(value)) = (name, value) {
         // No head of ours has as many as that.
         let _ = fields.try_append(name, value);
@@ -82,7 +123,8 @@ pub fn read_trailers(text: &[u8]) -> HeaderMap {
     if let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(&text, &mut lines) {
         let lines = lines
             .iter()
-            .filter(|line| !is_of_connection(Name::of(line.name.as_bytes())));
+            .map(|line| (line.name.as_bytes(), line.value))
+            .filter(|(name, _)| !is_of_connection(Name::of(name)));
         lines.for_each(|line| add_field(&mut trailers, line, &text));
     }
     trailers

@@ -5,10 +5,9 @@ use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
-use httparse::Status;
 
-use super::{add_field, part, write_fields, write_line};
-use crate::logic::http1::head::{Framing, places};
+use super::{Written, add_field, part, write_fields, write_line};
+use crate::logic::http1::head::Framing;
 use crate::logic::http1::names::{Name, length, list};
 use crate::logic::http1::refusal::RequestRefusal;
 
@@ -153,42 +152,42 @@ pub struct Sent {
 /// `None` where it is no head.
 pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
     let text = Bytes::copy_from_slice(text);
-    let (mut lines, mut parsed) = (places(), httparse::Request::new(&mut []));
-    let Ok(Status::Complete(len)) = parsed.parse_with_uninit_headers(&text, &mut lines) else {
-        return None;
-    };
+    let mut written = Written::new(&text);
+    let mut words = written.line()?.split(|byte| *byte == b' ');
+    let (method, path) = (words.next()?, words.next()?);
     let mut sent = Sent {
         request: Request::new(()),
-        len,
+        len: 0,
         framing: Framing::None,
         protocol: None,
         websocket_key: None,
     };
     let mut authority = None;
     let fields = sent.request.headers_mut();
-    fields.reserve(parsed.headers.len());
-    for line in &*parsed.headers {
-        match Name::of(line.name.as_bytes()) {
+    fields.reserve(written.count());
+    while let Some(line) = written.field() {
+        let line @ (name, value) = line.ok()?;
+        match Name::of(name) {
             Name::Host => {
-                authority = Authority::from_maybe_shared(part(&text, line.value)).ok();
+                authority = Authority::from_maybe_shared(part(&text, value)).ok();
             }
             Name::Upgrade => {
-                let protocol = std::str::from_utf8(line.value).ok()?;
+                let protocol = std::str::from_utf8(value).ok()?;
                 sent.protocol = Some(protocol.into());
             }
             Name::TransferEncoding => sent.framing = Framing::Chunked,
             Name::ContentLength => {
-                sent.framing = Framing::Length(length(line.value)?);
+                sent.framing = Framing::Length(length(value)?);
                 add_field(fields, line, &text);
             }
             // RFC 9113 §8.2.2.
-            Name::Te if list(line.value).any(|it| it.eq_ignore_ascii_case(b"trailers")) => {
+            Name::Te if list(value).any(|it| it.eq_ignore_ascii_case(b"trailers")) => {
                 fields.insert(header::TE, header::HeaderValue::from_static("trailers"));
             }
             Name::Te => {}
             Name::Connection | Name::KeepAlive | Name::ProxyConnection => {}
-            Name::Other if line.name.eq_ignore_ascii_case("sec-websocket-key") => {
-                sent.websocket_key = Some(line.value.into());
+            Name::Other if name.eq_ignore_ascii_case(b"sec-websocket-key") => {
+                sent.websocket_key = Some(value.into());
             }
             Name::Date
             | Name::Expect
@@ -205,7 +204,8 @@ pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
             | Name::Other => add_field(fields, line, &text),
         }
     }
-    let path = part(&text, parsed.path?.as_bytes());
+    sent.len = text.len() - written.rest.len();
+    let path = part(&text, path);
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme);
     parts.authority = authority;
@@ -213,7 +213,7 @@ pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
     *sent.request.uri_mut() = Uri::from_parts(parts).ok()?;
     *sent.request.method_mut() = match sent.protocol {
         Some(_) => Method::CONNECT,
-        None => parsed.method?.parse().ok()?,
+        None => Method::from_bytes(method).ok()?,
     };
     Some(sent)
 }

@@ -1,14 +1,13 @@
 //! Responses of HTTP/2 (RFC 9113 §8.3.2).
 
+use super::request::Follows;
 use bytes::Bytes;
 use http::header;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
-use httparse::{ParserConfig, Status};
 
-use super::request::Follows;
-use super::{add_field, is_of_connection, write_fields, write_line};
-use crate::logic::http1::head::{Framing, places};
+use super::{Written, add_field, is_of_connection, write_fields, write_line};
+use crate::logic::http1::head::Framing;
 use crate::logic::http1::names::{Name, length};
 use crate::logic::http1::response::AskedMethod;
 
@@ -42,33 +41,30 @@ pub enum Then {
 /// `None` where it is no head.
 pub fn read(text: &[u8], method: AskedMethod) -> Option<Sent> {
     let text = Bytes::copy_from_slice(text);
-    let (mut lines, mut parsed) = (places(), httparse::Response::new(&mut []));
-    let read =
-        ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, &text, &mut lines);
-    let Ok(Status::Complete(len)) = read else {
-        return None;
-    };
-    let mut fields = HeaderMap::with_capacity(parsed.headers.len());
+    let mut written = Written::new(&text);
+    let status = written.line()?.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    let status = std::str::from_utf8(status).ok()?.parse().ok()?;
+    let mut fields = HeaderMap::with_capacity(written.count());
     let (mut chunked, mut stated) = (false, None);
-    let status = parsed.code?;
-    for line in &*parsed.headers {
-        let name = Name::of(line.name.as_bytes());
+    while let Some(line) = written.field() {
+        let line = line.ok()?;
+        let name = Name::of(line.0);
         if name == Name::TransferEncoding {
             chunked = true;
         } else if is_of_connection(name) {
             // RFC 9113 §8.2.2.
-        } else if status == 101 && line.name.eq_ignore_ascii_case("sec-websocket-accept") {
+        } else if status == 101 && line.0.eq_ignore_ascii_case(b"sec-websocket-accept") {
             // RFC 8441 §5: there is no key that it could answer.
         } else {
             if name == Name::ContentLength {
-                stated = Some(length(line.value)?);
+                stated = Some(length(line.1)?);
             }
             add_field(&mut fields, line, &text);
         }
     }
     let bodyless = method == AskedMethod::Head || matches!(status, 100..=199 | 204 | 304);
     Some(Sent {
-        len,
+        len: text.len() - written.rest.len(),
         status: match status {
             101 => StatusCode::OK,
             status => StatusCode::from_u16(status).ok()?,
