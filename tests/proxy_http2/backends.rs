@@ -11,7 +11,8 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::client::{ask, connect, get, request, run};
-use crate::common::wait_until;
+use crate::common::{Backend, wait_until};
+use crate::frames::{PING, SETTINGS};
 use crate::rig::{http_check, setup};
 use crate::{http2, rig};
 
@@ -233,6 +234,26 @@ fn a_backend_that_goes_away_gets_another_connection() {
         assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "1");
         tokio::time::sleep(std::time::Duration::from_millis(800)).await;
         assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "2");
+    });
+}
+
+/// RFC 9113 §3.4.
+#[test]
+fn a_backend_that_does_not_begin_with_settings_is_left() {
+    let backend = Backend::scripted(|mut visit| {
+        let ping = [&[0, 0, 8, PING, 0, 0, 0, 0, 0][..], &[0; 8]].concat();
+        visit
+            .wire
+            .send([&ping[..], &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat());
+        visit.wire.rest();
+    });
+    let setup = http2(&[backend.address]);
+    let rig = setup
+        .pool(|pool| pool.protocol = PoolProtocol::Http2)
+        .start();
+    run(async {
+        let sender = connect(rig.address).await;
+        assert_eq!(get(&sender, "/").await.unwrap().status, 502);
     });
 }
 

@@ -7,14 +7,19 @@ use crate::common::{PATIENCE, Wire};
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
+pub(crate) const HAS_PRIORITY: u8 = 32;
 
 /// A frame that has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +72,69 @@ impl Raw {
     pub(crate) fn get(&mut self, stream: u32, path: &str) {
         let fields = head("GET", path);
         self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields);
+    }
+
+    /// Begins a request whose body is to follow.
+    pub(crate) fn post(&mut self, stream: u32, path: &str) {
+        self.frame(HEADERS, END_HEADERS, stream, &head("POST", path));
+    }
+
+    /// Asks with a head as it is, and with nothing behind it.
+    pub(crate) fn ask(&mut self, stream: u32, block: &[u8]) {
+        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, block);
+    }
+
+    /// Says settings, each a number and its value.
+    pub(crate) fn settings(&mut self, settings: &[(u16, u32)]) {
+        let setting = |&(name, value): &(u16, u32)| {
+            let (name, value) = (name.to_be_bytes(), value.to_be_bytes());
+            [&name[..], &value[..]].concat()
+        };
+        let payload: Vec<u8> = settings.iter().flat_map(setting).collect();
+        self.frame(SETTINGS, 0, 0, &payload);
+    }
+
+    /// Says that so much more may be sent.
+    pub(crate) fn room(&mut self, stream: u32, bytes: u32) {
+        self.frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes());
+    }
+
+    /// Resets a stream: CANCEL.
+    pub(crate) fn reset(&mut self, stream: u32) {
+        self.frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+    }
+
+    /// Reads until a stream ends, as it should.
+    pub(crate) fn answered(&mut self, stream: u32) {
+        loop {
+            let frame = self.next().expect("it is answered");
+            let ends = matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0;
+            if frame.stream == stream && ends {
+                return;
+            }
+        }
+    }
+
+    /// Returns what comes up to the answer to a PING.
+    pub(crate) fn up_to_now(&mut self) -> Vec<Frame> {
+        self.frame(PING, 0, 0, b"up2  now");
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.next().expect("a PING is answered");
+            if frame.kind == PING && frame.flags & ACK != 0 {
+                assert_eq!((frame.stream, &frame.payload[..]), (0, &b"up2  now"[..]));
+                return frames;
+            }
+            frames.push(frame);
+        }
+    }
+
+    /// Returns whether the connection is over, once no frame has come.
+    pub(crate) fn is_over(&mut self) -> bool {
+        match self.0.read(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 
     /// Returns the next frame; `None` at the end.

@@ -17,6 +17,7 @@ mod limits;
 mod ends;
 mod backends;
 mod buffered;
+mod rfc9113;
 
 use std::net::SocketAddr;
 

@@ -20,6 +20,16 @@ use memchr::{memchr, memchr_iter};
 use super::chunked::TRAILERS_MAX;
 use super::names::Name;
 
+/// Returns whether a value begins or ends with a space, which makes a message malformed (RFC 9113
+/// §8.2.1). All else that would, `h2` refuses.
+pub fn has_padded(fields: &HeaderMap) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    fields
+        .values()
+        .map(HeaderValue::as_bytes)
+        .any(|value| is_space(value.first()) || is_space(value.last()))
+}
+
 /// Appends a line for each field, those of one connection and those that are written otherwise left
 /// out.
 fn write_fields(fields: &HeaderMap, is_omitted: impl Fn(&HeaderName) -> bool, out: &mut Vec<u8>) {

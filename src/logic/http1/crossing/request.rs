@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
 
-use super::{Written, add_field, part, write_fields, write_line};
+use super::{Written, add_field, has_padded, part, write_fields, write_line};
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::names::{Name, length, list};
 use crate::logic::http1::refusal::RequestRefusal;
@@ -35,13 +35,17 @@ pub struct Framed<'a> {
 /// its body is to be framed, as far as it is not stated.
 ///
 /// # Errors
-/// When the request is none of HTTP/1.1, or says two hosts (RFC 9113 §8.3.1).
+/// When the request is none of HTTP/1.1, says two hosts (RFC 9113 §8.3.1), or has a value that
+/// begins or ends with a space (§8.2.1).
 pub fn write(
     parts: &Parts,
     framed: &Framed<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Framing, RequestRefusal> {
     let authority = authority_of(parts)?;
+    if has_padded(&parts.headers) {
+        return Err(RequestRefusal::Syntax(PADDED));
+    }
     let method = match framed.protocol {
         Some(_) => "GET",
         None => parts.method.as_str(),
@@ -217,3 +221,5 @@ pub fn read(text: &[u8], scheme: Scheme) -> Option<Sent> {
     };
     Some(sent)
 }
+
+const PADDED: &str = "a field's value begins or ends with a space";

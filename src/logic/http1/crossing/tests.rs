@@ -103,6 +103,26 @@ fn a_request_says_one_host() {
     assert_eq!(refused("/", &[("host", "a")]), Ok(()));
 }
 
+/// RFC 9113 §8.2.1.
+#[test]
+fn a_value_neither_begins_nor_ends_with_a_space() {
+    for (value, is_malformed) in [
+        ("", false),
+        ("a", false),
+        ("a \tb", false),
+        (" ", true),
+        (" a", true),
+        ("a ", true),
+        ("\ta", true),
+        ("a\t", true),
+    ] {
+        let parts = asked("GET", "https://example.org/", &[("x", "a"), ("x", value)]);
+        let refusal = text_of(&parts, Follows::Nothing).err();
+        let is_refused = matches!(refusal, Some(RequestRefusal::Syntax(_)));
+        assert_eq!(is_refused, is_malformed, "{value:?}");
+    }
+}
+
 /// RFC 8441 §5.
 #[test]
 fn a_websocket_becomes_an_upgrade_and_that_a_websocket() {

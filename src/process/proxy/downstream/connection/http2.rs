@@ -137,7 +137,7 @@ impl Client {
         }
         let stream = std::mem::replace(&mut self.stream, Stream::none());
         let ahead = std::mem::take(&mut self.ahead);
-        let wire = Wire::new(stream, Rc::clone(&self.context), ahead);
+        let wire = Wire::new(stream, Rc::clone(&self.context), ahead, PREFACE.len());
         let mut shaking = settings(&listener).handshake(wire);
         let shaken = poll_fn(|cx| {
             if self.deadline.poll_interrupt(cx).is_ready() {

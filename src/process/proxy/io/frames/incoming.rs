@@ -8,7 +8,7 @@ use h2::RecvStream;
 
 use super::text::broken;
 use crate::logic::http1::body::write_chunk_size;
-use crate::logic::http1::crossing::write_trailers;
+use crate::logic::http1::crossing::{has_padded, write_trailers};
 
 /// What comes on a stream, and what of it nobody has taken yet.
 pub(super) struct Incoming {
@@ -119,9 +119,13 @@ impl Incoming {
             Some(Err(error)) => return Poll::Ready(Err(broken(error))),
             None => {
                 let trailers = ready!(stream.poll_trailers(cx)).map_err(broken)?;
+                let trailers = trailers.unwrap_or_default();
+                if has_padded(&trailers) {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
                 if self.coding == Coding::Chunked {
                     let mut end = b"0\r\n".to_vec();
-                    write_trailers(&trailers.unwrap_or_default(), &mut end);
+                    write_trailers(&trailers, &mut end);
                     self.lead = end.into();
                 }
                 self.stream = None;

@@ -61,7 +61,7 @@ async fn begin(
         Some(_) => return Err(OpenError::Refused(std::io::Error::other(NotSpoken))),
         None => Scheme::HTTP,
     };
-    let wire = Wire::new(stream, Rc::clone(context), Held::default());
+    let wire = Wire::new(stream, Rc::clone(context), Held::default(), 0);
     let shaken = settings().handshake(wire).await;
     let (sender, connection) =
         shaken.map_err(|error| OpenError::Refused(std::io::Error::other(error)))?;
