@@ -1,6 +1,8 @@
 //! The backend: one thread on epoll that answers what the path of a request asks for, and checks
 //! every upload.
 
+mod multiplexed;
+
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use evenkeel::lab::namespace::host::Host;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::measure::{Place, pin};
+use crate::peers::Behind;
 use crate::wire::{Ask, TOKEN_LEN, filler, head_end, is_body_at, parse_ask, token_text};
 
 /// The running backend; it ends on drop.
@@ -29,13 +32,22 @@ struct Shared {
 
 impl Backend {
     /// Starts it on a host.
-    pub(crate) fn start(host: &Host, address: SocketAddr, place: Place) -> Result<Self, LabError> {
+    pub(crate) fn start(
+        host: &Host,
+        address: SocketAddr,
+        place: Place,
+        speaks: Behind,
+    ) -> Result<Self, LabError> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         let listener = host.try_run("listen", move || TcpListener::bind(address))?;
         let thread = host.thread(THREAD, move || {
             pin(place);
-            if let Err(error) = serve(&listener, &seen) {
+            let served = match speaks {
+                Behind::Http1 => serve(&listener, &seen),
+                Behind::Http2 => multiplexed::serve(listener, &seen),
+            };
+            if let Err(error) = served {
                 eprintln!("the backend ended: {error}");
             }
         })?;

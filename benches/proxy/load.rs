@@ -5,6 +5,7 @@
 //! the moment a request was due, also where no connection was free to send it: nothing is omitted
 //! because the proxy was slow.
 
+mod frames;
 pub(crate) mod multiplexed;
 pub(crate) mod secure;
 

@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let options = options::read(&arguments)?;
     let mut missing = peers::missing_packages(&options.kinds);
-    let wants_streams = |workload: &Workload| workload.shape(None).streams.is_some();
+    let wants_streams = |workload: &Workload| workload.shape.streams.is_some();
     if options.workloads.iter().any(wants_streams) && !Path::new(multiplexed::PROGRAM).exists() {
         missing.push("nghttp2-client");
     }
@@ -60,7 +60,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut all_met = true;
     let mut fleet = None;
     for workload in &options.workloads {
-        all_met &= run(&host, *workload, &options, &mut fleet)?;
+        let workload = workload.at_rate(options.rate);
+        all_met &= run(&host, &workload, &options, &mut fleet)?;
     }
     drop(fleet);
     if options.soak {
@@ -84,17 +85,17 @@ fn network() -> Result<Host, LabError> {
 
 fn run(
     host: &Host,
-    workload: Workload,
+    workload: &Workload,
     options: &Options,
     fleet: &mut Option<Fleet>,
 ) -> Result<bool, LabError> {
-    let shape = workload.shape(options.rate);
+    let shape = &workload.shape;
     let span = options.span.unwrap_or(SPAN);
     let kinds: Vec<Kind> = options
         .kinds
         .iter()
         .copied()
-        .filter(|kind| takes_part(*kind, &shape))
+        .filter(|kind| takes_part(*kind, shape))
         .collect();
     let mut rounds = Rounds::new();
     for number in 0..options.rounds {
@@ -103,7 +104,7 @@ fn run(
             let kind = kinds[(turn + number) % kinds.len()];
             let sample = if shape.fresh {
                 *fleet = None;
-                Fleet::start(host, shape.setting, &[kind])?.measure(host, kind, &shape, span)?
+                Fleet::start(host, shape.setting, &[kind])?.measure(host, kind, shape, span)?
             } else {
                 if !fleet.as_ref().is_some_and(|fleet| fleet.has(shape.setting)) {
                     // Ports are free again before they are taken.
@@ -111,7 +112,7 @@ fn run(
                     *fleet = Some(Fleet::start(host, shape.setting, &kinds)?);
                 }
                 match fleet {
-                    Some(fleet) => fleet.measure(host, kind, &shape, span)?,
+                    Some(fleet) => fleet.measure(host, kind, shape, span)?,
                     None => continue,
                 }
             };
@@ -120,7 +121,7 @@ fn run(
         }
         rounds.push(samples);
     }
-    Ok(report::print(workload, &shape, &kinds, &rounds))
+    Ok(report::print(workload, &kinds, &rounds))
 }
 
 fn takes_part(kind: Kind, shape: &Shape) -> bool {

@@ -57,7 +57,7 @@ pub(crate) fn read(arguments: &[String]) -> Result<Options, String> {
             "soak" => options.soak = true,
             name => match Workload::ALL
                 .into_iter()
-                .find(|workload| workload.name() == name)
+                .find(|workload| workload.name == name)
             {
                 Some(workload) => options.workloads.push(workload),
                 None => return Err(USAGE.to_owned()),
@@ -86,7 +86,8 @@ fn kind(name: &str) -> Result<Kind, String> {
 /// How the arguments are used.
 const USAGE: &str = "usage: cargo bench --bench proxy -- [WORKLOAD...] [FLAGS]
   w1 two open hosts paths w2 w3 w4 w5 w6 w8 tls handshake resumption tls-idle
-  tcp h2 h2-one h2-16k            workloads (all of them where none is named)
+  tcp h2 h2-one h2-16k h2-h2 grpc h2-idle
+                                  workloads (all of them where none is named)
   soak                            ten minutes of everything at once, each answer checked
   --rounds N                      interleaved rounds of each workload (8)
   --seconds N                     the length of a measurement (2), or of the soak (600)

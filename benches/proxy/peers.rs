@@ -97,6 +97,16 @@ pub(crate) struct Setting {
     pub tls: bool,
     /// What connections are to them; nginx-light has requests alone, and so has Perlbal.
     pub carries: Carries,
+    /// What the backend speaks.
+    pub behind: Behind,
+}
+
+/// What a backend speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    Http1,
+    /// HTTP/2 without TLS and without a question before it.
+    Http2,
 }
 
 /// What connections carry.
@@ -421,6 +431,7 @@ fn evenkeel_yaml(
         threads,
         routes,
         carries,
+        behind,
         ..
     } = setting;
     let routes = match kind {
@@ -438,7 +449,13 @@ fn evenkeel_yaml(
     let mode = match carries {
         Carries::Requests => "",
         Carries::Bytes => ", mode: tcp",
+        // By TLS it is agreed upon.
+        Carries::Streams if setting.tls => "",
         Carries::Streams => ", http2: {prior_knowledge: true}",
+    };
+    let protocol = match behind {
+        Behind::Http1 => "",
+        Behind::Http2 => ", protocol: h2c",
     };
     let named = |port: &u16| format!("b{port}: \"127.0.0.1:{port}\"");
     let list: Vec<String> = backends.iter().map(named).collect();
@@ -446,7 +463,7 @@ fn evenkeel_yaml(
         "listeners:
   bench: {{bind: [\"0.0.0.0:{}\"], pool: bench, timeouts: {{{timeouts}}}{mode}{routes}{tls}}}
 pools:
-  bench: {{backends: {{{}}}, health_check: none}}
+  bench: {{backends: {{{}}}, health_check: none{protocol}}}
 proxy: {{threads: {}}}
 ",
         kind.port(),
@@ -469,8 +486,10 @@ fn haproxy(setting: Setting, backends: &[u16]) -> String {
         routes,
         tls,
         carries,
+        behind,
     } = setting;
     let tls = match tls {
+        true if carries == Carries::Streams => " ssl crt @DIR@/both.pem alpn h2",
         true => " ssl crt @DIR@/both.pem ssl-min-ver TLSv1.2",
         false if carries == Carries::Streams => " proto h2",
         false => "",
@@ -489,9 +508,13 @@ fn haproxy(setting: Setting, backends: &[u16]) -> String {
         "  use_backend bench if { req.hdr(host) -i h@.example.net }\n",
         "  use_backend bench if { path_beg /section@/ }\n",
     );
+    let protocol = match behind {
+        Behind::Http1 => "",
+        Behind::Http2 => " proto h2",
+    };
     let lines: String = backends
         .iter()
-        .map(|port| format!("  server b{port} 127.0.0.1:{port}\n"))
+        .map(|port| format!("  server b{port} 127.0.0.1:{port}{protocol}\n"))
         .collect();
     format!(
         "global
@@ -523,7 +546,10 @@ backend bench
 const fn nginx_layers(tls: bool, carries: Carries) -> (&'static str, &'static str) {
     match (tls, carries) {
         (true, _) => (
-            " ssl",
+            match carries {
+                Carries::Streams => " ssl http2",
+                Carries::Requests | Carries::Bytes => " ssl",
+            },
             "    ssl_certificate @DIR@/chain.crt;\n    ssl_certificate_key @DIR@/chain.key;\n    \
              ssl_protocols TLSv1.2 TLSv1.3;\n",
         ),
@@ -540,6 +566,7 @@ fn nginx(setting: Setting, backends: &[u16]) -> String {
         routes,
         tls,
         carries,
+        behind,
     } = setting;
     let (tls, certificate) = nginx_layers(tls, carries);
     let names = match routes {
@@ -552,6 +579,10 @@ fn nginx(setting: Setting, backends: &[u16]) -> String {
             "  server {{\n    listen 0.0.0.0:{};\n    server_name{names};\n    return 404;\n  }}\n",
             Kind::Nginx.port()
         ),
+    };
+    let onward = match behind {
+        Behind::Http1 => NGINX_HTTP1,
+        Behind::Http2 => NGINX_HTTP2,
     };
     let paths = match routes {
         Routes::Paths => routes.lines("", "    location /section@/ { proxy_pass http://bench; }\n"),
@@ -591,12 +622,7 @@ http {{
   server {{
     listen 0.0.0.0:{} backlog=4096 default_server{tls};
 {certificate}{paths}    location / {{
-      proxy_pass http://bench;
-      proxy_http_version 1.1;
-      proxy_set_header Connection \"\";
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    }}
+{onward}    }}
   }}
 {hosts}}}
 ",
@@ -604,6 +630,17 @@ http {{
         Kind::Nginx.port()
     )
 }
+
+const NGINX_HTTP1: &str = "      proxy_pass http://bench;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+";
+/// Of all that nginx has, this alone speaks HTTP/2 to backends.
+const NGINX_HTTP2: &str = "      grpc_pass grpc://bench;
+      grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+";
 
 /// One process whatever is asked for. Its default keeps two idle connections to all backends
 /// together.

@@ -7,13 +7,13 @@ use crate::conn::Failure;
 use crate::load::Pace;
 use crate::peers::Kind;
 use crate::round::Sample;
-use crate::workload::{Goal, Measure, Shape, Workload};
+use crate::workload::{Goal, Measure, Workload};
 
 /// Samples of a workload: by round, by proxy.
 pub(crate) type Rounds = Vec<BTreeMap<Kind, Sample>>;
 
 /// Prints one measurement as it comes.
-pub(crate) fn progress(workload: Workload, round: usize, kind: Kind, sample: &Sample) {
+pub(crate) fn progress(workload: &Workload, round: usize, kind: Kind, sample: &Sample) {
     let noisy = if sample.foreign > FOREIGN_MAX {
         "  NOISY"
     } else {
@@ -21,7 +21,7 @@ pub(crate) fn progress(workload: Workload, round: usize, kind: Kind, sample: &Sa
     };
     eprintln!(
         "{:>4} round {:>2} {:9} {:>8} us/req {:>9.0} req/s  proxy {:.2} load {:.2} cores  foreign {:>4.1} %{noisy}{}",
-        workload.name(),
+        workload.name,
         round + 1,
         kind.name(),
         sample
@@ -37,11 +37,12 @@ pub(crate) fn progress(workload: Workload, round: usize, kind: Kind, sample: &Sa
 
 /// Prints the tables of a workload; returns whether every goal's must was met and nothing went
 /// wrong with ours.
-pub(crate) fn print(workload: Workload, shape: &Shape, kinds: &[Kind], rounds: &Rounds) -> bool {
+pub(crate) fn print(workload: &Workload, kinds: &[Kind], rounds: &Rounds) -> bool {
+    let shape = &workload.shape;
     let quiet = rounds.iter().filter(|round| is_quiet(round)).count();
     println!(
         "\n{}: {}; medians of {} rounds",
-        workload.name(),
+        workload.name,
         shape.title,
         rounds.len()
     );
@@ -75,24 +76,14 @@ pub(crate) fn print(workload: Workload, shape: &Shape, kinds: &[Kind], rounds: &
             }
         }
     }
-    if let Pace::Open { rate } = shape.pace {
-        for kind in kinds {
-            let reached = median(over(rounds, *kind, |sample| Some(sample.rate()))).unwrap_or(rate);
-            if reached < rate * RATE_REACHED {
-                println!(
-                    "  note: {} answered {reached:.0} of {rate:.0} req/s; --rate sets another",
-                    kind.name()
-                );
-            }
-        }
-    }
+    say_who_was_slower(shape.pace, kinds, rounds);
     let mut all_met = true;
     let before = kinds.contains(&Kind::Before).then_some(Goal {
         measure: Measure::CpuRatio(Kind::Before),
         must: 1.05,
         aim: 1.0,
     });
-    for goal in workload.goals().into_iter().chain(before) {
+    for goal in workload.goals.iter().copied().chain(before) {
         all_met &= verdict(goal, rounds);
     }
     if quiet < ROUNDS_WANTED {
@@ -108,6 +99,21 @@ pub(crate) fn print(workload: Workload, shape: &Shape, kinds: &[Kind], rounds: &
         println!("  FAIL: {failed} requests through evenkeel went wrong");
     }
     all_met && failed == 0
+}
+
+/// Says who kept behind the pace.
+fn say_who_was_slower(pace: Pace, kinds: &[Kind], rounds: &Rounds) {
+    if let Pace::Open { rate } = pace {
+        for kind in kinds {
+            let reached = median(over(rounds, *kind, |sample| Some(sample.rate()))).unwrap_or(rate);
+            if reached < rate * RATE_REACHED {
+                println!(
+                    "  note: {} answered {reached:.0} of {rate:.0} req/s; --rate sets another",
+                    kind.name()
+                );
+            }
+        }
+    }
 }
 
 fn row(kind: Kind, samples: &[&Sample]) {

@@ -9,7 +9,8 @@ use evenkeel::lab::namespace::host::Host;
 use crate::backend::{self, Backend};
 use crate::conn::Failure;
 use crate::histogram::Histogram;
-use crate::load::{self, Generator, Pace, Plan, Reuse, multiplexed};
+use crate::load::multiplexed::{self, Streams};
+use crate::load::{self, Generator, Pace, Plan, Reuse};
 use crate::measure::{Machine, Memory, cpu_ns, own_thread_ns, ticks};
 use crate::peers::{BACKEND_PORT, Kind, Peer, Setting};
 use crate::wire::Template;
@@ -88,7 +89,7 @@ impl Fleet {
     /// Starts the backend and all these proxies.
     pub(crate) fn start(host: &Host, setting: Setting, kinds: &[Kind]) -> Result<Self, LabError> {
         let address = ([0, 0, 0, 0], BACKEND_PORT).into();
-        let backend = Backend::start(host, address, setting.threads.load_place())?;
+        let backend = Backend::start(host, address, setting.threads.load_place(), setting.behind)?;
         let start = |kind: &Kind| Peer::start(host, *kind, setting, &[BACKEND_PORT]);
         Ok(Self {
             setting,
@@ -184,7 +185,7 @@ impl Fleet {
         host: &Host,
         kind: Kind,
         shape: &Shape,
-        (streams, span): (usize, Duration),
+        (streams, span): (Streams, Duration),
     ) -> Result<Sample, LabError> {
         let pids = peer(&mut self.peers, kind)?.pids()?;
         let memory_before = Memory::of(&pids);

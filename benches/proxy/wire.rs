@@ -74,10 +74,23 @@ impl Template {
         &self.bytes
     }
 
+    /// Returns the path with the token that was asked with last.
+    pub(crate) fn path(&self) -> &str {
+        let path = self.bytes.split(|byte| *byte == b' ').nth(1);
+        path.and_then(|path| std::str::from_utf8(path).ok())
+            .unwrap_or_default()
+    }
+
     /// Returns the bytes of the response's body.
     pub(crate) const fn response_bytes(&self) -> usize {
         self.ask.response_bytes
     }
+}
+
+/// Reads how many bytes a path asks for.
+pub(crate) fn path_bytes(path: &str) -> Option<usize> {
+    let digits = path.strip_prefix("/r/")?.get(..8)?;
+    usize::try_from(hex(digits.as_bytes())?).ok()
 }
 
 /// Reads what a request asks for from its first line, `None` where it is none of ours.

@@ -28,6 +28,8 @@ pub(crate) enum Secure {
     Full,
     /// For each request, with the session of before.
     Resumed,
+    /// As `Full`, by HTTP/2.
+    Multiplexed,
 }
 
 /// The certificate of all proxies, and its key.
@@ -55,7 +57,7 @@ type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// Asks until it is stopped; returns what was seen.
 pub(crate) fn run(plan: &Plan, secure: Secure, shared: &Arc<Shared>) -> io::Result<Seen> {
-    let idle = open_idle(plan, shared)?;
+    let idle = open_idle(plan, secure, shared)?;
     let seen = Mutex::new(Seen {
         latencies: Histogram::new(),
         failures: BTreeMap::new(),
@@ -95,8 +97,8 @@ pub(crate) fn run(plan: &Plan, secure: Secure, shared: &Arc<Shared>) -> io::Resu
 }
 
 /// Opens the connections that make one request and are idle from then on.
-fn open_idle(plan: &Plan, shared: &Arc<Shared>) -> io::Result<Vec<Stream>> {
-    let mut asker = Asker::new(plan.clone(), Secure::Kept, Arc::clone(shared));
+fn open_idle(plan: &Plan, secure: Secure, shared: &Arc<Shared>) -> io::Result<Vec<Stream>> {
+    let mut asker = Asker::new(plan.clone(), secure, Arc::clone(shared));
     let mut all = Vec::with_capacity(plan.idle);
     while all.len() < plan.idle && !shared.stop.load(Relaxed) {
         let mut stream = asker.connect()?;
@@ -231,7 +233,6 @@ struct Asker {
     shared: Arc<Shared>,
     config: Arc<ClientConfig>,
     buffer: Vec<u8>,
-    asked: u64,
 }
 
 impl Asker {
@@ -246,15 +247,17 @@ impl Asker {
             .with_no_client_auth();
         config.resumption = match secure {
             Secure::Resumed => Resumption::in_memory_sessions(4),
-            Secure::Kept | Secure::Full => Resumption::disabled(),
+            Secure::Kept | Secure::Full | Secure::Multiplexed => Resumption::disabled(),
         };
+        if secure == Secure::Multiplexed {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
         Self {
             plan,
             secure,
             shared,
             config: Arc::new(config),
             buffer: vec![0; 64 << 10],
-            asked: 0,
         }
     }
 
@@ -314,7 +317,10 @@ impl Asker {
     fn ask(&mut self, stream: &mut Stream) -> Result<(), Failure> {
         static TOKENS: AtomicU64 = AtomicU64::new(1);
         let token = TOKENS.fetch_add(1, Relaxed);
-        self.asked += 1;
+        if self.secure == Secure::Multiplexed {
+            let template = &self.plan.template;
+            return super::frames::ask(stream, template.path(), template.response_bytes());
+        }
         let request = self.plan.template.with(token);
         stream.write_all(request).map_err(|_| Failure::Lost)?;
         let mut filled = 0;

@@ -26,7 +26,7 @@ use evenkeel::lab::namespace::host::Host;
 
 use crate::measure::{Memory, descriptors};
 use crate::options::everybody;
-use crate::peers::{Carries, Kind, Peer, Routes, Setting, Threads};
+use crate::peers::{Behind, Carries, Kind, Peer, Routes, Setting, Threads};
 use backends::{Backends, PORTS};
 use client::{Doors, Habit};
 use wire::Authority;
@@ -272,6 +272,7 @@ const SETTING: Setting = Setting {
     routes: Routes::None,
     tls: false,
     carries: Carries::Requests,
+    behind: Behind::Http1,
 };
 
 /// Where our own speaks TLS.
