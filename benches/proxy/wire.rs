@@ -99,15 +99,23 @@ pub(crate) fn parse_ask(head: &[u8]) -> Option<Ask> {
         [b'G', b'E', b'T', b' ', rest @ ..] | [b'P', b'O', b'S', b'T', b' ', rest @ ..] => rest,
         _ => return None,
     };
-    let fields = path.get(..PATH_LEN)?;
-    let well_formed = fields.starts_with(b"/r/") && fields[11] == b'/' && fields[20] == b'/';
-    if !well_formed || path.get(PATH_LEN) != Some(&b' ') {
+    if path.get(PATH_LEN) != Some(&b' ') {
+        return None;
+    }
+    parse_path(&path[..PATH_LEN])
+}
+
+/// Reads what a path asks for, `None` where it is none of ours.
+pub(crate) fn parse_path(path: &[u8]) -> Option<Ask> {
+    let well_formed =
+        path.len() == PATH_LEN && path.starts_with(b"/r/") && path[11] == b'/' && path[20] == b'/';
+    if !well_formed {
         return None;
     }
     Some(Ask {
-        response_bytes: usize::try_from(hex(&fields[3..11])?).ok()?,
-        request_bytes: usize::try_from(hex(&fields[12..20])?).ok()?,
-        token: hex(&fields[21..37])?,
+        response_bytes: usize::try_from(hex(&path[3..11])?).ok()?,
+        request_bytes: usize::try_from(hex(&path[12..20])?).ok()?,
+        token: hex(&path[21..])?,
     })
 }
 

@@ -1,5 +1,6 @@
-//! The backends of the soak: one steady, one that dies and returns, one that answers garbage every
-//! other time.
+//! The backends of the soak: of HTTP/1.1 one that is steady, one that dies and returns, one that
+//! answers garbage every other time; of HTTP/2 the first two (`multiplexed`); of TCP two
+//! (`carried`).
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -13,21 +14,25 @@ use evenkeel::lab::LabError;
 use evenkeel::lab::namespace::host::Host;
 use nix::poll::{PollFd, PollFlags, poll};
 
+use super::carried::echo as echo_bytes;
 use super::garbage::{KINDS, Then, UNASKED, garbage, nobodys};
-use super::message::{Framing, Reader, body, chunked, fields, framing};
+use super::message::{Framing, Reader, TOLD, UNTIL, body, chunked, fields, framing};
 use super::wire::Wire;
-use super::{SPOKEN, Tally, WRONG};
+use super::{SPOKEN, Tally, WRONG, multiplexed, upgrades};
 use crate::wire::{Ask, TOKEN_LEN, is_body_at, parse_ask, token_text};
 
 /// How a backend behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+pub(super) enum Manner {
     Steady,
+    /// It is gone for a second every four, and so are its connections.
     Dying,
+    /// Nobody is let in for a second every four; who is in stays.
+    Leaving,
     Garbage,
 }
 
-/// All three; they end on drop.
+/// All of them; they end on drop.
 pub(super) struct Backends {
     ends: Arc<Ends>,
     threads: Vec<JoinHandle<()>>,
@@ -35,13 +40,14 @@ pub(super) struct Backends {
 
 /// The connections that are open, to end them, and whether no more may come.
 #[derive(Default)]
-struct Ends {
+pub(super) struct Ends {
     over: std::sync::atomic::AtomicBool,
     open: Mutex<HashMap<u64, (Manner, TcpStream)>>,
 }
 
 impl Ends {
-    fn is_over(&self) -> bool {
+    /// Returns whether no more connections may come.
+    pub(super) fn is_over(&self) -> bool {
         self.over.load(std::sync::atomic::Ordering::Relaxed)
     }
 
@@ -62,13 +68,21 @@ impl Backends {
     pub(super) fn start(host: &Host, tally: &Arc<Tally>) -> Result<Self, LabError> {
         let ends = Arc::new(Ends::default());
         let mut threads = Vec::new();
-        for (manner, port) in [Manner::Steady, Manner::Dying, Manner::Garbage]
-            .into_iter()
-            .zip(PORTS)
-        {
+        let http = [Manner::Steady, Manner::Dying, Manner::Garbage];
+        let http = http.into_iter().zip(PORTS).map(|one| (one, Speaks::Http1));
+        let streams = [Manner::Steady, Manner::Dying].into_iter();
+        let streams = streams.zip(STREAM_PORTS).map(|one| (one, Speaks::Http2));
+        let echo = [Manner::Steady, Manner::Leaving].into_iter();
+        let echo = echo.zip(ECHO_PORTS).map(|one| (one, Speaks::Tcp));
+        for ((manner, port), speaks) in http.chain(streams).chain(echo) {
             let (ends, tally) = (Arc::clone(&ends), Arc::clone(tally));
             threads.push(host.thread("soak-backend", move || {
-                if let Err(error) = live(manner, port, &ends, &tally) {
+                let lived = match speaks {
+                    Speaks::Http1 => live(manner, port, converse, &ends, &tally),
+                    Speaks::Http2 => multiplexed::live(manner, port, &ends, &tally),
+                    Speaks::Tcp => live(manner, port, echo_bytes, &ends, &tally),
+                };
+                if let Err(error) = lived {
                     tally.count(&format!("{WRONG} {manner:?} backend ended: {error}"));
                 }
             })?);
@@ -89,48 +103,63 @@ impl Drop for Backends {
     }
 }
 
-/// Accepts; the dying one is gone for a second every four.
-fn live(manner: Manner, port: u16, ends: &Arc<Ends>, tally: &Arc<Tally>) -> io::Result<()> {
+#[derive(Clone, Copy)]
+enum Speaks {
+    Http1,
+    Http2,
+    Tcp,
+}
+
+type Converse = fn(Manner, TcpStream, &Tally) -> io::Result<()>;
+
+impl Manner {
+    /// Returns whether it comes and goes.
+    pub(super) const fn comes_and_goes(self) -> bool {
+        match self {
+            Self::Dying | Self::Leaving => true,
+            Self::Steady | Self::Garbage => false,
+        }
+    }
+}
+
+/// Accepts, and converses with each in a thread.
+fn live(
+    manner: Manner,
+    port: u16,
+    converse: Converse,
+    ends: &Arc<Ends>,
+    tally: &Arc<Tally>,
+) -> io::Result<()> {
     let mut serial = u64::from(port) << 32;
     while !ends.is_over() {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
         listener.set_nonblocking(true)?;
         let dies_at = Instant::now() + ALIVE;
-        while !ends.is_over() && (manner != Manner::Dying || Instant::now() < dies_at) {
+        while !ends.is_over() && (!manner.comes_and_goes() || Instant::now() < dies_at) {
             let mut waits = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut waits, POLL_MS);
             while let Ok((stream, _)) = listener.accept() {
                 stream.set_nonblocking(false)?;
                 serial += 1;
-                attend(manner, stream, serial, ends, tally)?;
+                ends.open().insert(serial, (manner, stream.try_clone()?));
+                let (ends, tally) = (Arc::clone(ends), Arc::clone(tally));
+                Builder::new().name("soak-conn".into()).spawn(move || {
+                    // A connection that a proxy ends, or that is cut here, ends with an error;
+                    // both are meant.
+                    let _ = converse(manner, stream, &tally);
+                    ends.open().remove(&serial);
+                })?;
             }
         }
         drop(listener);
-        if manner == Manner::Dying && !ends.is_over() {
-            tally.count("deaths of a backend");
+        if manner.comes_and_goes() && !ends.is_over() {
+            tally.count(&format!(
+                "deaths of a backend ({manner:?}, HTTP/1.1 or TCP)"
+            ));
             ends.cut(|of| of == Manner::Dying);
             std::thread::sleep(DEAD);
         }
     }
-    Ok(())
-}
-
-fn attend(
-    manner: Manner,
-    stream: TcpStream,
-    serial: u64,
-    ends: &Arc<Ends>,
-    tally: &Arc<Tally>,
-) -> io::Result<()> {
-    ends.open().insert(serial, (manner, stream.try_clone()?));
-    let (ends, tally) = (Arc::clone(ends), Arc::clone(tally));
-    Builder::new().name("soak-conn".into()).spawn(move || {
-        // A connection that a proxy ends, or that is cut here, ends with an error; both are meant.
-        let _ = converse(manner, stream, &tally);
-        if let Some((_, stream)) = ends.open().remove(&serial) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    })?;
     Ok(())
 }
 
@@ -146,8 +175,14 @@ fn converse(manner: Manner, stream: TcpStream, tally: &Tally) -> io::Result<()> 
             ));
             return Ok(());
         };
+        if !is_told(&head) {
+            tally.count(&format!("{WRONG} client that a backend was told of"));
+        }
         upload(&mut reader, &head, ask, tally)?;
         let token = token_text(ask.token);
+        if fields(&head, "upgrade").next().is_some() {
+            return upgrades::echo(&mut reader, &head, &token);
+        }
         // Small enough to be in the proxy's socket in one piece, so that it can see all of it at
         // once.
         if manner == Manner::Garbage && ask.response_bytes < GARBAGE_MAX && chance.bool() {
@@ -170,6 +205,12 @@ fn converse(manner: Manner, stream: TcpStream, tally: &Tally) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Returns whether the proxy names the client of a PROXY header, where one was sent.
+fn is_told(head: &[u8]) -> bool {
+    let named: Vec<&[u8]> = fields(head, "x-forwarded-for").collect();
+    fields(head, TOLD).all(|told| named == [told])
 }
 
 /// Reads an upload, which must be its request's from the first byte to the last.
@@ -203,7 +244,11 @@ fn answer(reader: &mut Reader, ask: Ask, token: &[u8; TOKEN_LEN], style: u8) -> 
             chunked(&body),
             true,
         ),
-        2 => (format!("{start}Connection: close\r\n\r\n"), body, false),
+        2 => (
+            format!("{start}{UNTIL}: close\r\nConnection: close\r\n\r\n"),
+            body,
+            false,
+        ),
         _ => (
             format!("{start}Content-Length: {}\r\n\r\n", body.len()),
             body,
@@ -218,12 +263,16 @@ fn answer(reader: &mut Reader, ask: Ask, token: &[u8; TOKEN_LEN], style: u8) -> 
 
 /// Where they listen.
 pub(super) const PORTS: [u16; 3] = [9_001, 9_002, 9_003];
-/// How long the dying one lives, and how long it is dead.
-const ALIVE: Duration = Duration::from_secs(3);
-const DEAD: Duration = Duration::from_secs(1);
+/// Where those of HTTP/2 do.
+pub(super) const STREAM_PORTS: [u16; 2] = [9_011, 9_012];
+/// Where those of TCP do.
+pub(super) const ECHO_PORTS: [u16; 2] = [9_021, 9_022];
+/// How long one that comes and goes lives, and how long it is dead.
+pub(super) const ALIVE: Duration = Duration::from_secs(3);
+pub(super) const DEAD: Duration = Duration::from_secs(1);
 const POLL_MS: u16 = 50;
 const GARBAGE_MAX: usize = 20_000;
 /// A connection that was silent for so long is an idle one in most cases.
 const UNASKED_AFTER_MS: u16 = 5;
 /// A proxy may leave a connection idle for so long.
-const IDLE: Duration = Duration::from_secs(120);
+pub(super) const IDLE: Duration = Duration::from_secs(120);

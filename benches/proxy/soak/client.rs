@@ -1,17 +1,16 @@
 //! The clients of the soak: each has a habit, and looks at every answer it gets.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-
-use super::garbage::{SURPLUS, UNASKED};
-use super::message::{Framing, Reader, body, chunked, fields, framing};
-use super::wire::{Wire, secure};
-use super::{TAKEN, Tally, WRONG};
-use crate::wire::{TOKEN_LEN, is_body_at, token_text};
+use super::message::{
+    EARLY, Framing, PATIENCE, Reader, SIZES, TOLD, Wish, body, chunked, fields, framing,
+};
+use super::site::{Pool, Ways};
+use super::{Notes, Tally};
+use crate::wire::{is_body_at, token_text};
 
 /// What a client does over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,99 +52,43 @@ impl Habit {
     }
 }
 
-/// A request of a client.
-struct Wish {
-    token: [u8; TOKEN_LEN],
-    response_bytes: usize,
-    request_bytes: usize,
-}
-
-/// Where clients come, and every other time by TLS where that is spoken.
-pub(super) struct Doors {
-    pub(super) port: u16,
-    pub(super) secure: Option<(u16, Arc<ClientConfig>)>,
-}
-
 /// Lives by a habit until the soak is over.
-pub(super) fn live(habit: Habit, doors: Doors, tally: &Tally) {
+pub(super) fn live(habit: Habit, ways: Ways, tally: &Arc<Tally>) {
     let mut client = Client {
         habit,
-        doors,
-        tally,
+        ways,
+        notes: Notes::new(habit.name(), tally),
         chance: fastrand::Rng::new(),
+        told: None,
     };
-    while !tally.is_over() {
+    while !client.notes.is_over() {
         if let Err(error) = client.connection() {
-            client.note(&format!("cut ({})", kind(&error)));
+            client.notes.note(&format!("cut ({:?})", error.kind()));
         }
     }
 }
 
-fn kind(error: &io::Error) -> String {
-    format!("{:?}", error.kind())
-}
-
-struct Client<'a> {
+struct Client {
     habit: Habit,
-    doors: Doors,
-    tally: &'a Tally,
+    ways: Ways,
+    notes: Notes,
     chance: fastrand::Rng,
+    /// Who the client of this connection is.
+    told: Option<IpAddr>,
 }
 
-impl Client<'_> {
-    fn note(&self, what: &str) {
-        self.tally.count(&named(self.habit, what));
-    }
-
-    /// Counts what must never be, and shows the first few.
-    fn wrong(&self, what: &str, head: &[u8]) {
-        let what = named(self.habit, &format!("{WRONG} {what}"));
-        if self.tally.count(&what) <= SHOWN {
-            eprintln!(
-                "{what}: {:.400}",
-                format!("{:?}", String::from_utf8_lossy(head))
-            );
-        }
-    }
-
-    /// Returns whether an answer bears the token of its request, or counts whose it is.
-    fn is_ours(&self, head: &[u8], wish: &Wish) -> bool {
-        let stranger = fields(head, "x-token").find(|token| *token != wish.token);
-        match stranger {
-            None => true,
-            Some(token) if token == token_text(SURPLUS) => {
-                self.wrong(
-                    "surplus bytes behind an answer, taken for the next one",
-                    head,
-                );
-                false
-            }
-            // A request was on its way when the backend spoke: nobody can tell, unless it happens
-            // often.
-            Some(token) if token == token_text(UNASKED) => {
-                self.tally.count(TAKEN);
-                false
-            }
-            Some(_) => {
-                self.wrong("answer of another request", head);
-                false
-            }
-        }
-    }
-
+impl Client {
     /// Lives one connection.
     fn connection(&mut self) -> io::Result<()> {
-        let host = Ipv4Addr::new(127, 0, 0, self.chance.u8(1..100));
-        let door = self.doors.secure.clone().filter(|_| self.chance.bool());
-        let port = door.as_ref().map_or(self.doors.port, |(port, _)| *port);
-        let socket = TcpStream::connect_timeout(&(host, port).into(), PATIENCE)?;
-        let stream = match door {
-            None => Wire::Plain(socket),
-            Some((_, config)) => self.secured(&config, socket)?,
-        };
-        let mut reader = Reader::new(stream, PATIENCE)?;
+        let door = self
+            .ways
+            .pick(&mut self.chance, |door| door.pool != Pool::Echo)
+            .filter(|_| self.chance.u8(..8) > 0);
+        let entry = self.ways.open(door, &mut self.chance, &mut self.notes)?;
+        self.told = entry.told;
+        let mut reader = Reader::new(entry.wire, PATIENCE)?;
         for _ in 0..self.requests() {
-            if self.tally.is_over() {
+            if self.notes.is_over() {
                 break;
             }
             let goes_on = match self.habit {
@@ -167,20 +110,6 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// Shakes hands; nothing that goes on excuses one that fails.
-    fn secured(&self, config: &Arc<ClientConfig>, socket: TcpStream) -> io::Result<Wire> {
-        match secure(config, socket, PATIENCE) {
-            Ok((wire, is_resumed)) => {
-                self.note(if is_resumed { "resumed" } else { "shook hands" });
-                Ok(wire)
-            }
-            Err(error) => {
-                self.wrong("handshake", error.to_string().as_bytes());
-                Err(error)
-            }
-        }
-    }
-
     fn requests(&mut self) -> usize {
         match self.habit {
             Habit::KeepAlive | Habit::Uploads => self.chance.usize(1..200),
@@ -190,7 +119,7 @@ impl Client<'_> {
     }
 
     fn wish(&mut self) -> Wish {
-        let sizes = [64, 500, 4_000, 17_000, 70_000, 300_000];
+        let sizes = SIZES;
         let (response, request) = match self.habit {
             Habit::KeepAlive | Habit::NewConnections => (sizes[self.chance.usize(..6)], 0),
             Habit::Pipelining => (sizes[self.chance.usize(..4)], 0),
@@ -206,6 +135,7 @@ impl Client<'_> {
             } else {
                 request + self.chance.usize(..50)
             },
+            told: self.told,
         }
     }
 
@@ -235,8 +165,11 @@ impl Client<'_> {
     /// Reads an answer and looks at it; returns whether another may follow.
     fn answer(&self, reader: &mut Reader, wish: &Wish) -> io::Result<bool> {
         let head = loop {
-            let Some(head) = reader.head().inspect_err(|error| self.failed(error))? else {
-                self.note("cut before the answer");
+            let Some(head) = reader
+                .head()
+                .inspect_err(|error| self.notes.failed(error))?
+            else {
+                self.notes.note("cut before the answer");
                 return Ok(false);
             };
             // Interim responses.
@@ -248,7 +181,7 @@ impl Client<'_> {
             return Ok(false);
         }
         if !is_sound(&head) {
-            self.wrong("garbage in the head of an answer", &head);
+            self.notes.wrong("garbage in the head of an answer", &head);
             return Ok(false);
         }
         let closes = fields(&head, "connection").any(|value| value.eq_ignore_ascii_case(b"close"));
@@ -260,10 +193,10 @@ impl Client<'_> {
             return Ok(goes_on);
         }
         if !["408", "500", "502", "503", "504"].contains(&status.as_str()) {
-            self.wrong("status or token", &head);
+            self.notes.wrong("status or token", &head);
             return Ok(false);
         }
-        self.note(&format!("error {status}"));
+        self.notes.note(&format!("error {status}"));
         reader.body(framing, |_| true)?;
         Ok(goes_on)
     }
@@ -284,35 +217,27 @@ impl Client<'_> {
         });
         if !stranger.is_empty() {
             let place = format!("{framing:?}, from byte {got} of {total}: ");
-            self.wrong("bytes in a body", &[place.as_bytes(), &stranger].concat());
+            self.notes
+                .wrong("bytes in a body", &[place.as_bytes(), &stranger].concat());
             return read;
         }
         match read {
-            Ok(()) if got == total => self.note("answered"),
-            Ok(()) if framing == Framing::Close => self.note("cut, delimited by close"),
-            Ok(()) => self.wrong(
+            Ok(()) if got == total => self.notes.note("answered"),
+            Ok(()) if framing == Framing::Close => self.notes.note("cut, delimited by close"),
+            Ok(()) => self.notes.wrong(
                 "length",
                 format!("{framing:?}, {got} of {total}").as_bytes(),
             ),
             Err(error) => {
-                self.failed(&error);
+                self.notes.failed(&error);
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    /// Counts an error of reading that may not be.
-    fn failed(&self, error: &io::Error) {
-        if matches!(
-            error.kind(),
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-        ) {
-            self.wrong("wait: not a byte for seconds", b"");
-        }
-        if error.kind() == io::ErrorKind::InvalidData {
-            self.wrong("framing", error.to_string().as_bytes());
-        }
+    fn is_ours(&self, head: &[u8], wish: &Wish) -> bool {
+        self.notes.is_ours(fields(head, "x-token"), wish, head)
     }
 
     fn abort_upload(&mut self, mut reader: Reader) -> io::Result<()> {
@@ -329,16 +254,22 @@ impl Client<'_> {
         std::thread::sleep(Duration::from_micros(self.chance.u64(0..5_000)));
         if self.chance.bool() {
             reader.stream().end()?;
-            while let Some(head) = reader.head().inspect_err(|error| self.failed(error))? {
-                if self.is_ours(&head, &wish) && head.starts_with(b"HTTP/1.1 2") {
-                    self.wrong("success of an upload that was not complete", &head);
+            while let Some(head) = reader
+                .head()
+                .inspect_err(|error| self.notes.failed(error))?
+            {
+                let is_early = fields(&head, EARLY).next().is_some();
+                let is_success = head.starts_with(b"HTTP/1.1 2") && !is_early;
+                if self.is_ours(&head, &wish) && is_success {
+                    self.notes
+                        .wrong("success of an upload that was not complete", &head);
                 }
                 reader.body(super::message::framing(&head, Framing::Close), |_| true)?;
             }
-            self.note("aborted by half-close");
+            self.notes.note("aborted by half-close");
         } else {
             socket2::SockRef::from(reader.stream().socket()).set_linger(Some(Duration::ZERO))?;
-            self.note("aborted by reset");
+            self.notes.note("aborted by reset");
         }
         Ok(())
     }
@@ -348,24 +279,21 @@ impl Client<'_> {
         reader
             .stream()
             .write_all(&request(&wish, Framing::Length(0)))?;
-        let Some(head) = reader.head().inspect_err(|error| self.failed(error))? else {
-            self.note("cut before the answer");
+        let Some(head) = reader
+            .head()
+            .inspect_err(|error| self.notes.failed(error))?
+        else {
+            self.notes.note("cut before the answer");
             return Ok(());
         };
         if self.is_ours(&head, &wish) {
             // Not every byte is read, and the connection is dropped: the kernel answers what
             // follows with a reset.
             std::thread::sleep(Duration::from_millis(self.chance.u64(0..20)));
-            self.note("aborted");
+            self.notes.note("aborted");
         }
         Ok(())
     }
-}
-
-/// The first word sorts; the habit follows.
-fn named(habit: Habit, what: &str) -> String {
-    let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
-    format!("{first} {}: {rest}", habit.name())
 }
 
 /// Whether a head has one framing at most, a length of digits, and no NUL.
@@ -379,15 +307,12 @@ fn is_sound(head: &[u8]) -> bool {
 }
 
 fn request(wish: &Wish, framing: Framing) -> Vec<u8> {
-    let token = String::from_utf8_lossy(&wish.token).into_owned();
-    let method = if wish.request_bytes > 0 {
-        "POST"
-    } else {
-        "GET"
-    };
+    let told = wish.told.map(|client| format!("{TOLD}: {client}\r\n"));
     let mut bytes = format!(
-        "{method} /r/{:08x}/{:08x}/{token} HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: soak\r\n",
-        wish.response_bytes, wish.request_bytes
+        "{} {} HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: soak\r\n{}",
+        wish.method(),
+        wish.path(),
+        told.unwrap_or_default()
     )
     .into_bytes();
     if wish.request_bytes == 0 {
@@ -407,8 +332,3 @@ fn request(wish: &Wish, framing: Framing) -> Vec<u8> {
     }
     bytes
 }
-
-/// A client that waits longer for a byte has been forgotten.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// So many of each kind of what must never be are shown.
-const SHOWN: u64 = 2;

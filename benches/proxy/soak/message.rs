@@ -1,6 +1,7 @@
 //! Blocking reading of HTTP messages, with a deadline, for the clients and backends of the soak.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -8,6 +9,37 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use super::wire::Wire;
 use crate::wire::{TOKEN_LEN, head_end};
+
+/// A request of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) token: [u8; TOKEN_LEN],
+    pub(super) response_bytes: usize,
+    pub(super) request_bytes: usize,
+    /// Whose connection it comes on, where a header of the PROXY protocol has said so.
+    pub(super) told: Option<IpAddr>,
+}
+
+impl Wish {
+    /// Returns its path.
+    pub(super) fn path(&self) -> String {
+        format!(
+            "/r/{:08x}/{:08x}/{}",
+            self.response_bytes,
+            self.request_bytes,
+            String::from_utf8_lossy(&self.token)
+        )
+    }
+
+    /// Returns its method.
+    pub(super) const fn method(&self) -> &'static str {
+        if self.request_bytes > 0 {
+            "POST"
+        } else {
+            "GET"
+        }
+    }
+}
 
 /// The reading half of a connection.
 pub(super) struct Reader {
@@ -206,4 +238,14 @@ pub(super) fn chunked(body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// How long bodies are, with a few bytes more.
+pub(super) const SIZES: [usize; 6] = [64, 500, 4_000, 17_000, 70_000, 300_000];
+/// The field by which backends are told who the client is that the proxy should name.
+pub(super) const TOLD: &str = "x-told";
+/// The field of an answer that ends with the connection of its backend: it may be short.
+pub(super) const UNTIL: &str = "x-until";
+/// The field of an answer that did not wait for the upload.
+pub(super) const EARLY: &str = "x-early";
+/// A client that waits longer for a byte has been forgotten.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 64 << 10;

@@ -1,22 +1,33 @@
 //! The soak: all kinds of clients and backends at once, for long, and never an answer for somebody
 //! else.
 //!
-//! Half of the connections to our own are TLS, with sessions that are resumed; its certificates are
-//! replaced and it is reloaded over and over.
+//! To our own they come by every protocol that it speaks: HTTP/1.1 and HTTP/2, gRPC, upgrades, and
+//! bytes (`mode: tcp`); half of them by TLS with sessions that are resumed, some behind a header of
+//! the PROXY protocol. Its backends speak HTTP/1.1 or HTTP/2, and some are asked when an upload is
+//! there to its end. Its certificates are replaced and it is reloaded over and over. `site` has the
+//! listeners.
 //!
-//! Three backends stand behind the proxy: one that is steady, one that dies and returns every few
-//! seconds, one that answers garbage half of the time. Every answer bears the token of its request.
-//! An error of the proxy's own and an answer that is visibly cut are allowed, since backends die;
-//! an answer that belongs to another request, or is complete and wrong, is not. Memory and
-//! descriptors of the proxy are sampled, and must not grow.
+//! Of the backends of HTTP/1.1 one is steady, one dies and returns every few seconds, one answers
+//! garbage half of the time; of the others one is steady and one comes and goes. Every answer bears
+//! the token of its request. An error of the proxy's own and an answer that is visibly cut are
+//! allowed, since backends die; an answer that belongs to another request, or is complete and
+//! wrong, is not, and nobody may wait in vain. Memory and descriptors of the proxy are sampled, and
+//! must not grow.
 
 mod backends;
+mod calls;
+mod carried;
 mod client;
 mod garbage;
 mod message;
+mod multiplexed;
+mod site;
+mod streams;
+mod upgrades;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,8 +38,12 @@ use evenkeel::lab::namespace::host::Host;
 use crate::measure::{Memory, descriptors};
 use crate::options::everybody;
 use crate::peers::{Behind, Carries, Kind, Peer, Routes, Setting, Threads};
+use crate::wire::token_text;
 use backends::{Backends, PORTS};
-use client::{Doors, Habit};
+use client::Habit;
+use garbage::{SURPLUS, UNASKED};
+use message::Wish;
+use site::Ways;
 use wire::Authority;
 
 /// What clients and backends count, by name; what begins with `WRONG` must never be.
@@ -75,7 +90,98 @@ struct Held {
     descriptors: usize,
 }
 
+/// What the clients of one habit count.
+#[derive(Clone)]
+pub(crate) struct Notes {
+    of: &'static str,
+    /// The listener that they have come in by.
+    at: &'static str,
+    tally: Arc<Tally>,
+}
+
+impl Notes {
+    fn new(of: &'static str, tally: &Arc<Tally>) -> Self {
+        Self {
+            of,
+            at: "",
+            tally: Arc::clone(tally),
+        }
+    }
+
+    /// Returns whether the soak is over.
+    fn is_over(&self) -> bool {
+        self.tally.is_over()
+    }
+
+    /// Counts one.
+    fn note(&self, what: &str) {
+        self.tally.count(&self.named(what));
+    }
+
+    /// Counts what must never be, and shows the first few.
+    fn wrong(&self, what: &str, seen: &[u8]) {
+        let what = self.named(&format!("{WRONG} {what}"));
+        if self.tally.count(&what) <= SHOWN {
+            eprintln!(
+                "{what} (at {}): {:.400}",
+                self.at,
+                format!("{:?}", String::from_utf8_lossy(seen))
+            );
+        }
+    }
+
+    /// Counts an error of reading that may not be.
+    fn failed(&self, error: &io::Error) {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        ) {
+            self.wrong("wait: not a byte for seconds", b"");
+        }
+        if error.kind() == io::ErrorKind::InvalidData {
+            self.wrong("framing", error.to_string().as_bytes());
+        }
+    }
+
+    /// Returns whether an answer bears the token of its request, or counts whose it is.
+    fn is_ours<'a>(
+        &self,
+        mut tokens: impl Iterator<Item = &'a [u8]>,
+        wish: &Wish,
+        head: &[u8],
+    ) -> bool {
+        match tokens.find(|token| *token != wish.token) {
+            None => true,
+            Some(token) if token == token_text(SURPLUS) => {
+                self.wrong(
+                    "surplus bytes behind an answer, taken for the next one",
+                    head,
+                );
+                false
+            }
+            // A request was on its way when the backend spoke: nobody can tell, unless it happens
+            // often.
+            Some(token) if token == token_text(UNASKED) => {
+                self.tally.count(TAKEN);
+                false
+            }
+            Some(_) => {
+                self.wrong("answer of another request", head);
+                false
+            }
+        }
+    }
+
+    /// The first word sorts; the habit follows.
+    fn named(&self, what: &str) -> String {
+        let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
+        format!("{first} {}: {rest}", self.of)
+    }
+}
+
 type Value = fn(&Held) -> f64;
+type Lives = fn(Ways, &Arc<Tally>);
+type Life = Box<dyn FnOnce(Ways, &Arc<Tally>) + Send>;
 
 /// Soaks these proxies, one after the other; returns whether ours came through.
 pub(crate) fn run(host: &Host, span: Duration, kinds: &[Kind]) -> Result<bool, LabError> {
@@ -107,22 +213,20 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     let is_ours = kind == Kind::Evenkeel;
     if is_ours {
         change(&mut peer, &authority, 0)?;
-        peer.wait_until_it_listens(host, SECURE_PORT)?;
+        for port in site::ports() {
+            peer.wait_until_it_listens(host, port)?;
+        }
     }
     let mut clients = Vec::new();
-    let crowd = Habit::CROWD.into_iter();
-    for (number, habit) in crowd
-        .flat_map(|(habit, count)| vec![habit; count])
-        .enumerate()
-    {
+    for (number, live) in crowd(is_ours).into_iter().enumerate() {
         let tally = Arc::clone(&tally);
-        let doors = Doors {
+        let ways = Ways {
             port: kind.port(),
             // Each has tickets of its own.
-            secure: is_ours.then(|| (SECURE_PORT, authority.config())),
+            config: is_ours.then(|| authority.config()),
         };
         let name = format!("client-{number}");
-        clients.push(host.thread(&name, move || client::live(habit, doors, &tally))?);
+        clients.push(host.thread(&name, move || live(ways, &tally))?);
     }
     let began = Instant::now();
     let every = (span / 40).clamp(Duration::from_secs(1), Duration::from_secs(10));
@@ -169,20 +273,36 @@ fn soak(host: &Host, kind: Kind, span: Duration) -> Result<bool, LabError> {
     Ok(verdict(&tally, &samples) && !died)
 }
 
-/// Has our own serve with another certificate, and follow another configuration, which always has a
-/// listener of TLS.
+/// Returns who comes; what they speak beside HTTP/1.1 is for our own alone.
+fn crowd(is_ours: bool) -> Vec<Life> {
+    let mut crowd: Vec<Life> = Vec::new();
+    for (habit, count) in Habit::CROWD {
+        for _ in 0..count {
+            crowd.push(Box::new(move |ways, tally| {
+                client::live(habit, ways, tally)
+            }));
+        }
+    }
+    let more: [(Lives, usize); 4] = [
+        (streams::live, 4),
+        (calls::live, 2),
+        (upgrades::live, 2),
+        (carried::live, 4),
+    ];
+    for (live, count) in more.into_iter().filter(|_| is_ours) {
+        for _ in 0..count {
+            crowd.push(Box::new(live));
+        }
+    }
+    crowd
+}
+
+/// Has our own serve with another certificate, and follow another configuration, which always has
+/// all doors.
 fn change(peer: &mut Peer, authority: &Authority, number: u32) -> Result<(), LabError> {
     let (certificate, key) = authority.sign();
     peer.replace_certificate(&certificate, &key)?;
-    peer.reload(|yaml, directory| {
-        let at = directory.display();
-        let more = format!(
-            "  secure: {{bind: [\"0.0.0.0:{SECURE_PORT}\"], pool: bench, timeouts: {{idle: {}s}}, tls: \
-             {{certificates: [{{certificate: {at}/chain.crt, key: {at}/chain.key}}]}}}}\npools:\n",
-            60 + number % 2
-        );
-        yaml.replace("pools:\n", &more)
-    })
+    peer.reload(|yaml, directory| site::configuration(yaml, directory, number))
 }
 
 fn sample(pids: &[u32]) -> Held {
@@ -275,8 +395,6 @@ const SETTING: Setting = Setting {
     behind: Behind::Http1,
 };
 
-/// Where our own speaks TLS.
-const SECURE_PORT: u16 = 8101;
 const CHANGE_EVERY: Duration = Duration::from_secs(3);
 
 const fn word(right: bool) -> &'static str {
@@ -290,5 +408,7 @@ const SPOKEN: &str = "unsolicited answers written";
 /// An unsolicited answer that a request got: a race that no proxy can win always, and that one
 /// which watches its idle connections loses hardly ever.
 const TAKEN: &str = "unsolicited answers taken";
+/// So many of each kind of what must never be are shown.
+const SHOWN: u64 = 2;
 const FLAT: f64 = 1.15;
 const AFTER: Duration = Duration::from_secs(2);

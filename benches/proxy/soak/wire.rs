@@ -1,14 +1,17 @@
-//! Connections of the soak, with TLS or without.
+//! Connections of the soak, with TLS or without, for threads that wait and for a runtime.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection.
 pub(super) enum Wire {
@@ -35,6 +38,16 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Returns whether HTTP/2 was agreed upon, or cannot be.
+    pub(super) fn is_for_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Secure(stream) => stream.conn.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
 impl Read for Wire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -57,6 +70,136 @@ impl Write for Wire {
             Self::Plain(socket) => socket.flush(),
             Self::Secure(stream) => stream.flush(),
         }
+    }
+}
+
+/// A connection on a runtime. It is read also while what it has to send has no room: else both
+/// sides could wait for each other.
+pub(super) struct Registered {
+    socket: tokio::net::TcpStream,
+    session: Option<ClientConnection>,
+}
+
+impl Registered {
+    /// Registers it with the runtime that runs here.
+    pub(super) fn new(wire: Wire) -> io::Result<Self> {
+        let (socket, session) = match wire {
+            Wire::Plain(socket) => (socket, None),
+            Wire::Secure(stream) => (stream.sock, Some(stream.conn)),
+        };
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        let socket = tokio::net::TcpStream::from_std(socket)?;
+        Ok(Self { socket, session })
+    }
+
+    fn read_now(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(session) = &mut self.session else {
+            return self.socket.try_read(into);
+        };
+        loop {
+            match session.reader().read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            session.read_tls(&mut Now(&self.socket))?;
+            let processed = session.process_new_packets();
+            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        }
+    }
+
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send_now()?;
+        match &mut self.session {
+            None => self.socket.try_write(bytes),
+            Some(session) => session.writer().write(bytes),
+        }
+    }
+
+    /// Sends what TLS has to.
+    fn send_now(&mut self) -> io::Result<()> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        while session.wants_write() {
+            session.write_tls(&mut Now(&self.socket))?;
+        }
+        Ok(())
+    }
+
+    fn poll_writing<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&mut Self) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            match write(self) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            ready!(self.socket.poll_write_ready(cx))?;
+        }
+    }
+}
+
+/// A socket as it is now.
+struct Now<'a>(&'a tokio::net::TcpStream);
+
+impl Read for Now<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(into)
+    }
+}
+
+impl Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for Registered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match self.read_now(into.initialize_unfilled()) {
+                Ok(read) => {
+                    into.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            ready!(self.socket.poll_read_ready(cx))?;
+        }
+    }
+}
+
+impl AsyncWrite for Registered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_writing(cx, |wire| wire.write_now(bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_writing(cx, Self::send_now)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(session) = &mut self.session {
+            session.send_close_notify();
+        }
+        ready!(self.poll_writing(cx, Self::send_now))?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
