@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
 
 use bytes::Bytes;
 use evenkeel::config::PoolProtocol;
-use h2::server::SendResponse;
+use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 
 use crate::client::{ask, connect, get, request, run};
-use crate::common::{Backend, wait_until};
+use crate::common::{Backend, PATIENCE, wait_until};
 use crate::frames::{PING, SETTINGS};
 use crate::rig::{http_check, setup};
 use crate::{http2, rig};
@@ -24,6 +26,17 @@ pub(crate) struct Framed {
 
 impl Framed {
     pub(crate) fn new<F>(script: fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F) -> Self
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        Self::start(Builder::new(), Stays::Always, script)
+    }
+
+    fn start<F>(
+        speaks: Builder,
+        stays: Stays,
+        script: fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F,
+    ) -> Self
     where
         F: Future<Output = ()> + 'static,
     {
@@ -42,12 +55,16 @@ impl Framed {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
                     let number = counted.fetch_add(1, SeqCst);
+                    let speaks = speaks.clone();
                     tokio::task::spawn_local(async move {
-                        let Ok(mut connection) = h2::server::handshake(stream).await else {
+                        let Ok(mut connection) = speaks.handshake(stream).await else {
                             return;
                         };
                         while let Some(Ok((request, respond))) = connection.accept().await {
                             tokio::task::spawn_local(script(request, respond, number));
+                            if (stays, number) == (Stays::NotFirst, 0) {
+                                connection.graceful_shutdown();
+                            }
                         }
                     });
                 }
@@ -58,6 +75,21 @@ impl Framed {
             connections,
         }
     }
+}
+
+/// Whether a connection stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    Always,
+    /// But for the first, which is to end once it has a request (RFC 9113 §6.8).
+    NotFirst,
+}
+
+/// Answers with the number of its connection.
+async fn tell_number(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, number: usize) {
+    let mut response = Response::new(());
+    response.headers_mut().insert("x-number", number.into());
+    respond.send_response(response, true).unwrap();
 }
 
 /// Answers with what has come, and trailers.
@@ -211,12 +243,7 @@ fn what_a_backend_has_taken_is_not_sent_again() {
 
 #[test]
 fn a_backend_that_goes_away_gets_another_connection() {
-    async fn once(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, number: usize) {
-        let mut response = Response::new(());
-        response.headers_mut().insert("x-number", number.into());
-        respond.send_response(response, true).unwrap();
-    }
-    let backend = Framed::new(once);
+    let backend = Framed::new(tell_number);
     let rig = rig(&backend);
     run(async {
         let sender = connect(rig.address).await;
@@ -235,6 +262,99 @@ fn a_backend_that_goes_away_gets_another_connection() {
         tokio::time::sleep(std::time::Duration::from_millis(800)).await;
         assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "2");
     });
+}
+
+/// A restart that is graceful: what is under way ends where it is, and nothing more goes there.
+#[test]
+fn a_connection_that_is_to_end_gets_no_more_while_the_last_is_answered() {
+    static SLOW: Semaphore = Semaphore::const_new(0);
+    async fn slow(request: Request<RecvStream>, respond: SendResponse<Bytes>, number: usize) {
+        if request.uri().path() == "/slow" {
+            let _ = SLOW.acquire().await;
+        }
+        tell_number(request, respond, number).await;
+    }
+    let backend = Framed::start(Builder::new(), Stays::NotFirst, slow);
+    let rig = rig(&backend);
+    run(async {
+        let sender = connect(rig.address).await;
+        let first = sender.clone();
+        let first = tokio::task::spawn_local(async move { get(&first, "/slow").await });
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let asked_at = Instant::now();
+            let answer = get(&sender, "/").await.unwrap();
+            assert_eq!(answer.status, 200);
+            assert!(asked_at.elapsed() < PATIENCE / 2, "it was lost at first");
+            // Until the first has said so.
+            if answer.fields["x-number"] == "1" {
+                break;
+            }
+            assert!(Instant::now() < deadline);
+        }
+        SLOW.add_permits(1);
+        let answer = first.await.unwrap().unwrap();
+        assert_eq!(
+            (answer.status, &answer.fields["x-number"]),
+            (StatusCode::OK, &"0".parse().unwrap())
+        );
+    });
+}
+
+/// Those that come at once do not take all what a backend has not said that it gives.
+#[test]
+fn a_backend_that_takes_one_request_a_connection_gets_no_more() {
+    static TOGETHER: Semaphore = Semaphore::const_new(0);
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    async fn together(request: Request<RecvStream>, respond: SendResponse<Bytes>, number: usize) {
+        if ASKED.fetch_add(1, SeqCst) + 1 == 4 {
+            TOGETHER.add_permits(4);
+        }
+        TOGETHER.acquire().await.unwrap().forget();
+        tell_number(request, respond, number).await;
+    }
+    let mut one = Builder::new();
+    one.max_concurrent_streams(1);
+    let backend = Framed::start(one, Stays::Always, together);
+    let rig = rig(&backend);
+    run(async {
+        let sender = connect(rig.address).await;
+        let asked: Vec<_> = (0..4)
+            .map(|_| {
+                let sender = sender.clone();
+                tokio::task::spawn_local(async move { get(&sender, "/").await })
+            })
+            .collect();
+        for asked in asked {
+            assert_eq!(asked.await.unwrap().unwrap().status, 200);
+        }
+    });
+    assert_eq!(backend.connections.load(SeqCst), 4);
+}
+
+/// RFC 8441 §3: whether it knows WebSockets is known before the first request is sent.
+#[test]
+fn a_websocket_is_asked_for_where_the_backend_knows_them() {
+    async fn accepts(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize) {
+        respond.send_response(Response::new(()), false).unwrap();
+    }
+    for (knows, status) in [(true, 101), (false, 502)] {
+        let mut speaks = Builder::new();
+        if knows {
+            speaks.enable_connect_protocol();
+        }
+        let backend = Framed::start(speaks, Stays::Always, accepts);
+        let rig = rig(&backend);
+        let began_at = Instant::now();
+        let mut client = rig.client();
+        client.send(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        );
+        let head = client.head().unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(began_at.elapsed() < PATIENCE, "{knows}");
+    }
 }
 
 /// RFC 9113 §3.4.

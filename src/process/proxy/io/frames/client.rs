@@ -91,6 +91,8 @@ enum Asking {
 enum Answer {
     /// Nothing was asked yet.
     None,
+    /// Nothing could be asked, nor will be.
+    Failed,
     /// A head.
     Head(ResponseFuture, Interim),
     Body(Incoming),
@@ -133,6 +135,7 @@ impl ClientFrames {
         loop {
             match &mut self.answer {
                 Answer::None => return Poll::Pending,
+                Answer::Failed => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
                 Answer::Body(body) => return body.poll_read(cx, into),
                 Answer::Head(head, interim) => {
                     if let Poll::Ready(Some(Ok(response))) = head.poll_informational(cx) {
@@ -206,7 +209,11 @@ impl ClientFrames {
             Asking::Head(_, text) => {
                 let (mut taken, head) = text.take(bytes);
                 if let Some(head) = head {
-                    taken -= head.len() - self.send(&head)?;
+                    let sent = self.send(&head);
+                    if sent.is_err() {
+                        self.answer = Answer::Failed;
+                    }
+                    taken -= head.len() - sent?;
                 }
                 Poll::Ready(Ok(taken))
             }

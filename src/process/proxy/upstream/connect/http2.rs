@@ -1,7 +1,7 @@
 //! Opening a connection to a backend that speaks HTTP/2, or a stream on one that is there.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -36,7 +36,7 @@ pub(in crate::process::proxy) async fn lease(
         }
         if let Some(_turn) = kept.turn() {
             let stream = open(context, address, connector, b"", deadline).await?;
-            return begin(kept, context, stream, now_ms).await;
+            return begin(kept, context, stream, (deadline, now_ms)).await;
         }
         let mut opened = pin!(kept.opened());
         poll_fn(|cx| {
@@ -49,12 +49,13 @@ pub(in crate::process::proxy) async fn lease(
     }
 }
 
-/// Has HTTP/2 spoken on a connection, driven by a task of its own; returns its first stream.
+/// Has HTTP/2 spoken on a connection, driven by a task of its own; returns its first stream, once
+/// the backend has said what it takes: how many streams, and whether WebSockets (RFC 9113 §3.4).
 async fn begin(
     kept: &Multiplexed,
     context: &Rc<WorkerContext>,
     stream: Stream,
-    now_ms: u64,
+    (deadline, now_ms): (&Deadline, u64),
 ) -> Result<Stream, OpenError> {
     let scheme = match stream.session().map(Session::protocol) {
         Some(Some(HTTP2)) => Scheme::HTTPS,
@@ -63,10 +64,24 @@ async fn begin(
     };
     let wire = Wire::new(stream, Rc::clone(context), Held::default(), 0);
     let shaken = settings().handshake(wire).await;
-    let (sender, connection) =
-        shaken.map_err(|error| OpenError::Refused(std::io::Error::other(error)))?;
+    let refused = |error| OpenError::Refused(std::io::Error::other(error));
+    let (sender, mut connection) = shaken.map_err(refused)?;
+    poll_fn(|cx| {
+        if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
+            return Poll::Ready(Err(OpenError::from(interrupt)));
+        }
+        match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(refused(error))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(OpenError::Refused(
+                std::io::ErrorKind::UnexpectedEof.into(),
+            ))),
+            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await?;
     let standing = Rc::<Standing>::default();
-    let deadline = Rc::new(Deadline::new(Rc::clone(&context.clock)));
+    let own = Rc::new(Deadline::new(Rc::clone(&context.clock)));
     let told = Rc::clone(&standing);
     let drive = move || async move {
         if let Err(error) = connection.await {
@@ -74,7 +89,7 @@ async fn begin(
         }
         told.end();
     };
-    let steps = in_steps(Rc::clone(context), UPSTREAM, deadline, Rc::default(), drive);
+    let steps = in_steps(Rc::clone(context), UPSTREAM, own, Rc::default(), drive);
     tokio::task::spawn_local(steps);
     Ok(kept.add(sender, scheme, standing, &context.buffers, now_ms))
 }
@@ -88,6 +103,7 @@ fn settings() -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
+        .initial_max_send_streams(0)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES)

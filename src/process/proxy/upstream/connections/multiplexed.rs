@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use h2::client::SendRequest;
 use http::uri::Scheme;
@@ -49,6 +50,13 @@ impl Connected {
     fn streams(&self) -> usize {
         // Its driver has it, and itself.
         Rc::strong_count(&self.standing).saturating_sub(2)
+    }
+
+    /// Returns whether the backend has said that nothing more is taken, or nothing more can be
+    /// asked.
+    fn takes_no_more(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.sender.poll_ready(&mut cx), Poll::Ready(Err(_)))
     }
 
     fn has_room(&self) -> bool {
@@ -115,7 +123,8 @@ impl Multiplexed {
     /// Takes a stream of the connection with the fewest of those that have room.
     pub(in crate::process::proxy) fn take(&self, now_ms: u64) -> Option<Stream> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|it| !it.standing.has_ended());
+        // Those that are left end with the last request on them.
+        connections.retain_mut(|it| !it.standing.has_ended() && !it.takes_no_more());
         let with_room = connections.iter().filter(|it| it.has_room());
         let connected = with_room.min_by_key(|it| it.streams())?;
         connected.used_ms.set(now_ms);
