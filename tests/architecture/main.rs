@@ -35,11 +35,12 @@ const APART: [&str; 2] = ["logic", "process"];
 const SHARED: [&str; 1] = ["process/role"];
 
 /// Where system calls are made, so where `unsafe` may stand; a name that ends in `/` is a folder.
-const SYSTEM_CALL_FILES: [&str; 12] = [
+const SYSTEM_CALL_FILES: [&str; 13] = [
     "src/ipc/channel.rs",
     "src/process/names/lookup.rs",
     "src/process/proxy/allocator.rs",
     "src/process/proxy/io/listening.rs",
+    "src/process/proxy/io/socket/queue.rs",
     "src/process/role/",
     "src/process/supervisor/scripts/keeper.rs",
     "src/process/supervisor/watch.rs",

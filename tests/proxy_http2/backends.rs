@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use evenkeel::config::PoolProtocol;
@@ -301,6 +301,61 @@ fn a_connection_that_is_to_end_gets_no_more_while_the_last_is_answered() {
     });
 }
 
+/// Whoever comes while a connection is being opened waits for it.
+#[test]
+fn those_that_come_at_once_share_one_connection() {
+    let backend = Framed::new(tell_number);
+    let rig = rig(&backend);
+    for round in 1..=3 {
+        run(async {
+            let sender = connect(rig.address).await;
+            let asked: Vec<_> = (0..90)
+                .map(|_| {
+                    let sender = sender.clone();
+                    tokio::task::spawn_local(async move { get(&sender, "/").await })
+                })
+                .collect();
+            for asked in asked {
+                assert_eq!(asked.await.unwrap().unwrap().status, 200);
+            }
+        });
+        assert_eq!(backend.connections.load(SeqCst), 1, "round {round}");
+    }
+}
+
+/// Of those that wait for a connection which cannot be opened, none tries for itself what has just
+/// failed.
+#[test]
+fn those_that_wait_for_a_connection_that_fails_are_answered_at_once() {
+    let backend = Backend::scripted(|visit| {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(visit);
+    });
+    let setup = http2(&[backend.address]);
+    let rig = setup
+        .pool(|pool| pool.protocol = PoolProtocol::Http2)
+        .start();
+    let began_at = Instant::now();
+    run(async {
+        let sender = connect(rig.address).await;
+        let asked: Vec<_> = (0..60)
+            .map(|_| {
+                let sender = sender.clone();
+                tokio::task::spawn_local(async move { get(&sender, "/").await })
+            })
+            .collect();
+        for asked in asked {
+            assert_eq!(asked.await.unwrap().unwrap().status, 502);
+        }
+    });
+    assert!(
+        began_at.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began_at.elapsed()
+    );
+    assert!(backend.accepted() <= 12, "{}", backend.accepted());
+}
+
 /// Those that come at once do not take all what a backend has not said that it gives.
 #[test]
 fn a_backend_that_takes_one_request_a_connection_gets_no_more() {
@@ -338,7 +393,7 @@ fn a_websocket_is_asked_for_where_the_backend_knows_them() {
     async fn accepts(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize) {
         respond.send_response(Response::new(()), false).unwrap();
     }
-    for (knows, status) in [(true, 101), (false, 502)] {
+    for (knows, status) in [(true, 101), (false, 501)] {
         let mut speaks = Builder::new();
         if knows {
             speaks.enable_connect_protocol();
@@ -354,6 +409,8 @@ fn a_websocket_is_asked_for_where_the_backend_knows_them() {
         let head = client.head().unwrap();
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
         assert!(began_at.elapsed() < PATIENCE, "{knows}");
+        // What a client asks for is not the backend's fault.
+        assert_eq!(rig.pool().backends[0].state, "up", "{knows}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! A thousand connections of which one side ends and the other never does.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,45 @@ fn an_end_behind_bytes_that_nobody_takes_is_bounded() {
     }
 }
 
+/// What has been written stands in the kernel's buffers, whose size is megabytes: a side that takes
+/// some of it again and again is not silent, however long it takes after the other has ended.
+#[test]
+fn a_side_that_takes_what_is_left_without_haste_gets_all_of_it() {
+    let _alone = alone();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = carrying(&[listener.local_addr().unwrap()])
+        .listener(|listener| listener.timeouts.client_fin = FIN / 2)
+        .pool(|pool| pool.timeouts.backend_fin = FIN / 2)
+        .start();
+    for ends in ["client", "backend"] {
+        let client = rig.client();
+        let backend = Wire::new(listener.accept().unwrap().0);
+        let (mut ending, mut slow) = match ends {
+            "client" => (client, backend),
+            _ => (backend, client),
+        };
+        let socket = socket2::SockRef::from(&slow.stream);
+        socket.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+        let writing = std::thread::spawn(move || {
+            ending.send(vec![b'x'; SLOW_BYTES]);
+            ending.stream.shutdown(Shutdown::Write).unwrap();
+            ending
+        });
+        let began_at = Instant::now();
+        let (mut got, mut buffer) = (0, vec![0; SLOW_BYTES / 60]);
+        loop {
+            match slow.stream.read(&mut buffer).unwrap() {
+                0 => break,
+                len => got += len,
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(got, SLOW_BYTES, "{ends}");
+        assert!(began_at.elapsed() > 2 * FIN, "{ends}: nobody had to wait");
+        drop(writing.join().unwrap());
+    }
+}
+
 /// Writes until nothing more fits on the whole way.
 fn fill(wire: &mut Wire) {
     let socket = socket2::SockRef::from(&wire.stream);
@@ -143,6 +182,8 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+const RECEIVE_BYTES: usize = 64 * 1024;
+const SLOW_BYTES: usize = 3_000_000;
 const SEND_BYTES: usize = 4 * 1024;
 const FULL_AFTER: Duration = Duration::from_millis(300);
 const COUNT: usize = 1_000;

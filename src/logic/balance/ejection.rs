@@ -11,6 +11,12 @@ use std::time::Duration;
 
 use super::health::Outcome;
 
+/// Returns whether an answer says that its backend fails; that it does not know what it was asked
+/// for (501) says something about the request.
+pub const fn is_failure(status: u16) -> bool {
+    status >= 500 && status != 501
+}
+
 /// When a backend is taken out, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EjectionRules {

@@ -31,6 +31,33 @@ fn large_answers_come_whole_to_slow_readers_and_the_connections_live_on() {
     assert_eq!(backend.accepted(), 1, "the connection is used again");
 }
 
+/// What stands in the kernel's buffers takes longer than `idle`, and none of ours moves meanwhile.
+#[test]
+fn a_client_that_reads_without_haste_is_not_silent() {
+    let backend = Backend::scripted(|mut visit| {
+        visit.request();
+        let body = vec![b'x'; SLOW_BYTES];
+        visit.wire.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {SLOW_BYTES}\r\n\r\n"
+        ));
+        visit.wire.send(body);
+    });
+    let rig = setup(&[backend.address])
+        .client_timeouts(30_000, 1_000)
+        .start();
+    let mut client = rig.client();
+    let socket = socket2::SockRef::from(&client.stream);
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    client.send(GET);
+    client.head().unwrap();
+    for _ in 0..60 {
+        assert_eq!(client.take(SLOW_BYTES / 240).len(), SLOW_BYTES / 240);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let left = SLOW_BYTES / 4 * 3;
+    assert_eq!(client.take(left).len(), left);
+}
+
 #[test]
 fn large_answers_that_are_ended_by_close_come_whole() {
     let backend = Backend::scripted(|mut visit| {
@@ -179,3 +206,5 @@ const PAUSE_BYTES: usize = 200_000;
 /// As in `pipes`.
 const PIPE_BYTES: usize = 256 * 1024;
 const PIPES_MAX: usize = 64;
+
+const SLOW_BYTES: usize = 9_000_000;

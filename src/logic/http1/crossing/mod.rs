@@ -72,7 +72,7 @@ impl<'a> Written<'a> {
     }
 
     /// Returns the name and the value of the next field; `None` at the end of the head.
-    fn field(&mut self) -> Option<Result<(&'a [u8], &'a [u8]), NoHead>> {
+    fn field(&mut self) -> Option<Result<Line<'a>, NoHead>> {
         let Some(line) = self.line() else {
             return Some(Err(NoHead));
         };
@@ -85,11 +85,14 @@ impl<'a> Written<'a> {
     }
 }
 
+/// The name and the value of a field.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
 /// A text that is no head.
 struct NoHead;
 
 /// Adds a line of a text to fields; a line that cannot be a field of HTTP/2 is left out.
-fn add_field(fields: &mut HeaderMap, (name, value): (&[u8], &[u8]), text: &Bytes) {
+fn add_field(fields: &mut HeaderMap, (name, value): Line<'_>, text: &Bytes) {
     let name = HeaderName::from_bytes(name);
     let value = HeaderValue::from_maybe_shared(part(text, value));
     if let (Ok(name), Ok(value)) = (name, value) {

@@ -107,6 +107,14 @@ pub(in crate::process::proxy) enum Reminder {
     Due,
 }
 
+/// Whether half of a time that bytes lengthen has passed without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Glance {
+    NotYet,
+    Due,
+    Taken,
+}
+
 /// Whether this connection is to be evicted for a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Eviction {
@@ -127,7 +135,10 @@ pub(in crate::process::proxy) struct Deadline {
     clock: CoarseClock,
     phase: Cell<Phase>,
     span_ms: Cell<u64>,
+    /// The same, unless it was hurried.
+    lasts_ms: Cell<u64>,
     due_ms: Cell<u64>,
+    glance: Cell<Glance>,
     interrupt: Cell<Option<Interrupt>>,
     reminder: Cell<Reminder>,
     eviction: Cell<Eviction>,
@@ -145,7 +156,9 @@ impl Deadline {
             clock,
             phase: Cell::new(Phase::Idle),
             span_ms: Cell::new(u64::MAX),
+            lasts_ms: Cell::new(u64::MAX),
             due_ms: Cell::new(u64::MAX),
+            glance: Cell::new(Glance::NotYet),
             interrupt: Cell::new(None),
             reminder: Cell::new(Reminder::Unset),
             eviction: Cell::new(Eviction::None),
@@ -189,25 +202,53 @@ impl Deadline {
         if self.interrupt.get() != Some(Interrupt::Cut) {
             self.interrupt.set(None);
         }
-        self.due_ms.set(self.due_in(self.span_ms.get()));
+        self.begin(self.span_ms.get());
+    }
+
+    fn begin(&self, lasts_ms: u64) {
+        self.lasts_ms.set(lasts_ms);
+        self.due_ms.set(self.due_in(lasts_ms));
+        self.glance.set(Glance::NotYet);
     }
 
     /// Gives a phase that lasts for as long as bytes move its whole time again; every other one
     /// ends when it would.
     pub(in crate::process::proxy) fn touch(&self) {
         if self.phase.get().lasts_while_bytes_move() {
-            self.due_ms.set(self.due_in(self.span_ms.get()));
+            self.begin(self.span_ms.get());
         }
     }
 
     /// Lets the phase end in `within` at the latest; tells whether that is sooner than it would.
     pub(in crate::process::proxy) fn hurry(&self, within: Duration) -> Hurried {
-        let due_ms = self.due_in(millis(within));
-        if due_ms < self.due_ms.get() {
-            self.due_ms.set(due_ms);
+        let within_ms = millis(within);
+        if self.due_in(within_ms) < self.due_ms.get() {
+            self.begin(within_ms);
             return Hurried::Sooner;
         }
         Hurried::AsBefore
+    }
+
+    /// Gives a phase whose time is over that time again.
+    pub(in crate::process::proxy) fn go_on(&self) {
+        if self.interrupt.get() == Some(Interrupt::Overdue) {
+            self.interrupt.set(None);
+            self.begin(self.lasts_ms.get());
+        }
+    }
+
+    /// Returns, once, that half of a time has passed in which no bytes moved.
+    pub(in crate::process::proxy) fn take_glance(&self) -> bool {
+        let is_due = self.glance.get() == Glance::Due;
+        if is_due {
+            self.glance.set(Glance::Taken);
+        }
+        is_due
+    }
+
+    /// Returns whether that was taken, and none have moved since.
+    pub(in crate::process::proxy) fn has_glanced(&self) -> bool {
+        self.glance.get() == Glance::Taken
     }
 
     /// Returns when so much time has passed for certain, by the coarse clock.
@@ -276,6 +317,14 @@ impl Deadline {
     pub(in crate::process::proxy) fn sweep(&self) {
         if self.reminder.get() == Reminder::Set {
             self.reminder.set(Reminder::Due);
+            self.wake();
+        }
+        let half_ms = self.due_ms.get().saturating_sub(self.lasts_ms.get() / 2);
+        if self.glance.get() == Glance::NotYet
+            && self.phase.get().lasts_while_bytes_move()
+            && self.clock.get() >= half_ms
+        {
+            self.glance.set(Glance::Due);
             self.wake();
         }
         if self.clock.get() >= self.due_ms.get() {
@@ -359,6 +408,26 @@ mod tests {
             interrupted_at(&deadline, 80 + LASTS_MS),
             Some(Interrupt::Overdue)
         );
+    }
+
+    #[test]
+    fn half_of_a_silence_is_told_once_and_what_is_none_begins_again() {
+        let deadline = Deadline::new(CoarseClock::default());
+        deadline.enter(Phase::Relaying, SPAN);
+        assert_eq!(interrupted_at(&deadline, LASTS_MS / 2 - 10), None);
+        assert!(!deadline.take_glance());
+        assert_eq!(interrupted_at(&deadline, LASTS_MS - 50), None);
+        assert!(deadline.take_glance() && !deadline.take_glance());
+        assert!(deadline.has_glanced());
+        let overdue = Some(Interrupt::Overdue);
+        assert_eq!(interrupted_at(&deadline, LASTS_MS), overdue);
+        deadline.go_on();
+        assert!(!deadline.has_glanced());
+        assert_eq!(interrupted_at(&deadline, 2 * LASTS_MS - 1), None);
+        assert_eq!(interrupted_at(&deadline, 2 * LASTS_MS), overdue);
+        deadline.enter(Phase::Waiting, SPAN);
+        assert_eq!(interrupted_at(&deadline, 3 * LASTS_MS - 1), None);
+        assert!(!deadline.take_glance(), "it is timed as a whole");
     }
 
     #[test]

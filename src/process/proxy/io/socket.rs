@@ -4,10 +4,12 @@
 //! The runtime hears of a client's connection when it is first waited for: one that has its request
 //! sent already and is answered and closed never needs it, and costs two system calls less.
 
+mod queue;
+
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+
+use self::queue::unacknowledged;
 
 /// What waits to be read from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,6 +247,15 @@ impl Socket {
         match &self.0 {
             Kind::Registered(stream) => has_ended(stream, cx),
             Kind::Unregistered(_) => false,
+        }
+    }
+
+    /// Returns how many bytes that were written the peer has not acknowledged.
+    pub(super) fn unacknowledged(&self) -> u32 {
+        match &self.0 {
+            Kind::Registered(stream) => unacknowledged(stream.as_fd()),
+            Kind::Unregistered(Some(socket)) => unacknowledged(socket.as_fd()),
+            Kind::Unregistered(None) => 0,
         }
     }
 

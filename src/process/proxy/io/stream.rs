@@ -265,6 +265,14 @@ impl Stream {
         }
     }
 
+    /// Returns how many bytes that were written on its connection the peer has not acknowledged.
+    pub(in crate::process::proxy) fn unacknowledged(&self) -> u32 {
+        match &self.layer {
+            Layer::None | Layer::Tls(_) => self.socket.unacknowledged(),
+            Layer::Frames(_) => 0,
+        }
+    }
+
     /// Returns its own address.
     pub(in crate::process::proxy) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket.local_addr()

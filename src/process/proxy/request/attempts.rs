@@ -18,6 +18,7 @@ use crate::config::{PoolProtocol, PoolTimeouts};
 use crate::logic::access::{self, Awaited};
 use crate::logic::balance::affinity;
 use crate::logic::balance::affinity::Arrival;
+use crate::logic::balance::ejection::is_failure;
 use crate::logic::balance::fallback::FALLBACKS_MAX;
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{
@@ -615,7 +616,7 @@ impl Attempts<'_> {
     /// anything else of a connection that changes to another protocol.
     fn note_status(&mut self, slot: &RequestSlot, status: u16) {
         let outcome = match status {
-            500.. => Outcome::Failure,
+            _ if is_failure(status) => Outcome::Failure,
             101 => Outcome::Success,
             _ => return,
         };
@@ -632,7 +633,7 @@ impl Attempts<'_> {
             Relayed::Silent if self.exchange.awaits_client() => Outcome::Success,
             Relayed::Silent => Outcome::Failure,
         };
-        if status < 500 {
+        if !is_failure(status) {
             let runtime = &slot.backend().runtime;
             self.record.ejected |= self.pool.note_outcome(runtime, outcome, self.pool.now_ms());
         }

@@ -26,6 +26,7 @@ use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::{ADDED_BYTES, RESPONSE_HEAD_BYTES};
 use crate::process::proxy::spool::body::Failure;
 use crate::process::proxy::transfer::buffered::Buffered;
+use crate::process::proxy::transfer::draining::Queues;
 use crate::process::proxy::transfer::ends::Ends;
 use crate::process::proxy::transfer::flow::{Flow, FlowError, Keeps};
 use crate::process::proxy::transfer::pace::Pace;
@@ -56,6 +57,7 @@ pub(in crate::process::proxy) struct Exchange {
     cookie: Option<Vec<u8>>,
     /// The body of the request, where it was read before a backend was asked.
     buffered: Option<Box<Buffered>>,
+    queues: Queues,
 }
 
 /// How far the request has come.
@@ -120,6 +122,11 @@ pub(in crate::process::proxy) struct Sides<'a> {
 }
 
 impl Sides<'_> {
+    /// Ready with why the exchange is to stop what it does.
+    fn poll_interrupt(&self, cx: &mut Context<'_>, queues: &mut Queues) -> Poll<Interrupt> {
+        queues.poll_interrupt(cx, self.deadline, (self.client, self.upstream))
+    }
+
     /// Returns the request's direction.
     fn up(&mut self) -> Ends<'_> {
         Ends {
@@ -257,6 +264,7 @@ impl Exchange {
             inherited: None,
             cookie: None,
             buffered: None,
+            queues: Queues::default(),
         }
     }
 
@@ -379,7 +387,7 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
     ) -> Poll<Waited> {
-        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
+        if let Poll::Ready(interrupt) = sides.poll_interrupt(cx, &mut self.queues) {
             return Poll::Ready(self.interrupted(interrupt, sides.deadline));
         }
         if self.uploading == Uploading::Going
@@ -663,7 +671,7 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
     ) -> Poll<Relayed> {
-        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
+        if let Poll::Ready(interrupt) = sides.poll_interrupt(cx, &mut self.queues) {
             return Poll::Ready(self.relay_interrupted(interrupt));
         }
         if self.uploading == Uploading::Going {
@@ -716,7 +724,7 @@ impl Exchange {
         cx: &mut Context<'_>,
         sides: &mut Sides<'_>,
     ) -> Poll<()> {
-        if sides.deadline.poll_interrupt(cx).is_ready() {
+        if sides.poll_interrupt(cx, &mut self.queues).is_ready() {
             return Poll::Ready(());
         }
         let Poll::Ready(ended) = self.poll_source(cx, sides) else {

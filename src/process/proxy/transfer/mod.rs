@@ -5,6 +5,7 @@
 pub(super) mod exchange;
 pub(super) mod pace;
 mod buffered;
+mod draining;
 mod ends;
 pub(super) mod flow;
 pub(super) mod wire;

@@ -93,6 +93,8 @@ enum Answer {
     None,
     /// Nothing could be asked, nor will be.
     Failed,
+    /// What is said in the name of a backend that was not asked.
+    Instead(&'static [u8]),
     /// A head.
     Head(ResponseFuture, Interim),
     Body(Incoming),
@@ -136,6 +138,13 @@ impl ClientFrames {
             match &mut self.answer {
                 Answer::None => return Poll::Pending,
                 Answer::Failed => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+                Answer::Instead([]) => return Poll::Pending,
+                Answer::Instead(text) => {
+                    let (now, rest) = text.split_at(text.len().min(into.len()));
+                    into[..now.len()].copy_from_slice(now);
+                    *text = rest;
+                    return Poll::Ready(Ok(now.len()));
+                }
                 Answer::Body(body) => return body.poll_read(cx, into),
                 Answer::Head(head, interim) => {
                     if let Poll::Ready(Some(Ok(response))) = head.poll_informational(cx) {
@@ -241,7 +250,9 @@ impl ClientFrames {
         };
         if let Some(protocol) = protocol {
             if !sender.is_extended_connect_protocol_enabled() {
-                return Err(io::ErrorKind::Unsupported.into());
+                self.answer = Answer::Instead(NOT_IMPLEMENTED);
+                self.asking = Asking::Over;
+                return Ok(len);
             }
             let proof = proof_of(&websocket_key.unwrap_or_default());
             let asked = h2::ext::Protocol::from(&*protocol);
@@ -286,3 +297,6 @@ impl Drop for ClientFrames {
         }
     }
 }
+
+/// The answer of a backend that knows no WebSockets in HTTP/2 (RFC 8441 §3).
+const NOT_IMPLEMENTED: &[u8] = b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n";

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use super::{Attempts, is_bodyless};
+use crate::logic::balance::ejection::is_failure;
 use crate::logic::balance::health::Outcome;
 use crate::logic::balance::retry::{Repeat, Reuse, Tried};
 use crate::logic::http1::head::{Framing, Persistence};
@@ -56,9 +57,9 @@ impl Attempts<'_> {
         let now_ms = self.pool.now_ms();
         backend.runtime.handle_answered(now_ms);
         if self.pool.ejection.is_some() {
-            let outcome = match heeded.status {
-                500.. => Outcome::Failure,
-                _ => Outcome::Success,
+            let outcome = match is_failure(heeded.status) {
+                true => Outcome::Failure,
+                false => Outcome::Success,
             };
             self.record.ejected |= self.pool.note_outcome(&backend.runtime, outcome, now_ms);
         }

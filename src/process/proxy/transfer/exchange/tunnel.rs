@@ -115,7 +115,7 @@ impl Exchange {
         sides: &mut Sides<'_>,
         tunnel: &mut Tunnel,
     ) -> Poll<Relayed> {
-        if let Poll::Ready(interrupt) = sides.deadline.poll_interrupt(cx) {
+        if let Poll::Ready(interrupt) = sides.poll_interrupt(cx, &mut self.queues) {
             return Poll::Ready(match interrupt {
                 Interrupt::Overdue => Relayed::Silent,
                 Interrupt::Drain | Interrupt::Cut => Relayed::Cut,

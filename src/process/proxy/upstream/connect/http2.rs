@@ -35,9 +35,16 @@ pub(in crate::process::proxy) async fn lease(
             return Ok(stream);
         }
         if let Some(_turn) = kept.turn() {
-            let stream = open(context, address, connector, b"", deadline).await?;
-            return begin(kept, context, stream, (deadline, now_ms)).await;
+            let begun = match open(context, address, connector, b"", deadline).await {
+                Ok(stream) => begin(kept, context, stream, (deadline, now_ms)).await,
+                Err(error) => Err(error),
+            };
+            if let Err(OpenError::TimedOut | OpenError::Refused(_)) = begun {
+                kept.handle_failed();
+            }
+            return begun;
         }
+        let failed = kept.failed();
         let mut opened = pin!(kept.opened());
         poll_fn(|cx| {
             if let Poll::Ready(interrupt) = deadline.poll_interrupt(cx) {
@@ -46,6 +53,9 @@ pub(in crate::process::proxy) async fn lease(
             opened.as_mut().poll(cx).map(Ok)
         })
         .await?;
+        if kept.failed() > failed {
+            return Err(OpenError::Refused(std::io::Error::other(NotOpened)));
+        }
     }
 }
 
@@ -93,6 +103,11 @@ async fn begin(
     tokio::task::spawn_local(steps);
     Ok(kept.add(sender, scheme, standing, &context.buffers, now_ms))
 }
+
+/// Why there is no stream.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the connection that was being opened has failed")]
+struct NotOpened;
 
 /// Why a connection over TLS is not used.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

@@ -26,6 +26,8 @@ pub(in crate::process::proxy) struct Multiplexed {
     connections: RefCell<Vec<Connected>>,
     opening: Cell<Opening>,
     opened: Notify,
+    /// How many could not be opened.
+    failed: Cell<u64>,
 }
 
 /// Whether a connection is being opened.
@@ -91,12 +93,24 @@ impl Multiplexed {
     /// Returns who may open a connection now: one at a time.
     pub(in crate::process::proxy) fn turn(&self) -> Option<Turn<'_>> {
         let before = self.opening.replace(Opening::Somebody);
-        (before == Opening::Nobody).then_some(Turn(self))
+        // Built where it is due alone: it ends the turn when it is dropped.
+        (before == Opening::Nobody).then(|| Turn(self))
     }
 
     /// Waits until nobody opens one.
     pub(in crate::process::proxy) fn opened(&self) -> Notified<'_> {
         self.opened.notified()
+    }
+
+    /// Notes that one could not be opened: who has waited for it needs no attempt of his own to
+    /// know that.
+    pub(in crate::process::proxy) fn handle_failed(&self) {
+        self.failed.set(self.failed.get() + 1);
+    }
+
+    /// Returns how many could not be opened so far.
+    pub(in crate::process::proxy) fn failed(&self) -> u64 {
+        self.failed.get()
     }
 
     /// Adds a connection that was opened; returns a stream of it.
