@@ -25,7 +25,7 @@ pub(crate) fn start(backend: SocketAddr, keys: &str, balance: &str) -> (Proxy, S
     let yaml = format!(
         "listeners:\n  http: {{bind: [\"{address}\"], pool: web}}\npools:\n  web:\n    \
          backends: {{b1: {{address: \"{backend}\"{keys}}}}}\n    health_check: none\n    \
-         balance: {balance}\n"
+         balance: {balance}\n    keep_alive: {{timeout: 10m}}\n"
     );
     let config = config::parse("test.yaml", &yaml, NodeName::Given("lb1")).unwrap();
     let lent = PassedSocket {

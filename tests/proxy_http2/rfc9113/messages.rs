@@ -167,10 +167,10 @@ const FRAMING: &[Row] = &[
         "§8.1.1",
         "a length that is empty",
         Stream(PROTOCOL),
-        |raw| {
-            post_with(raw, &[("content-length", "")], &[b"a"]);
-        },
-    ),
+        |raw| ask_with(raw, &[("content-length", "")]),
+    )
+    // With DATA behind it, `h2` may reset the stream before it is answered.
+    .said(Status(400)),
     row(
         "§8.1.1",
         "a length beyond all bounds",
