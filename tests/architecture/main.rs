@@ -53,7 +53,7 @@ const SYSTEM_CALL_FILES: [&str; 13] = [
 
 /// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's
 /// namespaces) alone; the vrrp process has no runtime; HTTP stays with the proxy.
-const CRATE_HOMES: [(&str, &[&str]); 11] = [
+const CRATE_HOMES: [(&str, &[&str]); 13] = [
     (
         "netlink_packet_core",
         &["src/process/vrrp/host/", "src/lab/"],
@@ -70,7 +70,7 @@ const CRATE_HOMES: [(&str, &[&str]); 11] = [
         &["src/logic/vrrp/", "src/process/vrrp/", "src/lab/"],
     ),
     ("httparse", &["src/logic/http1/"]),
-    ("hyper", &["src/lab/"]),
+    ("hyper", &["src/lab/", "src/process/admin/"]),
     (
         "h2",
         &[
@@ -81,13 +81,16 @@ const CRATE_HOMES: [(&str, &[&str]); 11] = [
             "src/process/proxy/upstream/probe/",
         ],
     ),
-    ("hyper_util", &["src/lab/"]),
+    ("hyper_util", &["src/lab/", "src/process/admin/"]),
+    ("prometheus_client", &["src/process/admin/metrics/"]),
+    ("form_urlencoded", &["src/process/admin/"]),
     (
         "tokio",
         &[
             "src/ipc/",
             "src/process/supervisor/",
             "src/process/proxy/",
+            "src/process/admin/",
             "src/lab/",
             "src/cli/",
         ],

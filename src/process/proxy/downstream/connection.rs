@@ -254,7 +254,7 @@ impl Client {
         answerer: Answerer,
     ) -> After {
         let (context, stream, ahead) = self.split(listener, request.rules);
-        listener.requests[request.rules].count();
+        listener.route_counters[request.rules].requests.count();
         match answerer {
             Answerer::Pool(pool) => {
                 let sent = std::mem::take(ahead);
