@@ -115,7 +115,7 @@ async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, _:
 }
 
 /// Starts a proxy of a backend that speaks HTTP/2, or should.
-fn rig(backend: SocketAddr) -> rig::Rig {
+pub(crate) fn rig(backend: SocketAddr) -> rig::Rig {
     setup_of(backend).start()
 }
 

@@ -13,6 +13,7 @@ mod rig;
 mod client;
 mod frames;
 mod messages;
+mod trailers;
 mod limits;
 mod ends;
 mod backends;

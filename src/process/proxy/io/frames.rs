@@ -78,6 +78,23 @@ impl Frames {
         let _ = self.poll_write(&mut cx, &[IoSlice::new(bytes)]);
     }
 
+    /// Has what is left of a body, all of whose stated length has been read, be read as a last
+    /// chunk with its trailers; returns whether anything is.
+    pub(in crate::process::proxy) fn begin_last_chunk(&mut self) -> bool {
+        match self {
+            Self::Server(server) => server.begin_last_chunk(),
+            Self::Client(client) => client.begin_last_chunk(),
+        }
+    }
+
+    /// A last chunk is written behind a body whose length is stated: its end is not sent before.
+    pub(in crate::process::proxy) fn await_last_chunk(&mut self) {
+        match self {
+            Self::Server(server) => server.await_last_chunk(),
+            Self::Client(client) => client.await_last_chunk(),
+        }
+    }
+
     /// Ends our direction: in order where all that was promised has been written.
     pub(super) fn end(&mut self) {
         match self {

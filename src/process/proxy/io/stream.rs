@@ -61,6 +61,14 @@ impl Stream {
         }
     }
 
+    /// Returns the same, to be changed.
+    pub(in crate::process::proxy) const fn frames_mut(&mut self) -> Option<&mut Frames> {
+        match &mut self.layer {
+            Layer::Frames(frames) => Some(frames),
+            Layer::None | Layer::Tls(_) => None,
+        }
+    }
+
     /// Takes a connection that the runtime knows.
     pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Self {
         Self::plain(Socket::registered(stream))

@@ -11,7 +11,7 @@ use http::uri::Scheme;
 
 use super::data::Data;
 use super::incoming::{Coding, Incoming};
-use super::outgoing::Outgoing;
+use super::outgoing::{Behind, Outgoing, has_no_body};
 use super::text::{HeadText, broken};
 use super::unsent::Unsent;
 use crate::logic::http1::crossing::request::{self, Follows, Sent};
@@ -67,6 +67,7 @@ pub(in crate::process::proxy) struct ClientFrames {
     /// What was asked for besides HTTP, and what proves that it was understood.
     protocol: Option<(Box<str>, String)>,
     processing: Processing,
+    behind: Behind,
     standing: Rc<Standing>,
     unsent: Rc<Unsent>,
 }
@@ -121,6 +122,7 @@ impl ClientFrames {
             method: AskedMethod::Other,
             protocol: None,
             processing: Processing::Possible,
+            behind: Behind::Nothing,
         }
     }
 
@@ -263,15 +265,35 @@ impl ClientFrames {
             Some(_) => Framing::UntilClose,
             None => framing,
         };
-        let ends = matches!(framing, Framing::None | Framing::Length(0));
+        let ends = has_no_body(framing, self.behind);
         let sent = sender.send_request(request, ends);
         let (answer, stream): (_, SendStream<Data>) = sent.map_err(|error| self.failed(error))?;
         self.answer = Answer::Head(answer, Interim::new());
         self.asking = match ends {
             true => Asking::Over,
-            false => Asking::Body(Outgoing::new(stream, framing, Rc::clone(&self.unsent))),
+            false => {
+                let framing = (framing, self.behind);
+                Asking::Body(Outgoing::new(stream, framing, Rc::clone(&self.unsent)))
+            }
         };
         Ok(len)
+    }
+
+    /// Has what is left of an answer, all of whose stated length has been read, be read as a last
+    /// chunk; returns whether anything is.
+    pub(super) fn begin_last_chunk(&mut self) -> bool {
+        match &mut self.answer {
+            Answer::Body(body) => body.begin_last_chunk(),
+            Answer::None | Answer::Failed | Answer::Instead(_) | Answer::Head(..) => false,
+        }
+    }
+
+    /// A last chunk is written behind the request's body, whose length is stated.
+    pub(super) fn await_last_chunk(&mut self) {
+        self.behind = Behind::LastChunk;
+        if let Asking::Body(body) = &mut self.asking {
+            body.await_last_chunk();
+        }
     }
 
     pub(super) fn end(&mut self) {

@@ -65,6 +65,18 @@ impl Incoming {
         self.at_end = AtEnd::End;
     }
 
+    /// Has what is left of a body, all of whose stated length has been read, be read as a last
+    /// chunk with its trailers; returns whether anything is.
+    pub(super) fn begin_last_chunk(&mut self) -> bool {
+        let is_stated = (self.coding, self.at_end) == (Coding::Plain, AtEnd::Quiet);
+        let stream = self.stream.as_ref().filter(|_| is_stated);
+        let is_left = stream.is_some_and(|stream| !stream.is_end_stream());
+        if is_left {
+            self.coding = Coding::Chunked;
+        }
+        is_left
+    }
+
     /// Returns whether nothing more comes.
     pub(super) fn has_ended(&self) -> bool {
         self.stream.is_none() && self.is_empty()
