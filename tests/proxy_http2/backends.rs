@@ -86,7 +86,11 @@ enum Stays {
 }
 
 /// Answers with the number of its connection.
-async fn tell_number(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, number: usize) {
+pub(crate) async fn tell_number(
+    _: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    number: usize,
+) {
     let mut response = Response::new(());
     response.headers_mut().insert("x-number", number.into());
     respond.send_response(response, true).unwrap();

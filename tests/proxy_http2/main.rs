@@ -17,6 +17,7 @@ mod trailers;
 mod limits;
 mod ends;
 mod backends;
+mod standing;
 mod buffered;
 mod rfc9113;
 

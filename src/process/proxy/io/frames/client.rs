@@ -30,7 +30,7 @@ pub(in crate::process::proxy) struct Standing {
 enum State {
     #[default]
     Good,
-    /// An answer was missed since the last one came.
+    /// An answer was missed since something of one has come.
     Doubtful,
     Ended,
 }
@@ -147,9 +147,16 @@ impl ClientFrames {
                     *text = rest;
                     return Poll::Ready(Ok(now.len()));
                 }
-                Answer::Body(body) => return body.poll_read(cx, into),
+                Answer::Body(body) => {
+                    let read = body.poll_read(cx, into);
+                    if body.take_news() {
+                        self.standing.note(State::Good);
+                    }
+                    return read;
+                }
                 Answer::Head(head, interim) => {
                     if let Poll::Ready(Some(Ok(response))) = head.poll_informational(cx) {
+                        self.standing.note(State::Good);
                         let answers = Answers {
                             method: self.method,
                             protocol: None,

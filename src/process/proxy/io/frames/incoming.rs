@@ -21,6 +21,17 @@ pub(super) struct Incoming {
     data: Bytes,
     /// Read last.
     close: &'static [u8],
+    news: News,
+}
+
+/// Whether something has come that was not there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// Nothing is known of when what comes has come.
+    Unknown,
+    /// There was nothing the last time.
+    Awaited,
+    Come,
 }
 
 /// How a body is framed in HTTP/1.1.
@@ -51,6 +62,7 @@ impl Incoming {
             lead: Bytes::new(),
             data: Bytes::new(),
             close: b"",
+            news: News::Unknown,
         }
     }
 
@@ -105,6 +117,16 @@ impl Incoming {
         }
     }
 
+    /// Returns whether something has come since there was nothing: what waits to be read may be as
+    /// old as it likes.
+    pub(super) fn take_news(&mut self) -> bool {
+        let has_come = self.news == News::Come;
+        if has_come {
+            self.news = News::Unknown;
+        }
+        has_come
+    }
+
     /// Looks whether the stream has failed, where nobody waits for what comes.
     pub(super) fn has_failed(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -115,6 +137,16 @@ impl Incoming {
 
     /// Gets the next of what comes.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let more = self.poll_frame(cx);
+        self.news = match (&more, self.news) {
+            (Poll::Pending, News::Unknown | News::Awaited) => News::Awaited,
+            (Poll::Ready(Ok(())), News::Awaited) | (_, News::Come) => News::Come,
+            (Poll::Ready(_), News::Unknown | News::Awaited) => News::Unknown,
+        };
+        more
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(()));
         };
