@@ -6,9 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::Reason;
 
+use crate::backends::rig;
 use crate::client::{connect, get, read, request, run};
 use crate::common::{Backend, wait_until};
-use crate::frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, head};
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, fields, frame, head,
+};
 use crate::{http2, rig_of};
 
 /// RFC 9113 §8.1.
@@ -59,6 +62,37 @@ fn an_answer_that_breaks_off_is_reset() {
                 assert_eq!(ended, Reason::INTERNAL_ERROR, "{answer}");
             }
         });
+    }
+}
+
+/// As a client of HTTP/1.1 has it, which gets what was there.
+#[test]
+fn the_head_of_an_answer_that_breaks_off_behind_it_comes_before_the_reset() {
+    for how in ["reset", "closed"] {
+        let backend = Backend::scripted(move |visit| {
+            let mut raw = Raw::accepted(&visit.wire);
+            while let Some(asked) = raw.next_of(HEADERS) {
+                let head = fields(&[(":status", "203"), ("x-what", "head")]);
+                let head = frame(HEADERS, END_HEADERS, asked.stream, &head);
+                if how == "closed" {
+                    raw.send(&head);
+                    return;
+                }
+                let reset = frame(RST_STREAM, 0, asked.stream, &2_u32.to_be_bytes());
+                raw.send(&[head, reset].concat());
+            }
+        });
+        let rig = rig(backend.address);
+        let mut raw = Raw::connect(rig.address);
+        for round in 0..10 {
+            let stream = 2 * round + 1;
+            raw.get(stream, "/");
+            let head = raw.next_of(HEADERS).expect("it comes");
+            assert_eq!(head.stream, stream, "{how}");
+            assert_eq!(head.flags & END_STREAM, 0, "{how}");
+            let reset = raw.next_of(RST_STREAM).unwrap();
+            assert_eq!((reset.stream, reset.number(0)), (stream, 2), "{how}");
+        }
     }
 }
 

@@ -69,6 +69,15 @@ impl Stream {
         }
     }
 
+    /// Returns whether it is a client's stream of HTTP/2 whose answer has begun and is not whole:
+    /// where it is reset, what its connection has not written yet is lost.
+    pub(in crate::process::proxy) const fn is_within_answer(&self) -> bool {
+        match self.frames() {
+            Some(Frames::Server(server)) => server.is_within_answer(),
+            Some(Frames::Client(_)) | None => false,
+        }
+    }
+
     /// Takes a connection that the runtime knows.
     pub(in crate::process::proxy) fn registered(stream: TcpStream) -> Self {
         Self::plain(Socket::registered(stream))

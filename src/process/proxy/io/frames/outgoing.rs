@@ -77,8 +77,8 @@ impl Outgoing {
     }
 
     /// Returns whether all of it has been sent.
-    pub(super) fn has_ended(&self) -> bool {
-        self.state == State::Ended
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
     }
 
     /// Writes as much as the peer has room for; at least a byte.

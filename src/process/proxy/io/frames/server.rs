@@ -149,6 +149,14 @@ impl ServerFrames {
         self.answer = Answer::Over;
     }
 
+    /// Returns whether its answer has begun and is not whole.
+    pub(in crate::process::proxy) const fn is_within_answer(&self) -> bool {
+        match &self.answer {
+            Answer::Body(body) => !body.has_ended(),
+            Answer::Head(..) | Answer::Over => false,
+        }
+    }
+
     pub(super) fn has_failed(&mut self) -> bool {
         self.incoming.has_failed()
     }
