@@ -32,7 +32,7 @@ impl Framed {
         Self::start(Builder::new(), Stays::Always, script)
     }
 
-    fn start<F>(
+    pub(crate) fn start<F>(
         speaks: Builder,
         stays: Stays,
         script: fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F,
@@ -79,7 +79,7 @@ impl Framed {
 
 /// Whether a connection stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stays {
+pub(crate) enum Stays {
     Always,
     /// But for the first, which is to end once it has a request (RFC 9113 §6.8).
     NotFirst,
@@ -124,7 +124,7 @@ pub(crate) fn rig(backend: SocketAddr) -> rig::Rig {
 }
 
 /// The same, to be begun.
-fn setup_of(backend: SocketAddr) -> rig::Setup {
+pub(crate) fn setup_of(backend: SocketAddr) -> rig::Setup {
     http2(&[backend]).pool(|pool| pool.protocol = PoolProtocol::Http2)
 }
 

@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use self::client::ClientFrames;
 use self::load::Load;
 use self::server::ServerFrames;
+use crate::process::proxy::io::socket::Ended;
 
 /// A stream of HTTP/2.
 pub(in crate::process::proxy) enum Frames {
@@ -124,6 +125,14 @@ impl Frames {
         match self {
             Self::Server(server) => server.has_failed(),
             Self::Client(_) => false,
+        }
+    }
+
+    /// Returns how a backend's has ended behind what can be read, as far as that is known.
+    pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        match self {
+            Self::Server(_) => None,
+            Self::Client(client) => client.ended(cx),
         }
     }
 }

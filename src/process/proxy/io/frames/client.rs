@@ -19,6 +19,7 @@ use crate::logic::http1::crossing::response::{self, Answers};
 use crate::logic::http1::crossing::websocket::proof_of;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::AskedMethod;
+use crate::process::proxy::io::socket::Ended;
 
 /// How it stands with a connection that carries streams to a backend.
 #[derive(Debug, Default)]
@@ -300,6 +301,19 @@ impl ClientFrames {
         self.behind = Behind::LastChunk;
         if let Asking::Body(body) = &mut self.asking {
             body.await_last_chunk();
+        }
+    }
+
+    /// Returns how the stream has ended, as far as that is heard of before what has come is read:
+    /// its backend has reset it, or the connection has failed.
+    pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        let Asking::Body(body) = &mut self.asking else {
+            return None;
+        };
+        match body.poll_reset(cx) {
+            Poll::Ready(Some(Reason::NO_ERROR)) => Some(Ended::InOrder),
+            Poll::Ready(_) => Some(Ended::Failed),
+            Poll::Pending => None,
         }
     }
 

@@ -167,9 +167,9 @@ impl Outgoing {
         }
     }
 
-    /// Ready where the peer has reset the stream, or the connection has failed.
-    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_reset(cx).map(drop)
+    /// Ready where the peer has reset the stream, and says why, or the connection has failed.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reason>> {
+        self.stream.poll_reset(cx).map(Result::ok)
     }
 }
 

@@ -83,7 +83,7 @@ impl ServerFrames {
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.answer {
             Answer::Head(respond, _) => respond.poll_reset(cx).map(drop),
-            Answer::Body(body) => body.poll_reset(cx),
+            Answer::Body(body) => body.poll_reset(cx).map(drop),
             Answer::Over => Poll::Pending,
         }
     }
