@@ -218,6 +218,10 @@ async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     };
     let last = client.deadline.expects_no_more() && client.ahead.is_empty();
     let within = listener.timeouts.linger;
+    if matches!(after, After::Close | After::Reset) && client.stream.is_within_answer() {
+        // The connection's turn comes before: it writes the head, which may have come just now.
+        tokio::task::yield_now().await;
+    }
     match after {
         After::Keep if last => client.linger(within).await,
         After::Keep => return (client, After::Keep),
