@@ -13,16 +13,20 @@ struct Page(BufReader<TcpStream>);
 
 impl Page {
     fn open(rig: &Rig, more: &str) -> Self {
+        let mut page = Self::ask(rig, more);
+        let head = page.until("\r\n");
+        assert!(head.contains("text/event-stream"), "{head}");
+        page
+    }
+
+    fn ask(rig: &Rig, more: &str) -> Self {
         let mut stream = TcpStream::connect(rig.admin).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
         let request = format!("GET /live{more} HTTP/1.1\r\nHost: {}\r\n\r\n", rig.admin);
         stream.write_all(request.as_bytes()).unwrap();
-        let mut page = Self(BufReader::new(stream));
-        let head = page.until("\r\n");
-        assert!(head.contains("text/event-stream"), "{head}");
-        page
+        Self(BufReader::new(stream))
     }
 
     /// Reads lines up to one that is this.
@@ -101,6 +105,27 @@ fn a_reload_with_more_to_see_has_pages_loaded_anew() {
     std::fs::write(&path, text).unwrap();
     rig.daemon.signal(nix::sys::signal::Signal::SIGHUP);
     page.hear("event: reshaped");
+}
+
+#[test]
+fn a_hundred_pages_leave_room_for_who_asks_once() {
+    let rig = Rig::start();
+    let mut pages: Vec<Page> = (0..100).map(|_| Page::open(&rig, "")).collect();
+    let turned_away = rig.get("/live");
+    assert_eq!(
+        (turned_away.status, turned_away.body.as_str()),
+        (503, "too many pages are open\n")
+    );
+    assert_eq!(rig.get("/readyz").status, 200);
+    for page in &mut pages {
+        page.hear("event: changed");
+    }
+    drop(pages);
+    rig.daemon.wait("there is room again", |_| {
+        let mut page = Page::ask(&rig, "");
+        page.0.read_line(&mut String::new()).unwrap() > 0
+            && page.until("\r\n").contains("text/event-stream")
+    });
 }
 
 #[test]

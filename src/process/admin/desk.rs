@@ -39,18 +39,26 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Answers a request.
+    /// Answers a request; says where the connection is that of a page which is open.
     pub(super) async fn answer(
         self: Rc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
+        is_open: &Cell<bool>,
     ) -> Response<Body> {
         let method = request.method().clone();
         let is_live = method == Method::GET && request.uri().path() == "/live";
         let refused = self.refusal(&request);
-        if let (true, None) = (is_live, &refused) {
-            return dressed(Live::open(&self.live, &self.watched, &request));
-        }
+        let refused = match (is_live, refused) {
+            (true, None) => match Live::open(&self.live, &self.watched, &request) {
+                Some(response) => {
+                    is_open.set(true);
+                    return dressed(response);
+                }
+                None => Some(Answer::line(UNAVAILABLE, "too many pages are open")),
+            },
+            (true | false, refused) => refused,
+        };
         let answer = match refused {
             Some(refused) => refused,
             None if method == Method::POST => self.change(request, peer).await,
@@ -130,19 +138,34 @@ impl Desk {
         let Some(status) = &snapshot.status else {
             return Answer::line(UNAVAILABLE, "the daemon does not say its status");
         };
+        let texts = &snapshot.texts;
         match path {
             "/" => {
-                let history = self.watched.history.borrow();
                 let may_change = self.settings.borrow().token.is_some();
-                let text = page::document(snapshot, status, &history, may_change);
-                Answer::new(StatusCode::OK, "text/html; charset=utf-8", text)
+                let made = match may_change {
+                    true => &texts.page_with_form,
+                    false => &texts.page,
+                };
+                let text = made.get_or_init(|| {
+                    let history = self.watched.history.borrow();
+                    page::document(snapshot, status, &history, may_change).into()
+                });
+                Answer::new(StatusCode::OK, "text/html; charset=utf-8", text.clone())
             }
-            "/api/status" => json(status),
-            "/api/events" => json(&snapshot.events),
-            "/metrics" => match metrics::text(status, snapshot.at_ms) {
-                Ok(text) => Answer::new(StatusCode::OK, metrics::KIND, text),
-                Err(error) => Answer::line(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-            },
+            "/api/status" => {
+                let text = texts.status.get_or_init(|| json(status));
+                Answer::new(StatusCode::OK, JSON, text.clone())
+            }
+            "/api/events" => Answer::new(StatusCode::OK, JSON, json(&snapshot.events)),
+            "/metrics" => {
+                let text = || {
+                    metrics::text(status, snapshot.at_ms)
+                        .unwrap_or_default()
+                        .into()
+                };
+                let text = texts.metrics.get_or_init(text);
+                Answer::new(StatusCode::OK, metrics::KIND, text.clone())
+            }
             _ => Answer::line(StatusCode::NOT_FOUND, "there is nothing here; see `/`"),
         }
     }
@@ -183,11 +206,9 @@ impl Desk {
     }
 }
 
-fn json(what: &impl serde::Serialize) -> Answer {
-    match serde_json::to_vec(what) {
-        Ok(text) => Answer::new(StatusCode::OK, "application/json", text),
-        Err(error) => Answer::line(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
+/// Returns something that can always be written.
+fn json(what: &impl serde::Serialize) -> Bytes {
+    serde_json::to_vec(what).unwrap_or_default().into()
 }
 
 /// Adds the fields that every answer has.
@@ -218,6 +239,7 @@ const FIELDS: [(HeaderName, &str); 7] = [
          'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
 ];
+const JSON: &str = "application/json";
 const BODY_BYTES_MAX: usize = 8 * 1024;
 /// Between two lines about guesses.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);

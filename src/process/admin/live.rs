@@ -40,12 +40,13 @@ struct Piece {
 }
 
 impl Live {
-    /// Answers a page that wants to be told.
+    /// Answers a page that wants to be told; `None` where too many are.
     pub(super) fn open(
         live: &Rc<Self>,
         watched: &Rc<Watched>,
         request: &Request<Incoming>,
-    ) -> Response<Body> {
+    ) -> Option<Response<Body>> {
+        let viewer = watched.be_viewed()?;
         let (sender, receiver) = channel(WAITING_MAX);
         // What it shows may be older than what was last told to others.
         let shown_ms = shown_ms(request);
@@ -63,12 +64,12 @@ impl Live {
         }
         let reader = Reader {
             receiver,
-            _viewer: watched.be_viewed(),
+            _viewer: viewer,
         };
         let mut response: Response<Body> = Response::new(Box::pin(reader));
         let kind = HeaderValue::from_static("text/event-stream");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        response
+        Some(response)
     }
 
     /// Returns an event with what has changed since a moment, where something has.

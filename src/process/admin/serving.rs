@@ -1,8 +1,11 @@
 //! The thread that serves: it accepts on the sockets that it was last passed, a task a connection.
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -113,9 +116,10 @@ async fn accept(listener: TcpListener, desk: Rc<Desk>, permits: Rc<Semaphore>) {
 }
 
 async fn answer(stream: TcpStream, peer: SocketAddr, desk: &Rc<Desk>) {
+    let is_open = Rc::new(Cell::new(false));
     let service = service_fn(|request| {
-        let desk = Rc::clone(desk);
-        async move { Ok::<_, std::convert::Infallible>(desk.answer(request, peer).await) }
+        let (desk, is_open) = (Rc::clone(desk), Rc::clone(&is_open));
+        async move { Ok::<_, Infallible>(desk.answer(request, peer, &is_open).await) }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -123,9 +127,12 @@ async fn answer(stream: TcpStream, peer: SocketAddr, desk: &Rc<Desk>) {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // Who does not read, or asks for ever, does not keep a place for longer.
-    let served = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+    let mut served = tokio::time::timeout(CONNECTION_TIMEOUT, &mut connection).await;
+    if served.is_err() && is_open.get() {
+        served = tokio::time::timeout(PAGE_TIMEOUT, connection).await;
+    }
     if let Ok(Err(error)) = served {
         tracing::debug!(%peer, %error, "connection to the admin listener failed");
     }
@@ -137,7 +144,8 @@ const CONNECTIONS_MAX: usize = 256;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADERS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Pages that are open come back by themselves.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same of a page that is open: it comes back by itself.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// After an accept that failed, so that a lack of descriptors is not a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

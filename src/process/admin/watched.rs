@@ -3,11 +3,12 @@
 //! It is asked every second while somebody looks, and seldom otherwise; who scrapes or loads a page
 //! has it asked at once, unless it has just been.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
 use super::asking::Line;
@@ -24,6 +25,18 @@ pub(super) struct Snapshot {
     /// When, milliseconds since 1970.
     pub(super) at_ms: u64,
     pub(super) taken_at: Instant,
+    /// As it was asked for: all who ask meanwhile get the same.
+    pub(super) texts: Texts,
+}
+
+/// A snapshot in the forms in which it is asked for, each made once.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    pub(super) page: OnceCell<Bytes>,
+    /// With the form.
+    pub(super) page_with_form: OnceCell<Bytes>,
+    pub(super) status: OnceCell<Bytes>,
+    pub(super) metrics: OnceCell<Bytes>,
 }
 
 /// The last one, and who is told of another.
@@ -77,11 +90,14 @@ impl Watched {
         self.latest.subscribe()
     }
 
-    /// Takes note of a page that is open.
-    pub(super) fn be_viewed(self: &Rc<Self>) -> Viewer {
+    /// Takes note of a page that is open; `None` where too many are.
+    pub(super) fn be_viewed(self: &Rc<Self>) -> Option<Viewer> {
+        if self.viewers.get() >= VIEWERS_MAX {
+            return None;
+        }
         self.viewers.set(self.viewers.get() + 1);
         self.wanted.notify_one();
-        Viewer(Rc::clone(self))
+        Some(Viewer(Rc::clone(self)))
     }
 }
 
@@ -105,6 +121,7 @@ pub(super) async fn follow(watched: Rc<Watched>, mut line: Line) -> io::Result<(
             events: events.clone(),
             at_ms: unix_ms(SystemTime::now()),
             taken_at: Instant::now(),
+            texts: Texts::default(),
             status,
         });
         if let Some(status) = &snapshot.status {
@@ -131,5 +148,7 @@ const OFTEN: Duration = Duration::from_millis(800);
 const SELDOM: Duration = Duration::from_secs(5);
 /// Longer than the supervisor takes.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages that are open at a time: the other connections are for who asks once.
+const VIEWERS_MAX: usize = 100;
 /// Transitions that are shown.
 const EVENTS_MAX: usize = 500;

@@ -49,16 +49,26 @@
     dateTimes(document);
   };
 
-  const source = new EventSource(`/live?since=${document.body.dataset.shown}`);
-  source.addEventListener("changed", (event) => {
-    heardAt = Date.now();
-    JSON.parse(event.data).forEach(replace);
-    say();
-  });
-  source.addEventListener("reshaped", () => {
-    heardAt = Date.now();
-    reshape();
-  });
+  let shown = document.body.dataset.shown;
+  const listen = () => {
+    const source = new EventSource(`/live?since=${shown}`);
+    source.addEventListener("changed", (event) => {
+      heardAt = Date.now();
+      shown = event.lastEventId;
+      JSON.parse(event.data).forEach(replace);
+      say();
+    });
+    source.addEventListener("reshaped", (event) => {
+      heardAt = Date.now();
+      shown = event.lastEventId;
+      reshape();
+    });
+    // A browser comes back by itself where it was cut off, but not where it was turned away.
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+    };
+  };
+  listen();
   setInterval(() => {
     say();
     dateTimes(document);

@@ -12,7 +12,7 @@ use crate::ipc::control::{
 };
 use crate::model::{Family, RouterName};
 use crate::process::admin::history::History;
-use crate::process::admin::watched::Snapshot;
+use crate::process::admin::watched::{Snapshot, Texts};
 
 /// Returns a status of a node of this name, with one of everything.
 pub(in crate::process::admin) fn sample(node: &str) -> Status {
@@ -190,6 +190,7 @@ fn snapshot() -> Snapshot {
         events: vec![event],
         at_ms: 1_790_000_005_000,
         taken_at: Instant::now(),
+        texts: Texts::default(),
     }
 }
 
