@@ -45,6 +45,8 @@ pub use check::{ConfigErrors, NodeName, parse};
 pub use found::backends::{Follow, FoundBackend, NamedBackend, Origin};
 pub use pages::{ErrorPages, ListenerMode, MaintenanceConfig, PageConfig, Statuses};
 pub use rates::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
+pub use reader::hiding::without_secrets;
+pub use reader::nearest;
 pub use routes::{
     HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
     RouteConfig, RouteLimits, RouteTimeouts, unreachable,

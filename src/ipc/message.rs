@@ -312,6 +312,11 @@ pub enum ToProxy {
         /// Echoed in the answer.
         id: u64,
     },
+    /// Send the lines of the access log as they are made over this socket of an operator's, one
+    /// descriptor (see `lent`), until the operator leaves.
+    FollowLog,
+    /// Send who is connected over such a socket, and close it.
+    ReportConnections,
     /// Finish what is in flight, within this time, then say `Drained` and exit.
     Drain {
         /// Milliseconds.

@@ -35,7 +35,8 @@ const APART: [&str; 2] = ["logic", "process"];
 const SHARED: [&str; 1] = ["process/role"];
 
 /// Where system calls are made, so where `unsafe` may stand; a name that ends in `/` is a folder.
-const SYSTEM_CALL_FILES: [&str; 13] = [
+const SYSTEM_CALL_FILES: [&str; 14] = [
+    ("rustix", &["src/cli/"]),
     "src/ipc/channel.rs",
     "src/process/names/lookup.rs",
     "src/process/proxy/allocator.rs",
@@ -53,7 +54,9 @@ const SYSTEM_CALL_FILES: [&str; 13] = [
 
 /// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's
 /// namespaces) alone; the vrrp process has no runtime; HTTP stays with the proxy.
-const CRATE_HOMES: [(&str, &[&str]); 11] = [
+const CRATE_HOMES: [(&str, &[&str]); 13] = [
+    ("clap", &["src/cli/"]),
+    ("clap_complete", &["src/cli/"]),
     (
         "netlink_packet_core",
         &["src/process/vrrp/host/", "src/lab/"],

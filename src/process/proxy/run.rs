@@ -202,6 +202,12 @@ impl Main {
                 }
                 self.lend_sink();
             }
+            ToProxy::FollowLog => {
+                if let (Some(proxy), Some(socket)) = (&self.proxy, descriptors.into_iter().next()) {
+                    proxy.follow_log(socket);
+                }
+            }
+            ToProxy::ReportConnections => drop(descriptors),
             ToProxy::ReportStatus { id } => answer(channel, &self.status(id)),
             ToProxy::Drain { deadline_ms } => self.drain(Duration::from_millis(deadline_ms)),
         }

@@ -336,6 +336,13 @@ impl Proxy {
         }
     }
 
+    /// Has an operator follow the access log over this socket; it is closed where there is none.
+    pub fn follow_log(&self, socket: OwnedFd) {
+        if let Some(log) = &self.state().running.log {
+            log.add_follower(socket);
+        }
+    }
+
     /// Returns how the access log fares, where there is one.
     pub fn access_log(&self) -> Option<AccessLogStatus> {
         self.state().running.log.as_ref().map(|log| log.status())
