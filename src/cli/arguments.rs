@@ -45,6 +45,8 @@ pub(super) enum Command {
     Events(EventsArguments),
     /// Print requests as they end, through a filter, until interrupted
     Logs(LogsArguments),
+    /// List who is connected, for how long, and what with
+    Connections(ConnectionsArguments),
     /// Have the running daemon follow its configuration as it is now, or another one
     Reload(ReloadArguments),
     /// Change a backend until `reset`, a reboot, or its end in the configuration
@@ -150,6 +152,19 @@ pub(super) struct LogsArguments {
     /// Only what this pool answers
     #[arg(long, value_name = "POOL")]
     pub(super) pool: Option<String>,
+    /// Only clients with this address or of this network
+    #[arg(long, value_name = "NETWORK")]
+    pub(super) client: Option<Client>,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// `connections`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(super) struct ConnectionsArguments {
+    /// Only what came to this listener
+    #[arg(long, value_name = "LISTENER")]
+    pub(super) listener: Option<String>,
     /// Only clients with this address or of this network
     #[arg(long, value_name = "NETWORK")]
     pub(super) client: Option<Client>,

@@ -19,9 +19,13 @@ use std::io::Write;
 
 use arguments::{Command, ConfigCommand};
 use change::{Mode, maintenance};
+use watch::connections;
 use watch::events::{self, Until};
+use watch::filter::Client;
 use watch::logs::{self, Filter};
 use watch::top;
+
+use crate::ipc::control::ConnectionFilter;
 
 pub use arguments::definition;
 pub use config::explain::is_explained;
@@ -76,6 +80,14 @@ fn obey(command: Command) -> Result<i32, String> {
                 client: asked.client,
             };
             logs::run(asking.runtime_dir(), &filter, asking.output())
+        }
+        Command::Connections(asked) => {
+            let wanted = ConnectionFilter {
+                listener: asked.listener,
+                client: asked.client.map(Client::network),
+            };
+            let asking = asked.asking;
+            connections::run(asking.runtime_dir(), wanted, asking.output())
         }
         Command::Reload(asked) => {
             let mode = match asked.dry_run {

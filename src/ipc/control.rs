@@ -15,7 +15,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BackendMode;
-use crate::model::RouterName;
+use crate::model::{Network, RouterName};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub enum Request {
     /// (see `lent`).
     FollowLog,
     /// The connections of clients, in the same way.
-    Connections,
+    Connections(ConnectionFilter),
     /// The transitions after this epoch; 0: all that are remembered.
     Events {
         /// The epoch of the last one that the operator has seen.
@@ -66,6 +66,27 @@ pub enum Request {
         /// What is changed.
         change: MaintenanceChange,
     },
+}
+
+/// Which connections are asked for: those that all of this is true of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionFilter {
+    /// Of this listener.
+    pub listener: Option<String>,
+    /// Of clients with these addresses.
+    pub client: Option<Network>,
+}
+
+impl ConnectionFilter {
+    /// Returns whether it asks for a connection of a listener's and a client's.
+    pub fn wants(&self, listener: &str, client: IpAddr) -> bool {
+        let Self {
+            listener: of,
+            client: by,
+        } = self;
+        of.as_ref().is_none_or(|of| of == listener)
+            && by.is_none_or(|by| by.contains(client.to_canonical()))
+    }
 }
 
 /// What is changed of the maintenance of a listener.

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -41,8 +42,12 @@ pub enum Aside {
     Dropped(u64),
     /// Nothing comes, and why.
     Refused(String),
-    /// That was all, and so many were left out.
+    /// So many more were left out.
     LeftOut(u64),
+    /// So many threads of the proxy have not said all in time.
+    Missing(u64),
+    /// That was all.
+    Whole,
 }
 
 /// What has become of a message.
@@ -66,12 +71,52 @@ pub fn try_send(socket: &OwnedFd, message: &[u8]) -> Sent {
     }
 }
 
+/// Sends messages of whole lines, and waits for the reader for a while in all.
+pub fn send_all(socket: &OwnedFd, lines: &[u8], within: Duration) {
+    let until = Instant::now() + within;
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let (message, after) = rest.split_at(message_end(rest));
+        match try_send(socket, message) {
+            Sent::Whole => rest = after,
+            Sent::Gone => return,
+            Sent::Full => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return;
+                }
+                let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+                // Whatever comes of it, sending is tried again.
+                let _ = poll(
+                    &mut fds,
+                    PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
+                );
+            }
+        }
+    }
+}
+
+/// Returns where the last line ends that fits in a message.
+pub fn message_end(lines: &[u8]) -> usize {
+    let some = &lines[..lines.len().min(MESSAGE_BYTES_MAX)];
+    let end = some.iter().rposition(|byte| *byte == b'\n');
+    // A line is shorter than a message.
+    end.map_or(some.len(), |end| end + 1)
+}
+
 /// Returns whether nobody reads any more; an operator sends nothing.
 pub fn has_left(socket: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::empty())];
     let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
     let found = poll(&mut fds, PollTimeout::ZERO);
     found.is_ok_and(|_| fds[0].revents().is_some_and(|found| found.intersects(gone)))
+}
+
+/// Returns whether a message or the end has come, within this time.
+pub fn wait(socket: &OwnedFd, within: Duration) -> bool {
+    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    let within = PollTimeout::try_from(within).unwrap_or(PollTimeout::ZERO);
+    poll(&mut fds, within).is_ok_and(|ready| ready > 0)
 }
 
 /// Waits for a message; an empty one is the end.

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::control::ConnectionFilter;
 use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus, unix_ms};
 pub use super::log_line::LogLine;
 pub use crate::config::found::Found;
@@ -316,7 +317,7 @@ pub enum ToProxy {
     /// descriptor (see `lent`), until the operator leaves.
     FollowLog,
     /// Send who is connected over such a socket, and close it.
-    ReportConnections,
+    ReportConnections(ConnectionFilter),
     /// Finish what is in flight, within this time, then say `Drained` and exit.
     Drain {
         /// Milliseconds.

@@ -45,6 +45,11 @@ impl FromStr for Statuses {
 pub(crate) struct Client(Network);
 
 impl Client {
+    /// Returns them as a network.
+    pub(crate) const fn network(self) -> Network {
+        self.0
+    }
+
     /// Returns whether this is one of them.
     pub(super) fn has(self, client: IpAddr) -> bool {
         self.0.contains(client.to_canonical())

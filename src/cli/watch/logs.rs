@@ -99,7 +99,7 @@ fn follow(socket: &OwnedFd, filter: &Filter, output: Output) -> Result<(), Ended
                     Output::Json => text.push_str(&format!("{line}\n")),
                     Output::Text => eprintln!("note: {lines} lines dropped: they come too fast"),
                 },
-                Ok(Aside::LeftOut(_)) => {}
+                Ok(Aside::LeftOut(_) | Aside::Missing(_) | Aside::Whole) => {}
                 Err(_) => text.extend(shown(line, filter, output)),
             }
         }

@@ -207,7 +207,11 @@ impl Main {
                     proxy.follow_log(socket);
                 }
             }
-            ToProxy::ReportConnections => drop(descriptors),
+            ToProxy::ReportConnections(wanted) => {
+                if let (Some(proxy), Some(socket)) = (&self.proxy, descriptors.into_iter().next()) {
+                    tokio::spawn(Arc::clone(proxy).report_connections(wanted, socket));
+                }
+            }
             ToProxy::ReportStatus { id } => answer(channel, &self.status(id)),
             ToProxy::Drain { deadline_ms } => self.drain(Duration::from_millis(deadline_ms)),
         }

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::ipc::lent::{self, Aside, MESSAGE_BYTES_MAX, Sent};
+use crate::ipc::lent::{self, Aside, Sent, message_end};
 
 /// All of them; of this log and of those in whose place it came.
 #[derive(Default)]
@@ -97,14 +97,6 @@ impl Follower {
     }
 }
 
-/// Returns where the last line ends that fits in a message.
-fn message_end(lines: &[u8]) -> usize {
-    let some = &lines[..lines.len().min(MESSAGE_BYTES_MAX)];
-    let end = some.iter().rposition(|byte| *byte == b'\n');
-    // A line is shorter than a message.
-    end.map_or(some.len(), |end| end + 1)
-}
-
 fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
@@ -123,6 +115,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
+    use crate::ipc::lent::MESSAGE_BYTES_MAX;
 
     fn heard(socket: &OwnedFd) -> String {
         let mut buf = vec![0; 2 * MESSAGE_BYTES_MAX];

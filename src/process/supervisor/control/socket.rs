@@ -133,7 +133,7 @@ async fn ask(
         Request::Status
         | Request::Configuration
         | Request::FollowLog
-        | Request::Connections
+        | Request::Connections(_)
         | Request::Events { .. } => ANSWER_TIMEOUT,
         Request::Reload { .. }
         | Request::Backend { .. }

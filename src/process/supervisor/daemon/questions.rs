@@ -47,8 +47,9 @@ impl Daemon {
                 };
                 let _ = question.reply.send(answer);
             }
-            Request::Connections => {
-                let answer = self.lend_to_proxy(&ToProxy::ReportConnections, question.file);
+            Request::Connections(wanted) => {
+                let message = ToProxy::ReportConnections(wanted);
+                let answer = self.lend_to_proxy(&message, question.file);
                 let _ = question.reply.send(answer);
             }
             Request::Configuration => {

@@ -203,7 +203,7 @@ impl Order {
                 Request::Status
                 | Request::Configuration
                 | Request::FollowLog
-                | Request::Connections
+                | Request::Connections(_)
                 | Request::Events { .. },
                 _,
             ) => return None,
