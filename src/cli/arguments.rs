@@ -194,6 +194,7 @@ pub(super) struct BackendArguments {
     /// What becomes of it
     #[arg(
         value_name = "drain|maintain|up|weight N|add ADDRESS|remove|reset",
+        hide_possible_values = true,
         required = true
     )]
     #[arg(value_parser = Hinted(&["drain", "maintain", "up", "weight", "add", "remove", "reset"]))]
@@ -210,7 +211,7 @@ pub(super) struct RouterArguments {
     subject: Option<String>,
     /// Its base priority, 1 to 254, or as in the file
     #[arg(value_name = "priority N|reset", required = true)]
-    #[arg(value_parser = Hinted(&["priority", "reset"]))]
+    #[arg(hide_possible_values = true, value_parser = Hinted(&["priority", "reset"]))]
     change: Vec<String>,
     #[command(flatten)]
     pub(super) asking: Asking,
@@ -223,7 +224,7 @@ pub(super) struct MaintenanceArguments {
     #[arg(value_name = "LISTENER", required = true)]
     subject: Option<String>,
     /// What becomes of it; without: say whether it is in maintenance
-    #[arg(value_name = "on|off", value_parser = Hinted(&["on", "off", "reset"]))]
+    #[arg(value_name = "on|off", hide_possible_values = true, value_parser = Hinted(&["on", "off", "reset"]))]
     change: Vec<String>,
     /// When clients are told to come again, with `on`; default: as in the file
     #[arg(long, value_name = "TIME", value_parser = NonEmptyStringValueParser::new())]

@@ -98,16 +98,20 @@ impl Roll {
         Some(call)
     }
 
-    /// Waits until all have answered, but not for long; returns what they have said, and how many
+    /// Waits until all have answered, but no longer than `within`; returns what they have said, and how many
     /// have not said all.
-    pub(in crate::process::proxy) async fn answers(&self, call: &Call) -> (Answers, u64) {
+    pub(in crate::process::proxy) async fn answers(
+        &self,
+        call: &Call,
+        within: Duration,
+    ) -> (Answers, u64) {
         let all = async {
             while call.answers().whole < call.workers {
                 call.changed.notified().await;
             }
         };
         // What is there by then is told.
-        let _ = tokio::time::timeout(ANSWER_TIMEOUT, all).await;
+        let _ = tokio::time::timeout(within, all).await;
         self.calls().retain(|other| other.number != call.number);
         let answers = std::mem::take(&mut *call.answers());
         let missing = call.workers.saturating_sub(answers.whole);
@@ -166,8 +170,6 @@ impl Call {
 const CALLS_MAX: usize = 4;
 /// Rows of an answer.
 const ROWS_MAX: usize = 10_000;
-/// From the call to the last answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(1000);
 
 #[cfg(test)]
 mod tests {
@@ -188,7 +190,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_beyond_is_counted_and_who_is_silent_is_missing() {
         let roll = Roll::default();
         let (mut one, _silent) = (roll.join(), roll.join());
@@ -199,7 +201,7 @@ mod tests {
             call.finish();
         }
         assert!(one.take_calls().is_empty(), "each is seen once");
-        let (answers, missing) = roll.answers(&call).await;
+        let (answers, missing) = roll.answers(&call, Duration::ZERO).await;
         let counts = (answers.rows.len(), answers.left_out, missing);
         assert_eq!(counts, (ROWS_MAX, 2, 1));
     }

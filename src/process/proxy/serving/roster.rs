@@ -14,7 +14,7 @@ pub(super) async fn report(roll: &Roll, wanted: ConnectionFilter, socket: OwnedF
         let _ = lent::try_send(&socket, &line(&why));
         return;
     };
-    let (answers, missing) = roll.answers(&call).await;
+    let (answers, missing) = roll.answers(&call, ANSWER_TIMEOUT).await;
     // The main thread does not wait for a reader; this one is not waited for.
     drop(tokio::task::spawn_blocking(move || {
         lent::send_all(&socket, &lines(&answers, missing), SEND_TIMEOUT);
@@ -40,5 +40,7 @@ fn line(what: &impl serde::Serialize) -> Vec<u8> {
     text
 }
 
+/// From the call to the last worker's answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the operator's command may take to read it all.
 const SEND_TIMEOUT: Duration = Duration::from_secs(3);
