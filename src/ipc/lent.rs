@@ -2,8 +2,9 @@
 //! are too long or too many for the channel between the two.
 //!
 //! A lent socket keeps whole messages apart (SOCK_SEQPACKET), each one or more JSON lines. Who
-//! sends never waits: what does not fit in the kernel's buffer is dropped and counted, and the count is
-//! the first thing sent when there is room again. Who reads slowly loses lines, and holds nothing.
+//! sends what does not end never waits: what does not fit in the kernel's buffer is dropped and
+//! counted, and the count is the first thing sent when there is room again. Who reads slowly loses
+//! lines, and holds nothing.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

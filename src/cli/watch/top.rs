@@ -9,7 +9,7 @@ mod view;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -144,7 +144,7 @@ impl Top {
 
 /// Asks once a second, until nobody takes the answers.
 fn ask_for_ever(
-    runtime_dir: &PathBuf,
+    runtime_dir: &Path,
     answers: &SyncSender<Result<Status, StatusError>>,
     mut ring: UnixStream,
 ) {

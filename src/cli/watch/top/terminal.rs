@@ -143,7 +143,7 @@ impl Screen {
 
     /// Returns what is to be waited for.
     pub(super) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let keys = self.has_keys.then(|| rustix::stdio::stdin());
+        let keys = self.has_keys.then(rustix::stdio::stdin);
         std::iter::once(self.signals.as_fd()).chain(keys)
     }
 

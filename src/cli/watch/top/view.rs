@@ -1,7 +1,8 @@
 //! What `evenkeel top` shows: two answers of the daemon and the size of the terminal in, lines out.
 //!
 //! Pure. A rate is the difference of two counters over the time between the answers; it is `-`
-//! where there is no second answer, or the counter began anew. What has no room is left out and counted.
+//! where there is no second answer, or the counter began anew. What has no room is left out and
+//! counted.
 
 use std::time::Duration;
 

@@ -98,8 +98,8 @@ impl Roll {
         Some(call)
     }
 
-    /// Waits until all have answered, but no longer than `within`; returns what they have said, and how many
-    /// have not said all.
+    /// Waits until all have answered, but no longer than `within`; returns what they have said, and
+    /// how many have not said all.
     pub(in crate::process::proxy) async fn answers(
         &self,
         call: &Call,
