@@ -46,7 +46,7 @@ fn explain(key: &str, output: Output) -> Result<String, String> {
     };
     Ok(match output {
         Output::Text => {
-            let texts = matching.iter().map(|entry| render(entry, &asked));
+            let texts = matching.iter().map(|entry| render(entry, &asked, &entries));
             texts.collect::<Vec<_>>().join("\n")
         }
         Output::Json => {
@@ -141,19 +141,40 @@ fn complaint(key: &str, entries: &[Entry]) -> String {
     format!("error: there is no key {key:?}\nhelp: {help}")
 }
 
-fn render(entry: &Entry, asked: &[String]) -> String {
+fn render(entry: &Entry, asked: &[String], all: &[Entry]) -> String {
     let paths = entry.paths.iter().chain(&entry.inner);
     let paths = paths.filter(|path| is(path, asked, Whole::End));
     let mut text = paths.cloned().collect::<Vec<_>>().join("\n") + "\n";
     text.push_str(&format!("  {}\n\n", entry.form));
+    let mut was_empty = true;
     for line in entry.text.lines() {
+        let is_empty = line.trim().is_empty();
         if line.starts_with("    ") {
             text.push_str(&format!("{line}\n"));
-        } else {
+        } else if !(is_empty && was_empty) {
             wrap(line.trim(), &mut text);
         }
+        was_empty = is_empty;
+    }
+    let below = keys_below(entry, all);
+    if !below.is_empty() {
+        wrap(&format!("Keys: {}.", below.join(", ")), &mut text);
     }
     text
+}
+
+/// Returns the keys of the map that stands behind a key, of all its entries where it is one of
+/// names.
+fn keys_below<'a>(entry: &Entry, all: &'a [Entry]) -> Vec<&'a str> {
+    let mut keys: Vec<&str> = Vec::new();
+    for path in all.iter().flat_map(|entry| &entry.paths) {
+        let mut above = entry.paths.iter();
+        let below = above.find_map(|above| path.strip_prefix(above)?.strip_prefix('.'));
+        let key = below.map(|below| below.strip_prefix("*.").unwrap_or(below));
+        let key = key.filter(|key| !key.contains('.') && !keys.contains(key));
+        keys.extend(key);
+    }
+    keys
 }
 
 /// Appends a paragraph in lines of at most [`COLUMNS`], two spaces in.
@@ -200,6 +221,8 @@ mod tests {
             "advertisement_interval",
             "track_scripts.*.fall",
             "listeners",
+            "backends",
+            "at_least",
             "affinity.cookie.lifetime",
             "limits.requests.burst",
             "format",

@@ -65,6 +65,8 @@ fn write(arguments: &[Argument], text: &mut Text) {
             "Pq" if !quoted => return enclose(rest, "(", ")", text),
             "Dq" if !quoted => return enclose(rest, "\"", "\"", text),
             "Ql" if !quoted => return enclose(rest, "`", "`", text),
+            "Bo" if !quoted => text.open("["),
+            "Bc" if !quoted => text.close("]"),
             "Po" if !quoted => text.open("("),
             "Pc" if !quoted => text.close(")"),
             "Do" if !quoted => text.open("\""),
@@ -143,6 +145,10 @@ mod tests {
             ),
             ("Xr evenkeel 8 ;", "evenkeel(8);"),
             ("Fl -node", "--node"),
+            (
+                "Cm gateway : Bo Ar a , ... Bc ; Cm fall : Ar number",
+                "gateway: [a, ...]; fall: number",
+            ),
             (
                 "Cm addresses : Bq Ar address Ns / Ns Ar prefix , ...",
                 "addresses: [address/prefix, ...]",
