@@ -20,7 +20,7 @@ use evenkeel::config::{self, BackendMode, check::NodeName};
 use evenkeel::ipc::control::{
     AccessLogStatus, ActiveStatus, BackendStatus, CertificateStatus, ConfigurationStatus,
     FailureStatus, ListenerStatus, OverrideStatus, PeerStatus, PoolStatus, ProcessStatus,
-    RejectedStatus, RouteStatus, RouterSettings, RouterStatus, Status, TimerStatus,
+    RejectedStatus, RouteStatus, RouterSettings, RouterStatus, Status, TimerStatus, TimesStatus,
 };
 use evenkeel::logic::access::{Field, Phase, Termination};
 use evenkeel::logic::vrrp::{Counters, Rejection};
@@ -578,6 +578,7 @@ fn sample_listener() -> ListenerStatus {
             name: String::from("api"),
             pool: Some(String::from("webfarm")),
             requests_total: 1,
+            times: sample_times(),
         }],
         certificates: vec![CertificateStatus {
             names: vec![String::from("www.example.org")],
@@ -595,6 +596,7 @@ fn sample_listener() -> ListenerStatus {
         requests_rate_limited_total: 1,
         requests_total: 1,
         responses_total: classes.map(|class| (String::from(class), 1)).into(),
+        times: sample_times(),
     }
 }
 
@@ -623,6 +625,14 @@ fn sample_pool() -> PoolStatus {
         buffered_requests: 1,
         buffered_disk_bytes: 65_536,
         unbuffered_total: 1,
+        response_times: sample_times(),
+    }
+}
+
+fn sample_times() -> TimesStatus {
+    TimesStatus {
+        buckets: vec![1; 15],
+        sum_us: 15,
     }
 }
 

@@ -231,6 +231,7 @@ fn processes_are_as_the_table_says(machine: &mut Machine) {
         (Role::Proxy, "evenkeel-proxy", 0, "0"),
         (Role::Keys, "evenkeel-keys", 0, score_of_the_unit),
         (Role::Names, "evenkeel-names", 0, "0"),
+        (Role::Admin, "evenkeel-admin", 0, "500"),
     ] {
         let pid = machine.pid_of(role).unwrap();
         let field = |name| status_field(pid, name);

@@ -43,6 +43,7 @@ pub fn diff(old: &Config, new: &Config) -> Result<Vec<Step>, NeedsRestart> {
         proxy: _,
         access_log: _,
         group: _,
+        admin: _,
     } = old;
     if *node != new.node {
         return Err(NeedsRestart {
@@ -60,6 +61,7 @@ pub fn diff(old: &Config, new: &Config) -> Result<Vec<Step>, NeedsRestart> {
         new.access_log.as_ref(),
     ));
     steps.extend(proxy::group(&old.group, &new.group));
+    steps.extend(proxy::admin(old.admin.as_ref(), new.admin.as_ref()));
     Ok(steps)
 }
 

@@ -10,10 +10,10 @@ pub mod file;
 pub mod found;
 pub mod overrides;
 pub mod pages;
-mod rates;
+mod listener;
+mod operators;
 mod reader;
 mod report;
-mod routes;
 pub mod tls;
 pub mod track;
 
@@ -43,14 +43,15 @@ pub use crate::logic::balance::retry::Reuse;
 pub use crate::logic::vrrp::{AnnouncementPlan, Authentication, ChecksumForm, LinkRules, Preempt};
 pub use check::{ConfigErrors, NodeName, parse};
 pub use found::backends::{Follow, FoundBackend, NamedBackend, Origin};
-pub use pages::{ErrorPages, ListenerMode, MaintenanceConfig, PageConfig, Statuses};
-pub use rates::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
-pub use reader::hiding::without_secrets;
-pub use reader::nearest;
-pub use routes::{
+pub use listener::rates::{CLIENTS_DEFAULT, ClientKey, ClientRateLimit, RateLimit, RequestRates};
+pub use listener::routes::{
     HttpsRedirectConfig, KeepQuery, RedirectConfig, RespondConfig, Rewrite, RouteAction,
     RouteConfig, RouteLimits, RouteTimeouts, unreachable,
 };
+pub use operators::{AccessLogConfig, AccessLogTarget, AdminConfig};
+pub use pages::{ErrorPages, ListenerMode, MaintenanceConfig, PageConfig, Statuses};
+pub use reader::hiding::without_secrets;
+pub use reader::nearest;
 pub use tls::{
     Authorities, CertificateChain, CertificateSource, ClientCertificates, DefaultCertificate,
     FoundPoolTls, FoundTls, GroupConfig, ListenerTls, PoolTls, Resumption, SecretSource,
@@ -77,6 +78,8 @@ pub struct Config {
     pub access_log: Option<AccessLogConfig>,
     /// What the nodes of the group share.
     pub group: GroupConfig,
+    /// Where operators look; `None`: nowhere.
+    pub admin: Option<AdminConfig>,
 }
 
 impl Config {
@@ -716,36 +719,6 @@ impl Default for ProxyConfig {
             drain: Duration::from_secs(5),
             connections: 20_000,
             connection_bytes: 256 * 1024,
-        }
-    }
-}
-
-/// The access log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessLogConfig {
-    /// Where it goes.
-    pub to: AccessLogTarget,
-    /// How its lines look.
-    pub format: Format,
-}
-
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessLogTarget {
-    /// To a file, or a named pipe; an absolute path.
-    File(PathBuf),
-    /// To the standard output of the daemon.
-    StandardOutput,
-    /// To journald, in its own protocol.
-    Journald,
-}
-
-impl fmt::Display for AccessLogTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::StandardOutput => f.write_str("stdout"),
-            Self::Journald => f.write_str("journald"),
         }
     }
 }

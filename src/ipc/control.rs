@@ -475,6 +475,10 @@ pub struct ListenerStatus {
     pub requests_total: u64,
     /// Answers by class of status: `2xx`, `3xx`, `4xx`, `5xx`.
     pub responses_total: BTreeMap<String, u64>,
+    /// How long the requests took that no route was for, from the first byte to the last of the
+    /// answer.
+    #[serde(default)]
+    pub times: TimesStatus,
 }
 
 /// One certificate of a listener.
@@ -499,6 +503,35 @@ pub struct RouteStatus {
     pub pool: Option<String>,
     /// Requests that have taken it since the proxy started.
     pub requests_total: u64,
+    /// How long they took, from the first byte to the last of the answer.
+    #[serde(default)]
+    pub times: TimesStatus,
+}
+
+/// How long something took, as a histogram. Counted while the configuration has a section `admin`
+/// or `access_log`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimesStatus {
+    /// How many took no longer than each of 1, 2.5, 5, 10, 25, 50, 100, 250 and 500 ms, 1, 2.5, 5,
+    /// 10 and 30 s, but longer than the one before; and, last, how many took longer than all.
+    pub buckets: Vec<u64>,
+    /// How long all took together, microseconds.
+    pub sum_us: u64,
+}
+
+impl TimesStatus {
+    /// The bounds of all buckets but the last, microseconds.
+    pub const BOUNDS_US: [u64; 14] = [
+        1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+        2_500_000, 5_000_000, 10_000_000, 30_000_000,
+    ];
+
+    /// Returns how many were counted.
+    pub fn count(&self) -> u64 {
+        self.buckets
+            .iter()
+            .fold(0, |sum, it| sum.saturating_add(*it))
+    }
 }
 
 /// One pool.
@@ -528,6 +561,9 @@ pub struct PoolStatus {
     /// Requests for whose bodies there was no room.
     #[serde(default)]
     pub unbuffered_total: u64,
+    /// How long its backends took from the connection to the head of the response.
+    #[serde(default)]
+    pub response_times: TimesStatus,
 }
 
 impl PoolStatus {
@@ -543,6 +579,7 @@ impl PoolStatus {
             buffered_requests: 0,
             buffered_disk_bytes: 0,
             unbuffered_total: 0,
+            response_times: TimesStatus::default(),
         }
     }
 }

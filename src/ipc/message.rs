@@ -396,6 +396,36 @@ pub enum FromNames {
     Log(LogLine),
 }
 
+/// Supervisor to admin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToAdmin {
+    /// Two lines over which the supervisor is asked as over the control socket, one descriptor
+    /// each: one for what is shown, one for what is changed.
+    PassLines,
+    /// Answer on these listening sockets, one descriptor each, instead of those of before.
+    Serve(AdminSettings),
+}
+
+/// How operators are answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminSettings {
+    /// Names of hosts under which it may be asked.
+    pub hosts: Vec<String>,
+    /// The SHA-256 of what allows changes; `None`: nobody changes anything.
+    pub token: Option<SecretBytes>,
+}
+
+/// Admin to supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromAdmin {
+    /// The process is alive; every 50 ms.
+    Beat,
+    /// What the process should have, could not get, and works without; for people.
+    Lacking(Vec<String>),
+    /// A line for the log.
+    Log(LogLine),
+}
+
 /// What is derived from the secret of the group, or from one of the node's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets {

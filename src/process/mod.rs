@@ -1,5 +1,6 @@
 //! The processes of the daemon, and the table of what each may do.
 
+pub mod admin;
 pub mod keys;
 pub mod names;
 pub mod proxy;
@@ -15,7 +16,7 @@ use role::Role;
 
 use crate::ipc::channel::{Channel, Received, Sent};
 use crate::ipc::log;
-use crate::ipc::message::{FromKeys, FromNames, FromProxy, FromVrrp};
+use crate::ipc::message::{FromAdmin, FromKeys, FromNames, FromProxy, FromVrrp};
 use crate::model::Chain;
 
 /// Runs a child process in its role until it ends; returns the exit code.
@@ -49,6 +50,10 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
             hand_over(&lines, &FromNames::Lacking(shortcomings));
             log::to_supervisor(move |line| hand_over(&lines, &FromNames::Log(line)));
         }
+        Role::Admin => {
+            hand_over(&lines, &FromAdmin::Lacking(shortcomings));
+            log::to_supervisor(move |line| hand_over(&lines, &FromAdmin::Log(line)));
+        }
         Role::Proxy => {
             hand_over(&lines, &FromProxy::Lacking(shortcomings));
             log::to_supervisor(move |line| hand_over(&lines, &FromProxy::Log(line)));
@@ -59,6 +64,7 @@ fn confined(role: Role) -> Result<(), Box<dyn Error>> {
         Role::Vrrp => run_vrrp(channel),
         Role::Keys => run_keys(channel),
         Role::Names => run_names(channel, role),
+        Role::Admin => run_admin(channel),
         Role::Proxy => run_proxy(channel),
     };
     if let Err(error) = &result {
@@ -79,6 +85,10 @@ fn run_names(channel: OwnedFd, role: Role) -> Result<(), Box<dyn Error>> {
     let fence = role.profile().fence;
     let allowed_paths = fence.map_or(&[][..], |fence| fence.allowed_paths);
     Ok(names::run::run(channel, allowed_paths)?)
+}
+
+fn run_admin(channel: OwnedFd) -> Result<(), Box<dyn Error>> {
+    Ok(admin::run::run(channel)?)
 }
 
 fn run_proxy(channel: OwnedFd) -> Result<(), Box<dyn Error>> {

@@ -53,7 +53,7 @@ const SYSTEM_CALL_FILES: [&str; 13] = [
 
 /// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's
 /// namespaces) alone; the vrrp process has no runtime; HTTP stays with the proxy.
-const CRATE_HOMES: [(&str, &[&str]); 14] = [
+const CRATE_HOMES: [(&str, &[&str]); 16] = [
     ("rustix", &["src/cli/"]),
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/"]),
@@ -73,7 +73,7 @@ const CRATE_HOMES: [(&str, &[&str]); 14] = [
         &["src/logic/vrrp/", "src/process/vrrp/", "src/lab/"],
     ),
     ("httparse", &["src/logic/http1/"]),
-    ("hyper", &["src/lab/"]),
+    ("hyper", &["src/lab/", "src/process/admin/"]),
     (
         "h2",
         &[
@@ -84,13 +84,16 @@ const CRATE_HOMES: [(&str, &[&str]); 14] = [
             "src/process/proxy/upstream/probe/",
         ],
     ),
-    ("hyper_util", &["src/lab/"]),
+    ("hyper_util", &["src/lab/", "src/process/admin/"]),
+    ("prometheus_client", &["src/process/admin/metrics/"]),
+    ("form_urlencoded", &["src/process/admin/"]),
     (
         "tokio",
         &[
             "src/ipc/",
             "src/process/supervisor/",
             "src/process/proxy/",
+            "src/process/admin/",
             "src/lab/",
             "src/cli/",
         ],

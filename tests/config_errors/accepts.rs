@@ -315,6 +315,7 @@ fn the_shipped_file_shows_defaults_behind_its_comment_signs() {
     assert_eq!(buffering, Some(RequestBuffering::default()));
     with_all.pools[0].fallback = None;
     with_all.access_log = None;
+    with_all.admin = None;
     with_all.track_scripts.clear();
     if let HealthCheckConfig::Probe(probe) = &mut with_all.pools[0].health_check
         && let ProbeKind::Http(http) = &mut probe.kind

@@ -5,10 +5,10 @@
 //! `properties`.
 
 mod accepts;
-mod access_log;
 mod invariants;
 mod listeners;
 mod networks;
+mod operators;
 mod pools;
 mod properties;
 mod routers;

@@ -162,15 +162,15 @@ fn a_control_character_is_refused() {
 fn an_unknown_section_is_refused() {
     let text = r#"virtual_routers:
   web: {interface: eth0, vrid: 51, addresses: [192.0.2.100/24]}
-admin: {listen: "127.0.0.1:8404"}
+dashboard: {listen: "127.0.0.1:8404"}
 "#;
     assert_snapshot!(errors(text), @r#"
-    error: unknown key `admin`
+    error: unknown key `dashboard`
      --> lb.yaml:3:1
       |
-    3 | admin: {listen: "127.0.0.1:8404"}
-      | ^^^^^
-    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log, group
+    3 | dashboard: {listen: "127.0.0.1:8404"}
+      | ^^^^^^^^^
+    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log, group, admin
     "#);
 }
 
@@ -186,7 +186,7 @@ fn a_merge_key_is_an_unknown_key() {
       |
     3 | <<: {node: lb1}
       | ^^
-    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log, group
+    help: known keys here: node, virtual_routers, track_scripts, listeners, pools, proxy, access_log, group, admin
     "#);
 }
 

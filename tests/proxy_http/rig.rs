@@ -84,6 +84,7 @@ pub(crate) fn setup(backends: &[SocketAddr]) -> Setup {
         proxy: ProxyConfig::default(),
         access_log: None,
         group: GroupConfig::default(),
+        admin: None,
     };
     Setup {
         config,

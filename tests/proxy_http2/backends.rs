@@ -32,7 +32,7 @@ impl Framed {
         Self::start(Builder::new(), Stays::Always, script)
     }
 
-    fn start<F>(
+    pub(crate) fn start<F>(
         speaks: Builder,
         stays: Stays,
         script: fn(Request<RecvStream>, SendResponse<Bytes>, usize) -> F,
@@ -79,14 +79,18 @@ impl Framed {
 
 /// Whether a connection stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stays {
+pub(crate) enum Stays {
     Always,
     /// But for the first, which is to end once it has a request (RFC 9113 §6.8).
     NotFirst,
 }
 
 /// Answers with the number of its connection.
-async fn tell_number(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, number: usize) {
+pub(crate) async fn tell_number(
+    _: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    number: usize,
+) {
     let mut response = Response::new(());
     response.headers_mut().insert("x-number", number.into());
     respond.send_response(response, true).unwrap();
@@ -114,16 +118,35 @@ async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, _:
     stream.send_trailers(trailers).unwrap();
 }
 
-fn rig(backend: &Framed) -> rig::Rig {
-    let setup = http2(&[backend.address]);
-    setup
-        .pool(|pool| pool.protocol = PoolProtocol::Http2)
-        .start()
+/// Starts a proxy of a backend that speaks HTTP/2, or should.
+pub(crate) fn rig(backend: SocketAddr) -> rig::Rig {
+    setup_of(backend).start()
+}
+
+/// The same, to be begun.
+pub(crate) fn setup_of(backend: SocketAddr) -> rig::Setup {
+    http2(&[backend]).pool(|pool| pool.protocol = PoolProtocol::Http2)
+}
+
+/// Gets so many times at once; returns what they were answered.
+async fn get_at_once(from: SocketAddr, count: usize) -> Vec<u16> {
+    let sender = connect(from).await;
+    let asked: Vec<_> = (0..count)
+        .map(|_| {
+            let sender = sender.clone();
+            tokio::task::spawn_local(async move { get(&sender, "/").await })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for asked in asked {
+        statuses.push(asked.await.unwrap().unwrap().status.as_u16());
+    }
+    statuses
 }
 
 /// Returns the status that a POST without a body is answered with.
 fn posted(backend: &Framed) -> u16 {
-    let rig = rig(backend);
+    let rig = rig(backend.address);
     run(async {
         let sender = connect(rig.address).await;
         let answer = ask(&sender, request("POST", "/"), None, None).await;
@@ -134,7 +157,7 @@ fn posted(backend: &Framed) -> u16 {
 #[test]
 fn requests_share_a_connection_and_keep_their_trailers() {
     let backend = Framed::new(echo);
-    let rig = rig(&backend);
+    let rig = rig(backend.address);
     run(async {
         let sender = connect(rig.address).await;
         let body = vec![b'a'; 300_000];
@@ -217,7 +240,7 @@ fn what_a_backend_refuses_within_its_body_is_not_sent_again_in_part() {
         respond.send_response(Response::new(()), true).unwrap();
     }
     let backend = Framed::new(refuses_first);
-    let rig = rig(&backend);
+    let rig = rig(backend.address);
     for framing in ["Content-Length: 200000", "Transfer-Encoding: chunked"] {
         ASKED.store(0, SeqCst);
         let mut client = rig.client();
@@ -244,15 +267,14 @@ fn what_a_backend_has_taken_is_not_sent_again() {
 #[test]
 fn a_backend_that_goes_away_gets_another_connection() {
     let backend = Framed::new(tell_number);
-    let rig = rig(&backend);
+    let rig = rig(backend.address);
     run(async {
         let sender = connect(rig.address).await;
         assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "0");
         assert_eq!(get(&sender, "/").await.unwrap().fields["x-number"], "0");
     });
     // Unused for the time of `keep_alive` it is closed.
-    let setup = http2(&[backend.address]).pool(|pool| {
-        pool.protocol = PoolProtocol::Http2;
+    let setup = setup_of(backend.address).pool(|pool| {
         pool.keep_alive.timeout = std::time::Duration::from_millis(100);
     });
     let other = setup.start();
@@ -275,7 +297,7 @@ fn a_connection_that_is_to_end_gets_no_more_while_the_last_is_answered() {
         tell_number(request, respond, number).await;
     }
     let backend = Framed::start(Builder::new(), Stays::NotFirst, slow);
-    let rig = rig(&backend);
+    let rig = rig(backend.address);
     run(async {
         let sender = connect(rig.address).await;
         let first = sender.clone();
@@ -305,20 +327,9 @@ fn a_connection_that_is_to_end_gets_no_more_while_the_last_is_answered() {
 #[test]
 fn those_that_come_at_once_share_one_connection() {
     let backend = Framed::new(tell_number);
-    let rig = rig(&backend);
+    let rig = rig(backend.address);
     for round in 1..=3 {
-        run(async {
-            let sender = connect(rig.address).await;
-            let asked: Vec<_> = (0..90)
-                .map(|_| {
-                    let sender = sender.clone();
-                    tokio::task::spawn_local(async move { get(&sender, "/").await })
-                })
-                .collect();
-            for asked in asked {
-                assert_eq!(asked.await.unwrap().unwrap().status, 200);
-            }
-        });
+        assert_eq!(run(get_at_once(rig.address, 90)), [200; 90]);
         assert_eq!(backend.connections.load(SeqCst), 1, "round {round}");
     }
 }
@@ -331,23 +342,9 @@ fn those_that_wait_for_a_connection_that_fails_are_answered_at_once() {
         std::thread::sleep(Duration::from_millis(300));
         drop(visit);
     });
-    let setup = http2(&[backend.address]);
-    let rig = setup
-        .pool(|pool| pool.protocol = PoolProtocol::Http2)
-        .start();
+    let rig = rig(backend.address);
     let began_at = Instant::now();
-    run(async {
-        let sender = connect(rig.address).await;
-        let asked: Vec<_> = (0..60)
-            .map(|_| {
-                let sender = sender.clone();
-                tokio::task::spawn_local(async move { get(&sender, "/").await })
-            })
-            .collect();
-        for asked in asked {
-            assert_eq!(asked.await.unwrap().unwrap().status, 502);
-        }
-    });
+    assert_eq!(run(get_at_once(rig.address, 60)), [502; 60]);
     assert!(
         began_at.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -371,19 +368,8 @@ fn a_backend_that_takes_one_request_a_connection_gets_no_more() {
     let mut one = Builder::new();
     one.max_concurrent_streams(1);
     let backend = Framed::start(one, Stays::Always, together);
-    let rig = rig(&backend);
-    run(async {
-        let sender = connect(rig.address).await;
-        let asked: Vec<_> = (0..4)
-            .map(|_| {
-                let sender = sender.clone();
-                tokio::task::spawn_local(async move { get(&sender, "/").await })
-            })
-            .collect();
-        for asked in asked {
-            assert_eq!(asked.await.unwrap().unwrap().status, 200);
-        }
-    });
+    let rig = rig(backend.address);
+    assert_eq!(run(get_at_once(rig.address, 4)), [200; 4]);
     assert_eq!(backend.connections.load(SeqCst), 4);
 }
 
@@ -399,7 +385,7 @@ fn a_websocket_is_asked_for_where_the_backend_knows_them() {
             speaks.enable_connect_protocol();
         }
         let backend = Framed::start(speaks, Stays::Always, accepts);
-        let rig = rig(&backend);
+        let rig = rig(backend.address);
         let began_at = Instant::now();
         let mut client = rig.client();
         client.send(
@@ -424,10 +410,7 @@ fn a_backend_that_does_not_begin_with_settings_is_left() {
             .send([&ping[..], &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat());
         visit.wire.rest();
     });
-    let setup = http2(&[backend.address]);
-    let rig = setup
-        .pool(|pool| pool.protocol = PoolProtocol::Http2)
-        .start();
+    let rig = rig(backend.address);
     run(async {
         let sender = connect(rig.address).await;
         assert_eq!(get(&sender, "/").await.unwrap().status, 502);

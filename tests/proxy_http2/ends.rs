@@ -4,11 +4,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::Reason;
+use evenkeel::config::{AccessLogConfig, AccessLogTarget, Format};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Request, Response};
 
+use crate::backends::{Framed, Stays, rig, setup_of};
 use crate::client::{connect, get, read, request, run};
 use crate::common::{Backend, wait_until};
-use crate::frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, head};
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, fields, frame, head,
+};
 use crate::{http2, rig_of};
 
 /// RFC 9113 §8.1.
@@ -60,6 +66,78 @@ fn an_answer_that_breaks_off_is_reset() {
             }
         });
     }
+}
+
+/// As a client of HTTP/1.1 has it, which gets what was there.
+#[test]
+fn the_head_of_an_answer_that_breaks_off_behind_it_comes_before_the_reset() {
+    for how in ["reset", "closed"] {
+        let backend = Backend::scripted(move |visit| {
+            let mut raw = Raw::accepted(&visit.wire);
+            while let Some(asked) = raw.next_of(HEADERS) {
+                let head = fields(&[(":status", "203"), ("x-what", "head")]);
+                let head = frame(HEADERS, END_HEADERS, asked.stream, &head);
+                if how == "closed" {
+                    raw.send(&head);
+                    return;
+                }
+                let reset = frame(RST_STREAM, 0, asked.stream, &2_u32.to_be_bytes());
+                raw.send(&[head, reset].concat());
+            }
+        });
+        let rig = rig(backend.address);
+        let mut raw = Raw::connect(rig.address);
+        for round in 0..10 {
+            let stream = 2 * round + 1;
+            raw.get(stream, "/");
+            let head = raw.next_of(HEADERS).expect("it comes");
+            assert_eq!(head.stream, stream, "{how}");
+            assert_eq!(head.flags & END_STREAM, 0, "{how}");
+            let reset = raw.next_of(RST_STREAM).unwrap();
+            assert_eq!((reset.stream, reset.number(0)), (stream, 2), "{how}");
+        }
+    }
+}
+
+/// The client has taken less than there was, but the backend is to blame.
+#[test]
+fn a_backend_that_fails_behind_bytes_that_nobody_takes_is_named() {
+    async fn floods(_: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize) {
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        loop {
+            stream.reserve_capacity(16 * 1024);
+            let room = std::future::poll_fn(|cx| stream.poll_capacity(cx));
+            let room = tokio::time::timeout(FULL_AFTER, room).await;
+            let Ok(Some(Ok(room))) = room else { break };
+            stream.send_data(vec![b'x'; room].into(), false).unwrap();
+        }
+        stream.send_reset(Reason::INTERNAL_ERROR);
+    }
+    let mut speaks = h2::server::Builder::new();
+    speaks.enable_connect_protocol();
+    let backend = Framed::start(speaks, Stays::Always, floods);
+    let mut setup = setup_of(backend.address);
+    setup.config.access_log = Some(AccessLogConfig {
+        to: AccessLogTarget::StandardOutput,
+        format: Format::parse("json").unwrap(),
+    });
+    let setup = setup.listener(|it| it.timeouts.client_fin = Duration::from_millis(500));
+    let rig = setup.start();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    rig.proxy.set_access_log(log.reopen().unwrap().into());
+    let mut client = rig.client();
+    client.send(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let lines = || std::fs::read_to_string(log.path()).unwrap();
+    wait_until("it is over", || lines().ends_with('\n'));
+    let line: serde_json::Value = serde_json::from_str(&lines()).unwrap();
+    assert_eq!(
+        (&line["termination"], &line["ended_by"]),
+        (&"response_truncated".into(), &"backend".into()),
+        "{line}"
+    );
 }
 
 #[test]
@@ -194,3 +272,6 @@ fn a_long_upload_is_not_idle() {
     });
     assert_eq!(backend.requests()[0].body, b"aaaaaaaaaa");
 }
+
+/// When nothing more goes on the whole way.
+const FULL_AFTER: Duration = Duration::from_millis(500);

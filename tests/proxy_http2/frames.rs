@@ -44,7 +44,7 @@ impl Raw {
     /// Connects, and begins as it should.
     pub(crate) fn connect(to: SocketAddr) -> Self {
         let mut raw = Self::plain(to);
-        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        raw.send(PREFACE);
         raw.frame(SETTINGS, 0, 0, &[]);
         raw
     }
@@ -54,18 +54,21 @@ impl Raw {
         Self(Wire::connect(to).stream)
     }
 
+    /// Accepts what has connected, as a backend that begins as it should.
+    pub(crate) fn accepted(wire: &Wire) -> Self {
+        let mut raw = Self(wire.stream.try_clone().unwrap());
+        raw.0.read_exact(&mut [0; PREFACE.len()]).unwrap();
+        raw.frame(SETTINGS, 0, 0, &[]);
+        raw
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         // It may be closed already, which is what is tested.
         let _ = std::io::Write::write_all(&mut self.0, bytes);
     }
 
     pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut bytes = len[1..].to_vec();
-        bytes.extend([kind, flags]);
-        bytes.extend(stream.to_be_bytes());
-        bytes.extend(payload);
-        self.send(&bytes);
+        self.send(&frame(kind, flags, stream, payload));
     }
 
     /// Asks with GET on a stream.
@@ -165,6 +168,16 @@ impl Raw {
     }
 }
 
+/// Returns a frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = len[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
 /// Returns fields as HPACK has them without its tables (RFC 7541 §6.2.2).
 pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
@@ -202,3 +215,5 @@ pub(crate) fn head(method: &str, path: &str) -> Vec<u8> {
         (":path", path),
     ])
 }
+
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

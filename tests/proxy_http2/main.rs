@@ -13,9 +13,11 @@ mod rig;
 mod client;
 mod frames;
 mod messages;
+mod trailers;
 mod limits;
 mod ends;
 mod backends;
+mod standing;
 mod buffered;
 mod rfc9113;
 

@@ -4,8 +4,10 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
+use evenkeel::config::{AccessLogConfig, AccessLogTarget, Format};
+
 use crate::common::{PATIENCE, Wire, wait_until};
-use crate::{active, alone, carrying};
+use crate::{active, alone, carrying, reset};
 
 /// How one of them stands when one of its sides ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,46 @@ fn an_end_behind_bytes_that_nobody_takes_is_bounded() {
         // What it had not got is no whole.
         let error = std::io::copy(&mut silent.stream, &mut std::io::sink()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{ends}");
+    }
+}
+
+/// The client has taken less than there was, but the backend is to blame.
+#[test]
+fn a_backend_that_fails_behind_bytes_that_nobody_takes_is_named() {
+    let _alone = alone();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (fails, termination, by) in [
+        (true, "response_truncated", "backend"),
+        (false, "client_fin_timeout", "client"),
+    ] {
+        let mut setup = carrying(&[listener.local_addr().unwrap()])
+            .listener(|listener| listener.timeouts.client_fin = FIN);
+        setup.config.access_log = Some(AccessLogConfig {
+            to: AccessLogTarget::StandardOutput,
+            format: Format::parse("json").unwrap(),
+        });
+        let rig = setup.start();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        rig.proxy.set_access_log(log.reopen().unwrap().into());
+        let mut client = rig.client();
+        let mut backend = Wire::new(listener.accept().unwrap().0);
+        fill(&mut backend);
+        if fails {
+            reset(backend);
+        } else {
+            backend.stream.shutdown(Shutdown::Write).unwrap();
+            while has_unsent(&backend) {
+                client.take(64 * 1024);
+            }
+        }
+        let lines = || std::fs::read_to_string(log.path()).unwrap();
+        wait_until("it is over", || lines().ends_with('\n'));
+        let line: serde_json::Value = serde_json::from_str(&lines()).unwrap();
+        assert_eq!(
+            (&line["termination"], &line["ended_by"]),
+            (&termination.into(), &by.into()),
+            "{line}"
+        );
     }
 }
 

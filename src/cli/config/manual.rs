@@ -228,7 +228,7 @@ fn renamed(path: &str) -> Vec<String> {
 }
 
 /// The sections that are about keys, and the maps that they are about.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("NODE", ""),
     ("VIRTUAL ROUTERS", "virtual_routers.*"),
     ("TRACK SCRIPTS", "track_scripts.*"),
@@ -238,6 +238,7 @@ const SECTIONS: [(&str, &str); 10] = [
     ("POOLS", "pools.*"),
     ("PROXY", "proxy"),
     ("GROUP", "group"),
+    ("ADMIN", "admin"),
     ("ACCESS LOG", "access_log"),
 ];
 

@@ -312,11 +312,7 @@ fn check_pool<'a>(
 /// Two listeners cannot have one address and port; a wildcard has every address of its family.
 fn check_free<'a>(bind: Bind<'a>, taken: &mut Vec<Bind<'a>>, problems: &mut Problems) {
     let addr = bind.addr;
-    let clash = taken.iter().find(|other| {
-        let (a, b) = (addr.ip(), other.addr.ip());
-        let overlap = a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified());
-        addr.port() == other.addr.port() && (a == b || overlap)
-    });
+    let clash = taken.iter().find(|other| overlap(addr, other.addr));
     if let Some(other) = clash {
         let whose = if other.listener == bind.listener {
             "here"
@@ -339,6 +335,13 @@ fn check_free<'a>(bind: Bind<'a>, taken: &mut Vec<Bind<'a>>, problems: &mut Prob
         }
     }
     taken.push(bind);
+}
+
+/// Returns whether two sockets cannot have these addresses both.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    let every = a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified());
+    one.port() == other.port() && (a == b || every)
 }
 
 fn quoted(whose: &str) -> String {

@@ -5,10 +5,10 @@
 //! that it belongs to. Each section has its file; `values` has what they share: durations,
 //! addresses, names.
 
-mod access_log;
 mod addresses;
 mod listeners;
 mod clients;
+mod operators;
 mod parameters;
 mod pools;
 mod routers;
@@ -142,7 +142,7 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
     let group = tls::check_group(&file, problems);
     let access_log = file
         .get("access_log")
-        .map(|section| access_log::check(section, problems));
+        .map(|section| operators::check_access_log(section, problems));
     let log = match access_log {
         Some(_) => Log::Here,
         None => Log::None,
@@ -159,6 +159,9 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
     for listener in listeners.iter_mut().flatten() {
         listener.error_pages.complete_by(common.as_ref()?);
     }
+    let admin = file
+        .get("admin")
+        .map(|section| operators::check_admin(section, listeners.as_deref(), problems));
     let routers: Option<Vec<_>> = entries?.into_iter().map(|entry| entry.routers).collect();
     Some(Config {
         node: node?,
@@ -167,12 +170,18 @@ fn check(root: &Node, node: NodeName<'_>, problems: &mut Problems) -> Option<Con
         listeners: listeners?,
         pools: pools?.checked?,
         proxy: proxy?,
-        access_log: match access_log {
-            Some(checked) => Some(checked?),
-            None => None,
-        },
+        access_log: if_there(access_log)?,
         group: group?,
+        admin: if_there(admin)?,
     })
+}
+
+/// Returns a section that is there, as far as it is right; one that is not there is right.
+fn if_there<T>(checked: Option<Option<T>>) -> Option<Option<T>> {
+    match checked {
+        None => Some(None),
+        Some(checked) => checked.map(Some),
+    }
 }
 
 /// The name given wins over the file, the file over the host's name; all that are used must be
@@ -272,6 +281,7 @@ const SECTIONS: &[&str] = &[
     "proxy",
     "access_log",
     "group",
+    "admin",
 ];
 
 const PROXY_KEYS: &[&str] = &["threads", "timeouts", "limits", "error_pages"];

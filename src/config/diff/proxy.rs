@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use super::routes;
 use super::words::{Step, Words, by_name};
 use crate::config::{
-    AccessLogConfig, ErrorPages, ForwardingConfig, GroupConfig, Http2Config, ListenerConfig,
-    ListenerLimits, ListenerMode, ListenerTimeouts, MaintenanceConfig, PageConfig, ProxyConfig,
+    AccessLogConfig, AdminConfig, ErrorPages, ForwardingConfig, GroupConfig, Http2Config,
+    ListenerConfig, ListenerLimits, ListenerMode, ListenerTimeouts, MaintenanceConfig, PageConfig,
+    ProxyConfig,
 };
 use crate::model::Network;
 
@@ -267,4 +268,28 @@ pub(super) fn access_log(
         }
     }
     words.into_steps("access log")
+}
+
+/// Compares what is said of the listener for operators.
+pub(super) fn admin(
+    old: Option<&AdminConfig>,
+    new: Option<&AdminConfig>,
+) -> impl Iterator<Item = Step> {
+    let mut words = Words::new();
+    match (old, new) {
+        (None, None) => {}
+        (None, Some(_)) => words.say("added"),
+        (Some(_), None) => words.say("removed"),
+        (Some(old), Some(new)) => {
+            let AdminConfig {
+                listen,
+                token,
+                hosts,
+            } = old;
+            words.list("listen", listen, &new.listen, ToString::to_string);
+            words.other("token", token, &new.token);
+            words.list("host", hosts, &new.hosts, String::clone);
+        }
+    }
+    words.into_steps("admin")
 }

@@ -11,7 +11,7 @@ use super::response::BodyCoding;
 #[derive(Clone, Debug)]
 pub struct Body {
     kind: Kind,
-    /// Bytes of content so far, but for a chunked one.
+    /// Bytes of content so far, but for those that came in chunks.
     plain: u64,
 }
 
@@ -26,17 +26,21 @@ enum Kind {
 impl Body {
     /// Returns a body before its first byte, framed as a head has said and carried on so.
     pub fn new(framing: Framing, carry: BodyCoding) -> Self {
-        let unwrap = match carry {
-            BodyCoding::AsIs | BodyCoding::Chunked => ChunkFraming::Keep,
-            BodyCoding::Unchunked => ChunkFraming::Strip,
-        };
         let kind = match framing {
             Framing::None | Framing::Length(0) => Kind::Ended,
             Framing::Length(left) => Kind::Length { left },
-            Framing::Chunked => Kind::Chunked(ChunkedReader::new(unwrap)),
+            Framing::Chunked => Kind::Chunked(ChunkedReader::new(unwrap(carry))),
             Framing::UntilClose => Kind::UntilClose,
         };
         Self { kind, plain: 0 }
+    }
+
+    /// Goes on, where it has ended, with a last chunk that has its trailers: what HTTP/2 may have
+    /// behind a body whose length is stated, and HTTP/1.1 has no place for.
+    pub fn await_last_chunk(&mut self, carry: BodyCoding) {
+        if self.is_ended() {
+            self.kind = Kind::Chunked(ChunkedReader::new(unwrap(carry)));
+        }
     }
 
     /// Takes the next bytes; those behind the end are left.
@@ -117,9 +121,17 @@ impl Body {
     /// Returns the bytes of content so far, for limits.
     pub fn content_bytes(&self) -> u64 {
         match &self.kind {
-            Kind::Chunked(reader) => reader.data_bytes(),
+            Kind::Chunked(reader) => self.plain + reader.data_bytes(),
             Kind::Ended | Kind::Length { .. } | Kind::UntilClose => self.plain,
         }
+    }
+}
+
+/// Returns what becomes of chunks in a body that is carried on so.
+const fn unwrap(carry: BodyCoding) -> ChunkFraming {
+    match carry {
+        BodyCoding::AsIs | BodyCoding::Chunked => ChunkFraming::Keep,
+        BodyCoding::Unchunked => ChunkFraming::Strip,
     }
 }
 
@@ -136,6 +148,22 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_last_chunk_may_stand_behind_a_length_and_counts_for_nothing() {
+        let mut body = Body::new(Framing::Length(3), BodyCoding::AsIs);
+        body.await_last_chunk(BodyCoding::AsIs);
+        assert_eq!(body.plain_bytes(), 3, "it has not ended");
+        body.handle_plain(3);
+        body.await_last_chunk(BodyCoding::AsIs);
+        assert!(!body.is_ended());
+        assert_eq!(body.handle_end(), Err(BodyError::Truncated));
+        let run = body.handle_bytes(b"0\r\na: b\r\nhost: c\r\n\r\n");
+        assert_eq!(run, Ok(Run { pass: 3, skip: 17 }));
+        assert!(body.is_ended());
+        assert_eq!(body.tail(), b"a: b\r\n\r\n");
+        assert_eq!(body.content_bytes(), 3);
+    }
 
     /// RFC 9112 §6.3, §8.
     #[test]

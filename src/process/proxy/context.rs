@@ -31,7 +31,7 @@ use super::allocator::Giver;
 use super::downstream::eviction::{Evictions, Idle};
 use super::downstream::listener::Counted;
 use super::downstream::slot::ListenerSlot;
-use super::generation::Generation;
+use super::generation::{Generation, Timing};
 use super::io::budget::Budget;
 use super::io::buffers::Buffers;
 use super::io::deadline::{self, CoarseClock, Deadline};
@@ -81,6 +81,8 @@ pub(super) struct WorkerContext {
     pub(super) lines: RefCell<Option<Lines>>,
     /// Whether there is.
     is_logging: Cell<bool>,
+    /// Whether it is measured how long requests take.
+    is_timing: Cell<bool>,
     giver: Giver,
     pub(super) stage: Receiver<Stage>,
     chance: RefCell<fastrand::Rng>,
@@ -120,6 +122,7 @@ impl WorkerContext {
             draining: Cell::new(false),
             lines: RefCell::default(),
             is_logging: Cell::new(false),
+            is_timing: Cell::new(false),
             giver,
             stage,
             chance: RefCell::new(fastrand::Rng::new()),
@@ -145,6 +148,7 @@ impl WorkerContext {
     /// Has new requests be served by these parts, whose listeners get a slot each; returns the
     /// slots of those that they do not have, or that speak TLS otherwise.
     pub(super) fn install(&self, parts: Parts) -> Installed {
+        self.is_timing.set(parts.timing == Timing::On);
         let before = self.parts.replace(parts);
         let parts = self.parts.borrow();
         before.retire(&parts);
@@ -227,9 +231,9 @@ impl WorkerContext {
         self.is_logging.get()
     }
 
-    /// Returns the time, where timestamps of requests are logged.
+    /// Returns the time, where timestamps of requests are logged or measured.
     pub(super) fn moment(&self) -> Option<Instant> {
-        self.is_logging().then(Instant::now)
+        (self.is_logging() || self.is_timing.get()).then(Instant::now)
     }
 
     /// Closes a kept connection, so that another one can be opened; returns whether there was one.

@@ -23,8 +23,17 @@ pub(super) struct Generation {
     /// In the order of the configuration.
     pub(super) listeners: Vec<Arc<Listener>>,
     pub(super) pools: Vec<Arc<Pool>>,
+    pub(super) timing: Timing,
     /// How many listeners there have been in all generations.
     numbered: usize,
+}
+
+/// Whether it is measured how long requests take, for who looks at the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Timing {
+    #[default]
+    Off,
+    On,
 }
 
 /// A listener's pool does not exist.
@@ -93,6 +102,10 @@ impl Generation {
         Ok(Self {
             listeners,
             pools,
+            timing: match config.admin {
+                Some(_) => Timing::On,
+                None => Timing::Off,
+            },
             numbered,
         })
     }

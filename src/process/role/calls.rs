@@ -68,6 +68,9 @@ pub(super) const IDENTITY: &[Call] = calls![
 pub(super) const NETWORK: &[Call] =
     calls![SYS_socket SYS_connect SYS_bind SYS_listen SYS_accept SYS_accept4];
 
+/// Reaching anybody over a network, for who is asked only, on sockets that it was passed.
+pub(super) const REACHING: &[Call] = calls![SYS_connect SYS_bind SYS_listen];
+
 /// Being reached by anybody over a network, for who asks only.
 pub(super) const LISTENING: &[Call] = calls![SYS_listen SYS_accept SYS_accept4];
 

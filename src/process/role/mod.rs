@@ -53,6 +53,8 @@ pub enum Role {
     Keys,
     /// Names that are looked up.
     Names,
+    /// What operators look at.
+    Admin,
 }
 
 /// What a process may do.
@@ -83,16 +85,23 @@ pub struct Fence {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Supervisor,
         Self::Vrrp,
         Self::Proxy,
         Self::Keys,
         Self::Names,
+        Self::Admin,
     ];
 
     /// Those that the supervisor starts.
-    pub const CHILDREN: [Self; 4] = [Self::Vrrp, Self::Proxy, Self::Keys, Self::Names];
+    pub const CHILDREN: [Self; 5] = [
+        Self::Vrrp,
+        Self::Proxy,
+        Self::Keys,
+        Self::Names,
+        Self::Admin,
+    ];
 
     /// Returns the row of the table.
     pub const fn profile(self) -> Profile {
@@ -102,6 +111,7 @@ impl Role {
             Self::Proxy => PROXY,
             Self::Keys => KEYS,
             Self::Names => NAMES,
+            Self::Admin => ADMIN,
         }
     }
 
@@ -303,6 +313,44 @@ const NAMES: Profile = Profile {
             // mdns), as does the C library itself (nscd). As the daemon's user it could ask the
             // daemon, or what else obeys that user; `dns` does without.
             local: Local::WithOwnUser,
+        },
+    }),
+};
+
+const ADMIN: Profile = Profile {
+    name: "evenkeel-admin",
+    capabilities: Some(&[]),
+    users: users::ADMIN,
+    // Traffic goes on without it.
+    limits: Limits {
+        oom_score_adj_min: Some(500),
+        at_most: &[
+            AtMost::both(Resource::RLIMIT_RTPRIO, 0),
+            AtMost::both(Resource::RLIMIT_NICE, 0),
+            AtMost::both(Resource::RLIMIT_MEMLOCK, 0),
+            AtMost::both(Resource::RLIMIT_CORE, 0),
+            AtMost::both(Resource::RLIMIT_NOFILE, 512),
+            AtMost::both(Resource::RLIMIT_DATA, 512 * 1024 * 1024),
+        ],
+    },
+    fence: Some(Fence {
+        allowed_paths: &[OWN_PROGRAM],
+        denied_tcp: Tcp::Everything,
+        calls: Calls {
+            denied: &[
+                calls::PROGRAMS,
+                calls::OTHER_PROCESSES,
+                calls::FILES,
+                calls::NAMESPACES,
+                calls::KERNEL,
+                calls::IDENTITY,
+                calls::RIGHTS,
+                calls::REACHING,
+                calls::OF_THIS_ARCHITECTURE,
+                calls::NEW,
+            ],
+            families: &[],
+            local: Local::Pairs,
         },
     }),
 };

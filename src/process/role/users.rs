@@ -13,6 +13,8 @@ pub(super) const PROXY: &[&str] = &["evenkeel-proxy", NOBODY];
 pub(super) const KEYS: &[&str] = &["evenkeel-keys"];
 /// Users for the process that looks names up.
 pub(super) const NAMES: &[&str] = &["evenkeel-names", NOBODY];
+/// Users for the process that operators look at.
+pub(super) const ADMIN: &[&str] = &["evenkeel-admin", NOBODY];
 /// The user of notify programs.
 pub(super) const NOTIFY: &str = "evenkeel-notify";
 

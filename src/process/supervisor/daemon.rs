@@ -31,6 +31,7 @@ use self::asked::Asked;
 use self::belief::Belief;
 use self::meter::LogMeters;
 use self::shortage::Shortages;
+use super::admin::Admin;
 use super::aside::Aside;
 use super::child::{Child, Heard, TICK};
 use super::control::event_log::{self, EventLog};
@@ -58,7 +59,7 @@ use crate::config::overrides::Overrides;
 use crate::ipc;
 use crate::ipc::log::Printer;
 use crate::ipc::message::{
-    ActiveRole, FromKeys, FromNames, FromProxy, FromVrrp, PoolHealth, SocketKey,
+    ActiveRole, FromAdmin, FromKeys, FromNames, FromProxy, FromVrrp, PoolHealth, SocketKey,
 };
 use crate::logic::lifecycle::{Lifecycle, Phase};
 use crate::logic::track::Tracker;
@@ -98,18 +99,21 @@ pub(super) struct Setup {
     pub resolver: Arc<Resolver>,
     /// Started already, because it was asked.
     pub names: Option<NamesProcess>,
+    /// What operators look at; its sockets are open already.
+    pub admin: Admin,
     /// Where the control socket goes.
     pub runtime_dir: PathBuf,
 }
 
 /// Runs until told to stop and everything is given up.
-pub(super) async fn serve(setup: Setup, printer: &Printer) -> Result<(), SupervisorError> {
+pub(super) async fn serve(mut setup: Setup, printer: &Printer) -> Result<(), SupervisorError> {
     let path = setup.runtime_dir.join(ipc::control::SOCKET);
     let listener = socket::listen(&path).map_err(|source| SupervisorError::System {
         what: "open the control socket",
         source,
     })?;
     let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
+    setup.admin.be_asked_over(sender.clone());
     let control = tokio::spawn(socket::serve(listener, sender, setup.path.clone()));
     let mut signals = Signals::new()?;
     SigSet::from_iter(WAITING_SIGNALS)
@@ -168,6 +172,7 @@ struct Daemon {
     /// While the keys of a new process are read again.
     reading_again: Option<Aside<Vec<String>>>,
     names: Option<NamesProcess>,
+    admin: Admin,
     /// For how many workers the proxy has lines.
     lent_lines: u16,
     /// Of certificates, where there are some.
@@ -225,6 +230,7 @@ impl Daemon {
             keys: setup.keys.take(),
             reading_again: None,
             names: setup.names.take(),
+            admin: std::mem::take(&mut setup.admin),
             lent_lines: 0,
             watch: None,
             watched: 0,
@@ -295,6 +301,7 @@ impl Daemon {
                 heard = receive::<FromProxy>(self.proxy.as_ref()) => self.hear_proxy(heard).await,
                 heard = receive::<FromKeys>(self.keys.as_ref().map(|it| &it.child)) => self.hear_keys(heard).await,
                 heard = receive::<FromNames>(self.names.as_ref().map(|it| &it.child)) => self.hear_names(heard).await,
+                heard = receive::<FromAdmin>(self.admin.child()) => self.hear_admin(heard).await,
                 read = keys::keys_read(&mut self.reading_again) => self.handle_keys_read(read),
                 Some(log) = reopened(&mut self.setup.access_log) => self.lend_access_log(log),
                 () = opened(&mut self.setup.spool) => {}
@@ -321,7 +328,8 @@ impl Daemon {
     fn next_due(&self) -> Instant {
         let keys = self.keys.as_ref().map(|keys| &keys.child);
         let names = self.names.as_ref().map(|names| &names.child);
-        let starts = [self.vrrp.as_ref(), self.proxy.as_ref(), keys, names]
+        let admin = self.admin.child();
+        let starts = [self.vrrp.as_ref(), self.proxy.as_ref(), keys, names, admin]
             .into_iter()
             .flatten()
             // Nobody is started any more while the daemon stops.
@@ -345,6 +353,9 @@ impl Daemon {
         }
         if let Some(names) = &mut self.names {
             names.child.handle_tick();
+        }
+        if let Some(admin) = self.admin.child_mut() {
+            admin.handle_tick();
         }
         self.notifier.send("WATCHDOG=1");
         self.ask_for_time();

@@ -71,6 +71,9 @@ pub enum SupervisorError {
     /// The secret of the group cannot be used.
     #[error("group: {0}")]
     Secret(String),
+    /// What allows changes by the admin listener cannot be used.
+    #[error("admin: {0}")]
+    Token(String),
     /// The directory cannot be used.
     #[error("failed to use the runtime directory {}\nhelp: name another with --runtime-dir", path.display())]
     RuntimeDir {
@@ -167,6 +170,7 @@ impl SupervisorError {
             | Self::BackendsFiles(_)
             | Self::Certificates(_)
             | Self::Secret(_)
+            | Self::Token(_)
             | Self::NeedsRestart(_) => true,
             Self::ReadConfig { .. }
             | Self::NotAFile(_)

@@ -11,6 +11,7 @@
 mod passed;
 mod reload;
 mod control;
+mod admin;
 mod aside;
 mod child;
 mod daemon;
@@ -37,6 +38,7 @@ pub use self::error::SupervisorError;
 pub use self::reload::source::open_config;
 pub use self::runtime_dir::lock_network;
 
+use self::admin::Admin;
 use self::follow::kept::KeptAddresses;
 use self::follow::names::Resolver;
 use self::follow::process::{NamesProcess, has_names};
@@ -107,6 +109,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
         false => lock_network()?,
     };
     let sockets = Bound::open(&config)?;
+    let admin = Admin::open(&config, &options.config)?;
     let access_log = AccessLog::open(&config)?;
     let spool = Spool::for_config(&config, &options.cache_dir)?;
     let printer = log::to_standard_error();
@@ -138,6 +141,7 @@ pub fn run(options: &Options) -> Result<(), SupervisorError> {
             keys,
             resolver,
             names,
+            admin,
             runtime_dir: options.runtime_dir.clone(),
         },
         &printer,

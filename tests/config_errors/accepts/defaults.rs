@@ -226,6 +226,7 @@ fn defaults_are_those_of_the_manual() {
         group: GroupConfig {
             secret: [],
         },
+        admin: None,
     }
     "#);
 }

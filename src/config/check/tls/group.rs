@@ -19,16 +19,23 @@ pub(in crate::config::check) fn check(
         None => Some(Vec::new()),
         Some(value) if matches!(value.node.kind, Kind::List(_)) => {
             let items = value.items("secrets, the one that is used first", problems)?;
-            check_each(items, |item| check_secret(item, problems))
+            check_each(items, |item| check_secret(item, "group.key", problems))
         }
-        Some(value) => check_secret(value, problems).map(|one| vec![one]),
+        Some(value) => check_secret(value, "group.key", problems).map(|one| vec![one]),
     };
     Some(GroupConfig { secret: secret? })
 }
 
-fn check_secret(value: Value<'_>, problems: &mut Problems) -> Option<SecretSource> {
-    let help = "write `{file: /etc/evenkeel/group.key}`, or `{credential: group.key}` for one that \
-                systemd loads";
+/// Returns where a secret is; `example` is the name of a file that could have it.
+pub(in crate::config::check) fn check_secret(
+    value: Value<'_>,
+    example: &str,
+    problems: &mut Problems,
+) -> Option<SecretSource> {
+    let path = format!("/etc/evenkeel/{example}");
+    let help = format!(
+        "write `{{file: {path}}}`, or `{{credential: {example}}}` for one that systemd loads"
+    );
     if !matches!(value.node.kind, Kind::Map(_)) {
         let message = "the secret is in a file, not in the configuration";
         value.wrong_with_help(message, help, problems);
@@ -36,9 +43,7 @@ fn check_secret(value: Value<'_>, problems: &mut Problems) -> Option<SecretSourc
     }
     let fields = value.fields(&["file", "credential"], problems)?;
     match (fields.get("file"), fields.get("credential")) {
-        (Some(file), None) => {
-            check_file(file, "/etc/evenkeel/group.key", problems).map(SecretSource::File)
-        }
+        (Some(file), None) => check_file(file, &path, problems).map(SecretSource::File),
         (None, Some(credential)) => {
             let name = credential.text("the name of a credential", problems)?;
             if name.is_empty() || name.contains('/') || name.starts_with('.') {

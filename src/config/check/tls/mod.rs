@@ -14,6 +14,7 @@ use crate::config::report::Problems;
 use crate::config::{CertificateSource, TlsVersion};
 
 pub(super) use group::check as check_group;
+pub(super) use group::check_secret;
 pub(super) use listener::check as check_listener;
 pub(super) use pool::check as check_pool;
 

@@ -1,11 +1,11 @@
 //! Responses of HTTP/2 (RFC 9113 §8.3.2).
 
-use super::request::Follows;
 use bytes::Bytes;
 use http::header;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
+use super::request::Follows;
 use super::{Written, add_field, is_of_connection, write_fields, write_line};
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::names::{Name, length};

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::process::proxy::downstream::local::WorkerListener;
-use crate::process::proxy::generation::Generation;
+use crate::process::proxy::generation::{Generation, Timing};
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::connections::{Kept, KeptCount};
 use crate::process::proxy::upstream::local::WorkerPool;
@@ -19,6 +19,7 @@ use crate::process::proxy::upstream::pool::Pool;
 pub(in crate::process::proxy) struct Parts {
     pub(in crate::process::proxy) pools: Vec<Rc<WorkerPool>>,
     pub(in crate::process::proxy) listeners: Vec<Rc<WorkerListener>>,
+    pub(in crate::process::proxy) timing: Timing,
 }
 
 impl Parts {
@@ -60,6 +61,7 @@ impl Parts {
         Self {
             listeners: listeners.collect(),
             pools,
+            timing: generation.timing,
         }
     }
 

@@ -224,6 +224,10 @@ async fn handle((mut client, listener, read): Arrived) -> (Box<Client>, After) {
     };
     let last = client.deadline.expects_no_more() && client.ahead.is_empty();
     let within = listener.timeouts.linger;
+    if matches!(after, After::Close | After::Reset) && client.stream.is_within_answer() {
+        // The connection's turn comes before: it writes the head, which may have come just now.
+        tokio::task::yield_now().await;
+    }
     match after {
         After::Keep if last => client.linger(within).await,
         After::Keep => return (client, After::Keep),
@@ -260,7 +264,7 @@ impl Client {
         answerer: Answerer,
     ) -> After {
         let (context, stream, ahead) = self.split(listener, request.rules);
-        listener.requests[request.rules].count();
+        listener.route_counters[request.rules].requests.count();
         match answerer {
             Answerer::Pool(pool) => {
                 let sent = std::mem::take(ahead);

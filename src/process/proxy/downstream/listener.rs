@@ -230,6 +230,7 @@ impl Listener {
             requests_rate_limited_total: counters.sum(|counters| &counters.rate_limited),
             requests_total: counters.sum(|counters| &counters.requests),
             responses_total: classes,
+            times: self.rules[0].status().times,
         }
     }
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::process::proxy::counters::Counter;
 use crate::process::proxy::downstream::listener::{Counted, Listener, ListenerCounters};
+use crate::process::proxy::downstream::rules::RouteCounters;
 use crate::process::proxy::shared::Shared;
 use crate::process::proxy::upstream::local::WorkerPool;
 use crate::process::proxy::upstream::pool::Pool;
@@ -19,8 +19,8 @@ pub(in crate::process::proxy) struct WorkerListener {
     shared: Arc<Shared>,
     /// What answers requests, by the index of their rules.
     pub(in crate::process::proxy) worker_pools: Vec<Option<Rc<WorkerPool>>>,
-    /// Requests by the index of their rules.
-    pub(in crate::process::proxy) requests: Vec<Arc<Counter>>,
+    /// What is counted of requests, by the index of their rules.
+    pub(in crate::process::proxy) route_counters: Vec<Arc<RouteCounters>>,
     pub(in crate::process::proxy) counters: Arc<ListenerCounters>,
 }
 
@@ -68,7 +68,7 @@ impl WorkerListener {
             listener: Arc::clone(listener),
             shared: Arc::clone(shared),
             worker_pools: pools.collect(),
-            requests: rules.map(|it| it.runtime.requests.of(worker)).collect(),
+            route_counters: rules.map(|it| it.runtime.counters.of(worker)).collect(),
         }
     }
 

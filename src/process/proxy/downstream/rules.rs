@@ -7,7 +7,7 @@ use crate::config::{ListenerConfig, ListenerTimeouts, PoolTimeouts, RouteConfig}
 use crate::ipc::control::RouteStatus;
 use crate::logic::balance::queue::Urgency;
 use crate::logic::balance::route::{Guard, Table};
-use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::counters::{Counter, PerWorker, Times};
 use crate::process::proxy::downstream::rates::Rates;
 use crate::process::proxy::upstream::pool::Pool;
 
@@ -35,7 +35,16 @@ pub(in crate::process::proxy) struct Rules {
 #[derive(Default)]
 pub(in crate::process::proxy) struct RouteRuntime {
     name: String,
-    pub(in crate::process::proxy) requests: PerWorker<Counter>,
+    pub(in crate::process::proxy) counters: PerWorker<RouteCounters>,
+}
+
+/// What one worker counts of a route.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(in crate::process::proxy) struct RouteCounters {
+    pub(in crate::process::proxy) requests: Counter,
+    /// How long requests took from their first byte to the last of the answer.
+    pub(in crate::process::proxy) times: Times,
 }
 
 impl Rules {
@@ -50,9 +59,9 @@ impl Rules {
             let olds = before.iter().map(|rules| &rules.runtime);
             let mut same = olds.filter(|old| old.name == name);
             let name = name.to_owned();
-            let requests = PerWorker::default();
+            let counters = PerWorker::default();
             same.next()
-                .map_or_else(|| Arc::new(RouteRuntime { name, requests }), Arc::clone)
+                .map_or_else(|| Arc::new(RouteRuntime { name, counters }), Arc::clone)
         };
         let old_rates = |name: &str| {
             let mut olds = before.iter();
@@ -112,7 +121,8 @@ impl Rules {
         RouteStatus {
             name: self.runtime.name.clone(),
             pool: self.pool.as_ref().map(|pool| pool.name.clone()),
-            requests_total: self.runtime.requests.sum(|counter| counter),
+            requests_total: self.runtime.counters.sum(|counters| &counters.requests),
+            times: self.runtime.counters.times(|counters| &counters.times),
         }
     }
 }

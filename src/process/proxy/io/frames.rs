@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use self::client::ClientFrames;
 use self::load::Load;
 use self::server::ServerFrames;
+use crate::process::proxy::io::socket::Ended;
 
 /// A stream of HTTP/2.
 pub(in crate::process::proxy) enum Frames {
@@ -78,6 +79,23 @@ impl Frames {
         let _ = self.poll_write(&mut cx, &[IoSlice::new(bytes)]);
     }
 
+    /// Has what is left of a body, all of whose stated length has been read, be read as a last
+    /// chunk with its trailers; returns whether anything is.
+    pub(in crate::process::proxy) fn begin_last_chunk(&mut self) -> bool {
+        match self {
+            Self::Server(server) => server.begin_last_chunk(),
+            Self::Client(client) => client.begin_last_chunk(),
+        }
+    }
+
+    /// A last chunk is written behind a body whose length is stated: its end is not sent before.
+    pub(in crate::process::proxy) fn await_last_chunk(&mut self) {
+        match self {
+            Self::Server(server) => server.await_last_chunk(),
+            Self::Client(client) => client.await_last_chunk(),
+        }
+    }
+
     /// Ends our direction: in order where all that was promised has been written.
     pub(super) fn end(&mut self) {
         match self {
@@ -107,6 +125,14 @@ impl Frames {
         match self {
             Self::Server(server) => server.has_failed(),
             Self::Client(_) => false,
+        }
+    }
+
+    /// Returns how a backend's has ended behind what can be read, as far as that is known.
+    pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        match self {
+            Self::Server(_) => None,
+            Self::Client(client) => client.ended(cx),
         }
     }
 }

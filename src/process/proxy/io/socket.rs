@@ -244,12 +244,21 @@ impl Socket {
         !matches!(error, Some(Ok(None)))
     }
 
-    /// Returns whether the runtime knows that nothing more comes than what can be read.
-    pub(super) fn has_ended(&self, cx: &mut Context<'_>) -> bool {
-        match &self.0 {
+    /// Returns how it has ended, where the runtime knows that nothing more comes than what can be
+    /// read. A failure is told of once.
+    pub(super) fn ended(&self, cx: &mut Context<'_>) -> Option<Ended> {
+        let has_ended = match &self.0 {
             Kind::Registered(stream) => has_ended(stream, cx),
             Kind::Unregistered(_) => false,
-        }
+        };
+        has_ended.then(|| {
+            let error = self.socket().and_then(|it| it.take_error().ok().flatten());
+            // A failure behind an end in order is a broken pipe.
+            match error.is_some_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+                true => Ended::Failed,
+                false => Ended::InOrder,
+            }
+        })
     }
 
     /// Returns how many bytes that were written the peer has not acknowledged.
@@ -281,6 +290,13 @@ impl Socket {
             Kind::Unregistered(socket) => socket.as_ref().map(SockRef::from),
         }
     }
+}
+
+/// How a peer's direction has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process::proxy) enum Ended {
+    InOrder,
+    Failed,
 }
 
 /// Returns whether the runtime knows that nothing more comes.

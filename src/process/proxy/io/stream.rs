@@ -15,7 +15,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
 use crate::process::proxy::io::frames::Frames;
-use crate::process::proxy::io::socket::{Socket, Unread};
+use crate::process::proxy::io::socket::{Ended, Socket, Unread};
 use crate::process::proxy::io::tls::{HandshakeError, Session};
 
 /// A connection; nothing blocks on it.
@@ -59,6 +59,23 @@ impl Stream {
         match &self.layer {
             Layer::Frames(frames) => Some(frames),
             Layer::None | Layer::Tls(_) => None,
+        }
+    }
+
+    /// Returns the same, to be changed.
+    pub(in crate::process::proxy) const fn frames_mut(&mut self) -> Option<&mut Frames> {
+        match &mut self.layer {
+            Layer::Frames(frames) => Some(frames),
+            Layer::None | Layer::Tls(_) => None,
+        }
+    }
+
+    /// Returns whether it is a client's stream of HTTP/2 whose answer has begun and is not whole:
+    /// where it is reset, what its connection has not written yet is lost.
+    pub(in crate::process::proxy) const fn is_within_answer(&self) -> bool {
+        match self.frames() {
+            Some(Frames::Server(server)) => server.is_within_answer(),
+            Some(Frames::Client(_)) | None => false,
         }
     }
 
@@ -257,12 +274,12 @@ impl Stream {
         }
     }
 
-    /// Returns whether nothing more comes on the connection than what can be read, as far as that
-    /// is known.
-    pub(in crate::process::proxy) fn has_ended(&self, cx: &mut Context<'_>) -> bool {
-        match &self.layer {
-            Layer::None | Layer::Tls(_) => self.socket.has_ended(cx),
-            Layer::Frames(_) => false,
+    /// Returns how the connection has ended, where nothing more comes than what can be read, as far
+    /// as that is known. A failure is told of once: behind it a read may find an end.
+    pub(in crate::process::proxy) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        match &mut self.layer {
+            Layer::None | Layer::Tls(_) => self.socket.ended(cx),
+            Layer::Frames(frames) => frames.ended(cx),
         }
     }
 

@@ -675,6 +675,9 @@ impl Attempts<'_> {
         // A local reply has been counted already.
         record.response_bytes += down;
         record.moments.ended_at = context.worker.moment();
+        if let Some(took) = record.moments.timers().response {
+            pool.counters.response_times.note(took);
+        }
         let head = match message.as_text() {
             [] => exchange.head(),
             // No backend was sent it.

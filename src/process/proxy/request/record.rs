@@ -95,6 +95,12 @@ pub(in crate::process::proxy) fn ended(
     record: &Record,
     head: &[u8],
 ) {
+    if let Some(took) = record.moments.timers().total {
+        let rules = context.rules.route.map_or(0, |route| route + 1);
+        if let Some(route) = context.listener.route_counters.get(rules) {
+            route.times.note(took);
+        }
+    }
     if context.worker.is_logging()
         && context.listener.access_log
         && let Some(lines) = &mut *context.worker.lines.borrow_mut()

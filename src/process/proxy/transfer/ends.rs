@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use crate::process::proxy::io::budget::Budget;
 use crate::process::proxy::io::buffers::Buffers;
 use crate::process::proxy::io::deadline::Deadline;
+use crate::process::proxy::io::frames::Frames;
 use crate::process::proxy::io::pipes::Pipes;
 use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::spool::body::Body;
@@ -28,6 +29,9 @@ pub(in crate::process::proxy) trait Source {
 
     /// Returns what a pipe can be filled from.
     fn plain(&mut self) -> Option<&mut Stream>;
+
+    /// Returns what may have trailers behind a body whose length is stated.
+    fn frames(&mut self) -> Option<&mut Frames>;
 }
 
 /// What can be written to.
@@ -51,6 +55,10 @@ impl Source for Stream {
     fn plain(&mut self) -> Option<&mut Stream> {
         Some(self).filter(|stream| stream.is_plain())
     }
+
+    fn frames(&mut self) -> Option<&mut Frames> {
+        self.frames_mut()
+    }
 }
 
 impl Sink for Stream {
@@ -73,6 +81,10 @@ impl Source for Body {
     }
 
     fn plain(&mut self) -> Option<&mut Stream> {
+        None
+    }
+
+    fn frames(&mut self) -> Option<&mut Frames> {
         None
     }
 }

@@ -17,6 +17,7 @@ use crate::process::proxy::io::budget::PARSED;
 use crate::process::proxy::io::buffers::{Buffers, Held};
 use crate::process::proxy::io::frames::load::Share;
 use crate::process::proxy::io::pipes::{Pipe, Pipes};
+use crate::process::proxy::io::stream::Stream;
 use crate::process::proxy::memory::LARGE_BYTES;
 use crate::process::proxy::transfer::ends::{Ends, Sink, Source};
 
@@ -66,7 +67,12 @@ pub(in crate::process::proxy) enum Keeps {
 /// Whether something is to be written behind the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
+    /// What the framing has there.
     Due,
+    /// Nothing, in HTTP/1.1: the length is stated. Streams of HTTP/2 may have trailers.
+    Stated,
+    /// Streams of HTTP/2 have trailers, or may; they come and go as those of a last chunk.
+    LastChunk,
     Done,
 }
 
@@ -122,7 +128,11 @@ impl Flow {
     pub(in crate::process::proxy) fn frame(&mut self, framing: Framing, carry: BodyCoding) {
         self.body = Body::new(framing, carry);
         self.carry = carry;
-        self.tail = Tail::Due;
+        self.tail = match (framing, carry) {
+            (Framing::Length(_), BodyCoding::AsIs) => Tail::Stated,
+            (Framing::Length(_), BodyCoding::Chunked | BodyCoding::Unchunked)
+            | (Framing::None | Framing::Chunked | Framing::UntilClose, _) => Tail::Due,
+        };
     }
 
     /// Bounds what is held for this direction.
@@ -301,6 +311,7 @@ impl Flow {
                 }
                 self.next_run(ends.buffers).map_err(FlowError::Body)?;
             }
+            self.look_for_trailers(ends);
             if self.awaits_sink() {
                 ready!(self.poll_write(cx, ends)).map_err(|_| FlowError::Sink)?;
             } else if self.body.is_ended() {
@@ -323,6 +334,28 @@ impl Flow {
                     }
                 }
             }
+        }
+    }
+
+    /// Goes on behind a body with a stated length that has ended where trailers can follow, which
+    /// must be known before its last byte is written.
+    fn look_for_trailers<S: Source, T: Sink>(&mut self, ends: &mut Ends<'_, S, T>) {
+        match self.tail {
+            Tail::Stated if self.body.is_ended() => {}
+            // Another attempt has another sink.
+            Tail::LastChunk => {}
+            Tail::Due | Tail::Stated | Tail::Done => return,
+        }
+        let sink = ends.sink.stream().and_then(Stream::frames_mut);
+        let (Some(source), Some(sink)) = (ends.source.frames(), sink) else {
+            return;
+        };
+        if self.tail == Tail::Stated && source.begin_last_chunk() {
+            self.tail = Tail::LastChunk;
+            self.body.await_last_chunk(self.carry);
+        }
+        if self.tail == Tail::LastChunk {
+            sink.await_last_chunk();
         }
     }
 

@@ -12,7 +12,7 @@ use crate::ipc::control::PoolStatus;
 use crate::ipc::message::PoolHealth;
 use crate::logic::balance::health::Availability;
 use crate::logic::balance::slow_start::SlowStart;
-use crate::process::proxy::counters::{Counter, PerWorker};
+use crate::process::proxy::counters::{Counter, PerWorker, Times};
 use crate::process::proxy::spool::Account;
 use crate::process::proxy::tls::connector::Connector;
 use crate::process::proxy::upstream::backend::{Backend, BackendRuntime};
@@ -57,6 +57,8 @@ pub(in crate::process::proxy) struct PoolCounters {
     pub(in crate::process::proxy) retries: Counter,
     /// Requests that waited in vain.
     pub(in crate::process::proxy) queue_timeouts: Counter,
+    /// How long backends took from the connection to the head of a response.
+    pub(in crate::process::proxy) response_times: Times,
 }
 
 impl Pool {
@@ -201,6 +203,7 @@ impl Pool {
             buffered_requests: spooled.bodies(),
             buffered_disk_bytes: spooled.disk_bytes(),
             unbuffered_total: spooled.refused(),
+            response_times: counters.times(|counters| &counters.response_times),
             ..PoolStatus::uncounted(self.name.clone(), backends.collect())
         }
     }

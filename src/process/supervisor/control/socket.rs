@@ -123,7 +123,8 @@ async fn read_question(stream: &UnixStream) -> io::Result<(Vec<u8>, Option<Owned
     Ok((line, file))
 }
 
-async fn ask(
+/// Has a question answered, in the time that it may take.
+pub(crate) async fn ask(
     request: Request,
     file: Option<OwnedFd>,
     questions: &mpsc::Sender<Question>,

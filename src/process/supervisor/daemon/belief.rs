@@ -19,7 +19,7 @@ use crate::config::{Config, ListenerConfig, TrackConfig};
 use crate::ipc::channel::Bounds;
 use crate::ipc::log_line::{self, printable};
 use crate::ipc::message::{
-    Followed, FromKeys, FromNames, FromProxy, FromVrrp, PoolHealth, SocketKey,
+    Followed, FromAdmin, FromKeys, FromNames, FromProxy, FromVrrp, PoolHealth, SocketKey,
 };
 use crate::model::{Family, RouterName};
 
@@ -297,6 +297,20 @@ impl Belief {
         }
     }
 
+    /// As [`of_keys`](Self::of_keys), of the process that operators look at; what it asks comes
+    /// over lines of its own.
+    pub(super) fn of_admin(
+        message: FromAdmin,
+        descriptors: &[OwnedFd],
+    ) -> Result<FromAdmin, Disbelief> {
+        check_none(descriptors)?;
+        match message {
+            FromAdmin::Lacking(what) => Ok(FromAdmin::Lacking(few(what))),
+            FromAdmin::Log(line) => Ok(FromAdmin::Log(line.bounded())),
+            message @ FromAdmin::Beat => Ok(message),
+        }
+    }
+
     fn check_routers<'a>(
         &self,
         names: impl IntoIterator<Item = &'a RouterName>,
@@ -450,10 +464,12 @@ const PEERS_MAX: usize = 16;
 const ADDRESSES_MAX: usize = 255;
 /// An address and its port in JSON.
 const ADDRESS_BYTES: usize = 64;
-const LISTENER_BYTES: usize = 4 * 1024;
+const LISTENER_BYTES: usize = 4 * 1024 + TIMES_BYTES;
+/// A histogram, each of its counters as long as a counter can be.
+const TIMES_BYTES: usize = 512;
 /// A route beside its names.
-const ROUTE_BYTES: usize = 256;
-const POOL_BYTES: usize = 2 * 1024;
+const ROUTE_BYTES: usize = 256 + TIMES_BYTES;
+const POOL_BYTES: usize = 2 * 1024 + TIMES_BYTES;
 /// The status of a backend; what its last probe said is most of it.
 const BACKEND_BYTES: usize = 8 * 1024;
 /// How much of a name that is not believed is shown.

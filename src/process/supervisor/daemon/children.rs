@@ -1,5 +1,6 @@
 //! What the children say and how they end, and what follows for the daemon.
 
+mod admin;
 mod keys;
 mod names;
 
@@ -128,6 +129,11 @@ impl Daemon {
             let pid = child.pid();
             let ended = child.leave_behind(now);
             self.names_ended(pid, ended);
+        }
+        if let Some(child) = self.admin.child_mut().filter(|child| child.is_undead()) {
+            let pid = child.pid();
+            let ended = child.leave_behind(now);
+            self.admin_ended(pid, ended);
         }
     }
 

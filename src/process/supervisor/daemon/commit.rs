@@ -20,6 +20,7 @@ impl Daemon {
     /// Opens sockets, starts observers, takes the lock of the network: all that can be refused.
     pub(super) fn open_what_is_needed(&mut self, next: &mut Next) -> Result<(), SupervisorError> {
         next.sockets = Some(self.setup.sockets.prepare(&next.config)?);
+        next.admin = Some(self.admin.prepare(&next.config, next.admin_token.take())?);
         let observers = self.observers.prepare(&next.config);
         next.observers = Some(observers.map_err(|source| SupervisorError::System {
             what: "start a thread",
@@ -85,6 +86,10 @@ impl Daemon {
         // Also where nothing else has changed: another secret may be in the same file.
         if let (Some(keys), Some(secrets)) = (&mut self.keys, next.secrets) {
             keys.follow(secrets);
+        }
+        // Also where nothing else has changed, for the same reason.
+        if let Some(admin) = next.admin {
+            self.admin.commit(&self.setup.config, admin);
         }
         if !changed {
             return;

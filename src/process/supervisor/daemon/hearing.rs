@@ -61,11 +61,13 @@ impl Daemon {
     pub(super) fn talk_to_children(&mut self, now: Instant) {
         let keys = self.keys.as_mut().map(|keys| &mut keys.child);
         let names = self.names.as_mut().map(|names| &mut names.child);
+        let admin = self.admin.child_mut();
         let children = [
             (Role::Vrrp, self.vrrp.as_mut()),
             (Role::Proxy, self.proxy.as_mut()),
             (Role::Keys, keys),
             (Role::Names, names),
+            (Role::Admin, admin),
         ];
         for (role, child) in children {
             let Some(child) = child else { continue };
@@ -126,6 +128,7 @@ impl Daemon {
             Role::Vrrp => &mut self.meters.vrrp,
             Role::Keys => &mut self.meters.keys,
             Role::Names => &mut self.meters.names,
+            Role::Admin => &mut self.meters.admin,
             Role::Proxy | Role::Supervisor => &mut self.meters.proxy,
         };
         match meter.admit(now, line.bytes()) {

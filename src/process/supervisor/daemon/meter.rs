@@ -73,6 +73,7 @@ pub(super) struct LogMeters {
     pub(super) proxy: Meter,
     pub(super) keys: Meter,
     pub(super) names: Meter,
+    pub(super) admin: Meter,
 }
 
 impl LogMeters {
@@ -88,6 +89,7 @@ impl LogMeters {
             proxy: Meter::new(now, rate),
             keys: Meter::new(now, rate),
             names: Meter::new(now, rate),
+            admin: Meter::new(now, rate),
         }
     }
 }

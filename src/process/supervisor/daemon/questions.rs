@@ -193,7 +193,8 @@ impl Daemon {
         };
         let keys = self.keys.as_ref().map(|keys| &keys.child);
         let names = self.names.as_ref().map(|names| &names.child);
-        let children = [self.vrrp.as_ref(), self.proxy.as_ref(), keys, names]
+        let admin = self.admin.child();
+        let children = [self.vrrp.as_ref(), self.proxy.as_ref(), keys, names, admin]
             .into_iter()
             .flatten()
             .map(|child| ProcessStatus {

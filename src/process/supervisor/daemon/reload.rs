@@ -239,7 +239,16 @@ impl Daemon {
                 });
                 passed.err()
             }
-            (Role::Vrrp | Role::Proxy | Role::Keys | Role::Names | Role::Supervisor, _, _) => None,
+            (
+                Role::Vrrp
+                | Role::Proxy
+                | Role::Keys
+                | Role::Names
+                | Role::Admin
+                | Role::Supervisor,
+                _,
+                _,
+            ) => None,
         };
         if let Some(errno) = failed {
             self.abandon(&format!(
@@ -288,7 +297,7 @@ impl Daemon {
             Stage::Preparing(preparing) => match role {
                 Role::Vrrp => preparing.children.vrrp = preparing.renewal.is_none(),
                 Role::Proxy => preparing.children.proxy = true,
-                Role::Supervisor | Role::Keys | Role::Names => {}
+                Role::Supervisor | Role::Keys | Role::Names | Role::Admin => {}
             },
             Stage::Committing(committing) => {
                 committing.children.answered(role);

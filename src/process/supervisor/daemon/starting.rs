@@ -62,6 +62,7 @@ impl Daemon {
         if running {
             self.start_keys_again(now);
             self.start_names_again(now);
+            self.start_admin(now);
         }
         self.lifecycle.handle_timeout(now);
         self.follow_lifecycle();
@@ -75,7 +76,9 @@ impl Daemon {
             .note(now, Shortage::Start(role), &Chain(&error));
         let child = match role {
             Role::Vrrp => &mut self.vrrp,
-            Role::Proxy | Role::Keys | Role::Names | Role::Supervisor => &mut self.proxy,
+            Role::Proxy | Role::Keys | Role::Names | Role::Admin | Role::Supervisor => {
+                &mut self.proxy
+            }
         };
         if let Some(child) = child {
             child.put_off(now);

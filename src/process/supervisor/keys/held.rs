@@ -117,21 +117,7 @@ fn open(path: &Path) -> Result<File, String> {
 /// When one cannot be opened, or is too short; what is wrong is for people.
 pub(crate) fn secrets(group: &GroupConfig) -> Result<GroupSecrets, String> {
     let open_one = |source: &SecretSource| {
-        let path = match source {
-            SecretSource::File(path) => path.clone(),
-            SecretSource::Credential(name) => {
-                let directory = env::var_os("CREDENTIALS_DIRECTORY");
-                let directory = directory.ok_or_else(|| {
-                    format!(
-                        "credential {name}: the unit has none (CREDENTIALS_DIRECTORY is not \
-                         set)\nhelp: write `LoadCredential={name}:/etc/evenkeel/{name}` into the \
-                         unit"
-                    )
-                })?;
-                Path::new(&directory).join(name)
-            }
-        };
-        let file = open(&path)?;
+        let (file, path) = open_secret(source)?;
         let shown = path.display();
         let is_long = is_long_enough(&file).map_err(|error| format!("{shown}: {error}"))?;
         match is_long {
@@ -144,6 +130,24 @@ pub(crate) fn secrets(group: &GroupConfig) -> Result<GroupSecrets, String> {
     };
     let files = group.secret.iter().map(open_one);
     files.collect()
+}
+
+/// Opens the file of a secret; returns it with its path.
+pub(crate) fn open_secret(source: &SecretSource) -> Result<(File, PathBuf), String> {
+    let path = match source {
+        SecretSource::File(path) => path.clone(),
+        SecretSource::Credential(name) => {
+            let directory = env::var_os("CREDENTIALS_DIRECTORY");
+            let directory = directory.ok_or_else(|| {
+                format!(
+                    "credential {name}: the unit has none (CREDENTIALS_DIRECTORY is not \
+                     set)\nhelp: write `LoadCredential={name}:/etc/evenkeel/{name}` into the unit"
+                )
+            })?;
+            Path::new(&directory).join(name)
+        }
+    };
+    Ok((open(&path)?, path))
 }
 
 /// Returns whether a secret is no shorter than it may be without the white space at its end. Of

@@ -132,10 +132,32 @@ fn listen(bind: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Listens at an address alone: no other process may join.
+pub(crate) fn listen_alone(bind: SocketAddr, listener: &str) -> Result<OwnedFd, SupervisorError> {
+    let listen = || {
+        let socket = open(bind)?;
+        socket.bind(&bind.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|source| SupervisorError::Listen {
+        listener: listener.to_owned(),
+        bind,
+        help: help(&source),
+        source,
+    })
+}
+
 fn bound(bind: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = open(bind)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&bind.into())?;
+    Ok(socket.into())
+}
+
+fn open(bind: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     match bind {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => {
@@ -146,8 +168,7 @@ fn bound(bind: SocketAddr) -> io::Result<OwnedFd> {
     // Inherited by every accepted connection.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&bind.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn help(error: &io::Error) -> &'static str {

@@ -14,6 +14,7 @@ use crate::config::{Config, checksum};
 use crate::ipc::control::ChangeReport;
 use crate::ipc::control::unix_ms;
 use crate::ipc::message::ToProxy;
+use crate::process::supervisor::admin::{AdminNext, Token};
 use crate::process::supervisor::child::Child;
 use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
@@ -43,6 +44,9 @@ pub(crate) struct Next {
     pub(crate) held: Option<Held>,
     /// The files with the secrets of the group, where they were looked for.
     pub(crate) secrets: Option<GroupSecrets>,
+    /// What allows changes by the admin listener; `None`: as before.
+    pub(crate) admin_token: Option<Token>,
+    pub(crate) admin: Option<AdminNext>,
     pub(crate) sockets: Option<Additional>,
     pub(crate) observers: Option<NewObservers>,
     /// Where the daemon has its first virtual routers.
@@ -64,6 +68,7 @@ impl Next {
             is_found: _,
             held,
             secrets,
+            admin_token,
         } = read;
         let known = commanded::renamed(overrides, &renamed(before, &checked.config));
         let overrides = commanded::pruned(&known, &checked.config);
@@ -91,6 +96,8 @@ impl Next {
             users,
             held,
             secrets,
+            admin_token,
+            admin: None,
             sockets: None,
             observers: None,
             network_lock: None,

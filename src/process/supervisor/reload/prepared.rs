@@ -9,6 +9,7 @@ use super::source::{Checked, ConfigSource};
 use crate::config::{AccessLogTarget, Config};
 use crate::ipc::control::FailureStatus;
 use crate::process::role::ProgramUser;
+use crate::process::supervisor::admin::Token;
 use crate::process::supervisor::error::SupervisorError;
 use crate::process::supervisor::keys::held::{GroupSecrets, Held};
 use crate::process::supervisor::passed::access_log::AccessLog;
@@ -45,6 +46,8 @@ pub(crate) struct Read {
     pub(crate) held: Option<Held>,
     /// The files with the secrets of the group, where they were looked for.
     pub(crate) secrets: Option<GroupSecrets>,
+    /// What allows changes by the admin listener; `None`: as before.
+    pub(crate) admin_token: Option<Token>,
 }
 
 /// Under whose names programs run.
@@ -74,7 +77,9 @@ impl Wanted {
             Some(directory) if !self.dry_run => Spool::for_config(&checked.config, directory)?,
             Some(_) | None => None,
         };
+        let admin_token = Some(Token::read(&checked.config)?);
         Ok(Read {
+            admin_token,
             log,
             spool,
             users: Users::of(&checked.config),
@@ -91,6 +96,7 @@ impl Read {
     /// Returns the configuration that runs, for a change that is none of its text.
     pub(crate) fn unchanged(checked: Checked, last_failure: Option<FailureStatus>) -> Self {
         Self {
+            admin_token: None,
             checked,
             last_failure,
             log: None,

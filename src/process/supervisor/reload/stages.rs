@@ -113,7 +113,7 @@ impl Awaited {
         match role {
             Role::Vrrp => self.vrrp = false,
             Role::Proxy => self.proxy = false,
-            Role::Supervisor | Role::Keys | Role::Names => {}
+            Role::Supervisor | Role::Keys | Role::Names | Role::Admin => {}
         }
     }
 
@@ -121,7 +121,7 @@ impl Awaited {
         match role {
             Role::Vrrp => self.vrrp,
             Role::Proxy => self.proxy,
-            Role::Supervisor | Role::Keys | Role::Names => false,
+            Role::Supervisor | Role::Keys | Role::Names | Role::Admin => false,
         }
     }
 

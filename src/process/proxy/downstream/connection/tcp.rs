@@ -155,7 +155,7 @@ impl Client {
                 ..Moments::default()
             },
         };
-        listener.requests[rules].count();
+        listener.route_counters[rules].requests.count();
         let (context, stream, ahead) = self.split(listener, rules);
         let sent = std::mem::take(ahead);
         let (after, mut left) = attempts::answer(context, stream, sent, &mut request, pool).await;

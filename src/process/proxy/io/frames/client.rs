@@ -11,7 +11,7 @@ use http::uri::Scheme;
 
 use super::data::Data;
 use super::incoming::{Coding, Incoming};
-use super::outgoing::Outgoing;
+use super::outgoing::{Behind, Outgoing, has_no_body};
 use super::text::{HeadText, broken};
 use super::unsent::Unsent;
 use crate::logic::http1::crossing::request::{self, Follows, Sent};
@@ -19,6 +19,7 @@ use crate::logic::http1::crossing::response::{self, Answers};
 use crate::logic::http1::crossing::websocket::proof_of;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::AskedMethod;
+use crate::process::proxy::io::socket::Ended;
 
 /// How it stands with a connection that carries streams to a backend.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ pub(in crate::process::proxy) struct Standing {
 enum State {
     #[default]
     Good,
-    /// An answer was missed since the last one came.
+    /// An answer was missed since something of one has come.
     Doubtful,
     Ended,
 }
@@ -67,6 +68,7 @@ pub(in crate::process::proxy) struct ClientFrames {
     /// What was asked for besides HTTP, and what proves that it was understood.
     protocol: Option<(Box<str>, String)>,
     processing: Processing,
+    behind: Behind,
     standing: Rc<Standing>,
     unsent: Rc<Unsent>,
 }
@@ -121,6 +123,7 @@ impl ClientFrames {
             method: AskedMethod::Other,
             protocol: None,
             processing: Processing::Possible,
+            behind: Behind::Nothing,
         }
     }
 
@@ -145,9 +148,16 @@ impl ClientFrames {
                     *text = rest;
                     return Poll::Ready(Ok(now.len()));
                 }
-                Answer::Body(body) => return body.poll_read(cx, into),
+                Answer::Body(body) => {
+                    let read = body.poll_read(cx, into);
+                    if body.take_news() {
+                        self.standing.note(State::Good);
+                    }
+                    return read;
+                }
                 Answer::Head(head, interim) => {
                     if let Poll::Ready(Some(Ok(response))) = head.poll_informational(cx) {
+                        self.standing.note(State::Good);
                         let answers = Answers {
                             method: self.method,
                             protocol: None,
@@ -263,15 +273,48 @@ impl ClientFrames {
             Some(_) => Framing::UntilClose,
             None => framing,
         };
-        let ends = matches!(framing, Framing::None | Framing::Length(0));
+        let ends = has_no_body(framing, self.behind);
         let sent = sender.send_request(request, ends);
         let (answer, stream): (_, SendStream<Data>) = sent.map_err(|error| self.failed(error))?;
         self.answer = Answer::Head(answer, Interim::new());
         self.asking = match ends {
             true => Asking::Over,
-            false => Asking::Body(Outgoing::new(stream, framing, Rc::clone(&self.unsent))),
+            false => {
+                let framing = (framing, self.behind);
+                Asking::Body(Outgoing::new(stream, framing, Rc::clone(&self.unsent)))
+            }
         };
         Ok(len)
+    }
+
+    /// Has what is left of an answer, all of whose stated length has been read, be read as a last
+    /// chunk; returns whether anything is.
+    pub(super) fn begin_last_chunk(&mut self) -> bool {
+        match &mut self.answer {
+            Answer::Body(body) => body.begin_last_chunk(),
+            Answer::None | Answer::Failed | Answer::Instead(_) | Answer::Head(..) => false,
+        }
+    }
+
+    /// A last chunk is written behind the request's body, whose length is stated.
+    pub(super) fn await_last_chunk(&mut self) {
+        self.behind = Behind::LastChunk;
+        if let Asking::Body(body) = &mut self.asking {
+            body.await_last_chunk();
+        }
+    }
+
+    /// Returns how the stream has ended, as far as that is heard of before what has come is read:
+    /// its backend has reset it, or the connection has failed.
+    pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        let Asking::Body(body) = &mut self.asking else {
+            return None;
+        };
+        match body.poll_reset(cx) {
+            Poll::Ready(Some(Reason::NO_ERROR)) => Some(Ended::InOrder),
+            Poll::Ready(_) => Some(Ended::Failed),
+            Poll::Pending => None,
+        }
     }
 
     pub(super) fn end(&mut self) {

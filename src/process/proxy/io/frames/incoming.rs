@@ -21,6 +21,17 @@ pub(super) struct Incoming {
     data: Bytes,
     /// Read last.
     close: &'static [u8],
+    news: News,
+}
+
+/// Whether something has come that was not there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// Nothing is known of when what comes has come.
+    Unknown,
+    /// There was nothing the last time.
+    Awaited,
+    Come,
 }
 
 /// How a body is framed in HTTP/1.1.
@@ -51,6 +62,7 @@ impl Incoming {
             lead: Bytes::new(),
             data: Bytes::new(),
             close: b"",
+            news: News::Unknown,
         }
     }
 
@@ -63,6 +75,18 @@ impl Incoming {
     pub(super) fn begin_tunnel(&mut self) {
         self.coding = Coding::Plain;
         self.at_end = AtEnd::End;
+    }
+
+    /// Has what is left of a body, all of whose stated length has been read, be read as a last
+    /// chunk with its trailers; returns whether anything is.
+    pub(super) fn begin_last_chunk(&mut self) -> bool {
+        let is_stated = (self.coding, self.at_end) == (Coding::Plain, AtEnd::Quiet);
+        let stream = self.stream.as_ref().filter(|_| is_stated);
+        let is_left = stream.is_some_and(|stream| !stream.is_end_stream());
+        if is_left {
+            self.coding = Coding::Chunked;
+        }
+        is_left
     }
 
     /// Returns whether nothing more comes.
@@ -93,6 +117,16 @@ impl Incoming {
         }
     }
 
+    /// Returns whether something has come since there was nothing: what waits to be read may be as
+    /// old as it likes.
+    pub(super) fn take_news(&mut self) -> bool {
+        let has_come = self.news == News::Come;
+        if has_come {
+            self.news = News::Unknown;
+        }
+        has_come
+    }
+
     /// Looks whether the stream has failed, where nobody waits for what comes.
     pub(super) fn has_failed(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -103,6 +137,16 @@ impl Incoming {
 
     /// Gets the next of what comes.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let more = self.poll_frame(cx);
+        self.news = match (&more, self.news) {
+            (Poll::Pending, News::Unknown | News::Awaited) => News::Awaited,
+            (Poll::Ready(Ok(())), News::Awaited) | (_, News::Come) => News::Come,
+            (Poll::Ready(_), News::Unknown | News::Awaited) => News::Unknown,
+        };
+        more
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(()));
         };

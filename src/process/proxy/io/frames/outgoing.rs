@@ -19,35 +19,66 @@ pub(super) struct Outgoing {
     stream: SendStream<Data>,
     body: Body,
     state: State,
+    behind: Behind,
     unsent: Rc<Unsent>,
+}
+
+/// What is written behind a body whose length is stated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Behind {
+    #[default]
+    Nothing,
+    /// A last chunk with trailers, of which HTTP/1.1 knows nothing there.
+    LastChunk,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
+    /// All has been sent but what a last chunk says.
+    Trailing,
     /// The end has been sent.
     Ended,
 }
 
 impl Outgoing {
     /// Returns a body that is framed so, behind a head with or without an end of the stream.
-    pub(super) fn new(stream: SendStream<Data>, framing: Framing, unsent: Rc<Unsent>) -> Self {
-        let body = Body::new(framing, BodyCoding::Unchunked);
-        Self {
+    pub(super) fn new(
+        stream: SendStream<Data>,
+        (framing, behind): (Framing, Behind),
+        unsent: Rc<Unsent>,
+    ) -> Self {
+        let mut outgoing = Self {
             stream,
-            state: if body.is_ended() {
-                State::Ended
-            } else {
-                State::Open
-            },
-            body,
+            state: State::Open,
+            body: Body::new(framing, BodyCoding::Unchunked),
+            behind,
             unsent,
+        };
+        outgoing.state = outgoing.reached();
+        outgoing
+    }
+
+    /// A last chunk is written behind the body, whose length is stated.
+    pub(super) fn await_last_chunk(&mut self) {
+        self.behind = Behind::LastChunk;
+    }
+
+    /// Returns where the bytes stand that were taken so far.
+    fn reached(&mut self) -> State {
+        match (self.body.is_ended(), self.behind, self.state) {
+            (true, Behind::LastChunk, State::Open) => {
+                self.body.await_last_chunk(BodyCoding::Unchunked);
+                State::Trailing
+            }
+            (true, Behind::Nothing | Behind::LastChunk, _) => State::Ended,
+            (false, Behind::Nothing | Behind::LastChunk, state) => state,
         }
     }
 
     /// Returns whether all of it has been sent.
-    pub(super) fn has_ended(&self) -> bool {
-        self.state == State::Ended
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
     }
 
     /// Writes as much as the peer has room for; at least a byte.
@@ -61,7 +92,12 @@ impl Outgoing {
             if self.has_ended() {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            let room = match self.poll_room(cx, bytes.len() - at) {
+            let room = match self.state {
+                // No DATA has the bytes of a last chunk.
+                State::Trailing => Poll::Ready(Ok(bytes.len() - at)),
+                State::Open | State::Ended => self.poll_room(cx, bytes.len() - at),
+            };
+            let room = match room {
                 Poll::Ready(room) => room?,
                 Poll::Pending if at > 0 => break,
                 Poll::Pending => return Poll::Pending,
@@ -96,17 +132,15 @@ impl Outgoing {
             [] | b"\r\n" => None,
             trailers => Some(read_trailers(trailers)),
         };
-        let has_ended = self.body.is_ended();
+        self.state = self.reached();
+        let has_ended = self.has_ended();
         let ends_here = has_ended && trailers.is_none();
         if run.pass > 0 || ends_here {
             let data = Data::of(&bytes[..run.pass], &self.unsent);
             self.stream.send_data(data, ends_here).map_err(broken)?;
         }
-        if has_ended {
-            self.state = State::Ended;
-            if let Some(trailers) = trailers {
-                self.stream.send_trailers(trailers).map_err(broken)?;
-            }
+        if let Some(trailers) = trailers {
+            self.stream.send_trailers(trailers).map_err(broken)?;
         }
         Ok(run.pass + run.skip)
     }
@@ -133,9 +167,17 @@ impl Outgoing {
         }
     }
 
-    /// Ready where the peer has reset the stream, or the connection has failed.
-    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_reset(cx).map(drop)
+    /// Ready where the peer has reset the stream, and says why, or the connection has failed.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reason>> {
+        self.stream.poll_reset(cx).map(Result::ok)
+    }
+}
+
+/// Returns whether a stream ends with a head whose body is framed so.
+pub(super) const fn has_no_body(framing: Framing, behind: Behind) -> bool {
+    match (framing, behind) {
+        (Framing::None, _) | (Framing::Length(0), Behind::Nothing) => true,
+        (Framing::Length(_) | Framing::Chunked | Framing::UntilClose, _) => false,
     }
 }
 

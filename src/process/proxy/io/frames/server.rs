@@ -11,7 +11,7 @@ use http::Response;
 use super::data::Data;
 use super::incoming::{Coding, Incoming};
 use super::load::Load;
-use super::outgoing::Outgoing;
+use super::outgoing::{Behind, Outgoing, has_no_body};
 use super::text::{HeadText, broken};
 use super::unsent::Unsent;
 use crate::logic::http1::crossing::response::{self, Sent, Then};
@@ -23,6 +23,7 @@ pub(in crate::process::proxy) struct ServerFrames {
     incoming: Incoming,
     answer: Answer,
     method: AskedMethod,
+    behind: Behind,
     load: Rc<Load>,
     unsent: Rc<Unsent>,
 }
@@ -54,6 +55,7 @@ impl ServerFrames {
             incoming: Incoming::new(body, coding),
             answer: Answer::Head(respond, HeadText::default()),
             method,
+            behind: Behind::Nothing,
             load,
             unsent,
         }
@@ -81,7 +83,7 @@ impl ServerFrames {
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.answer {
             Answer::Head(respond, _) => respond.poll_reset(cx).map(drop),
-            Answer::Body(body) => body.poll_reset(cx),
+            Answer::Body(body) => body.poll_reset(cx).map(drop),
             Answer::Over => Poll::Pending,
         }
     }
@@ -99,7 +101,8 @@ impl ServerFrames {
                     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
                     let sent = response::read(&head, self.method).ok_or_else(invalid)?;
                     taken -= head.len() - sent.len;
-                    let body = send(respond, sent, &mut self.incoming, &self.unsent)?;
+                    let unsent = &self.unsent;
+                    let body = send(respond, sent, self.behind, &mut self.incoming, unsent)?;
                     if let Some(answer) = body {
                         self.answer = answer;
                     }
@@ -109,6 +112,20 @@ impl ServerFrames {
             Answer::Body(body) => body.poll_write(cx, bytes),
             // What belongs to no body is not missed.
             Answer::Over => Poll::Ready(Ok(bytes.len())),
+        }
+    }
+
+    /// Has what is left of a request, all of whose stated length has been read, be read as a last
+    /// chunk; returns whether anything is.
+    pub(super) fn begin_last_chunk(&mut self) -> bool {
+        self.incoming.begin_last_chunk()
+    }
+
+    /// A last chunk is written behind the answer, whose length is stated.
+    pub(super) fn await_last_chunk(&mut self) {
+        self.behind = Behind::LastChunk;
+        if let Answer::Body(body) = &mut self.answer {
+            body.await_last_chunk();
         }
     }
 
@@ -132,6 +149,14 @@ impl ServerFrames {
         self.answer = Answer::Over;
     }
 
+    /// Returns whether its answer has begun and is not whole.
+    pub(in crate::process::proxy) const fn is_within_answer(&self) -> bool {
+        match &self.answer {
+            Answer::Body(body) => !body.has_ended(),
+            Answer::Head(..) | Answer::Over => false,
+        }
+    }
+
     pub(super) fn has_failed(&mut self) -> bool {
         self.incoming.has_failed()
     }
@@ -141,6 +166,7 @@ impl ServerFrames {
 fn send(
     respond: &mut SendResponse<Data>,
     sent: Sent,
+    behind: Behind,
     incoming: &mut Incoming,
     unsent: &Rc<Unsent>,
 ) -> io::Result<Option<Answer>> {
@@ -158,10 +184,10 @@ fn send(
         }
         Then::Head | Then::Body => sent.framing,
     };
-    let ends = matches!(framing, Framing::None | Framing::Length(0));
+    let ends = has_no_body(framing, behind);
     let stream = respond.send_response(response, ends).map_err(broken)?;
     Ok(Some(match ends {
         true => Answer::Over,
-        false => Answer::Body(Outgoing::new(stream, framing, Rc::clone(unsent))),
+        false => Answer::Body(Outgoing::new(stream, (framing, behind), Rc::clone(unsent))),
     }))
 }

@@ -53,10 +53,12 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns whose time is over where a tunnel has fallen silent.
+    /// Returns whose time is over where a tunnel has fallen silent; what a client has not taken of
+    /// a backend that has failed was not the whole.
     fn silence(&self, tunnel: &Tunnel) -> Termination {
         let within = self.context.rules.timeouts.tunnel;
         match self.exchange.awaited(tunnel) {
+            EndedBy::Client if tunnel.has_backend_failed() => Termination::ResponseTruncated,
             EndedBy::Client if self.fins().client < within => Termination::ClientFinTimeout,
             EndedBy::Backend if self.fins().backend < within => Termination::BackendFinTimeout,
             EndedBy::Client | EndedBy::Backend | EndedBy::Nobody | EndedBy::Proxy => {

@@ -11,6 +11,7 @@ use crate::logic::access::EndedBy;
 use crate::logic::http1::head::Framing;
 use crate::logic::http1::response::BodyCoding;
 use crate::process::proxy::io::deadline::Interrupt;
+use crate::process::proxy::io::socket::Ended;
 use crate::process::proxy::transfer::exchange::{Exchange, Relayed, Sides, Uploading};
 use crate::process::proxy::transfer::flow::FlowError;
 
@@ -20,6 +21,8 @@ pub(in crate::process::proxy) struct Tunnel {
     first: EndedBy,
     /// Who has ended its direction behind bytes that the other does not take.
     unread: EndedBy,
+    /// How the backend's connection has ended, as far as that is heard of before it is read.
+    backend: Option<Ended>,
     rest: Rest,
     fins: Fins,
 }
@@ -52,6 +55,7 @@ impl Tunnel {
             down: Direction::Open,
             first: EndedBy::Nobody,
             unread: EndedBy::Nobody,
+            backend: None,
             rest: Rest::None,
             fins,
         }
@@ -60,6 +64,11 @@ impl Tunnel {
     /// Returns who has ended a direction first; nobody while both are open.
     pub(in crate::process::proxy) const fn ended_by(&self) -> EndedBy {
         self.first
+    }
+
+    /// Returns whether the backend has failed behind what was there to be read.
+    pub(in crate::process::proxy) fn has_backend_failed(&self) -> bool {
+        self.backend == Some(Ended::Failed)
     }
 
     /// Returns whether the client may still send what nobody reads.
@@ -137,6 +146,12 @@ impl Exchange {
         }
         if tunnel.down == Direction::Open {
             match self.poll_download(cx, sides) {
+                // A socket does not tell twice that it has failed.
+                Poll::Ready(Ok(()))
+                    if tunnel.has_backend_failed() && sides.upstream.frames().is_none() =>
+                {
+                    return Poll::Ready(tunnel.backend_failed());
+                }
                 Poll::Ready(Ok(())) => {
                     tunnel.down = Direction::Ended;
                     sides.client.shut();
@@ -177,10 +192,14 @@ impl Exchange {
             tunnel.unread = EndedBy::Nobody;
             return Poll::Pending;
         }
-        if up && sides.client.has_ended(cx) {
-            tunnel.unread = EndedBy::Client;
-        } else if down && sides.upstream.has_ended(cx) {
-            tunnel.unread = EndedBy::Backend;
+        if down && tunnel.backend.is_none() {
+            tunnel.backend = sides.upstream.ended(cx);
+        }
+        match up.then(|| sides.client.ended(cx)).flatten() {
+            Some(Ended::Failed) => return Poll::Ready(()),
+            Some(Ended::InOrder) => tunnel.unread = EndedBy::Client,
+            None if down && tunnel.backend.is_some() => tunnel.unread = EndedBy::Backend,
+            None => {}
         }
         tunnel.note_end(tunnel.unread);
         if up {

@@ -2,7 +2,7 @@
 //!
 //! A request takes a stream on one that has room; where none has, one is opened, and who comes
 //! meanwhile waits for that. A connection on which an answer is missed gets no new request until
-//! another answer has come on it: a backend that has gone silently would get them all.
+//! something of an answer has come on it: a backend that has gone silently would get them all.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -7,6 +7,7 @@ use std::net::UdpSocket;
 
 use super::*;
 use crate::config::{self, check::NodeName};
+use crate::ipc::control::TimesStatus;
 use crate::ipc::control::{PoolStatus, RouteStatus};
 use crate::ipc::log_line::TEXT_BYTES_MAX;
 use crate::ipc::message::{ActiveRole, LogLine, StateName, TransitionReport};
@@ -269,6 +270,10 @@ fn status_of_as_many_routes_as_there_can_be_fits() {
         name: route.name.clone(),
         pool: route.pool().map(str::to_owned),
         requests_total: u64::MAX,
+        times: TimesStatus {
+            buckets: vec![u64::MAX; TimesStatus::BOUNDS_US.len() + 1],
+            sum_us: u64::MAX,
+        },
     });
     let shown: Vec<RouteStatus> = shown.collect();
     let bytes = serde_json::to_vec(&shown).unwrap().len();

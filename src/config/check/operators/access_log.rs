@@ -8,7 +8,10 @@ use crate::config::{AccessLogConfig, AccessLogTarget};
 use crate::logic::access::{Field, Format, FormatError};
 
 /// Checks the section.
-pub(super) fn check(section: Value<'_>, problems: &mut Problems) -> Option<AccessLogConfig> {
+pub(in crate::config::check) fn check(
+    section: Value<'_>,
+    problems: &mut Problems,
+) -> Option<AccessLogConfig> {
     let fields = section.fields(&["to", "format"], problems)?;
     let to = fields
         .need("to", "/var/log/evenkeel/access.log", problems)

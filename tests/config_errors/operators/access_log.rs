@@ -3,8 +3,8 @@
 use evenkeel::config::{AccessLogTarget, Format};
 use insta::assert_snapshot;
 
-use super::accepts::accepted;
-use super::{errors, listener};
+use crate::accepts::accepted;
+use crate::{errors, listener};
 
 /// Returns a file whose last section, from line 9 on, is `access_log`.
 fn access_log(lines: &str) -> String {

@@ -1,0 +1,4 @@
+//! Errors in the sections for operators.
+
+mod access_log;
+mod admin;
