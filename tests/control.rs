@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+#[path = "control/commands.rs"]
+mod commands;
 #[path = "common/daemon.rs"]
 mod daemon;
 

@@ -2,8 +2,8 @@
 //! unit.
 //!
 //! What a user can type or read must stand in `man/`; every configuration that is printed anywhere
-//! must parse. The names come from the code (`cli::USAGE`, a serialized `Status`, `Counters`) or
-//! from `config/evenkeel.yaml`, never from a list kept here.
+//! must parse. The names come from the code (the definition of the command line, a serialized
+//! `Status`, `Counters`) or from `config/evenkeel.yaml`, never from a list kept here.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +16,6 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use evenkeel::cli::USAGE;
 use evenkeel::config::{self, BackendMode, check::NodeName};
 use evenkeel::ipc::control::{
     AccessLogStatus, ActiveStatus, BackendStatus, CertificateStatus, ConfigurationStatus,
@@ -30,6 +29,8 @@ use evenkeel::process::vrrp::status::SHELL_COUNTERS;
 
 #[path = "documents/architecture.rs"]
 mod architecture;
+#[path = "documents/commands.rs"]
+mod commands;
 #[path = "documents/request.rs"]
 mod request;
 
@@ -67,48 +68,6 @@ const NODES: [&str; 2] = ["lb1", "lb2"];
 
 // -------------------------------------------------------------------------------------------------
 // Names.
-
-#[test]
-fn every_command_and_flag_stands_in_the_manual() {
-    let manual = read(COMMAND_MANUAL);
-    let flags = words(USAGE)
-        .into_iter()
-        .filter_map(|word| word.strip_prefix("--"));
-    let missing: BTreeSet<&str> = flags
-        .filter(|flag| !has_macro(&manual, &format!("Fl -{flag}")))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "flags of the usage missing in {COMMAND_MANUAL}: {missing:?}"
-    );
-    let commands = USAGE
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("evenkeel ")?.split(' ').next())
-        .filter(|word| !word.starts_with('-'));
-    let missing: BTreeSet<&str> = commands
-        .filter(|name| !has_macro(&manual, &format!("Cm {name}")))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "commands of the usage missing in {COMMAND_MANUAL}: {missing:?}"
-    );
-}
-
-#[test]
-fn every_flag_of_the_manual_stands_in_the_usage() {
-    let manual = read(COMMAND_MANUAL);
-    let documented = manual.split("Fl -").skip(1).filter_map(|rest| {
-        rest.split(|c: char| !(c.is_ascii_lowercase() || c == '-'))
-            .next()
-    });
-    let unknown: BTreeSet<&str> = documented
-        .filter(|flag| !words(USAGE).contains(&format!("--{flag}").as_str()))
-        .collect();
-    assert!(
-        unknown.is_empty(),
-        "flags of {COMMAND_MANUAL} missing in the usage: {unknown:?}"
-    );
-}
 
 #[test]
 fn every_field_of_the_status_stands_in_the_manual() {

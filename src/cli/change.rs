@@ -3,6 +3,8 @@
 //! The file of `reload --config` is opened here, with the rights of who asks, and its descriptor
 //! goes to the daemon: nobody reads by the daemon what they may not read themselves.
 
+pub(super) mod maintenance;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -71,13 +73,12 @@ pub(super) fn router(
 ///
 /// # Errors
 /// What is wrong with the words.
-pub(super) fn backend_words(words: &[String]) -> Result<((String, String), BackendChange), String> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if let ["add", pool, name, address] = words[..] {
+pub(super) fn backend_words(words: &[&str]) -> Result<((String, String), BackendChange), String> {
+    if let ["add", pool, name, address] = *words {
         let change = BackendChange::Add(self::address(address)?);
         return Ok(((pool.to_owned(), name.to_owned()), change));
     }
-    let [name, change @ ..] = &words[..] else {
+    let [name, change @ ..] = words else {
         return Err("say which backend: POOL/NAME".into());
     };
     let (pool, name) = name
@@ -108,9 +109,8 @@ pub(super) fn backend_words(words: &[String]) -> Result<((String, String), Backe
 ///
 /// # Errors
 /// What is wrong with the words.
-pub(super) fn router_words(words: &[String]) -> Result<(String, Option<u8>), String> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words[..] {
+pub(super) fn router_words(words: &[&str]) -> Result<(String, Option<u8>), String> {
+    match *words {
         [entry, "priority", "reset"] => Ok((entry.to_owned(), None)),
         [entry, "priority", number] => {
             let number = number.parse();
@@ -142,9 +142,12 @@ fn tell(runtime_dir: &Path, answer: io::Result<Response>, output: Output) -> i32
                 false => EXIT_FAILED,
             };
         }
-        Ok(Response::Status(_) | Response::Events(_)) => {
-            StatusError::Refused("it answered something else".into())
-        }
+        Ok(
+            Response::Status(_)
+            | Response::Events(_)
+            | Response::Configuration(_)
+            | Response::OverSocket,
+        ) => StatusError::Refused("it answered something else".into()),
         Ok(Response::Error(why)) => StatusError::Refused(why),
         Err(source) => StatusError::Ask {
             path: runtime_dir.join(control::SOCKET),
@@ -188,8 +191,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Vec<String> {
-        line.split_whitespace().map(str::to_owned).collect()
+    fn words(line: &str) -> Vec<&str> {
+        line.split_whitespace().collect()
     }
 
     #[test]

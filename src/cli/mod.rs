@@ -1,319 +1,210 @@
-//! The commands, one file each, and the reading of their arguments.
+//! The commands, one file each, and what their words and flags are (`arguments`).
 //!
 //! [`run`] gets the arguments and returns the exit code: 0 done, 1 failed, 2 usage, 78 a bad
-//! configuration. The usage text is the list of flags; `tests/documents.rs` holds the manual to it.
+//! configuration.
 
+mod arguments;
 mod change;
 pub mod check;
 mod cleanup;
+mod completions;
+mod config;
 mod daemon;
 pub mod demo;
-mod events;
-mod maintenance;
 mod outcome;
 mod status;
+mod watch;
 
-use std::path::PathBuf;
+use std::io::Write;
 
-use change::Mode;
-use events::Until;
+use arguments::{Command, ConfigCommand};
+use change::{Mode, maintenance};
+use watch::connections;
+use watch::events::{self, Until};
+use watch::filter::Client;
+use watch::logs::{self, Filter};
+use watch::top;
 
-use crate::ipc::control::{BackendChange, MaintenanceChange};
+use crate::ipc::control::ConnectionFilter;
 
+pub use arguments::definition;
+pub use config::explain::is_explained;
 pub use outcome::{EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Output, print_error};
-
-/// What `evenkeel --help` prints; the manual has the same flags.
-pub const USAGE: &str = "\
-usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
-                [--cache-dir DIR]
-       evenkeel check [--config FILE] [--node NAME]
-       evenkeel status [--json] [--runtime-dir DIR]
-       evenkeel reload [--config FILE] [--dry-run] [--json] [--runtime-dir DIR]
-       evenkeel backend POOL/NAME drain|maintain|up|weight N|remove|reset
-                [--json] [--runtime-dir DIR]
-       evenkeel backend add POOL NAME ADDRESS [--json] [--runtime-dir DIR]
-       evenkeel router NAME priority N|reset [--json] [--runtime-dir DIR]
-       evenkeel maintenance LISTENER [on [--retry-after TIME] | off]
-                [--json] [--runtime-dir DIR]
-       evenkeel events [--json] [--follow] [--runtime-dir DIR]
-       evenkeel demo [--json] [--visitors N]
-       evenkeel cleanup
-       evenkeel --version | --help
-
-  run     run the daemon in the foreground until SIGTERM
-  check   say what a configuration means for this node, or all that is wrong with it
-  status  ask the running daemon how everything is
-  reload  have the running daemon follow its configuration as it is now, or another one
-  backend change a backend until `reset`, a reboot, or its end in the configuration
-  router  change the base priority of a virtual router, likewise
-  maintenance answer a listener's clients 503, likewise, or say whether that is so
-  events  print every change of state, in order, with its cause
-  demo    build a failover pair in network namespaces, break it, and measure
-  cleanup take away what a daemon that was killed has left on this machine
-
-  --config FILE      the configuration (/etc/evenkeel/evenkeel.yaml)
-  --node NAME        who this machine is (the key `node`, else the host name)
-  --runtime-dir DIR  where the control socket lives (/run/evenkeel)
-  --cache-dir DIR    where bodies of requests are kept (`buffer_requests`;
-                     $CACHE_DIRECTORY, else /var/cache/evenkeel)
-  --dry-run          say only what would change
-  --json             print JSON
-  --follow           go on printing what happens
-  --retry-after TIME when clients are told to come again (as in the file)
-  --visitors N       how many clients keep connections in the demo (1152)
-";
-
-/// A command, as asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Command {
-    Run(Flags),
-    Check(Flags),
-    Status(Flags),
-    Events(Flags),
-    Reload(Flags),
-    Backend(Flags, (String, String), BackendChange),
-    Router(Flags, String, Option<u8>),
-    Maintenance(Flags, String, Option<MaintenanceChange>),
-    Demo(Flags),
-    Cleanup,
-    Version,
-    Help,
-}
-
-/// The flags of all commands; each command takes only its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Flags {
-    config: Option<PathBuf>,
-    node: Option<String>,
-    runtime_dir: PathBuf,
-    cache_dir: Option<PathBuf>,
-    output: Output,
-    until: Until,
-    mode: Mode,
-    visitors: usize,
-    retry_after: Option<String>,
-    /// What is no flag.
-    words: Vec<String>,
-}
-
-impl Flags {
-    fn config(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into())
-    }
-}
 
 /// Runs the command that the arguments name (without the program's own) and returns the exit code.
 pub fn run(arguments: &[String]) -> i32 {
-    match parse(arguments) {
-        Ok(Command::Run(flags)) => daemon::run(
-            flags.config(),
-            flags.node,
-            flags.runtime_dir,
-            flags.cache_dir,
+    let mistake = match arguments::read(arguments) {
+        Ok(command) => match obey(command) {
+            Ok(code) => return code,
+            Err(what) => format!("error: {what}"),
+        },
+        Err(asked) if !asked.use_stderr() => {
+            // Help, or the version; a reader that has gone wants no more.
+            let _ = asked.print();
+            return EXIT_DONE;
+        }
+        Err(mistake) => mistake.render().to_string(),
+    };
+    let text = arguments::complaint(&definition(), arguments, &mistake);
+    // There is nobody else to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    EXIT_USAGE
+}
+
+/// Runs a command; returns the exit code, or what is wrong with its words.
+fn obey(command: Command) -> Result<i32, String> {
+    Ok(match command {
+        Command::Run(asked) => daemon::run(
+            asked.read.config,
+            asked.read.node,
+            asked.at.runtime_dir,
+            asked.cache_dir,
         ),
-        Ok(Command::Check(flags)) => check::run(&flags.config(), flags.node.as_deref()),
-        Ok(Command::Status(flags)) => status::run(&flags.runtime_dir, flags.output),
-        Ok(Command::Events(flags)) => events::run(&flags.runtime_dir, flags.output, flags.until),
-        Ok(Command::Reload(flags)) => {
-            let config = flags.config.as_deref();
-            change::reload(&flags.runtime_dir, config, flags.mode, flags.output)
+        Command::Check(asked) => check::run(&asked.config, asked.node.as_deref()),
+        Command::Status(asked) => status::run(asked.runtime_dir(), asked.output()),
+        Command::Top(asked) => top::run(&asked.at.runtime_dir),
+        Command::Events(asked) => {
+            let until = match asked.follow {
+                true => Until::Interrupted,
+                false => Until::Now,
+            };
+            events::run(asked.asking.runtime_dir(), asked.asking.output(), until)
         }
-        Ok(Command::Backend(flags, name, change)) => {
-            change::backend(&flags.runtime_dir, name, change, flags.output)
+        Command::Logs(asked) => {
+            let asking = asked.asking;
+            let filter = Filter {
+                statuses: asked.status,
+                slow: asked.slow,
+                listener: asked.listener,
+                pool: asked.pool,
+                client: asked.client,
+            };
+            logs::run(asking.runtime_dir(), &filter, asking.output())
         }
-        Ok(Command::Router(flags, entry, priority)) => {
-            change::router(&flags.runtime_dir, entry, priority, flags.output)
+        Command::Connections(asked) => {
+            let wanted = ConnectionFilter {
+                listener: asked.listener,
+                client: asked.client.map(Client::network),
+            };
+            let asking = asked.asking;
+            connections::run(asking.runtime_dir(), wanted, asking.output())
         }
-        Ok(Command::Maintenance(flags, listener, change)) => {
-            maintenance::run(&flags.runtime_dir, listener, change, flags.output)
+        Command::Reload(asked) => {
+            let mode = match asked.dry_run {
+                true => Mode::DryRun,
+                false => Mode::Change,
+            };
+            let (config, asking) = (asked.config.as_deref(), &asked.asking);
+            change::reload(asking.runtime_dir(), config, mode, asking.output())
         }
-        Ok(Command::Demo(flags)) => demo::run(flags.output, flags.visitors),
-        Ok(Command::Cleanup) => cleanup::run(),
-        Ok(Command::Version) => {
-            println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
-            EXIT_DONE
+        Command::Backend(asked) => {
+            let (name, change) = change::backend_words(&asked.words())?;
+            let asking = &asked.asking;
+            change::backend(asking.runtime_dir(), name, change, asking.output())
         }
-        Ok(Command::Help) => {
-            print!("{USAGE}");
-            EXIT_DONE
+        Command::Router(asked) => {
+            let (entry, priority) = change::router_words(&asked.words())?;
+            let asking = &asked.asking;
+            change::router(asking.runtime_dir(), entry, priority, asking.output())
         }
-        Err(complaint) => {
-            eprintln!("error: {complaint}\n\n{USAGE}");
-            EXIT_USAGE
+        Command::Maintenance(asked) => {
+            let retry_after = asked.retry_after.as_deref();
+            let (listener, change) = maintenance::words(&asked.words(), retry_after)?;
+            let asking = &asked.asking;
+            maintenance::run(asking.runtime_dir(), listener, change, asking.output())
         }
-    }
+        Command::Config(ConfigCommand::Show(asked)) => {
+            config::show::run(asked.runtime_dir(), asked.output())
+        }
+        Command::Config(ConfigCommand::Explain(asked)) => {
+            config::explain::run(&asked.key, asked.output())
+        }
+        Command::Completions(asked) => completions::run(asked.shell),
+        Command::Demo(asked) => demo::run(asked.output(), asked.visitors.unwrap_or(usize::MAX)),
+        Command::Cleanup => cleanup::run(),
+    })
 }
-
-fn parse(arguments: &[String]) -> Result<Command, String> {
-    let Some((name, rest)) = arguments.split_first() else {
-        return Err("a command is missing".into());
-    };
-    if rest
-        .iter()
-        .any(|argument| matches!(argument.as_str(), "--help" | "-h"))
-    {
-        return Ok(Command::Help);
-    }
-    match name.as_str() {
-        "run" => {
-            let allowed = ["--config", "--node", "--runtime-dir", "--cache-dir"];
-            bare(rest, &allowed).map(Command::Run)
-        }
-        "check" => bare(rest, &["--config", "--node"]).map(Command::Check),
-        "status" => bare(rest, &["--json", "--runtime-dir"]).map(Command::Status),
-        "events" => bare(rest, &["--json", "--follow", "--runtime-dir"]).map(Command::Events),
-        "reload" => {
-            let allowed = ["--config", "--dry-run", "--json", "--runtime-dir"];
-            bare(rest, &allowed).map(Command::Reload)
-        }
-        "backend" => {
-            let flags = flags(rest, &["--json", "--runtime-dir"])?;
-            let (name, change) = change::backend_words(&flags.words)?;
-            Ok(Command::Backend(flags, name, change))
-        }
-        "router" => {
-            let flags = flags(rest, &["--json", "--runtime-dir"])?;
-            let (entry, priority) = change::router_words(&flags.words)?;
-            Ok(Command::Router(flags, entry, priority))
-        }
-        "maintenance" => {
-            let flags = flags(rest, &["--retry-after", "--json", "--runtime-dir"])?;
-            let (listener, change) =
-                maintenance::words(&flags.words, flags.retry_after.as_deref())?;
-            Ok(Command::Maintenance(flags, listener, change))
-        }
-        "demo" => bare(rest, &["--json", "--visitors"]).map(Command::Demo),
-        "cleanup" => bare(rest, &[]).map(|_| Command::Cleanup),
-        "--version" | "-V" => Ok(Command::Version),
-        "--help" | "-h" | "help" => Ok(Command::Help),
-        other => Err(format!("there is no command {other:?}")),
-    }
-}
-
-/// Reads flags alone.
-fn bare(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
-    let flags = flags(arguments, allowed)?;
-    match flags.words.first() {
-        Some(word) => Err(format!("this command does not take {word:?}")),
-        None => Ok(flags),
-    }
-}
-
-fn flags(arguments: &[String], allowed: &[&str]) -> Result<Flags, String> {
-    let mut flags = Flags {
-        config: None,
-        mode: Mode::Change,
-        words: Vec::new(),
-        node: None,
-        runtime_dir: DEFAULT_RUNTIME_DIR.into(),
-        cache_dir: None,
-        output: Output::Text,
-        until: Until::Now,
-        visitors: usize::MAX,
-        retry_after: None,
-    };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let (name, attached) = match argument.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            Some(_) | None => (argument.as_str(), None),
-        };
-        if !argument.starts_with('-') {
-            flags.words.push(argument.clone());
-            continue;
-        }
-        if !allowed.contains(&name) {
-            return Err(format!("this command does not take {argument:?}"));
-        }
-        if matches!(name, "--json" | "--follow" | "--dry-run") {
-            if attached.is_some() {
-                return Err(format!("{name} takes no value"));
-            }
-            match name {
-                "--json" => flags.output = Output::Json,
-                "--dry-run" => flags.mode = Mode::DryRun,
-                _ => flags.until = Until::Interrupted,
-            }
-            continue;
-        }
-        let value = attached
-            .or_else(|| rest.next().cloned())
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| format!("{name} needs a value"))?;
-        match name {
-            "--config" => flags.config = Some(value.into()),
-            "--node" => flags.node = Some(value),
-            "--cache-dir" => flags.cache_dir = Some(value.into()),
-            "--retry-after" => flags.retry_after = Some(value),
-            "--visitors" => {
-                flags.visitors = value
-                    .parse()
-                    .map_err(|_| format!("--visitors needs a number, not {value:?}"))?;
-            }
-            _ => flags.runtime_dir = value.into(),
-        }
-    }
-    Ok(flags)
-}
-
-/// Where the configuration is.
-const DEFAULT_CONFIG: &str = "/etc/evenkeel/evenkeel.yaml";
-/// Where the control socket is.
-const DEFAULT_RUNTIME_DIR: &str = "/run/evenkeel";
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
     use super::*;
 
-    fn parsed(line: &str) -> Result<Command, String> {
-        parse(
-            &line
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        )
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Returns what standard error has of a mistake.
+    fn said(line: &str) -> String {
+        let all = words(line);
+        let what = match arguments::read(&all) {
+            Ok(command) => format!("error: {}", obey(command).expect_err("a mistake")),
+            Err(error) => error.render().to_string(),
+        };
+        arguments::complaint(&definition(), &all, &what)
     }
 
     #[test]
-    fn flags_have_defaults_and_take_values_both_ways() {
-        let Command::Run(flags) = parsed("run").unwrap() else {
+    fn the_definition_is_consistent() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn flags_have_defaults_take_values_both_ways_and_the_last_one_holds() {
+        let Ok(Command::Run(asked)) = arguments::read(&words("run")) else {
             panic!("not run")
         };
-        assert_eq!(flags.config(), PathBuf::from("/etc/evenkeel/evenkeel.yaml"));
-        assert_eq!(flags.runtime_dir, PathBuf::from("/run/evenkeel"));
-        let Command::Run(flags) = parsed("run --config a.yaml --node=lb1").unwrap() else {
+        let (config, runtime_dir) = (&asked.read.config, &asked.at.runtime_dir);
+        assert_eq!(config.to_str(), Some("/etc/evenkeel/evenkeel.yaml"));
+        assert_eq!(runtime_dir.to_str(), Some("/run/evenkeel"));
+        let line = "run --config b.yaml --config a.yaml --node=lb1";
+        let Ok(Command::Run(asked)) = arguments::read(&words(line)) else {
             panic!("not run")
         };
-        assert_eq!(
-            (flags.config(), flags.node),
-            (PathBuf::from("a.yaml"), Some("lb1".into()))
-        );
+        let (config, node) = (&asked.read.config, asked.read.node.as_deref());
+        assert_eq!((config.to_str(), node), (Some("a.yaml"), Some("lb1")));
     }
 
     #[test]
     fn help_is_given_wherever_it_is_asked_for() {
-        for line in ["--help", "-h", "help", "run --help", "status --json -h"] {
-            assert_eq!(parsed(line), Ok(Command::Help), "{line}");
+        for line in [
+            "--help",
+            "-h",
+            "help",
+            "run --help",
+            "status --json -h",
+            "-V",
+        ] {
+            let error = arguments::read(&words(line)).expect_err("help");
+            assert!(!error.use_stderr(), "{line}");
         }
     }
 
     #[test]
-    fn mistakes_are_said() {
-        for (line, complaint) in [
-            ("", "a command is missing"),
-            ("start", "there is no command \"start\""),
-            ("run --json", "this command does not take \"--json\""),
-            ("run --config", "--config needs a value"),
-            ("status --json=yes", "--json takes no value"),
-            (
-                "demo --visitors many",
-                "--visitors needs a number, not \"many\"",
-            ),
-            ("check extra", "this command does not take \"extra\""),
-        ] {
-            assert_eq!(parsed(line), Err(complaint.to_owned()), "{line}");
-        }
+    fn mistakes_are_said_with_the_usage_of_their_command() {
+        let lines = [
+            "",
+            "start",
+            "statsu",
+            "run --json",
+            "run --config",
+            "run --config=",
+            "status --json=yes",
+            "status --jsn",
+            "demo --visitors many",
+            "check extra",
+            "cleanup --json",
+            "backend",
+            "backend b1 drain",
+            "backend api/b1 weight many",
+            "backend add api b3 here",
+            "router web priority high",
+            "maintenance http off --retry-after 10m",
+            "completions tcsh",
+        ];
+        let text: Vec<String> = lines
+            .iter()
+            .map(|line| format!("$ evenkeel {line}\n{}", said(line)))
+            .collect();
+        insta::assert_snapshot!(text.join("\n"));
     }
 }

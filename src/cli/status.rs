@@ -55,9 +55,13 @@ pub(super) fn run(runtime_dir: &Path, output: Output) -> i32 {
 pub(super) fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
     match control::ask(runtime_dir, &Request::Status, ANSWER_TIMEOUT) {
         Ok(Response::Status(status)) => Ok(*status),
-        Ok(Response::Events(_) | Response::Changed(_) | Response::Refused(_)) => {
-            Err(StatusError::Refused("it answered something else".into()))
-        }
+        Ok(
+            Response::Events(_)
+            | Response::Configuration(_)
+            | Response::OverSocket
+            | Response::Changed(_)
+            | Response::Refused(_),
+        ) => Err(StatusError::Refused("it answered something else".into())),
         Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
         Err(source) => Err(StatusError::Ask {
             path: runtime_dir.join(control::SOCKET),
@@ -440,7 +444,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// Returns a span of time in the largest unit that says enough.
-fn ago(ms: u64) -> String {
+pub(super) fn ago(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms}ms"),
         1_000..120_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),

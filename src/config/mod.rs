@@ -50,6 +50,8 @@ pub use listener::routes::{
 };
 pub use operators::{AccessLogConfig, AccessLogTarget, AdminConfig};
 pub use pages::{ErrorPages, ListenerMode, MaintenanceConfig, PageConfig, Statuses};
+pub use reader::hiding::without_secrets;
+pub use reader::nearest;
 pub use tls::{
     Authorities, CertificateChain, CertificateSource, ClientCertificates, DefaultCertificate,
     FoundPoolTls, FoundTls, GroupConfig, ListenerTls, PoolTls, Resumption, SecretSource,

@@ -4,6 +4,7 @@
 //! Every method adds to the problems what is wrong and returns `None`, so that a caller asks for
 //! everything first and gives up last. What a value means is the matter of `check`.
 
+pub(super) mod hiding;
 mod keepalived;
 mod proxies;
 
@@ -354,7 +355,7 @@ pub(super) fn is_name(text: &str, chars_max: usize) -> bool {
 }
 
 /// Returns the name that somebody may have meant: at most a third of it mistyped.
-pub(super) fn nearest<'n>(typed: &str, names: &[&'n str]) -> Option<&'n str> {
+pub fn nearest<'n>(typed: &str, names: &[&'n str]) -> Option<&'n str> {
     if typed.len() > NAME_CHARS_MAX {
         return None;
     }

@@ -15,7 +15,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BackendMode;
-use crate::model::RouterName;
+use crate::model::{Network, RouterName};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,13 @@ use crate::model::RouterName;
 pub enum Request {
     /// The state of everything.
     Status,
+    /// The configuration that runs.
+    Configuration,
+    /// The lines of the access log as they are made, over a socket that comes with the question
+    /// (see `lent`).
+    FollowLog,
+    /// The connections of clients, in the same way.
+    Connections(ConnectionFilter),
     /// The transitions after this epoch; 0: all that are remembered.
     Events {
         /// The epoch of the last one that the operator has seen.
@@ -59,6 +66,27 @@ pub enum Request {
         /// What is changed.
         change: MaintenanceChange,
     },
+}
+
+/// Which connections are asked for: those that all of this is true of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionFilter {
+    /// Of this listener.
+    pub listener: Option<String>,
+    /// Of clients with these addresses.
+    pub client: Option<Network>,
+}
+
+impl ConnectionFilter {
+    /// Returns whether it asks for a connection of a listener's and a client's.
+    pub fn wants(&self, listener: &str, client: IpAddr) -> bool {
+        let Self {
+            listener: of,
+            client: by,
+        } = self;
+        of.as_ref().is_none_or(|of| of == listener)
+            && by.is_none_or(|by| by.contains(client.to_canonical()))
+    }
 }
 
 /// What is changed of the maintenance of a listener.
@@ -100,6 +128,11 @@ pub enum BackendChange {
 pub enum Response {
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Configuration`.
+    Configuration(Box<ShownConfiguration>),
+    /// To `FollowLog` and `Connections`: what was asked for comes over the socket that came with
+    /// the question, from the proxy itself.
+    OverSocket,
     /// To `Events`, in order.
     Events(Vec<Event>),
     /// To `Reload`, `Backend`, `Router` and `Maintenance`.
@@ -108,6 +141,19 @@ pub enum Response {
     Refused(Refusal),
     /// The question could not be answered: why.
     Error(String),
+}
+
+/// The configuration that runs, as it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownConfiguration {
+    /// The file that it was read from.
+    pub file: String,
+    /// The number of it.
+    pub generation: u64,
+    /// Its YAML, without comments and secrets.
+    pub yaml: String,
+    /// What was changed by command, and lies over it.
+    pub overrides: Vec<OverrideStatus>,
 }
 
 /// What has changed, or would.

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::control::ConnectionFilter;
 use super::control::{AccessLogStatus, ListenerStatus, PoolStatus, RouterStatus, unix_ms};
 pub use super::log_line::LogLine;
 pub use crate::config::found::Found;
@@ -312,6 +313,11 @@ pub enum ToProxy {
         /// Echoed in the answer.
         id: u64,
     },
+    /// Send the lines of the access log as they are made over this socket of an operator's, one
+    /// descriptor (see `lent`), until the operator leaves.
+    FollowLog,
+    /// Send who is connected over such a socket, and close it.
+    ReportConnections(ConnectionFilter),
     /// Finish what is in flight, within this time, then say `Drained` and exit.
     Drain {
         /// Milliseconds.

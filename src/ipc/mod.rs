@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod control;
+pub mod lent;
 pub mod log;
 pub mod log_line;
 pub mod message;

@@ -100,6 +100,8 @@ impl Node {
             Ok(Response::Status(status)) => Some(*status),
             Ok(
                 Response::Events(_)
+                | Response::Configuration(_)
+                | Response::OverSocket
                 | Response::Changed(_)
                 | Response::Refused(_)
                 | Response::Error(_),

@@ -47,7 +47,7 @@ pub struct VirtualAddress {
 }
 
 /// The addresses that have their first bits in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Any of them.
     pub address: IpAddr,

@@ -53,7 +53,10 @@ const SYSTEM_CALL_FILES: [&str; 13] = [
 
 /// Crates with few homes. The host's network is changed in `process/vrrp` (and in the lab's
 /// namespaces) alone; the vrrp process has no runtime; HTTP stays with the proxy.
-const CRATE_HOMES: [(&str, &[&str]); 13] = [
+const CRATE_HOMES: [(&str, &[&str]); 16] = [
+    ("rustix", &["src/cli/"]),
+    ("clap", &["src/cli/"]),
+    ("clap_complete", &["src/cli/"]),
     (
         "netlink_packet_core",
         &["src/process/vrrp/host/", "src/lab/"],

@@ -104,6 +104,8 @@ impl Daemon {
             Response::Status(status) => Some(*status),
             Response::Events(_)
             | Response::Changed(_)
+            | Response::Configuration(_)
+            | Response::OverSocket
             | Response::Refused(_)
             | Response::Error(_) => None,
         }

@@ -218,7 +218,6 @@ fn check_field_name(item: Value<'_>, problems: &mut Problems) -> Option<String> 
     Some(name.to_owned())
 }
 
-/// An address, or a network with its prefix length.
 /// Returns a network of IPv4 as such where it is written as one of IPv6 (RFC 4291 §2.5.5.2): so
 /// are clients compared.
 fn plain(address: IpAddr, prefix_len: u8) -> Network {
@@ -238,23 +237,27 @@ fn plain(address: IpAddr, prefix_len: u8) -> Network {
     }
 }
 
-pub(super) fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
-    let text = item.text("an address or a network", problems)?;
+/// Reads an address, or a network with its prefix length.
+pub(super) fn network(text: &str) -> Option<Network> {
     let (address, len) = match text.split_once('/') {
         Some((address, len)) => (address, Some(len)),
         None => (text, None),
     };
-    let network = address.parse::<IpAddr>().ok().and_then(|address| {
-        let max = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_len = match len {
-            None => max,
-            Some(len) if len.bytes().all(|byte| byte.is_ascii_digit()) => {
-                len.parse().ok().filter(|len| *len <= max)?
-            }
-            Some(_) => return None,
-        };
-        Some(plain(address, prefix_len))
-    });
+    let address = address.parse::<IpAddr>().ok()?;
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    let prefix_len = match len {
+        None => max,
+        Some(len) if len.bytes().all(|byte| byte.is_ascii_digit()) => {
+            len.parse().ok().filter(|len| *len <= max)?
+        }
+        Some(_) => return None,
+    };
+    Some(plain(address, prefix_len))
+}
+
+pub(super) fn check_network(item: Value<'_>, problems: &mut Problems) -> Option<Network> {
+    let text = item.text("an address or a network", problems)?;
+    let network = network(text);
     if network.is_none() {
         let message = format!("`{}` is neither an address nor a network", shown(text));
         let help = "write `192.0.2.1`, `10.0.0.0/8` or `\"2001:db8::/32\"`";

@@ -27,6 +27,7 @@ use super::file::{self, Key, Kind, Node, NodeId};
 use super::reader::{Fields, Value, is_name, name_objection};
 use super::report::{Problems, shown};
 use super::{Config, ErrorPages, ProxyConfig};
+use crate::model::Network;
 
 pub use self::pools::backends_file::{
     FILE_BACKENDS_MAX, addresses_of_a_name, backends_of_file, backends_of_name,
@@ -89,6 +90,11 @@ pub fn address_objection(config: &Config, pool: &str, address: SocketAddr) -> Op
     Some(format!(
         "{address} is where listener `{listener}` itself listens: a backend is another server"
     ))
+}
+
+/// Returns the addresses that `10.0.0.0/8` or `192.0.2.1` stands for.
+pub fn network(text: &str) -> Option<Network> {
+    clients::network(text)
 }
 
 /// Returns a span of time as it is written in a file: `10ms`, `1.5s`, `2m`, `1h`; `None` where a

@@ -91,7 +91,12 @@ pub(super) fn read(
         Request::Backend { .. } | Request::Router { .. } | Request::Maintenance { .. } => {
             Ok(Change { request, form })
         }
-        Request::Status | Request::Events { .. } | Request::Reload { .. } => {
+        Request::Status
+        | Request::Configuration
+        | Request::FollowLog
+        | Request::Connections(_)
+        | Request::Events { .. }
+        | Request::Reload { .. } => {
             let why = "a backend, a router or a listener is changed here";
             Err(Refused::Unread(why.into()))
         }
@@ -107,9 +112,11 @@ pub(super) fn answer(change: &Change, outcome: &Response, peer: SocketAddr) -> A
             StatusCode::OK
         }
         Response::Refused(_) => StatusCode::CONFLICT,
-        Response::Status(_) | Response::Events(_) | Response::Error(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Response::Status(_)
+        | Response::Configuration(_)
+        | Response::OverSocket
+        | Response::Events(_)
+        | Response::Error(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     match (change.form, outcome) {
         (Form::Json, _) => match serde_json::to_vec(outcome) {
@@ -119,9 +126,13 @@ pub(super) fn answer(change: &Change, outcome: &Response, peer: SocketAddr) -> A
         (Form::Html, Response::Changed(_)) => Answer::back_to_page(),
         (Form::Html, Response::Refused(refusal)) => Answer::line(status, &refusal.text),
         (Form::Html, Response::Error(why)) => Answer::line(status, why),
-        (Form::Html, Response::Status(_) | Response::Events(_)) => {
-            Answer::line(status, "the daemon answers something else")
-        }
+        (
+            Form::Html,
+            Response::Status(_)
+            | Response::Configuration(_)
+            | Response::OverSocket
+            | Response::Events(_),
+        ) => Answer::line(status, "the daemon answers something else"),
     }
 }
 

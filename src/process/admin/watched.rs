@@ -113,6 +113,8 @@ pub(super) async fn follow(watched: Rc<Watched>, mut line: Line) -> io::Result<(
         let status = match line.ask(&Request::Status).await? {
             Response::Status(status) => Some(*status),
             Response::Events(_)
+            | Response::Configuration(_)
+            | Response::OverSocket
             | Response::Changed(_)
             | Response::Refused(_)
             | Response::Error(_) => None,

@@ -5,15 +5,17 @@
 //! here accepts, reads or writes: `worker` and `downstream` do. Listeners, pools and limits follow
 //! the generations (`install`), all in one step between two polls of connections.
 
-mod connections;
+pub(super) mod answering;
+pub(super) mod connections;
 mod draining;
 pub(super) mod parts;
+pub(super) mod roll;
 pub(super) mod steps;
 pub(super) mod tasks;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,7 +24,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 
-use self::connections::Connections;
+use self::connections::{Connections, Origin};
 use self::parts::Parts;
 use super::access::Lines;
 use super::allocator::Giver;
@@ -243,7 +245,7 @@ impl WorkerContext {
     pub(super) fn register(
         self: &Rc<Self>,
         slot: &Rc<ListenerSlot>,
-        client: IpAddr,
+        origin: Origin,
         counted: Counted,
         deadline: &Rc<Deadline>,
     ) -> Registered {
@@ -251,10 +253,10 @@ impl WorkerContext {
             deadline.expect_no_more();
         }
         Registered {
-            place: self.connections.borrow_mut().insert(slot, deadline),
+            place: self.connections.borrow_mut().insert(slot, deadline, origin),
             context: Rc::clone(self),
             slot: Rc::clone(slot),
-            client,
+            client: origin.client.ip(),
             counted,
         }
     }
@@ -263,13 +265,19 @@ impl WorkerContext {
     pub(super) fn watch_stream(
         self: &Rc<Self>,
         slot: &Rc<ListenerSlot>,
+        client: SocketAddr,
         deadline: &Rc<Deadline>,
     ) -> WatchedStream {
         if self.draining.get() || slot.is_removed() {
             deadline.expect_no_more();
         }
+        let origin = Origin {
+            client,
+            socket: None,
+            since_ms: self.clock.get(),
+        };
         WatchedStream {
-            place: self.streams.borrow_mut().insert(slot, deadline),
+            place: self.streams.borrow_mut().insert(slot, deadline, origin),
             context: Rc::clone(self),
         }
     }
@@ -366,12 +374,14 @@ pub(super) struct Registered {
 impl Registered {
     /// Counts the connection among those of its client, who was not known before; `false` where it
     /// is one too many.
-    pub(super) fn name(&mut self, client: IpAddr) -> bool {
-        let Some(counted) = self.slot.look().try_add_client(client) else {
+    pub(super) fn name(&mut self, client: SocketAddr) -> bool {
+        let Some(counted) = self.slot.look().try_add_client(client.ip()) else {
             return false;
         };
-        self.client = client;
+        self.client = client.ip();
         self.counted = counted;
+        let mut connections = self.context.connections.borrow_mut();
+        connections.rename(self.place, client);
         true
     }
 }

@@ -148,14 +148,8 @@ impl Main {
                 self.lend_sink();
             }
             ToProxy::Spool => self.take_spool(descriptors),
-            ToProxy::PassSigningLines => match &self.proxy {
-                Some(proxy) => proxy.set_signing_lines(descriptors),
-                None => self.lines = descriptors,
-            },
-            ToProxy::Secrets(secrets) => match &self.proxy {
-                Some(proxy) => proxy.set_secrets(secrets),
-                None => self.secrets = secrets,
-            },
+            ToProxy::PassSigningLines => self.take_lines(descriptors),
+            ToProxy::Secrets(secrets) => self.take_secrets(secrets),
             // What is in flight is worth more than an order that nobody gives.
             ToProxy::Configure { .. } if self.proxy.is_some() => {
                 tracing::warn!("a second configuration was ignored");
@@ -202,6 +196,10 @@ impl Main {
                 }
                 self.lend_sink();
             }
+            ToProxy::FollowLog => self.serve(descriptors, |proxy, socket| proxy.follow_log(socket)),
+            ToProxy::ReportConnections(wanted) => self.serve(descriptors, |proxy, socket| {
+                tokio::spawn(proxy.report_connections(wanted, socket));
+            }),
             ToProxy::ReportStatus { id } => answer(channel, &self.status(id)),
             ToProxy::Drain { deadline_ms } => self.drain(Duration::from_millis(deadline_ms)),
         }
@@ -245,6 +243,27 @@ impl Main {
         self.proxy = Some(Arc::new(proxy));
         self.lend_sink();
         Ok(())
+    }
+
+    fn take_lines(&mut self, lines: Vec<OwnedFd>) {
+        match &self.proxy {
+            Some(proxy) => proxy.set_signing_lines(lines),
+            None => self.lines = lines,
+        }
+    }
+
+    fn take_secrets(&mut self, secrets: Secrets) {
+        match &self.proxy {
+            Some(proxy) => proxy.set_secrets(secrets),
+            None => self.secrets = secrets,
+        }
+    }
+
+    /// Answers an operator over a socket of theirs; it is closed where there is no proxy yet.
+    fn serve(&self, sockets: Vec<OwnedFd>, answer: impl FnOnce(Arc<Proxy>, OwnedFd)) {
+        if let (Some(proxy), Some(socket)) = (&self.proxy, sockets.into_iter().next()) {
+            answer(Arc::clone(proxy), socket);
+        }
     }
 
     fn take_spool(&mut self, descriptors: Vec<OwnedFd>) {

@@ -4,6 +4,7 @@
 //! configuration is changed in two steps (`reload`). Read `worker` next.
 
 mod reload;
+mod roster;
 mod shares;
 mod state;
 
@@ -31,7 +32,7 @@ use super::upstream::checks::Checks;
 use super::worker::{self, Plan};
 use crate::config::Config;
 use crate::ipc::control::{AccessLogStatus, ListenerStatus, PoolStatus};
-use crate::ipc::message::{FromProxy, PoolHealth, Secrets};
+use crate::ipc::message::{ConnectionFilter, FromProxy, PoolHealth, Secrets};
 
 /// Sockets of one bind address.
 #[derive(Debug)]
@@ -334,6 +335,18 @@ impl Proxy {
         if let Some(log) = &self.state().latest().log {
             log.set_sink(sink);
         }
+    }
+
+    /// Has an operator follow the access log over this socket; it is closed where there is none.
+    pub fn follow_log(&self, socket: OwnedFd) {
+        if let Some(log) = &self.state().running.log {
+            log.add_follower(socket);
+        }
+    }
+
+    /// Tells an operator who is connected, over this socket.
+    pub async fn report_connections(self: Arc<Self>, wanted: ConnectionFilter, socket: OwnedFd) {
+        roster::report(&self.shared.roll, wanted, socket).await;
     }
 
     /// Returns how the access log fares, where there is one.

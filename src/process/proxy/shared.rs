@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use super::context::roll::Roll;
 use super::io::deadline::millis;
 use super::shortage::Shortages;
 use super::spool::Spool;
@@ -30,6 +31,8 @@ pub(super) enum Stage {
 pub(super) struct Shared {
     pub(super) shortages: Shortages,
     pub(super) spool: Spool,
+    /// Who is connected, where somebody asks.
+    pub(super) roll: Roll,
     /// As many connections of all clients as there may be.
     connections_max: AtomicU64,
     /// Open connections of all clients.
@@ -46,6 +49,7 @@ impl Shared {
         Self {
             shortages: Shortages::default(),
             spool: Spool::default(),
+            roll: Roll::default(),
             connections_max: AtomicU64::new(connections_max),
             connections: AtomicU64::new(0),
             wanted: AtomicU64::new(0),

@@ -21,7 +21,7 @@ use tokio::time::MissedTickBehavior;
 use self::door::Worker;
 use self::follower::Follower;
 use super::allocator::Giver;
-use super::context::WorkerContext;
+use super::context::{WorkerContext, answering};
 use super::deployment::Desired;
 use super::downstream::connection::Futures;
 use super::io::deadline::BEAT_MS;
@@ -148,6 +148,8 @@ async fn beat(context: Rc<WorkerContext>, futures: Rc<Futures>) {
     let mut ticks = tokio::time::interval(BEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut swept_ms = 0;
+    let shared = Arc::clone(&context.shared);
+    let mut seat = shared.roll.join();
     loop {
         ticks.tick().await;
         let now_ms = context.renew_clock();
@@ -158,6 +160,9 @@ async fn beat(context: Rc<WorkerContext>, futures: Rc<Futures>) {
         context.progress.end();
         if let Some(lines) = &mut *context.lines.borrow_mut() {
             lines.handle_beat();
+        }
+        for call in seat.take_calls() {
+            tokio::task::spawn_local(answering::answer(Rc::clone(&context), call));
         }
         // Beats of a busy thread are late, sweeps should not be five times as late.
         if now_ms - swept_ms >= SWEEP_MS - BEAT_MS / 2 {

@@ -6,12 +6,14 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::followers::Followers;
 use crate::config::AccessLogConfig;
 
 /// What the threads of the proxy know of the log.
 pub(super) struct Shared {
     pub(super) config: AccessLogConfig,
     pub(super) counts: Arc<Counts>,
+    pub(super) followers: Arc<Followers>,
     /// What is to be written to from now on.
     pub(super) sink: Mutex<Option<Arc<OwnedFd>>>,
     /// From then on the writer does not wait any more for a sink that takes nothing.
@@ -31,6 +33,8 @@ pub(super) struct Counts {
 pub(super) enum Job {
     /// Write this, and give the buffer back.
     Write(Filled),
+    /// Send these lines to those who follow the log.
+    Follow(Vec<u8>),
     /// Look at what is to be written to.
     Look,
     /// End.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Instant, SystemTime};
 
 use super::{BUFFER_BYTES, BUFFERS_A_THREAD, Filled, Job, Log};
-use crate::logic::access::{LINE_BYTES_MAX, Line};
+use crate::logic::access::{Format, LINE_BYTES_MAX, Line};
 use crate::process::proxy::io::recycle::Shelf;
 
 /// Where a worker leaves its lines.
@@ -21,6 +21,10 @@ pub(in crate::process::proxy) struct Lines {
     current: Vec<u8>,
     /// How many lines it has.
     count: u64,
+    /// The same once more, as JSON, for those who follow the log; empty while nobody does.
+    followed: Vec<u8>,
+    /// How many lines that has.
+    followed_count: u64,
     /// How many buffers have been made.
     made: usize,
     clock: WallClock,
@@ -37,6 +41,8 @@ impl Lines {
             free: Shelf::new(BUFFERS_A_THREAD),
             current: Vec::new(),
             count: 0,
+            followed: Vec::new(),
+            followed_count: 0,
             made: 0,
             clock: WallClock::now(),
         }
@@ -49,6 +55,9 @@ impl Lines {
 
     /// Writes a line, or drops it where no buffer is free.
     pub(in crate::process::proxy) fn write(&mut self, line: &Line<'_>) {
+        if self.log.followers().are_there() {
+            self.follow(line);
+        }
         if self.current.capacity() == 0 && !self.take_buffer() {
             self.log.count_dropped(1);
             return;
@@ -69,6 +78,7 @@ impl Lines {
     pub(in crate::process::proxy) fn handle_beat(&mut self) {
         self.clock = WallClock::now();
         self.hand_over();
+        self.hand_over_followed();
     }
 
     /// Lets go buffers that nobody has needed for a while; returns the bytes of those that are
@@ -80,6 +90,30 @@ impl Lines {
         }
         self.made = self.made.saturating_sub(self.free.sweep());
         self.made * BUFFER_BYTES
+    }
+
+    fn follow(&mut self, line: &Line<'_>) {
+        if self.followed.capacity() == 0 {
+            self.followed = Vec::with_capacity(BUFFER_BYTES);
+        }
+        Format::Json.render(line, &mut self.followed);
+        self.followed_count += 1;
+        if self.followed.capacity() - self.followed.len() < LINE_BYTES_MAX {
+            self.hand_over_followed();
+        }
+    }
+
+    /// Hands over what those get who follow the log. It is dropped where the writer is behind: the
+    /// log itself comes first.
+    fn hand_over_followed(&mut self) {
+        if self.followed.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(&mut self.followed);
+        let count = std::mem::take(&mut self.followed_count);
+        if self.log.jobs.try_send(Job::Follow(lines)).is_err() {
+            self.log.followers().note_lost(count);
+        }
     }
 
     fn take_buffer(&mut self) -> bool {
@@ -114,6 +148,7 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.hand_over();
+        self.hand_over_followed();
     }
 }
 

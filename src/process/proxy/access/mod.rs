@@ -7,6 +7,7 @@
 //! nothing, and replaced while we run. A log of another target or format is another log: each
 //! worker changes over to it at a time of its own, and the old one ends behind its last line.
 
+mod followers;
 mod lines;
 mod job;
 mod writer;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::followers::Followers;
 use self::job::{Counts, Filled, Job, Shared};
 use self::writer::Writer;
 use crate::config::AccessLogConfig;
@@ -51,9 +53,11 @@ impl Log {
         let same = before.filter(|before| before.shared.config.to == config.to);
         let sink = same.and_then(|before| before.latest().clone());
         let counts = before.map(|before| Arc::clone(&before.shared.counts));
+        let followers = before.map(|before| Arc::clone(&before.shared.followers));
         let shared = Arc::new(Shared {
             config: config.clone(),
             counts: counts.unwrap_or_default(),
+            followers: followers.unwrap_or_default(),
             sink: Mutex::new(sink.clone()),
             closes_at: Mutex::default(),
             error: Mutex::default(),
@@ -61,7 +65,8 @@ impl Log {
         // Room for all buffers there can be: none is lost for want of it, unless there are more
         // threads one day.
         let threads = threads.max(THREADS_MIN);
-        let (jobs, queue) = sync_channel(threads * BUFFERS_A_THREAD + 2);
+        let buffers = BUFFERS_A_THREAD + FOLLOWED_A_THREAD;
+        let (jobs, queue) = sync_channel(threads * buffers + 2);
         let (done_tx, done) = watch::channel(false);
         let mut writer = Writer::new(Arc::clone(&shared));
         std::thread::Builder::new()
@@ -92,6 +97,11 @@ impl Log {
         let _ = self.jobs.try_send(Job::Look);
     }
 
+    /// Has an operator follow the log over this socket.
+    pub(super) fn add_follower(&self, socket: OwnedFd) {
+        self.shared.followers.add(socket);
+    }
+
     pub(super) fn status(&self) -> AccessLogStatus {
         let Counts { written, dropped } = &*self.shared.counts;
         AccessLogStatus {
@@ -106,6 +116,10 @@ impl Log {
     /// comes in the place of this one, or none.
     pub(super) fn retire(&self) {
         self.shared.close_in(RETIRE_TIMEOUT);
+    }
+
+    fn followers(&self) -> &Followers {
+        &self.shared.followers
     }
 
     fn format(&self) -> &Format {
@@ -162,6 +176,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Buffers of one worker, made when they are needed: 2 MiB, some thousand lines, for as long
 /// as a disk may stall. With all of them full its lines are dropped and counted.
 const BUFFERS_A_THREAD: usize = 32;
+/// Room in the queue for what a worker has for those who follow the log.
+const FOLLOWED_A_THREAD: usize = 4;
 /// A log begins with room for the buffers of so many workers at least.
 const THREADS_MIN: usize = 8;
 /// How long a log that is no longer configured may wait for a reader that does not read.

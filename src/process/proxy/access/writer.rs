@@ -76,6 +76,7 @@ impl Writer {
                     // It may have ended.
                     let _ = filled.owner.try_send(filled.lines);
                 }
+                Job::Follow(lines) => self.shared.followers.send(&lines),
                 Job::Look => drop(self.look()),
                 Job::End => break,
             }

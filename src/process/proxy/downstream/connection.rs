@@ -29,6 +29,7 @@ use crate::logic::http1::request::message::Message;
 use crate::logic::http1::request::{RequestHead, Target, without_port};
 use crate::logic::http1::response::{AskedFor, AskedMethod};
 use crate::process::proxy::context::WorkerContext;
+use crate::process::proxy::context::connections::Origin;
 use crate::process::proxy::context::tasks::Tasks;
 use crate::process::proxy::downstream::client::{Age, Client};
 use crate::process::proxy::downstream::listener::Counted;
@@ -134,7 +135,12 @@ pub(in crate::process::proxy) async fn serve(
     counted: Counted,
     deadline: Rc<Deadline>,
 ) {
-    let mut registered = context.register(&slot, address.ip(), counted, &deadline);
+    let origin = Origin {
+        client: address,
+        socket: stream.number(),
+        since_ms: context.clock.get(),
+    };
+    let mut registered = context.register(&slot, origin, counted, &deadline);
     let acceptor = slot.look().acceptor.clone();
     // It moves into the future of every request, and back.
     let mut client = Box::new(Client {

@@ -67,6 +67,22 @@ impl Phase {
         }
     }
 
+    /// Returns what it is, as `evenkeel connections` has it.
+    pub(in crate::process::proxy) const fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Handshake => "handshake",
+            Self::Head => "request_head",
+            Self::Uploading => "request_body",
+            Self::Queued => "queued",
+            Self::Connecting => "connecting",
+            Self::Waiting => "waiting",
+            Self::Relaying => "relaying",
+            Self::Tunnel => "tunnel",
+            Self::Lingering => "lingering",
+        }
+    }
+
     /// Returns what it is for people, by its number.
     pub(in crate::process::proxy) fn name_of(number: u8) -> &'static str {
         let named = |phase: &&(Self, &str)| phase.0 as u8 == number;
@@ -145,6 +161,9 @@ pub(in crate::process::proxy) struct Deadline {
     /// Whether it has ever been more than idle.
     has_asked: Cell<bool>,
     outlook: Cell<Outlook>,
+    /// Which backend was last picked for the request, as a number that means something to whoever
+    /// set it; 0: none.
+    backend: Cell<usize>,
     /// Whether it is woken when no more requests are expected.
     listens: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -164,6 +183,7 @@ impl Deadline {
             eviction: Cell::new(Eviction::None),
             has_asked: Cell::new(false),
             outlook: Cell::new(Outlook::More),
+            backend: Cell::new(0),
             listens: Cell::new(false),
             waker: RefCell::new(None),
         }
@@ -195,14 +215,41 @@ impl Deadline {
     pub(in crate::process::proxy) fn enter(&self, phase: Phase, within: Duration) {
         self.phase.set(phase);
         self.eviction.set(Eviction::None);
-        if phase != Phase::Idle {
-            self.has_asked.set(true);
+        match phase {
+            Phase::Idle => self.backend.set(0),
+            Phase::Handshake
+            | Phase::Head
+            | Phase::Uploading
+            | Phase::Queued
+            | Phase::Connecting
+            | Phase::Waiting
+            | Phase::Relaying
+            | Phase::Tunnel
+            | Phase::Lingering => self.has_asked.set(true),
         }
         self.span_ms.set(millis(within));
         if self.interrupt.get() != Some(Interrupt::Cut) {
             self.interrupt.set(None);
         }
         self.begin(self.span_ms.get());
+    }
+
+    /// Notes which backend was picked for the request.
+    pub(in crate::process::proxy) fn note_backend(&self, backend: usize) {
+        self.backend.set(backend);
+    }
+
+    /// Returns the backend that a request is about which is under way.
+    pub(in crate::process::proxy) fn backend(&self) -> Option<usize> {
+        Some(self.backend.get()).filter(|backend| *backend > 0)
+    }
+
+    /// Returns for how long the phase has gone on, or no bytes have moved in it; `None` where it
+    /// may last for ever.
+    pub(in crate::process::proxy) fn lasted_ms(&self) -> Option<u64> {
+        let (due_ms, lasts_ms) = (self.due_ms.get(), self.lasts_ms.get());
+        let began_ms = due_ms.checked_sub(lasts_ms.saturating_add(LAG_MS))?;
+        (due_ms < u64::MAX).then(|| self.clock.get().saturating_sub(began_ms))
     }
 
     fn begin(&self, lasts_ms: u64) {

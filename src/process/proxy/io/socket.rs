@@ -9,7 +9,7 @@ mod queue;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use self::queue::unacknowledged;
+
+pub(in crate::process::proxy) use self::queue::traffic_of;
 
 /// What waits to be read from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,6 +267,14 @@ impl Socket {
             Kind::Registered(stream) => unacknowledged(stream.as_fd()),
             Kind::Unregistered(Some(socket)) => unacknowledged(socket.as_fd()),
             Kind::Unregistered(None) => 0,
+        }
+    }
+
+    /// Returns the number of its descriptor.
+    pub(super) fn number(&self) -> Option<RawFd> {
+        match &self.0 {
+            Kind::Registered(stream) => Some(stream.as_raw_fd()),
+            Kind::Unregistered(socket) => socket.as_ref().map(AsRawFd::as_raw_fd),
         }
     }
 

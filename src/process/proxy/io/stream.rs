@@ -7,6 +7,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -288,6 +289,11 @@ impl Stream {
             Layer::None | Layer::Tls(_) => self.socket.unacknowledged(),
             Layer::Frames(_) => 0,
         }
+    }
+
+    /// Returns the number of its descriptor; a stream of HTTP/2 has none.
+    pub(in crate::process::proxy) fn number(&self) -> Option<RawFd> {
+        self.socket.number()
     }
 
     /// Returns its own address.

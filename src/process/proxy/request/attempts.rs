@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -150,6 +151,10 @@ impl Attempts<'_> {
             };
             slot.backend().counters.requests.count();
             self.record.backend = Some(slot.index());
+            let runtime = &slot.backend().runtime;
+            self.context
+                .deadline
+                .note_backend(Arc::as_ptr(runtime).addr());
             self.record.moments.picked_at = self.context.worker.moment();
             self.record.moments.connected_at = None;
             let picked_ms = self.pool.now_ms();

@@ -75,7 +75,12 @@ impl Asking {
             Request::Backend { .. } | Request::Router { .. } | Request::Maintenance { .. } => {
                 self.may_change.load(Ordering::Relaxed)
             }
-            Request::Reload { .. } => false,
+            // What runs has more in it than the page is to show, and a socket does not come with
+            // its questions.
+            Request::Reload { .. }
+            | Request::Configuration
+            | Request::FollowLog
+            | Request::Connections(_) => false,
         };
         if !is_allowed {
             return Response::Error("the admin listener may not change this".into());

@@ -15,8 +15,9 @@ use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::config;
 use crate::ipc::channel;
-use crate::ipc::control::{Request, Response};
+use crate::ipc::control::{Request, Response, ShownConfiguration};
 use crate::process::supervisor::aside::Aside;
 use crate::process::supervisor::reload::source;
 
@@ -130,7 +131,11 @@ pub(crate) async fn ask(
     own: PathBuf,
 ) -> Response {
     let patience = match request {
-        Request::Status | Request::Events { .. } => ANSWER_TIMEOUT,
+        Request::Status
+        | Request::Configuration
+        | Request::FollowLog
+        | Request::Connections(_)
+        | Request::Events { .. } => ANSWER_TIMEOUT,
         Request::Reload { .. }
         | Request::Backend { .. }
         | Request::Router { .. }
@@ -153,9 +158,29 @@ pub(crate) async fn ask(
             running.file_differs = on_disk.map(|on_disk| on_disk != running.checksum);
             Response::Status(status)
         }
+        Ok(Some(Response::Configuration(shown))) => without_secrets(shown).await,
         Ok(Some(response)) => response,
         Ok(None) => Response::Error("the daemon is stopping".into()),
         Err(_) => Response::Error("the daemon did not answer in time".into()),
+    }
+}
+
+/// Takes the secrets out of a configuration as it is in the file; a large one takes its time, for
+/// which the loop has none.
+async fn without_secrets(mut shown: Box<ShownConfiguration>) -> Response {
+    let text = std::mem::take(&mut shown.yaml);
+    let hiding = Aside::begin("hide", move || config::without_secrets(&text));
+    let hidden = match hiding {
+        Ok(mut hiding) => hiding.outcome(ANSWER_TIMEOUT).await,
+        Err(error) => Err(error),
+    };
+    match hidden {
+        Ok(Ok(yaml)) => {
+            shown.yaml = yaml;
+            Response::Configuration(shown)
+        }
+        Ok(Err(why)) => Response::Error(why),
+        Err(error) => Response::Error(format!("the configuration cannot be shown: {error}")),
     }
 }
 

@@ -1,14 +1,16 @@
 //! The operators' questions: a status is put together from what both children say in time.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Daemon;
 use super::asked::{Asked, ProxyPart};
 use crate::config::Tier;
 use crate::ipc::control::{
-    BackendStatus, ConfigurationStatus, ListenerStatus, PoolStatus, ProcessStatus, Request,
-    Response, Status, unix_s,
+    BackendStatus, ConfigurationStatus, ListenerStatus, PoolStatus, ProcessStatus, Refusal,
+    Request, Response, ShownConfiguration, Status, unix_s,
 };
+use crate::ipc::lent;
 use crate::ipc::message::{ToProxy, ToVrrp};
 use crate::process::role::Role;
 use crate::process::supervisor::control::socket::Question;
@@ -35,6 +37,34 @@ impl Daemon {
                     self.take_order(order);
                 }
             }
+            Request::FollowLog => {
+                let answer = match self.setup.config.access_log {
+                    Some(_) => self.lend_to_proxy(&ToProxy::FollowLog, question.file),
+                    None => Response::Refused(Refusal {
+                        text: NO_LOG.into(),
+                        bad_config: false,
+                    }),
+                };
+                let _ = question.reply.send(answer);
+            }
+            Request::Connections(wanted) => {
+                let message = ToProxy::ReportConnections(wanted);
+                let answer = self.lend_to_proxy(&message, question.file);
+                let _ = question.reply.send(answer);
+            }
+            Request::Configuration => {
+                let setup = &self.setup;
+                // Who answers takes the secrets out of it.
+                let shown = ShownConfiguration {
+                    file: setup.running.file.display().to_string(),
+                    generation: setup.running.generation,
+                    yaml: setup.yaml.clone(),
+                    overrides: commanded::describe(&setup.overrides),
+                };
+                let _ = question
+                    .reply
+                    .send(Response::Configuration(Box::new(shown)));
+            }
             Request::Status => {
                 self.next_id += 1;
                 let id = self.next_id;
@@ -54,6 +84,21 @@ impl Daemon {
                 }
                 self.fill(id, |_| ());
             }
+        }
+    }
+
+    /// Passes a socket of an operator's to the proxy, which answers over it.
+    fn lend_to_proxy(&mut self, message: &ToProxy, socket: Option<OwnedFd>) -> Response {
+        let Some(socket) = socket.filter(lent::is_lent) else {
+            return Response::Error("a socket must come with this question".into());
+        };
+        let Some(proxy) = self.proxy.as_mut().filter(|proxy| proxy.is_running()) else {
+            let name = Role::Proxy.profile().name;
+            return Response::Error(format!("{name} does not run"));
+        };
+        match proxy.pass(message, &[socket.as_fd()]) {
+            Ok(()) => Response::OverSocket,
+            Err(error) => Response::Error(format!("the socket cannot be passed: {error}")),
         }
     }
 
@@ -221,5 +266,8 @@ impl Daemon {
     }
 }
 
+/// Why nobody can follow the access log, and how to mend that.
+const NO_LOG: &str = "the access log is off\nhelp: write `access_log: {to: stdout}` into the \
+                      configuration, or a file, and say `evenkeel reload`";
 /// How long the children may take for their part of a status.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);

@@ -199,7 +199,14 @@ impl Order {
         reply: oneshot::Sender<Response>,
     ) -> Option<Self> {
         let (change, dry_run) = match (request, file) {
-            (Request::Status | Request::Events { .. }, _) => return None,
+            (
+                Request::Status
+                | Request::Configuration
+                | Request::FollowLog
+                | Request::Connections(_)
+                | Request::Events { .. },
+                _,
+            ) => return None,
             (
                 Request::Reload {
                     file: None,

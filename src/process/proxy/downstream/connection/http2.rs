@@ -300,9 +300,9 @@ async fn answer_stream(answering: Answering) {
         slot,
         deadline,
         hunger: _,
-        part: _part,
+        part,
     } = answering;
-    let _watched = context.watch_stream(&slot, &deadline);
+    let _watched = context.watch_stream(&slot, part.client, &deadline);
     let (mut client, after) = poll_fn(|cx| handling.poll(cx)).await;
     futures.requests.give_back(handling);
     client.ahead.clear(&client.context.buffers);

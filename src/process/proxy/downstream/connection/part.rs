@@ -1,5 +1,6 @@
 //! A stream's part of what its connection may hold, and of whether that is idle.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use crate::process::proxy::io::frames::load::Reserved;
 /// What a stream has of its connection, until it is dropped.
 pub(super) struct Part {
     reserved: Reserved,
+    /// Whose connection it is.
+    pub(super) client: SocketAddr,
     /// Of the connection: it is idle without streams.
     deadline: Rc<Deadline>,
     keep_alive: Duration,
@@ -21,6 +24,7 @@ impl Part {
         client.deadline.enter(Phase::Relaying, Duration::MAX);
         Self {
             reserved,
+            client: client.address,
             deadline: Rc::clone(&client.deadline),
             keep_alive,
         }

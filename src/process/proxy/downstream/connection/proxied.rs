@@ -119,7 +119,7 @@ impl Client {
             turn_away_for_now(&self.context, listener, &mut self.stream, exceeded);
             return false;
         }
-        let is_counted = registered.name(client);
+        let is_counted = registered.name(self.address);
         if !is_counted {
             turn_away(listener, &mut self.stream);
         }

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
-use super::status::StatusError;
+use crate::cli::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use crate::cli::status::StatusError;
 use crate::ipc::control::{self, Event, Request, Response};
 use crate::ipc::log::Rfc3339;
 
 /// Whether to go on after what has happened so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
+pub(crate) enum Until {
     /// Print what is remembered.
     Now,
     /// `--follow`: go on until interrupted, also over a restart of the daemon.
@@ -21,7 +21,7 @@ pub(super) enum Until {
 }
 
 /// Prints events, one a line; returns the exit code.
-pub(super) fn run(runtime_dir: &Path, output: Output, until: Until) -> i32 {
+pub(crate) fn run(runtime_dir: &Path, output: Output, until: Until) -> i32 {
     let mut seen = 0;
     loop {
         match ask(runtime_dir, seen) {
@@ -49,9 +49,13 @@ pub(super) fn run(runtime_dir: &Path, output: Output, until: Until) -> i32 {
 fn ask(runtime_dir: &Path, after: u64) -> Result<Vec<Event>, StatusError> {
     match control::ask(runtime_dir, &Request::Events { after }, ANSWER_TIMEOUT) {
         Ok(Response::Events(events)) => Ok(events),
-        Ok(Response::Status(_) | Response::Changed(_) | Response::Refused(_)) => {
-            Err(StatusError::Refused("it answered something else".into()))
-        }
+        Ok(
+            Response::Status(_)
+            | Response::Configuration(_)
+            | Response::OverSocket
+            | Response::Changed(_)
+            | Response::Refused(_),
+        ) => Err(StatusError::Refused("it answered something else".into())),
         Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
         Err(source) => Err(StatusError::Ask {
             path: runtime_dir.join(control::SOCKET),

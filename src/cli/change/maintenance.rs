@@ -4,9 +4,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::change;
-use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
-use super::status::{self, StatusError};
+use crate::cli::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use crate::cli::status::{self, StatusError};
 use crate::config::check::duration;
 use crate::ipc::control::{MaintenanceChange, OverrideStatus, Request, Status};
 
@@ -15,13 +14,12 @@ use crate::ipc::control::{MaintenanceChange, OverrideStatus, Request, Status};
 ///
 /// # Errors
 /// What is wrong with the words, or with the time of `--retry-after`.
-pub(super) fn words(
-    words: &[String],
+pub(crate) fn words(
+    words: &[&str],
     retry_after: Option<&str>,
 ) -> Result<(String, Option<MaintenanceChange>), String> {
     let retry_after_s = retry_after.map(seconds).transpose()?;
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (listener, change) = match words[..] {
+    let (listener, change) = match *words {
         [listener] => (listener, None),
         [listener, "on"] => (listener, Some(MaintenanceChange::On { retry_after_s })),
         [listener, "off" | "reset"] => (listener, Some(MaintenanceChange::Off)),
@@ -38,7 +36,7 @@ pub(super) fn words(
 }
 
 /// Changes it, or says how it is; returns the exit code.
-pub(super) fn run(
+pub(crate) fn run(
     runtime_dir: &Path,
     listener: String,
     change: Option<MaintenanceChange>,
@@ -47,7 +45,7 @@ pub(super) fn run(
     let Some(change) = change else {
         return show(runtime_dir, &listener, output);
     };
-    change::ask(
+    super::ask(
         runtime_dir,
         &Request::Maintenance { listener, change },
         output,
@@ -111,7 +109,7 @@ mod tests {
             ("http off", None, Ok(off)),
             ("http reset", None, Ok(off)),
             (
-                "",
+                "http on off",
                 None,
                 Err("say LISTENER on, LISTENER off, or LISTENER alone"),
             ),
@@ -128,7 +126,7 @@ mod tests {
                 Err("--retry-after needs a duration, as 10m, not \"600\""),
             ),
         ] {
-            let all: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let all: Vec<&str> = line.split_whitespace().collect();
             let read = words(&all, retry_after).map(|(listener, change)| {
                 assert_eq!(listener, "http");
                 change
