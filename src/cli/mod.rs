@@ -9,6 +9,7 @@ mod cleanup;
 mod daemon;
 pub mod demo;
 mod events;
+pub mod import;
 mod maintenance;
 mod outcome;
 mod status;
@@ -38,6 +39,7 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
        evenkeel events [--json] [--follow] [--runtime-dir DIR]
        evenkeel demo [--json] [--visitors N]
        evenkeel cleanup
+       evenkeel import [FILE ...] [--node NAME=FILE ...]
        evenkeel --version | --help
 
   run     run the daemon in the foreground until SIGTERM
@@ -50,9 +52,11 @@ usage: evenkeel run [--config FILE] [--node NAME] [--runtime-dir DIR]
   events  print every change of state, in order, with its cause
   demo    build a failover pair in network namespaces, break it, and measure
   cleanup take away what a daemon that was killed has left on this machine
+  import  print a configuration made of those of keepalived, HAProxy, Perlbal or heartbeat
 
   --config FILE      the configuration (/etc/evenkeel/evenkeel.yaml)
   --node NAME        who this machine is (the key `node`, else the host name)
+  --node NAME=FILE   whose file of keepalived this is (import), once for each node
   --runtime-dir DIR  where the control socket lives (/run/evenkeel)
   --cache-dir DIR    where bodies of requests are kept (`buffer_requests`;
                      $CACHE_DIRECTORY, else /var/cache/evenkeel)
@@ -76,6 +80,7 @@ enum Command {
     Maintenance(Flags, String, Option<MaintenanceChange>),
     Demo(Flags),
     Cleanup,
+    Import(Vec<String>, Vec<String>),
     Version,
     Help,
 }
@@ -129,6 +134,7 @@ pub fn run(arguments: &[String]) -> i32 {
         }
         Ok(Command::Demo(flags)) => demo::run(flags.output, flags.visitors),
         Ok(Command::Cleanup) => cleanup::run(),
+        Ok(Command::Import(files, nodes)) => import::run(&files, &nodes),
         Ok(Command::Version) => {
             println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
             EXIT_DONE
@@ -184,10 +190,28 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         }
         "demo" => bare(rest, &["--json", "--visitors"]).map(Command::Demo),
         "cleanup" => bare(rest, &[]).map(|_| Command::Cleanup),
+        "import" => import_words(rest),
         "--version" | "-V" => Ok(Command::Version),
         "--help" | "-h" | "help" => Ok(Command::Help),
         other => Err(format!("there is no command {other:?}")),
     }
+}
+
+/// Reads files, and those of nodes.
+fn import_words(arguments: &[String]) -> Result<Command, String> {
+    let (mut files, mut nodes) = (Vec::new(), Vec::new());
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.strip_prefix("--node") {
+            Some("") => nodes.push(rest.next().cloned().ok_or("--node needs a value")?),
+            Some(attached) if attached.starts_with('=') => nodes.push(attached[1..].to_owned()),
+            Some(_) | None if argument.starts_with('-') => {
+                return Err(format!("this command does not take {argument:?}"));
+            }
+            Some(_) | None => files.push(argument.clone()),
+        }
+    }
+    Ok(Command::Import(files, nodes))
 }
 
 /// Reads flags alone.
