@@ -16,7 +16,7 @@ pub fn connect(draft: &mut Draft) {
         .iter()
         .map(|(name, entry)| (name.clone(), addresses(entry)))
         .collect();
-    let mut tied: Vec<String> = Vec::new();
+    let mut tied: Vec<(String, Vec<String>)> = Vec::new();
     let mut untied: Vec<(String, Vec<String>)> = Vec::new();
     for (_, listener) in draft.listeners.iter_mut() {
         let binds = binds(listener);
@@ -26,7 +26,7 @@ pub fn connect(draft: &mut Draft) {
             .filter(|(_, addresses)| has(addresses))
             .collect();
         if let [(name, addresses)] = &theirs[..] {
-            tied.push(name.clone());
+            tied.push((name.clone(), pools(listener)));
             name_router(listener, name, addresses, &binds);
             continue;
         }
@@ -42,16 +42,17 @@ pub fn connect(draft: &mut Draft) {
         }
     }
     for (name, pools) in untied {
-        let Some(entry) = draft
-            .routers
-            .get_mut(&name)
-            .filter(|_| !tied.contains(&name))
-        else {
+        let Some(entry) = draft.routers.get_mut(&name) else {
             continue;
         };
-        entry.push("track", Yaml::one("proxy", Yaml::word(true)));
+        let own = || tied.iter().filter(|(router, _)| *router == name);
+        if own().next().is_none() {
+            entry.push("track", Yaml::one("proxy", Yaml::word(true)));
+        }
         for pool in pools {
-            entry.push("track", Yaml::one("pool", Yaml::text(pool)));
+            if !own().any(|(_, followed)| followed.contains(&pool)) {
+                entry.push("track", Yaml::one("pool", Yaml::text(pool)));
+            }
         }
     }
 }

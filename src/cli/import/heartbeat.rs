@@ -37,6 +37,16 @@ pub fn import(
     draft.nodes.extend(cluster.nodes);
 }
 
+/// Says what becomes of `authkeys`.
+pub fn import_keys(file: &Given, remarks: &mut Remarks) {
+    if let Some(mut line) = lines(file).into_iter().next() {
+        "auth ...".clone_into(&mut line.text);
+        let why = "advertisements are not signed: those of the own link are believed, or those of \
+                   `peers`";
+        remarks.otherwise(&line, why);
+    }
+}
+
 /// What `ha.cf` says.
 #[derive(Default)]
 struct Cluster {

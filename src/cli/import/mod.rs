@@ -5,17 +5,17 @@
 //! one [`draft`]; [`connect`] ties listeners to virtual routers; the result is checked as every
 //! file is. Only [`reading`] touches files.
 
-mod connect;
-mod draft;
-mod haproxy;
-mod heartbeat;
-mod keepalived;
-mod kinds;
-mod perlbal;
+pub mod connect;
+pub mod draft;
+pub mod haproxy;
+pub mod heartbeat;
+pub mod keepalived;
+pub mod kinds;
+pub mod perlbal;
 pub mod reading;
-mod remarks;
-mod units;
-mod yaml;
+pub mod remarks;
+pub mod units;
+pub mod yaml;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -71,9 +71,6 @@ pub fn import(
     nodes: &[String],
 ) -> Result<Outcome, ImportError> {
     let mut given = Vec::new();
-    for path in paths {
-        given.push(kinds::read(files, None, Path::new(path))?);
-    }
     for node in nodes {
         let parts = node.split_once('=');
         let Some((name, path)) = parts.filter(|(n, p)| !n.is_empty() && !p.is_empty()) else {
@@ -81,6 +78,9 @@ pub fn import(
             return Err(ImportError::Usage(why));
         };
         given.push(kinds::read(files, Some(name), Path::new(path))?);
+    }
+    for path in paths {
+        given.push(kinds::read(files, None, Path::new(path))?);
     }
     kinds::check(&given)?;
     let mut draft = Draft::default();
@@ -113,6 +113,9 @@ fn fill(files: &dyn Files, given: &[(FileKind, Given)], draft: &mut Draft, remar
     if !cf.is_empty() || !resources.is_empty() {
         heartbeat::import(&cf, &resources, &replaced, draft, remarks);
     }
+    for file in of(FileKind::AuthKeys) {
+        heartbeat::import_keys(&file, remarks);
+    }
     if !haproxy.is_empty() {
         haproxy::import(&haproxy, draft, remarks);
     }
@@ -131,14 +134,6 @@ fn outcome(given: &[(FileKind, Given)], draft: &Draft, remarks: &Remarks) -> Out
     }
     let names = names.join(", ");
     let body = draft.yaml();
-    let wrong = if draft.is_empty() {
-        vec![
-            "nothing of these files can be served: there is no virtual router and no listener\n"
-                .to_owned(),
-        ]
-    } else {
-        check(&body, draft)
-    };
     let lost = remarks.count(Kind::Lost);
     let mut yaml = format!("# Made by `evenkeel import` of {names}.\n#\n");
     for (kind, title) in [
@@ -166,6 +161,14 @@ fn outcome(given: &[(FileKind, Given)], draft: &Draft, remarks: &Remarks) -> Out
             yaml.push_str(&format!("#   {}\n", harmless(line)));
         }
     }
+    let wrong = if draft.is_empty() {
+        vec![
+            "nothing of these files can be served: there is no virtual router and no listener\n"
+                .to_owned(),
+        ]
+    } else {
+        check(&yaml, draft)
+    };
     let summary = summary(&names, draft, remarks, &wrong);
     let code = if lost > 0 || !wrong.is_empty() {
         EXIT_FAILED

@@ -128,10 +128,25 @@ impl Remarks {
     pub fn text(&self, kind: Kind, margin: &str) -> String {
         let mut text = String::new();
         for (why, remarks) in self.grouped(kind) {
+            // The same line of several files is one.
+            let mut rows: Vec<(String, String)> = Vec::new();
             for remark in remarks {
                 let Place { file, line } = &remark.place;
-                let shown = shown(&remark.text);
-                text.push_str(&format!("{margin}{}:{line}: {shown}\n", harmless(file)));
+                let (place, shown) = (format!("{}:{line}", harmless(file)), shown(&remark.text));
+                let here = format!("{}:", harmless(file));
+                let is_same = |(places, known): &&mut (String, String)| {
+                    *known == shown && !places.contains(&here)
+                };
+                match rows.iter_mut().find(is_same) {
+                    Some((places, _)) => {
+                        places.push_str(", ");
+                        places.push_str(&place);
+                    }
+                    None => rows.push((place, shown)),
+                }
+            }
+            for (places, shown) in rows {
+                text.push_str(&format!("{margin}{places}: {shown}\n"));
             }
             for row in wrapped(&harmless(&why), WHY_COLUMNS) {
                 text.push_str(&format!("{margin}    {row}\n"));

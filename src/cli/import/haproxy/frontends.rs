@@ -9,7 +9,7 @@ use super::routes::acl::Known;
 use super::routes::actions;
 use super::routes::condition::{Acls, Term};
 use super::routes::conjunct::{Conjunct, PathTest};
-use super::routes::edits::Edit;
+use super::routes::edits::{Edit, Edits};
 use super::routes::rules::{Action, Backends, Effect, Routes, Rule, routes};
 use super::sections::Section;
 use crate::cli::import::draft::Draft;
@@ -49,12 +49,22 @@ pub fn listeners(section: &Section, parts: &Parts<'_>, draft: &mut Draft, remark
         if several && group.spoken.tls {
             name.push_str("-tls");
         }
-        let listener = listener(section, &group, parts, remarks);
-        draft.listeners.add(&name, listener);
+        match listener(section, &group, several, parts, remarks) {
+            Some(listener) => {
+                draft.listeners.add(&name, listener);
+            }
+            None => remarks.lost(&section.line, "left out: it leads to no backend"),
+        }
     }
 }
 
-fn listener(section: &Section, group: &Group, parts: &Parts<'_>, remarks: &mut Remarks) -> Map {
+fn listener(
+    section: &Section,
+    group: &Group,
+    is_one_of_several: bool,
+    parts: &Parts<'_>,
+    remarks: &mut Remarks,
+) -> Option<Map> {
     let known = Known {
         tls: group.spoken.tls,
         http: section.is_http(),
@@ -66,14 +76,29 @@ fn listener(section: &Section, group: &Group, parts: &Parts<'_>, remarks: &mut R
     }
     group.spoken.write(known.http, &mut listener);
     let mut limits = Map::default();
-    let rules = rules(section, &known, parts.sections, &mut limits, remarks);
-    let compiled = compiled(&rules, section, &known, parts, remarks);
-    let end = end(section, parts);
+    let (rules, is_closed) = rules(section, &known, parts.sections, &mut limits, remarks);
+    let (rules, request, response) = of_all(rules);
+    let default = section
+        .find(&["default_backend"])
+        .filter(|_| is_closed.is_none());
+    let default = default.map(|line| line.word(1));
+    let compiled = compiled(&rules, default, section, &known, parts, remarks);
+    let end = if is_closed.is_some() {
+        Action::Nowhere
+    } else {
+        end(section, parts)
+    };
+    if let (Some(unreachable), false) = (is_closed, is_one_of_several) {
+        for line in unreachable {
+            let why = "a rule before it has all requests";
+            remarks.no_effect(&line, why);
+        }
+    }
     let found = routes(&rules, &end, &compiled);
     for why in &found.lost {
         remarks.lost(&section.line, *why);
     }
-    write_routes(found, section, &mut listener, remarks);
+    write_routes(found, (request, response), section, &mut listener);
     timeouts(section, &mut listener);
     if let Some(line) = section.find(&["maxconn"]) {
         if let Ok(most) = line.word(1).parse::<u64>() {
@@ -83,7 +108,35 @@ fn listener(section: &Section, group: &Group, parts: &Parts<'_>, remarks: &mut R
     if !limits.is_empty() {
         listener.set("limits", Yaml::Map(limits));
     }
-    listener
+    let has_pool = listener.get("pool").is_some() || listener.get("routes").is_some();
+    (known.http || has_pool).then_some(listener)
+}
+
+/// Divides changes that are made to all requests from other rules.
+fn of_all(rules: Vec<Rule>) -> (Vec<Rule>, Edits, Edits) {
+    let (mut request, mut response) = (Edits::default(), Edits::default());
+    let mut others: Vec<Rule> = Vec::new();
+    for rule in rules {
+        let is_always = rule.term == Term::always();
+        let changed = match &rule.effect {
+            Effect::Request(edit) | Effect::Response(edit) => Some(edit.clone()),
+            Effect::Ends(_) | Effect::Host(_) | Effect::Path(_, _) => None,
+        };
+        // Changes of routes come behind those of the listener: what came before stays there.
+        let came_before = |edit: &Edit| {
+            others.iter().any(|other| match &other.effect {
+                Effect::Request(before) | Effect::Response(before) => before.is_of(edit),
+                Effect::Ends(_) | Effect::Host(_) | Effect::Path(_, _) => false,
+            })
+        };
+        let of_all = changed.filter(|edit| is_always && !came_before(edit));
+        match (of_all, matches!(rule.effect, Effect::Request(_))) {
+            (Some(edit), true) => request.push(edit),
+            (Some(edit), false) => response.push(edit),
+            (None, _) => others.push(rule),
+        }
+    }
+    (others, request, response)
 }
 
 /// Returns what answers where no rule does.
@@ -97,14 +150,16 @@ fn end(section: &Section, parts: &Parts<'_>) -> Action {
     }
 }
 
-/// Returns the rules of a section in the order in which HAProxy asks them.
+/// Returns the rules of a section in the order in which HAProxy asks them; where one of them has
+/// all requests, also the lines behind it.
 fn rules(
     section: &Section,
     known: &Known,
     sections: &[Section],
     limits: &mut Map,
     remarks: &mut Remarks,
-) -> Vec<Rule> {
+) -> (Vec<Rule>, Option<Vec<Line>>) {
+    let mut unreachable: Option<Vec<Line>> = None;
     let acls = acls(section);
     let mut rules = Vec::new();
     if let Some(line) = section.find(&["monitor-uri"]).filter(|_| known.http) {
@@ -137,10 +192,23 @@ fn rules(
             if rates::take(line, section, sections, limits, remarks) || is_other(line, section) {
                 continue;
             }
-            rules.extend(actions::read(line, &acls, known, remarks));
+            if let Some(lines) = &mut unreachable {
+                lines.push(line.clone());
+                continue;
+            }
+            let read = actions::read(line, &acls, known, remarks);
+            let ends =
+                |rule: &Rule| rule.term == Term::always() && matches!(rule.effect, Effect::Ends(_));
+            if read.iter().any(ends) {
+                unreachable = Some(Vec::new());
+            }
+            rules.extend(read);
         }
     }
-    rules
+    if let (Some(lines), Some(line)) = (&mut unreachable, section.find(&["default_backend"])) {
+        lines.push(line.clone());
+    }
+    (rules, unreachable)
 }
 
 /// `option forwardfor header X` sends another field.
@@ -198,12 +266,12 @@ fn acls(section: &Section) -> Acls {
 /// Compiles the rules of the backends that rules name.
 fn compiled(
     rules: &[Rule],
+    default: Option<&str>,
     section: &Section,
     known: &Known,
     parts: &Parts<'_>,
     remarks: &mut Remarks,
 ) -> Compiled {
-    let default = section.find(&["default_backend"]).map(|line| line.word(1));
     let named = rules.iter().filter_map(|rule| match &rule.effect {
         Effect::Ends(Action::Backend(name)) => Some(name.as_str()),
         Effect::Ends(_)
@@ -224,7 +292,7 @@ fn compiled(
         match (backend, parts.pools.get(name)) {
             (Some(backend), pool) if pool.is_some() || has_rules(backend) => {
                 let mut limits = Map::default();
-                let rules = self::rules(backend, known, parts.sections, &mut limits, remarks);
+                let (rules, _) = self::rules(backend, known, parts.sections, &mut limits, remarks);
                 let pool = pool.cloned().unwrap_or_default();
                 compiled.insert(name.to_owned(), (rules, pool));
             }
@@ -252,15 +320,22 @@ fn has_rules(section: &Section) -> bool {
 }
 
 /// Writes routes, of which the last is for all that is left.
-fn write_routes(mut found: Routes, section: &Section, listener: &mut Map, remarks: &mut Remarks) {
+fn write_routes(
+    mut found: Routes,
+    (mut request, mut response): (Edits, Edits),
+    section: &Section,
+    listener: &mut Map,
+) {
     let is_only = found.all.len() == 1;
     let mut last = found.all.pop();
     if let (true, Some(last)) = (is_only, last.as_mut()) {
-        let (request, response) = last.take_edits();
-        for (key, edits) in [("request_headers", request), ("response_headers", response)] {
-            if !edits.is_empty() {
-                listener.set(key, edits.yaml());
-            }
+        let (more_request, more_response) = last.take_edits();
+        request.extend(more_request);
+        response.extend(more_response);
+    }
+    for (key, edits) in [("request_headers", request), ("response_headers", response)] {
+        if !edits.is_empty() {
+            listener.set(key, edits.yaml());
         }
     }
     let mut routes: Vec<Yaml> = found
@@ -275,16 +350,9 @@ fn write_routes(mut found: Routes, section: &Section, listener: &mut Map, remark
         }
         match &last.action {
             Action::Nowhere => {
-                if section.find(&["default_backend"]).is_none() && !section.is_http() {
-                    remarks.otherwise(&section.line, "who has no route is reset");
-                }
-                if routes.is_empty() || section.is_http() {
-                    let respond = Yaml::one("respond", Yaml::one("status", Yaml::word(503)));
-                    if section.is_http() {
-                        routes.push(respond);
-                    } else {
-                        routes.push(Yaml::one("deny", Yaml::word("all")));
-                    }
+                if section.is_http() {
+                    let status = Yaml::one("status", Yaml::word(503));
+                    routes.push(Yaml::one("respond", status));
                 }
             }
             Action::Https(status) if map.get("response_headers").is_none() => {

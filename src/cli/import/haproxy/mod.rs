@@ -3,14 +3,14 @@
 //! `sections` reads, `globals`, `binds`, `frontends` and `pools` write, `routes` has conditions
 //! and rules, `rates` limits. Which words become nothing is in `words`.
 
-mod binds;
-mod frontends;
-mod globals;
-mod pools;
-mod rates;
-mod routes;
-mod sections;
-mod words;
+pub mod binds;
+pub mod frontends;
+pub mod globals;
+pub mod pools;
+pub mod rates;
+pub mod routes;
+pub mod sections;
+pub mod words;
 
 use std::collections::BTreeMap;
 

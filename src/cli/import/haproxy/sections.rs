@@ -102,7 +102,27 @@ pub fn read(files: &[Given], remarks: &mut Remarks) -> Vec<Section> {
             }
         }
     }
+    raise(&mut sections);
     sections
+}
+
+/// A frontend of bytes whose backend takes requests carries requests.
+fn raise(sections: &mut [Section]) {
+    let http: Vec<String> = sections
+        .iter()
+        .filter(|section| section.is_back() && section.is_http())
+        .map(|section| section.name.clone())
+        .collect();
+    for section in sections.iter_mut() {
+        let target = section.find(&["default_backend"]).cloned();
+        let is_of_bytes = section.kind == "frontend" && !section.is_http();
+        if let Some(mut line) = target.filter(|_| is_of_bytes) {
+            if http.iter().any(|name| name == line.word(1)) {
+                line.words = vec!["mode".to_owned(), "http".to_owned()];
+                section.own.push(line);
+            }
+        }
+    }
 }
 
 /// Begins a section with the defaults that hold for it.
@@ -147,7 +167,10 @@ fn begin(line: Line, before: &[Section], remarks: &mut Remarks) -> Section {
 /// Returns a line as it is shown: without what must not be.
 fn shown(text: &str) -> String {
     let text = text.trim();
-    let begins = ["stats auth", "user ", "http-request auth"];
+    let begins = ["stats auth", "http-request auth"];
+    if text.starts_with("user ") && text.contains("password") {
+        return "user ...".to_owned();
+    }
     match begins.iter().find(|begin| text.starts_with(**begin)) {
         Some(begin) => format!("{} ...", begin.trim_end()),
         None => text.to_owned(),
@@ -168,7 +191,11 @@ pub fn words(text: &str) -> Vec<String> {
                     Some('n') => word.push('\n'),
                     Some('r') => word.push('\r'),
                     Some('t') => word.push('\t'),
-                    other => word.extend(other),
+                    Some(c @ (' ' | '\\' | '#' | '\'' | '"')) => word.push(c),
+                    other => {
+                        word.push('\\');
+                        word.extend(other);
+                    }
                 }
             }
             '\'' => {
@@ -244,7 +271,8 @@ mod tests {
                 vec!["option", "httpchk", "GET", "/", "HTTP/1.1\r\nHost: a"],
             ),
             ("a \"", vec!["a", ""]),
-            ("a\\", vec!["a"]),
+            ("a\\", vec!["a\\"]),
+            ("/a/(.*) /\\1", vec!["/a/(.*)", "/\\1"]),
         ] {
             assert_eq!(words(text), hoped, "{text}");
         }

@@ -165,17 +165,13 @@ fn proxy(line: &Line, section: &Section, remarks: &mut Remarks) {
             Kind::Otherwise,
             "answers are relayed as they are, not compressed",
         ),
-        "retries" | "retry-on" => (
+        "retries" | "retry-on" | "redispatch" => (
             Kind::Otherwise,
             "what may be repeated is, on another backend, where a connection fails",
         ),
         "stick-table" => (
             Kind::Otherwise,
             "what is counted is in `limits`, nothing else",
-        ),
-        "http-reuse" => (
-            Kind::Otherwise,
-            "see `reuse` of `keep_alive`; safe is the default",
         ),
         "hash-type" | "hash-balance-factor" | "hash-preserve-affinity" => (
             Kind::Otherwise,
@@ -213,6 +209,11 @@ fn proxy(line: &Line, section: &Section, remarks: &mut Remarks) {
         | "persist"
         | "use-fcgi-app"
         | "guid" => (Kind::Otherwise, "there is no such setting here"),
+        "source" if line.words.iter().any(|word| word == "usesrc") => (
+            Kind::Lost,
+            "backends see the address of this node here: X-Forwarded-For or `proxy_protocol` says \
+             whose it is",
+        ),
         "source" => (
             Kind::Otherwise,
             "connections to backends come from the address that the route of the host picks",
@@ -377,5 +378,5 @@ const CARRIED: [&str; 33] = [
     "rspidel",
     "rspdel",
     "http-send-name-header",
-    "clitimeout",
+    "http-reuse",
 ];

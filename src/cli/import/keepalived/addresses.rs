@@ -39,6 +39,10 @@ pub fn read(block: &Statement, remarks: &mut Remarks) -> Vec<Address> {
         while let Some(word) = words.next() {
             if let Some((ip, prefix_len)) = network(word) {
                 has_one = true;
+                if addresses.iter().any(|known| known.ip == ip) {
+                    remarks.no_effect(line, "the address is there already");
+                    continue;
+                }
                 addresses.push(Address {
                     ip,
                     prefix_len,

@@ -21,7 +21,7 @@ pub struct Router {
     /// All keys but those of the priority.
     pub map: Map,
     /// Programs that were to be told.
-    pub notify: Vec<(String, String)>,
+    pub notify: Vec<Line>,
 }
 
 /// Returns the entries of an instance, that of its interface first.
@@ -117,7 +117,7 @@ fn entry(
         return None;
     }
     let v2 = is_version_2 && first.ip.is_ipv4();
-    wire(instance, v2, &mut map, remarks);
+    wire(instance, v2, is_version_2, &mut map, remarks);
     preempt(instance, &mut map, remarks);
     if instance.virtual_mac.is_some() {
         map.set("virtual_mac", Yaml::word(true));
@@ -177,7 +177,13 @@ fn peers(
     true
 }
 
-fn wire(instance: &Instance, v2: bool, map: &mut Map, remarks: &mut Remarks) {
+fn wire(
+    instance: &Instance,
+    v2: bool,
+    instance_is_version_2: bool,
+    map: &mut Map,
+    remarks: &mut Remarks,
+) {
     if v2 {
         map.set("version", Yaml::word(2));
     }
@@ -195,7 +201,7 @@ fn wire(instance: &Instance, v2: bool, map: &mut Map, remarks: &mut Remarks) {
             } else {
                 map.set("authentication", Yaml::one("password", Yaml::text(cut)));
             }
-        } else {
+        } else if !instance_is_version_2 {
             let why = "version 3 has no authentication, in keepalived neither";
             remarks.no_effect(line, why);
         }

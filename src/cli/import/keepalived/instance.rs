@@ -54,8 +54,8 @@ pub struct Instance {
     pub keys: Map,
     /// Items of `track`.
     pub track: Vec<Yaml>,
-    /// Programs to be told: the keyword, and the command.
-    pub notify: Vec<(String, String)>,
+    /// Programs to be told.
+    pub notify: Vec<Line>,
 }
 
 impl Instance {
@@ -267,8 +267,7 @@ impl Instance {
         let keyword = statement.keyword();
         let is_program = words::NOTIFY.contains(&keyword);
         if is_program {
-            let command = statement.line.from(1).join(" ");
-            self.notify.push((keyword.to_owned(), command));
+            self.notify.push(statement.line.clone());
         }
         is_program
     }

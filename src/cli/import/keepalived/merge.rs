@@ -6,7 +6,7 @@
 
 use super::entry::Router;
 use crate::cli::import::draft::Draft;
-use crate::cli::import::remarks::Remarks;
+use crate::cli::import::remarks::{Line, Remarks};
 use crate::cli::import::yaml::{Map, Yaml};
 
 /// Puts the entries of nodes into the draft. A node without a name is the only one.
@@ -153,7 +153,14 @@ fn differences(
     entry: &mut Map,
     remarks: &mut Remarks,
 ) {
-    if first.notify != other.notify {
+    let told = |router: &Router| -> Vec<Vec<String>> {
+        router
+            .notify
+            .iter()
+            .map(|line| line.words.clone())
+            .collect()
+    };
+    if told(first) != told(other) {
         let why = format!("{a} and {b} have other programs told: a file has one `notify` for both");
         remarks.otherwise(&other.line, why);
     }
@@ -200,12 +207,10 @@ fn length(value: &Yaml) -> usize {
 }
 
 /// Notes a program that calls those of keepalived as they were called.
-fn note(name: &str, notify: &[(String, String)], draft: &mut Draft) {
-    let of = |words: &[&str]| -> Vec<&str> {
-        let found = notify
-            .iter()
-            .filter(|(word, _)| words.contains(&word.as_str()));
-        found.map(|(_, command)| command.as_str()).collect()
+fn note(name: &str, notify: &[Line], draft: &mut Draft) {
+    let of = |words: &[&str]| -> Vec<String> {
+        let found = notify.iter().filter(|line| words.contains(&line.word(0)));
+        found.map(|line| line.from(1).join(" ")).collect()
     };
     let mut lines = vec!["#!/bin/sh".to_owned()];
     let general = of(&["notify"]);
@@ -214,7 +219,7 @@ fn note(name: &str, notify: &[(String, String)], draft: &mut Draft) {
         ("Backup", "BACKUP", &["notify_backup"]),
         ("Initialize", "FAULT", &["notify_fault", "notify_stop"]),
     ] {
-        let mut commands: Vec<String> = of(words).iter().map(|c| (*c).to_owned()).collect();
+        let mut commands = of(words);
         commands.dedup();
         let with = general
             .iter()

@@ -4,17 +4,17 @@
 //! `entry` makes entries of ours, and `merge` one of those of several nodes. Which words become
 //! nothing is in `words`.
 
-mod addresses;
-mod entry;
-mod globals;
-mod instance;
-mod merge;
-mod probes;
-mod scripts;
-mod servers;
-mod statements;
-mod tokens;
-mod words;
+pub mod addresses;
+pub mod entry;
+pub mod globals;
+pub mod instance;
+pub mod merge;
+pub mod probes;
+pub mod scripts;
+pub mod servers;
+pub mod statements;
+pub mod tokens;
+pub mod words;
 
 use std::path::PathBuf;
 
@@ -118,14 +118,10 @@ fn of_node(tree: &[Statement], replaced: &[&str], remarks: &mut Remarks) -> (Vec
         synchronize(block, &table, &mut routers, remarks);
     }
     for router in &routers {
-        for (keyword, command) in &router.notify {
-            let line = Line {
-                text: format!("{keyword} {command}"),
-                ..router.line.clone()
-            };
+        for line in &router.notify {
             let why = "programs are told NAME STATE PRIORITY EPOCH here, as evenkeel-notify: see \
                        the program at the end";
-            remarks.lost(&line, why);
+            remarks.lost(line, why);
         }
     }
     (routers, table)
@@ -171,7 +167,7 @@ fn synchronize(block: &Statement, table: &Table, routers: &mut [Router], remarks
                 members.extend(member.line.words.iter().cloned());
             }
         } else if words::NOTIFY.contains(&keyword) {
-            notify.push((keyword.to_owned(), statement.line.from(1).join(" ")));
+            notify.push(statement.line.clone());
         } else if !instance::follow(statement, None, table, &mut track, remarks) {
             words::remark_in_group(&statement.line, remarks);
         }

@@ -3,7 +3,7 @@
 //! `commands` reads, this writes. What Perlbal serves itself (files, management, uploads) is not
 //! carried over.
 
-mod commands;
+pub mod commands;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

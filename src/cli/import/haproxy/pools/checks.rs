@@ -51,12 +51,14 @@ fn pace(
     check: &mut Map,
     remarks: &mut Remarks,
 ) {
-    for word in ["inter", "fastinter", "rise", "fall", "port"] {
-        for server in checked {
-            if server.get(word) != first.get(word) {
-                let why = format!("the backends of a pool have one `{word}`, that of the first");
-                remarks.otherwise(&server.line, why);
-            }
+    for server in checked {
+        let differs = |word: &&&str| has(server, word) != has(first, word);
+        let words = ["inter", "fastinter", "rise", "fall", "port"];
+        let words: Vec<&str> = words.iter().filter(differs).copied().collect();
+        if !words.is_empty() {
+            let words = words.join(", ");
+            let why = format!("the backends of a pool have one {words}: that of the first");
+            remarks.otherwise(&server.line, why);
         }
     }
     let ms = |word: &str| first.get(word).and_then(|text| time(text, 1));
@@ -87,6 +89,18 @@ fn pace(
         check.remove("http");
         check.set("tcp", Yaml::Map(Map::default()));
     }
+}
+
+/// Returns a setting of a server, or what it is without.
+fn has(server: &Server, word: &str) -> Option<u64> {
+    let default = match word {
+        "inter" => Some(2000),
+        "rise" => Some(2),
+        "fall" => Some(3),
+        _ => None,
+    };
+    let own = server.get(word).and_then(|text| time(text, 1));
+    own.or(default)
 }
 
 fn http(section: &Section, check: &mut Map, remarks: &mut Remarks) {

@@ -1,7 +1,7 @@
 //! A backend, or the half of a listen that has servers, as a pool.
 
-mod checks;
-mod servers;
+pub mod checks;
+pub mod servers;
 
 use super::globals::Globals;
 use super::sections::Section;
@@ -50,11 +50,24 @@ pub fn pool(
         pool.set("health_check", check);
     }
     timeouts(section, &mut pool);
+    let reuse = section.find(&["http-reuse"]).map(|line| line.word(1));
+    match reuse.filter(|_| section.is_http()) {
+        Some("never") => pool.set("keep_alive", Yaml::one("reuse", Yaml::word("never"))),
+        Some("always" | "aggressive") => {
+            pool.set("keep_alive", Yaml::one("reuse", Yaml::word("always")));
+        }
+        Some(_) | None => {}
+    }
     if let Some(ms) = first.get("slowstart").and_then(|text| time(text, 1)) {
         pool.set("slow_start", Yaml::text(duration(ms.min(3_600_000))));
     }
-    if first.get("observe").is_some_and(|layer| layer == "layer7") {
-        let limit = first.get("error-limit").and_then(|n| n.parse::<u64>().ok());
+    let observed = servers
+        .iter()
+        .find(|server| server.get("observe") == Some("layer7"));
+    if let Some(server) = observed {
+        let limit = server
+            .get("error-limit")
+            .and_then(|n| n.parse::<u64>().ok());
         let limit = Yaml::word(limit.unwrap_or(10).clamp(1, 1000));
         pool.set("ejection", Yaml::one("consecutive_failures", limit));
     }

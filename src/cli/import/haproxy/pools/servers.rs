@@ -121,6 +121,11 @@ fn server(
             return None;
         }
     };
+    if address.starts_with("0.0.0.0:") || address.starts_with("[::]:") {
+        let why = "a backend has an address of its own, not that of the client's connection";
+        remarks.lost(line, why);
+        return None;
+    }
     if settings.contains_key("disabled") && !settings.contains_key("enabled") {
         let why = "left out: it is disabled until somebody enables it; see `evenkeel backend add`";
         remarks.otherwise(line, why);

@@ -5,7 +5,6 @@ use super::condition::{Acls, Condition, condition};
 use super::edits::Edit;
 use super::format::placeholders;
 use super::rules::{Action, Effect, Rule};
-use crate::cli::import::draft::name_of;
 use crate::cli::import::remarks::{Line, Remarks};
 use crate::cli::import::yaml::{Map, Yaml};
 
@@ -76,16 +75,18 @@ fn what(words: &[String], known: &Known) -> Result<What, String> {
             "set-path" | "replace-path" | "replace-uri" | "set-uri" => path(word(1), rest(2)),
             "allow" => Err("a route decides: there is no way past those behind it".to_owned()),
             "auth" => Err("nobody is asked for a password here".to_owned()),
-            "set-log-level" | "capture" | "disable-l7-retry" | "set-nice" | "normalize-uri" => {
-                Ok(What::Nothing("it is done in our own way".to_owned()))
-            }
+            "cache-use" | "set-log-level" | "capture" | "disable-l7-retry" | "set-nice"
+            | "normalize-uri" => Ok(What::Nothing("it is done in our own way".to_owned())),
             other => field(other, rest(2), known),
         },
+        "http-response" | "http-after-response" if word(1) == "cache-store" => {
+            Ok(What::Nothing("answers are not cached here".to_owned()))
+        }
         "http-response" | "http-after-response" => match field(word(1), rest(2), known)? {
             What::Does(Effect::Request(edit)) => does(Effect::Response(edit)),
             other => Ok(other),
         },
-        "reqadd" | "rspadd" | "reqidel" | "reqdel" | "rspidel" | "rspdel" => old(words),
+        "reqadd" | "rspadd" | "reqidel" | "reqdel" | "rspidel" | "rspdel" => old(words, known),
         "tcp-request" => connection(words, known),
         other => Err(format!("{other} is not known to this import")),
     }
@@ -282,15 +283,17 @@ fn field(action: &str, words: &[String], known: &Known) -> Result<What, String> 
 }
 
 /// Reads a rule of the old words, which have the field as a text or an expression.
-fn old(words: &[String]) -> Result<What, String> {
+fn old(words: &[String], known: &Known) -> Result<What, String> {
     let word = words.first().map_or("", String::as_str);
     let text = words.get(1).map_or("", String::as_str);
     let edit = if word.ends_with("add") {
         let (name, value) = text.split_once(':').ok_or("this is no field")?;
-        Edit::Add(
-            name.trim().to_owned(),
-            placeholders(&value.trim().replace('%', "%%"))?,
-        )
+        let (name, value) = (name.trim(), value.trim());
+        if word == "reqadd" {
+            let words = [name.to_owned(), value.replace('%', "%%")];
+            return field("add-header", &words, known);
+        }
+        Edit::Add(name.to_owned(), placeholders(&value.replace('%', "%%"))?)
     } else {
         let name = text.trim_start_matches('^').split(':').next().unwrap_or("");
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -340,9 +343,4 @@ fn path(action: &str, words: &[String]) -> Result<What, String> {
         return Err(why);
     }
     does(Effect::Path(from, to))
-}
-
-/// Returns the name of ours of a backend's pool.
-pub fn pool_name(backend: &str) -> String {
-    name_of(backend)
 }

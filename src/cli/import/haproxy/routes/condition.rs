@@ -22,11 +22,6 @@ impl Term {
             unless: Vec::new(),
         }
     }
-
-    /// Returns whether it always holds.
-    pub fn is_always(&self) -> bool {
-        self.holds.is_always() && self.unless.is_empty()
-    }
 }
 
 /// Named tests: each the words of its lines.

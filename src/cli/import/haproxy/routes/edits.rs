@@ -13,6 +13,13 @@ pub enum Edit {
     Remove(String),
 }
 
+impl Edit {
+    /// Returns whether both are of the same field.
+    pub fn is_of(&self, other: &Self) -> bool {
+        name(self).eq_ignore_ascii_case(name(other))
+    }
+}
+
 /// Edits of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits(Vec<Edit>);
@@ -36,6 +43,13 @@ impl Edits {
         };
         self.0.retain(|other| !same(other));
         self.0.push(edit);
+    }
+
+    /// Adds others behind these.
+    pub fn extend(&mut self, others: Self) {
+        for edit in others.0 {
+            self.push(edit);
+        }
     }
 
     /// Returns whether there are none.
