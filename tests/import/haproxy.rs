@@ -51,7 +51,7 @@ fn rules_become_routes() {
     );
     becomes(
         "use_backend a unless { src 10.0.0.0/8 }",
-        &["routes: [{client: 10.0.0.0/8, pool: c}, {pool: a}]"],
+        &["pool: a", "routes: [{client: 10.0.0.0/8, pool: c}]"],
     );
     becomes(
         "use_backend a if { hdr(x-v) 2 } { url_param(p) -m found } METH_POST",

@@ -37,13 +37,11 @@ fn lines_of_an_instance_become_keys() {
     becomes("advert_int 1", &[]);
     becomes("advert_int 0.3", &[]);
     becomes("advert_int 3", &["advertisement_interval: 3s"]);
-    becomes(
-        "priority 255",
-        &["owner: true", "priority: 100"][..1].as_ref(),
-    );
+    becomes("priority 255", &["owner: true"]);
     becomes("nopreempt", &["preempt: false"]);
     becomes("preempt_delay 5", &["preempt: {delay: 5s}"]);
-    becomes("state MASTER\nnopreempt", &[]);
+    becomes("state MASTER", &["owner: true"]);
+    becomes("state MASTER\npriority 100\nnopreempt", &[]);
     becomes("dont_track_primary", &["link: {required: false}"]);
     becomes("no_accept", &["accept: false"]);
     becomes("down_timer_adverts 5", &["down_multiplier: 5"]);

@@ -1,6 +1,8 @@
 //! Perlbal, a feature at a time.
 
-use super::{assert_passes, body, imported, lost, without_effect};
+use evenkeel::cli::import::import;
+
+use super::{InMemory, assert_passes, body, imported, lost, without_effect};
 
 /// Returns a file with one reverse proxy of these lines.
 fn proxy(lines: &str) -> String {
@@ -84,10 +86,14 @@ fn what_has_no_like_here_is_lost() {
 
 #[test]
 fn included_files_are_read_where_they_are_named() {
-    let outcome = imported(&[
-        ("perlbal.conf", "INCLUDE = more/*.conf\n"),
-        ("more/a.conf", &proxy("")),
-    ]);
+    let files = [
+        (
+            "perlbal.conf".to_owned(),
+            "INCLUDE = more/*.conf\n".to_owned(),
+        ),
+        ("more/a.conf".to_owned(), proxy("")),
+    ];
+    let outcome = import(&InMemory(files.into()), &["perlbal.conf".to_owned()], &[]).unwrap();
     assert_passes(&outcome);
-    assert!(body(&outcome).contains("pool: p"));
+    assert!(body(&outcome).contains("pool: p"), "{}", outcome.yaml);
 }

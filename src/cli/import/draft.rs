@@ -46,7 +46,7 @@ impl Section {
     }
 
     /// Returns how many entries there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -83,7 +83,7 @@ pub struct Draft {
 impl Draft {
     /// Returns whether there is nothing that a daemon would do.
     pub fn is_empty(&self) -> bool {
-        self.routers.len() + self.listeners.len() == 0
+        self.routers.count() + self.listeners.count() == 0
     }
 
     /// Returns it as YAML, without its notes.

@@ -212,7 +212,7 @@ fn router(
         "interface",
         Yaml::text(interface.as_deref().unwrap_or("eth0")),
     );
-    let vrid = FIRST_VRID.saturating_add(draft.routers.len().min(200));
+    let vrid = FIRST_VRID.saturating_add(draft.routers.count().min(200));
     entry.set("vrid", Yaml::word(vrid));
     let why = "heartbeat has no VRIDs: they were chosen from 51 on, and must be used by no other \
                router of the link";
@@ -244,7 +244,14 @@ fn router(
 
 /// Reads `ADDRESS[/PREFIX][/DEVICE[:LABEL]][/BROADCAST]`, in which parts may be missing.
 fn address(text: &str) -> Option<Address> {
-    let mut parts = text.split("::").next()?.split('/');
+    // Behind `::` there may be more arguments; an IPv6 address has it inside.
+    let is_whole = text.split('/').next()?.parse::<IpAddr>().is_ok();
+    let text = if is_whole {
+        text
+    } else {
+        text.split("::").next()?
+    };
+    let mut parts = text.split('/');
     let ip: IpAddr = parts.next()?.parse().ok()?;
     let mut address = Address {
         ip,

@@ -207,9 +207,9 @@ fn summary(names: &str, draft: &Draft, remarks: &Remarks, wrong: &[String]) -> S
     };
     let mut text = format!(
         "{names}: {}, {}, {}\n",
-        several(draft.routers.len(), "virtual router"),
-        several(draft.listeners.len(), "listener"),
-        several(draft.pools.len(), "pool")
+        several(draft.routers.count(), "virtual router"),
+        several(draft.listeners.count(), "listener"),
+        several(draft.pools.count(), "pool")
     );
     let (lost, otherwise, none) = (
         remarks.count(Kind::Lost),

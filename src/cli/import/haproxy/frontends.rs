@@ -100,10 +100,10 @@ fn listener(
     }
     write_routes(found, (request, response), section, &mut listener);
     timeouts(section, &mut listener);
-    if let Some(line) = section.find(&["maxconn"]) {
-        if let Ok(most) = line.word(1).parse::<u64>() {
-            limits.set("connections", Yaml::word(most.clamp(1, 10_000_000)));
-        }
+    if let Some(line) = section.find(&["maxconn"])
+        && let Ok(most) = line.word(1).parse::<u64>()
+    {
+        limits.set("connections", Yaml::word(most.clamp(1, 10_000_000)));
     }
     if !limits.is_empty() {
         listener.set("limits", Yaml::Map(limits));
@@ -361,9 +361,7 @@ fn write_routes(
             }
             Action::Pool(_) if map.iter().count() == 1 => {
                 if let Some(pool) = map.remove("pool") {
-                    if matches!(&pool, Yaml::Text(_)) {
-                        listener.set("pool", pool);
-                    }
+                    listener.set("pool", pool);
                 }
                 if map.get("respond").is_some() {
                     routes.push(Yaml::Map(map));

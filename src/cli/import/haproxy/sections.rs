@@ -116,11 +116,10 @@ fn raise(sections: &mut [Section]) {
     for section in sections.iter_mut() {
         let target = section.find(&["default_backend"]).cloned();
         let is_of_bytes = section.kind == "frontend" && !section.is_http();
+        let target = target.filter(|line| http.iter().any(|name| name == line.word(1)));
         if let Some(mut line) = target.filter(|_| is_of_bytes) {
-            if http.iter().any(|name| name == line.word(1)) {
-                line.words = vec!["mode".to_owned(), "http".to_owned()];
-                section.own.push(line);
-            }
+            line.words = vec!["mode".to_owned(), "http".to_owned()];
+            section.own.push(line);
         }
     }
 }

@@ -284,10 +284,10 @@ fn selector_entry(
                         None => named.set("host", Yaml::text(host)),
                     },
                 }
-                if let Some(Yaml::Map(timeouts)) = route.remove("timeouts") {
-                    if let Some(idle) = timeouts.get("idle") {
-                        named.map("timeouts").set("idle", idle.clone());
-                    }
+                if let Some(Yaml::Map(timeouts)) = route.remove("timeouts")
+                    && let Some(idle) = timeouts.get("idle")
+                {
+                    named.map("timeouts").set("idle", idle.clone());
                 }
                 if let Some(Yaml::Map(limits)) = route.remove("limits") {
                     named.set("limits", Yaml::Map(limits));

@@ -102,10 +102,8 @@ fn tls(server: &Server, globals: &Globals, remarks: &mut Remarks) -> Option<Yaml
     let verify = server.get("verify").or(globals.server_verify.as_deref());
     if verify == Some("none") {
         tls.set("verify", Yaml::word(false));
-    } else if let Some(ca) = server.get("ca-file") {
-        if ca != "@system-ca" {
-            tls.set("ca", Yaml::text(globals.ca_path(ca)));
-        }
+    } else if let Some(ca) = server.get("ca-file").filter(|ca| *ca != "@system-ca") {
+        tls.set("ca", Yaml::text(globals.ca_path(ca)));
     }
     let name = server.get("verifyhost").map(str::to_owned).or_else(|| {
         let sni = server.get("sni")?;

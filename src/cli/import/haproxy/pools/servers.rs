@@ -39,15 +39,12 @@ impl Server {
     /// Returns it as a backend of ours.
     pub fn yaml(&self, remarks: &mut Remarks) -> Yaml {
         let mut map = Map::default();
-        if let Some(weight) = self.get("weight").and_then(|w| w.parse::<u16>().ok()) {
-            if weight > 1 {
-                map.set("weight", Yaml::word(weight.min(256)));
-            }
+        let number = |word: &str| self.get(word).and_then(|text| text.parse::<u32>().ok());
+        if let Some(weight) = number("weight").filter(|weight| *weight > 1) {
+            map.set("weight", Yaml::word(weight.min(256)));
         }
-        if let Some(most) = self.get("maxconn").and_then(|n| n.parse::<u32>().ok()) {
-            if most > 0 {
-                map.set("requests", Yaml::word(most.min(10_000_000)));
-            }
+        if let Some(most) = number("maxconn").filter(|most| *most > 0) {
+            map.set("requests", Yaml::word(most.min(10_000_000)));
         }
         if self.has("backup") {
             map.set("backup", Yaml::word(true));

@@ -84,7 +84,7 @@ fn what(words: &[String], known: &Known) -> Result<What, String> {
         }
         "http-response" | "http-after-response" => match field(word(1), rest(2), known)? {
             What::Does(Effect::Request(edit)) => does(Effect::Response(edit)),
-            other => Ok(other),
+            other @ (What::Does(_) | What::Nothing(_)) => Ok(other),
         },
         "reqadd" | "rspadd" | "reqidel" | "reqdel" | "rspidel" | "rspdel" => old(words, known),
         "tcp-request" => connection(words, known),

@@ -201,7 +201,6 @@ fn merge(pairs: &mut Vec<Pair>, more: &[Pair]) {
 }
 
 /// Returns what is in both lists, where a pair of items may share an item; `None`: nothing.
-#[expect(clippy::type_complexity, reason = "a list that may be missing, twice")]
 fn both<T: Clone + PartialEq>(
     a: &Option<Vec<T>>,
     b: &Option<Vec<T>>,

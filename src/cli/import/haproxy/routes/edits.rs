@@ -39,7 +39,7 @@ impl Edits {
                 self.0.push(Edit::Add(name, text));
                 return;
             }
-            other => other,
+            other @ (Edit::Set(_, _) | Edit::Remove(_)) => other,
         };
         self.0.retain(|other| !same(other));
         self.0.push(edit);

@@ -146,7 +146,10 @@ impl Routes {
             }
             match &rule.effect {
                 Effect::Ends(action) => self.end(action, &holds, carried, backends),
-                effect => {
+                effect @ (Effect::Request(_)
+                | Effect::Response(_)
+                | Effect::Host(_)
+                | Effect::Path(_, _)) => {
                     let (holds, changed) = match changed(effect, &holds, carried) {
                         Some(changed) => changed,
                         None => continue,
@@ -180,7 +183,12 @@ impl Routes {
                 }
                 None => Action::Nowhere,
             },
-            other => other.clone(),
+            other @ (Action::Pool(_)
+            | Action::Redirect { .. }
+            | Action::Https(_)
+            | Action::Deny
+            | Action::Respond(_)
+            | Action::Nowhere) => other.clone(),
         };
         self.all.push(Route {
             holds: holds.clone(),
