@@ -65,8 +65,7 @@ fn rules_become_routes() {
         &[
             "pool: c",
             "routes:",
-            "- host: b.org",
-            "redirect: {to: \"https://b.example.org/\", status: 301, keep_query: false}",
+            "- {host: b.org, redirect: {to: \"https://b.example.org/\", status: 301, keep_query: false}}",
         ],
     );
     becomes(

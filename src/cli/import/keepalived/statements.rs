@@ -1,8 +1,8 @@
 //! A configuration of keepalived as statements in blocks, with all that stands between the file
 //! and them: includes, conditions (`@id`), definitions (`$NAME=`).
 //!
-//! Definitions hold for all that follows, over files; a text that expands itself without end is cut.
-//! Nothing here fails: what cannot be read is a remark.
+//! Definitions hold for all that follows, over files; a text that expands itself without end is
+//! cut. Nothing here fails: what cannot be read is a remark.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
