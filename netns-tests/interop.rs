@@ -14,6 +14,7 @@ mod cell;
 mod client;
 mod forged;
 mod nodes;
+mod samples;
 mod story;
 mod table;
 

@@ -59,6 +59,8 @@ pub(super) enum Command {
     /// Show the configuration that runs, or say what a key means
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print a configuration made of those of keepalived, HAProxy, Perlbal or heartbeat
+    Import(ImportArguments),
     /// Print what a shell needs to complete this command line
     Completions(CompletionsArguments),
     /// Build a failover pair in network namespaces, break it, and measure
@@ -242,6 +244,17 @@ pub(super) struct ExplainArguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// `import`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(super) struct ImportArguments {
+    /// What is imported: keepalived.conf, haproxy.cfg, perlbal.conf, ha.cf, haresources
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<String>,
+    /// Whose file of keepalived this is, once for each node
+    #[arg(long = "node", value_name = "NAME=FILE")]
+    pub(super) nodes: Vec<String>,
 }
 
 /// `completions`.

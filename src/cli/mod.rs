@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod daemon;
 pub mod demo;
+pub mod import;
 mod outcome;
 mod status;
 mod watch;
@@ -119,6 +120,7 @@ fn obey(command: Command) -> Result<i32, String> {
         Command::Config(ConfigCommand::Explain(asked)) => {
             config::explain::run(&asked.key, asked.output())
         }
+        Command::Import(asked) => import::run(&asked.files, &asked.nodes),
         Command::Completions(asked) => completions::run(asked.shell),
         Command::Demo(asked) => demo::run(asked.output(), asked.visitors.unwrap_or(usize::MAX)),
         Command::Cleanup => cleanup::run(),
