@@ -85,6 +85,28 @@ fn rules_become_routes() {
 }
 
 #[test]
+fn routes_that_do_the_same_for_other_hosts_are_one() {
+    becomes(
+        "acl one hdr(host) one.org\nacl two hdr(host) two.org\nhttp-request deny if !one !two",
+        &["routes: [{host: [one.org, two.org], pool: c}, {deny: all}]"],
+    );
+}
+
+#[test]
+fn of_several_rates_the_strictest_decides() {
+    becomes(
+        "stick-table type ip size 1m store http_req_rate(10s),conn_cur\nhttp-request track-sc0 src\n\
+         http-request deny if { sc_http_req_rate(0) gt 50 }\n\
+         http-request deny if { sc_http_req_rate(0) gt 20 }\n\
+         http-request deny if { sc_http_req_rate(0) gt 90 }",
+        &[
+            "pool: c",
+            "limits: {requests_per_client: {rate: 2/s, burst: 20}}",
+        ],
+    );
+}
+
+#[test]
 fn a_change_of_some_requests_is_in_the_routes_of_those() {
     becomes(
         "http-request set-header X-A 1 if { path_beg /a/ }\nuse_backend b if { hdr(host) b.org }",
@@ -193,6 +215,10 @@ fn what_has_no_like_here_is_lost() {
         ),
         ("errorloc 503 http://x", "see `error_pages`"),
         ("no-such-word", "not known to this import"),
+        (
+            "http-request set-header X-A: 1",
+            "letters, digits and hyphens",
+        ),
     ] {
         let outcome = imported(&[("haproxy.cfg", &frontend(lines))]);
         assert!(lost(&outcome).contains(why), "{lines}: {}", outcome.yaml);

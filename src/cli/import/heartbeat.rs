@@ -147,8 +147,9 @@ fn resource_line(
     let mut addresses: Vec<Address> = Vec::new();
     for resource in line.from(1) {
         let one = Line {
+            place: line.place.clone(),
+            words: Vec::new(),
             text: format!("{} ... {resource}", line.word(0)),
-            ..line.clone()
         };
         let (kind, arguments) = resource.split_once("::").unwrap_or((resource, ""));
         let is_address = ["IPaddr", "IPaddr2", "IPv6addr"].contains(&kind);

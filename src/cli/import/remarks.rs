@@ -4,6 +4,7 @@
 //! reason are printed together. What is printed goes into comments of YAML, so that no text of a
 //! file can end one. Knows no grammar.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Where a line stands.
@@ -66,7 +67,11 @@ pub struct Remark {
 #[derive(Clone, Debug, Default)]
 pub struct Remarks {
     all: Vec<Remark>,
+    known: BTreeMap<Rc<str>, BTreeSet<Key>>,
 }
+
+/// What makes a remark of a file one of its own: its kind, line, text and reason.
+type Key = (Kind, (usize, String, String));
 
 impl Remarks {
     /// Notes that a line is lost which decides about service.
@@ -89,11 +94,15 @@ impl Remarks {
         let remark = Remark {
             kind,
             place: line.place.clone(),
-            text: line.text.clone(),
+            text: shown(&line.text),
             why: why.into(),
         };
-        if !self.all.contains(&remark) {
-            self.all.push(remark);
+        if self.all.len() < REMARKS_MAX {
+            let key = (remark.place.line, remark.text.clone(), remark.why.clone());
+            let of_file = self.known.entry(remark.place.file.clone()).or_default();
+            if of_file.insert((kind, key)) {
+                self.all.push(remark);
+            }
         }
     }
 
@@ -105,19 +114,22 @@ impl Remarks {
     /// Returns the remarks of this kind in groups of one reason, in the order of the lines.
     pub fn grouped(&self, kind: Kind) -> Vec<(String, Vec<&Remark>)> {
         let mut of_kind: Vec<&Remark> = self.all.iter().filter(|r| r.kind == kind).collect();
-        let file = |remark: &Remark| {
-            let files = self.all.iter().map(|other| &other.place.file);
-            files
-                .enumerate()
-                .find(|(_, name)| **name == remark.place.file)
-                .map(|(index, _)| index)
-        };
+        let mut files: BTreeMap<&str, usize> = BTreeMap::new();
+        for remark in &self.all {
+            let count = files.len();
+            files.entry(&remark.place.file).or_insert(count);
+        }
+        let file = |remark: &Remark| files.get(&*remark.place.file).copied();
         of_kind.sort_by_key(|remark| (file(remark), remark.place.line));
         let mut groups: Vec<(String, Vec<&Remark>)> = Vec::new();
+        let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         for remark in of_kind {
-            match groups.iter_mut().find(|(why, _)| *why == remark.why) {
-                Some((_, remarks)) => remarks.push(remark),
-                None => groups.push((remark.why.clone(), vec![remark])),
+            match known.get(remark.why.as_str()) {
+                Some(index) => groups[*index].1.push(remark),
+                None => {
+                    known.insert(&remark.why, groups.len());
+                    groups.push((remark.why.clone(), vec![remark]));
+                }
             }
         }
         groups
@@ -130,19 +142,18 @@ impl Remarks {
         for (why, remarks) in self.grouped(kind) {
             // The same line of several files is one.
             let mut rows: Vec<(String, String)> = Vec::new();
+            let mut known: BTreeMap<String, usize> = BTreeMap::new();
             for remark in remarks {
                 let Place { file, line } = &remark.place;
-                let (place, shown) = (format!("{}:{line}", harmless(file)), shown(&remark.text));
-                let here = format!("{}:", harmless(file));
-                let is_same = |(places, known): &&mut (String, String)| {
-                    *known == shown && !places.contains(&here)
-                };
-                match rows.iter_mut().find(is_same) {
-                    Some((places, _)) => {
-                        places.push_str(", ");
-                        places.push_str(&place);
+                let file = format!("{}:", harmless(file));
+                let shown = shown(&remark.text);
+                let last = known.get(&shown).map(|index| &mut rows[*index].0);
+                match last.filter(|places| !places.contains(&file)) {
+                    Some(places) => places.push_str(&format!(", {file}{line}")),
+                    None => {
+                        known.insert(shown.clone(), rows.len());
+                        rows.push((format!("{file}{line}"), shown));
                     }
-                    None => rows.push((place, shown)),
                 }
             }
             for (places, shown) in rows {
@@ -197,6 +208,8 @@ pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
 
 /// How much of a line is shown.
 const SHOWN_CHARS: usize = 90;
+/// How many remarks are kept: a file that has more is no configuration, and the rest says no more.
+const REMARKS_MAX: usize = 20_000;
 /// How wide reasons are.
 const WHY_COLUMNS: usize = 92;
 

@@ -75,7 +75,17 @@ pub fn take(
     let Some(value) = value else {
         return false;
     };
-    limits.set(key, value);
+    // Of several rules the strictest decides.
+    let burst = |value: &Yaml| match value {
+        Yaml::Map(map) => map.get("burst").map_or(String::new(), Yaml::flow),
+        Yaml::Word(_) | Yaml::Text(_) | Yaml::List(_) => value.flow(),
+    };
+    let before = limits
+        .get(key)
+        .and_then(|old| burst(old).parse::<u64>().ok());
+    if before.is_none_or(|before| limit < before) {
+        limits.set(key, value);
+    }
     let why = format!("refused above `{key}` of the listener, with 429 or 503");
     remarks.otherwise(line, why);
     true

@@ -172,7 +172,7 @@ fn shown(text: &str) -> String {
     }
     match begins.iter().find(|begin| text.starts_with(**begin)) {
         Some(begin) => format!("{} ...", begin.trim_end()),
-        None => text.to_owned(),
+        None => text.chars().take(SHOWN_CHARS).collect(),
     }
 }
 
@@ -227,6 +227,9 @@ fn weakly(chars: &mut std::str::Chars<'_>, word: &mut String) {
         }
     }
 }
+
+/// How much of a line is kept for remarks.
+const SHOWN_CHARS: usize = 200;
 
 const KINDS: [&str; 17] = [
     "global",

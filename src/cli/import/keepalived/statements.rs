@@ -52,6 +52,7 @@ pub fn read(
         remarks,
         definitions: BTreeMap::new(),
         bytes: 0,
+        lines: 0,
         stack: vec![Vec::new()],
         openers: Vec::new(),
     };
@@ -64,8 +65,9 @@ struct Reader<'a> {
     id: Option<&'a str>,
     remarks: &'a mut Remarks,
     definitions: BTreeMap<String, String>,
-    /// How much has come out of definitions.
+    /// How much has come out of definitions, and how many lines.
     bytes: usize,
+    lines: usize,
     /// What is in the open blocks, the outermost first.
     stack: Vec<Vec<Statement>>,
     /// The statements whose blocks are open; `None`: nothing stood before the brace.
@@ -97,10 +99,11 @@ impl Reader<'_> {
     }
 
     fn line(&mut self, path: &Path, place: &Place, line: &str, depth: usize) {
+        // Each of its statements has a copy.
         let shown = Line {
             place: place.clone(),
             words: Vec::new(),
-            text: line.to_owned(),
+            text: line.chars().take(SHOWN_CHARS).collect(),
         };
         let Some(line) = self.condition(&shown, line) else {
             return;
@@ -117,8 +120,9 @@ impl Reader<'_> {
         if line.contains('$') {
             let text = self.expanded(line, place);
             // A definition of several lines may hold conditions, and others.
-            if text != line && depth < DEPTH_MAX {
+            if text != line && depth < DEPTH_MAX && self.lines < LINES_MAX {
                 for part in text.split('\n') {
+                    self.lines += 1;
                     self.line(path, place, part.trim(), depth + 1);
                 }
                 return;
@@ -184,12 +188,12 @@ impl Reader<'_> {
                 Some(value) if self.bytes < TEXT_BYTES_MAX => value.clone(),
                 Some(_) => String::new(),
                 None => {
-                    let line = Line {
-                        place: place.clone(),
-                        words: Vec::new(),
-                        text: text.to_owned(),
-                    };
                     if !name.is_empty() {
+                        let line = Line {
+                            place: place.clone(),
+                            words: Vec::new(),
+                            text: text.chars().take(SHOWN_CHARS).collect(),
+                        };
                         let why = format!("nothing says what ${name} is");
                         self.remarks.lost(&line, why);
                     }
@@ -316,8 +320,12 @@ fn definition(line: &str) -> Option<(&str, &str)> {
 
 /// How deep blocks, includes and definitions may be in each other.
 const DEPTH_MAX: usize = 16;
+/// How much of a line is kept for remarks.
+const SHOWN_CHARS: usize = 200;
+/// How many lines definitions may become.
+const LINES_MAX: usize = 20_000;
 /// How much may come out of definitions.
-const TEXT_BYTES_MAX: usize = 1024 * 1024;
+const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -149,8 +149,16 @@ fn server(
 
 /// Returns an address with its port, as we write it.
 fn with_port(text: &str, port: Option<u16>) -> Option<String> {
-    let valid = |port: &str| port.parse::<u16>().ok().filter(|port| *port > 0);
-    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+    let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    let valid = |port: &str| {
+        port.parse::<u16>()
+            .ok()
+            .filter(|p| *p > 0 && is_number(port))
+    };
+    // Of an IPv6 address without brackets the last part is the port.
+    let has_brackets = text.starts_with('[') && text.ends_with(']');
+    let bare = text.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    if let Some(ip) = bare.ok().filter(|ip| ip.is_ipv4() || has_brackets) {
         return Some(crate::cli::import::units::socket(ip, port?));
     }
     match text.rsplit_once(':') {

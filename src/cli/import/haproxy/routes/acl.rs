@@ -353,7 +353,10 @@ fn literal(pattern: &str) -> Option<(bool, bool, String)> {
     let rest = if ends {
         rest
     } else {
-        rest.strip_suffix(".*").unwrap_or(rest)
+        [".*", "(.*)", ".+", "(.+)"]
+            .iter()
+            .find_map(|any| rest.strip_suffix(any))
+            .unwrap_or(rest)
     };
     let mut text = String::new();
     let mut chars = rest.chars();
@@ -386,6 +389,7 @@ mod tests {
             literal("^a\\.example\\.org$"),
             Some((true, true, "a.example.org".into()))
         );
+        assert_eq!(literal("^\\/a\\/(.+)"), Some((true, false, "/a/".into())));
         for no in ["^/a[0-9]", "a|b", "^\\d", "", "^$", "\\"] {
             assert_eq!(literal(no), None, "{no}");
         }

@@ -219,6 +219,10 @@ fn field(action: &str, words: &[String], known: &Known) -> Result<What, String> 
     let name = words.first().map_or("", String::as_str).to_owned();
     let lower = name.to_ascii_lowercase();
     let text = words.get(1..).unwrap_or_default().join(" ");
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if action.ends_with("-header") && !name.chars().all(is_name) {
+        return Err("a field's name is letters, digits and hyphens here".to_owned());
+    }
     let edit = match action {
         "set-header" if lower == "host" => {
             let host = placeholders(&text)?;

@@ -249,7 +249,6 @@ mod tests {
             ("if { cook(a) b }", "there is nothing like cook here"),
             ("if { src -f /etc/list }", "lists in files are not read"),
             ("if { }", "nothing is tested"),
-            ("when x", "when is not known to this import"),
         ] {
             assert_eq!(read(text), Err(why.to_owned()), "{text}");
         }

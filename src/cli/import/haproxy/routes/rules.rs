@@ -61,7 +61,7 @@ pub struct Rule {
 }
 
 /// What rules have changed on the way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Carried {
     request: Edits,
     response: Edits,
@@ -106,8 +106,13 @@ pub fn routes(rules: &[Rule], end: &Action, backends: &dyn Backends) -> Routes {
             before.holds == route.holds
                 || before.holds.and(&route.holds) == Some(route.holds.clone())
         });
-        if !gets_nothing {
-            routes.all.push(route);
+        if gets_nothing {
+            continue;
+        }
+        let joined = routes.all.last().and_then(|last| last.joined(&route));
+        match (joined, routes.all.last_mut()) {
+            (Some(joined), Some(last)) => *last = joined,
+            (_, _) => routes.all.push(route),
         }
     }
     routes
@@ -292,6 +297,21 @@ impl Route {
         if !carried.request.is_empty() {
             map.set("request_headers", carried.request.yaml());
         }
+    }
+
+    /// Returns one route for this and the next, where they do the same for other hosts.
+    fn joined(&self, next: &Self) -> Option<Self> {
+        let (mut a, mut b) = (self.holds.clone(), next.holds.clone());
+        let (mut hosts, more) = (a.hosts.take()?, b.hosts.take()?);
+        if a != b || self.action != next.action || self.carried != next.carried {
+            return None;
+        }
+        hosts.extend(more);
+        a.hosts = Some(hosts);
+        Some(Self {
+            holds: a,
+            ..self.clone()
+        })
     }
 
     /// Returns what is changed of all requests, where this is the only route; takes it off.
