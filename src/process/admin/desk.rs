@@ -5,7 +5,7 @@
 //! | `/` | the status page |
 //! | `/live` | what changes of it, as server-sent events |
 //! | `/api/status`, `/api/events` | what `evenkeel status --json` and `events --json` print |
-//! | `/metrics` | OpenMetrics text |
+//! | `/metrics` | metrics, as OpenMetrics or plain text |
 //! | `/livez`, `/readyz`, `/active` | 200 or 503, for monitors |
 //! | `/change`, `/api/change` | changes, with the token |
 
@@ -123,10 +123,13 @@ impl Desk {
         let Some(snapshot) = snapshot else {
             return Answer::line(UNAVAILABLE, "the supervisor does not answer");
         };
-        self.show_snapshot(uri.path(), &snapshot)
+        let accept = request.headers().get(header::ACCEPT);
+        let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let format = metrics::Format::accepted_by(accept);
+        self.show_snapshot(uri.path(), format, &snapshot)
     }
 
-    fn show_snapshot(&self, path: &str, snapshot: &Snapshot) -> Answer {
+    fn show_snapshot(&self, path: &str, format: metrics::Format, snapshot: &Snapshot) -> Answer {
         let Some(status) = &snapshot.status else {
             return Answer::line(UNAVAILABLE, "the daemon does not say its status");
         };
@@ -139,8 +142,8 @@ impl Desk {
             }
             "/api/status" => json(status),
             "/api/events" => json(&snapshot.events),
-            "/metrics" => match metrics::text(status, snapshot.at_ms) {
-                Ok(text) => Answer::new(StatusCode::OK, metrics::KIND, text),
+            "/metrics" => match metrics::text(status, snapshot.at_ms, format) {
+                Ok(text) => Answer::new(StatusCode::OK, format.kind(), text),
                 Err(error) => Answer::line(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
             },
             _ => Answer::line(StatusCode::NOT_FOUND, "there is nothing here; see `/`"),
