@@ -202,17 +202,14 @@ fn dressed(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-const FIELDS: [(HeaderName, &str); 7] = [
+// Cross-Origin-Opener-Policy is not among them: without TLS browsers ignore it and complain.
+const FIELDS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",
     ),
     (

@@ -31,7 +31,10 @@ impl Format {
     pub(super) fn accepted_by(accept: &str) -> Self {
         let mut accepted = accept.split(',').map(|one| one.split(';').next());
         let has_open = accepted.any(|kind| {
-            kind.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/openmetrics-text"))
+            kind.is_some_and(|it| {
+                it.trim()
+                    .eq_ignore_ascii_case("application/openmetrics-text")
+            })
         });
         match has_open {
             true => Self::OpenMetrics,

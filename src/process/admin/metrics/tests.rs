@@ -62,7 +62,10 @@ fn openmetrics_is_for_who_asks_for_it() {
             "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2",
             Format::OpenMetrics,
         ),
-        ("text/plain, Application/OpenMetrics-Text", Format::OpenMetrics),
+        (
+            "text/plain, Application/OpenMetrics-Text",
+            Format::OpenMetrics,
+        ),
         ("text/plain; version=0.0.4", Format::Plain),
         ("*/*", Format::Plain),
         ("", Format::Plain),
