@@ -248,6 +248,6 @@ fn target() -> PathBuf {
 const DRIVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9515);
 /// A browser makes no picture that is higher.
-const PICTURE_HEIGHT_MAX: u64 = 8_000;
+const PICTURE_HEIGHT_MAX: u64 = 4_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

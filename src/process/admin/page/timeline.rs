@@ -93,7 +93,10 @@ fn write_lines(out: &mut String, shown: Shown<'_>) -> fmt::Result {
     out.write_str("</tbody></table>")?;
     let hidden = status.virtual_routers.len().saturating_sub(LINES_MAX);
     if hidden > 0 {
-        write!(out, "<p>{hidden} more have not changed of late.</p>")?;
+        write!(
+            out,
+            "<p>{hidden} more are not shown; what has changed comes first.</p>"
+        )?;
     }
     out.write_str("</div>")
 }
