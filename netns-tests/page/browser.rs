@@ -125,6 +125,7 @@ impl Browser {
 
     /// Returns what the body of a function hands to `done`.
     pub(super) fn run_async(&self, script: &str) -> Value {
+        self.ask("POST", "/timeouts", &json!({"script": SCRIPT_TIMEOUT_MS}));
         let script = format!("const done = arguments[arguments.length - 1]; {script}");
         self.ask(
             "POST",
@@ -249,5 +250,7 @@ const DRIVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9515);
 /// A browser makes no picture that is higher.
 const PICTURE_HEIGHT_MAX: u64 = 4_000;
+/// For axe-core and hundreds of virtual routers, on a busy machine.
+const SCRIPT_TIMEOUT_MS: u64 = 120_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

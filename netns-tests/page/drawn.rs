@@ -1,5 +1,5 @@
-//! What holds of the page whatever it shows: at a phone's width and a desk's, light and dark, with a
-//! keyboard, and without JavaScript.
+//! What holds of the page whatever it shows: at a phone's width and a desk's, light and dark, with
+//! a keyboard, and without JavaScript.
 
 use evenkeel::ipc::control::Status;
 use serde_json::json;

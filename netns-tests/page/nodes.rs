@@ -86,7 +86,8 @@ impl Nodes {
         nodes
     }
 
-    /// Returns the status of a node; with many virtual routers that may take more than one question.
+    /// Returns the status of a node; with many virtual routers more than one question may be
+    /// needed.
     pub(super) fn status(&self, index: usize) -> Status {
         let deadline = Instant::now() + PATIENCE;
         loop {
