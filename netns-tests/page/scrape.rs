@@ -1,8 +1,8 @@
 //! The metrics as a real Prometheus has them, and the alerts and the dashboard that come with us.
 //!
 //! An expression that answers nothing in the file of an operator's says nothing, for ever: each
-//! must have data. That of an alert is a value and a threshold at its end, and answers nothing while all
-//! is well; it is asked without the threshold too, and then it must answer.
+//! must have data. That of an alert is a value and a threshold at its end, and answers nothing
+//! while all is well; it is asked without the threshold too, and then it must answer.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
