@@ -2,7 +2,6 @@
 //!
 //! It is run from outside the page, so that the policy of the page stays as it is.
 
-use std::ffi::OsStr;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -12,7 +11,17 @@ use super::browser::Browser;
 /// Fails with what axe-core finds in the page that is open, where it is told where axe-core is.
 pub(super) fn finds_nothing(browser: &Browser, what: &str) {
     if let Some(path) = std::env::var_os(PATH) {
-        let found = ask(browser, &path);
+        let source = fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{PATH} is {}: {error}", path.display()));
+        browser.run(&source);
+        // Whether it finds anything at all: a picture without a text.
+        browser.run(
+            "document.body.append(new Image(9, 9)); document.body.lastChild.src = '/icon.svg'",
+        );
+        let planted = ask(browser, "document.body.lastChild");
+        assert_eq!(planted["violations"][0][0], "image-alt", "{planted}");
+        browser.run("document.body.lastChild.remove()");
+        let found = ask(browser, "document");
         assert_eq!(found["violations"], json!([]), "{what}");
         println!(
             "axe-core finds nothing: {what}, {} rules passed",
@@ -21,16 +30,14 @@ pub(super) fn finds_nothing(browser: &Browser, what: &str) {
     }
 }
 
-fn ask(browser: &Browser, path: &OsStr) -> Value {
-    let source = fs::read_to_string(path)
-        .unwrap_or_else(|error| panic!("{PATH} is {}: {error}", path.display()));
-    browser.run(&source);
-    browser.run_async(
-        "axe.run(document, {resultTypes: ['violations']}).then((it) => done({passes: \
+/// Returns what it says of a part of the page, as the script names it.
+fn ask(browser: &Browser, part: &str) -> Value {
+    browser.run_async(&format!(
+        "axe.run({part}, {{resultTypes: ['violations']}}).then((it) => done({{passes: \
          it.passes.length, violations: it.violations.map((rule) => [rule.id, rule.help, \
-         ...rule.nodes.slice(0, 5).map((node) => node.html)])}), (error) => done({violations: \
-         String(error)}))",
-    )
+         ...rule.nodes.slice(0, 5).map((node) => node.html)])}}), (error) => done({{violations: \
+         String(error)}}))"
+    ))
 }
 
 /// Where `axe.min.js` is.
