@@ -11,6 +11,7 @@ mod host;
 mod interop;
 mod lab;
 mod networks;
+mod page;
 mod pair;
 mod tutorial;
 mod virtual_mac;

@@ -169,12 +169,6 @@ fn metrics_count_requests_and_how_long_they_take() {
     let has = |text: &str, line: &str| text.lines().any(|it| it == line);
     rig.daemon.wait("three requests are counted", |_| {
         let answer = rig.get("/metrics");
-        assert!(
-            answer
-                .field("content-type")
-                .unwrap()
-                .starts_with("application/openmetrics-text")
-        );
         // The one with which the daemon began is among them.
         has(
             &answer.body,
@@ -187,6 +181,30 @@ fn metrics_count_requests_and_how_long_they_take() {
             "evenkeel_backend_requests_total{pool=\"webfarm\",backend=\"one\"} 4",
         )
     });
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_asked_for() {
+    let rig = Rig::start();
+    for (accept, kind, counter) in [
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.3",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "# TYPE evenkeel_listener_requests counter",
+        ),
+        (
+            "*/*",
+            "text/plain; version=0.0.4; charset=utf-8",
+            "# TYPE evenkeel_listener_requests_total counter",
+        ),
+    ] {
+        let answer = rig.ask("GET", "/metrics", &[&format!("Accept: {accept}")], "");
+        assert_eq!(answer.field("content-type"), Some(kind), "{accept}");
+        let has = answer.body.lines().any(|line| line == counter);
+        assert!(has, "{counter} in {}", answer.body);
+        let is_open = kind.starts_with("application/");
+        assert_eq!(answer.body.ends_with("# EOF\n"), is_open, "{accept}");
+    }
 }
 
 #[test]

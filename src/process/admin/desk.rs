@@ -5,7 +5,7 @@
 //! | `/` | the status page |
 //! | `/live` | what changes of it, as server-sent events |
 //! | `/api/status`, `/api/events` | what `evenkeel status --json` and `events --json` print |
-//! | `/metrics` | OpenMetrics text |
+//! | `/metrics` | metrics, as OpenMetrics or plain text |
 //! | `/livez`, `/readyz`, `/active` | 200 or 503, for monitors |
 //! | `/change`, `/api/change` | changes, with the token |
 
@@ -131,10 +131,13 @@ impl Desk {
         let Some(snapshot) = snapshot else {
             return Answer::line(UNAVAILABLE, "the supervisor does not answer");
         };
-        self.show_snapshot(uri.path(), &snapshot)
+        let accept = request.headers().get(header::ACCEPT);
+        let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let format = metrics::Format::accepted_by(accept);
+        self.show_snapshot(uri.path(), format, &snapshot)
     }
 
-    fn show_snapshot(&self, path: &str, snapshot: &Snapshot) -> Answer {
+    fn show_snapshot(&self, path: &str, format: metrics::Format, snapshot: &Snapshot) -> Answer {
         let Some(status) = &snapshot.status else {
             return Answer::line(UNAVAILABLE, "the daemon does not say its status");
         };
@@ -158,13 +161,15 @@ impl Desk {
             }
             "/api/events" => Answer::new(StatusCode::OK, JSON, json(&snapshot.events)),
             "/metrics" => {
-                let text = || {
-                    metrics::text(status, snapshot.at_ms)
-                        .unwrap_or_default()
-                        .into()
+                let made = match format {
+                    metrics::Format::OpenMetrics => &texts.open_metrics,
+                    metrics::Format::Plain => &texts.metrics,
                 };
-                let text = texts.metrics.get_or_init(text);
-                Answer::new(StatusCode::OK, metrics::KIND, text.clone())
+                let text = made.get_or_init(|| {
+                    let text = metrics::text(status, snapshot.at_ms, format);
+                    text.unwrap_or_default().into()
+                });
+                Answer::new(StatusCode::OK, format.kind(), text.clone())
             }
             _ => Answer::line(StatusCode::NOT_FOUND, "there is nothing here; see `/`"),
         }
@@ -220,17 +225,14 @@ fn dressed(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-const FIELDS: [(HeaderName, &str); 7] = [
+// Cross-Origin-Opener-Policy is not among them: without TLS browsers ignore it and complain.
+const FIELDS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",
     ),
     (

@@ -37,6 +37,7 @@ pub(super) struct Texts {
     pub(super) page_with_form: OnceCell<Bytes>,
     pub(super) status: OnceCell<Bytes>,
     pub(super) metrics: OnceCell<Bytes>,
+    pub(super) open_metrics: OnceCell<Bytes>,
 }
 
 /// The last one, and who is told of another.

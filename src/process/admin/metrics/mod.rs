@@ -1,9 +1,11 @@
-//! The metrics, in the text format of OpenMetrics, which Prometheus reads.
+//! The metrics, in the text format of OpenMetrics for who asks for that, as Prometheus does, and in
+//! its older text format for all others.
 //!
 //! What they say is a status, once more: nothing is counted here. Their labels are names of the
 //! configuration, so that there are no more of them than it has.
 
 mod families;
+mod plain;
 mod proxy;
 mod vrrp;
 
@@ -17,11 +19,48 @@ use prometheus_client::registry::Registry;
 use self::families::Families;
 use crate::ipc::control::Status;
 
-/// The media type of the text.
-pub(super) const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// A text format, as its media type names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    OpenMetrics,
+    Plain,
+}
+
+impl Format {
+    /// Returns the one for who says that it accepts this; weights are not looked at.
+    pub(super) fn accepted_by(accept: &str) -> Self {
+        let mut accepted = accept.split(',').map(|one| one.split(';').next());
+        let has_open = accepted.any(|kind| {
+            kind.is_some_and(|it| {
+                it.trim()
+                    .eq_ignore_ascii_case("application/openmetrics-text")
+            })
+        });
+        match has_open {
+            true => Self::OpenMetrics,
+            false => Self::Plain,
+        }
+    }
+
+    /// Returns its media type.
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 /// Returns the metrics of a status of this moment, milliseconds since 1970.
-pub(super) fn text(status: &Status, at_ms: u64) -> Result<String, fmt::Error> {
+pub(super) fn text(status: &Status, at_ms: u64, format: Format) -> Result<String, fmt::Error> {
+    let text = openmetrics(status, at_ms)?;
+    Ok(match format {
+        Format::OpenMetrics => text,
+        Format::Plain => plain::of(&text),
+    })
+}
+
+fn openmetrics(status: &Status, at_ms: u64) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     let status = Arc::new(status.clone());
     registry.register_collector(Box::new(OfStatus { status, at_ms }));

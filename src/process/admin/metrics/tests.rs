@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::text;
+use super::{Format, openmetrics, text};
 use crate::process::admin::page::tests::{many, sample};
 
 #[test]
 fn every_metric_stands_in_the_manual() {
-    let text = text(&sample("lb1"), 1_790_000_000_000).unwrap();
+    let text = openmetrics(&sample("lb1"), 1_790_000_000_000).unwrap();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/man/evenkeel.8");
     let manual = std::fs::read_to_string(path).unwrap();
     let mut names = BTreeSet::new();
@@ -36,7 +36,7 @@ fn a_name_is_quoted_and_a_histogram_adds_up() {
     let mut status = sample("a\"b\\c\nd");
     status.pools[0].response_times.buckets = vec![1; 15];
     status.pools[0].response_times.sum_us = 1_500_000;
-    let text = text(&status, 0).unwrap();
+    let text = openmetrics(&status, 0).unwrap();
     assert!(text.contains(r#"node="a\"b\\c\nd""#), "{text}");
     for line in [
         r#"evenkeel_pool_response_seconds_bucket{le="0.001",pool="web"} 1"#,
@@ -51,6 +51,25 @@ fn a_name_is_quoted_and_a_histogram_adds_up() {
 
 #[test]
 fn metrics_of_a_large_node_are_bounded() {
-    let text = text(&many(250, 100, 50), 0).unwrap();
+    let text = text(&many(250, 100, 50), 0, Format::Plain).unwrap();
     assert!(text.len() < 4_000_000, "{}", text.len());
+}
+
+#[test]
+fn openmetrics_is_for_who_asks_for_it() {
+    for (accept, hoped) in [
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2",
+            Format::OpenMetrics,
+        ),
+        (
+            "text/plain, Application/OpenMetrics-Text",
+            Format::OpenMetrics,
+        ),
+        ("text/plain; version=0.0.4", Format::Plain),
+        ("*/*", Format::Plain),
+        ("", Format::Plain),
+    ] {
+        assert_eq!(Format::accepted_by(accept), hoped, "{accept}");
+    }
 }

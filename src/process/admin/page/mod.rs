@@ -75,6 +75,7 @@ fn write_document(out: &mut String, shown: Shown<'_>, may_change: bool) -> fmt::
         Text(&status.node),
         html::Moment(snapshot.at_ms),
     )?;
+    contents(out, status, may_change)?;
     section(out, "", summary::pieces(shown))?;
     if !status.virtual_routers.is_empty() {
         routers::section(out, shown)?;
@@ -92,14 +93,34 @@ fn write_document(out: &mut String, shown: Shown<'_>, may_change: bool) -> fmt::
     )
 }
 
-/// Writes pieces one after the other, under a heading where they have one.
+/// Writes what there is further down: with many virtual routers the rest is far from them.
+fn contents(out: &mut String, status: &Status, may_change: bool) -> fmt::Result {
+    let has_routers = !status.virtual_routers.is_empty();
+    let all = [
+        (has_routers, "routers", "Virtual routers"),
+        (has_routers, "events", "Transitions"),
+        (!status.listeners.is_empty(), "listeners", "Listeners"),
+        (!status.pools.is_empty(), "pools", "Pools"),
+        (may_change, "change", "Change"),
+    ];
+    out.write_str("<nav class=\"contents\" aria-label=\"On this page\">")?;
+    for (_, id, text) in all.iter().filter(|(is_there, ..)| *is_there) {
+        write!(out, "<a href=\"#{id}\">{text}</a> ")?;
+    }
+    out.write_str("</nav>\n")
+}
+
+/// Writes pieces one after the other, under a heading, a word of ours, where they have one.
 fn section(out: &mut String, heading: &str, pieces: Vec<Piece>) -> fmt::Result {
     if pieces.is_empty() {
         return Ok(());
     }
     match heading {
         "" => out.write_str("<section>\n")?,
-        heading => write!(out, "<section>\n<h2>{}</h2>\n", Text(heading))?,
+        heading => {
+            let id = heading.to_ascii_lowercase();
+            write!(out, "<section>\n<h2 id=\"{id}\">{heading}</h2>\n")?;
+        }
     }
     for (_, html) in pieces {
         out.push_str(&html);

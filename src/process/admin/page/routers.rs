@@ -22,7 +22,7 @@ pub(super) fn pieces(shown: Shown<'_>) -> Vec<Piece> {
 /// Writes the table.
 pub(super) fn section(out: &mut String, shown: Shown<'_>) -> fmt::Result {
     out.write_str(
-        "<section>\n<h2>Virtual routers</h2>\n<table class=\"rows\">\n<thead><tr><th \
+        "<section>\n<h2 id=\"routers\">Virtual routers</h2>\n<table class=\"rows\">\n<thead><tr><th \
          scope=\"col\">Name</th><th scope=\"col\">State</th><th scope=\"col\">Since</th><th \
          scope=\"col\">Priority</th><th scope=\"col\">Addresses</th><th \
          scope=\"col\">Active</th><th scope=\"col\">Peers</th></tr></thead>\n<tbody>\n",

@@ -27,7 +27,8 @@ struct Span {
     to_ms: u64,
 }
 
-/// Returns the states of a virtual router from a moment to now, of its transitions in order.
+/// Returns the states of a virtual router from a moment to now, of its transitions in order; what
+/// was before the daemon began is not known, and no state.
 fn spans(events: &[&Event], state: &str, from_ms: u64, now_ms: u64) -> Vec<Span> {
     let mut spans = Vec::new();
     let first = events.first().map_or(state, |event| event.from.as_str());
@@ -36,8 +37,11 @@ fn spans(events: &[&Event], state: &str, from_ms: u64, now_ms: u64) -> Vec<Span>
         from_ms,
         to_ms: now_ms,
     };
-    for event in events {
+    for (index, event) in events.iter().enumerate() {
         let at_ms = event.at_ms.clamp(from_ms, now_ms);
+        if index == 0 && event.cause == STARTUP {
+            span.from_ms = at_ms;
+        }
         span.to_ms = at_ms;
         let next = Span {
             state: event.to.clone(),
@@ -89,7 +93,10 @@ fn write_lines(out: &mut String, shown: Shown<'_>) -> fmt::Result {
     out.write_str("</tbody></table>")?;
     let hidden = status.virtual_routers.len().saturating_sub(LINES_MAX);
     if hidden > 0 {
-        write!(out, "<p>{hidden} more have not changed of late.</p>")?;
+        write!(
+            out,
+            "<p>{hidden} more are not shown; what has changed comes first.</p>"
+        )?;
     }
     out.write_str("</div>")
 }
@@ -137,6 +144,8 @@ fn write_words(out: &mut String, events: &[Event]) -> fmt::Result {
     out.write_str("</ol></div>")
 }
 
+/// The cause of the first transition after a start.
+const STARTUP: &str = "startup";
 const SHOWN_MS: u64 = 3_600_000;
 const STEP_MS: u64 = 10_000;
 /// Lines of virtual routers, those first that have changed.
@@ -185,5 +194,14 @@ mod tests {
             ]
         );
         assert_eq!(spans(&[], "Backup", 10, 100), [span("Backup", 10, 100)]);
+    }
+
+    #[test]
+    fn what_was_before_the_start_is_not_shown() {
+        let mut start = event(50, "Initialize", "Backup");
+        start.cause = STARTUP.into();
+        let shown = spans(&[&start], "Backup", 10, 100);
+        let states: Vec<_> = shown.iter().map(|it| (it.from_ms, it.to_ms)).collect();
+        assert_eq!(states, [(50, 100)], "{shown:?}");
     }
 }
