@@ -61,7 +61,7 @@ impl Browser {
             host: Arc::clone(host),
             session: String::new(),
             driver,
-            profile: profile,
+            profile,
         };
         browser.wait("chromedriver answers", |browser| {
             let answer = wire::ask(&browser.host, DRIVER, &Request::get("/status"));
@@ -197,9 +197,10 @@ impl Browser {
 
     /// Returns the value of an answer of chromedriver's that is no error.
     fn command(&self, method: &str, path: &str, what: &Value) -> Value {
-        let body = match what {
-            Value::Null => String::new(),
-            what => what.to_string(),
+        let body = if what.is_null() {
+            String::new()
+        } else {
+            what.to_string()
         };
         let request = Request {
             method,
