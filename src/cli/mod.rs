@@ -18,7 +18,7 @@ mod watch;
 
 use std::io::Write;
 
-use arguments::{Command, ConfigCommand};
+use arguments::{Command, ConfigCommand, LogsArguments};
 use change::{Mode, maintenance};
 use watch::connections;
 use watch::events::{self, Until};
@@ -71,17 +71,7 @@ fn obey(command: Command) -> Result<i32, String> {
             };
             events::run(asked.asking.runtime_dir(), asked.asking.output(), until)
         }
-        Command::Logs(asked) => {
-            let asking = asked.asking;
-            let filter = Filter {
-                statuses: asked.status,
-                slow: asked.slow,
-                listener: asked.listener,
-                pool: asked.pool,
-                client: asked.client,
-            };
-            logs::run(asking.runtime_dir(), &filter, asking.output())
-        }
+        Command::Logs(asked) => follow_logs(asked),
         Command::Connections(asked) => {
             let wanted = ConnectionFilter {
                 listener: asked.listener,
@@ -125,6 +115,17 @@ fn obey(command: Command) -> Result<i32, String> {
         Command::Demo(asked) => demo::run(asked.output(), asked.visitors.unwrap_or(usize::MAX)),
         Command::Cleanup => cleanup::run(),
     })
+}
+
+fn follow_logs(asked: LogsArguments) -> i32 {
+    let filter = Filter {
+        statuses: asked.status,
+        slow: asked.slow,
+        listener: asked.listener,
+        pool: asked.pool,
+        client: asked.client,
+    };
+    logs::run(asked.asking.runtime_dir(), &filter, asked.asking.output())
 }
 
 #[cfg(test)]

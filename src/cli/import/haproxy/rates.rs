@@ -47,24 +47,7 @@ pub fn take(
     let Some((counter, limit)) = counter(&test) else {
         return false;
     };
-    let table = sections
-        .iter()
-        .filter(|other| {
-            other.name == section.name
-                || test
-                    .iter()
-                    .chain(&line.words)
-                    .any(|w| w.contains(&other.name))
-                || names_table(section, &other.name)
-        })
-        .find_map(|other| {
-            let tables = other
-                .own
-                .iter()
-                .filter(|line| line.word(0) == "stick-table");
-            let has = |table: &&Line| table.words.iter().any(|word| word.contains(counter));
-            tables.clone().find(has).cloned()
-        });
+    let table = table_of(line, section, sections, &test, counter);
     let period = table.as_ref().and_then(|table| period(table, counter));
     let (key, value) = match (counter, period) {
         ("conn_cur", _) => ("connections_per_client", Some(Yaml::word(limit))),
@@ -89,6 +72,34 @@ pub fn take(
     let why = format!("refused above `{key}` of the listener, with 429 or 503");
     remarks.otherwise(line, why);
     true
+}
+
+/// Returns the table in which this is counted.
+fn table_of(
+    line: &Line,
+    section: &Section,
+    sections: &[Section],
+    test: &[String],
+    counter: &str,
+) -> Option<Line> {
+    sections
+        .iter()
+        .filter(|other| {
+            other.name == section.name
+                || test
+                    .iter()
+                    .chain(&line.words)
+                    .any(|w| w.contains(&other.name))
+                || names_table(section, &other.name)
+        })
+        .find_map(|other| {
+            let tables = other
+                .own
+                .iter()
+                .filter(|line| line.word(0) == "stick-table");
+            let has = |table: &&Line| table.words.iter().any(|word| word.contains(counter));
+            tables.clone().find(has).cloned()
+        })
 }
 
 fn tracked(line: &Line, remarks: &mut Remarks) -> bool {

@@ -39,7 +39,7 @@ fn write_listener(
     let classes = joined(classes.map(|(class, count)| format!("{class} {count}")));
     write!(
         out,
-        "<p>{} connections open, {} requests: {}</p>",
+        "<p>Connections open: {}, requests: {}, of these {}</p>",
         listener.connections,
         listener.requests_total,
         Text(&classes)

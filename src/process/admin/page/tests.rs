@@ -231,7 +231,7 @@ fn every_fact_is_in_the_page_as_it_is_loaded() {
         "aria-label=\"Backup, then Active\"",
         "192.0.2.100:80",
         "10 requests/s",
-        "1 connections open, 5 requests: 2xx 4, 5xx 1",
+        "Connections open: 1, requests: 5, of these 2xx 4, 5xx 1",
         "1 requests answered 429",
         "api",
         "the proxy itself",
