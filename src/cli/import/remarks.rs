@@ -167,7 +167,7 @@ impl Remarks {
     }
 }
 
-/// Returns a text in one line of printable characters, at most [`SHOWN_CHARS`] long.
+/// Returns a text in one line of printable characters, at most `SHOWN_CHARS` long.
 pub fn shown(text: &str) -> String {
     let text = harmless(text);
     let words: Vec<&str> = text.split_whitespace().collect();
