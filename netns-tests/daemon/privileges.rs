@@ -63,14 +63,15 @@ fn pair() -> Pair {
 
 /// Has a node keep the secret of a group, and follow a name: so it has the process that keeps keys
 /// and the one that looks names up.
-fn add_keys_and_names(node: &mut Node) {
+fn add_all_processes(node: &mut Node) {
     let secret = node.config_path().with_file_name("group.key");
     fs::write(&secret, "0123456789abcdef".repeat(4)).unwrap();
     let yaml = fs::read_to_string(node.config_path()).unwrap();
     let group = format!("group: {{secret: {{file: {}}}}}\n", secret.display());
     let named = "pools:\n  named: {backends: {here: \"localhost:9\"}}\n";
     let yaml = yaml.replace("pools:\n", named);
-    node.reload(&format!("{yaml}{group}")).unwrap();
+    let admin = "admin: {listen: \"127.0.0.1:8404\"}\n";
+    node.reload(&format!("{yaml}{group}{admin}")).unwrap();
     let is_found = |status: &Status| {
         let mut backends = status.pools.iter().flat_map(|pool| &pool.backends);
         backends.any(|backend| backend.name == "here/127.0.0.1")
@@ -107,7 +108,7 @@ const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 fn every_thread_has_what_its_role_needs_and_no_more() {
     let mut pair = pair();
     let node = pair.node(0).unwrap();
-    add_keys_and_names(node);
+    add_all_processes(node);
     let supervisor = node.process().pid();
     assert_eq!(threads(supervisor)[0].field("Name"), "evenkeel");
 
@@ -175,7 +176,7 @@ fn assert_fenced(thread: &Proc) {
 fn limits_of_each_process_are_those_of_the_table() {
     let mut pair = pair();
     let node = pair.node(0).unwrap();
-    add_keys_and_names(node);
+    add_all_processes(node);
     for role in Role::CHILDREN {
         let pid = node.pid_of(role.profile().name).unwrap();
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();

@@ -471,6 +471,7 @@ pools:
   named: {backends: {b: \"localhost:8000\"}}
 access_log: {to: /var/log/evenkeel/access.log}
 group: {secret: {file: /etc/evenkeel/group.key}}
+admin: {listen: \"127.0.0.1:8404\"}
 ";
 
 const NOTIFY: &str = "\
