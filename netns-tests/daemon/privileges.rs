@@ -61,8 +61,8 @@ fn pair() -> Pair {
     .unwrap()
 }
 
-/// Has a node keep the secret of a group, and follow a name: so it has the process that keeps keys
-/// and the one that looks names up.
+/// Has a node keep the secret of a group, follow a name and show its status: so it has the process
+/// that keeps keys, the one that looks names up, and the one with the status page.
 fn add_all_processes(node: &mut Node) {
     let secret = node.config_path().with_file_name("group.key");
     fs::write(&secret, "0123456789abcdef".repeat(4)).unwrap();
@@ -79,11 +79,12 @@ fn add_all_processes(node: &mut Node) {
     node.wait_for("a name", Duration::from_secs(5), is_found)
         .unwrap();
     // It has confined itself when it has started a thread.
-    let name = Role::Keys.profile().name;
     let deadline = Instant::now() + Duration::from_secs(5);
-    while node.pid_of(name).is_none_or(|keys| threads(keys).len() < 2) {
-        assert!(Instant::now() < deadline, "it reads no files");
-        std::thread::park_timeout(Duration::from_millis(10));
+    for name in [Role::Keys, Role::Admin].map(|role| role.profile().name) {
+        while node.pid_of(name).is_none_or(|pid| threads(pid).len() < 2) {
+            assert!(Instant::now() < deadline, "{name} has started no thread");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 }
 
@@ -133,7 +134,8 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
         );
     }
 
-    let [proxy, keys, names] = [Role::Proxy, Role::Keys, Role::Names].map(|role| {
+    let unprivileged = [Role::Proxy, Role::Keys, Role::Names, Role::Admin];
+    let [proxy, keys, names, admin] = unprivileged.map(|role| {
         let pid = node.pid_of(role.profile().name).unwrap();
         threads(pid)
     });
@@ -146,9 +148,10 @@ fn every_thread_has_what_its_role_needs_and_no_more() {
     let keys_has_a_user = User::from_name("evenkeel-keys").unwrap().is_some();
     let proxy = proxy.into_iter().map(|thread| (thread, true));
     let keys = keys.into_iter().map(|thread| (thread, keys_has_a_user));
-    // Nor is this one ever root.
-    let names = names.into_iter().map(|thread| (thread, true));
-    for (thread, has_a_user) in proxy.chain(keys).chain(names) {
+    assert!(admin.len() >= 2, "also the one that serves");
+    // Nor are these ever root.
+    let others = names.into_iter().chain(admin).map(|thread| (thread, true));
+    for (thread, has_a_user) in proxy.chain(keys).chain(others) {
         for set in SETS {
             assert_eq!(thread.capabilities(set), 0, "{set} in\n{}", thread.0);
         }
