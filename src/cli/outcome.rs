@@ -1,5 +1,7 @@
 //! How a command ends and prints: exit codes, errors, text or JSON.
 
+use std::io::Write as _;
+
 use crate::model::Chain;
 use crate::process::supervisor::SupervisorError;
 
@@ -31,6 +33,21 @@ pub fn print_error(error: &(dyn std::error::Error + 'static)) {
         format!("error: {text}")
     };
     eprintln!("{}", text.trim_end());
+}
+
+/// Prints a text, or why there is none; returns the exit code.
+pub(super) fn print_answer<E: std::error::Error + 'static>(text: Result<String, E>) -> i32 {
+    match text {
+        // A reader that has gone, as `head` does, wants no more.
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => EXIT_DONE,
+            Err(_) => EXIT_FAILED,
+        },
+        Err(error) => {
+            print_error(&error);
+            EXIT_FAILED
+        }
+    }
 }
 
 /// Done.

@@ -1,11 +1,11 @@
 //! `evenkeel status`: asks the running daemon and prints tables, or the JSON as it came.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use super::outcome::{Output, print_answer};
 use crate::ipc::control::unix_ms;
 use crate::ipc::control::{
     self, AccessLogStatus, BackendStatus, ConfigurationStatus, FailureStatus, ListenerStatus,
@@ -33,36 +33,36 @@ pub(super) enum StatusError {
 
 /// Prints the status; returns the exit code.
 pub(super) fn run(runtime_dir: &Path, output: Output) -> i32 {
-    let status = match ask(runtime_dir) {
-        Ok(status) => status,
-        Err(error) => {
-            print_error(&error);
-            return EXIT_FAILED;
-        }
-    };
-    let text = match output {
+    let text = |status: Status| match output {
         Output::Json => serde_json::to_string_pretty(&status).unwrap_or_default() + "\n",
         Output::Text => render(&status),
     };
-    // A reader that has gone, as `head` does, wants no more.
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => EXIT_DONE,
-        Err(_) => EXIT_FAILED,
-    }
+    print_answer(ask(runtime_dir).map(text))
 }
 
 /// Returns the status of the daemon that uses this runtime directory.
 pub(super) fn ask(runtime_dir: &Path) -> Result<Status, StatusError> {
-    match control::ask(runtime_dir, &Request::Status, ANSWER_TIMEOUT) {
-        Ok(Response::Status(status)) => Ok(*status),
-        Ok(
-            Response::Events(_)
-            | Response::Configuration(_)
-            | Response::OverSocket
-            | Response::Changed(_)
-            | Response::Refused(_),
-        ) => Err(StatusError::Refused("it answered something else".into())),
+    ask_for(runtime_dir, &Request::Status, ANSWER_TIMEOUT, |answer| {
+        let Response::Status(status) = answer else {
+            return None;
+        };
+        Some(*status)
+    })
+}
+
+/// Asks the daemon, and returns what `wanted` takes of its answer.
+pub(super) fn ask_for<T>(
+    runtime_dir: &Path,
+    request: &Request,
+    within: Duration,
+    wanted: impl FnOnce(Response) -> Option<T>,
+) -> Result<T, StatusError> {
+    match control::ask(runtime_dir, request, within) {
         Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
+        Ok(answer) => {
+            let else_answered = || StatusError::Refused("it answered something else".into());
+            wanted(answer).ok_or_else(else_answered)
+        }
         Err(source) => Err(StatusError::Ask {
             path: runtime_dir.join(control::SOCKET),
             source,

@@ -1,10 +1,9 @@
 //! `evenkeel maintenance`: a listener that answers 503 to all but those who are allowed, until that
 //! is taken back; and whether it does.
 
-use std::io::Write;
 use std::path::Path;
 
-use crate::cli::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use crate::cli::outcome::{Output, print_answer};
 use crate::cli::status::{self, StatusError};
 use crate::config::check::duration;
 use crate::ipc::control::{MaintenanceChange, OverrideStatus, Request, Status};
@@ -54,16 +53,7 @@ pub(crate) fn run(
 
 fn show(runtime_dir: &Path, listener: &str, output: Output) -> i32 {
     let shown = status::ask(runtime_dir).and_then(|status| render(&status, listener, output));
-    match shown {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => EXIT_DONE,
-            Err(_) => EXIT_FAILED,
-        },
-        Err(error) => {
-            print_error(&error);
-            EXIT_FAILED
-        }
-    }
+    print_answer(shown)
 }
 
 fn render(status: &Status, listener: &str, output: Output) -> Result<String, StatusError> {

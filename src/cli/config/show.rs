@@ -1,45 +1,31 @@
 //! `evenkeel config show`: the configuration that runs, as the daemon shows it, without secrets.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
-use crate::cli::status::StatusError;
-use crate::ipc::control::{self, OverrideStatus, Request, Response, ShownConfiguration};
+use crate::cli::outcome::{Output, print_answer};
+use crate::cli::status::{self, StatusError};
+use crate::ipc::control::{OverrideStatus, Request, Response, ShownConfiguration};
 
 /// Shows it; returns the exit code.
 pub(crate) fn run(runtime_dir: &Path, output: Output) -> i32 {
-    match ask(runtime_dir).and_then(|shown| render(&shown, output)) {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => EXIT_DONE,
-            Err(_) => EXIT_FAILED,
-        },
-        Err(error) => {
-            print_error(&error);
-            EXIT_FAILED
-        }
-    }
+    print_answer(ask(runtime_dir).and_then(|shown| render(&shown, output)))
 }
 
 fn ask(runtime_dir: &Path) -> Result<ShownConfiguration, StatusError> {
-    match control::ask(runtime_dir, &Request::Configuration, ANSWER_TIMEOUT) {
-        Ok(Response::Configuration(shown)) => Ok(*shown),
-        Ok(
-            Response::Status(_)
-            | Response::Events(_)
-            | Response::OverSocket
-            | Response::Changed(_)
-            | Response::Refused(_),
-        ) => Err(StatusError::Refused("it answered something else".into())),
-        Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
-        Err(source) => Err(StatusError::Ask {
-            path: runtime_dir.join(control::SOCKET),
-            source,
-        }),
-    }
+    status::ask_for(
+        runtime_dir,
+        &Request::Configuration,
+        ANSWER_TIMEOUT,
+        |answer| {
+            let Response::Configuration(shown) = answer else {
+                return None;
+            };
+            Some(*shown)
+        },
+    )
 }
 
 fn render(shown: &ShownConfiguration, output: Output) -> Result<String, StatusError> {

@@ -3,7 +3,6 @@
 //! The proxy's workers say it, over a socket that the command lends the proxy (`ipc::lent`).
 
 use std::cmp::Reverse;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,23 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::filter;
 use super::lending::{Refused, lend};
-use crate::cli::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
+use crate::cli::outcome::{Output, print_answer};
 use crate::cli::status::{self, StatusError, ago, table};
 use crate::ipc::control::{ConnectionFilter, Request};
 use crate::ipc::lent::{self, Aside};
 
 /// Prints the connections that are asked for; returns the exit code.
 pub(crate) fn run(runtime_dir: &Path, wanted: ConnectionFilter, output: Output) -> i32 {
-    match ask(runtime_dir, wanted) {
-        Ok(all) => match std::io::stdout().write_all(all.render(output).as_bytes()) {
-            Ok(()) => EXIT_DONE,
-            Err(_) => EXIT_FAILED,
-        },
-        Err(error) => {
-            print_error(&error);
-            EXIT_FAILED
-        }
-    }
+    print_answer(ask(runtime_dir, wanted).map(|all| all.render(output)))
 }
 
 /// What `--json` prints.

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::outcome::{EXIT_DONE, EXIT_FAILED, Output, print_error};
-use crate::cli::status::StatusError;
-use crate::ipc::control::{self, Event, Request, Response};
+use crate::cli::status::{self, StatusError};
+use crate::ipc::control::{Event, Request, Response};
 use crate::ipc::log::Rfc3339;
 
 /// Whether to go on after what has happened so far.
@@ -47,21 +47,13 @@ pub(crate) fn run(runtime_dir: &Path, output: Output, until: Until) -> i32 {
 }
 
 fn ask(runtime_dir: &Path, after: u64) -> Result<Vec<Event>, StatusError> {
-    match control::ask(runtime_dir, &Request::Events { after }, ANSWER_TIMEOUT) {
-        Ok(Response::Events(events)) => Ok(events),
-        Ok(
-            Response::Status(_)
-            | Response::Configuration(_)
-            | Response::OverSocket
-            | Response::Changed(_)
-            | Response::Refused(_),
-        ) => Err(StatusError::Refused("it answered something else".into())),
-        Ok(Response::Error(why)) => Err(StatusError::Refused(why)),
-        Err(source) => Err(StatusError::Ask {
-            path: runtime_dir.join(control::SOCKET),
-            source,
-        }),
-    }
+    let request = Request::Events { after };
+    status::ask_for(runtime_dir, &request, ANSWER_TIMEOUT, |answer| {
+        let Response::Events(events) = answer else {
+            return None;
+        };
+        Some(events)
+    })
 }
 
 fn print(events: &[Event], output: Output) -> io::Result<()> {

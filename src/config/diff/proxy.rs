@@ -257,17 +257,11 @@ pub(super) fn access_log(
     old: Option<&AccessLogConfig>,
     new: Option<&AccessLogConfig>,
 ) -> impl Iterator<Item = Step> {
-    let mut words = Words::new();
-    match (old, new) {
-        (None, None) => {}
-        (None, Some(_)) => words.say("added"),
-        (Some(_), None) => words.say("removed"),
-        (Some(AccessLogConfig { to, format }), Some(new)) => {
-            words.value("to", to, &new.to);
-            words.other("format", format, &new.format);
-        }
-    }
-    words.into_steps("access log")
+    section("access log", old, new, |old, new, words| {
+        let AccessLogConfig { to, format } = old;
+        words.value("to", to, &new.to);
+        words.other("format", format, &new.format);
+    })
 }
 
 /// Compares what is said of the listener for operators.
@@ -275,21 +269,31 @@ pub(super) fn admin(
     old: Option<&AdminConfig>,
     new: Option<&AdminConfig>,
 ) -> impl Iterator<Item = Step> {
+    section("admin", old, new, |old, new, words| {
+        let AdminConfig {
+            listen,
+            token,
+            hosts,
+        } = old;
+        words.list("listen", listen, &new.listen, ToString::to_string);
+        words.other("token", token, &new.token);
+        words.list("host", hosts, &new.hosts, String::clone);
+    })
+}
+
+/// Compares a section that may be missing.
+fn section<T>(
+    subject: &str,
+    old: Option<&T>,
+    new: Option<&T>,
+    compare: impl FnOnce(&T, &T, &mut Words),
+) -> impl Iterator<Item = Step> {
     let mut words = Words::new();
     match (old, new) {
         (None, None) => {}
         (None, Some(_)) => words.say("added"),
         (Some(_), None) => words.say("removed"),
-        (Some(old), Some(new)) => {
-            let AdminConfig {
-                listen,
-                token,
-                hosts,
-            } = old;
-            words.list("listen", listen, &new.listen, ToString::to_string);
-            words.other("token", token, &new.token);
-            words.list("host", hosts, &new.hosts, String::clone);
-        }
+        (Some(old), Some(new)) => compare(old, new, &mut words),
     }
-    words.into_steps("admin")
+    words.into_steps(subject)
 }
